@@ -1,0 +1,1 @@
+"""Passes: one file each, a frozen value in, a new one out."""

@@ -1,0 +1,508 @@
+"""The fixed-point program: integers only, what the chip is loaded with and what every back end runs.
+
+A program says nothing about speed, cores or files; it is the one meaning that simulator, Lava and the quantised
+student share. The arithmetic of its items is defined in ``compile/arithmetic/definition.py``.
+
+Time: step index k = 0, 1, 2, ... A value that goes through synapses arrives one step later (plus their delay);
+a ``Wire`` costs nothing. Arrays put time first, then batch, then the shape of the population, (C, H, W) for maps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, assert_never
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from seamount.errors import InputError
+
+Ints = NDArray[np.int64]
+
+NEVER_FIRES = 1 << 17
+"""A threshold mantissa that v (at most 2**23 - 1) cannot exceed: the population only integrates."""
+
+
+def ints(values: ArrayLike, where: str = "values") -> Ints:
+    """A read-only int64 copy; refuses what is not a whole number."""
+    array = np.asarray(values)
+    if array.dtype == object or not np.can_cast(array.dtype, np.int64, "same_kind"):
+        whole = np.asarray(array, dtype=np.float64)
+        if not np.all(np.isfinite(whole)) or np.any(whole != np.rint(whole)):
+            raise InputError(
+                f"{where}: whole numbers needed, found {array.dtype} values such as {whole.flat[0]}"
+            )
+        array = whole
+    result = np.array(array, dtype=np.int64)
+    result.setflags(write=False)
+    return result
+
+
+# --------------------------------------------------------------------------------------------- populations
+
+
+@dataclass(frozen=True)
+class Lif:
+    """CUBA leaky integrate-and-fire, hard reset to 0; equations in ``arithmetic/definition.py``.
+
+    Every parameter is one integer, or an array that broadcasts to the population's shape.
+
+    Attributes:
+        du: decay of u: it keeps 1 - du/4096 a step; 4096 forgets, 0 keeps. (Lava writes du - 1.)
+        dv: decay of v, likewise. (Lava writes dv.)
+        v_th_mant: fires where v > v_th_mant << 6; ``NEVER_FIRES`` makes a readout integrator.
+        bias_mant, bias_exp: bias_mant << bias_exp is added to v at every step (>> for a negative exponent).
+        u_init, v_init: state before the first step.
+        refractory_steps: steps without integration or spike after a spike; 0 is the only value Lava has.
+    """
+
+    du: Ints
+    dv: Ints
+    v_th_mant: Ints
+    bias_mant: Ints = field(default_factory=lambda: ints(0))
+    bias_exp: Ints = field(default_factory=lambda: ints(0))
+    u_init: Ints = field(default_factory=lambda: ints(0))
+    v_init: Ints = field(default_factory=lambda: ints(0))
+    refractory_steps: int = 0
+
+
+@dataclass(frozen=True)
+class TernaryLif:
+    """As ``Lif``, with spikes -1, 0, 1: +1 where v > hi << 6, -1 where v < lo << 6; both reset v to 0."""
+
+    du: Ints
+    dv: Ints
+    v_th_hi_mant: Ints
+    v_th_lo_mant: Ints
+    bias_mant: Ints = field(default_factory=lambda: ints(0))
+    bias_exp: Ints = field(default_factory=lambda: ints(0))
+    u_init: Ints = field(default_factory=lambda: ints(0))
+    v_init: Ints = field(default_factory=lambda: ints(0))
+
+
+@dataclass(frozen=True)
+class Relay:
+    """No state: sends what arrives in the same step. A join of wires, or a hop between two synapse groups."""
+
+
+Neuron = Lif | TernaryLif | Relay
+
+
+@dataclass(frozen=True)
+class Reset:
+    """u = v = 0 before step k where (k + 1) % interval == offset % interval: Lava's LIFReset."""
+
+    interval: int
+    offset: int
+
+
+@dataclass(frozen=True)
+class Population:
+    name: str
+    shape: tuple[int, ...]
+    neuron: Neuron
+    reset: Reset | None = None
+
+    @property
+    def n_neurons(self) -> int:
+        return int(np.prod(self.shape, dtype=np.int64))
+
+
+@dataclass(frozen=True)
+class Input:
+    """Where values enter. ``bits`` 0: spikes 0/1; n > 0: graded, 0 .. 2**n - 1, or two's complement if signed."""
+
+    name: str
+    shape: tuple[int, ...]
+    bits: int = 0
+    signed: bool = False
+
+    @property
+    def low(self) -> int:
+        return -(1 << (self.bits - 1)) if self.signed and self.bits else 0
+
+    @property
+    def high(self) -> int:
+        if self.bits == 0:
+            return 1
+        return (1 << (self.bits - 1)) - 1 if self.signed else (1 << self.bits) - 1
+
+
+# ------------------------------------------------------------------------------------------------ synapses
+
+
+@dataclass(frozen=True)
+class Dense:
+    """weights (n_target, n_source) over the flattened (C order) source and target."""
+
+    weights: Ints
+
+
+@dataclass(frozen=True)
+class Sparse:
+    """The entries (row = target, column = source) of a dense matrix that exist; sorted by row, then column."""
+
+    weights: Ints
+    rows: Ints
+    columns: Ints
+    n_target: int
+    n_source: int
+
+
+@dataclass(frozen=True)
+class Conv:
+    """Torch's cross-correlation: weights (C_out, C_in / groups, K_h, K_w), zero padding; pairs are (h, w)."""
+
+    weights: Ints
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[int, int] = (0, 0)
+    dilation: tuple[int, int] = (1, 1)
+    groups: int = 1
+
+
+@dataclass(frozen=True)
+class OneToOne:
+    """Neuron i to neuron i: one weight for all, or an array that broadcasts to the shape."""
+
+    weights: Ints
+
+
+@dataclass(frozen=True)
+class Wire:
+    """No synapse: the source's value reaches the target in the same step, as drive (so << 6 into u)."""
+
+
+Kind = Dense | Sparse | Conv | OneToOne | Wire
+
+
+@dataclass(frozen=True)
+class Synapses:
+    """What connects two populations.
+
+    Weights are *effective*: on the grid already (``arithmetic.weight_grid``), before the exponent.
+
+    Attributes:
+        exponent: the sum is shifted left by it, or, where negative, floored right; a sum per delay value.
+        graded: multiply by the payload; else any value other than 0 counts as one spike.
+        delay: extra steps, 0..62: one for all, or an array of the weights' shape (Dense, Sparse).
+        wrap_bits: the drive wraps to so many bits (Lava: 32 for matrices, 24 for convolutions).
+    """
+
+    name: str
+    source: str
+    target: str
+    kind: Kind
+    exponent: int = 0
+    graded: bool = False
+    delay: Ints = field(default_factory=lambda: ints(0))
+    wrap_bits: int = 32
+
+    @property
+    def latency(self) -> int:
+        """Steps from a spike to its first effect."""
+        return 0 if isinstance(self.kind, Wire) else 1 + int(self.delay.min())
+
+
+@dataclass(frozen=True)
+class Readout:
+    """Where the answer is read: spike counts over the window, or v at its last step. Classes in C order."""
+
+    population: str
+    quantity: str = "v"  # "v" or "count"
+
+
+@dataclass(frozen=True)
+class Program:
+    """Everything a chip needs, in integers.
+
+    Attributes:
+        n_steps: length T of one sample at the input; None when the program has no notion of samples.
+        timestep_s: physical length of a step [s], None if the source does not say.
+        scales: population -> units of v_th_mant per real unit of the source's membrane (v_real = v / (64 * scale)).
+        provenance: plain text facts: hash of the source file, tool versions, pass list.
+    """
+
+    name: str
+    inputs: tuple[Input, ...]
+    populations: tuple[Population, ...]
+    synapses: tuple[Synapses, ...]
+    readout: Readout | None = None
+    n_steps: int | None = None
+    timestep_s: float | None = None
+    scales: Mapping[str, float] = field(default_factory=dict)
+    provenance: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    def population(self, name: str) -> Population:
+        return next(p for p in self.populations if p.name == name)
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Shape of an input or a population."""
+        shapes = {i.name: i.shape for i in self.inputs} | {p.name: p.shape for p in self.populations}
+        return shapes[name]
+
+    def into(self, name: str) -> tuple[Synapses, ...]:
+        return tuple(s for s in self.synapses if s.target == name)
+
+    def out_of(self, name: str) -> tuple[Synapses, ...]:
+        return tuple(s for s in self.synapses if s.source == name)
+
+    def arrivals(self) -> dict[str, int]:
+        """Step at which the first input value of a sample reaches each population (longest acyclic path).
+
+        Inputs have 0. In a program with balanced latency every path to a population is equally long.
+        """
+        return arrivals(self)
+
+    def steps_per_run(self) -> int:
+        """Steps until the readout has seen a whole sample: n_steps plus the readout's arrival."""
+        if self.n_steps is None or self.readout is None:
+            raise InputError(
+                f"{self.name}: the program names no number of steps or no readout; pass the number of steps"
+            )
+        return self.n_steps + self.arrivals()[self.readout.population]
+
+    def with_(self, **changes: Any) -> Program:
+        return replace(self, **changes)
+
+    def __str__(self) -> str:
+        return "\n".join(lines(self))
+
+
+# ------------------------------------------------------------------------------------------------- checking
+
+
+def target_shape(kind: Kind, source: tuple[int, ...], where: str) -> tuple[int, ...] | int:
+    """Shape that the synapses produce, or their number of targets where only that is fixed."""
+    n_source = int(np.prod(source, dtype=np.int64))
+    match kind:
+        case Dense(weights=weights):
+            if weights.ndim != 2 or weights.shape[1] != n_source:
+                raise InputError(
+                    f"{where}: dense weights {weights.shape} need (targets, {n_source}) for source {source}"
+                )
+            return int(weights.shape[0])
+        case Sparse():
+            if kind.n_source != n_source:
+                raise InputError(
+                    f"{where}: sparse weights take {kind.n_source} sources, the source has {n_source}"
+                )
+            if not kind.weights.shape == kind.rows.shape == kind.columns.shape or kind.weights.ndim != 1:
+                raise InputError(f"{where}: weights, rows and columns differ in length")
+            if kind.weights.size and (
+                min(kind.rows.min(), kind.columns.min()) < 0
+                or kind.rows.max() >= kind.n_target
+                or kind.columns.max() >= kind.n_source
+            ):
+                raise InputError(f"{where}: an entry lies outside of {kind.n_target} x {kind.n_source}")
+            return kind.n_target
+        case Conv():
+            if len(source) != 3 or kind.weights.ndim != 4:
+                raise InputError(
+                    f"{where}: convolution needs source (C, H, W) and 4-d weights, found {source}"
+                )
+            c_out, c_in, k_h, k_w = kind.weights.shape
+            if source[0] != c_in * kind.groups or c_out % kind.groups:
+                raise InputError(
+                    f"{where}: weights {kind.weights.shape} in {kind.groups} groups do not fit {source[0]} channels"
+                )
+            size = [
+                (n + 2 * p - d * (k - 1) - 1) // s + 1
+                for n, k, s, p, d in zip(
+                    source[1:], (k_h, k_w), kind.stride, kind.padding, kind.dilation, strict=True
+                )
+            ]
+            if min(size) < 1:
+                raise InputError(f"{where}: kernel {(k_h, k_w)} is larger than the padded map of {source}")
+            return (int(c_out), *size)
+        case OneToOne(weights=weights):
+            if np.broadcast_shapes(weights.shape, source) != source:
+                raise InputError(f"{where}: weights {weights.shape} do not broadcast to {source}")
+            return source
+        case Wire():
+            return source
+        case _:
+            assert_never(kind)
+
+
+def check(program: Program) -> None:
+    """Refuses a program that no back end could run: names, shapes, delays, loops without a synapse."""
+    names = [i.name for i in program.inputs] + [p.name for p in program.populations]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"{program.name}: the name {name} is used more than once")
+    for synapses in program.synapses:
+        where = synapses.name
+        if synapses.source not in names:
+            raise InputError(f"{where}: source {synapses.source} does not exist")
+        if synapses.target not in [p.name for p in program.populations]:
+            raise InputError(f"{where}: target {synapses.target} is not a population")
+        target = program.shape(synapses.target)
+        made = target_shape(synapses.kind, program.shape(synapses.source), where)
+        n_made = made if isinstance(made, int) else int(np.prod(made, dtype=np.int64))
+        if n_made != int(np.prod(target, dtype=np.int64)) or (
+            isinstance(synapses.kind, Conv) and made != target
+        ):
+            raise InputError(f"{where}: makes {made}, but {synapses.target} has shape {target}")
+        delay = synapses.delay
+        if delay.size and (delay.min() < 0 or delay.max() > 63):
+            raise InputError(f"{where}: delays {delay.min()} to {delay.max()}, possible are 0 to 63")
+        if delay.ndim and not (
+            isinstance(synapses.kind, Dense | Sparse) and delay.shape == synapses.kind.weights.shape
+        ):
+            raise InputError(f"{where}: a delay per synapse needs dense or sparse weights of its shape")
+    for population in program.populations:
+        for name, value in vars(population.neuron).items():
+            if isinstance(value, np.ndarray):
+                try:
+                    fits = np.broadcast_shapes(value.shape, population.shape) == population.shape
+                except ValueError:
+                    fits = False
+                if not fits:
+                    raise InputError(
+                        f"{population.name}: {name} {value.shape} does not broadcast to {population.shape}"
+                    )
+        if population.reset is not None and population.reset.interval < 1:
+            raise InputError(
+                f"{population.name}: reset interval {population.reset.interval}, at least 1 is possible"
+            )
+    if program.readout is not None:
+        if program.readout.population not in [p.name for p in program.populations]:
+            raise InputError(f"{program.name}: readout {program.readout.population} is not a population")
+        if program.readout.quantity not in ("v", "count"):
+            raise InputError(
+                f"{program.name}: readout quantity {program.readout.quantity!r}, possible are 'v', 'count'"
+            )
+    order(program)
+
+
+def order(program: Program) -> list[str]:
+    """Population names so that a ``Wire`` goes from earlier to later; refuses a loop of wires alone."""
+    waiting = {
+        p.name: {s.source for s in program.into(p.name) if isinstance(s.kind, Wire)}
+        for p in program.populations
+    }
+    placed: list[str] = []
+    inputs = {i.name for i in program.inputs}
+    while waiting:
+        ready = [name for name, sources in waiting.items() if sources <= inputs.union(placed)]
+        if not ready:
+            raise InputError(
+                f"{program.name}: instantaneous loop through {', '.join(sorted(waiting))}; "
+                "a loop needs at least one synapse group, which takes a step"
+            )
+        placed += ready
+        for name in ready:
+            del waiting[name]
+    return placed
+
+
+def loops(program: Program) -> list[tuple[str, ...]]:
+    """Groups of populations that feed back into themselves (strongly connected), in graph order."""
+    index: dict[str, int] = {}
+    low: dict[str, int] = {}
+    stack: list[str] = []
+    found: list[tuple[str, ...]] = []
+    followers = {p.name: [s.target for s in program.out_of(p.name)] for p in program.populations}
+
+    def visit(root: str) -> None:
+        work: list[tuple[str, Iterator[str]]] = [(root, iter(followers[root]))]
+        index[root] = low[root] = len(index)
+        stack.append(root)
+        while work:
+            name, rest = work[-1]
+            follower = next(rest, None)
+            if follower is None:
+                work.pop()
+                if work:
+                    low[work[-1][0]] = min(low[work[-1][0]], low[name])
+                if low[name] == index[name]:
+                    group = stack[stack.index(name) :]
+                    del stack[stack.index(name) :]
+                    if len(group) > 1 or name in followers[name]:
+                        found.append(tuple(group))
+            elif follower not in index:
+                index[follower] = low[follower] = len(index)
+                stack.append(follower)
+                work.append((follower, iter(followers[follower])))
+            elif follower in stack:
+                low[name] = min(low[name], index[follower])
+
+    for population in program.populations:
+        if population.name not in index:
+            visit(population.name)
+    return found[::-1]
+
+
+def arrivals(program: Program) -> dict[str, int]:
+    """See ``Program.arrivals``."""
+    group = {name: i for i, loop in enumerate(loops(program)) for name in loop}
+    steps = {i.name: 0 for i in program.inputs}
+    pending = [p.name for p in program.populations]
+    while pending:
+        rest = []
+        for name in pending:
+            incoming = [s for s in program.into(name) if group.get(s.source, -1) != group.get(name, -2)]
+            if all(s.source in steps for s in incoming):
+                steps[name] = max((steps[s.source] + s.latency for s in incoming), default=0)
+            else:
+                rest.append(name)
+        if len(rest) == len(pending):  # inside a loop of several populations: enter where the outside does
+            name = next(n for n in rest if any(s.source in steps for s in program.into(n)))
+            steps[name] = max(steps[s.source] + s.latency for s in program.into(name) if s.source in steps)
+            rest.remove(name)
+        pending = rest
+    return steps
+
+
+# ------------------------------------------------------------------------------------------------- printing
+
+
+def lines(program: Program) -> Iterator[str]:
+    """The program, a line an item."""
+    steps = "" if program.n_steps is None else f", {program.n_steps} steps"
+    yield f"program {program.name}{steps}"
+    for entry in program.inputs:
+        bits = "spikes" if entry.bits == 0 else f"graded {'s' if entry.signed else 'u'}{entry.bits}"
+        yield f"  input {entry.name} {_shape(entry.shape)} {bits}"
+    for population in program.populations:
+        facts = " ".join(f"{k} {_brief(v)}" for k, v in vars(population.neuron).items() if _told(k, v))
+        reset = (
+            ""
+            if population.reset is None
+            else f" reset {population.reset.interval}+{population.reset.offset}"
+        )
+        kind = type(population.neuron).__name__.lower()
+        yield f"  {kind} {population.name} {_shape(population.shape)} {facts}{reset}"
+    for s in program.synapses:
+        kind = type(s.kind).__name__.lower()
+        weights = (
+            ""
+        if not isinstance(s.kind, Wire):
+            weights = f" {_shape(s.kind.weights.shape)} {_brief(s.kind.weights)}"
+        )
+        extra = f" exp {s.exponent}" if s.exponent else ""
+        extra += f" delay {_brief(s.delay)}" if s.delay.any() else ""
+        extra += " graded" if s.graded else ""
+        yield f"  {kind} {s.name} {s.source} -> {s.target}{weights}{extra}"
+    if program.readout is not None:
+        yield f"  readout {program.readout.quantity} of {program.readout.population}"
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "x".join(str(n) for n in shape) or "1"
+
+
+def _told(name: str, value: object) -> bool:
+    return name in ("du", "dv") or name.startswith("v_th") or bool(np.any(np.asarray(value)))
+
+
+def _brief(value: Any) -> str:
+    array = np.asarray(value)
+    if array.size == 0:
+        return "empty"
+    low, high = int(array.min()), int(array.max())
+    return str(low) if low == high else f"{low}..{high}"

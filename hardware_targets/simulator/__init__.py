@@ -1,0 +1,1 @@
+"""The simulator: runs any program exactly, layer by layer and batched."""

@@ -1,0 +1,14 @@
+"""Maps the four root folders into the package; everything else stands in pyproject.toml."""
+
+from setuptools import find_packages, setup
+
+FOLDERS = ("models", "distill", "compile", "hardware_targets")
+
+packages = ["seamount", "seamount.report"]
+for folder in FOLDERS:
+    packages += [f"seamount.{found}" for found in find_packages(include=[folder, f"{folder}.*"])]
+
+setup(
+    packages=packages,
+    package_dir={"seamount": "seamount"} | {f"seamount.{folder}": folder for folder in FOLDERS},
+)
