@@ -30,9 +30,7 @@ def ints(values: ArrayLike, where: str = "values") -> Ints:
     if array.dtype == object or not np.can_cast(array.dtype, np.int64, "same_kind"):
         whole = np.asarray(array, dtype=np.float64)
         if not np.all(np.isfinite(whole)) or np.any(whole != np.rint(whole)):
-            raise InputError(
-                f"{where}: whole numbers needed, found {array.dtype} values such as {whole.flat[0]}"
-            )
+            raise InputError(f"{where}: whole numbers needed, found {array.dtype} values such as {whole.flat[0]}")
         array = whole
     result = np.array(array, dtype=np.int64)
     result.setflags(write=False)
@@ -287,9 +285,7 @@ def target_shape(kind: Kind, source: tuple[int, ...], where: str) -> tuple[int, 
             return int(weights.shape[0])
         case Sparse():
             if kind.n_source != n_source:
-                raise InputError(
-                    f"{where}: sparse weights take {kind.n_source} sources, the source has {n_source}"
-                )
+                raise InputError(f"{where}: sparse weights take {kind.n_source} sources, the source has {n_source}")
             if not kind.weights.shape == kind.rows.shape == kind.columns.shape or kind.weights.ndim != 1:
                 raise InputError(f"{where}: weights, rows and columns differ in length")
             if kind.weights.size and (
@@ -301,9 +297,7 @@ def target_shape(kind: Kind, source: tuple[int, ...], where: str) -> tuple[int, 
             return kind.n_target
         case Conv():
             if len(source) != 3 or kind.weights.ndim != 4:
-                raise InputError(
-                    f"{where}: convolution needs source (C, H, W) and 4-d weights, found {source}"
-                )
+                raise InputError(f"{where}: convolution needs source (C, H, W) and 4-d weights, found {source}")
             c_out, c_in, k_h, k_w = kind.weights.shape
             if source[0] != c_in * kind.groups or c_out % kind.groups:
                 raise InputError(
@@ -343,9 +337,7 @@ def check(program: Program) -> None:
         target = program.shape(synapses.target)
         made = target_shape(synapses.kind, program.shape(synapses.source), where)
         n_made = made if isinstance(made, int) else int(np.prod(made, dtype=np.int64))
-        if n_made != int(np.prod(target, dtype=np.int64)) or (
-            isinstance(synapses.kind, Conv) and made != target
-        ):
+        if n_made != int(np.prod(target, dtype=np.int64)) or (isinstance(synapses.kind, Conv) and made != target):
             raise InputError(f"{where}: makes {made}, but {synapses.target} has shape {target}")
         delay = synapses.delay
         if delay.size and (delay.min() < 0 or delay.max() > 63):
@@ -366,9 +358,7 @@ def check(program: Program) -> None:
                         f"{population.name}: {name} {value.shape} does not broadcast to {population.shape}"
                     )
         if population.reset is not None and population.reset.interval < 1:
-            raise InputError(
-                f"{population.name}: reset interval {population.reset.interval}, at least 1 is possible"
-            )
+            raise InputError(f"{population.name}: reset interval {population.reset.interval}, at least 1 is possible")
     if program.readout is not None:
         if program.readout.population not in [p.name for p in program.populations]:
             raise InputError(f"{program.name}: readout {program.readout.population} is not a population")
@@ -382,8 +372,7 @@ def check(program: Program) -> None:
 def order(program: Program) -> list[str]:
     """Population names so that a ``Wire`` goes from earlier to later; refuses a loop of wires alone."""
     waiting = {
-        p.name: {s.source for s in program.into(p.name) if isinstance(s.kind, Wire)}
-        for p in program.populations
+        p.name: {s.source for s in program.into(p.name) if isinstance(s.kind, Wire)} for p in program.populations
     }
     placed: list[str] = []
     inputs = {i.name for i in program.inputs}
@@ -470,20 +459,14 @@ def lines(program: Program) -> Iterator[str]:
         yield f"  input {entry.name} {_shape(entry.shape)} {bits}"
     for population in program.populations:
         facts = " ".join(f"{k} {_brief(v)}" for k, v in vars(population.neuron).items() if _told(k, v))
-        reset = (
-            ""
-            if population.reset is None
-            else f" reset {population.reset.interval}+{population.reset.offset}"
-        )
+        reset = "" if population.reset is None else f" reset {population.reset.interval}+{population.reset.offset}"
         kind = type(population.neuron).__name__.lower()
         yield f"  {kind} {population.name} {_shape(population.shape)} {facts}{reset}"
     for s in program.synapses:
         kind = type(s.kind).__name__.lower()
-        weights = (
-            ""
+        weights = ""
         if not isinstance(s.kind, Wire):
             weights = f" {_shape(s.kind.weights.shape)} {_brief(s.kind.weights)}"
-        )
         extra = f" exp {s.exponent}" if s.exponent else ""
         extra += f" delay {_brief(s.delay)}" if s.delay.any() else ""
         extra += " graded" if s.graded else ""
