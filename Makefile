@@ -1,0 +1,68 @@
+# Everything a fresh machine needs is python3 (3.11 or newer), make and git.
+# The environment is made once in .venv and reused; remove it with `make clean-venv`.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+# one torch import is about 400 MiB and 3 s: more than four test workers do not pay
+WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 4 ] && echo 4 || echo $$n)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check lint types tests format bench wheel clean clean-venv
+
+help:  ## list the targets
+	@echo "Seamount: the student you train is the program the chip runs."
+	@echo
+	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
+
+setup: $(READY)  ## make .venv and install everything (network needed, about 6 GB, 3 to 10 minutes)
+
+$(READY): pyproject.toml setup.py constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and "seamount: python3 is %d.%d, 3.11 or newer is needed; try: make PYTHON=/path/to/python3.12" % v[:2])'
+	@echo "seamount: making $(VENV) with $$($(PYTHON) --version)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "seamount: installing torch, norse, nir and the tools (a few GB the first time)"
+	@$(BIN)/python -m pip install --quiet --upgrade pip setuptools wheel
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@echo "seamount: installing lava-nc 0.10.0 and lava-dl 0.6.0 (archived; they declare Python 3.10 and run here through a shim)"
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt asteval networkx scikit-learn opencv-python-headless
+	@$(BIN)/python -m pip install --quiet --no-deps --ignore-requires-python lava-nc==0.10.0 lava-dl==0.6.0
+	@touch $(READY)
+	@echo "seamount: ready"
+
+demo: $(READY)  ## distil a spiking student on real digits, compile it, run it on Lava, write the report
+	@$(BIN)/seamount demo --overwrite
+
+test: check tests  ## lint, types and all tests
+
+check: lint types  ## lint and types
+
+lint: $(READY)  ## ruff: rules and format
+	@echo "seamount: ruff"
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet .
+
+types: $(READY)  ## mypy, strict
+	@echo "seamount: mypy"
+	@$(BIN)/mypy
+
+tests: $(READY)  ## all tests, on up to four cores
+	@echo "seamount: pytest on $(WORKERS) workers"
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+
+format: $(READY)  ## put the code into the one format
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: $(READY)  ## measure against Lava, slayer and stepped norse (about 20 minutes)
+	@for script in simulation distillation mapping; do echo "seamount: benchmarks/$$script.py"; $(BIN)/python benchmarks/$$script.py || exit 1; done
+
+wheel: $(READY)  ## build sdist and wheel into dist/
+	@$(BIN)/python -m build --outdir dist .
+
+clean:  ## remove caches and build products (runs/ and .venv stay)
+	@rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+clean-venv:  ## remove the environment
+	@rm -rf $(VENV)
