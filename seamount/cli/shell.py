@@ -1,0 +1,122 @@
+"""What every command shares: --json, --debug, errors as one line, documented exit codes.
+
+A command is a function that returns a ``Result``: a document for machines and a rendering for people. The document
+goes to stdout with --json, else the rendering does; everything else (progress, warnings, errors) goes to stderr.
+"""
+
+from __future__ import annotations
+
+import errno
+import functools
+import inspect
+import json
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from seamount.errors import SeamountError
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+INTERRUPTED = 130
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command found. ``exit_code`` other than 0: the command did its work and the answer is no."""
+
+    document: Any
+    rendering: RenderableType
+    exit_code: int = 0
+
+
+def stderr_console() -> Console:
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
+
+
+def stdout_console() -> Console:
+    from rich.console import Console
+
+    # a pipe has no width of its own; 80 is what the layouts are made for
+    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+
+
+def command(
+    app: typer.Typer, name: str, *, example: str, panel: str
+) -> Callable[[Callable[..., Result]], Callable[..., None]]:
+    """Register a function as a command: adds --json and --debug, prints its result, turns errors into exit codes."""
+
+    def register(function: Callable[..., Result]) -> Callable[..., None]:
+        @functools.wraps(function)
+        def run(*args: Any, as_json: bool, debug: bool, **kwargs: Any) -> None:
+            raise typer.Exit(_run(functools.partial(function, *args, **kwargs), as_json=as_json, debug=debug))
+
+        signature = inspect.signature(function, eval_str=True)
+        extra = [
+            inspect.Parameter(
+                "as_json",
+                inspect.Parameter.KEYWORD_ONLY,
+                default=False,
+                annotation=Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")],
+            ),
+            inspect.Parameter(
+                "debug",
+                inspect.Parameter.KEYWORD_ONLY,
+                default=False,
+                annotation=Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")],
+            ),
+        ]
+        parameters = [*signature.parameters.values(), *extra]
+        run.__signature__ = signature.replace(parameters=parameters, return_annotation=None)  # type: ignore[attr-defined]
+        run.__annotations__ = {p.name: p.annotation for p in parameters}
+        # typer reads the help text from the docstring; \b keeps the example's line as it is
+        run.__doc__ = f"{inspect.getdoc(function)}\n\nExample:  {example}"
+        app.command(name, rich_help_panel=panel)(run)
+        return run
+
+    return register
+
+
+def _run(work: Callable[[], Result], *, as_json: bool, debug: bool) -> int:
+    try:
+        result = work()
+    except KeyboardInterrupt:
+        return _fail("interrupted; what was finished is saved, continue with --resume", INTERRUPTED, as_json)
+    except SeamountError as error:
+        if debug:
+            traceback.print_exc()
+        return _fail(str(error), error.exit_code, as_json)
+    except OSError as error:
+        if debug:
+            traceback.print_exc()
+        if error.errno == errno.ENOSPC:
+            return _fail(
+                f"{error.filename or 'disk'}: no space left; free some and run again with --resume", 1, as_json
+            )
+        return _fail(f"{error.filename or 'file'}: {error.strerror or error}", 2, as_json)
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        message = f"unexpected {type(error).__name__}: {error}; this is a bug in Seamount, --debug shows where"
+        return _fail(message, 1, as_json)
+    if as_json:
+        print(json.dumps(result.document, indent=2, sort_keys=True, default=str))
+    else:
+        stdout_console().print(result.rendering)
+    return result.exit_code
+
+
+def _fail(message: str, code: int, as_json: bool) -> int:
+    from rich.text import Text
+
+    if as_json:
+        print(json.dumps({"error": message, "exit_code": code}, indent=2))
+    stderr_console().print(Text.assemble(("error ", "bold red"), message), soft_wrap=True)
+    return code
