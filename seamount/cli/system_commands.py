@@ -1,0 +1,40 @@
+"""doctor, targets."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from . import app
+from .shell import Result, command
+
+PANEL = "This machine"
+
+
+@command(app, "doctor", example="seamount doctor --json", panel=PANEL)
+def doctor() -> Result:
+    """Versions, GPU, disk, and whether Lava is there and really runs."""
+    from rich.table import Table
+
+    from seamount import api
+
+    findings = api.doctor()
+    table = Table(box=None, show_header=False)
+    signs = {True: "[green]✓ ok[/]", False: "[red]✗ missing[/]", None: ""}
+    for finding in findings:
+        table.add_row(finding.what, finding.found, signs[finding.ok])
+    failed = any(finding.ok is False for finding in findings)
+    return Result([asdict(f) for f in findings], table, exit_code=6 if failed else 0)
+
+
+@command(app, "targets", example="seamount targets show loihi1", panel=PANEL)
+def targets(
+    action: Annotated[str, typer.Argument(help="list, or show")] = "list",
+    name: Annotated[str | None, typer.Argument(help="target to show, or a target file")] = None,
+) -> Result:
+    """List the chips Seamount knows, or show every figure of one with its source and grade."""
+    from seamount import api
+
+    return api.targets(action, name)
