@@ -1,0 +1,86 @@
+"""What may enter a program: names, shapes and ranges of input arrays, and how long a run lasts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from seamount.compile.program import Input, Ints, Program
+from seamount.errors import InputError
+
+
+def named_inputs(program: Program, inputs: Any) -> dict[str, Any]:
+    """Input arrays by name; a bare array belongs to the only input."""
+    names = [i.name for i in program.inputs]
+    if not isinstance(inputs, Mapping):
+        if len(names) != 1:
+            raise InputError(
+                f"{program.name}: has {len(names)} inputs ({', '.join(names)}); pass a mapping from name to array"
+            )
+        return {names[0]: inputs}
+    unknown, missing = sorted(set(inputs) - set(names)), sorted(set(names) - set(inputs))
+    if unknown or missing:
+        raise InputError(
+            f"{program.name}: input {', '.join(unknown + missing)} "
+            f"{'does not exist' if unknown else 'is missing'}; the inputs are {', '.join(names)}"
+        )
+    return {name: inputs[name] for name in names}
+
+
+def default_steps(program: Program, inputs: Any) -> int:
+    """Steps of a run: until the readout has seen the whole sample, or as many as the longest input has."""
+    longest = max(len(x) for x in named_inputs(program, inputs).values())
+    if program.n_steps is None or program.readout is None:
+        return longest
+    if longest > program.n_steps:
+        raise InputError(
+            f"{program.name}: the input has {longest} steps, a sample has {program.n_steps}; "
+            "shorten it, or pass n_steps to run a stream"
+        )
+    return program.steps_per_run()
+
+
+def readout_window(program: Program, n_steps: int) -> tuple[int, int]:
+    """First step, and step after the last, in which the readout shows the (first) sample."""
+    if program.readout is None or program.n_steps is None:
+        return 0, n_steps
+    start = program.arrivals()[program.readout.population]
+    return start, min(start + program.n_steps, n_steps)
+
+
+def check_inputs(program: Program, inputs: Any, n_steps: int) -> dict[str, Ints]:
+    """Inputs by name as int64 (T, B, *shape), refused where they are not what the program declares."""
+    if n_steps < 1:
+        raise InputError(f"{program.name}: {n_steps} steps asked for, at least 1 is possible")
+    found = {entry.name: _check(entry, named_inputs(program, inputs)[entry.name]) for entry in program.inputs}
+    batches = {name: x.shape[1] for name, x in found.items()}
+    if len(set(batches.values())) > 1:
+        raise InputError(f"{program.name}: inputs differ in the number of samples: {batches}")
+    return found
+
+
+def _check(entry: Input, values: Any) -> Ints:
+    array = np.asarray(values)
+    where = f"input {entry.name}"
+    if array.ndim < 2 or array.shape[2:] != entry.shape:
+        expected = ", ".join(["T", "B", *map(str, entry.shape)])
+        raise InputError(f"{where}: shape {array.shape} found, ({expected}) is possible")
+    if 0 in array.shape:
+        raise InputError(f"{where}: shape {array.shape} holds no value; at least one step and one sample are needed")
+    if array.dtype.kind == "f":
+        whole = np.isfinite(array) & (array == np.rint(array))
+        if not whole.all():
+            raise InputError(
+                f"{where}: {array[~whole].flat[0]} found, whole numbers are possible; encode the values first"
+            )
+    elif array.dtype.kind not in "biu":
+        raise InputError(f"{where}: values of type {array.dtype} found, integers are possible")
+    low, high = array.min(), array.max()
+    if low < entry.low or high > entry.high:
+        raise InputError(
+            f"{where}: values {low} to {high} found, {entry.low} to {entry.high} are possible "
+            f"({'spikes' if entry.bits == 0 else f'{entry.bits} bits'}); nothing is clipped"
+        )
+    return array.astype(np.int64)
