@@ -1,0 +1,18 @@
+"""Classic distillation of every step by itself: each step has to answer like the teacher."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from .lesson import Lesson, soft_divergence
+
+
+class KdPerStep(nn.Module):
+    """Divergence of each step's logits from the teacher's, mean over steps and samples."""
+
+    def __init__(self, temperature: float = 3.0) -> None:
+        super().__init__()
+        self.temperature = temperature
+
+    def forward(self, lesson: Lesson) -> Tensor:
+        return soft_divergence(lesson.teacher.unsqueeze(0), lesson.student, self.temperature).mean()

@@ -1,0 +1,59 @@
+"""What one batch teaches: everything a distillation term may look at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """One batch seen by student and teacher.
+
+    Attributes:
+        logits: (T, B, K), each step's own output of the student, not accumulated.
+        labels: (B,) class numbers.
+        teacher_logits: (B, K), one forward of the teacher, shared by all steps; None for methods without a teacher.
+        student_maps: population -> (T, B, C, H, W), outermost layer first.
+        teacher_maps: layer -> (B, C, H, W), outermost layer first.
+    """
+
+    logits: Tensor
+    labels: Tensor
+    teacher_logits: Tensor | None = None
+    student_maps: Mapping[str, Tensor] = field(default_factory=dict)
+    teacher_maps: Mapping[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def teacher(self) -> Tensor:
+        """The teacher's logits without gradient, in the student's precision (at least float32)."""
+        assert self.teacher_logits is not None, "a term that needs a teacher got none"
+        return full(self.teacher_logits.detach())
+
+    @property
+    def student(self) -> Tensor:
+        """The student's logits in at least float32: the 1e-8 of the losses is lost in bf16."""
+        return full(self.logits)
+
+
+class Term(Protocol):
+    """One summand of a method: a module, because some terms have parameters of their own."""
+
+    def __call__(self, lesson: Lesson) -> Tensor: ...
+
+
+def full(values: Tensor) -> Tensor:
+    """At least float32."""
+    return values if values.dtype in (torch.float32, torch.float64) else values.float()
+
+
+def soft_divergence(target_logits: Tensor, logits: Tensor, temperature: float) -> Tensor:
+    """KL(target || logits) of softmaxes at one temperature, times its square: (..., K) -> (...)."""
+    target = F.log_softmax(target_logits / temperature, -1)
+    own = F.log_softmax(logits / temperature, -1)
+    return temperature**2 * (target.exp() * (target - own)).sum(-1)

@@ -1,0 +1,210 @@
+"""SASTC (arXiv 2501.08049): student maps regress onto teacher maps, weighted by how alike they relate samples.
+
+Two readings of the relations. ``exact``: the released code, whose embeddings take a row of a batch's Gram matrix as
+it is, so that their width is the batch size, a batch of 4 has one unit (which cannot learn) and a silent layer can
+give 0/0. ``repaired`` (default): a row of cosines, sorted (a sample's place in the batch means nothing) and read at a
+fixed number of points, and an epsilon in the norm; any batch, any number of processes, the rest of the loss unchanged.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from seamount.errors import ConfigError, InputError
+
+from .lesson import Lesson, full
+
+Shape = tuple[int, int, int]
+
+POINTS = 32
+"""Width of the repaired embedding's input: a sorted row of cosines is read at so many places."""
+
+FACTOR = 4
+"""The authors' reduction: widths n -> 2 (n // 4) -> n // 4."""
+
+
+class Sastc(nn.Module):
+    """Attention-weighted regression of every student layer onto every teacher layer, at every step.
+
+    Args:
+        student: layer -> (C, H, W), in the order in which the maps come.
+        teacher: likewise.
+        batch_size: None for the repaired relations; a number for the exact ones, which hold for this batch alone.
+    """
+
+    def __init__(
+        self,
+        student: Mapping[str, Shape],
+        teacher: Mapping[str, Shape],
+        *,
+        batch_size: int | None = None,
+        points: int = POINTS,
+        factor: int = FACTOR,
+    ) -> None:
+        super().__init__()
+        if not student or not teacher:
+            raise ConfigError("sastc: needs at least one map of the student and one of the teacher; name them")
+        width = points if batch_size is None else batch_size
+        if width // factor < 1:
+            raise ConfigError(
+                f"sastc: batch {width} is too small for the exact mode, its embedding has {width} // {factor} = 0 "
+                "units; use sastc = 'repaired', or a batch of at least 8"
+            )
+        self.student, self.teacher = dict(student), dict(teacher)
+        self.batch_size, self.points = batch_size, points
+        self.query = Embeddings(len(student), width, factor, repaired=batch_size is None)
+        self.key = Embeddings(len(teacher), width, factor, repaired=batch_size is None)
+        groups = []
+        for source in student.values():
+            sizes = [(min(source[1], h), min(source[2], w)) for _, h, w in teacher.values()]
+            for size in dict.fromkeys(sizes):
+                members = [j for j, s in enumerate(sizes) if s == size]
+                channels = {j: list(teacher.values())[j][0] for j in members}
+                groups.append(Regressors(source[0], channels, size))
+            self._count = len(teacher)
+        self.regressors = nn.ModuleList(groups)
+
+    def forward(self, lesson: Lesson) -> Tensor:
+        student = [lesson.student_maps[name].transpose(0, 1) for name in self.student]
+        teacher = [lesson.teacher_maps[name].detach() for name in self.teacher]
+        return (self.attention(student, teacher) * self.errors(student, teacher)).sum(-1).mean()
+
+    def attention(self, student: list[Tensor], teacher: list[Tensor]) -> Tensor:
+        """How much student layer i listens to teacher layer j: (B, T, S, L), softmax over j.
+
+        Args:
+            student: per layer (B, T, C, H, W).
+            teacher: per layer (B, C, H, W).
+        """
+        n_samples = teacher[0].shape[0]
+        if self.batch_size not in (None, n_samples):
+            raise InputError(
+                f"sastc: a batch of {n_samples}, but the exact mode holds for batches of {self.batch_size} only; "
+                "drop short batches, or use sastc = 'repaired'"
+            )
+        with torch.autocast(teacher[0].device.type, enabled=False):
+            queries = torch.stack([self.relate(maps.transpose(0, 1)) for maps in student])  # (S, T, B, width)
+            keys = torch.stack([self.relate(maps.unsqueeze(0)) for maps in teacher])  # (L, 1, B, width)
+            scores = torch.einsum("stbd,lbd->btsl", self.query(queries), self.key(keys)[:, 0])
+        return scores.softmax(-1)
+
+    def relate(self, maps: Tensor) -> Tensor:
+        """How each sample relates to its batch: (T, B, C, H, W) -> (T, B, width)."""
+        flat = full(maps.flatten(2))
+        if self.batch_size is not None:
+            return flat @ flat.transpose(1, 2)
+        flat = flat / flat.norm(dim=-1, keepdim=True).clamp_min(1e-6)
+        cosines = (flat @ flat.transpose(1, 2)).sort(-1).values
+        return F.interpolate(cosines, self.points, mode="linear", align_corners=True)
+
+    def errors(self, student: list[Tensor], teacher: list[Tensor]) -> Tensor:
+        """Mean squared error of each pair's regression: (B, T, S, L)."""
+        rows = []
+        groups = iter(self.regressors)
+        targets: dict[tuple[int, tuple[int, int]], Tensor] = {}
+        for maps in student:
+            row: dict[int, Tensor] = {}
+            while len(row) < self._count:
+                group = next(groups)
+                assert isinstance(group, Regressors)
+                for j, value in group(maps).items():
+                    if (j, group.size) not in targets:
+                        targets[j, group.size] = F.adaptive_avg_pool2d(teacher[j], group.size)
+                    row[j] = full((value - targets[j, group.size].unsqueeze(1)).square()).mean((2, 3, 4))
+            rows.append(torch.stack([row[j] for j in range(self._count)], -1))
+        return torch.stack(rows, 2)
+
+
+class Embeddings(nn.Module):
+    """One two-layer perceptron per map, all run at once, its output brought to length 1."""
+
+    def __init__(self, n: int, width: int, factor: int, *, repaired: bool) -> None:
+        super().__init__()
+        hidden, out = 2 * (width // factor), width // factor
+        self.weight1 = nn.Parameter(_uniform(n, hidden, width, fan_in=width))
+        self.bias1 = nn.Parameter(_uniform(n, hidden, fan_in=width))
+        self.weight2 = nn.Parameter(_uniform(n, out, hidden, fan_in=hidden))
+        self.bias2 = nn.Parameter(_uniform(n, out, fan_in=hidden))
+        self.repaired = repaired
+
+    def forward(self, relations: Tensor) -> Tensor:
+        """(n, T, B, width) -> (n, T, B, out)."""
+        hidden = torch.einsum("ntbi,noi->ntbo", relations, self.weight1) + self.bias1[:, None, None]
+        units = torch.einsum("ntbi,noi->ntbo", hidden.relu(), self.weight2) + self.bias2[:, None, None]
+        length = units.square().sum(-1, keepdim=True)
+        return units * (length + 1e-12).rsqrt() if self.repaired else units / length.sqrt()
+
+
+class Regressors(nn.Module):
+    """Maps of one student layer onto all teacher layers that are compared at one size.
+
+    Per teacher layer of C_t channels: convolution 3x3 to 2 C_t, batch norm, ReLU, convolution 1x1 to C_t. The first
+    convolutions are one, with their outputs side by side.
+    """
+
+    def __init__(self, channels: int, teachers: Mapping[int, int], size: tuple[int, int]) -> None:
+        super().__init__()
+        self.teachers, self.size = dict(teachers), size
+        self.conv = nn.Conv2d(channels, 2 * sum(teachers.values()), 3, padding=1, bias=False)
+        self.norm = StepNorm(2 * sum(teachers.values()))
+        self.out = nn.ModuleList(nn.Conv2d(2 * n, n, 1, bias=False) for n in teachers.values())
+
+    def forward(self, maps: Tensor) -> dict[int, Tensor]:
+        """(B, T, C, H, W) -> per teacher layer (B, T, C_t, h, w)."""
+        lead = maps.shape[:2]
+        flat = maps.flatten(0, 1)
+        if flat.shape[2:] != self.size:
+            flat = F.adaptive_max_pool2d(flat, self.size)
+        hidden = self.norm(self.conv(flat), lead[1]).relu()
+        parts = hidden.split([2 * n for n in self.teachers.values()], 1)
+        return {
+            j: conv(part).unflatten(0, lead) for j, conv, part in zip(self.teachers, self.out, parts, strict=True)
+        }
+
+
+class StepNorm(nn.Module):
+    """Batch norm whose statistics belong to one step and channel, as if it were called once a step, in one call.
+
+    The running buffers follow the T calls; nothing reads them, they are kept because the authors' module keeps them.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+
+    def __init__(self, channels: int, momentum: float = 0.1) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.momentum = momentum
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+        self.register_buffer("num_batches_tracked", torch.tensor(0))
+
+    def forward(self, maps: Tensor, n_steps: int) -> Tensor:
+        """(B * T, M, h, w), samples outermost -> the same."""
+        n, channels, height, width = maps.shape
+        if n // n_steps * height * width == 1:  # a single value has no spread: normalised, it is 0
+            return maps * 0 + self.bias[:, None, None]
+        flat = maps.reshape(n // n_steps, n_steps * channels, height, width)
+        mean = self.running_mean.new_zeros(n_steps * channels)
+        variance = torch.ones_like(mean)
+        weight, bias = self.weight.repeat(n_steps), self.bias.repeat(n_steps)
+        flat = F.batch_norm(flat, mean, variance, weight, bias, training=True, momentum=1.0)
+        with torch.no_grad():
+            keep = 1 - self.momentum
+            shares = self.momentum * keep ** torch.arange(n_steps - 1, -1, -1, device=mean.device, dtype=mean.dtype)
+            self.running_mean.mul_(keep**n_steps).add_(shares @ mean.view(n_steps, channels))
+            self.running_var.mul_(keep**n_steps).add_(shares @ variance.view(n_steps, channels))
+            self.num_batches_tracked += n_steps
+        return flat.view(n, channels, height, width)
+
+
+def _uniform(*shape: int, fan_in: int) -> Tensor:
+    """Torch's own start of a linear layer."""
+    return torch.empty(shape).uniform_(-1, 1) / math.sqrt(fan_in)

@@ -1,0 +1,1 @@
+"""Commands that compare this project with recorded vectors of others: ``python -m tests.vectors.NAME DIR``."""
