@@ -1,1 +1,1 @@
-"""Commands that compare this project with recorded vectors of others: ``python -m tests.vectors.NAME DIR``."""
+"""Recorded runs of other implementations, replayed by ours."""

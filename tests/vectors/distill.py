@@ -179,7 +179,7 @@ def gradient(loss: Tensor, leaf: Tensor) -> Tensor:
     """Of a loss, zeros where it has no graph."""
     if not loss.requires_grad:
         return torch.zeros_like(leaf)
-    (result,) = torch.autograd.grad(loss, leaf, retain_graph=True)
+    result: Tensor = torch.autograd.grad(loss, leaf, retain_graph=True)[0]
     return result
 
 
