@@ -7,6 +7,7 @@ import os
 import zipfile
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -64,7 +65,7 @@ def load_activity(path: Path) -> Activity:
     if schema != SCHEMA:
         raise InputError(f"{path}: trace schema {schema}, this version reads {SCHEMA}")
     traces: dict[str, dict[str, Array]] = {trace: {} for trace in TRACES}
-    event_arrays: dict[str, dict[str, Array]] = {}
+    event_arrays: dict[str, dict[str, Any]] = {}
     for key, values in arrays.items():
         kind, _, name = key.partition(":")
         if kind == "events":
@@ -76,6 +77,6 @@ def load_activity(path: Path) -> Activity:
         n_steps=meta["n_steps"],
         n_samples=meta["n_samples"],
         readout=arrays.get("readout"),
-        events={name: Events(**event_arrays[name], **numbers) for name, numbers in meta["events"].items()},
+        events={name: Events(**(event_arrays[name] | numbers)) for name, numbers in meta["events"].items()},
         **traces,
     )

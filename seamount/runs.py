@@ -103,7 +103,9 @@ class Run:
         for earlier in stage.needs:
             status = self.status(earlier)
             if status is None:
-                raise InputError(f"{self.folder}: stage {earlier} has not finished, {name} needs it; run with --resume")
+                raise InputError(
+                    f"{self.folder}: stage {earlier} has not finished, {name} needs it; run with --resume"
+                )
             needed.append(json.dumps(status["outputs"], sort_keys=True))
         return text_hash(__version__, json.dumps(settings, sort_keys=True, default=str), *needed)
 
