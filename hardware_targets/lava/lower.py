@@ -1,0 +1,432 @@
+"""From a program to a graph of Lava processes, written down as plain data: the only place that knows Lava's layout.
+
+Lava holds maps as (W, H, C), flips its kernels (a true convolution), writes ``du - 1``, re-rounds the weights of a
+matrix by their signs, and has no exponent on convolutions. What it cannot hold exactly is refused here, before a
+process is started. Nothing here imports Lava.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, assert_never
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seamount.compile.program import (
+    Conv,
+    Dense,
+    Ints,
+    Lif,
+    OneToOne,
+    Population,
+    Program,
+    Relay,
+    Sparse,
+    Synapses,
+    TernaryLif,
+    Wire,
+    ints,
+)
+from seamount.errors import Unsupported
+
+LONGEST_CHAIN = 4
+"""Delays up to this many steps become hops through identity synapses, longer ones a single delayed identity, which
+rebuilds a matrix per delay value at every step."""
+
+Array = NDArray[Any]
+Change = str | tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Node:
+    """One Lava process: its type, its scalar settings and its arrays, named and laid out as Lava wants them.
+
+    Attributes:
+        name: what it is in the program, for messages.
+        shape: of what leaves it, channels first.
+        is_whc: Lava holds that shape reversed, as (W, H, C).
+    """
+
+    name: str
+    type: str
+    shape: tuple[int, ...]
+    is_whc: bool = False
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    arrays: Mapping[str, Array] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Port:
+    """Where values leave or enter a node: its key, and the layout there."""
+
+    key: str
+    shape: tuple[int, ...]
+    is_whc: bool
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Lava processes and connections.
+
+    Attributes:
+        nodes: by key; keys are "input/NAME", "population/NAME", "synapses/NAME" and what belongs to them.
+        edges: (source key, target key, changes of layout between them).
+    """
+
+    nodes: Mapping[str, Node]
+    edges: Sequence[tuple[str, str, tuple[Change, ...]]]
+
+
+def lower(program: Program) -> Graph:
+    """The Lava processes of a program.
+
+    Raises:
+        Unsupported: Lava's fixed-point models cannot hold the program exactly.
+    """
+    return _Lowering(program).graph()
+
+
+class _Lowering:
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.nodes: dict[str, Node] = {}
+        self.edges: list[tuple[str, str, tuple[Change, ...]]] = []
+        self.delayed: dict[tuple[str, int], Port] = {}
+        bounds = _payload_bounds(program)
+        self.kinds = {s.name: _lava_kind(s, program, bounds[s.source]) for s in program.synapses}
+        self.maps = {
+            name for s in program.synapses if isinstance(self.kinds[s.name], Conv) for name in (s.source, s.target)
+        }
+
+    def graph(self) -> Graph:
+        for entry in self.program.inputs:
+            self._add("input", entry.name, Node(entry.name, "Source", entry.shape, self._is_whc(entry.name)))
+        for population in self.program.populations:
+            self._population(population)
+        for synapses in self.program.synapses:
+            if not isinstance(synapses.kind, Wire):
+                self._synapses(synapses)
+        for population in self.program.populations:
+            for port in self._senders_into(population.name):
+                self._connect(
+                    port, Port(f"population/{population.name}", population.shape, self._is_whc(population.name))
+                )
+        for synapses in self.program.synapses:
+            if not isinstance(synapses.kind, Wire):
+                self._feed(synapses)
+        self._check_edges()
+        return Graph(self.nodes, tuple(self.edges))
+
+    def _is_whc(self, name: str) -> bool:
+        return name in self.maps
+
+    def _add(self, group: str, name: str, node: Node) -> Port:
+        key = f"{group}/{name}"
+        self.nodes[key] = node
+        return Port(key, node.shape, node.is_whc)
+
+    # -- populations
+
+    def _population(self, population: Population) -> None:
+        """A relay is a sink: it only listens, for the record; what follows it listens to its senders."""
+        name, whc = population.name, self._is_whc(population.name)
+        node = Node(name, "Sink", population.shape, whc, {"shape": _lava_shape(population.shape, whc)})
+        if not isinstance(population.neuron, Relay):
+            node = _neuron(population, whc)
+        self._add("population", name, node)
+
+    # -- connections
+
+    def _senders(self, name: str) -> list[Port]:
+        """Ports whose sum is what an input or population sends."""
+        if name in {i.name for i in self.program.inputs}:
+            return [Port(f"input/{name}", self.program.shape(name), self._is_whc(name))]
+        if isinstance(self.program.population(name).neuron, Relay):
+            return self._senders_into(name)
+        return [Port(f"population/{name}", self.program.shape(name), self._is_whc(name))]
+
+    def _senders_into(self, name: str) -> list[Port]:
+        ports: list[Port] = []
+        for synapses in self.program.into(name):
+            if isinstance(synapses.kind, Wire):
+                ports += self._senders(synapses.source)
+            else:
+                node = self.nodes[f"synapses/{synapses.name}"]
+                ports.append(Port(f"synapses/{synapses.name}", node.shape, node.is_whc))
+        return ports
+
+    def _connect(self, source: Port, target: Port) -> None:
+        changes: list[Change] = []
+        if source.is_whc and target.is_whc and source.shape == target.shape:
+            changes = []
+        else:
+            if source.is_whc:
+                changes += ["reverse", "flatten"]
+            elif len(source.shape) > 1:
+                changes += ["flatten"]
+            if target.is_whc:
+                changes += [target.shape, "reverse"]  # reversing the axes is its own inverse
+            elif len(target.shape) > 1:
+                changes += [target.shape]
+        self.edges.append((source.key, target.key, tuple(changes)))
+
+    def _check_edges(self) -> None:
+        seen = set()
+        for source, target, _ in self.edges:
+            if (source, target) in seen:
+                raise Unsupported(
+                    f"{self.nodes[target].name}: hears {self.nodes[source].name} twice in the same step, through "
+                    "different wires; Lava connects two ports once; double the weights instead"
+                )
+            seen.add((source, target))
+
+    # -- synapses
+
+    def _synapses(self, synapses: Synapses) -> None:
+        kind = self.kinds[synapses.name]
+        source = self.program.shape(synapses.source)
+        target = self.program.shape(synapses.target)
+        message_bits = 24 if synapses.graded else 0
+        match kind:
+            case Conv():
+                node = _convolution(synapses, kind, source, target, message_bits)
+            case Dense() | Sparse():
+                node = _matrix(synapses, kind, message_bits)
+            case _:
+                raise AssertionError(f"{synapses.name}: {type(kind).__name__} is lowered to a matrix before")
+        self._add("synapses", synapses.name, node)
+
+    def _feed(self, synapses: Synapses) -> None:
+        """Connects a synapse group to what it listens to, over a delay line where it is a delayed convolution."""
+        source = self.program.shape(synapses.source)
+        if not isinstance(self.kinds[synapses.name], Conv):
+            flat = Port(f"synapses/{synapses.name}", (int(np.prod(source)),), False)
+            for port in self._senders(synapses.source):
+                self._connect(port, flat)
+            return
+        into = Port(f"synapses/{synapses.name}", source, True)
+        if synapses.delay.any():
+            self._connect(self._delay_line(synapses.source, int(synapses.delay)), into)
+        else:
+            for port in self._senders(synapses.source):
+                self._connect(port, into)
+
+    def _delay_line(self, source: str, delay: int) -> Port:
+        """What a source sent ``delay`` steps ago: graded identity synapses, shared by all who need them."""
+        if (source, delay) in self.delayed:
+            return self.delayed[source, delay]
+        n = int(np.prod(self.program.shape(source)))
+        diagonal = np.arange(n)
+        settings = {"n_target": n, "n_source": n, "weight_exp": 0, "sign_mode": "EXCITATORY", "num_message_bits": 24}
+        arrays = {"weights": np.ones(n, np.int64), "rows": diagonal, "columns": diagonal}
+        short = delay <= LONGEST_CHAIN
+        kind = "Sparse" if short else "DelaySparse"
+        if not short:
+            arrays["delays"] = np.full(n, delay - 1)
+        before = [self._delay_line(source, delay - 1)] if short and delay > 1 else self._senders(source)
+        port = self._add(
+            "delay", f"{source}/{delay}", Node(f"{source} + {delay}", kind, (n,), False, settings, arrays)
+        )
+        for sender in before:
+            self._connect(sender, port)
+        self.delayed[source, delay] = port
+        return port
+
+
+# ------------------------------------------------------------------------------------------------- neurons
+
+
+def _lava_shape(shape: tuple[int, ...], whc: bool) -> tuple[int, ...]:
+    return shape[::-1] if whc else shape
+
+
+def _neuron(population: Population, whc: bool) -> Node:
+    """LIF, LIFReset or TernaryLIF."""
+    neuron = population.neuron
+    assert not isinstance(neuron, Relay)
+    mantissa = ((neuron.bias_mant + 0x8000) & 0xFFFF) - 0x8000  # an int16; numpy 2 refuses to wrap a Python int
+    values = {
+        "du": neuron.du - 1,
+        "dv": neuron.dv,
+        "bias_mant": mantissa,
+        "bias_exp": neuron.bias_exp,
+        "u": neuron.u_init,
+        "v": neuron.v_init,
+    }
+    settings: dict[str, Any] = {"shape": _lava_shape(population.shape, whc)}
+    match neuron:
+        case Lif():
+            if neuron.refractory_steps:
+                raise Unsupported(
+                    f"{population.name}: rests {neuron.refractory_steps} steps after a spike, Lava's fixed-point LIF "
+                    "has no refractory period; set it to 0, or run the program on the simulator alone"
+                )
+            values["vth"] = neuron.v_th_mant
+            kind = "LIF" if population.reset is None else "LIFReset"
+        case TernaryLif():
+            if population.reset is not None:
+                raise Unsupported(
+                    f"{population.name}: Lava's TernaryLIF has no reset; run one sample at a time without"
+                )
+            values |= {"vth_hi": neuron.v_th_hi_mant, "vth_lo": neuron.v_th_lo_mant}
+            for name in ("vth_hi", "vth_lo"):
+                if np.unique(values[name]).size > 1:
+                    raise Unsupported(
+                        f"{population.name}: thresholds {values[name].min()} to {values[name].max()}, Lava's TernaryLIF "
+                        "takes one for all neurons; split the population"
+                    )
+            kind = "TernaryLIF"
+        case _:
+            assert_never(neuron)
+    if population.reset is not None:
+        interval = population.reset.interval
+        settings |= {"reset_interval": interval, "reset_offset": population.reset.offset % interval}
+    arrays = {}
+    for name, value in values.items():
+        if np.unique(value).size == 1:
+            settings[name] = int(value.flat[0])
+        else:
+            full = np.broadcast_to(value, population.shape)
+            arrays[name] = np.ascontiguousarray(full.T if whc else full)
+    return Node(population.name, kind, population.shape, whc, settings, arrays)
+
+
+# ------------------------------------------------------------------------------------------------- synapses
+
+
+def _payload_bounds(program: Program) -> dict[str, int]:
+    """Largest magnitude that each input and population can send in one step; 2**31 where nothing bounds it."""
+    bounds = {i.name: max(abs(i.low), abs(i.high)) for i in program.inputs}
+    bounds |= {p.name: 1 << 31 if isinstance(p.neuron, Relay) else 1 for p in program.populations}
+    for _ in program.populations:  # as many rounds as a chain of relays can be long
+        for population in program.populations:
+            if isinstance(population.neuron, Relay):
+                total = sum(_drive_bound(s, bounds[s.source]) for s in program.into(population.name))
+                bounds[population.name] = min(1 << 31, total)
+    return bounds
+
+
+def _drive_bound(synapses: Synapses, payload: int) -> int:
+    """Largest magnitude of the drive that a synapse group makes in one step."""
+    kind = synapses.kind
+    if isinstance(kind, Wire):
+        return payload
+    weights = np.abs(kind.weights)
+    match kind:
+        case Dense():
+            fan_in = weights.sum(axis=1).max(initial=0)
+        case Sparse():
+            fan_in = np.bincount(kind.rows, weights, kind.n_target).max(initial=0)
+        case Conv():
+            fan_in = weights.sum(axis=(1, 2, 3)).max(initial=0)
+        case OneToOne():
+            fan_in = weights.max(initial=0)
+        case _:
+            assert_never(kind)
+    total = int(fan_in) * (payload if synapses.graded else min(payload, 1))
+    return total << synapses.exponent if synapses.exponent > 0 else total
+
+
+def _lava_kind(synapses: Synapses, program: Program, payload: int) -> Conv | Dense | Sparse | Wire:
+    """The same connections as something that Lava has: its convolution has no right shift, one-to-one is a diagonal."""
+    kind = synapses.kind
+    if isinstance(kind, Wire):
+        if synapses.delay.any():
+            raise Unsupported(f"{synapses.name}: a wire with a delay; use one-to-one synapses of weight 1")
+        return kind
+    if isinstance(kind, OneToOne):
+        shape = program.shape(synapses.source)
+        n = int(np.prod(shape))
+        diagonal = ints(np.arange(n))
+        lowered: Conv | Dense | Sparse = Sparse(
+            ints(np.broadcast_to(kind.weights, shape).reshape(-1)), diagonal, diagonal, n, n
+        )
+    elif isinstance(kind, Conv) and synapses.exponent < 0:
+        lowered = as_sparse(kind, program.shape(synapses.source), program.shape(synapses.target))
+    else:
+        lowered = kind
+    lava_bits = 24 if isinstance(lowered, Conv) else 32
+    if synapses.wrap_bits != lava_bits and _drive_bound(synapses, payload) >= 1 << (
+        min(synapses.wrap_bits, lava_bits) - 1
+    ):
+        raise Unsupported(
+            f"{synapses.name}: wraps to {synapses.wrap_bits} bits and its sums can reach "
+            f"{_drive_bound(synapses, payload)}, Lava's {type(lowered).__name__} wraps to {lava_bits}; "
+            "lower the weights or the exponent"
+        )
+    return lowered
+
+
+def _convolution(
+    synapses: Synapses, kind: Conv, source: tuple[int, ...], target: tuple[int, ...], message_bits: int
+) -> Node:
+    weights = kind.weights << synapses.exponent  # Lava's Conv ignores weight_exp
+    settings = {
+        "input_shape": source[::-1],
+        "stride": kind.stride[::-1],
+        "padding": kind.padding[::-1],
+        "dilation": kind.dilation[::-1],
+        "groups": kind.groups,
+        "num_message_bits": message_bits,
+    }
+    flipped = np.ascontiguousarray(weights[:, :, ::-1, ::-1].transpose(0, 3, 2, 1))
+    return Node(synapses.name, "Conv", target, True, settings, {"weight": flipped})
+
+
+def _matrix(synapses: Synapses, kind: Dense | Sparse, message_bits: int) -> Node:
+    settings: dict[str, Any] = {
+        "weight_exp": synapses.exponent,
+        "sign_mode": sign_mode(kind.weights, synapses.name),
+        "num_message_bits": message_bits,
+    }
+    arrays: dict[str, Array] = {"weights": np.array(kind.weights)}
+    is_delayed = bool(synapses.delay.any())
+    if is_delayed:
+        arrays["delays"] = np.array(np.broadcast_to(synapses.delay, kind.weights.shape))
+    if isinstance(kind, Dense):
+        n_target = kind.weights.shape[0]
+        return Node(synapses.name, "DelayDense" if is_delayed else "Dense", (n_target,), False, settings, arrays)
+    places = kind.rows * kind.n_source + kind.columns
+    if is_delayed and np.unique(places).size < places.size:
+        raise Unsupported(f"{synapses.name}: several delayed synapses between the same two neurons; Lava keeps one")
+    settings |= {"n_target": kind.n_target, "n_source": kind.n_source}
+    arrays |= {"rows": np.array(kind.rows), "columns": np.array(kind.columns)}
+    name = "DelaySparse" if is_delayed else "Sparse"
+    return Node(synapses.name, name, (kind.n_target,), False, settings, arrays)
+
+
+def sign_mode(weights: Ints, where: str) -> str:
+    """Lava's sign mode that leaves the weights as they are."""
+    low, high = int(weights.min(initial=0)), int(weights.max(initial=0))
+    if low >= 0 and high <= 255:
+        return "EXCITATORY"
+    if high <= 0 and low >= -255:
+        return "INHIBITORY"
+    if low >= -256 and high <= 254 and not np.any(weights & 1):
+        return "MIXED"
+    raise Unsupported(
+        f"{where}: weights {low} to {high} are not on the 8-bit grid, which holds 0 to 255, -255 to 0, or even numbers "
+        "from -256 to 254; quantise the program for a Loihi target"
+    )
+
+
+def as_sparse(kind: Conv, source: tuple[int, ...], target: tuple[int, ...]) -> Sparse:
+    """A convolution as the matrix that it is, over flattened (C, H, W)."""
+    c_out, c_in, k_h, k_w = kind.weights.shape
+    per_group = c_out // kind.groups
+    out_c, in_c, i, j = np.indices(kind.weights.shape).reshape(4, -1)
+    channel = out_c // per_group * c_in + in_c
+    y, x = np.indices(target[1:]).reshape(2, -1)
+    from_y = y * kind.stride[0] - kind.padding[0] + i[:, None] * kind.dilation[0]
+    from_x = x * kind.stride[1] - kind.padding[1] + j[:, None] * kind.dilation[1]
+    inside = (from_y >= 0) & (from_y < source[1]) & (from_x >= 0) & (from_x < source[2])
+    rows = (out_c[:, None] * target[1] + y) * target[2] + x
+    columns = (channel[:, None] * source[1] + from_y) * source[2] + from_x
+    weights = np.broadcast_to(kind.weights.reshape(-1, 1), rows.shape)
+    order = np.lexsort((columns[inside], rows[inside]))
+    n_target, n_source = int(np.prod(target)), int(np.prod(source))
+    return Sparse(
+        ints(weights[inside][order]), ints(rows[inside][order]), ints(columns[inside][order]), n_target, n_source
+    )

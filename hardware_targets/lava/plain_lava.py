@@ -1,0 +1,311 @@
+"""Runs a network that is written down in a folder (network.json, arrays.npz, inputs.npz) on Lava, in fixed point.
+
+    python run.py [FOLDER]
+
+This file needs lava-nc 0.10.0 and numpy, and nothing else: it is also the ``run.py`` of exported folders. Every
+number is computed by Lava's own fixed-point process models; the classes below only start them afresh for each sample
+and write down what they did, because reading a trace through ``Monitor`` or ``Var.get`` costs more than the run.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+
+RECORDS = {"spikes": np.int32, "v": np.int32, "u": np.int32}
+SAMPLE_RECORDS = {"counts": np.int64, "last_v": np.int32, "last_u": np.int32}
+SLOTS = 8
+"""Steps that Lava may buffer per connection (64 unless told): memory in /dev/shm, of which containers have little."""
+
+
+# ---------------------------------------------------------------------------------- Lava 0.10.0 on current Python
+
+
+def make_importable() -> None:
+    """Lets lava-nc 0.10.0 import and run on Python 3.11 and later and on numpy without ``newshape``; files stay as
+    they are."""
+    _hash_byte_encoder()
+    from lava.magma.core.process.ports.ports import ReshapePort
+
+    # np.reshape(..., newshape=) went with numpy 2.4
+    ReshapePort.get_transform_func_fwd = lambda self: functools.partial(_reshape, self.shape)
+    ReshapePort.get_transform_func_bwd = lambda self: functools.partial(_reshape, self.old_shape)
+
+
+def _hash_byte_encoder() -> None:
+    """Python 3.11 refuses ``ByteEncoder()`` as a default of a dataclass field, unless it can be hashed."""
+    original = dataclasses.dataclass
+
+    def dataclass(cls: type | None = None, /, **options: Any) -> Any:
+        if cls is not None and cls.__name__ == "ByteEncoder":
+            options["unsafe_hash"] = True
+        return original(cls, **options)
+
+    dataclasses.dataclass = dataclass  # type: ignore[assignment]
+    try:
+        import lava.magma.compiler.var_model  # noqa: F401
+    finally:
+        dataclasses.dataclass = original
+
+
+def _reshape(shape: tuple[int, ...], data: Array) -> Array:
+    return np.reshape(data, shape)
+
+
+# ------------------------------------------------------------------------------------------------ process models
+
+
+class Watched:
+    """A Lava process model that starts afresh with each sample, writes down what it does, and says why it died."""
+
+    proc_params: Any
+    time_step: int
+    sent: Any
+
+    def run_spk(self) -> None:
+        try:
+            self._run_one_step()
+        except BaseException as error:
+            self._report(error)
+            raise
+
+    def _run_one_step(self) -> None:
+        task = self.proc_params["task"]
+        absolute = self.time_step
+        if absolute == 1:
+            self._first_step(task)
+        if task["restart"]:
+            step = (absolute - 1) % task["period"]
+            if step == 0:
+                for name, value in self._initial.items():
+                    getattr(self, name)[...] = value
+            self.time_step = step + 1  # LIFReset counts the steps of its own sample
+        self._lava_step()
+        self.time_step = absolute
+        if absolute == 1:
+            self._check_weights(task)
+        self._write(task, absolute - 1)
+
+    def _lava_step(self) -> None:
+        super().run_spk()  # type: ignore[misc]
+
+    def _first_step(self, task: Mapping[str, Any]) -> None:
+        names = [n for n in ("u", "v", "a_buff", "a_buf") if isinstance(getattr(self, n, None), np.ndarray)]
+        self._initial = {name: getattr(self, name).copy() for name in names}
+        self._given = self.weights.copy() if hasattr(self, "weights") else None
+        self._maps = {n: np.load(path, mmap_mode="r+") for n, path in task["records"].items()}
+
+    def _check_weights(self, task: Mapping[str, Any]) -> None:
+        if self._given is not None and abs(self._given - self.weights).max() != 0:
+            raise ValueError(f"{task['name']}: Lava changed the weights that it was given")
+
+    def _write(self, task: Mapping[str, Any], step: int) -> None:
+        """Into the files of this node, where the step lies in the window that shows a sample."""
+        sample, step = divmod(step - task["start"], task["period"])
+        if not self._maps or not (0 <= sample < task["samples"] and step < task["length"]):
+            return
+        sent = np.asarray(self.sent).reshape(-1)
+        is_last = step == task["length"] - 1
+        for name, file in self._maps.items():
+            match name:
+                case "spikes":
+                    file[sample, step] = sent
+                case "u" | "v":
+                    file[sample, step] = getattr(self, name).reshape(-1)
+                case "counts":
+                    file[sample] += sent != 0
+                case "last_u" | "last_v" if is_last:
+                    file[sample] = getattr(self, name[-1]).reshape(-1)
+
+    def spiking_activation(self) -> Any:
+        self.sent = super().spiking_activation()  # type: ignore[misc]
+        return self.sent
+
+    def _report(self, error: BaseException) -> None:
+        task = self.proc_params["task"]
+        text = f"{task['name']}: {type(error).__name__}: {error}\n{traceback.format_exc()}"
+        (Path(task["folder"]) / "error.txt").write_text(text)
+
+
+@functools.cache
+def _models() -> dict[type, type]:
+    """Lava's process -> the model that runs it: Lava's own, watched."""
+    from lava.magma.core.model.py.type import LavaPyType
+    from lava.proc.conv import models as conv
+    from lava.proc.conv.process import Conv
+    from lava.proc.dense import models as dense
+    from lava.proc.dense.process import DelayDense, Dense
+    from lava.proc.io import sink
+    from lava.proc.lif import models as lif
+    from lava.proc.lif.process import LIF, LIFReset, TernaryLIF
+    from lava.proc.sparse import models as sparse
+    from lava.proc.sparse.process import DelaySparse, Sparse
+
+    class WatchedConv(Watched, conv.PyConvModelFixed):
+        # Lava holds these in int8: 128 groups or a padded side of 128 pixels would not fit
+        kernel_size = LavaPyType(np.ndarray, np.int32)
+        stride = LavaPyType(np.ndarray, np.int32)
+        padding = LavaPyType(np.ndarray, np.int32)
+        dilation = LavaPyType(np.ndarray, np.int32)
+        groups = LavaPyType(np.ndarray, np.int32)
+
+    class WatchedSink(Watched, sink.PyReceiveModelFixed):
+        def _lava_step(self) -> None:
+            self.sent = self.a_in.recv()
+
+    originals: dict[type, type] = {
+        LIF: lif.PyLifModelBitAcc,
+        LIFReset: lif.PyLifResetModelBitAcc,
+        TernaryLIF: lif.PyTernLifModelFixed,
+        Dense: dense.PyDenseModelBitAcc,
+        DelayDense: dense.PyDelayDenseModelBitAcc,
+        Sparse: sparse.PySparseModelBitAcc,
+        DelaySparse: sparse.PyDelaySparseModelBitAcc,
+    }
+    watched = {
+        process: type(f"Watched{model.__name__}", (Watched, model), {}) for process, model in originals.items()
+    }
+    return watched | {Conv: WatchedConv, sink.RingBuffer: WatchedSink}
+
+
+# ------------------------------------------------------------------------------------------------- the network
+
+
+def build(network: Mapping[str, Any], arrays: Mapping[str, Array], inputs: Mapping[str, Array]) -> list[Any]:
+    """The network's Lava processes, connected."""
+    made = [_process(i, node, arrays, inputs) for i, node in enumerate(network["nodes"])]
+    for source, target, changes in network["edges"]:
+        port = made[source].a_out if hasattr(made[source], "a_out") else made[source].s_out
+        for change in changes:
+            if change == "reverse":
+                port = port.transpose([2, 1, 0])
+            elif change == "flatten":
+                port = port.flatten()
+            else:
+                port = port.reshape(tuple(change))
+        port.connect(made[target].s_in if hasattr(made[target], "s_in") else made[target].a_in)
+    return made
+
+
+def _process(i: int, node: Mapping[str, Any], arrays: Mapping[str, Array], inputs: Mapping[str, Array]) -> Any:
+    from lava.proc import io
+    from lava.proc.conv.process import Conv
+    from lava.proc.dense.process import DelayDense, Dense
+    from lava.proc.lif.process import LIF, LIFReset, TernaryLIF
+    from lava.proc.sparse.process import DelaySparse, Sparse
+    from lava.utils.weightutils import SignMode
+
+    settings = dict(node["settings"])
+    settings |= {name: arrays[f"{i}.{name}"] for name in node["arrays"]}
+    for name in ("shape", "input_shape"):
+        if name in settings:
+            settings[name] = tuple(settings[name])
+    if "sign_mode" in settings:
+        settings["sign_mode"] = SignMode[settings["sign_mode"]]
+    makers: dict[str, Callable[..., Any]] = {
+        "LIF": LIF,
+        "LIFReset": LIFReset,
+        "TernaryLIF": TernaryLIF,
+        "Dense": Dense,
+        "DelayDense": DelayDense,
+        "Conv": Conv,
+    }
+    match node["type"]:
+        case "Source":
+            return io.source.RingBuffer(data=inputs[str(i)])
+        case "Sink":
+            return io.sink.RingBuffer(shape=settings["shape"], buffer=1)
+        case "Sparse":
+            return Sparse(**_matrices(settings))
+        case "DelaySparse":
+            return DelaySparse(**_matrices(settings))
+        case kind:
+            return makers[kind](**settings)
+
+
+def _matrices(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings of a sparse process with its weights, and delays if it has them, as scipy matrices."""
+    from scipy.sparse import csr_matrix
+
+    where = settings.pop("rows"), settings.pop("columns")
+    size = settings.pop("n_target"), settings.pop("n_source")
+    for name in ("weights", "delays"):
+        if name in settings:
+            settings[name] = csr_matrix((settings[name], where), shape=size, dtype=int)
+    return settings
+
+
+# ----------------------------------------------------------------------------------------------------- a run
+
+
+def run(folder: Path) -> None:
+    """Run the network of a folder; ``results/I.QUANTITY.npy`` hold what its nodes were asked to record."""
+    make_importable()
+    from lava.magma.core.run_conditions import RunSteps
+    from lava.magma.core.run_configs import Loihi2SimCfg
+
+    network = json.loads((folder / "network.json").read_text())
+    with np.load(folder / "arrays.npz") as stored:
+        arrays = dict(stored)
+    with np.load(folder / "inputs.npz") as stored:
+        inputs = {key: np.moveaxis(stored[key], 0, -1) for key in stored.files}  # Lava: time last
+    made = build(network, arrays, inputs)
+    (folder / "results").mkdir(exist_ok=True)
+    for i, (node, process) in enumerate(zip(network["nodes"], made, strict=True)):
+        if node["type"] != "Source":
+            process.proc_params.overwrite("task", _task(folder, i, node, network))
+    first = made[0]
+    config = Loihi2SimCfg(select_tag="fixed_pt", exception_proc_model_map=_models())
+    first.create_runtime(run_cfg=config, compile_config={"pypy_channel_size": SLOTS})
+    first.run(condition=RunSteps(num_steps=network["steps"]))
+    first.stop()
+
+
+def _task(folder: Path, i: int, node: Mapping[str, Any], network: Mapping[str, Any]) -> dict[str, Any]:
+    """What the model of node i has to know, with its record files made."""
+    records = {}
+    for name in node["records"]:
+        rows = (network["samples"], node["length"]) if name in RECORDS else (network["samples"],)
+        size = int(np.prod(node["settings"]["shape"]))
+        records[name] = str(folder / "results" / f"{i}.{name}.npy")
+        np.lib.format.open_memmap(records[name], "w+", (RECORDS | SAMPLE_RECORDS)[name], (*rows, size))
+    run = {name: network[name] for name in ("samples", "period", "restart")}
+    window = {name: node[name] for name in ("start", "length")}
+    return {"name": node["name"], "folder": str(folder), "records": records} | run | window
+
+
+def result(folder: Path, network: Mapping[str, Any], i: int, name: str) -> Array:
+    """What node i recorded: (samples, steps, *shape) or (samples, *shape), maps as (C, H, W)."""
+    node = network["nodes"][i]
+    values = np.load(folder / "results" / f"{i}.{name}.npy", mmap_mode="r")
+    values = values.reshape(*values.shape[:-1], *node["settings"]["shape"])
+    return np.moveaxis(values, (-1, -2, -3), (-3, -2, -1)) if node["is_whc"] else values
+
+
+def main() -> None:
+    if sys.argv[1:] == ["--check"]:
+        make_importable()
+        _models()
+        return
+    folder = Path(sys.argv[1] if len(sys.argv) > 1 else ".").resolve()
+    try:
+        run(folder)
+    except BaseException as error:
+        if not (folder / "error.txt").exists():
+            (folder / "error.txt").write_text(f"{type(error).__name__}: {error}\n{traceback.format_exc()}")
+        raise
+    (folder / "done").touch()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,257 @@
+"""Runs any program on Lava 0.10.0 in fixed point, in a process of its own, and reads it back as an ``Activity``."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seamount.compile.activity import Activity
+from seamount.compile.arithmetic.inputs import check_inputs, default_steps, readout_window
+from seamount.compile.program import Lif, Program, Relay
+from seamount.errors import BackendMissing, CheckFailed, ConfigError
+
+from . import plain_lava
+from .lower import Graph, lower
+from .schedule import Schedule, fresh_schedule, streamed_schedule, why_not_streamed
+from .shim import require_lava
+
+Array = NDArray[Any]
+
+RECORDABLE = ("spikes", "v", "u")
+
+
+def run_on_lava(
+    program: Program,
+    inputs: Any,
+    *,
+    n_steps: int | None = None,
+    record: Collection[str] = ("spikes", "v"),
+    streamed: bool | None = None,
+    time_limit_s: float = 600.0,
+) -> Activity:
+    """Run a program on Lava's fixed-point process models; what comes back means what ``simulate`` means.
+
+    All samples go through one Lava runtime, in one of two ways:
+
+    * *started afresh*: every sample runs ``n_steps`` steps from the initial state, each Lava process putting back its
+      own state (u, v, synapse buffers, delay lines) when a sample begins. Every value of every step equals
+      ``simulate``.
+    * *streamed*: samples follow each other without a pause, as on the chip, and only the program's own resets
+      (LIFReset) separate them. A population then shows a sample in its window, steps [a, a + n_steps) with a its
+      arrival; **only these are comparable** (``compare_runs(..., program)``). Outside of them the traces are 0, counts are of
+      the window alone, and final states are not given.
+
+    Args:
+        inputs: as for ``simulate``: (T, B, *shape), or a mapping from name to such arrays.
+        n_steps: of one sample's run; default as for ``simulate``. Streamed runs have no choice.
+        record: of "spikes", "v", "u".
+        streamed: None streams where that is exact and there is more than one sample.
+        time_limit_s: Lava is stopped after it [s].
+
+    Raises:
+        BackendMissing: Lava is not installed or does not start.
+        Unsupported: Lava cannot hold the program exactly.
+        CheckFailed: Lava stopped with an error, or did not answer in time.
+    """
+    unknown = set(record) - set(RECORDABLE)
+    if unknown:
+        raise ConfigError(f"Lava: cannot record {', '.join(sorted(unknown))}; possible are {', '.join(RECORDABLE)}")
+    require_lava()
+    steps = default_steps(program, inputs) if n_steps is None else n_steps
+    values = check_inputs(program, inputs, steps)
+    n_samples = next(iter(values.values())).shape[1]
+    obstacle = why_not_streamed(program) if n_steps is None else "the number of steps is given"
+    if streamed and obstacle:
+        raise ConfigError(f"Lava: {program.name} cannot be streamed: {obstacle}")
+    stream = streamed or (streamed is None and obstacle is None and n_samples > 1)
+    with tempfile.TemporaryDirectory(prefix="seamount-lava-") as name:
+        folder = Path(name)
+        schedule = (
+            streamed_schedule(program, n_samples, steps) if stream else fresh_schedule(program, n_samples, steps)
+        )
+        write_job(folder, program, lower(program), values, schedule, record)
+        _supervise(folder, schedule.total_steps, time_limit_s)
+        return _read(folder, program, schedule, record)
+
+
+def write_job(
+    folder: Path,
+    program: Program,
+    graph: Graph,
+    inputs: Mapping[str, Array],
+    schedule: Schedule,
+    record: Collection[str],
+) -> None:
+    """Write down what ``plain_lava.py`` needs: network.json, arrays.npz, inputs.npz and the script itself."""
+    keys = list(graph.nodes)
+    nodes = []
+    arrays = {}
+    for i, (key, node) in enumerate(graph.nodes.items()):
+        start, length = schedule.windows.get(node.name, (0, 0)) if key.startswith("population/") else (0, 0)
+        nodes.append(
+            {
+                "name": node.name,
+                "type": node.type,
+                "is_whc": node.is_whc,
+                "settings": dict(node.settings),
+                "arrays": list(node.arrays),
+                "records": _records(program, key, node.name, record),
+                "start": start,
+                "length": length,
+            }
+        )
+        arrays |= {f"{i}.{name}": value for name, value in node.arrays.items()}
+    network = {
+        "program": program.name,
+        "samples": schedule.n_samples,
+        "period": schedule.period,
+        "steps": schedule.total_steps,
+        "restart": schedule.restart,
+        "nodes": nodes,
+        "edges": [[keys.index(a), keys.index(b), list(changes)] for a, b, changes in graph.edges],
+    }
+    (folder / "network.json").write_text(json.dumps(network, indent=1))
+    np.savez(folder / "arrays.npz", **arrays)
+    laid_out = {}
+    for name, values in inputs.items():
+        i = keys.index(f"input/{name}")
+        stream = schedule.lay_out(values)
+        laid_out[str(i)] = stream.transpose(0, 3, 2, 1) if graph.nodes[keys[i]].is_whc else stream
+    np.savez(folder / "inputs.npz", **laid_out)
+    (folder / "run.py").write_text(Path(plain_lava.__file__).read_text())
+
+
+def _records(program: Program, key: str, name: str, record: Collection[str]) -> list[str]:
+    """What a node writes down: what was asked for, what the readout needs, counts and last states always."""
+    if not key.startswith("population/"):
+        return []
+    wanted = [r for r in RECORDABLE if r in record]
+    if program.readout is not None and program.readout.population == name:
+        wanted.append("spikes" if program.readout.quantity == "count" else "v")
+    if isinstance(program.population(name).neuron, Relay):
+        wanted = ["spikes"] if wanted else []
+        return [*wanted, "counts"]
+    return [*dict.fromkeys(wanted), "counts", "last_v", "last_u"]
+
+
+def _read(folder: Path, program: Program, schedule: Schedule, record: Collection[str]) -> Activity:
+    network = json.loads((folder / "network.json").read_text())
+    traces: dict[str, dict[str, Array]] = {name: {} for name in ("spikes", "v", "u")}
+    single: dict[str, dict[str, Array]] = {name: {} for name in ("counts", "last_v", "last_u")}
+    for i, node in enumerate(network["nodes"]):
+        for name in node["records"]:
+            found = plain_lava.result(folder, network, i, name)
+            if name in single:
+                single[name][node["name"]] = np.array(found)
+                continue
+            binary = name == "spikes" and isinstance(program.population(node["name"]).neuron, Lif)
+            trace = np.zeros((schedule.n_steps, *found.shape[:1], *found.shape[2:]), np.uint8 if binary else np.int32)
+            trace[node["start"] : node["start"] + node["length"]] = found.swapaxes(0, 1)
+            traces[name][node["name"]] = trace
+    return Activity(
+        n_steps=schedule.n_steps,
+        n_samples=schedule.n_samples,
+        **{name: found if name in record else {} for name, found in traces.items()},
+        readout=_readout(program, traces, schedule.n_steps),
+        spike_counts=single["counts"],
+        final_v=single["last_v"],
+        final_u=single["last_u"],
+    )
+
+
+def _readout(program: Program, traces: Mapping[str, Mapping[str, Array]], n_steps: int) -> Array | None:
+    if program.readout is None:
+        return None
+    name = program.readout.population
+    start, end = readout_window(program, n_steps)
+    if program.readout.quantity == "count":
+        return np.count_nonzero(traces["spikes"][name][start:end], axis=0).astype(np.int64)
+    quantity = "spikes" if isinstance(program.population(name).neuron, Relay) else "v"
+    last: Array = traces[quantity][name][end - 1].astype(np.int64)
+    return last
+
+
+# ------------------------------------------------------------------------------------------------ the process
+
+
+def _supervise(folder: Path, total_steps: int, time_limit_s: float) -> None:
+    """Run the folder's script to its end, or end its whole process group: Lava hangs when one of its processes dies."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+    environment.pop("PYTHONPATH", None)
+    with (folder / "log.txt").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, str(folder / "run.py"), str(folder)],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            cwd=folder,
+            start_new_session=True,
+        )
+        try:
+            _wait(process, folder, time.monotonic() + time_limit_s, total_steps, time_limit_s)
+        finally:
+            _end_group(process)
+
+
+def _wait(
+    process: subprocess.Popen[bytes], folder: Path, deadline: float, total_steps: int, time_limit_s: float
+) -> None:
+    while process.poll() is None and not (folder / "error.txt").exists():
+        if time.monotonic() > deadline:
+            raise CheckFailed(
+                f"Lava: {total_steps} steps not done within {time_limit_s:g} s; allow more time or send fewer samples"
+            )
+        time.sleep(0.02)
+    if (folder / "error.txt").exists():
+        time.sleep(0.05)  # let the writer finish
+        lines = (folder / "error.txt").read_text().strip().splitlines()
+        raise CheckFailed(f"Lava: {lines[0] if lines else 'stopped with an error'}")
+    if process.returncode or not (folder / "done").exists():
+        last = (folder / "log.txt").read_text(errors="replace").strip().splitlines()[-1:]
+        raise BackendMissing(
+            f"Lava: the process ended with {_status(process.returncode)} before the run was done"
+            f"{': ' + last[0] if last else ''}"
+        )
+
+
+def _status(code: int | None) -> str:
+    if code is not None and code < 0:
+        name = signal.Signals(-code).name
+        return f"{name} (is /dev/shm full?)" if name == "SIGBUS" else name
+    return f"code {code}"
+
+
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    """Ends Lava's processes. Terminate first: Python's resource tracker then removes their shared memory."""
+    if process.stdin is not None:
+        process.stdin.close()
+    for kind, patience_s in ((signal.SIGTERM, 2.0), (signal.SIGKILL, 2.0)):
+        try:
+            os.killpg(process.pid, kind)
+        except (ProcessLookupError, PermissionError):
+            break
+        end = time.monotonic() + patience_s
+        while time.monotonic() < end and _group_lives(process):
+            time.sleep(0.02)
+    process.wait()
+
+
+def _group_lives(process: subprocess.Popen[bytes]) -> bool:
+    process.poll()
+    try:
+        os.killpg(process.pid, 0)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
