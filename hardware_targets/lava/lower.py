@@ -274,8 +274,8 @@ def _neuron(population: Population, whc: bool) -> Node:
             for name in ("vth_hi", "vth_lo"):
                 if np.unique(values[name]).size > 1:
                     raise Unsupported(
-                        f"{population.name}: thresholds {values[name].min()} to {values[name].max()}, Lava's TernaryLIF "
-                        "takes one for all neurons; split the population"
+                        f"{population.name}: thresholds {values[name].min()} to {values[name].max()}, "
+                        "Lava's TernaryLIF takes one for all neurons; split the population"
                     )
             kind = "TernaryLIF"
         case _:
@@ -330,7 +330,7 @@ def _drive_bound(synapses: Synapses, payload: int) -> int:
 
 
 def _lava_kind(synapses: Synapses, program: Program, payload: int) -> Conv | Dense | Sparse | Wire:
-    """The same connections as something that Lava has: its convolution has no right shift, one-to-one is a diagonal."""
+    """The same connections as Lava has them: its convolution has no right shift, one-to-one is a diagonal."""
     kind = synapses.kind
     if isinstance(kind, Wire):
         if synapses.delay.any():
@@ -407,14 +407,14 @@ def sign_mode(weights: Ints, where: str) -> str:
     if low >= -256 and high <= 254 and not np.any(weights & 1):
         return "MIXED"
     raise Unsupported(
-        f"{where}: weights {low} to {high} are not on the 8-bit grid, which holds 0 to 255, -255 to 0, or even numbers "
-        "from -256 to 254; quantise the program for a Loihi target"
+        f"{where}: weights {low} to {high} are not on the 8-bit grid, which holds 0 to 255, -255 to 0, "
+        "or even numbers from -256 to 254; quantise the program for a Loihi target"
     )
 
 
 def as_sparse(kind: Conv, source: tuple[int, ...], target: tuple[int, ...]) -> Sparse:
     """A convolution as the matrix that it is, over flattened (C, H, W)."""
-    c_out, c_in, k_h, k_w = kind.weights.shape
+    c_out, c_in = kind.weights.shape[:2]
     per_group = c_out // kind.groups
     out_c, in_c, i, j = np.indices(kind.weights.shape).reshape(4, -1)
     channel = out_c // per_group * c_in + in_c

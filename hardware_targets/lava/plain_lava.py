@@ -51,7 +51,7 @@ def _hash_byte_encoder() -> None:
             options["unsafe_hash"] = True
         return original(cls, **options)
 
-    dataclasses.dataclass = dataclass  # type: ignore[assignment]
+    dataclasses.dataclass = dataclass
     try:
         import lava.magma.compiler.var_model  # noqa: F401
     finally:
@@ -102,11 +102,13 @@ class Watched:
     def _first_step(self, task: Mapping[str, Any]) -> None:
         names = [n for n in ("u", "v", "a_buff", "a_buf") if isinstance(getattr(self, n, None), np.ndarray)]
         self._initial = {name: getattr(self, name).copy() for name in names}
-        self._given = self.weights.copy() if hasattr(self, "weights") else None
+        weights = getattr(self, "weights", None)
+        self._given = None if weights is None else weights.copy()
         self._maps = {n: np.load(path, mmap_mode="r+") for n, path in task["records"].items()}
 
     def _check_weights(self, task: Mapping[str, Any]) -> None:
-        if self._given is not None and abs(self._given - self.weights).max() != 0:
+        now = getattr(self, "weights", None)
+        if self._given is not None and abs(self._given - now).max() != 0:
             raise ValueError(f"{task['name']}: Lava changed the weights that it was given")
 
     def _write(self, task: Mapping[str, Any], step: int) -> None:

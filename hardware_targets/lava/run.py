@@ -49,8 +49,10 @@ def run_on_lava(
       ``simulate``.
     * *streamed*: samples follow each other without a pause, as on the chip, and only the program's own resets
       (LIFReset) separate them. A population then shows a sample in its window, steps [a, a + n_steps) with a its
-      arrival; **only these are comparable** (``compare_runs(..., program)``). Outside of them the traces are 0, counts are of
-      the window alone, and final states are not given.
+      arrival, and **only there traces are comparable** (``compare_runs``). Outside of it they are 0; spike counts and
+      final states are those of the window.
+
+    For the raw stream of a whole session, pass it as one sample: inputs (T, 1, *shape) and ``n_steps=T``.
 
     Args:
         inputs: as for ``simulate``: (T, B, *shape), or a mapping from name to such arrays.
@@ -96,7 +98,7 @@ def write_job(
     """Write down what ``plain_lava.py`` needs: network.json, arrays.npz, inputs.npz and the script itself."""
     keys = list(graph.nodes)
     nodes = []
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for i, (key, node) in enumerate(graph.nodes.items()):
         start, length = schedule.windows.get(node.name, (0, 0)) if key.startswith("population/") else (0, 0)
         nodes.append(
@@ -123,7 +125,7 @@ def write_job(
     }
     (folder / "network.json").write_text(json.dumps(network, indent=1))
     np.savez(folder / "arrays.npz", **arrays)
-    laid_out = {}
+    laid_out: dict[str, Any] = {}
     for name, values in inputs.items():
         i = keys.index(f"input/{name}")
         stream = schedule.lay_out(values)
@@ -162,7 +164,9 @@ def _read(folder: Path, program: Program, schedule: Schedule, record: Collection
     return Activity(
         n_steps=schedule.n_steps,
         n_samples=schedule.n_samples,
-        **{name: found if name in record else {} for name, found in traces.items()},
+        spikes=traces["spikes"] if "spikes" in record else {},
+        v=traces["v"] if "v" in record else {},
+        u=traces["u"] if "u" in record else {},
         readout=_readout(program, traces, schedule.n_steps),
         spike_counts=single["counts"],
         final_v=single["last_v"],
@@ -176,7 +180,8 @@ def _readout(program: Program, traces: Mapping[str, Mapping[str, Array]], n_step
     name = program.readout.population
     start, end = readout_window(program, n_steps)
     if program.readout.quantity == "count":
-        return np.count_nonzero(traces["spikes"][name][start:end], axis=0).astype(np.int64)
+        counts: Array = np.count_nonzero(traces["spikes"][name][start:end], axis=0)
+        return counts
     quantity = "spikes" if isinstance(program.population(name).neuron, Relay) else "v"
     last: Array = traces[quantity][name][end - 1].astype(np.int64)
     return last
@@ -186,7 +191,7 @@ def _readout(program: Program, traces: Mapping[str, Mapping[str, Array]], n_step
 
 
 def _supervise(folder: Path, total_steps: int, time_limit_s: float) -> None:
-    """Run the folder's script to its end, or end its whole process group: Lava hangs when one of its processes dies."""
+    """Run the folder's script to its end, or end its process group: Lava hangs when one of its processes dies."""
     environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
     environment.pop("PYTHONPATH", None)
     with (folder / "log.txt").open("wb") as log:

@@ -52,7 +52,7 @@ def fresh_schedule(program: Program, n_samples: int, n_steps: int) -> Schedule:
 def streamed_schedule(program: Program, n_samples: int, n_steps: int) -> Schedule:
     """Samples back to back; the program's own resets separate them. Only for programs that can be streamed."""
     period = reset_interval(program)
-    assert period is not None and program.n_steps is not None, "why_not_streamed admits no other"
+    assert period is not None, "why_not_streamed admits no other"
     return Schedule(
         n_samples, n_steps, period, (n_samples - 1) * period + n_steps, False, sample_windows(program, n_steps)
     )
