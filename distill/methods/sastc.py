@@ -3,7 +3,7 @@
 Two readings of the relations. ``exact``: the released code, whose embeddings take a row of a batch's Gram matrix as
 it is, so that their width is the batch size, a batch of 4 has one unit (which cannot learn) and a silent layer can
 give 0/0. ``repaired`` (default): a row of cosines, sorted (a sample's place in the batch means nothing) and read at a
-fixed number of points, and an epsilon in the norm; any batch, any number of processes, the rest of the loss unchanged.
+fixed number of points, and an epsilon in the norm; any batch, any number of processes, all else unchanged.
 """
 
 from __future__ import annotations

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from seamount.errors import ConfigError
 
+from ..config import Method, check_method
 from .hard import Hard, HardMean
 from .kd import Kd
 from .kd_per_step import KdPerStep
@@ -61,8 +60,6 @@ TERMS: dict[str, Kind] = {
     ),
 }
 
-Method = Literal["hard", "hard-mean", "kd", "kd-per-step", "seal-kd", "sastc", "seal-kd+sastc"]
-
 METHODS: dict[Method, dict[str, float]] = {
     "hard": {"hard": 1.0},
     "hard-mean": {"hard-mean": 1.0},
@@ -76,22 +73,14 @@ METHODS: dict[Method, dict[str, float]] = {
 
 
 def weights_of(method: str | Mapping[str, float]) -> dict[str, float]:
-    """The terms of a method and their weights; refuses unknown words, unknown terms and weights that mean nothing."""
-    if isinstance(method, str):
-        for name, weights in METHODS.items():
-            if name == method:
-                return dict(weights)
-        raise ConfigError(
-            f"method: {method!r} is none of {', '.join(METHODS)}; choose one, or give weights of terms, "
-            "such as {hard = 1.0, ela = 0.6, sta = 0.15}"
-        )
-    unknown = [name for name in method if name not in TERMS]
-    if unknown:
-        raise ConfigError(f"method: unknown terms {', '.join(unknown)}; possible are {', '.join(TERMS)}")
-    bad = {name: weight for name, weight in method.items() if not (math.isfinite(weight) and weight >= 0)}
-    if bad or not any(method.values()):
-        raise ConfigError(f"method: weights {bad or dict(method)}; finite ones are needed, none negative, not all 0")
-    return {name: float(weight) for name, weight in method.items() if weight > 0}
+    """The terms of a method and their weights."""
+    try:
+        check_method(method)
+    except ValueError as error:
+        raise ConfigError(f"method: {error}") from None
+    weights = next((w for name, w in METHODS.items() if name == method), method)
+    assert not isinstance(weights, str)
+    return {name: float(weight) for name, weight in weights.items() if weight > 0}
 
 
 def needs_teacher(weights: Mapping[str, float]) -> bool:

@@ -1,0 +1,85 @@
+"""Tensors and facts in one safetensors file, written so that a crash leaves the old file or the new one."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from seamount.errors import InputError
+
+
+def save(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+    """Writes beside the file, flushes, then renames."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    copies = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    try:
+        save_file(copies, fresh, metadata={"facts": json.dumps(facts)})
+        with open(fresh, "rb") as file:
+            os.fsync(file.fileno())
+        fresh.replace(path)
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path}: cannot be written ({error}); the file from before is unchanged") from None
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors (on the CPU) and the facts."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            facts = json.loads((file.metadata() or {}).get("facts", "{}"))
+            return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118 (not a mapping)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such checkpoint") from None
+    except (SafetensorError, OSError, ValueError) as error:
+        raise InputError(f"{path}: not a readable safetensors file ({error}); delete it to start anew") from None
+
+
+def load_weights(path: Path) -> dict[str, Tensor]:
+    """A state dict from .safetensors (also our own checkpoints) or from a .pt file that holds nothing else."""
+    if path.suffix == ".safetensors":
+        tensors, _ = load(path)
+        networks = {k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")}
+        return networks or tensors
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such checkpoint") from None
+    except Exception as error:  # torch's pickle errors have no common class
+        raise InputError(f"{path}: not a state dict ({str(error).splitlines()[0]})") from None
+    state = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else None
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise InputError(f"{path}: holds {type(loaded).__name__}, not a state dict of tensors")
+    return state
+
+
+def put(module: nn.Module, state: Mapping[str, Tensor], where: str) -> None:
+    """Loads a state dict; one of another architecture is refused with the names that differ."""
+    own = module.state_dict()
+    missing = [name for name in own if name not in state]
+    foreign = [name for name in state if name not in own]
+    shapes = [
+        f"{name} is {tuple(state[name].shape)}, needed {tuple(own[name].shape)}"
+        for name in own
+        if name in state and own[name].shape != state[name].shape
+    ]
+    if missing or foreign or shapes:
+        facts = [
+            f"{label} {', '.join(names[:3])}{f' and {len(names) - 3} more' if len(names) > 3 else ''}"
+            for label, names in (("missing:", missing), ("unknown:", foreign), ("shapes:", shapes))
+            if names
+        ]
+        raise InputError(
+            f"{where}: a checkpoint of another architecture; {'; '.join(facts)}; give the architecture and options "
+            "with which it was made"
+        )
+    module.load_state_dict(dict(state))

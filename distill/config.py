@@ -1,0 +1,169 @@
+"""Settings of data, teacher, student, distillation, training and quantisation: the sections of a run's TOML file.
+
+Importing this costs no torch, so that the command line answers fast. The defaults are the demonstration on
+scikit-learn's digits.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+Source = Literal[
+    "digits",
+    "mnist",
+    "fashion-mnist",
+    "cifar10",
+    "cifar100",
+    "imagenet",
+    "n-mnist",
+    "dvs-gesture",
+    "cifar10-dvs",
+    "shd",
+    "event-folder",
+    "file",
+]
+Encoding = Literal["direct", "rate", "latency", "frames"]
+Augmentation = Literal["crop", "flip", "autoaugment", "cutout", "resized-crop", "roll-rotate-cutout"]
+Method = Literal["hard", "hard-mean", "kd", "kd-per-step", "seal-kd", "sastc", "seal-kd+sastc"]
+TermName = Literal["hard", "hard-mean", "kd", "kd-per-step", "ela", "sta", "sastc"]
+
+Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class Section(BaseModel):
+    """A part of the configuration: frozen, and no key but the known ones."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataConfig(Section):
+    """What is learned from, and how it becomes spikes."""
+
+    name: Source = Field("digits", description=f"one of {', '.join(get_args(Source))}")
+    root: str | None = Field(None, description="folder (or file) that holds the data; digits need none")
+    download: bool = Field(False, description="fetch the data where torchvision or tonic can")
+    encoding: Encoding | None = Field(
+        None, description='images: "direct" (8-bit pixels at every step), "rate" or "latency"; events: "frames"'
+    )
+    frames_by: Literal["time", "count"] = Field("time", description="events per frame: equal times or equal numbers")
+    frame_values: Literal["binary", "count"] = Field(
+        "binary", description="of a frame's pixel: any event, or how many"
+    )
+    size: Count | None = Field(None, description="side to which images or event frames are brought [pixels]")
+    cache: str | None = Field(None, description="folder for event frames made before; default: beside the data")
+    skip_corrupt: bool = Field(False, description="leave out files that cannot be read, instead of refusing")
+    validation: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.125, description="share of the training part that is held out for choosing the best epoch"
+    )
+    augment: tuple[Augmentation, ...] = Field(
+        (), description=f"of {', '.join(get_args(Augmentation))}, in this order"
+    )
+    crop_padding: Annotated[int, Field(ge=0)] = Field(4, description="pixels around the image before a random crop")
+    cutout_size: Count = Field(16, description="side of the square that cutout blanks [pixels]")
+    max_train: Count | None = Field(None, description="use only so many training samples (the first of each class)")
+    max_test: Count | None = Field(None, description="use only so many test samples (the first of each class)")
+    seed: Annotated[int, Field(ge=0)] = Field(0, description="of the splits; the same for all seeds of a study")
+
+
+class TeacherConfig(Section):
+    """The network to learn from."""
+
+    arch: str = Field("small-cnn", description="a teacher that models/zoo.py builds")
+    options: dict[str, Any] = Field({}, description="further arguments of that architecture")
+    checkpoint: str | None = Field(None, description="state dict (.safetensors or .pt) to use instead of training")
+    epochs: Count = Field(30, description="of the teacher's own training")
+    lr: Positive = Field(2e-3, description="its learning rate")
+
+
+class StudentConfig(Section):
+    """The spiking network that learns, built of norse cells."""
+
+    arch: str = Field("small", description="a student that models/zoo.py builds")
+    n_steps: Count = Field(8, description="timesteps T of one sample")
+    options: dict[str, Any] = Field({}, description="further arguments of that architecture")
+    checkpoint: str | None = Field(None, description="weights (.safetensors) to start from")
+
+
+class DistillConfig(Section):
+    """How the student learns from the teacher."""
+
+    method: str | dict[str, float] = Field(
+        "seal-kd", description=f"one of {', '.join(get_args(Method))}, or weights of {', '.join(get_args(TermName))}"
+    )
+    temperature: Positive | None = Field(None, description="of all divergences; not set: each method's own")
+    sta_target: Literal["logit-mixture", "weighted-kl"] = Field(
+        "logit-mixture", description="what SeAl-KD's steps learn from: the released code's mixture, or each pair"
+    )
+    sastc: Literal["repaired", "exact"] = Field(
+        "repaired", description='"exact" is the released code, which holds for one batch size'
+    )
+    student_maps: tuple[str, ...] = Field((), description="populations for SASTC; empty: the last of each size")
+    teacher_maps: tuple[str, ...] = Field((), description="modules for SASTC; empty: the last of each size")
+    cache_teacher: bool = Field(
+        True, description="compute the teacher's logits once where no augmentation forbids it"
+    )
+
+    @field_validator("method")
+    @classmethod
+    def _method(cls, method: str | dict[str, float]) -> str | dict[str, float]:
+        check_method(method)
+        return method
+
+
+class TrainConfig(Section):
+    """Optimisation of teacher, student and quantised student alike; two of them have epochs and lr of their own."""
+
+    epochs: Count = Field(40, description="of the student's training")
+    batch_size: Count = Field(64, description="samples per step, over all processes together")
+    optimizer: Literal["adamw", "sgd"] = Field("adamw", description='"adamw" or "sgd" (momentum, no Nesterov)')
+    lr: Positive = Field(4e-3, description="largest learning rate of the student")
+    weight_decay: NotNegative = Field(5e-4, description="on weights; never on biases and norms")
+    momentum: Annotated[float, Field(ge=0, lt=1)] = Field(0.9, description="of sgd")
+    schedule: Literal["cosine", "constant", "steps"] = Field("cosine", description="of lr after the warm-up")
+    milestones: tuple[int, ...] = Field((), description='epochs at which "steps" divides lr by 10')
+    warmup_epochs: NotNegative = Field(0.0, description="over which lr rises from 0")
+    clip_norm: Positive | None = Field(None, description="largest norm of all gradients together")
+    precision: Literal["fp32", "bf16"] = Field(
+        "fp32", description='"bf16" is autocast; membranes and losses stay fp32'
+    )
+    n_workers: Annotated[int, Field(ge=0)] = Field(0, description="processes that read and augment images")
+    checkpoint_every_s: Positive = Field(60.0, description="time between checkpoints within an epoch [s]")
+    select_on: Literal["validation", "test-set-as-in-the-papers", "last-epoch"] = Field(
+        "validation", description="what chooses the best epoch; the papers chose on the test set, which flatters"
+    )
+
+    @model_validator(mode="after")
+    def _milestones(self) -> TrainConfig:
+        if (self.schedule == "steps") != bool(self.milestones):
+            raise ValueError('milestones go with schedule = "steps", and only with it')
+        return self
+
+
+class QuantConfig(Section):
+    """Fine-tuning of the student in the chip's integers."""
+
+    epochs: Annotated[int, Field(ge=0)] = Field(6, description="of training in integers; 0 only rounds")
+    lr: Positive = Field(1e-3, description="its largest learning rate")
+    calibration_samples: Count = Field(512, description="training samples from which the scales start")
+
+
+def check_method(method: str | Mapping[str, float]) -> None:
+    """Refuses unknown words, unknown terms and weights that mean nothing."""
+    if isinstance(method, str):
+        if method not in get_args(Method):
+            raise ValueError(
+                f"{method!r} is none of {', '.join(get_args(Method))}; choose one, or give weights of terms, "
+                "such as {hard = 1.0, ela = 0.6, sta = 0.15}"
+            )
+        return
+    unknown = [name for name in method if name not in get_args(TermName)]
+    if unknown:
+        raise ValueError(f"unknown terms {', '.join(unknown)}; possible are {', '.join(get_args(TermName))}")
+    if not any(method.values()) or not all(math.isfinite(w) and w >= 0 for w in method.values()):
+        raise ValueError(f"weights {dict(method)}; finite ones are needed, none negative, not all 0")

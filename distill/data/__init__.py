@@ -1,0 +1,6 @@
+"""Images and event recordings as uint8 tensors, and how they become spikes; ``load.py`` lists all sources."""
+
+from .load import load_data
+from .samples import Batch, Data, Samples
+
+__all__ = ["Batch", "Data", "Samples", "load_data"]

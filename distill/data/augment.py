@@ -1,0 +1,112 @@
+"""Random changes of training images as the two papers use them; whole batches at once, except AutoAugment.
+
+Each choice follows from its sample's seed (``randomness.py``). Frames (B, T, C, H, W) change alike at every step.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import assert_never
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from seamount.errors import ConfigError
+
+from ..config import DataConfig
+from .randomness import choice, mix, uniform
+
+
+def augment(values: Tensor, seeds: Tensor, config: DataConfig) -> Tensor:
+    """uint8 (B, ..., H, W) -> the same shape."""
+    if values.ndim < 4:
+        raise ConfigError(f"data.augment: samples of shape {tuple(values.shape[1:])} are no images; leave it empty")
+    for kind in config.augment:
+        match kind:
+            case "crop":
+                values = crop(values, seeds, config.crop_padding)
+            case "flip":
+                values = _where(choice(seeds, 1, 2) == 1, values.flip(-1), values)
+            case "autoaugment":
+                values = autoaugment(values, seeds)
+            case "cutout":
+                values = cutout(values, seeds, config.cutout_size)
+            case "resized-crop":
+                pass  # done where the file is decoded: what is cut depends on the full image
+            case "roll-rotate-cutout":
+                values = roll_rotate_cutout(values, seeds, config.cutout_size)
+            case _:
+                assert_never(kind)
+    return values
+
+
+def crop(values: Tensor, seeds: Tensor, padding: int) -> Tensor:
+    """Shifts by up to ``padding`` pixels each way; zeros come in."""
+    rows = choice(seeds, 2, 2 * padding + 1) - padding
+    columns = choice(seeds, 3, 2 * padding + 1) - padding
+    return _roll(values, rows, columns, wrap=False)
+
+
+def cutout(values: Tensor, seeds: Tensor, size: int) -> Tensor:
+    """Blanks a square round a random pixel (DeVries and Taylor, arXiv 1708.04552)."""
+    height, width = values.shape[-2:]
+    top, left = choice(seeds, 4, height) - size // 2, choice(seeds, 5, width) - size // 2
+    rows, columns = torch.arange(height), torch.arange(width)
+    inside_rows = (rows >= top[:, None]) & (rows < top[:, None] + size)
+    inside_columns = (columns >= left[:, None]) & (columns < left[:, None] + size)
+    hole = inside_rows[:, :, None] & inside_columns[:, None, :]
+    return values.masked_fill(hole.view(len(values), *[1] * (values.ndim - 3), height, width), 0)
+
+
+def autoaugment(values: Tensor, seeds: Tensor) -> Tensor:
+    """The CIFAR-10 policy, or for images of 64 pixels and more the ImageNet policy (arXiv 1805.09501)."""
+    from torchvision.transforms import AutoAugment, AutoAugmentPolicy
+
+    if values.ndim != 4 or values.shape[1] not in (1, 3):
+        raise ConfigError(f"data.augment: autoaugment takes images, not samples of shape {tuple(values.shape[1:])}")
+    policy = AutoAugment(AutoAugmentPolicy.CIFAR10 if values.shape[-1] < 64 else AutoAugmentPolicy.IMAGENET)
+    images = []
+    with torch.random.fork_rng(devices=[]):  # torchvision draws from the global generator
+        for image, seed in zip(values, mix(seeds, 6).tolist(), strict=True):
+            torch.manual_seed(seed)
+            images.append(policy(image))
+    return torch.stack(images)
+
+
+def roll_rotate_cutout(values: Tensor, seeds: Tensor, size: int) -> Tensor:
+    """For event frames, as SeAl-KD's code: exactly one of a roll by up to 5, a turn by up to 30 degrees, a cutout."""
+    which = choice(seeds, 7, 3)
+    rolled = _roll(values, choice(seeds, 8, 11) - 5, choice(seeds, 9, 11) - 5, wrap=True)
+    turned = _rotate(values, (uniform(mix(seeds, 10)) * 2 - 1) * math.radians(30))
+    return _where(which == 0, rolled, _where(which == 1, turned, cutout(values, seeds, size)))
+
+
+def _where(condition: Tensor, first: Tensor, second: Tensor) -> Tensor:
+    return torch.where(condition.view(-1, *[1] * (first.ndim - 1)), first, second)
+
+
+def _roll(values: Tensor, rows: Tensor, columns: Tensor, *, wrap: bool) -> Tensor:
+    """Shifts every sample by its own number of rows and columns."""
+    height, width = values.shape[-2:]
+    at_rows = torch.arange(height) + rows[:, None]
+    at_columns = torch.arange(width) + columns[:, None]
+    flat = values.reshape(len(values), -1, height, width)
+    sample = torch.arange(len(values))[:, None, None]
+    moved = flat.permute(0, 2, 3, 1)[sample, at_rows[:, :, None] % height, at_columns[:, None, :] % width]
+    if not wrap:
+        inside_rows = (at_rows >= 0) & (at_rows < height)
+        inside_columns = (at_columns >= 0) & (at_columns < width)
+        moved = moved.masked_fill(~(inside_rows[:, :, None] & inside_columns[:, None, :])[..., None], 0)
+    return moved.permute(0, 3, 1, 2).reshape(values.shape)
+
+
+def _rotate(values: Tensor, angles: Tensor) -> Tensor:
+    """Turns every sample round its middle by its own angle [rad]; nearest pixel, zeros come in."""
+    height, width = values.shape[-2:]
+    flat = values.reshape(len(values), -1, height, width).float()
+    cos, sin, zero = angles.cos().float(), angles.sin().float(), torch.zeros(len(angles))
+    matrices = torch.stack([cos, -sin * height / width, zero, sin * width / height, cos, zero], -1).view(-1, 2, 3)
+    grid = F.affine_grid(matrices, list(flat.shape), align_corners=False)
+    turned = F.grid_sample(flat, grid, mode="nearest", align_corners=False)
+    return turned.round().to(values.dtype).view(values.shape)

@@ -1,0 +1,61 @@
+"""Loads a data set by name, splits off its validation part and checks it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from seamount.errors import ConfigError
+
+from .. import config as settings
+from ..config import DataConfig, Encoding
+from . import digits
+from .samples import Data, Samples, Source, check_labels, first_of_each, split
+
+LOADERS: dict[settings.Source, Callable[[DataConfig, int], Source]] = {
+    "digits": digits.load,
+}
+
+
+def load_data(config: DataConfig, *, n_steps: int) -> Data:
+    """The data set of a configuration: training, validation and test part.
+
+    Args:
+        n_steps: T, the number of frames that recordings are cut into and of the encoded steps.
+
+    Raises:
+        InputError: files are missing (the message says how to get them) or damaged; labels make no sense.
+        ConfigError: an encoding that does not fit the data.
+    """
+    if n_steps < 1:
+        raise ConfigError(f"student.n_steps: {n_steps}, at least 1 step is needed")
+    source = LOADERS[config.name](config, n_steps)
+    encoding: Encoding = config.encoding or ("frames" if source.events else "direct")
+    if (encoding == "frames") != source.events:
+        kind = "recordings of events, which become frames" if source.events else "still images"
+        possible = '"frames"' if source.events else '"direct", "rate" or "latency"'
+        raise ConfigError(f"data.encoding: {encoding!r}, but {config.name} has {kind}; possible: {possible}")
+    for part, samples in (("training", source.train), ("test", source.test)):
+        check_labels(config.name, part, samples.labels, source.class_names, every_class=part == "training")
+    train, test = _limit(source.train, config.max_train), _limit(source.test, config.max_test)
+    kept, held = split(train.labels, config.validation, config.seed)
+    if len(held) == 0:
+        raise ConfigError(f"data.validation: nothing is left of {len(train)} training samples to hold out")
+    example = train.read(train.ids[:1], None)[0]
+    shape = tuple(example.shape[1:] if source.events else example.shape)
+    return Data(
+        name=config.name,
+        train=train.subset(kept),
+        val=train.subset(held),
+        test=test,
+        class_names=source.class_names,
+        input_shape=shape,
+        n_steps=n_steps,
+        encoding=encoding,
+        config=config,
+    )
+
+
+def _limit(samples: Samples, n: int | None) -> Samples:
+    if n is None or n >= len(samples):
+        return samples
+    return samples.subset(first_of_each(samples.labels, n))

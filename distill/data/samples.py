@@ -1,0 +1,191 @@
+"""Samples on disk or in memory, and a data set made of three parts of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from seamount.errors import InputError
+
+from ..config import DataConfig, Encoding
+from .augment import augment
+from .encode import encode
+from .randomness import mix
+
+Bytes = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Some samples and their labels.
+
+    Attributes:
+        labels: (N,) int64 class numbers.
+        read: ids (B,) and, in training, seeds (B,) -> uint8 (B, *shape), or (B, T, *shape) for frames.
+        ids: (N,) what ``read`` knows a sample by, and what its random choices follow from.
+    """
+
+    labels: Tensor
+    read: Callable[[Tensor, Tensor | None], Tensor]
+    ids: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def subset(self, numbers: Tensor) -> Samples:
+        return Samples(self.labels[numbers], self.read, self.ids[numbers])
+
+
+def in_memory(values: Bytes, labels: Sequence[int] | NDArray[np.integer]) -> Samples:
+    """Samples of an array (N, ...); a memory-mapped one is read as needed."""
+
+    def read(ids: Tensor, seeds: Tensor | None) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(values[ids.numpy()]))
+
+    return Samples(torch.as_tensor(np.asarray(labels, dtype=np.int64)), read, torch.arange(len(values)))
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a loader of ``load.py`` returns: the two parts everybody agrees on."""
+
+    train: Samples
+    test: Samples
+    class_names: tuple[str, ...]
+    events: bool = False
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What the networks see.
+
+    Attributes:
+        x: the student's input: (B, *shape) in [0, 1] for direct coding, else (T, B, *shape).
+        teacher_x: the teacher's: the image, or the mean of the frames, (B, *shape).
+        labels: (B,).
+    """
+
+    x: Tensor
+    teacher_x: Tensor
+    labels: Tensor
+
+
+@dataclass(frozen=True)
+class Data:
+    """A data set, split, with its encoding.
+
+    Attributes:
+        input_shape: of one step, (C, H, W) or (F,).
+        n_steps: T.
+        input_scale: what the float input is multiplied by to give the chip's integers.
+        input_bits: 8 for graded input, 0 for spikes.
+    """
+
+    name: str
+    train: Samples
+    val: Samples
+    test: Samples
+    class_names: tuple[str, ...]
+    input_shape: tuple[int, ...]
+    n_steps: int
+    encoding: Encoding
+    config: DataConfig = field(default_factory=lambda: DataConfig())
+
+    @property
+    def n_classes(self) -> int:
+        return len(self.class_names)
+
+    @property
+    def input_bits(self) -> int:
+        return 8 if self.encoding == "direct" or self.counts else 0
+
+    @property
+    def input_scale(self) -> float:
+        return 255.0 if self.encoding == "direct" else 1.0
+
+    @property
+    def counts(self) -> bool:
+        return self.encoding == "frames" and self.config.frame_values == "count"
+
+    @property
+    def augmented(self) -> bool:
+        return bool(self.config.augment)
+
+    def read(self, part: Samples, numbers: Tensor, epoch_seed: int | None = None) -> tuple[Tensor, Tensor]:
+        """uint8 values (augmented where there is an epoch's seed) and the samples' seeds, on the CPU."""
+        ids = part.ids[numbers]
+        seeds = mix(ids, 0 if epoch_seed is None else epoch_seed)
+        training = epoch_seed is not None and self.augmented
+        values = part.read(ids, seeds if training else None)
+        if training:
+            values = augment(values, seeds, self.config)
+        return values, seeds
+
+    def batch(self, values: Tensor, seeds: Tensor, labels: Tensor) -> Batch:
+        """Floats for both networks, on the device of ``values``."""
+        if self.encoding == "frames" and not self.counts:
+            values = values.clamp_max(1)
+        x = encode(values, self.encoding, self.n_steps, seeds)
+        image = values.float().mean(1) if self.encoding == "frames" else values.float() / 255
+        return Batch(x, image, labels)
+
+    def inputs(self, part: Samples, numbers: Sequence[int] | Tensor) -> Batch:
+        """The encoded samples, not augmented: what is evaluated, exported and deployed."""
+        numbers = torch.as_tensor(numbers)
+        values, seeds = self.read(part, numbers)
+        return self.batch(values, seeds, part.labels[numbers])
+
+    def chip_inputs(self, part: Samples, numbers: Sequence[int] | Tensor) -> NDArray[np.int64]:
+        """What enters the chip at every step, integers (T, B, *shape)."""
+        x = (self.inputs(part, numbers).x * self.input_scale).round().to(torch.int64)
+        return (x.expand(self.n_steps, *x.shape) if self.encoding == "direct" else x).numpy()
+
+
+def check_labels(name: str, part: str, labels: Tensor, class_names: Sequence[str], *, every_class: bool) -> None:
+    """Refuses labels out of range and, in the training part, a class without samples."""
+    n_classes = len(class_names)
+    if len(labels) == 0:
+        raise InputError(f"{name}: the {part} part has no samples")
+    outside = labels[(labels < 0) | (labels >= n_classes)]
+    if len(outside):
+        raise InputError(
+            f"{name}: {len(outside)} labels of the {part} part are out of range, such as {int(outside[0])}; "
+            f"{n_classes} classes have labels 0 to {n_classes - 1}"
+        )
+    present = torch.bincount(labels, minlength=n_classes)
+    empty = [class_names[k] for k in range(n_classes) if present[k] == 0]
+    if every_class and empty:
+        raise InputError(
+            f"{name}: no {part} sample of class {', '.join(empty)}; a class that is never seen cannot be learned: "
+            "add samples, or leave the class out of the labels"
+        )
+
+
+def split(labels: Tensor, share: float, seed: int) -> tuple[Tensor, Tensor]:
+    """Numbers of the samples kept and of those held out: the share is taken of every class, at least one of two."""
+    rng = np.random.default_rng(seed)
+    held: list[NDArray[np.int64]] = []
+    values = labels.numpy()
+    for label in np.unique(values):
+        members = rng.permutation(np.flatnonzero(values == label))
+        n_held = min(max(round(share * len(members)), 1), len(members) - 1)
+        held.append(members[:n_held])
+    out = np.zeros(len(values), dtype=bool)
+    out[np.concatenate(held)] = True
+    return torch.from_numpy(np.flatnonzero(~out)), torch.from_numpy(np.flatnonzero(out))
+
+
+def first_of_each(labels: Tensor, n: int) -> Tensor:
+    """Numbers of at most n samples: the first of every class in turn, so that small parts stay balanced."""
+    values = labels.numpy()
+    rank = np.empty(len(values), dtype=np.int64)
+    for label in np.unique(values):
+        members = np.flatnonzero(values == label)
+        rank[members] = np.arange(len(members))
+    order = np.lexsort((values, rank))[:n]
+    return torch.from_numpy(np.sort(order))

@@ -1,0 +1,103 @@
+"""What a network gets right, after every step, and how often its neurons fire."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .data.samples import Batch, Data, Samples
+from .parallel import World
+
+
+class Output(Protocol):
+    """What a student returns: logits (T, B, K), and spikes (T, B, ...) by population when asked to record."""
+
+    @property
+    def logits(self) -> Tensor: ...
+
+    @property
+    def spikes(self) -> Mapping[str, Tensor]: ...
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Of one part of the data.
+
+    Attributes:
+        n: samples.
+        anytime: accuracy when the answer is read after step 1, 2, ..., T.
+        loss: cross-entropy of the final answer.
+        rates: population -> mean spikes per neuron and step, over all samples.
+    """
+
+    n: int
+    anytime: tuple[float, ...]
+    loss: float
+    rates: Mapping[str, float]
+
+    @property
+    def accuracy(self) -> float:
+        return self.anytime[-1]
+
+
+def answers(logits: Tensor) -> Tensor:
+    """The readout after each step, (T, B, K): the mean of the logits so far."""
+    steps = torch.arange(1, len(logits) + 1, device=logits.device, dtype=logits.dtype)
+    return logits.cumsum(0) / steps.view(-1, 1, 1)
+
+
+def student_output(student: nn.Module, batch: Batch, *, record: bool) -> tuple[Tensor, Mapping[str, Tensor]]:
+    output: Output = student(batch.x, record=record)
+    return output.logits, output.spikes if record else {}
+
+
+def evaluate(
+    network: nn.Module, data: Data, part: Samples, world: World, *, batch_size: int, spiking: bool = True
+) -> Evaluation:
+    """Runs a part of the data once, shared out over the processes; random states and training mode are left alone.
+
+    Args:
+        spiking: a student (steps, spikes) or a teacher (one answer).
+    """
+    was_training = network.training
+    network.eval()
+    n_steps = data.n_steps if spiking else 1
+    sums = torch.zeros(n_steps + 1, dtype=torch.float64)
+    fired: dict[str, Tensor] = {}
+    with torch.inference_mode():
+        for numbers in torch.split(torch.arange(len(part))[world.rank :: world.size], batch_size):
+            batch = to_device(data, part, numbers, world)
+            if spiking:
+                logits, spikes = student_output(network, batch, record=True)
+                for name, values in spikes.items():
+                    share = values.double().mean() * len(numbers)
+                    fired[name] = fired.get(name, torch.zeros_like(share)) + share
+            else:
+                logits = network(batch.teacher_x).unsqueeze(0)
+            read = answers(logits.float())
+            sums[:-1] += (read.argmax(-1) == batch.labels).double().sum(-1).cpu()
+            sums[-1] += F.cross_entropy(read[-1], batch.labels, reduction="sum").double().cpu()
+    network.train(was_training)
+    if world.size > 1:  # a rank without samples knows no populations: all learn the first one's
+        names: list[Any] = [list(fired)]
+        torch.distributed.broadcast_object_list(names)
+        fired = {name: fired.get(name, torch.zeros((), dtype=torch.float64)) for name in names[0]}
+    total = world.sum(torch.cat([sums, torch.stack([f.cpu() for f in fired.values()])]) if fired else sums).cpu()
+    shares = (total / len(part)).tolist()
+    return Evaluation(
+        n=len(part),
+        anytime=tuple(shares[:n_steps]),
+        loss=shares[n_steps],
+        rates=dict(zip(fired, shares[n_steps + 1 :], strict=True)),
+    )
+
+
+def to_device(data: Data, part: Samples, numbers: Tensor, world: World) -> Batch:
+    """Samples as they are evaluated, on this process's device."""
+    values, seeds = data.read(part, numbers)
+    return data.batch(values.to(world.device), seeds.to(world.device), part.labels[numbers].to(world.device))

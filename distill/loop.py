@@ -1,0 +1,403 @@
+"""The training loop: order, optimiser, checkpoints, resumption. It knows nothing of teachers or losses.
+
+A run is a function of its settings: the order of the samples, the augmentation and every other random choice of a
+step follow from (seed, epoch, step). So a run that was killed and resumed ends with the weights of one that was not.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader, Dataset
+
+from seamount.errors import ConfigError
+
+from . import checkpoint
+from .config import TrainConfig
+from .data.randomness import mix
+from .data.samples import Batch, Data
+from .evaluate import Evaluation
+from .parallel import World, shared_batch_norm
+from .progress import Progress
+
+Loss = tuple[Tensor, dict[str, Tensor]]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is trained and how it is judged.
+
+    Attributes:
+        name: for messages and progress.
+        learner: called with what ``prepare`` returns; gives the loss and its terms. Everything in it is trained.
+        network: the part of ``learner`` that is the result.
+        prepare: a batch and the numbers of its samples -> the learner's arguments (runs the teacher).
+        evaluate: "validation" or "test" -> Evaluation of ``network``.
+        settings: everything that decides the result; a folder of other settings is refused.
+        drop_short: leave out the last batch of an epoch if it is not full.
+    """
+
+    name: str
+    learner: nn.Module
+    network: nn.Module
+    prepare: Callable[[Batch, Tensor], tuple[Any, ...]]
+    evaluate: Callable[[str], Evaluation]
+    settings: Mapping[str, Any]
+    drop_short: bool = False
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one pass over the training part did."""
+
+    number: int
+    lr: float
+    loss: float
+    terms: Mapping[str, float]
+    validation: tuple[float, ...]
+    validation_loss: float
+    rates: Mapping[str, float]
+    seconds: float
+
+
+@dataclass
+class _State:
+    """Where a run stands; goes into the checkpoint."""
+
+    epoch: int = 0
+    done: int = 0  # samples of this epoch
+    sums: dict[str, float] = field(default_factory=dict)  # over the samples done
+    seconds: float = 0.0  # spent in this epoch
+    best: int = -1
+    best_key: tuple[float, float] = (-1.0, 0.0)
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+def fit(
+    task: Task, data: Data, config: TrainConfig, folder: Path, *, seed: int, world: World, progress: Progress
+) -> tuple[Epoch, ...]:
+    """Trains to the last epoch, from where the folder stands; leaves the best weights in the network.
+
+    Writes last.safetensors (all that a resumption needs), best.safetensors (the network) and TensorBoard's log.
+
+    Raises:
+        ConfigError: the folder belongs to other settings; the loss is no longer finite; memory does not suffice.
+        KeyboardInterrupt: after the step at which Ctrl-C came is saved.
+    """
+    task.learner.to(world.device)
+    optimizer = make_optimizer(task.learner, config)
+    state = _resume(task, optimizer, folder)
+    with ExitStack() as stack:
+        stack.enter_context(torch.random.fork_rng(devices=_cuda(world)))
+        stack.enter_context(shared_batch_norm(task.learner, world))
+        stopped = stack.enter_context(_interrupts())
+        run = _Run(task, data, config, folder, seed, world, progress, optimizer, state, stopped)
+        steps = len(run.starts(0))
+        progress.begin(task.name, config.epochs * steps, state.epoch * steps + state.done // config.batch_size)
+        stack.callback(progress.end)
+        while state.epoch < config.epochs:
+            run.epoch()
+    world.wait()
+    if state.best >= 0:
+        tensors, _ = checkpoint.load(folder / "best.safetensors")
+        weights = {name.removeprefix("network."): value for name, value in tensors.items()}
+        checkpoint.put(task.network, weights, f"{folder}/best.safetensors")
+    task.network.eval()
+    return tuple(Epoch(**{**e, "validation": tuple(e["validation"])}) for e in state.history)
+
+
+@dataclass
+class _Run:
+    task: Task
+    data: Data
+    config: TrainConfig
+    folder: Path
+    seed: int
+    world: World
+    progress: Progress
+    optimizer: torch.optim.Optimizer
+    state: _State
+    stopped: list[bool]
+
+    def __post_init__(self) -> None:
+        self.parallel: nn.Module = self.task.learner
+        if self.world.size > 1:
+            self.parallel = DistributedDataParallel(self.task.learner, broadcast_buffers=False)
+        self.saved_at = time.monotonic()
+
+    def starts(self, done: int) -> list[tuple[int, int]]:
+        """(first, last + 1) positions of the rest of an epoch's batches in its order."""
+        n, size = len(self.data.train), self.config.batch_size
+        pieces = [(a, min(a + size, n)) for a in range(done, n, size)]
+        # a batch norm cannot learn from one sample, nor a process from none
+        least = size if self.task.drop_short else min(size, max(2, self.world.size))
+        return [piece for piece in pieces if piece[1] - piece[0] >= least]
+
+    def epoch(self) -> None:
+        """The rest of the current epoch, its evaluation and its checkpoint."""
+        state, started = self.state, time.monotonic()
+        self.task.learner.train()
+        pieces = self.starts(state.done)
+        if not self.starts(0):
+            raise ConfigError(
+                f"{self.task.name}: {len(self.data.train)} training samples make no batch of "
+                f"{self.config.batch_size} over {self.world.size} processes; lower train.batch_size"
+            )
+        began = started - state.seconds
+        for (first, last), (values, seeds, numbers) in zip(pieces, self.batches(pieces), strict=True):
+            self.step(values, seeds, numbers, last - first)
+            state.done = last
+            self.progress.advance()
+            if self.stopped:
+                state.seconds = time.monotonic() - began
+                self.save()
+                raise KeyboardInterrupt(f"{self.task.name}: stopped, saved in {self.folder}; run again to go on")
+            if time.monotonic() - self.saved_at > self.config.checkpoint_every_s:
+                state.seconds = time.monotonic() - began
+                self.save()
+        self.close_epoch(time.monotonic() - began)
+
+    def batches(self, pieces: list[tuple[int, int]]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """This process's share of each batch: values, seeds, sample numbers."""
+        order = torch.randperm(
+            len(self.data.train),
+            generator=torch.Generator().manual_seed(int(mix(self.seed, self.state.epoch, 1)) % 2**63),
+        )
+        shares = [order[first:last][self.world.rank :: self.world.size] for first, last in pieces]
+        source = _Shares(self.data, shares, int(mix(self.seed, self.state.epoch, 2)))
+        loader: DataLoader[tuple[Tensor, Tensor]] = DataLoader(
+            source, batch_size=None, shuffle=False, num_workers=self.config.n_workers
+        )
+        for share, (values, seeds) in zip(shares, loader, strict=True):
+            yield values, seeds, share
+
+    def step(self, values: Tensor, seeds: Tensor, numbers: Tensor, n_together: int) -> None:
+        """One step of the optimiser."""
+        state, config, world = self.state, self.config, self.world
+        lr = learning_rate(config, state.epoch + state.done / len(self.data.train))
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        torch.manual_seed(int(mix(self.seed, state.epoch, state.done, 3 + world.rank)) % 2**63)
+        try:
+            loss, terms = self.loss(self.parallel, values, seeds, numbers)
+            self.optimizer.zero_grad(set_to_none=True)
+            # processes average their gradients: weigh by their share, so that the sum is the whole batch's mean
+            (loss * (len(numbers) * world.size / n_together)).backward()  # type: ignore[no-untyped-call]
+        except RuntimeError as error:
+            raise self.explain(error, values, seeds, numbers) from error
+        found = torch.stack([loss.detach().float(), *(value.float() for value in terms.values())])
+        found = world.sum(found.double() * len(numbers))
+        if not torch.isfinite(found).all():
+            self.refuse_loss(dict(zip(("loss", *terms), (found / n_together).tolist(), strict=True)), lr)
+        if config.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.task.learner.parameters(), config.clip_norm)
+        self.optimizer.step()
+        for name, value in zip(("loss", *terms), found.tolist(), strict=True):
+            state.sums[name] = state.sums.get(name, 0.0) + value
+
+    def loss(self, learner: nn.Module, values: Tensor, seeds: Tensor, numbers: Tensor) -> Loss:
+        device = self.world.device
+        labels = self.data.train.labels[numbers]
+        batch = self.data.batch(values.to(device), seeds.to(device), labels.to(device))
+        bf16 = torch.autocast(device.type, torch.bfloat16) if self.config.precision == "bf16" else nullcontext()
+        with bf16:
+            result: Loss = learner(*self.task.prepare(batch, numbers))
+        return result
+
+    def refuse_loss(self, found: dict[str, float], lr: float) -> None:
+        facts = ", ".join(f"{name} {value:.4g}" for name, value in found.items())
+        kept = f"the checkpoint in {self.folder} is from before" if self.state.history else "nothing is saved yet"
+        raise ConfigError(
+            f"{self.task.name}: the loss is not finite at epoch {self.state.epoch + 1}, sample {self.state.done} "
+            f"({facts}; lr {lr:.3g}); lower the learning rate, set train.clip_norm or train.warmup_epochs; {kept}"
+        )
+
+    def explain(self, error: RuntimeError, values: Tensor, seeds: Tensor, numbers: Tensor) -> Exception:
+        """Out of memory: the batch that would fit; a batch too small for batch norm; else the error itself."""
+        text = str(error)
+        if "more than 1 value per channel" in text:
+            return ConfigError(
+                f"{self.task.name}: batch norm cannot learn from a batch of {len(numbers)}; raise train.batch_size"
+            )
+        if not (isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in text):
+            return error
+        fits, n = 0, len(numbers) // 2
+        while n >= 1 and not fits:
+            self.optimizer.zero_grad(set_to_none=True)
+            if self.world.device.type == "cuda":
+                torch.cuda.empty_cache()
+            try:
+                loss, _ = self.loss(self.task.learner, values[:n], seeds[:n], numbers[:n])
+                loss.backward()  # type: ignore[no-untyped-call]
+                fits = n
+            except RuntimeError:
+                n //= 2
+        advice = f"train.batch_size = {fits * self.world.size} fits" if fits else "not even a batch of 1 fits"
+        return ConfigError(
+            f"{self.task.name}: out of memory with a batch of {self.config.batch_size}; {advice}; "
+            f"precision = 'bf16' needs about half; set it and run again, {self.folder} is resumed"
+        )
+
+    def close_epoch(self, seconds: float) -> None:
+        """Evaluates, keeps the best, writes the log and the checkpoint."""
+        state, config = self.state, self.config
+        validation = self.task.evaluate("validation")
+        judged = self.task.evaluate("test") if config.select_on == "test-set-as-in-the-papers" else validation
+        means = {name: value / max(state.done, 1) for name, value in state.sums.items()}
+        epoch = Epoch(
+            number=state.epoch,
+            lr=learning_rate(config, state.epoch),
+            loss=means.pop("loss"),
+            terms=means,
+            validation=validation.anytime,
+            validation_loss=validation.loss,
+            rates=dict(validation.rates),
+            seconds=seconds,
+        )
+        state.history.append(asdict(epoch))
+        state.epoch, state.done, state.sums, state.seconds = state.epoch + 1, 0, {}, 0.0
+        key = (judged.accuracy, -judged.loss)
+        if key > state.best_key or config.select_on == "last-epoch":
+            state.best, state.best_key = epoch.number, key
+            if self.world.rank == 0:
+                weights = {f"network.{name}": value for name, value in self.task.network.state_dict().items()}
+                checkpoint.save(
+                    self.folder / "best.safetensors", weights, {"epoch": epoch.number, "accuracy": key[0]}
+                )
+        if self.world.rank == 0:
+            _log(self.folder, epoch, config)
+        self.progress.say(f"loss {epoch.loss:.3f}, validation {100 * validation.accuracy:.1f} %")
+        self.save()
+
+    def save(self) -> None:
+        """Everything that a resumption needs, in one file."""
+        self.saved_at = time.monotonic()
+        if self.world.rank == 0:
+            tensors = {f"learner.{name}": value for name, value in self.task.learner.state_dict().items()}
+            for number, slots in self.optimizer.state_dict()["state"].items():
+                tensors |= {f"optimizer.{number}.{slot}": torch.as_tensor(v) for slot, v in slots.items()}
+            facts = {"settings": _plain(self.task.settings), "state": asdict(self.state)}
+            checkpoint.save(self.folder / "last.safetensors", tensors, facts)
+
+
+def learning_rate(config: TrainConfig, epoch: float) -> float:
+    """At a moment of training, counted in epochs: a linear rise, then the schedule."""
+    if epoch < config.warmup_epochs:
+        return config.lr * (epoch + 1e-3) / config.warmup_epochs
+    match config.schedule:
+        case "cosine":
+            share = (epoch - config.warmup_epochs) / max(config.epochs - config.warmup_epochs, 1e-9)
+            return config.lr * 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
+        case "steps":
+            return config.lr * 0.1 ** sum(epoch >= milestone for milestone in config.milestones)
+        case "constant":
+            return config.lr
+
+
+def make_optimizer(module: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    """Weight decay on matrices and kernels; none on biases, norms and scales."""
+    parameters = [p for p in module.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(groups, config.lr, momentum=config.momentum)
+    return torch.optim.AdamW(groups, config.lr)
+
+
+class _Shares(Dataset[tuple[Tensor, Tensor]]):
+    """The batches of an epoch, read (and augmented) in a worker."""
+
+    def __init__(self, data: Data, shares: list[Tensor], epoch_seed: int) -> None:
+        self.data, self.shares, self.epoch_seed = data, shares, epoch_seed
+
+    def __len__(self) -> int:
+        return len(self.shares)
+
+    def __getitem__(self, number: int) -> tuple[Tensor, Tensor]:
+        return self.data.read(self.data.train, self.shares[number], self.epoch_seed)
+
+
+def _resume(task: Task, optimizer: torch.optim.Optimizer, folder: Path) -> _State:
+    """Loads the folder's last checkpoint, if there is one of the same settings."""
+    path = folder / "last.safetensors"
+    if not path.exists():
+        return _State()
+    tensors, facts = checkpoint.load(path)
+    if "settings" not in facts or "state" not in facts:
+        raise ConfigError(f"{path}: not a training checkpoint; use another folder")
+    before, now = facts["settings"], _plain(task.settings)
+    changed = [f"{k} was {before.get(k)}, is {now.get(k)}" for k in {**before, **now} if before.get(k) != now.get(k)]
+    if changed:
+        raise ConfigError(
+            f"{task.name}: {folder} holds a run with other settings ({'; '.join(changed[:3])}); "
+            "use another folder, or set them back to resume it"
+        )
+    learner = {k.removeprefix("learner."): v for k, v in tensors.items() if k.startswith("learner.")}
+    checkpoint.put(task.learner, learner, str(path))
+    slots: dict[int, dict[str, Tensor]] = {}
+    for name, value in tensors.items():
+        if name.startswith("optimizer."):
+            _, number, slot = name.split(".", 2)
+            slots.setdefault(int(number), {})[slot] = value
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": slots, "param_groups": groups})
+    state = _State(**facts["state"])
+    state.best_key = (float(state.best_key[0]), float(state.best_key[1]))
+    return state
+
+
+def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """As it reads back from a file: tuples become lists."""
+    plain: dict[str, Any] = json.loads(json.dumps(settings))
+    return plain
+
+
+def _log(folder: Path, epoch: Epoch, config: TrainConfig) -> None:
+    """TensorBoard: loss, terms, accuracies, learning rate, firing rates."""
+    from torch.utils.tensorboard.writer import SummaryWriter
+
+    with SummaryWriter(str(folder / "tensorboard"), purge_step=epoch.number) as writer:
+        scalars = {"loss": epoch.loss, "lr": epoch.lr, "seconds": epoch.seconds}
+        scalars |= {f"terms/{name}": value for name, value in epoch.terms.items()}
+        scalars |= {f"rates/{name}": value for name, value in epoch.rates.items()}
+        scalars |= {f"accuracy/after_step_{t}": value for t, value in enumerate(epoch.validation, 1)}
+        for name, value in scalars.items():
+            writer.add_scalar(name, value, epoch.number)
+
+
+@contextmanager
+def _interrupts() -> Iterator[list[bool]]:
+    """Within it, the first Ctrl-C only fills the list; the second stops at once."""
+    stopped: list[bool] = []
+
+    def note(number: int, frame: Any) -> None:
+        if stopped:
+            raise KeyboardInterrupt
+        stopped.append(True)
+
+    try:
+        before = signal.signal(signal.SIGINT, note)
+    except ValueError:  # not the main thread: nobody sends it signals
+        yield stopped
+        return
+    try:
+        yield stopped
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _cuda(world: World) -> list[torch.device]:
+    return [world.device] if world.device.type == "cuda" else []

@@ -1,0 +1,124 @@
+"""Several processes that train one network: who am I, sums over all, batch norm over all samples of a step.
+
+``torchrun`` sets the environment; without it everything here is a single process and costs nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from seamount.errors import BackendMissing
+
+
+@dataclass(frozen=True)
+class World:
+    """The processes of a run.
+
+    Attributes:
+        rank: this process, 0 is the one that writes.
+        size: how many there are.
+        device: where this process computes.
+    """
+
+    rank: int
+    size: int
+    device: torch.device
+
+    def sum(self, values: Tensor) -> Tensor:
+        """Over all processes."""
+        if self.size > 1:
+            values = values.to(self.device)
+            dist.all_reduce(values)
+        return values
+
+    def wait(self) -> None:
+        if self.size > 1:
+            dist.barrier()
+
+
+def open_world(device: str) -> World:
+    """Joins the processes that torchrun started, once."""
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise BackendMissing(
+            f"device: {device!r} asked for, but torch {torch.__version__} sees no CUDA device; set device = 'cpu', "
+            "or install the driver and a CUDA build of torch"
+        )
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size > 1 and not dist.is_initialized():
+        dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+    if not dist.is_initialized():
+        return World(0, 1, torch.device(device))
+    local = int(os.environ.get("LOCAL_RANK", "0"))
+    place = torch.device("cuda", local) if device == "cuda" else torch.device(device)
+    if place.type == "cuda":
+        torch.cuda.set_device(place)
+    return World(dist.get_rank(), dist.get_world_size(), place)
+
+
+@contextmanager
+def shared_batch_norm(module: nn.Module, world: World) -> Iterator[None]:
+    """Within it, batch norms take their statistics from the samples of all processes, as a single one would.
+
+    torch.nn.SyncBatchNorm refuses to run on a CPU; this one runs anywhere.
+    """
+    norms = [m for m in module.modules() if isinstance(m, _BatchNorm)] if world.size > 1 else []
+    kinds = [type(norm) for norm in norms]
+    for norm in norms:
+        norm.__class__ = _SharedBatchNorm
+    try:
+        yield
+    finally:
+        for norm, kind in zip(norms, kinds, strict=True):
+            norm.__class__ = kind
+
+
+class _SharedBatchNorm(_BatchNorm):
+    def _check_input_dim(self, input: Tensor) -> None: ...  # noqa: A002 (torch's name)
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (torch's name)
+        if not self.training:
+            return super().forward(input)
+        x = input.float()
+        axes = [d for d in range(x.ndim) if d != 1]
+        view = [1, -1] + [1] * (x.ndim - 2)
+        count = x.new_tensor([x.numel() / x.shape[1]])
+        dist.all_reduce(count)
+        mean: Tensor = _Sum.apply(x.sum(axes)) / count
+        centred = x - mean.view(view)
+        variance: Tensor = _Sum.apply(centred.square().sum(axes)) / count
+        if self.track_running_stats and self.running_mean is not None and self.running_var is not None:
+            with torch.no_grad():
+                assert self.num_batches_tracked is not None
+                self.num_batches_tracked += 1
+                share = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+                self.running_mean.lerp_(mean.to(self.running_mean.dtype), share)
+                self.running_var.lerp_((variance * count / (count - 1)).to(self.running_var.dtype), share)
+        out = centred * (variance + self.eps).rsqrt().view(view)
+        if self.affine:
+            out = out * self.weight.view(view) + self.bias.view(view)
+        return out.to(input.dtype)
+
+
+class _Sum(torch.autograd.Function):
+    """Sum over processes; its gradient is the sum of theirs."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        total = values.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        total = grads[0].clone()
+        dist.all_reduce(total)
+        return total

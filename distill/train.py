@@ -1,0 +1,372 @@
+"""Teacher, distilled student, student in integers: three trainings that each live in a folder and resume from it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from seamount.errors import ConfigError
+
+from . import checkpoint, maps
+from .config import DistillConfig, QuantConfig, TeacherConfig, TrainConfig
+from .data.randomness import mix
+from .data.samples import Batch, Data
+from .evaluate import Evaluation, evaluate, student_output, to_device
+from .loop import Epoch, Loss, Task, fit
+from .methods import Lesson, Settings, WeightedSum, needs_maps, needs_teacher, weights_of
+from .parallel import World, open_world
+from .progress import QUIET, Progress
+
+EVALUATION_BATCH = 256
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained network and how it came about.
+
+    Attributes:
+        network: with the best epoch's weights, in evaluation mode.
+        history: every epoch, also those before a resumption.
+        best_epoch: its number in ``history``.
+        validation, test: of the best weights; ``anytime`` has the accuracy after each step.
+        last_test: of the last epoch's weights where they are not the best.
+        folder: best.safetensors, last.safetensors and TensorBoard's log.
+        seconds: of training, in all sittings.
+    """
+
+    network: nn.Module
+    history: tuple[Epoch, ...]
+    best_epoch: int
+    validation: Evaluation
+    test: Evaluation
+    last_test: Evaluation
+    folder: Path
+    seconds: float
+
+
+def train_teacher(
+    data: Data,
+    config: TeacherConfig,
+    train: TrainConfig,
+    folder: Path,
+    *,
+    network: nn.Module | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+    progress: Progress = QUIET,
+) -> Trained:
+    """Trains the teacher on hard labels, or loads its checkpoint and only evaluates it.
+
+    Args:
+        network: a module of one's own that gives logits (B, K); by default ``config.arch``.
+    """
+    world = open_world(device)
+    if network is None:
+        from seamount.models.zoo import build_teacher
+
+        with _seeded(seed, 11):
+            network = build_teacher(
+                config.arch, n_classes=data.n_classes, input_shape=data.input_shape, **config.options
+            )
+    network.to(world.device)
+    if config.checkpoint is not None:
+        checkpoint.put(network, checkpoint.load_weights(Path(config.checkpoint)), config.checkpoint)
+    check_classes(data, network, None, world)
+    own = train.model_copy(update={"epochs": config.epochs, "lr": config.lr})
+    task = Task(
+        name="teacher",
+        learner=_TeacherLearner(network),
+        network=network,
+        prepare=lambda batch, _: (batch.teacher_x, batch.labels),
+        evaluate=_evaluator(network, data, world, spiking=False),
+        settings=_settings(data, own, seed, teacher=config.model_dump()),
+    )
+    if config.checkpoint is not None:
+        network.eval()
+        return _result(task, (), folder)
+    return _train(task, data, own, folder, seed, world, progress)
+
+
+def distill(
+    data: Data,
+    teacher: nn.Module | None,
+    student: nn.Module,
+    config: DistillConfig,
+    train: TrainConfig,
+    folder: Path,
+    *,
+    seed: int = 0,
+    device: str = "cpu",
+    progress: Progress = QUIET,
+    name: str = "student",
+) -> Trained:
+    """Trains a spiking student by a method of ``methods/weighted.py``.
+
+    Args:
+        teacher: any module that gives logits (B, K); None for methods without one.
+        student: gives ``Output`` (logits (T, B, K), spikes when asked to record).
+    """
+    world = open_world(device)
+    student.to(world.device)
+    weights = weights_of(config.method)
+    if needs_teacher(weights) and teacher is None:
+        raise ConfigError(f"distill.method: {config.method} learns from a teacher, but there is none")
+    teacher = teacher if needs_teacher(weights) else None
+    if teacher is not None:
+        teacher = teacher.to(world.device).eval().requires_grad_(False)
+    check_classes(data, teacher, student, world)
+    tutor = _make_tutor(data, teacher, student, config, weights, train, world, folder)
+    with _seeded(seed, 12):
+        loss = WeightedSum(weights, tutor.settings).to(world.device)
+    record = bool(tutor.settings.student_shapes)
+    task = Task(
+        name=name,
+        learner=_StudentLearner(student, loss, record=record),
+        network=student,
+        prepare=tutor.prepare,
+        evaluate=_evaluator(student, data, world, spiking=True),
+        settings=_settings(data, train, seed, distill=config.model_dump(exclude={"cache_teacher"})),
+        drop_short=tutor.settings.exact_batch is not None,
+    )
+    return _train(task, data, train, folder, seed, world, progress)
+
+
+class Quantised(Protocol):
+    """What fine-tuning needs of a student in integers, beside being a student."""
+
+    def calibrate(self, x: Tensor) -> object:
+        """Sets the scales from samples (as ``Batch.x``)."""
+
+    def freeze(self) -> object:
+        """Fixes the integers."""
+
+
+def finetune_quantised(
+    data: Data,
+    teacher: nn.Module | None,
+    student: nn.Module,
+    config: DistillConfig,
+    quant: QuantConfig,
+    train: TrainConfig,
+    folder: Path,
+    *,
+    seed: int = 0,
+    device: str = "cpu",
+    progress: Progress = QUIET,
+) -> Trained:
+    """Trains a student whose forward pass is the chip's arithmetic, by the same losses; freezes its integers.
+
+    Args:
+        student: a ``Quantised`` module, scales not set yet.
+    """
+    world = open_world(device)
+    student.to(world.device)
+    numbers = torch.arange(len(data.train))[: quant.calibration_samples]
+    quantised = cast(Quantised, student)
+    quantised.calibrate(to_device(data, data.train, numbers, world).x)
+    if quant.epochs == 0:
+        task = Task(
+            name="quantised student",
+            learner=student,
+            network=student,
+            prepare=lambda *_: (),
+            evaluate=_evaluator(student, data, world, spiking=True),
+            settings={},
+        )
+        quantised.freeze()
+        return _result(task, (), folder)
+    own = train.model_copy(update={"epochs": quant.epochs, "lr": quant.lr, "precision": "fp32", "warmup_epochs": 0.0})
+    result = distill(
+        data,
+        teacher,
+        student,
+        config,
+        own,
+        folder,
+        seed=seed,
+        device=device,
+        progress=progress,
+        name="quantised student",
+    )
+    quantised.freeze()
+    return result
+
+
+def check_classes(data: Data, teacher: nn.Module | None, student: nn.Module | None, world: World) -> None:
+    """Runs one sample through both; refuses answers that do not fit the data or each other."""
+    batch = to_device(data, data.train, torch.zeros(1, dtype=torch.int64), world)
+    found = {}
+    with torch.no_grad():
+        for who, network in (("teacher", teacher), ("student", student)):
+            if network is None:
+                continue
+            was_training = network.training
+            network.eval()
+            answer = network(batch.teacher_x) if who == "teacher" else student_output(network, batch, record=False)[0]
+            network.train(was_training)
+            wanted = (1,) if who == "teacher" else (data.n_steps, 1)
+            if not isinstance(answer, Tensor) or tuple(answer.shape[:-1]) != wanted:
+                shape = tuple(answer.shape) if isinstance(answer, Tensor) else type(answer).__name__
+                raise ConfigError(
+                    f"{who}: answers one sample with {shape}; needed are logits {(*wanted, data.n_classes)}"
+                )
+            found[who] = answer.shape[-1]
+    wrong = [f"the {who} answers with {n} classes" for who, n in found.items() if n != data.n_classes]
+    if wrong:
+        raise ConfigError(
+            f"{data.name}: has {data.n_classes} classes, but {' and '.join(wrong)}; build it with "
+            f"n_classes = {data.n_classes}"
+        )
+
+
+class _TeacherLearner(nn.Module):
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor, labels: Tensor) -> Loss:
+        loss = F.cross_entropy(self.network(x).float(), labels)
+        return loss, {}
+
+
+class _StudentLearner(nn.Module):
+    """Student and loss together, because a loss may have parameters of its own (SASTC)."""
+
+    def __init__(self, student: nn.Module, loss: WeightedSum, *, record: bool) -> None:
+        super().__init__()
+        self.student, self.loss, self.record = student, loss, record
+
+    def forward(
+        self, batch: Batch, teacher_logits: Tensor | None, teacher_maps: Mapping[str, Tensor]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        logits, spikes = student_output(self.student, batch, record=self.record)
+        loss: Loss = self.loss(Lesson(logits, batch.labels, teacher_logits, spikes, teacher_maps))
+        return loss
+
+
+@dataclass(frozen=True)
+class _Tutor:
+    """The teacher's part in a step."""
+
+    settings: Settings
+    prepare: Callable[[Batch, Tensor], tuple[Any, ...]]
+
+
+def _make_tutor(
+    data: Data,
+    teacher: nn.Module | None,
+    student: nn.Module,
+    config: DistillConfig,
+    weights: Mapping[str, float],
+    train: TrainConfig,
+    world: World,
+    folder: Path,
+) -> _Tutor:
+    """Runs the teacher in every step, or once for all where its answers never change."""
+    settings = Settings(config.temperature, config.sta_target)
+    if teacher is None:
+        return _Tutor(settings, lambda batch, _: (batch, None, {}))
+    if needs_maps(weights):
+        batch = to_device(data, data.train, torch.zeros(1, dtype=torch.int64), world)
+        with torch.no_grad():
+            was_training = student.training
+            student.eval()
+            spikes = student_output(student, batch, record=True)[1]
+            student.train(was_training)
+        settings = Settings(
+            config.temperature,
+            config.sta_target,
+            maps.choose("student", maps.student_shapes(spikes), config.student_maps),
+            maps.choose("teacher", maps.teacher_shapes(teacher, batch.teacher_x), config.teacher_maps),
+            exact_batch=train.batch_size // world.size if config.sastc == "exact" else None,
+        )
+        names = list(settings.teacher_shapes or ())
+
+        def with_maps(batch: Batch, _: Tensor) -> tuple[Any, ...]:
+            with torch.no_grad(), maps.recorded(teacher, names) as found:
+                logits = teacher(batch.teacher_x)
+            return batch, logits, found
+
+        return _Tutor(settings, with_maps)
+    if config.cache_teacher and not data.augmented:
+        cached = _teacher_logits(data, teacher, world, folder)
+        return _Tutor(settings, lambda batch, numbers: (batch, cached[numbers].to(world.device), {}))
+
+    def logits_only(batch: Batch, _: Tensor) -> tuple[Any, ...]:
+        with torch.no_grad():
+            return batch, teacher(batch.teacher_x), {}
+
+    return _Tutor(settings, logits_only)
+
+
+def _teacher_logits(data: Data, teacher: nn.Module, world: World, folder: Path) -> Tensor:
+    """The teacher's logits of the whole training part, (N, K); computed once, kept in the folder."""
+    path = folder / "teacher_logits.safetensors"
+    digest = hashlib.sha256()
+    for name, value in teacher.state_dict().items():
+        digest.update(name.encode() + value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    facts = {"teacher": digest.hexdigest(), "data": data.name, "n": len(data.train), "seed": data.config.seed}
+    if world.rank == 0 and not (path.exists() and checkpoint.load(path)[1] == facts):
+        parts = []
+        with torch.inference_mode():
+            for numbers in torch.split(torch.arange(len(data.train)), EVALUATION_BATCH):
+                parts.append(teacher(to_device(data, data.train, numbers, world).teacher_x).float().cpu())
+        checkpoint.save(path, {"logits": torch.cat(parts)}, facts)
+    world.wait()
+    return checkpoint.load(path)[0]["logits"]
+
+
+def _evaluator(network: nn.Module, data: Data, world: World, *, spiking: bool) -> Callable[[str], Evaluation]:
+    parts = {"validation": data.val, "test": data.test}
+    return lambda part: evaluate(network, data, parts[part], world, batch_size=EVALUATION_BATCH, spiking=spiking)
+
+
+def _train(
+    task: Task, data: Data, config: TrainConfig, folder: Path, seed: int, world: World, progress: Progress
+) -> Trained:
+    folder.mkdir(parents=True, exist_ok=True)
+    history = fit(task, data, config, folder, seed=seed, world=world, progress=progress)
+    return _result(task, history, folder)
+
+
+def _result(task: Task, history: tuple[Epoch, ...], folder: Path) -> Trained:
+    """Evaluates the best weights, and the last ones where they are others."""
+    validation, test = task.evaluate("validation"), task.evaluate("test")
+    best, last_test = 0, test
+    if history:
+        best = int(checkpoint.load(folder / "best.safetensors")[1]["epoch"])
+        if best != history[-1].number:
+            good = {name: value.clone() for name, value in task.network.state_dict().items()}
+            tensors, _ = checkpoint.load(folder / "last.safetensors")
+            learner = {k.removeprefix("learner."): v for k, v in tensors.items() if k.startswith("learner.")}
+            task.learner.load_state_dict(learner)
+            last_test = task.evaluate("test")
+            task.network.load_state_dict(good)
+    task.network.eval()
+    return Trained(task.network, history, best, validation, test, last_test, folder, sum(e.seconds for e in history))
+
+
+def _settings(data: Data, train: TrainConfig, seed: int, **more: Mapping[str, Any]) -> dict[str, Any]:
+    """What decides the weights at the end; reading speed and the batch size may change on resumption."""
+    free = {"n_workers", "checkpoint_every_s", "batch_size"}
+    facts: dict[str, Any] = {"seed": seed, "n_steps": data.n_steps, "encoding": data.encoding, "n": len(data.train)}
+    sections = {"train": train.model_dump(exclude=free), "data": data.config.model_dump(exclude={"root", "cache"})}
+    for section, values in {**sections, **more}.items():
+        facts |= {f"{section}.{key}": value for key, value in values.items()}
+    return facts
+
+
+@contextmanager
+def _seeded(seed: int, stream: int) -> Iterator[None]:
+    """Within it, torch's global generator starts from this seed; afterwards it is as before."""
+    with torch.random.fork_rng():
+        torch.manual_seed(int(mix(seed, stream)) % 2**63)
+        yield
