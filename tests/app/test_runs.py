@@ -42,10 +42,15 @@ def test_a_stage_whose_file_was_changed_is_not_done(tmp_path: Path) -> None:
 def test_an_interrupted_stage_keeps_its_state_and_is_not_done(tmp_path: Path) -> None:
     run = new_run(tmp_path)
     inputs = run.inputs_hash("teacher", {})
-    with pytest.raises(KeyboardInterrupt), run.stage("teacher", inputs) as folder:
-        (folder / "state").mkdir()
-        (folder / "state" / "epoch").write_text("4")
-        raise KeyboardInterrupt
+
+    def interrupted() -> None:
+        with run.stage("teacher", inputs) as folder:
+            (folder / "state").mkdir()
+            (folder / "state" / "epoch").write_text("4")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert run.status("teacher") is None
     with run.stage("teacher", inputs) as folder:
         assert (folder / "state" / "epoch").read_text() == "4"

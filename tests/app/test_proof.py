@@ -1,0 +1,59 @@
+import numpy as np
+
+from seamount.compile.activity import Activity
+from seamount.compile.program import Dense, Input, Lif, Population, Program, Synapses, ints
+from seamount.proof import compare_activities, compare_student
+
+
+def chain() -> Program:
+    """Two populations: the first sees a sample at steps 1 and 2, the second at steps 2 and 3."""
+    neuron = Lif(du=ints(4096), dv=ints(0), v_th_mant=ints(10))
+    return Program(
+        "chain",
+        (Input("in", (2,)),),
+        (Population("a", (2,), neuron), Population("b", (2,), neuron)),
+        (
+            Synapses("s", "in", "a", Dense(ints(np.eye(2)))),
+            Synapses("t", "a", "b", Dense(ints(np.eye(2)))),
+        ),
+        n_steps=2,
+    )
+
+
+def run_of_chain() -> Activity:
+    v = np.arange(16, dtype=np.int32).reshape(4, 2, 2)
+    spikes = (v % 3 == 0).astype(np.uint8)
+    return Activity(4, 2, spikes={"a": spikes, "b": spikes.copy()}, v={"a": v, "b": v.copy()})
+
+
+def test_equal_runs_are_bit_exact_and_count_only_their_own_steps() -> None:
+    found = compare_activities(chain(), ("simulator", run_of_chain()), ("Lava", run_of_chain()))
+    assert found.exact
+    assert (found.n_samples, found.spikes_compared, found.membranes_compared) == (2, 16, 16)
+
+
+def test_what_lies_outside_of_the_window_does_not_count_and_inside_does() -> None:
+    other = run_of_chain()
+    other.v["a"][0] += 1  # before the sample arrives at a
+    assert compare_activities(chain(), ("x", run_of_chain()), ("y", other)).exact
+    other.v["a"][2, 1, 0] += 1
+    found = compare_activities(chain(), ("x", run_of_chain()), ("y", other))
+    assert not found.exact
+    assert found.membranes_differing == 1
+    assert found.first == "v of a, step 1, sample 1, neuron (0,): 10 against 11"
+
+
+def test_a_population_that_only_one_side_recorded_is_a_difference() -> None:
+    other = run_of_chain()
+    del other.spikes["b"]  # type: ignore[attr-defined]
+    found = compare_activities(chain(), ("x", run_of_chain()), ("y", other))
+    assert not found.exact
+    assert "spikes of b: (2, 2, 2) and nothing" in str(found)
+
+
+def test_the_student_is_compared_with_the_window_of_its_program() -> None:
+    run = run_of_chain()
+    spikes = {"a": run.spikes["a"][1:3], "b": run.spikes["b"][2:4]}
+    v = {"a": run.v["a"][1:3], "b": run.v["b"][2:4]}
+    assert compare_student(chain(), spikes, v, run).exact
+    assert not compare_student(chain(), spikes, v | {"b": v["a"]}, run).exact
