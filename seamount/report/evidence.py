@@ -1,0 +1,137 @@
+"""What the pipeline hands to the report: raw results, nothing computed from them yet.
+
+Every part but the first few may be None; ``reasons`` then says why, under the part's name, and the report prints it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seamount.compile.activity import Activity
+from seamount.compile.place.placement import Placement
+from seamount.compile.program import Program
+from seamount.hardware_targets.target import Target
+
+from .schema import Stage
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What one stage answered on the test set. All stages answer the same samples in the same order.
+
+    Attributes:
+        predictions: class of each sample, (n,).
+        per_step: class if read after step 1 .. T, (T, n).
+    """
+
+    stage: Stage
+    predictions: Array
+    labels: Array
+    per_step: Array | None = None
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Two runs of the same samples, value by value; ``first_difference`` in words if there is one."""
+
+    a: str
+    b: str
+    n_samples: int
+    spikes_compared: int
+    spikes_differing: int
+    membrane_compared: int
+    membrane_differing: int
+    first_difference: str | None = None
+
+
+@dataclass(frozen=True)
+class Traced:
+    """The same B samples through the float student and the deployed program.
+
+    Attributes:
+        deployed: a run of single samples with spikes (and v, u where wanted) recorded.
+        float_spikes: population name -> (T, B, *shape), 0/1, of the float student.
+        float_v: population name -> v after each step and reset, minus v_reset, in the student's own unit.
+        inputs: what entered the chip, (T, B, *shape) or (B, *shape) for a still image, integers.
+        labels: (B,).
+        chosen: sample of the raster; None: the one that differs most from the float student.
+        note: which samples these are ("the first 64 test samples").
+    """
+
+    deployed: Activity
+    float_spikes: Mapping[str, Array] | None = None
+    float_v: Mapping[str, Array] | None = None
+    inputs: Array | None = None
+    labels: Array | None = None
+    chosen: int | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One point of a sweep."""
+
+    name: str
+    settings: str
+    accuracy: float
+    n_samples: int
+    energy_j: float | None = None
+    spikes: float | None = None
+    cores: int | None = None
+    current: bool = False
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything one report is made of.
+
+    Attributes:
+        target: as loaded; its name, version and digest are printed.
+        created: time of writing, ISO 8601; with ``wall_s`` the only part that may differ between equal runs.
+        full_run: Activity over the whole test set (counts only); None: the traced run counts.
+        rounding: population -> lines on what rounding did to the synapses and thresholds there.
+        does_not_fit: the message of DoesNotFit, where placing failed; then ``placement`` is None.
+        reasons: part -> why it is None. Parts: accuracy, proof, traced, mapping, energy, neurobench, sweep, oracle.
+    """
+
+    name: str
+    program: Program
+    target: Target
+    command: str = ""
+    created: str = ""
+    wall_s: Mapping[str, float] = field(default_factory=dict)
+    seeds: Mapping[str, int] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    hashes: Mapping[str, str] = field(default_factory=dict)
+    hardware: str = ""
+    oracle: str | None = None
+    answers: Sequence[Answers] = ()
+    proof: Sequence[Compared] = ()
+    traced: Traced | None = None
+    full_run: Activity | None = None
+    rounding: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    assumptions: Sequence[str] = ()
+    deviations: Sequence[str] = ()
+    placement: Placement | None = None
+    does_not_fit: str | None = None
+    energy: Any = None
+    neurobench: Mapping[str, float] | None = None
+    sweep: Sequence[Trial] = ()
+    reasons: Mapping[str, str] = field(default_factory=dict)
+
+    def reason(self, part: str, otherwise: str) -> str:
+        return self.reasons.get(part, otherwise)
+
+
+def window(program: Program, activity: Activity, name: str, trace: Array) -> Array:
+    """The steps of ``trace`` that belong to the sample: (T, B, ...) from the population's arrival on."""
+    n_steps = program.n_steps if program.n_steps is not None else activity.n_steps
+    start = min(program.arrivals()[name], max(activity.n_steps - n_steps, 0))
+    return np.asarray(trace)[start : start + n_steps]

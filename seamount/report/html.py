@@ -1,0 +1,114 @@
+"""The report as one page: no network, no foreign script, light and dark, phone to wide screen, paper."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from . import charts, figures, text
+from .schema import Missing, Quantity, Report, Series, fingerprint
+
+SYMBOLS = {"ok": "✓", "warning": "!", "error": "✕", "unknown": "?"}
+WORDS = {"ok": "passed", "warning": "warning", "error": "failed", "unknown": "unknown"}
+
+SECTIONS = (
+    ("proof", "Proof"),
+    ("accuracy", "Accuracy"),
+    ("divergence", "Divergence"),
+    ("time", "Spikes over time"),
+    ("ranges", "Ranges"),
+    ("raster", "One sample"),
+    ("anytime", "Early answers"),
+    ("cores", "Cores"),
+    ("energy", "Energy"),
+    ("neurobench", "NeuroBench"),
+    ("sweep", "Trade-offs"),
+    ("network", "Network"),
+    ("opportunities", "What to try"),
+    ("provenance", "Provenance"),
+)
+
+
+def render_html(report: Report) -> str:
+    """The whole page; the same report gives the same bytes."""
+    environment = _environment()
+    return environment.get_template("page.html.j2").render(
+        report=report,
+        sections=SECTIONS,
+        style=Markup(_file("page.css")),
+        contours=charts.contours(),
+        fingerprint=fingerprint(report)[:16],
+    )
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_file),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "q": quantity,
+        "num": number,
+        "si": text.si,
+        "count": text.count,
+        "signed": text.signed,
+        "shape": lambda shape: "×".join(str(n) for n in shape) or "1",
+        "share": lambda share: f"{100 * share:.0f} %",
+    }
+    environment.tests |= {
+        "missing": lambda part: isinstance(part, Missing),
+        "series": lambda p: isinstance(p, Series),
+    }
+    environment.globals |= {
+        "figures": figures,
+        "symbols": SYMBOLS,
+        "words": WORDS,
+        "spread": spread,
+        "heat_levels": ("equal", "to 0.1 %", "to 1 %", "to 5 %", "to 20 %", "more"),
+    }
+    return environment
+
+
+def _file(name: str) -> str:
+    return (files(__package__) / name).read_text(encoding="utf-8")
+
+
+def quantity(q: Quantity) -> Markup:
+    """Number and unit; what is not known is a dash that says why."""
+    return _told(q, text.quantity(q))
+
+
+def number(q: Quantity) -> Markup:
+    return _told(q, text.number(q))
+
+
+def _told(q: Quantity, written: str) -> Markup:
+    if q.value is None:
+        return Markup('<span class="unknown" title="{0}">—<span class="sr"> unknown: {0}</span></span>').format(
+            q.reason
+        )
+    return Markup("{}").format(written)
+
+
+def spread(q: Quantity) -> str:
+    """The interval of a quantity, in its unit."""
+    if q.low is None or q.high is None:
+        return ""
+    return f"{text.digits(float(q.low), 3)} to {text.digits(float(q.high), 3)} {q.unit}"
+
+
+def document(**context: Any) -> str:
+    """A page other than the report, in the same dress."""
+    return (
+        _environment()
+        .get_template("compare.html.j2")
+        .render(style=Markup(_file("page.css")), contours=charts.contours(), **context)
+    )

@@ -1,0 +1,115 @@
+"""The placement in the report's terms."""
+
+from __future__ import annotations
+
+from seamount.compile.place.placement import Core as PlacedCore
+from seamount.compile.place.placement import LayerUse, Placement, limits
+
+from .evidence import Evidence
+from .quantities import known, tidy, unknown
+from .schema import Core, MappedLayer, Mapping, Missing, Use
+
+
+def mapping(evidence: Evidence) -> Mapping | Missing:
+    placement = evidence.placement
+    if placement is not None:
+        return _placed(evidence, placement)
+    if evidence.does_not_fit is None:
+        return Missing(missing=evidence.reason("mapping", "mapping was not run"))
+    reason = "the network does not fit"
+    return Mapping(
+        target=evidence.target.name,
+        fits=False,
+        words=evidence.does_not_fit,
+        assumed=_assumed(evidence),
+        objective="none",
+        n_cores=unknown("cores", reason),
+        n_chips=unknown("chips", reason),
+        cores_per_chip=evidence.target.chip.cores_per_chip,
+        cores=(),
+        layers=(),
+        assumptions=(),
+        imbalance=unknown("largest / mean", reason),
+        crossings=unknown("axons", reason),
+    )
+
+
+def _assumed(evidence: Evidence) -> str | None:
+    layout = evidence.target.assumed_layout
+    return f"Verdict under an assumed core layout: {layout}." if layout else None
+
+
+def _placed(evidence: Evidence, placement: Placement) -> Mapping:
+    layers = tuple(_layer(evidence, layer, placement) for layer in placement.layers)
+    n_cores, n_chips = placement.n_cores, placement.n_chips
+    if placement.fits:
+        tightest = max(layers, key=lambda m: m.share)
+        words = (
+            f"{n_cores} {'core' if n_cores == 1 else 'cores'} on {n_chips} {'chip' if n_chips == 1 else 'chips'}; "
+            f"nearest to its limit is {tightest.name}, {tightest.binding} {100 * tightest.share:.0f} %."
+        )
+    else:
+        words = "; ".join(str(f) for f in placement.violations[:3])
+    return Mapping(
+        target=placement.target,
+        fits=placement.fits,
+        words=words,
+        assumed=_assumed(evidence),
+        objective=placement.objective,
+        n_cores=known(n_cores, "cores", "counted"),
+        n_chips=known(n_chips, "chip" if n_chips == 1 else "chips", "counted"),
+        cores_per_chip=placement.cores_per_chip,
+        cores=tuple(_core(evidence, core) for core in placement.cores),
+        layers=layers,
+        assumptions=tuple(placement.assumptions),
+        imbalance=known(placement.imbalance, "largest / mean", "derived"),
+        crossings=known(placement.chip_crossings, "axons", "counted"),
+    )
+
+
+def _words(resource: str) -> str:
+    return {"longest_list": "longest synapse list", "synapse_words": "synapse memory words"}.get(
+        resource, resource.replace("_", " ")
+    )
+
+
+def _layer(evidence: Evidence, layer: LayerUse, placement: Placement) -> MappedLayer:
+    held = limits(evidence.target.chip)
+    cores = {(c.chip, c.core) for c in placement.cores for t in c.tiles if t.population == layer.population}
+    return MappedLayer(
+        name=layer.population,
+        n_cores=len(cores),
+        uses=tuple(
+            Use(
+                resource=_words(name),
+                used=known(getattr(layer.use, name), "", "counted"),
+                limit=held[name],
+                share=float(tidy(float(share))),
+            )
+            for name, share in sorted(layer.share.items(), key=lambda x: -x[1])
+            if share > 0
+        ),
+        binding=_words(layer.binding),
+        share=float(tidy(float(layer.binding_share))),
+        relief=layer.relief,
+    )
+
+
+def _core(evidence: Evidence, core: PlacedCore) -> Core:
+    chip = evidence.target.chip
+    name, share = core.use.binding(chip)
+    used = getattr(core.use, name)
+    return Core(
+        chip=core.chip,
+        core=core.core,
+        layers=tuple(dict.fromkeys(t.population for t in core.tiles)),
+        worst=Use(
+            resource=_words(name),
+            used=known(used, "", "counted"),
+            limit=limits(chip)[name],
+            share=float(tidy(float(share))),
+        ),
+        sops=unknown("SOP/sample", "placed without a run")
+        if core.load is None
+        else known(core.load.sops, "SOP/sample", "counted"),
+    )

@@ -1,0 +1,101 @@
+"""The raster of one sample: the float student's spikes and the deployed program's, on one another."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .evidence import Array, Evidence, Traced, window
+from .schema import Missing, Picture, Raster, RasterRow
+
+MAX_NEURONS = 24
+MAX_POPULATIONS = 4
+
+
+def raster(evidence: Evidence) -> Raster | Missing:
+    traced = evidence.traced
+    if traced is None or not traced.deployed.spikes:
+        return Missing(missing=evidence.reason("traced", "no spikes were recorded"))
+    names = [p.name for p in evidence.program.populations if p.name in traced.deployed.spikes]
+    deployed = {n: window(evidence.program, traced.deployed, n, traced.deployed.spikes[n]) for n in names}
+    float_ = _float_spikes(traced, deployed)
+    firing = [n for n in names if np.any(deployed[n]) or np.any(float_.get(n, 0))]
+    if not firing:
+        return Missing(missing="no recorded population fires")
+    sample, why = _choose(traced, deployed, float_)
+    shown = firing if len(firing) <= MAX_POPULATIONS else [firing[0], *_middle(firing), firing[-1]]
+    predictions = traced.deployed.predictions() if traced.deployed.readout is not None else None
+    return Raster(
+        sample=sample,
+        label=None if traced.labels is None else int(traced.labels[sample]),
+        predicted=None if predictions is None else int(predictions[sample]),
+        n_steps=len(deployed[shown[0]]),
+        why=why,
+        picture=_picture(evidence, traced, sample),
+        rows=tuple(_row(n, deployed[n][:, sample], float_[n][:, sample] if n in float_ else None) for n in shown),
+    )
+
+
+def _middle(names: list[str]) -> list[str]:
+    inner = names[1:-1]
+    places = np.linspace(0, len(inner) - 1, MAX_POPULATIONS - 2).round().astype(int)
+    return [inner[i] for i in sorted(set(places.tolist()))]
+
+
+def _float_spikes(traced: Traced, deployed: dict[str, Array]) -> dict[str, Array]:
+    found = {n: np.asarray(s) for n, s in (traced.float_spikes or {}).items() if n in deployed}
+    return {n: s.reshape(deployed[n].shape) for n, s in found.items() if s.size == deployed[n].size}
+
+
+def _choose(traced: Traced, deployed: dict[str, Array], float_: dict[str, Array]) -> tuple[int, str]:
+    if traced.chosen is not None:
+        return traced.chosen, "chosen by hand"
+    differing = np.zeros(traced.deployed.n_samples, dtype=np.int64)
+    for name, spikes in float_.items():
+        different = (spikes != deployed[name]).reshape(spikes.shape[0], spikes.shape[1], -1)
+        differing += different.sum(axis=(0, 2))
+    if not differing.any():
+        return 0, "the first traced sample; float student and program agree on all of them" if float_ else "the first"
+    return int(np.argmax(differing)), f"the sample with the most differing spikes, {int(differing.max())}"
+
+
+def _picture(evidence: Evidence, traced: Traced, sample: int) -> Picture | Missing:
+    if traced.inputs is None or len(evidence.program.inputs) != 1:
+        return Missing(missing="the input was not recorded" if traced.inputs is None else "more than one input")
+    entry = evidence.program.inputs[0]
+    values = np.asarray(traced.inputs)
+    if values.ndim == len(entry.shape) + 1:
+        values = values[None]
+    image = values[:, sample].astype(np.float64).mean(axis=0)
+    if image.ndim == 3:
+        image = image.mean(axis=0)
+    if image.ndim != 2 or max(image.shape) > 64:
+        return Missing(missing=f"an input of shape {entry.shape} is not drawn as a picture")
+    top = max(float(image.max()), 1e-9)
+    grey = np.rint(255 * np.clip(image / top, 0, 1)).astype(int)
+    return Picture(name=entry.name, rows=tuple(tuple(row) for row in grey.tolist()))
+
+
+def _row(name: str, deployed: Array, float_: Array | None) -> RasterRow:
+    """Neurons that differ first, then the busiest ones, drawn in their own order."""
+    flat = deployed.reshape(len(deployed), -1) != 0
+    other = None if float_ is None else float_.reshape(len(float_), -1) != 0
+    weight = flat.sum(axis=0).astype(np.int64)
+    if other is not None:
+        weight = weight + other.sum(axis=0) + 1000 * (flat != other).sum(axis=0)
+    chosen = np.sort(np.argsort(-weight, kind="stable")[:MAX_NEURONS])
+    return RasterRow(
+        name=name,
+        n_neurons=flat.shape[1],
+        neurons=tuple(chosen.tolist()),
+        steps_deployed=_steps(flat, chosen),
+        steps_float=Missing(missing="no counterpart in the float student")
+        if other is None
+        else _steps(other, chosen),
+        n_agree=None if other is None else int(np.sum(flat & other)),
+        n_only_float=None if other is None else int(np.sum(other & ~flat)),
+        n_only_deployed=None if other is None else int(np.sum(flat & ~other)),
+    )
+
+
+def _steps(spikes: Array, neurons: Array) -> tuple[tuple[int, ...], ...]:
+    return tuple(tuple((np.flatnonzero(spikes[:, n]) + 1).tolist()) for n in neurons)

@@ -1,0 +1,557 @@
+"""``report.json``: what terminal, page and CI jobs read. Renderings compute nothing, so all of it stands here.
+
+Two reports of the same inputs are equal byte for byte apart from ``timing``. A part that was not computed is a
+``Missing`` with its reason, a number that is not known a ``Quantity`` of status "unknown" with its reason: no zero
+stands for something nobody counted. The JSON schema is published beside this file, ``report.schema.json``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from seamount.errors import InputError
+
+SCHEMA = "seamount.report"
+SCHEMA_VERSION = 1
+
+Status = Literal[
+    "counted", "measured", "fitted", "simulated", "documented", "derived", "assumed", "ordering only", "unknown"
+]
+"""Where a number comes from: counted (exact, from an integer run), measured (statistic of a sample, or a meter),
+fitted (model calibrated to silicon), simulated (circuit simulation), documented (by the vendor), derived (arithmetic
+on published values), assumed, ordering only (no range can be given), unknown (with a reason)."""
+
+Stage = Literal["teacher", "float", "quantised", "deployed"]
+State = Literal["ok", "warning", "error", "unknown"]
+
+
+class Item(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Missing(Item):
+    """A part that was not computed, and why."""
+
+    missing: str
+
+
+class Quantity(Item):
+    """One number: its unit, over how many samples (null where that has no meaning), and where it comes from."""
+
+    value: int | float | None
+    unit: str
+    status: Status
+    n: int | None = None
+    low: int | float | None = None
+    high: int | float | None = None
+    reason: str | None = None
+
+    @model_validator(mode="after")
+    def _unknown_has_a_reason(self) -> Self:
+        if (self.value is None) != (self.status == "unknown"):
+            raise ValueError("a quantity without value has status unknown, and one of status unknown has no value")
+        if self.value is None and not self.reason:
+            raise ValueError("an unknown quantity needs its reason")
+        return self
+
+
+class Series(Item):
+    """Numbers of one kind in a row; null where one is not known."""
+
+    values: tuple[int | float | None, ...]
+    unit: str
+    status: Status
+    n: int | None = None
+
+
+class Box(Item):
+    """Five numbers of a distribution."""
+
+    low: int | float
+    q25: int | float
+    median: int | float
+    q75: int | float
+    high: int | float
+    unit: str
+    status: Status
+    n: int
+
+
+class Verdict(Item):
+    """One cell of the strip on top: a question, its answer in a word, a line that backs it."""
+
+    id: str
+    title: str
+    word: str
+    state: State
+    detail: str
+
+
+class Check(Item):
+    id: str
+    code: str
+    state: State
+    message: str
+
+
+# ----------------------------------------------------------------------------------------------- accuracy
+
+
+class Rung(Item):
+    """One row of the accuracy ladder. ``lost_pp`` and ``agreement`` are against the rung before."""
+
+    stage: Stage
+    title: str
+    accuracy: Quantity
+    n_correct: int
+    lost_pp: Quantity | None
+    agreement: Quantity | None
+
+
+class McNemar(Item):
+    """Do float student and program differ by more than chance? Exact two-sided test on the discordant samples."""
+
+    only_float_correct: int
+    only_deployed_correct: int
+    p: Quantity
+    words: str
+
+
+class ClassDrop(Item):
+    label: int
+    n_samples: int
+    float_accuracy: Quantity
+    deployed_accuracy: Quantity
+    lost_pp: Quantity
+
+
+class Accuracy(Item):
+    n_samples: int
+    n_classes: int
+    rungs: tuple[Rung, ...]
+    absent: tuple[str, ...]
+    mcnemar: McNemar | Missing
+    classes: tuple[ClassDrop, ...] | Missing
+
+
+class Anytime(Item):
+    """Accuracy and energy if the answer is read after 1 .. T steps."""
+
+    steps: tuple[int, ...]
+    accuracy: Series
+    low: Series
+    high: Series
+    energy_j: Series | Missing
+    latency_s: Series | Missing
+    words: str
+
+
+# -------------------------------------------------------------------------------------------------- proof
+
+
+class Comparison(Item):
+    """Two runs of the same samples, value by value."""
+
+    a: str
+    b: str
+    n_samples: int
+    spikes_compared: int
+    spikes_differing: int
+    membrane_compared: int
+    membrane_differing: int
+    first_difference: str | None
+
+    @property
+    def equal(self) -> bool:
+        return self.spikes_differing == 0 and self.membrane_differing == 0 and self.first_difference is None
+
+
+class Proof(Item):
+    bit_exact: bool
+    comparisons: tuple[Comparison, ...]
+    words: str
+
+
+# ------------------------------------------------------------------------------------------------- layers
+
+
+class Weights(Item):
+    """One group of synapses into a population."""
+
+    name: str
+    source: str
+    kind: str
+    shape: tuple[int, ...]
+    bits: int
+    exponent: int
+    n_stored: int
+    n_zero: int
+    n_at_limit: int
+    box: Box | Missing
+    bins: tuple[int, ...]
+    bin_counts: tuple[int, ...]
+
+
+class StateRange(Item):
+    """Where v or u went in the traced samples, in integer units of the chip."""
+
+    box: Box
+    threshold: Quantity | None
+    limit: int
+    bits_used: int
+    bits_held: int
+
+
+class Layer(Item):
+    """One population: what the float student did there and what the deployed program does."""
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    n_neurons: int
+    parameters: str
+    arrival: int
+    scale: Quantity
+    weights: tuple[Weights, ...]
+    rounding: tuple[str, ...]
+    spikes_float: Quantity
+    spikes_deployed: Quantity
+    change_percent: Quantity
+    agreement: Quantity
+    first_divergent_step: Quantity
+    membrane_rmse: Quantity
+    v_saturations: Quantity
+    u_wraps: Quantity
+    drive_wraps: Quantity
+    sops: Quantity
+    damage: Quantity
+    words: str
+    rate_float: Series | Missing
+    rate_deployed: Series | Missing
+    agreement_per_step: Series | Missing
+    rates: Series | Missing
+    rate_edges: tuple[float, ...]
+    n_dead: Quantity
+    n_always: Quantity
+    v: StateRange | Missing
+    u: StateRange | Missing
+
+
+class RasterRow(Item):
+    """One population's part of the raster: for each drawn neuron the steps at which it fires."""
+
+    name: str
+    n_neurons: int
+    neurons: tuple[int, ...]
+    steps_float: tuple[tuple[int, ...], ...] | Missing
+    steps_deployed: tuple[tuple[int, ...], ...]
+    n_agree: int | None
+    n_only_float: int | None
+    n_only_deployed: int | None
+
+
+class Picture(Item):
+    """A graded input of the chosen sample, 0 .. 255, rows from the top; the mean over time and channels."""
+
+    name: str
+    rows: tuple[tuple[int, ...], ...]
+
+
+class Raster(Item):
+    sample: int
+    label: int | None
+    predicted: int | None
+    n_steps: int
+    why: str
+    picture: Picture | Missing
+    rows: tuple[RasterRow, ...]
+
+
+# ------------------------------------------------------------------------------------------------ mapping
+
+
+class Use(Item):
+    """How much of one limit is used."""
+
+    resource: str
+    used: Quantity
+    limit: int | float
+    share: float
+
+
+class Core(Item):
+    chip: int
+    core: int
+    layers: tuple[str, ...]
+    worst: Use
+    sops: Quantity
+
+
+class MappedLayer(Item):
+    name: str
+    n_cores: int
+    uses: tuple[Use, ...]
+    binding: str
+    share: float
+    relief: str
+
+
+class Mapping(Item):
+    target: str
+    fits: bool
+    words: str
+    assumed: str | None
+    objective: str
+    n_cores: Quantity
+    n_chips: Quantity
+    cores_per_chip: int
+    assumptions: tuple[str, ...]
+    cores: tuple[Core, ...]
+    layers: tuple[MappedLayer, ...]
+    imbalance: Quantity
+    crossings: Quantity
+
+
+# ------------------------------------------------------------------------------------------------- energy
+
+
+class EnergyTerm(Item):
+    name: str
+    count: Quantity
+    energy_j: Quantity
+
+
+class EnergySet(Item):
+    """One set of published constants put to our counts, per inference."""
+
+    name: str
+    status: Status
+    terms: tuple[EnergyTerm, ...]
+    compute_j: Quantity
+    dynamic_j: Quantity
+    total_j: Quantity
+
+
+class Constant(Item):
+    set: str
+    quantity: str
+    value: float
+    unit: str
+    status: Status
+    source: str
+    url: str
+    conditions: str
+
+
+class Rival(Item):
+    """Something else that computes the same answer, under the name of its accounting."""
+
+    name: str
+    energy_j: Quantity
+    note: str
+
+
+class Band(Item):
+    """A published break-even band in spikes per synapse per inference."""
+
+    name: str
+    low: float
+    high: float
+    verdict: str
+    source: str
+
+
+class Energy(Item):
+    target: str
+    words: str
+    placeholder: str | None
+    step_period_s: Quantity
+    n_steps: int
+    latency_s: Quantity
+    step_time: tuple[EnergyTimeTerm, ...]
+    sets: tuple[EnergySet, ...]
+    sensitivity_s: Series
+    sensitivity_dynamic_j: Series
+    sensitivity_total_j: Series
+    rivals: tuple[Rival, ...]
+    spikes_per_synapse: Quantity
+    bands: tuple[Band, ...]
+    constants: tuple[Constant, ...]
+    not_included: tuple[str, ...]
+
+
+class EnergyTimeTerm(Item):
+    name: str
+    time_s: Quantity
+
+
+# ------------------------------------------------------------------------------------------- other parts
+
+
+class Metric(Item):
+    name: str
+    value: Quantity
+    note: str
+
+
+class Neurobench(Item):
+    version: str
+    metrics: tuple[Metric, ...]
+
+
+class Node(Item):
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    note: str
+    rank: int
+    supported: bool
+
+
+class Edge(Item):
+    source: str
+    target: str
+    label: str
+
+
+class Graph(Item):
+    nodes: tuple[Node, ...]
+    edges: tuple[Edge, ...]
+
+
+class SweepPoint(Item):
+    name: str
+    settings: str
+    accuracy: Quantity
+    energy_j: Quantity
+    spikes: Quantity
+    cores: Quantity
+    front: bool
+    current: bool
+
+
+class Opportunity(Item):
+    id: str
+    title: str
+    gain: str
+    command: str
+
+
+class Provenance(Item):
+    command: str
+    seeds: dict[str, int]
+    versions: dict[str, str]
+    hashes: dict[str, str]
+    hardware: str
+    oracle: str
+    deviations: tuple[str, ...]
+
+
+class Timing(Item):
+    """The one part that differs between two runs of the same inputs."""
+
+    created: str
+    wall_s: dict[str, float]
+
+
+class Run(Item):
+    name: str
+    target: str
+    target_version: str
+    n_steps: int | None
+    timestep_s: float | None
+    n_neurons: Quantity
+    n_weights: Quantity
+    footprint_bytes: Quantity
+    spikes: Quantity
+    sops: Quantity
+    readout: str
+
+
+class Report(Item):
+    schema_name: Literal["seamount.report"] = "seamount.report"
+    schema_version: int = SCHEMA_VERSION
+    run: Run
+    headline: str
+    verdicts: tuple[Verdict, ...]
+    checks: tuple[Check, ...]
+    accuracy: Accuracy | Missing
+    proof: Proof | Missing
+    layers: tuple[Layer, ...] | Missing
+    trace_note: str
+    raster: Raster | Missing
+    anytime: Anytime | Missing
+    mapping: Mapping | Missing
+    energy: Energy | Missing
+    neurobench: Neurobench | Missing
+    graph: Graph | Missing
+    sweep: tuple[SweepPoint, ...] | Missing
+    opportunities: tuple[Opportunity, ...]
+    assumptions: tuple[str, ...]
+    provenance: Provenance
+    timing: Timing
+
+
+Energy.model_rebuild()
+
+
+# ---------------------------------------------------------------------------------------------- the file
+
+
+def to_json(report: Report) -> str:
+    """The file's text: one line a section, so that two reports can be told apart with diff."""
+    document = report.model_dump(mode="json")
+    sections = (f"{json.dumps(k)}: {json.dumps(v, ensure_ascii=False, allow_nan=False)}" for k, v in document.items())
+    return "{\n" + ",\n".join(sections) + "\n}\n"
+
+
+def from_json(text: str, where: str = "report.json") -> Report:
+    """Raises InputError for what is not a report, or one of a newer schema."""
+    try:
+        document = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"{where}: not readable as JSON ({error}); write it anew with `seamount report RUN`"
+        ) from None
+    if not isinstance(document, dict) or document.get("schema_name") != SCHEMA:
+        found = document.get("schema_name") if isinstance(document, dict) else type(document).__name__
+        raise InputError(f"{where}: not a Seamount report (schema_name {found!r}, needed {SCHEMA!r})")
+    version = document.get("schema_version")
+    if not isinstance(version, int) or version > SCHEMA_VERSION:
+        raise InputError(
+            f"{where}: report schema {version}, this Seamount reads up to {SCHEMA_VERSION}; "
+            "update Seamount, or write the report anew with `seamount report RUN`"
+        )
+    try:
+        return Report.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"{where}: {place}: {first['msg']}; write it anew with `seamount report RUN`") from None
+
+
+def read_report(path: Path) -> Report:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such report; write it with `seamount report RUN`") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not readable ({error})") from None
+    return from_json(text, str(path))
+
+
+def fingerprint(report: Report) -> str:
+    """SHA-256 of everything but ``timing``: equal for two runs of the same inputs."""
+    document = report.model_dump(mode="json", exclude={"timing"})
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+
+
+def json_schema() -> dict[str, Any]:
+    """What ``report.schema.json`` publishes."""
+    schema = Report.model_json_schema(mode="serialization")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Seamount report", **schema}
