@@ -20,6 +20,7 @@ from seamount.compile.chip import Chip, ConvStorage
 from seamount.errors import ConfigError
 
 T = TypeVar("T")
+R = TypeVar("R", bound=BaseModel)
 
 FOLDER = Path(__file__).parent
 USER_FOLDER_VARIABLE = "SEAMOUNT_TARGETS"
@@ -333,6 +334,15 @@ def load_target(name_or_path: str | Path) -> Target:
             f"{name_or_path}: no such target; there are {', '.join(list_targets())}, "
             "or pass the path of a target's .toml file (docs/targets.md says how to write one)"
         )
+    return load_figures(path, Target)
+
+
+def load_figures(path: Path, kind: type[R]) -> R:
+    """A file of figures as the record it must be; ``digest`` is the SHA-256 of its bytes.
+
+    Raises:
+        ConfigError: names file and key of what is missing, of the wrong type or contradictory.
+    """
     text = path.read_bytes()
     try:
         data = tomllib.loads(text.decode("utf-8"))
@@ -342,7 +352,7 @@ def load_target(name_or_path: str | Path) -> Target:
     _borrow_energy(data, path)
     resolved = _resolve(data, sources, path.name, "")
     try:
-        return Target.model_validate(resolved | {"digest": hashlib.sha256(text).hexdigest()})
+        return kind.model_validate(resolved | {"digest": hashlib.sha256(text).hexdigest()})
     except ValidationError as error:
         raise ConfigError("\n".join(_complaint(path.name, e) for e in error.errors())) from error
 

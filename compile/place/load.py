@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, assert_never
 
 import numpy as np
@@ -26,12 +26,14 @@ class NeuronLoads:
     """Means over samples, per neuron: spikes sent, synaptic operations received; and each population's busiest step.
 
     Attributes:
+        by_group: operations of each synapse group.
         peak: operations of the population's busiest step over those of a mean step.
     """
 
     n_steps: int
     spikes: dict[str, Floats]
     sops: dict[str, Floats]
+    by_group: dict[str, float]
     peak: dict[str, float]
 
 
@@ -42,21 +44,33 @@ def neuron_loads(program: Program, prepared: Sequence[Group], activity: Activity
         spikes[name] = np.asarray(counts, dtype=np.float64).reshape(-1, *program.shape(name)).mean(axis=0)
     sops: dict[str, Floats] = {}
     peak: dict[str, float] = {}
+    by_group: dict[str, float] = {}
     for name in on_chip(program):
         if name not in activity.events:
             raise InputError(f"{name}: the run has no event counts of this population; run the same program")
         per_step = np.asarray(activity.events[name].sops, dtype=np.float64) / activity.n_samples
+        incoming = [g for g in prepared if g.synapses.target == name]
+        received = _received(incoming, spikes, float(per_step.sum()))
+        by_group |= {group: float(values.sum()) for group, values in received.items()}
         shape = program.shape(name)
-        received = np.zeros(shape)
-        for group in prepared:
-            if group.synapses.target == name:
-                sent = spikes.get(group.synapses.source, np.ones(group.source_shape))
-                received += received_by(group, sent).reshape(shape)
-        total = received.sum()
-        spread = received / total if total else np.full(shape, 1.0 / max(1, received.size))
-        sops[name] = spread * per_step.sum()
+        sops[name] = sum((values.reshape(shape) for values in received.values()), np.zeros(shape))
         peak[name] = float(per_step.max() / per_step.mean()) if per_step.sum() else 1.0
-    return NeuronLoads(activity.n_steps, spikes, sops, peak)
+    return NeuronLoads(activity.n_steps, spikes, sops, by_group, peak)
+
+
+def _received(incoming: Sequence[Group], spikes: dict[str, Floats], total: float) -> dict[str, Floats]:
+    """Operations per target neuron of each group, together ``total``, the run's own count.
+
+    Inputs keep no counts per neuron: what the counted sources do not explain came from them, evenly.
+    """
+    counted = {g.name: received_by(g, spikes[g.synapses.source]) for g in incoming if g.synapses.source in spikes}
+    even = {g.name: received_by(g, np.ones(g.source_shape)) for g in incoming if g.synapses.source not in spikes}
+    rest = max(0.0, total - sum(float(v.sum()) for v in counted.values()))
+    for parts, share in ((even, rest), (counted, total - (rest if even else 0.0))):
+        found = sum(float(v.sum()) for v in parts.values())
+        for name in parts:
+            parts[name] = parts[name] * (share / found if found else 0.0)
+    return counted | even
 
 
 def received_by(group: Group, sent: Floats) -> Floats:
@@ -83,6 +97,17 @@ def received_by(group: Group, sent: Floats) -> Floats:
             return np.zeros(group.target_shape)
         case _ as kind:
             assert_never(kind)
+
+
+def connections(group: Group, *, zeros: bool) -> int:
+    """Pairs of neurons that a group connects, true fan-in at borders; with or without weights that are zero."""
+    s = group.synapses
+    if isinstance(s.kind, Wire):
+        return 0
+    if zeros:
+        s = replace(s, kind=replace(s.kind, weights=np.ones_like(s.kind.weights)))
+    made = received_by(replace(group, synapses=s), np.ones(group.source_shape))
+    return int(np.rint(made.sum()))
 
 
 def core_loads(tiles: Sequence[Tile], index: int, routes: Routes, loads: NeuronLoads | None) -> Load | None:

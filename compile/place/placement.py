@@ -145,6 +145,7 @@ class Placement:
         violations: what exceeds a limit; empty if everything fits.
         chip_crossings: axons whose two ends are on different chips; ``message_crossings`` per sample, with a run.
         imbalance: largest core's work over the mean (synaptic operations with a run, else stored synapse words).
+        layer_messages: core-to-core messages that each population sends in a sample; None without a run.
         hops_ew, hops_ns: router-to-router steps of a sample's messages within chips (X then Y); None without a run.
         assumptions: what the verdict rests on.
     """
@@ -160,6 +161,7 @@ class Placement:
     chip_crossings: int
     imbalance: float
     cores_per_chip: int
+    layer_messages: Mapping[str, float] | None = None
     message_crossings: float | None = None
     hops_ew: float | None = None
     hops_ns: float | None = None

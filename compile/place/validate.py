@@ -42,7 +42,7 @@ def validate_placement(
     prepared = groups(program, chip)
     places = [(index, tile) for index, entry in enumerate(assignment) for tile in entry.tiles]
     loads = None if activity is None else neuron_loads(program, prepared, activity)
-    routes, sent = _routes(prepared, places, kinds, loads)
+    routes, sent, layer_messages = _routes(prepared, places, kinds, loads)
     tile_uses = [_tile_use(program, prepared, tile, kinds, chip, sent[n]) for n, (_, tile) in enumerate(places)]
     uses = [Use() for _ in assignment]
     for (index, _), use in zip(places, tile_uses, strict=True):
@@ -68,6 +68,7 @@ def validate_placement(
         chip_crossings=int(routes.axons[crossing].sum()),
         imbalance=max(effort) / (sum(effort) / len(effort)) if sum(effort) else 1.0,
         cores_per_chip=chip.cores_per_chip,
+        layer_messages=None if loads is None else layer_messages,
         message_crossings=None if routes.messages is None else float(routes.messages[crossing].sum()),
         hops_ew=None if traffic is None else traffic.hops_ew,
         hops_ns=None if traffic is None else traffic.hops_ns,
@@ -148,8 +149,9 @@ def _routes(
     places: Sequence[tuple[int, Tile]],
     kinds: Mapping[str, AxonKind],
     loads: NeuronLoads | None,
-) -> tuple[Routes, list[int]]:
-    """Axons between cores, and the output axons of every tile."""
+) -> tuple[Routes, list[int], dict[str, float]]:
+    """Axons between cores, the output axons of every tile, and the messages that each population sends."""
+    by_layer: defaultdict[str, float] = defaultdict(float)
     sent = [0] * len(places)
     axons: defaultdict[tuple[int, int], int] = defaultdict(int)
     messages: defaultdict[tuple[int, int], float] = defaultdict(float)
@@ -176,7 +178,9 @@ def _routes(
                 sent[n] += found * group.planes
                 axons[places[n][0], core] += found * group.planes
                 if spikes is not None:
-                    messages[places[n][0], core] += sum_within(spikes, need, source_tile) * group.planes
+                    arriving = sum_within(spikes, need, source_tile) * group.planes
+                    messages[places[n][0], core] += arriving
+                    by_layer[group.synapses.source] += arriving
     pairs = sorted(axons)
     return (
         Routes(
@@ -186,6 +190,7 @@ def _routes(
             None if loads is None else np.array([messages[p] for p in pairs], dtype=np.float64),
         ),
         sent,
+        dict(by_layer),
     )
 
 

@@ -1,0 +1,528 @@
+"""Energy of an inference: events that were counted, times constants that say where they come from.
+
+Nothing here is measured by us. Three boundaries are kept apart (compute only, on-chip dynamic, plus static power at a
+stated step period), every published set of constants is evaluated, and what is left out is listed. docs/energy.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from math import ceil, log2
+from pathlib import Path
+from statistics import median_low
+from typing import Annotated, Any, Literal, assert_never
+
+import numpy as np
+from pydantic import Field
+
+from seamount.compile.activity import Activity
+from seamount.compile.place import Placement
+from seamount.compile.place.load import NeuronLoads, connections, neuron_loads
+from seamount.compile.place.rules import Group, groups, on_chip
+from seamount.compile.program import Conv, Dense, OneToOne, Program, Sparse, Wire
+from seamount.errors import ConfigError, InputError
+
+from .latency import StepTime, step_time
+from .target import Cost, EnergySet, Figure, Record, Target, load_figures
+
+Encoding = Literal["dense", "sparse", "conv"]
+
+NOT_INCLUDED = (
+    "host: encoding of the input, decoding of the answer",
+    "link to the host and its messages",
+    "legs of messages between chips (no published energy; their number is given)",
+    "DRAM, board, regulators",
+    "learning",
+    "clearing the state between samples (published: see state_reset_j)",
+    "temperature, supply voltage other than the constants' own",
+)
+PERIODS_S = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
+
+
+# ------------------------------------------------------------------------------------------- counts and prices
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Events of one inference (mean over the samples of a run).
+
+    Attributes:
+        synops: synaptic operations by the encoding of their synapses; weights that are zero not counted.
+        synops_with_zeros: all, stored zeros counted.
+        messages, hops_ew, hops_ns: None without a placement.
+    """
+
+    synops: Mapping[Encoding, float]
+    synops_with_zeros: float
+    updates: float
+    active_updates: float
+    spikes: float
+    messages: float | None = None
+    hops_ew: float | None = None
+    hops_ns: float | None = None
+
+    @property
+    def n_synops(self) -> float:
+        return sum(self.synops.values())
+
+
+def price(counts: Counts, constants: EnergySet) -> dict[str, float]:
+    """Joules per term; terms whose events are unknown are left out."""
+    per_synop = {
+        "dense": constants.synop_dense.value,
+        "sparse": constants.synop_sparse.value,
+        "conv": constants.synop_conv.value,
+    }
+    idle = counts.updates - counts.active_updates
+    terms = {
+        "synops": sum(n * per_synop[encoding] for encoding, n in counts.synops.items()),
+        "updates": counts.active_updates * constants.update_active.value + idle * constants.update_idle.value,
+        "spikes": counts.spikes * constants.spike.value,
+    }
+    if counts.messages is not None:
+        terms["messages"] = counts.messages * constants.message.value
+    if counts.hops_ew is not None and counts.hops_ns is not None:
+        terms["hops"] = counts.hops_ew * constants.hop_ew.value + counts.hops_ns * constants.hop_ns.value
+    return terms
+
+
+COMPUTE = ("synops", "updates")
+"""Terms inside the boundary "compute only"."""
+
+
+def compute_only(terms: Mapping[str, float]) -> float:
+    return sum(terms[name] for name in COMPUTE)
+
+
+# ------------------------------------------------------------------------------------------------- the report
+
+
+@dataclass(frozen=True)
+class SetEstimate:
+    """One set of constants applied to the run; ``statuses`` of its constants, e.g. ("simulated",)."""
+
+    name: str
+    description: str
+    statuses: tuple[str, ...]
+    terms: Mapping[str, float]
+    compute_only_j: float
+    on_chip_dynamic_j: float
+    with_static_j: float
+
+
+@dataclass(frozen=True)
+class Range:
+    low: float
+    mid: float
+    high: float
+
+
+@dataclass(frozen=True)
+class LayerEnergy:
+    population: str
+    counts: Counts
+    dynamic_j: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class BandVerdict:
+    """Where a network stands against a published break-even band: below, inside or above it."""
+
+    name: str
+    quantity: str
+    value: float
+    low: float
+    high: float
+    verdict: str
+    meaning: str
+    source: str
+    url: str
+    conditions: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Arithmetic alone, in the constants most papers use; ordering only: no memory access is in any of them.
+
+    Attributes:
+        macs: of one pass of the ANN with these connections (borders exact).
+        qnn_bits: ceil(log2(T + 1)), the quantised network that a T-step network must be compared with.
+        qnn_j: at the 8-bit price, an upper bound for fewer bits; None above 8 bits (nothing published to price it).
+    """
+
+    macs: int
+    ann_fp32_j: float
+    qnn_bits: int
+    qnn_j: float | None
+    snn_ac_fp32_j: float
+    snn_ac_int8_j: float
+
+
+@dataclass(frozen=True)
+class Constant:
+    """A row of the provenance table."""
+
+    key: str
+    value: float
+    unit: str
+    source: str
+    url: str
+    grade: str
+    status: str
+    conditions: str
+
+
+@dataclass(frozen=True)
+class EnergyReport:
+    """All of it, per inference. Energies in joules, times in seconds.
+
+    Attributes:
+        placeholder: says that the constants are another chip's; not empty for loihi2.
+        sets: every set of constants; ``low``, ``mid``, ``high`` name the least, median and largest of them.
+        boundaries: "compute_only", "on_chip_dynamic", "with_static", each over the sets.
+        static_terms: static power of the cores in use, of idle cores, of embedded processors, over ``sample_s``.
+        step_s: the longer of the stated period and the model; ``step_model`` None: no model, the period as stated.
+        sensitivity: (step period, with_static low, mid, high), no step shorter than the model allows.
+        bit_planes_at_most_j: for each set, what graded inputs could cost more as bit planes; in no total.
+    """
+
+    program: str
+    target: str
+    target_digest: str
+    placeholder: str
+    n_samples: int
+    n_steps: int
+    counts: Counts
+    sets: tuple[SetEstimate, ...]
+    low: str
+    mid: str
+    high: str
+    boundaries: Mapping[str, Range]
+    static_terms: Mapping[str, float]
+    n_cores: int | None
+    n_chips: int
+    step_period_s: float | None
+    step_s: float
+    sample_s: float
+    step_model: StepTime | None
+    sensitivity: tuple[tuple[float, float, float, float], ...]
+    layers: tuple[LayerEnergy, ...]
+    n_synapses: int
+    spikes_per_synapse: float
+    spike_rate: float
+    bands: tuple[BandVerdict, ...]
+    comparison: Comparison
+    state_reset_j: float
+    bit_planes_at_most_j: Mapping[str, float]
+    message_crossings: float | None
+    notes: tuple[str, ...]
+    not_included: tuple[str, ...]
+    constants: tuple[Constant, ...] = field(repr=False, default=())
+
+    def to_dict(self) -> dict[str, Any]:
+        plain = asdict(self)
+        plain["step_model"] = None if self.step_model is None else self.step_model.to_dict()
+        return plain
+
+
+def estimate_energy(
+    program: Program,
+    activity: Activity,
+    placement: Placement | None,
+    target: Target,
+    step_period_s: float | None = None,
+) -> EnergyReport:
+    """Energy of one inference, mean over the samples of a run.
+
+    Args:
+        activity: a run of the program; its counts are used, not its rates.
+        placement: of the program, judged with the same run, for messages, hops, cores and the step time; without one
+            these terms are missing and the report says so.
+        step_period_s: [s]; the chip is throttled to it where it could be faster. None: as fast as the model says.
+
+    Raises:
+        ConfigError: the target has no constants, or neither a period nor times to make one from.
+    """
+    energy = target.energy
+    if energy is None:
+        raise ConfigError(f"{target.name}: no energy constants; name a target that has them, or add them to its file")
+    if step_period_s is not None and not 0 < step_period_s < 3600:
+        raise ConfigError(f"step period {step_period_s} s: it must be above 0 (1e-3 is a millisecond)")
+    if placement is not None and placement.program != program.name:
+        raise InputError(f"{program.name}: the placement is of {placement.program}")
+    prepared = groups(program, target.chip)
+    loads = neuron_loads(program, prepared, activity)
+    layers = _layer_counts(program, prepared, activity, loads, placement)
+    counts = _total(list(layers.values()), placement)
+    model = None if placement is None else step_time(placement, activity, target)
+    if model is None and step_period_s is None:
+        raise ConfigError(
+            f"{target.name}: no step period given, and none can be computed "
+            f"({'the target has no times per event' if target.timing is None else 'no placement with this run'}); "
+            "state one, e.g. 1e-3"
+        )
+    shortest = 0.0 if model is None else model.step_s
+    step_s = max(step_period_s or 0.0, shortest)
+    n_chips = (
+        placement.n_chips
+        if placement is not None
+        else max(1, ceil(_n_neurons(program) / target.limits.neurons_per_chip.value))
+    )
+    power = _static_power(target, placement, n_chips)
+    static = {name: watts * step_s * activity.n_steps for name, watts in power.items()}
+    sets = tuple(_estimate(name, constants, counts, sum(static.values())) for name, constants in energy.sets.items())
+    ranked = sorted(sets, key=lambda s: s.on_chip_dynamic_j)
+    middle = median_low(range(len(ranked)))
+    low, mid, high = ranked[0], ranked[middle], ranked[-1]
+
+    def span(boundary: str) -> Range:
+        values = [getattr(s, boundary) for s in (low, mid, high)]
+        return Range(min(values), getattr(mid, boundary), max(values))
+
+    sensitivity = []
+    for period in PERIODS_S:
+        joules = sum(power.values()) * max(period, shortest) * activity.n_steps
+        total = (low.with_static_j, mid.with_static_j, high.with_static_j)
+        least, middling, most = (j - sum(static.values()) + joules for j in total)
+        sensitivity.append((period, least, middling, most))
+    synapses = sum(connections(g, zeros=False) for g in prepared if g.synapses.target in layers)
+    per_synapse = counts.n_synops / synapses if synapses else 0.0
+    rate = counts.spikes / counts.updates if counts.updates else 0.0
+    return EnergyReport(
+        program=program.name,
+        target=target.name,
+        target_digest=target.digest,
+        placeholder=energy.placeholder,
+        n_samples=activity.n_samples,
+        n_steps=activity.n_steps,
+        counts=counts,
+        sets=sets,
+        low=low.name,
+        mid=mid.name,
+        high=high.name,
+        boundaries={b: span(f"{b}_j") for b in ("compute_only", "on_chip_dynamic", "with_static")},
+        static_terms=static,
+        n_cores=None if placement is None else placement.n_cores,
+        n_chips=n_chips,
+        step_period_s=step_period_s,
+        step_s=step_s,
+        sample_s=step_s * activity.n_steps,
+        step_model=model,
+        sensitivity=tuple(sensitivity),
+        layers=tuple(_layer_energy(name, one, energy.sets) for name, one in layers.items()),
+        n_synapses=synapses,
+        spikes_per_synapse=per_synapse,
+        spike_rate=rate,
+        bands=band_verdicts(per_synapse, rate),
+        comparison=compare(program, prepared, counts),
+        state_reset_j=energy.static.state_reset.value * n_chips,
+        bit_planes_at_most_j=_bit_planes(prepared, loads, energy.sets),
+        message_crossings=None if placement is None else placement.message_crossings,
+        notes=tuple(_notes(target, placement, model, prepared)),
+        not_included=NOT_INCLUDED,
+        constants=tuple(constant_table(target)),
+    )
+
+
+# ------------------------------------------------------------------------------------------------- counting
+
+
+def encoding(group: Group) -> Encoding | None:
+    """How a group's synapses are stored, as the constants distinguish them; None: no synapses."""
+    match group.synapses.kind:
+        case Dense():
+            return "dense"
+        case Sparse() | OneToOne():
+            return "sparse"
+        case Conv():
+            return "conv"
+        case Wire():
+            return None
+        case _ as kind:
+            assert_never(kind)
+
+
+def _layer_counts(
+    program: Program, prepared: list[Group], activity: Activity, loads: NeuronLoads, placement: Placement | None
+) -> dict[str, Counts]:
+    found = {}
+    for name in on_chip(program):
+        events = activity.events[name]
+        synops: dict[Encoding, float] = {}
+        for group in prepared:
+            stored = encoding(group)
+            if group.synapses.target == name and stored is not None:
+                synops[stored] = synops.get(stored, 0.0) + loads.by_group[group.name]
+        n = activity.n_samples
+        messages = None
+        if placement is not None and placement.layer_messages is not None:
+            messages = placement.layer_messages.get(name, 0.0)
+        found[name] = Counts(
+            synops=synops,
+            synops_with_zeros=float(np.sum(events.sops_with_zeros)) / n,
+            updates=events.n_updates / n,
+            active_updates=events.n_active_updates / n,
+            spikes=float(np.sum(events.n_spikes)) / n,
+            messages=messages,
+        )
+    return found
+
+
+def _total(layers: list[Counts], placement: Placement | None) -> Counts:
+    synops: dict[Encoding, float] = {}
+    for counts in layers:
+        for stored, n in counts.synops.items():
+            synops[stored] = synops.get(stored, 0.0) + n
+    return Counts(
+        synops=synops,
+        synops_with_zeros=sum(c.synops_with_zeros for c in layers),
+        updates=sum(c.updates for c in layers),
+        active_updates=sum(c.active_updates for c in layers),
+        spikes=sum(c.spikes for c in layers),
+        messages=None if placement is None else placement.messages,
+        hops_ew=None if placement is None else placement.hops_ew,
+        hops_ns=None if placement is None else placement.hops_ns,
+    )
+
+
+def _n_neurons(program: Program) -> int:
+    return sum(program.population(name).n_neurons for name in on_chip(program))
+
+
+def _estimate(name: str, constants: EnergySet, counts: Counts, static_j: float) -> SetEstimate:
+    terms = price(counts, constants)
+    dynamic = sum(terms.values())
+    statuses = tuple(sorted({figure.status for _, figure in constants.figures()}))
+    return SetEstimate(name, constants.description, statuses, terms, compute_only(terms), dynamic, dynamic + static_j)
+
+
+def _layer_energy(name: str, counts: Counts, sets: Mapping[str, EnergySet]) -> LayerEnergy:
+    return LayerEnergy(name, counts, {key: sum(price(counts, constants).values()) for key, constants in sets.items()})
+
+
+def _static_power(target: Target, placement: Placement | None, n_chips: int) -> dict[str, float]:
+    """Watts. A chip leaks whether its cores are used or not; the share of those in use is told apart."""
+    assert target.energy is not None, "checked by the caller"
+    chip = target.energy.static.chip.value
+    power = {"embedded processors": target.energy.static.embedded_processors.value * n_chips}
+    if placement is None:
+        return {"chips": chip * n_chips} | power
+    used = placement.n_cores * chip / target.limits.cores_per_chip.value
+    return {"cores in use": used, "idle cores": max(0.0, chip * n_chips - used)} | power
+
+
+def _bit_planes(prepared: list[Group], loads: NeuronLoads, sets: Mapping[str, EnergySet]) -> dict[str, float]:
+    """Upper bound: every bit of every graded value set; the run counts a value as one operation."""
+    more: dict[Encoding, float] = {}
+    for group in prepared:
+        stored = encoding(group)
+        if group.planes > 1 and stored is not None:
+            more[stored] = more.get(stored, 0.0) + loads.by_group.get(group.name, 0.0) * (group.planes - 1)
+    extra = Counts(more, 0.0, 0.0, 0.0, 0.0)
+    return {name: price(extra, constants)["synops"] for name, constants in sets.items()} if more else {}
+
+
+def _notes(target: Target, placement: Placement | None, model: StepTime | None, prepared: list[Group]) -> list[str]:
+    notes = []
+    if target.energy is not None and target.energy.placeholder:
+        notes.append(target.energy.placeholder)
+    if target.assumed_layout:
+        notes.append(f"number of cores under an assumed layout: {target.assumed_layout}")
+    if placement is None:
+        notes.append("mapping not run: no messages, hops, cores in use; the number of chips is a lower bound")
+    elif placement.routes.messages is None:
+        notes.append("placement judged without this run: no messages, hops, step time")
+    if model is None:
+        notes.append("no step-time model: the step period is as stated, and the chip may not reach it")
+    else:
+        notes.append(f"the busiest step is bound by the {model.bound}; every step is taken to be as long")
+    for group in prepared:
+        if group.planes > 1:
+            notes.append(
+                f"{group.name}: a graded value is counted as one operation; as {group.planes} bit planes it is one "
+                "for each set bit (bit_planes_at_most_j)"
+            )
+    notes.append(
+        "fitted constants: +-11.7 % energy and +-24.3 % latency are mean errors on the authors' benchmarks, "
+        "no confidence intervals"
+    )
+    return notes
+
+
+# ------------------------------------------------------------------------------------- literature for comparison
+
+
+class Operations(Record):
+    mac_fp32: Figure[Cost]
+    ac_fp32: Figure[Cost]
+    mac_int8: Figure[Cost]
+    ac_int8: Figure[Cost]
+
+
+class Band(Record):
+    """A published break-even, as an interval."""
+
+    quantity: Literal["spikes_per_synapse", "spike_rate"]
+    meaning: str
+    low: Figure[Cost]
+    high: Figure[Cost]
+
+
+class Literature(Record):
+    version: Annotated[int, Field(gt=0)]
+    digest: str
+    operations: Operations
+    bands: dict[str, Band]
+
+
+def literature() -> Literature:
+    return load_figures(Path(__file__).parent / "constants" / "literature.toml", Literature)
+
+
+def band_verdicts(spikes_per_synapse: float, spike_rate: float) -> tuple[BandVerdict, ...]:
+    """Against every published band, always."""
+    verdicts = []
+    for name, band in literature().bands.items():
+        value = spikes_per_synapse if band.quantity == "spikes_per_synapse" else spike_rate
+        low, high = band.low.value, band.high.value
+        verdict = "below" if value < low else "above" if value > high else "inside"
+        verdicts.append(
+            BandVerdict(
+                name,
+                band.quantity,
+                value,
+                low,
+                high,
+                verdict,
+                band.meaning,
+                band.low.source,
+                band.low.url,
+                f"{band.low.conditions}; {band.high.conditions}" if low != high else band.low.conditions,
+            )
+        )
+    return tuple(verdicts)
+
+
+def compare(program: Program, prepared: list[Group], counts: Counts) -> Comparison:
+    """The ANN with the same connections, in fp32 and quantised, beside additions alone."""
+    operations = literature().operations
+    macs = sum(connections(g, zeros=True) for g in prepared if isinstance(g.synapses.kind, Dense | Sparse | Conv))
+    n_steps = program.n_steps or 1
+    bits = ceil(log2(n_steps + 1))
+    return Comparison(
+        macs=macs,
+        ann_fp32_j=macs * operations.mac_fp32.value,
+        qnn_bits=bits,
+        qnn_j=macs * operations.mac_int8.value if bits <= 8 else None,
+        snn_ac_fp32_j=counts.n_synops * operations.ac_fp32.value,
+        snn_ac_int8_j=counts.n_synops * operations.ac_int8.value,
+    )
+
+
+def constant_table(target: Target) -> list[Constant]:
+    """Every constant that a report of this target uses, with its provenance."""
+    rows = [(k, f) for k, f in target.figures() if k.startswith(("energy.", "timing."))]
+    for name, figure in literature().operations:
+        rows.append((f"literature.{name}", figure))
+    return [Constant(k, f.value, f.unit, f.source, f.url, f.grade, f.status, f.conditions) for k, f in rows]
