@@ -55,6 +55,7 @@ class DataConfig(Section):
     frame_values: Literal["binary", "count"] = Field(
         "binary", description="of a frame's pixel: any event, or how many"
     )
+    sensor: tuple[Count, Count] | None = Field(None, description="[height, width] of an event-folder's sensor")
     size: Count | None = Field(None, description="side to which images or event frames are brought [pixels]")
     cache: str | None = Field(None, description="folder for event frames made before; default: beside the data")
     skip_corrupt: bool = Field(False, description="leave out files that cannot be read, instead of refusing")

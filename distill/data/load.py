@@ -8,11 +8,22 @@ from seamount.errors import ConfigError
 
 from .. import config as settings
 from ..config import DataConfig, Encoding
-from . import digits
+from . import cifar, digits, dvs_gesture, event_folder, file, imagenet, mnist, n_mnist, shd
 from .samples import Data, Samples, Source, check_labels, first_of_each, split
 
 LOADERS: dict[settings.Source, Callable[[DataConfig, int], Source]] = {
     "digits": digits.load,
+    "mnist": mnist.load,
+    "fashion-mnist": mnist.load,
+    "cifar10": cifar.load,
+    "cifar100": cifar.load,
+    "imagenet": imagenet.load,
+    "n-mnist": n_mnist.load,
+    "dvs-gesture": dvs_gesture.load,
+    "cifar10-dvs": event_folder.load,
+    "shd": shd.load,
+    "event-folder": event_folder.load,
+    "file": file.load,
 }
 
 

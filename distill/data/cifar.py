@@ -1,0 +1,62 @@
+"""CIFAR-10 and CIFAR-100 as torchvision lays them out; CIFAR-10 also as .npz shards of lossless WebP strips."""
+
+from __future__ import annotations
+
+import io
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from seamount.errors import InputError
+
+from ..config import DataConfig
+from .files import read_each, root_of
+from .samples import Bytes, Samples, Source, in_memory
+
+CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+
+def load(config: DataConfig, n_steps: int) -> Source:
+    ten = config.name == "cifar10"
+    folder = "cifar-10-batches-py" if ten else "cifar-100-python"
+    hint = (
+        f"unpack the Python version of the archive so that ROOT/{folder} exists, or set data.download = true "
+        "to let torchvision fetch it"
+    )
+    if config.root is not None and config.download:
+        Path(config.root).expanduser().mkdir(parents=True, exist_ok=True)
+    root = root_of(config, hint)
+    if ten and (root / "test_batch.npz").exists():
+        return Source(_shards(root, "data_batch_*.npz", config), _shards(root, "test_batch.npz", config), CIFAR10)
+    from torchvision import datasets
+
+    kind = datasets.CIFAR10 if ten else datasets.CIFAR100
+    try:  # torchvision checks the MD5 sums before it unpickles anything
+        parts = [kind(str(root), train=train, download=config.download) for train in (True, False)]
+    except RuntimeError:
+        raise InputError(f"{root}: {folder} is not there or its check sums are wrong; {hint}") from None
+    train, test = (
+        in_memory(np.ascontiguousarray(part.data.transpose(0, 3, 1, 2)), np.asarray(part.targets)) for part in parts
+    )
+    return Source(train, test, tuple(parts[0].classes))
+
+
+def _shards(root: Path, pattern: str, config: DataConfig) -> Samples:
+    paths = sorted(root.glob(pattern))
+    shards, _ = read_each(paths, read_shard, config)
+    return in_memory(np.concatenate([x for x, _ in shards]), np.concatenate([y for _, y in shards]))
+
+
+def read_shard(path: Path) -> tuple[Bytes, Bytes]:
+    """Images (N, 3, 32, 32) and labels of one shard: ``webp`` holds strips of images, ``off`` where each begins."""
+    from PIL import Image
+
+    try:
+        with np.load(path) as file:
+            strips, places, labels = file["webp"], file["off"], file["y"]
+        decoded = [np.asarray(Image.open(io.BytesIO(strips[a:b].tobytes()))) for a, b in pairwise(places)]
+    except Exception as error:  # zip, zlib, PIL and numpy each have their own
+        raise InputError(f"not a readable shard ({error})") from None
+    images = np.concatenate(decoded).reshape(-1, 32, 32, 3)  # one below the other
+    return np.ascontiguousarray(images.transpose(0, 3, 1, 2)), labels

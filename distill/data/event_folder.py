@@ -1,0 +1,72 @@
+"""Any recordings in a folder per class: ROOT/train/CLASS/* and ROOT/test/CLASS/*, or ROOT/CLASS/* with a fixed split.
+
+CIFAR10-DVS is such a folder, without a split of its own.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from seamount.errors import ConfigError, InputError
+
+from ..config import DataConfig
+from .events import ENDINGS, framed, read_events
+from .files import root_of
+from .samples import Source, split
+
+TEST_SHARE, TEST_SEED = 0.1, 0
+"""CIFAR10-DVS has no test set; as usual a tenth is taken, here of every class."""
+
+
+def load(config: DataConfig, n_steps: int) -> Source:
+    hint = "lay the recordings out as ROOT/CLASS/FILE, or ROOT/train/CLASS/FILE and ROOT/test/CLASS/FILE"
+    if config.name == "cifar10-dvs":
+        hint = "unpack CIFAR10DVS.zip and its ten class archives into ROOT, or set data.download = true"
+        if config.download and config.root is not None:
+            import tonic
+
+            tonic.datasets.CIFAR10DVS(config.root)
+    root = root_of(config, hint)
+    root = root / "CIFAR10DVS" if (root / "CIFAR10DVS").is_dir() else root
+    parted = (root / "train").is_dir()
+    names = _classes(root / "train" if parted else root)
+    if not names:
+        raise InputError(f"{root}: no folders of recordings ({', '.join(ENDINGS)}); {hint}")
+    parts = []
+    sensor = (128, 128) if config.name == "cifar10-dvs" else None
+    for folder in (root / "train", root / "test") if parted else (root,):
+        pairs = [(path, k) for k, name in enumerate(names) for path in _recordings(folder / name)]
+        sensor = sensor or _sensor(pairs[0][0] if pairs else None, config)
+        parts.append(
+            framed(
+                folder.name if parted else "all",
+                [p for p, _ in pairs],
+                [k for _, k in pairs],
+                sensor,
+                n_steps,
+                config,
+            )
+        )
+    if parted:
+        return Source(parts[0], parts[1], names, events=True)
+    train, test = split(parts[0].labels, TEST_SHARE, TEST_SEED)
+    return Source(parts[0].subset(train), parts[0].subset(test), names, events=True)
+
+
+def _classes(root: Path) -> tuple[str, ...]:
+    return tuple(sorted(folder.name for folder in root.glob("[!.]*") if folder.is_dir() and _recordings(folder)))
+
+
+def _recordings(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*") if path.suffix.lower() in ENDINGS)
+
+
+def _sensor(example: Path | None, config: DataConfig) -> tuple[int, int]:
+    """Files do not say how large the sensor was: the configuration does."""
+    if config.sensor is not None:
+        return config.sensor
+    seen = ""
+    if example is not None:
+        events = read_events(example)
+        seen = f"; {example.name} reaches x {int(events.x.max())}, y {int(events.y.max())}"
+    raise ConfigError(f"data.sensor: [height, width] of the recordings' sensor is needed{seen}")

@@ -1,0 +1,195 @@
+"""Event recordings from files of all common kinds, and their frames; the only place that imports tonic."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seamount.errors import BackendMissing, InputError
+
+from ..config import DataConfig
+from .files import read_each
+from .samples import Bytes, Samples, in_memory
+
+ENDINGS = (".bin", ".aedat4", ".raw", ".dat", ".npy", ".npz")
+
+
+@dataclass(frozen=True)
+class Events:
+    """One recording: columns of equal length, in the order of time.
+
+    Attributes:
+        t: microseconds.
+        p: polarity, 0 or 1.
+    """
+
+    x: NDArray[np.int64]
+    y: NDArray[np.int64]
+    t: NDArray[np.int64]
+    p: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.t)
+
+
+def read_events(path: Path) -> Events:
+    """A recording: .bin (40 bits an event), .aedat4, Prophesee .raw (EVT2, EVT3) and .dat, or columns x y t p.
+
+    Raises:
+        InputError: nothing readable, no event, or times that run backwards.
+        BackendMissing: the package that reads this kind is not installed.
+    """
+    match path.suffix.lower():
+        case ".bin":
+            events = _read_bin(path)
+        case ".aedat4":
+            events = _read_aedat4(path)
+        case ".raw" | ".dat":
+            events = _read_prophesee(path)
+        case ".npy":  # tonic's DVS-Gesture: rows x, y, p, t in milliseconds
+            columns = np.load(path, allow_pickle=False)
+            if columns.ndim != 2 or columns.shape[1] != 4:
+                raise InputError(f"an array {columns.shape}, needed are rows of x, y, p, t")
+            x, y, p, t = columns.T.astype(np.int64)
+            events = Events(x, y, t * 1000, p)
+        case ".npz":
+            with np.load(path, allow_pickle=False) as file:
+                missing = [name for name in "xytp" if name not in file.files]
+                if missing:
+                    raise InputError(f"has no {', '.join(missing)}; columns x, y, t (microseconds), p are needed")
+                events = Events(*(file[name].astype(np.int64) for name in "xytp"))
+        case _:
+            raise InputError(f"unknown kind {path.suffix!r}; possible are {', '.join(ENDINGS)}")
+    if len(events) == 0:
+        raise InputError("no event in it")
+    if np.any(np.diff(events.t) < 0):
+        raise InputError(f"time runs backwards at event {int(np.argmax(np.diff(events.t) < 0)) + 1}")
+    return events
+
+
+def _read_bin(path: Path) -> Events:
+    if path.stat().st_size % 5:
+        raise InputError(f"{path.stat().st_size} bytes, not a whole number of 5-byte events")
+    if path.stat().st_size == 0:
+        raise InputError("no event in it")
+    tonic_io = _tonic()
+    columns = np.dtype([("x", np.int64), ("y", np.int64), ("t", np.int64), ("p", np.int64)])
+    return _columns(tonic_io.read_mnist_file(str(path), dtype=columns))
+
+
+def _read_aedat4(path: Path) -> Events:
+    try:
+        import aedat  # noqa: F401 (tonic imports it when it reads)
+    except ImportError:
+        raise BackendMissing(f"{path}: .aedat4 needs the package aedat; pip install aedat") from None
+    try:
+        found = _tonic().read_aedat4(str(path))
+    except Exception as error:  # the decoder's own classes
+        raise InputError(f"not a readable .aedat4 file ({error})") from None
+    found.dtype.names = ("t", "x", "y", "p")
+    return _columns(found)
+
+
+def _read_prophesee(path: Path) -> Events:
+    try:
+        from expelliarmus import Wizard
+    except ImportError:
+        raise BackendMissing(f"{path}: {path.suffix} needs tonic (pip install 'seamount[events]')") from None
+    head = path.read_bytes()[:4096]
+    if not head.startswith(b"%"):
+        raise InputError(f"no Prophesee header, starts with {head[:4].hex()}")
+    kind = "dat" if path.suffix.lower() == ".dat" else "evt3" if b"evt 3" in head.lower() else "evt2"
+    try:
+        return _columns(Wizard(encoding=kind).read(str(path)))
+    except Exception as error:  # the reader's own classes
+        raise InputError(f"not a readable {kind} file ({error})") from None
+
+
+def _columns(found: NDArray[np.void]) -> Events:
+    return Events(*(np.ascontiguousarray(found[name]).astype(np.int64) for name in "xytp"))
+
+
+def _tonic() -> Any:
+    try:
+        import tonic.io as tonic_io
+    except ImportError:
+        raise BackendMissing("event recordings need tonic; pip install 'seamount[events]'") from None
+    return tonic_io
+
+
+# ---------------------------------------------------------------------------------------------------- frames
+
+
+def to_frames(events: Events, sensor: tuple[int, int], size: int | None, n_steps: int, by: str) -> Bytes:
+    """Events counted into frames, (T, 2, H, W), at most 255 a pixel.
+
+    Args:
+        sensor: (height, width).
+        size: side to which the sensor is brought, by dividing coordinates; None for its own.
+        by: "time", T equal parts of the recording, or "count", T equal numbers of events.
+    """
+    height, width = sensor
+    if min(events.x.min(), events.y.min(), events.p.min()) < 0 or events.x.max() >= width or events.y.max() >= height:
+        raise InputError(
+            f"events reach x {int(events.x.max())}, y {int(events.y.max())}, the sensor has {width} x {height} pixels"
+        )
+    if by == "time":
+        elapsed = events.t - events.t[0]
+        step = elapsed * n_steps // (int(elapsed[-1]) + 1)
+    else:
+        step = np.arange(len(events)) * n_steps // len(events)
+    rows, columns = events.y, events.x
+    if size is not None:
+        rows, columns, height, width = rows * size // height, columns * size // width, size, size
+    flat = ((step * 2 + (events.p > 0)) * height + rows) * width + columns
+    counts = np.bincount(flat, minlength=n_steps * 2 * height * width)
+    return np.minimum(counts, 255).astype(np.uint8).reshape(n_steps, 2, height, width)
+
+
+def framed(
+    name: str,
+    paths: Sequence[Path],
+    labels: Sequence[int],
+    sensor: tuple[int, int],
+    n_steps: int,
+    config: DataConfig,
+) -> Samples:
+    """Frames of many recordings, made once and kept on disk (memory-mapped) beside the data or in ``data.cache``."""
+    if not paths:
+        raise InputError(f"{config.root}: no recordings for {name} of {config.name}")
+    folder = Path(config.cache) if config.cache else Path(str(config.root)) / ".seamount-frames"
+    facts = [str(sensor), config.size, n_steps, config.frames_by, config.skip_corrupt]
+    files = [(path.name, path.stat().st_size, label) for path, label in zip(paths, labels, strict=True)]
+    digest = hashlib.sha256(json.dumps([facts, files]).encode()).hexdigest()[:16]
+    stem = folder / f"{config.name}-{name}-{n_steps}-{digest}"
+    values, kept = stem.with_suffix(".frames.npy"), stem.with_suffix(".labels.npy")
+    if not (values.exists() and kept.exists()):
+
+        def frames(path: Path) -> Bytes:
+            return to_frames(read_events(path), sensor, config.size, n_steps, config.frames_by)
+
+        made, numbers = read_each(paths, frames, config)
+        _write(values, np.stack(made))
+        _write(kept, np.asarray(labels, dtype=np.int64)[numbers])  # last: its presence says that all is there
+    return in_memory(np.load(values, mmap_mode="r"), np.load(kept))
+
+
+def _write(path: Path, array: NDArray[np.generic]) -> None:
+    fresh = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with fresh.open("wb") as file:
+            np.save(file, array)
+        fresh.replace(path)
+    except OSError as error:
+        raise InputError(f"{path}: frames cannot be kept here ({error}); set data.cache to another folder") from None
+    finally:
+        fresh.unlink(missing_ok=True)

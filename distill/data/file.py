@@ -1,0 +1,75 @@
+"""One's own tensors in a .npz or HDF5 file: x_train, y_train, x_test, y_test, or x, y with a fixed split."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seamount.errors import InputError
+
+from ..config import DataConfig
+from .files import root_of
+from .samples import Bytes, Samples, Source, in_memory, split
+
+TEST_SHARE, TEST_SEED = 0.2, 0
+ENDINGS = (".npz", ".h5", ".hdf5")
+
+
+def load(config: DataConfig, n_steps: int) -> Source:
+    hint = f"set data.root to a file ({', '.join(ENDINGS)}) with x_train, y_train, x_test, y_test, or x and y"
+    path = root_of(config, hint)
+    arrays = _arrays(path)
+    frames = config.encoding == "frames"
+    if {"x_train", "y_train", "x_test", "y_test"} <= arrays.keys():
+        train, test = (_samples(path, arrays, f"_{part}", frames, n_steps) for part in ("train", "test"))
+    elif {"x", "y"} <= arrays.keys():
+        every = _samples(path, arrays, "", frames, n_steps)
+        kept, held = split(every.labels, TEST_SHARE, TEST_SEED)
+        train, test = every.subset(kept), every.subset(held)
+    else:
+        raise InputError(f"{path}: holds {', '.join(arrays) or 'nothing'}; {hint}")
+    n_classes = int(max(train.labels.max(), test.labels.max())) + 1
+    return Source(train, test, tuple(str(k) for k in range(n_classes)), events=frames)
+
+
+def _arrays(path: Path) -> dict[str, NDArray[np.generic]]:
+    try:
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as file:
+                return {name: file[name] for name in file.files}
+        if path.suffix in (".h5", ".hdf5"):
+            import h5py
+
+            with h5py.File(path) as file:
+                return {name: file[name][:] for name in file if isinstance(file[name], h5py.Dataset)}
+    except Exception as error:  # zip, zlib, numpy and HDF5 each have their own
+        raise InputError(f"{path}: not readable ({error}); write it again") from None
+    raise InputError(f"{path}: unknown kind {path.suffix!r}; possible are {', '.join(ENDINGS)}")
+
+
+def _samples(path: Path, arrays: dict[str, NDArray[np.generic]], part: str, frames: bool, n_steps: int) -> Samples:
+    x, y = arrays[f"x{part}"], arrays[f"y{part}"]
+    if y.ndim != 1 or len(x) != len(y) or not np.issubdtype(y.dtype, np.integer):
+        raise InputError(
+            f"{path}: x{part} {x.shape} and y{part} {y.shape} {y.dtype}; one whole number a sample is needed"
+        )
+    if frames and (x.ndim < 3 or x.shape[1] != n_steps):
+        raise InputError(f"{path}: x{part} {x.shape} as frames needs (N, {n_steps}, ...), T = student.n_steps")
+    return in_memory(to_bytes(path, f"x{part}", x), y.astype(np.int64))
+
+
+def to_bytes(path: Path, name: str, x: NDArray[np.generic]) -> Bytes:
+    """8 bits a value, what the chip takes: integers 0 to 255 as they are, real numbers 0 to 1 times 255."""
+    if x.dtype == np.uint8:
+        return np.asarray(x)
+    values = np.asarray(x, dtype=np.float64)
+    real = np.issubdtype(x.dtype, np.floating)
+    low, high = float(values.min(initial=0)), float(values.max(initial=0))
+    if not np.isfinite(values).all() or low < 0 or high > (1 if real else 255):
+        bounds = "0 to 1" if real else "0 to 255"
+        raise InputError(
+            f"{path}: {name} has {x.dtype} values from {low:g} to {high:g}, or NaN; {bounds} is possible"
+        )
+    return np.rint(values * 255 if real else values).astype(np.uint8)

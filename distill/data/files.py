@@ -1,0 +1,59 @@
+"""Finding and reading files of data sets: what to say when they are missing or damaged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from seamount.errors import ConfigError, InputError
+
+from ..config import DataConfig
+
+T = TypeVar("T")
+
+
+def root_of(config: DataConfig, hint: str) -> Path:
+    """The folder or file that the configuration names."""
+    if config.root is None:
+        raise ConfigError(f"data.root: {config.name} needs a folder; {hint}")
+    root = Path(config.root).expanduser()
+    if not root.exists():
+        raise InputError(f"{root}: no such folder, looked for {config.name}; {hint}")
+    return root
+
+
+@dataclass(frozen=True)
+class Damaged:
+    """A file that cannot be used, and why."""
+
+    path: Path
+    reason: str
+
+
+def read_each(paths: Sequence[Path], read: Callable[[Path], T], config: DataConfig) -> tuple[list[T], list[int]]:
+    """Reads every file; damaged ones are named and counted, and left out only if the configuration says so.
+
+    Returns:
+        What was read, and the numbers of the files it came from.
+    """
+    results, kept, damaged = [], [], []
+    for number, path in enumerate(paths):
+        try:
+            results.append(read(path))
+            kept.append(number)
+        except (InputError, OSError, ValueError, IndexError, EOFError) as error:
+            damaged.append(Damaged(path, str(error)))
+    if damaged and not (config.skip_corrupt and results):
+        raise InputError(report(damaged, len(paths), config))
+    return results, kept
+
+
+def report(damaged: Sequence[Damaged], n: int, config: DataConfig) -> str:
+    names = "; ".join(f"{d.path}: {d.reason}" for d in damaged[:5])
+    more = f"; and {len(damaged) - 5} more" if len(damaged) > 5 else ""
+    return (
+        f"{config.name}: {len(damaged)} of {n} files cannot be used: {names}{more}; replace them, or set "
+        "data.skip_corrupt = true to go on without them"
+    )

@@ -1,0 +1,66 @@
+"""MNIST and Fashion-MNIST: idx files as torchvision lays them out, plain or .gz."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seamount.errors import InputError
+
+from ..config import DataConfig
+from .files import root_of
+from .samples import Samples, Source, in_memory
+
+FOLDERS = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST"}
+FASHION = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
+
+
+def load(config: DataConfig, n_steps: int) -> Source:
+    folder = FOLDERS[config.name]
+    hint = (
+        f"put the four idx files (.gz or unpacked) into ROOT or ROOT/{folder}/raw, or set data.download = true "
+        "to let torchvision fetch them"
+    )
+    if config.download and config.root is not None:
+        from torchvision import datasets
+
+        getattr(datasets, folder)(config.root, download=True)
+    root = root_of(config, hint)
+    names = FASHION if config.name == "fashion-mnist" else tuple(str(k) for k in range(10))
+    return Source(_part(root, folder, "train", hint), _part(root, folder, "t10k", hint), names)
+
+
+def _part(root: Path, folder: str, part: str, hint: str) -> Samples:
+    images = read_idx(_find(root, folder, f"{part}-images-idx3-ubyte", hint), 3)
+    labels = read_idx(_find(root, folder, f"{part}-labels-idx1-ubyte", hint), 1)
+    if len(images) != len(labels):
+        raise InputError(f"{root}: {len(images)} {part} images, but {len(labels)} labels; fetch the files again")
+    return in_memory(images[:, None], labels)
+
+
+def _find(root: Path, folder: str, name: str, hint: str) -> Path:
+    places = [root / folder / "raw", root / "raw", root]
+    for path in (place / f"{name}{end}" for place in places for end in ("", ".gz")):
+        if path.exists():
+            return path
+    raise InputError(f"{root}: {name} is not there (nor with .gz, nor in {folder}/raw); {hint}")
+
+
+def read_idx(path: Path, n_axes: int) -> NDArray[np.uint8]:
+    """An idx file of bytes (http://yann.lecun.com/exdb/mnist): magic number, sizes, values."""
+    try:
+        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{path}: damaged gzip file ({error}); fetch it again") from None
+    head = 4 + 4 * n_axes
+    if len(raw) < head or raw[:4] != bytes([0, 0, 8, n_axes]):
+        raise InputError(f"{path}: not an idx file of bytes with {n_axes} axes, starts with {raw[:4].hex()}")
+    sizes = struct.unpack(f">{n_axes}I", raw[4:head])
+    if len(raw) - head != int(np.prod(sizes, dtype=np.int64)):
+        raise InputError(f"{path}: holds {len(raw) - head} values, its head says {'x'.join(map(str, sizes))}")
+    return np.frombuffer(raw, np.uint8, offset=head).reshape(sizes)

@@ -1,0 +1,60 @@
+"""Spiking Heidelberg Digits (Cramer et al., 2020): ROOT/shd_train.h5 and shd_test.h5, 700 cochlea channels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from seamount.errors import InputError
+
+from ..config import DataConfig
+from .files import root_of
+from .samples import Samples, Source, in_memory
+
+CHANNELS = 700
+DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+GERMAN = ("null", "eins", "zwei", "drei", "vier", "fünf", "sechs", "sieben", "acht", "neun")
+
+
+def load(config: DataConfig, n_steps: int) -> Source:
+    hint = "unpack shd_train.h5.gz and shd_test.h5.gz into ROOT (or ROOT/SHD), or set data.download = true"
+    if config.download and config.root is not None:
+        import tonic
+
+        for train in (True, False):
+            tonic.datasets.SHD(config.root, train=train)
+    root = root_of(config, hint)
+    root = root / "SHD" if (root / "SHD").is_dir() else root
+    parts = [read_shd(root / f"shd_{part}.h5", n_steps, config, hint) for part in ("train", "test")]
+    return Source(parts[0], parts[1], DIGITS + GERMAN, events=True)
+
+
+def read_shd(path: Path, n_steps: int, config: DataConfig, hint: str) -> Samples:
+    """Spike trains counted into frames (N, T, channels); ``size`` merges neighbouring channels."""
+    import h5py
+
+    channels = config.size or CHANNELS
+    try:
+        with h5py.File(path) as file:
+            labels = file["labels"][:]
+            times, units = file["spikes/times"][:], file["spikes/units"][:]
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; {hint}") from None
+    except (OSError, KeyError) as error:
+        raise InputError(f"{path}: not SHD's HDF5 ({error}); fetch it again") from None
+    frames = np.zeros((len(labels), n_steps, channels), dtype=np.uint8)
+    for k, (at, unit) in enumerate(zip(times, units, strict=True)):
+        order = np.argsort(at, kind="stable")
+        at, unit = at[order].astype(np.float64), unit[order].astype(np.int64)
+        if len(at) == 0 or unit.min() < 0 or unit.max() >= CHANNELS:
+            raise InputError(
+                f"{path}: sample {k} has no spikes, or units outside 0 to {CHANNELS - 1}; fetch it again"
+            )
+        if config.frames_by == "time":
+            step = np.minimum((at / max(at[-1], 1e-9) * n_steps).astype(np.int64), n_steps - 1)
+        else:
+            step = np.arange(len(at)) * n_steps // len(at)
+        counts = np.bincount(step * channels + unit * channels // CHANNELS, minlength=n_steps * channels)
+        frames[k] = np.minimum(counts, 255).reshape(n_steps, channels)
+    return in_memory(frames, labels)
