@@ -1,0 +1,284 @@
+"""A spiking student: a directed graph of populations of norse cells and of the synapses between them.
+
+Layer by layer: the synapses of a layer take all T steps as one batch of T * B, then its neurons take all steps at
+once. Only a population that feeds back into itself steps through time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from seamount.errors import ConfigError, InputError
+
+from .cells import Neurons
+
+INPUT = "input"
+READOUT = "readout"
+
+
+class Stream(nn.Module):
+    """A real-valued sum in the place of neurons, such as the residual stream of a pre-activation ResNet.
+
+    No chip that sends spikes holds it: ``export.to_nir`` refuses it.
+    """
+
+
+class Sum(nn.Module):
+    """Readout whose logits of a step are that step's drive; on chip an integrator, whose v / T is their mean."""
+
+
+Population = Neurons | Stream | Sum
+
+
+@dataclass(frozen=True)
+class Synapse:
+    """From one population (or "input") to another: a module of torch layers, ``nn.Identity`` for a plain skip."""
+
+    name: str
+    source: str
+    target: str
+    module: nn.Module
+
+
+@dataclass(frozen=True)
+class StudentOutput:
+    """
+    Attributes:
+        logits: per step, not accumulated, (T, B, K).
+        spikes: what was asked for, population -> (T, B, *shape).
+    """
+
+    logits: Tensor
+    spikes: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+class SpikingNet(nn.Module):
+    """
+    Args:
+        name: for messages and files.
+        input_shape: (C, H, W) or (N,).
+        n_steps: T for still images, and the T that files carry.
+        populations: name -> Neurons, or a Stream; the readout is called "readout": a Sum or leaky integrators.
+        synapses: several into one population add up; one from a population to itself (a Linear without bias) is its
+            recurrence, one step later.
+        features: populations whose spikes a method may regress on, outermost first.
+        input_bits: 8 for images (x in [0, 1] is x * 255 on chip), 0 for spikes or event counts of 0 and 1.
+
+    Inputs are in [0, 1] and not normalised, so that an 8-bit image is the chip's input as it is.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        input_shape: Sequence[int],
+        n_steps: int,
+        populations: Mapping[str, Population],
+        synapses: Sequence[Synapse],
+        features: Sequence[str] = (),
+        input_bits: int = 8,
+    ) -> None:
+        super().__init__()
+        self.name = name
+        self.input_shape = tuple(input_shape)
+        self.n_steps = n_steps
+        self.features = tuple(features)
+        self.input_bits = input_bits
+        self.edges = tuple((s.name, s.source, s.target) for s in synapses)
+        _check(name, n_steps, populations, self.edges, self.features)
+        self.populations = nn.ModuleDict(populations)
+        self.synapses = nn.ModuleDict({s.name: s.module for s in synapses})
+        self.order = _order(name, list(populations), self.edges)
+        self.shapes = self._measure()
+        for source, target in self._loops().items():
+            weight = getattr(self.synapses[target], "weight", None)
+            if not isinstance(weight, Tensor) or getattr(self.synapses[target], "bias", None) is not None:
+                raise ConfigError(f"{name}: {target}: recurrence of {source} needs a Linear without bias")
+
+    # ------------------------------------------------------------------------------------------- questions
+
+    @property
+    def n_classes(self) -> int:
+        return self.shapes[READOUT][0]
+
+    @property
+    def readout(self) -> Population:
+        return self.populations[READOUT]  # type: ignore[return-value]
+
+    def into(self, population: str) -> list[tuple[str, str]]:
+        """(synapse, source) of what drives a population in the same step."""
+        return [(name, source) for name, source, target in self.edges if target == population and source != target]
+
+    def _loops(self) -> dict[str, str]:
+        return {source: name for name, source, target in self.edges if source == target}
+
+    def recurrent(self, population: str) -> Tensor | None:
+        """Weights from a population to itself, (N, N)."""
+        name = self._loops().get(population)
+        return None if name is None else self.synapses[name].weight  # type: ignore[return-value]
+
+    def neurons(self) -> dict[str, Neurons]:
+        """Populations of norse cells, in order of execution."""
+        found = {name: self.populations[name] for name in self.order}
+        return {name: p for name, p in found.items() if isinstance(p, Neurons)}
+
+    # ----------------------------------------------------------------------------------------------- running
+
+    def forward(self, x: Tensor, *, record: bool | Collection[str] = False) -> StudentOutput:
+        """
+        Args:
+            x: (B, *input_shape), seen at every one of ``n_steps`` steps, or (T, B, *input_shape).
+            record: populations whose spikes are returned; True: all.
+        """
+        values = {INPUT: self._frames(x)}
+        n_steps = self.n_steps if x.dim() == len(self.input_shape) + 1 else x.shape[0]
+        wanted = set(self.order if record is True else record or ())
+        readers = {name: {t for _, s, t in self.edges if s == name and t != s} for name in (INPUT, *self.order)}
+        kept: dict[str, Tensor] = {}
+        for name in self.order:
+            drives = [self._drive(synapse, values[source]) for synapse, source in self.into(name)]
+            drive = drives[0]
+            for other in drives[1:]:
+                drive = drive + other
+            population = self.populations[name]
+            if isinstance(population, Neurons):
+                values[name] = population(drive, n_steps, self.recurrent(name))
+            else:
+                values[name] = drive
+            if name in wanted:
+                kept[name] = values[name]
+            for source in [s for s, left in readers.items() if name in left]:
+                readers[source].discard(name)
+                if not readers[source]:  # nobody needs it any more
+                    values.pop(source, None)
+        logits = values[READOUT]
+        return StudentOutput(logits.expand(n_steps, *logits.shape[1:]), kept)
+
+    def _drive(self, synapse: str, x: Tensor) -> Tensor:
+        module = self.synapses[synapse]
+        if isinstance(module, nn.Identity):
+            return x
+        out: Tensor = module(x.flatten(0, 1))
+        return out.view(*x.shape[:2], *out.shape[1:])
+
+    def _frames(self, x: Tensor) -> Tensor:
+        """(T or 1, B, *input_shape): what stays the same at every step goes through the first synapses once."""
+        still = x.dim() == len(self.input_shape) + 1
+        if tuple(x.shape[x.dim() - len(self.input_shape) :]) != self.input_shape or not (
+            still or x.dim() == len(self.input_shape) + 2
+        ):
+            shape = ", ".join(str(n) for n in self.input_shape)
+            raise InputError(
+                f"{self.name}: input of shape {tuple(x.shape)}; possible are (B, {shape}) and (T, B, {shape})"
+            )
+        if 0 in x.shape[:2]:
+            raise InputError(f"{self.name}: input of shape {tuple(x.shape)} has no step or no sample")
+        if not x.is_floating_point():
+            raise InputError(f"{self.name}: input of type {x.dtype}; needs floating point numbers in [0, 1]")
+        return x.unsqueeze(0) if still else x
+
+    def step_through(self, x: Tensor) -> StudentOutput:
+        """The whole net step by step, as norse is used: every synapse and every cell once a step.
+
+        Equal to ``forward`` in eval mode; in training mode batch norm sees one step at a time.
+        """
+        frames = self._frames(x)
+        n_steps = self.n_steps if x.dim() == len(self.input_shape) + 1 else x.shape[0]
+        states: dict[str, object] = {}
+        logits = []
+        for t in range(n_steps):
+            values = {INPUT: frames[t if frames.shape[0] > 1 else 0]}
+            for name in self.order:
+                drive = sum(self.synapses[synapse](values[source]) for synapse, source in self.into(name))
+                population = self.populations[name]
+                assert isinstance(drive, Tensor)
+                if isinstance(population, Neurons):
+                    weight = self.recurrent(name)
+                    weight = None if weight is None else population.gain * weight
+                    seen = population.gain * drive if population.gain != 1 else drive
+                    values[name], states[name] = population.step(seen, states.get(name), weight)
+                else:
+                    values[name] = drive
+            logits.append(values[READOUT])
+        return StudentOutput(torch.stack(logits))
+
+    def set_fused(self, fused: bool) -> SpikingNet:
+        """Whether neurons take all steps at once (default) or step norse's cells."""
+        for neurons in self.neurons().values():
+            neurons.fused = fused
+        return self
+
+    def _measure(self) -> dict[str, tuple[int, ...]]:
+        """Shape of every population, from one silent sample."""
+        values = {INPUT: torch.zeros(1, *self.input_shape)}
+        training = self.training
+        self.eval()
+        with torch.no_grad():
+            for name in self.order:
+                shapes = {}
+                for synapse, source in self.into(name):
+                    try:
+                        values[name] = self.synapses[synapse](values[source])
+                    except (RuntimeError, ValueError) as error:
+                        shape = tuple(values[source].shape[1:])
+                        raise ConfigError(
+                            f"{self.name}: {synapse} does not take {source} {shape}: {error}"
+                        ) from error
+                    shapes[synapse] = tuple(values[name].shape[1:])
+                if len(set(shapes.values())) != 1:
+                    raise ConfigError(f"{self.name}: synapses into {name} make different shapes: {shapes}")
+        self.train(training)
+        return {name: tuple(value.shape[1:]) for name, value in values.items()}
+
+    def extra_repr(self) -> str:
+        return f"{self.name}, input {self.input_shape}, {self.n_steps} steps"
+
+
+# ------------------------------------------------------------------------------------------------------- checking
+
+
+def _check(
+    name: str,
+    n_steps: int,
+    populations: Mapping[str, Population],
+    edges: Sequence[tuple[str, str, str]],
+    features: Sequence[str],
+) -> None:
+    if n_steps < 1:
+        raise ConfigError(f"{name}: {n_steps} steps; at least 1 is needed")
+    readout = populations.get(READOUT)
+    if not isinstance(readout, Sum) and not (isinstance(readout, Neurons) and not readout.spiking):
+        raise ConfigError(f'{name}: needs a population "{READOUT}" that is a Sum or leaky integrators')
+    names = {INPUT, *populations}
+    for synapse, source, target in edges:
+        for end in (source, target):
+            if end not in names:
+                raise ConfigError(f"{name}: {synapse}: {end} does not exist; there are {', '.join(sorted(names))}")
+    twice = {s for s, _, _ in edges if [e[0] for e in edges].count(s) > 1} | ({s for s, _, _ in edges} & names)
+    if twice:
+        raise ConfigError(f"{name}: used for more than one thing: {', '.join(sorted(twice))}")
+    for population in populations:
+        if not any(target == population != source for _, source, target in edges):
+            raise ConfigError(f"{name}: nothing drives {population}")
+    for feature in features:
+        if feature not in populations:
+            raise ConfigError(f"{name}: feature {feature} does not exist; there are {', '.join(populations)}")
+
+
+def _order(name: str, populations: list[str], edges: Sequence[tuple[str, str, str]]) -> list[str]:
+    """Sources before targets; a loop over several populations would be longer on chip than here, so it is refused."""
+    placed: list[str] = []
+    waiting = list(populations)
+    while waiting:
+        ready = [p for p in waiting if all(s in (INPUT, p, *placed) for _, s, t in edges if t == p)]
+        if not ready:
+            raise ConfigError(
+                f"{name}: loop through {', '.join(waiting)}; only a population's own recurrence is possible"
+            )
+        placed += ready
+        waiting = [p for p in waiting if p not in ready]
+    return placed

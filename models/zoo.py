@@ -1,0 +1,72 @@
+"""Students and teachers by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from functools import partial
+from typing import Any
+
+from torch import nn
+
+from seamount.errors import ConfigError
+
+from . import students as s
+from .spiking_net import SpikingNet
+from .teachers import SmallMlp, make_teacher
+
+Builder = Callable[[str, int, Sequence[int], int, s.StudentOptions], SpikingNet]
+
+STUDENTS: dict[str, Builder] = {
+    "small": s.small,
+    "vgg9": partial(s.vgg, plan=s.VGG9, hidden=(1024,)),
+    "vgg11": partial(s.vgg, plan=s.VGG11, hidden=()),
+    "vgg11-sastc": partial(s.vgg, plan=s.VGG11, hidden=(512, 512), bias=True, plain_head=True),
+    "resnet18": partial(s.resnet, plan=s.RESNET18),
+    "resnet19": partial(s.resnet, plan=s.RESNET19),
+    "resnet19-sastc": partial(s.resnet, plan=s.RESNET19_SASTC),
+    "wrn16-2": partial(s.resnet, plan=s.WRN16_2),
+    "wrn16-2-sastc": partial(s.resnet, plan=s.WRN16_2_SASTC),
+    "preact-resnet34": s.preact_resnet34,
+    "recurrent": s.recurrent,
+}
+
+TEACHERS = ("small-cnn", "small-mlp", "resnet18", "resnet19", "resnet34", "wrn28-4", "vgg11", "vgg16")
+
+
+def build_student(
+    name: str, *, n_classes: int, input_shape: Sequence[int], n_steps: int, **options: Any
+) -> SpikingNet:
+    """A spiking student.
+
+    Args:
+        name: of ``STUDENTS``; docs/students.md says what each is.
+        input_shape: (C, H, W); the recurrent student takes any.
+        n_steps: T.
+        options: ``students.StudentOptions``.
+    """
+    if name not in STUDENTS:
+        raise ConfigError(f"student {name!r} does not exist; possible are {', '.join(STUDENTS)}")
+    _check(name, n_classes)
+    known = [f.name for f in fields(s.StudentOptions)]
+    for option in options:
+        if option not in known:
+            raise ConfigError(f"student {name}: option {option} does not exist; possible are {', '.join(known)}")
+    return STUDENTS[name](name, n_classes, tuple(input_shape), n_steps, s.StudentOptions(**options))
+
+
+def build_teacher(name: str, *, n_classes: int, input_shape: Sequence[int]) -> nn.Module:
+    """A teacher: gives logits (B, K) for images (B, C, H, W), or for the mean of T frames."""
+    if name not in TEACHERS:
+        raise ConfigError(f"teacher {name!r} does not exist; possible are {', '.join(TEACHERS)}")
+    _check(name, n_classes)
+    if name == "small-mlp":
+        return SmallMlp(n_classes, input_shape)
+    if len(input_shape) != 3:
+        raise ConfigError(f"teacher {name}: input {tuple(input_shape)}; needs (C, H, W)")
+    return make_teacher(name, n_classes, input_shape)
+
+
+def _check(name: str, n_classes: int) -> None:
+    if n_classes < 2:
+        raise ConfigError(f"{name}: {n_classes} classes; at least 2 are needed")
