@@ -1,0 +1,76 @@
+"""Aligns the start-up: what a population does while the pipeline fills must not reach its first real step.
+
+The first value of a sample arrives at population p at step a = arrival(p); before, only its bias acts. Two ways to be
+exact:
+
+* the state at rest is 0: ``Reset(n_steps, a + 1)`` clears it right when the sample arrives, and again for the next
+  sample, so that samples can follow each other;
+* the state at rest is not 0 (v_leak != v_reset, or a current with a bias): the initial state is solved backwards, so
+  that after a steps of bias alone it is the state at rest, provided that it does not fire on the way. Then samples
+  run one at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from seamount.errors import Unsupported
+
+from ..arithmetic.definition import V_MAX, bias_of, decay
+from ..program import Ints, Lif, Population, Program, Reset, ints
+
+
+def align_startup(program: Program, arrival: Mapping[str, int]) -> Program:
+    """The program with resets, or with initial states solved backwards.
+
+    Raises:
+        Unsupported: a state cannot be solved backwards, or fires during the fill.
+    """
+    return program.with_(populations=tuple(_aligned(p, program, arrival) for p in program.populations))
+
+
+def _aligned(p: Population, program: Program, arrival: Mapping[str, int]) -> Population:
+    if not isinstance(p.neuron, Lif):
+        return p
+    lif, a = p.neuron, arrival[p.name]
+    at_rest = not np.any(lif.u_init) and not np.any(lif.v_init)
+    if at_rest and program.n_steps is not None:
+        return replace(p, reset=Reset(program.n_steps, (a + 1) % program.n_steps or program.n_steps))
+    if at_rest and not np.any(lif.bias_mant):
+        return p
+    u, v = solved_back(p.name, lif, p.shape, a)
+    return replace(p, neuron=replace(lif, u_init=u, v_init=v))
+
+
+def solved_back(name: str, lif: Lif, shape: tuple[int, ...], n_steps: int) -> tuple[Ints, Ints]:
+    """The state (u, v) that ``n_steps`` of bias alone turn into (u_init, v_init)."""
+    full = np.broadcast_shapes(
+        *(a.shape for a in (lif.du, lif.dv, lif.u_init, lif.v_init, lif.bias_mant, lif.bias_exp))
+    )
+    u, v = np.broadcast_to(lif.u_init, full), np.broadcast_to(lif.v_init, full)
+    bias = np.broadcast_to(bias_of(lif), full)
+    for _ in range(n_steps):
+        if np.any(v > (lif.v_th_mant << 6)):
+            raise Unsupported(f"{name}: its bias makes it fire while the pipeline fills; give the number of steps")
+        v_before = _before(v - bias - u, np.broadcast_to(lif.dv, full))
+        u_before = _before(u, np.broadcast_to(lif.du, full))
+        if v_before is None or u_before is None:
+            raise Unsupported(
+                f"{name}: no initial state leads to its state at rest after {n_steps} steps of pipeline fill within "
+                "24 bits; train with v_leak = v_reset and biases on LIFBox cells, or feed the bias through an input"
+            )
+        v, u = v_before, u_before
+    return ints(u), ints(v)
+
+
+def _before(after: Ints, rate: Ints) -> Ints | None:
+    """The state of smallest magnitude that decays to ``after``; None where there is none within 24 bits."""
+    kept = 4096 - rate
+    if np.any((kept == 0) & (after != 0)):
+        return None
+    magnitude = np.where(kept == 0, 0, -(-np.abs(after) * 4096 // np.maximum(kept, 1)))
+    state = np.sign(after) * magnitude
+    return None if np.any(np.abs(state) > V_MAX) or np.any(decay(state, rate) != after) else state

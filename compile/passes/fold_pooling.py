@@ -1,0 +1,139 @@
+"""Folds pooling into the convolution beside it: one convolution with a larger kernel.
+
+Two convolutions in a row are one (``composed``) where the zeros that pad the second stand for what the first would
+have computed there; the conditions are checked, and where they do not hold the pooling stays a convolution of its
+own, which ``merge_linear`` writes out as a matrix.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from ..network import Conv, Network, Op, Shape, SumPool, chain_shapes, op_shape, reals
+
+MAX_KERNEL = 1 << 24
+"""Weights of a composed kernel; more are left to the matrix."""
+
+
+def fold_pooling(network: Network) -> Network:
+    """Every pooling as a convolution, composed with a neighbouring convolution where that is exact."""
+    return network.with_(
+        connections=tuple(
+            replace(
+                c, ops=compose_neighbours(pools_as_convs(c.ops, network.shape(c.source)), network.shape(c.source))
+            )
+            if any(isinstance(op, SumPool) for op in c.ops)
+            else c
+            for c in network.connections
+        )
+    )
+
+
+def pools_as_convs(ops: tuple[Op, ...], shape: Shape) -> tuple[Op, ...]:
+    """Sum pooling is a convolution of ones, a group per channel."""
+    shapes = chain_shapes(ops, shape)
+    return tuple(
+        Conv(reals(np.ones((before[0], 1, *op.kernel))), op.stride, op.padding, (1, 1), before[0])
+        if isinstance(op, SumPool)
+        else op
+        for op, before in zip(ops, shapes, strict=False)
+    )
+
+
+def compose_neighbours(ops: tuple[Op, ...], shape: Shape) -> tuple[Op, ...]:
+    """Convolutions in a row become one where that is exact."""
+    i = 0
+    while i < len(ops) - 1:
+        first, second = ops[i], ops[i + 1]
+        if isinstance(first, Conv) and isinstance(second, Conv):
+            both = composed(first, second, chain_shapes(ops, shape)[i])
+            if both is not None:
+                ops = (*ops[:i], both, *ops[i + 2 :])
+                i = max(0, i - 1)
+                continue
+        i += 1
+    return ops
+
+
+def composed(first: Conv, second: Conv, shape: Shape) -> Conv | None:
+    """The one convolution that ``second`` after ``first`` is, on inputs of ``shape``; None where there is none."""
+    middle = op_shape(first, shape)
+    for axis in (0, 1):
+        if second.padding[axis] and not _zeros_outside(first, axis, shape[axis + 1], middle[axis + 1]):
+            return None
+    w1, g1 = _expanded(first), first.groups
+    w2, g2 = _expanded(second), second.groups
+    c_middle = middle[0]
+    if g1 == c_middle == shape[0]:  # the first keeps channels apart
+        groups, pairs = g2, _depthwise_first
+    elif g2 == c_middle == w2.shape[0]:
+        groups, pairs = g1, _depthwise_second
+    else:
+        w1, w2, groups, pairs = _ungrouped(w1, g1), _ungrouped(w2, g2), 1, _full
+    s_h, s_w = first.stride
+    kernel = [(w2.shape[2] - 1) * s_h + w1.shape[2], (w2.shape[3] - 1) * s_w + w1.shape[3]]
+    channels = pairs(w1[:, :, 0, 0], w2[:, :, 0, 0], groups)
+    if channels.size * kernel[0] * kernel[1] > MAX_KERNEL:
+        return None
+    weight = np.zeros((*channels.shape, *kernel))
+    for i in range(w2.shape[2]):
+        for j in range(w2.shape[3]):
+            for k in range(w1.shape[2]):
+                for m in range(w1.shape[3]):
+                    weight[:, :, i * s_h + k, j * s_w + m] += pairs(w1[:, :, k, m], w2[:, :, i, j], groups)
+    result = Conv(
+        reals(weight),
+        (s_h * second.stride[0], s_w * second.stride[1]),
+        (first.padding[0] + s_h * second.padding[0], first.padding[1] + s_w * second.padding[1]),
+        (1, 1),
+        groups,
+    )
+    return result if op_shape(result, shape) == op_shape(second, middle) else None
+
+
+def _zeros_outside(first: Conv, axis: int, n: int, n_out: int) -> bool:
+    """True where ``first``, read beyond its own output, would see nothing but padding."""
+    reach = first.dilation[axis] * (first.weight.shape[axis + 2] - 1) + 1
+    stride, padding = first.stride[axis], first.padding[axis]
+    before = -stride - padding + reach - 1  # last input index of output -1
+    behind = n_out * stride - padding  # first input index of output n_out
+    return before < 0 and behind >= n
+
+
+def _expanded(conv: Conv) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    """Weight with the dilation written out."""
+    c_out, c_in, k_h, k_w = conv.weight.shape
+    d_h, d_w = conv.dilation
+    wide = np.zeros((c_out, c_in, d_h * (k_h - 1) + 1, d_w * (k_w - 1) + 1))
+    wide[:, :, ::d_h, ::d_w] = conv.weight
+    return wide
+
+
+Matrix = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
+
+
+def _ungrouped(weight: Matrix, groups: int) -> Matrix:
+    c_out, c_in = weight.shape[:2]
+    wide = np.zeros((c_out, c_in * groups, *weight.shape[2:]))
+    for g in range(groups):
+        rows = slice(g * c_out // groups, (g + 1) * c_out // groups)
+        wide[rows, g * c_in : (g + 1) * c_in] = weight[rows]
+    return wide
+
+
+def _depthwise_first(w1: Matrix, w2: Matrix, groups: int) -> Matrix:
+    """w1 (C, 1), w2 (C_out, C / groups): each middle channel comes from its own input channel."""
+    per_group = w2.shape[1]
+    first = w1[:, 0].reshape(groups, 1, per_group)
+    return np.asarray((w2.reshape(groups, -1, per_group) * first).reshape(w2.shape))
+
+
+def _depthwise_second(w1: Matrix, w2: Matrix, groups: int) -> Matrix:
+    """w1 (C, C_in / groups), w2 (C, 1)."""
+    return np.asarray(w1 * w2)
+
+
+def _full(w1: Matrix, w2: Matrix, groups: int) -> Matrix:
+    return np.asarray(w2 @ w1)

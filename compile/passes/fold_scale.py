@@ -1,0 +1,89 @@
+"""Folds scales into the weights beside them and moves delays to the front of a chain.
+
+A scale that is constant over what a weight shares (a channel's map, for a convolution) is folded exactly; any other
+is left for ``merge_linear``, which writes the chain out as a matrix.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from ..network import (
+    Connection,
+    Conv,
+    Delay,
+    Linear,
+    Network,
+    Op,
+    Reals,
+    Reshape,
+    Scale,
+    SumPool,
+    chain_shapes,
+    reals,
+)
+
+
+def fold_scale(network: Network) -> Network:
+    """Every connection with its scales folded and its uniform delays in front."""
+    return network.with_(
+        connections=tuple(replace(c, ops=_folded(c, network.shape(c.source))) for c in network.connections)
+    )
+
+
+def _folded(c: Connection, shape: tuple[int, ...]) -> tuple[Op, ...]:
+    ops = _delays_first(c.ops)
+    while True:
+        shapes = chain_shapes(ops, shape)
+        for i in range(len(ops) - 1):
+            pair = _pair(ops[i], ops[i + 1], shapes[i + 1])
+            if pair is not None:
+                ops = (*ops[:i], *pair, *ops[i + 2 :])
+                break
+        else:
+            return tuple(op for op in ops if not (isinstance(op, Scale) and np.all(op.scale == 1)))
+
+
+def _delays_first(ops: tuple[Op, ...]) -> tuple[Op, ...]:
+    """A delay that is the same for all elements commutes with every linear operator."""
+    steps = sum(int(op.steps) for op in ops if isinstance(op, Delay) and op.steps.ndim == 0)
+    rest = tuple(op for op in ops if not (isinstance(op, Delay) and op.steps.ndim == 0))
+    return (Delay(np.array(steps)), *rest) if steps else rest
+
+
+def _pair(first: Op, second: Op, between: tuple[int, ...]) -> tuple[Op, ...] | None:
+    """What two neighbours become; None where they stay. ``between``: the shape between them."""
+    match first, second:
+        case Scale(scale=a), Scale(scale=b):
+            return (Scale(reals(np.broadcast_to(a, between) * b if a.ndim and b.ndim else a * b)),)
+        case Scale(scale=a), Linear(weight=w) if a.ndim <= 1 or w.ndim > 2:
+            return (Linear(reals(w * (a[..., None, :] if a.ndim else a))),)
+        case Linear(weight=w), Scale(scale=a) if a.ndim <= 1 or w.ndim > 2:
+            return (Linear(reals(w * (a[..., :, None] if a.ndim else a))),)
+        case Scale(scale=a), Conv() if (channels := per_channel(a)) is not None:
+            per_group = second.weight.shape[1]
+            column = np.broadcast_to(channels, (second.groups * per_group,)).reshape(
+                second.groups, 1, per_group, 1, 1
+            )
+            weight = second.weight.reshape(second.groups, -1, *second.weight.shape[1:]) * column
+            return (replace(second, weight=reals(weight.reshape(second.weight.shape))),)
+        case Conv(), Scale(scale=a) if (channels := per_channel(a)) is not None:
+            return (replace(first, weight=reals(first.weight * channels.reshape(-1, 1, 1, 1))),)
+        case Scale(scale=a), SumPool() if per_channel(a) is not None:
+            return (second, first)
+        case Scale(scale=a), Reshape() if a.ndim == 0:
+            return (second, first)
+        case _:
+            return None
+
+
+def per_channel(scale: Reals) -> Reals | None:
+    """(C,) or (1,) of a scale on (C, H, W) that is constant over each map; None where it is not."""
+    if scale.ndim == 0:
+        return reals(scale.reshape(1))
+    if scale.ndim == 3:
+        first = scale[:, :1, :1]
+        return reals(first[:, 0, 0]) if np.all(scale == first) else None
+    return reals(scale.reshape(-1)[:1]) if np.all(scale == scale.reshape(-1)[0]) else None

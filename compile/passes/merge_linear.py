@@ -1,0 +1,106 @@
+"""Merges every chain into one operator, which is what a synapse group can hold.
+
+Behind this pass a connection is, after its delays: nothing (one to one), a Scale (one weight per neuron), a Conv, or
+a Linear over the flattened source.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from seamount.errors import Unsupported
+
+from ..interpret import apply_op
+from ..network import (
+    Connection,
+    Conv,
+    Delay,
+    Linear,
+    Network,
+    Op,
+    Reals,
+    Reshape,
+    Scale,
+    Shape,
+    chain_shapes,
+    reals,
+    size,
+)
+from .fold_pooling import compose_neighbours, pools_as_convs
+
+MAX_MATRIX = 1 << 26
+"""Values of a matrix that a chain is written out as."""
+
+
+def merge_linear(network: Network) -> Network:
+    """Every chain as one operator."""
+    return network.with_(connections=tuple(_merged(c, network) for c in network.connections))
+
+
+def _merged(c: Connection, network: Network) -> Connection:
+    source, target = network.shape(c.source), network.shape(c.target)
+    delays = tuple(op for op in c.ops if isinstance(op, Delay))
+    if any(isinstance(op, Delay) for op in c.ops[len(delays) :]):
+        raise Unsupported(
+            f"{c.name}: a delay per neuron behind a weight; put it in front of the weight, as a synapse has it"
+        )
+    ops = c.ops[len(delays) :]
+    if not all(isinstance(op, Reshape | Scale) for op in ops):
+        ops = compose_neighbours(pools_as_convs(ops, source), source)
+    core = tuple(op for op in ops if not isinstance(op, Reshape))
+    match core:
+        case ():
+            merged: tuple[Op, ...] = _shaped((), source, target)
+        case (Scale(scale=scale),) if source == target:
+            merged = (Scale(scale),)
+        case (Conv(),) if ops == core:
+            merged = core
+        case (Linear(weight=weight),) if weight.ndim == 2 and weight.shape[1] == size(source):
+            merged = _shaped((Linear(weight),), source, target)
+        case _:
+            merged = _shaped((Linear(matrix(ops, source, c.name)),), source, target)
+    return replace(c, ops=(*delays, *merged))
+
+
+def _shaped(core: tuple[Op, ...], source: Shape, target: Shape) -> tuple[Op, ...]:
+    """The operator between the reshapes to flat and to the target's shape, those that change something."""
+    if not core:
+        return () if source == target else (Reshape(target),)
+    flat, back = (size(source),), (size(target),)
+    return (
+        *(() if source == flat else (Reshape(flat),)),
+        *core,
+        *(() if target == back else (Reshape(target),)),
+    )
+
+
+def matrix(ops: tuple[Op, ...], source: Shape, name: str) -> Reals:
+    """The chain written out, (n_target, n_source): row by row through its transpose, or column by column."""
+    target = chain_shapes(ops, source)[-1]
+    n_source, n_target = size(source), size(target)
+    if n_source * n_target > MAX_MATRIX:
+        raise Unsupported(
+            f"{name}: operators between {source} and {target} fit no single convolution, and as a matrix they have "
+            f"{n_source * n_target} entries (possible: {MAX_MATRIX}); put a neuron between them"
+        )
+    result = np.empty((n_target, n_source))
+    if n_source <= n_target:
+        for start in range(0, n_source, 256):
+            unit = torch.eye(n_source, dtype=torch.float64)[start : start + 256].reshape(-1, *source)
+            for op in ops:
+                unit = apply_op(op, unit)
+            result[:, start : start + 256] = unit.reshape(len(unit), -1).numpy().T
+    else:
+        for start in range(0, n_target, 256):
+            rows = torch.eye(n_target, dtype=torch.float64)[start : start + 256]
+            x = torch.zeros((len(rows), *source), dtype=torch.float64, requires_grad=True)
+            y = x
+            for op in ops:
+                y = apply_op(op, y)
+            (y.reshape(len(rows), -1) * rows).sum().backward()  # type: ignore[no-untyped-call]
+            assert x.grad is not None
+            result[start : start + 256] = x.grad.reshape(len(rows), -1).numpy()
+    return reals(result)

@@ -1,0 +1,180 @@
+"""From a source to a program: the list of steps, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seamount.errors import ConfigError
+
+from .chip import HasChip
+from .lower import Lowered, NumberFormat, lower
+from .network import Network
+from .passes.align_startup import align_startup
+from .passes.balance_latency import Schedule, balance_latency
+from .passes.fold_pooling import fold_pooling
+from .passes.fold_scale import fold_scale
+from .passes.merge_linear import merge_linear
+from .passes.range_analysis import RangeReport, analyse_ranges
+from .passes.remove_unseen import remove_unseen
+from .program import Program
+from .read_nir import NirOptions, read_nir
+from .rounding_table import RoundingTable
+from .scale_search import SearchOptions, choose_scales
+
+NETWORK_PASSES: tuple[Callable[[Network], Network], ...] = (remove_unseen, fold_scale, fold_pooling, merge_linear)
+"""Real numbers in, the same function out. Behind them: balance_latency, quantise, align_startup, range_analysis."""
+
+PASS_NAMES = (
+    "read",
+    *(p.__name__ for p in NETWORK_PASSES),
+    "balance_latency",
+    "quantise",
+    "align_startup",
+    "range_analysis",
+)
+
+
+@dataclass(frozen=True)
+class CompileOptions:
+    """How to compile.
+
+    Attributes:
+        nir: how to read the source.
+        search: how scales are chosen where the file gives none.
+        scales: population -> scale, wins over both.
+        calibration: real inputs (T, B, *shape) for the calibrated search.
+        number_format: overrides what the target says.
+        print_after: name of a pass (PASS_NAMES) after which to hand the state to ``printer``.
+    """
+
+    nir: NirOptions = field(default_factory=NirOptions)
+    search: SearchOptions = field(default_factory=SearchOptions)
+    scales: Mapping[str, float] = field(default_factory=dict)
+    calibration: NDArray[np.float64] | Mapping[str, NDArray[np.float64]] | None = None
+    number_format: NumberFormat | None = None
+    print_after: str | None = None
+    printer: Callable[[str], None] = print
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A program and how it came about.
+
+    Attributes:
+        source: the network as read. network: behind the network passes, what was lowered.
+        rounding: what rounding did, a row per population and synapse group.
+        ranges: worst cases of drive, u and v.
+        assumptions: what the file did not say. warnings: what may make the program differ from the network.
+    """
+
+    source: Network
+    network: Network
+    program: Program
+    schedule: Schedule
+    rounding: RoundingTable
+    ranges: RangeReport
+    assumptions: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """What a report shows, in plain values."""
+        return {
+            "program": str(self.program).splitlines(),
+            "arrival": dict(self.schedule.arrival),
+            "scales": dict(self.program.scales),
+            "rounding": self.rounding.to_dict(),
+            "ranges": self.ranges.to_dict(),
+            "assumptions": list(self.assumptions),
+            "warnings": list(self.warnings),
+        }
+
+
+def compile_graph(source: Any, target: HasChip | None = None, options: CompileOptions | None = None) -> Compiled:
+    """A path, a ``nir.NIRGraph`` or a ``Network`` as a program.
+
+    Args:
+        source: what to compile.
+        target: whose number formats to keep to; None: Loihi's.
+        options: see there.
+
+    Raises:
+        InputError, Unsupported: what cannot be carried over exactly, with the reason and what to do.
+    """
+    options = options or CompileOptions()
+    if options.print_after is not None and options.print_after not in PASS_NAMES:
+        raise ConfigError(f"print_after: no pass {options.print_after!r}, possible are {', '.join(PASS_NAMES)}")
+    form = options.number_format or number_format(target)
+    read = source if isinstance(source, Network) else read_nir(source, options.nir)
+    _print(options, "read", read)
+    network = read
+    for a_pass in NETWORK_PASSES:
+        network = a_pass(network)
+        _print(options, a_pass.__name__, network)
+    schedule = balance_latency(network)
+    _print(options, "balance_latency", "\n".join(_schedule_lines(schedule)))
+    given = {**network.scales, **options.scales}
+    names = {p.name for p in network.populations}
+    if unknown := set(given) - names:
+        raise ConfigError(f"scales: {', '.join(sorted(unknown))} are not populations of {network.name}")
+    search = {} if names <= set(given) else choose_scales(network, form, options.search, options.calibration)
+    exact = tuple(name for name in network.scales if name not in options.scales)
+    lowered: Lowered = lower(network, schedule, {**search, **given}, form, exact=exact)
+    _print(options, "quantise", lowered.program)
+    program = align_startup(lowered.program, schedule.arrival)
+    program = program.with_(provenance=_provenance(read, source))
+    _print(options, "align_startup", program)
+    ranges = analyse_ranges(program)
+    _print(options, "range_analysis", "\n".join(ranges.lines()))
+    return Compiled(
+        source=read,
+        network=network,
+        program=program,
+        schedule=schedule,
+        rounding=lowered.table,
+        ranges=ranges,
+        assumptions=read.assumptions,
+        warnings=(*lowered.warnings, *ranges.warnings()),
+    )
+
+
+def number_format(target: HasChip | None) -> NumberFormat:
+    """What a target says about numbers; Loihi's where there is none."""
+    if target is None:
+        return NumberFormat()
+    chip = target.chip
+    return NumberFormat(
+        weight_bits=min(8, max(chip.weight_widths)),
+        exponents=chip.weight_exponent,
+        conv_exponents=(max(0, chip.weight_exponent[0]), chip.weight_exponent[1]),
+        v_th_mant_max=(1 << chip.v_th_mant_bits) - 1,
+        bias_mant_max=chip.bias_mant_max,
+        bias_exp_max=chip.bias_exp_max,
+        delay_max=chip.delay_max,
+    )
+
+
+def _print(options: CompileOptions, name: str, state: object) -> None:
+    if options.print_after == name:
+        options.printer(f"after {name}:\n{state}")
+
+
+def _schedule_lines(schedule: Schedule) -> list[str]:
+    lines = [f"arrival {name} {step}" for name, step in schedule.arrival.items()]
+    return lines + [f"delay {name} {int(d.max(initial=0))}" for name, d in schedule.delay.items() if d.any()]
+
+
+def _provenance(network: Network, source: Any) -> dict[str, str]:
+    facts = {"passes": ", ".join(PASS_NAMES)}
+    if network.source_sha256:
+        facts["source_sha256"] = network.source_sha256
+    if isinstance(source, str | Path):
+        facts["source"] = Path(source).name
+    if network.assumptions:
+        facts["assumptions"] = "; ".join(network.assumptions)
+    return facts

@@ -1,0 +1,171 @@
+"""What NIR leaves open, and what each tool that writes NIR means by it.
+
+NIR holds no time step, no time unit and no reset rule. ``Discretisation`` names the open questions, ``PRESETS``
+answers them per tool; an explicit option wins over the file's metadata, metadata over the preset, the preset over
+the default. ``resolve`` says where each answer came from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal, get_args
+
+from seamount.errors import ConfigError, InputError
+
+
+@dataclass(frozen=True)
+class Discretisation:
+    """Answers to what NIR leaves open; None: not answered here.
+
+    Attributes:
+        dt: time step, in ``time_unit``.
+        time_unit: what the file's time constants count in. "steps" needs no dt.
+        decay: a = dt / tau ("euler") or 1 - exp(-dt / tau) ("exp").
+        spike: a spike is the value 1 during its step ("bin") or an impulse of area 1 ("dirac").
+        reset: to v_reset or by subtraction of v_threshold; "-next-step" acts a step late (snnTorch).
+        threshold: fires where v > or >= v_threshold.
+        multi_spike: several spikes in one step (floor of v / v_threshold).
+        init: v starts at v_leak, zero or v_reset.
+        first_step_feedback: an Affine inside of a loop adds its bias at step 0 ("bias") or not ("absent").
+        cuba_order: the current drives v before it decays ("fresh") or after ("decayed").
+        current: CubaLIF's input enters with w_in * a_syn ("ode") or with w_in alone ("jump": i = (1 - a) i + w_in x).
+        integrator: I and IF add r * dt * x ("dt") or r * x ("step").
+        membrane: LIF's drive enters with r * a_mem ("ode") or with 1 ("unit": the tool ignores r).
+        tau: time constants as meant ("plain") or multiplied by dt once too often ("times-dt", norse 1.1.0).
+        output: spikes leave in the step in which v crosses ("same-step") or one later ("next-step").
+    """
+
+    dt: float | None = None
+    time_unit: Literal["s", "ms", "steps"] | None = None
+    decay: Literal["euler", "exp"] | None = None
+    spike: Literal["bin", "dirac"] | None = None
+    reset: Literal["value", "subtract", "value-next-step", "subtract-next-step"] | None = None
+    threshold: Literal[">", ">="] | None = None
+    multi_spike: Literal["off", "on"] | None = None
+    init: Literal["leak", "zero", "reset"] | None = None
+    first_step_feedback: Literal["bias", "absent"] | None = None
+    cuba_order: Literal["fresh", "decayed"] | None = None
+    current: Literal["ode", "jump"] | None = None
+    integrator: Literal["dt", "step"] | None = None
+    membrane: Literal["ode", "unit"] | None = None
+    tau: Literal["plain", "times-dt"] | None = None
+    output: Literal["same-step", "next-step"] | None = None
+
+    def __post_init__(self) -> None:
+        for key, value in vars(self).items():
+            if key != "dt" and value is not None and value not in choices(key):
+                raise ConfigError(f"{key}: found {value!r}, possible are {', '.join(choices(key))}")
+        if self.dt is not None and not (isinstance(self.dt, int | float) and 0 < self.dt < float("inf")):
+            raise ConfigError(f"dt: found {self.dt!r}, needed is a number above 0")
+
+
+def choices(key: str) -> tuple[str, ...]:
+    """The possible values of a field of Discretisation (not of dt)."""
+    hints = {
+        "time_unit": Literal["s", "ms", "steps"],
+        "decay": Literal["euler", "exp"],
+        "spike": Literal["bin", "dirac"],
+        "reset": Literal["value", "subtract", "value-next-step", "subtract-next-step"],
+        "threshold": Literal[">", ">="],
+        "multi_spike": Literal["off", "on"],
+        "init": Literal["leak", "zero", "reset"],
+        "first_step_feedback": Literal["bias", "absent"],
+        "cuba_order": Literal["fresh", "decayed"],
+        "current": Literal["ode", "jump"],
+        "integrator": Literal["dt", "step"],
+        "membrane": Literal["ode", "unit"],
+        "tau": Literal["plain", "times-dt"],
+        "output": Literal["same-step", "next-step"],
+    }
+    return get_args(hints[key])
+
+
+DEFAULTS = Discretisation(
+    time_unit="s",
+    decay="euler",
+    spike="bin",
+    reset="value",
+    threshold=">",
+    multi_spike="off",
+    init="zero",
+    first_step_feedback="bias",
+    cuba_order="fresh",
+    current="ode",
+    integrator="dt",
+    membrane="ode",
+    tau="plain",
+    output="same-step",
+)
+
+_NORSE = Discretisation(init="leak", first_step_feedback="absent", current="jump", integrator="step")
+
+PRESETS: Mapping[str, Discretisation] = {
+    "nir": Discretisation(),
+    "norse": Discretisation(**{**vars(_NORSE), "tau": "times-dt"}),
+    "norse-head": _NORSE,
+    "snntorch": Discretisation(dt=1e-4, reset="subtract-next-step"),
+    "sinabs": Discretisation(
+        time_unit="steps", decay="exp", threshold=">=", multi_spike="on", reset="subtract", cuba_order="decayed"
+    ),
+    "spikingjelly": Discretisation(dt=1e-4, threshold=">=", init="reset"),
+    "rockpool": Discretisation(
+        decay="exp", spike="dirac", threshold=">=", multi_spike="on", reset="subtract", cuba_order="decayed"
+    ),
+    "spyx": Discretisation(dt=1.0, reset="subtract", current="jump", membrane="unit", output="next-step"),
+    "hxtorch": Discretisation(time_unit="ms", dt=1e-3, spike="dirac"),
+    "lava": Discretisation(),
+    "nengo": Discretisation(decay="exp"),
+}
+"""``--from``: what each tool means (nothing here: NIR's own text and DEFAULTS)."""
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A Discretisation in which only dt may be open, and one line per answer that the file did not give itself."""
+
+    settings: Discretisation
+    assumptions: tuple[str, ...]
+
+
+def resolve(preset: str, options: Discretisation, metadata: Mapping[str, Any]) -> Resolved:
+    """Options over metadata over preset over defaults.
+
+    Args:
+        preset: a name in PRESETS.
+        options: what the user set explicitly.
+        metadata: the file's "discretization" group; keys that are not ours are left alone.
+    """
+    if preset not in PRESETS:
+        raise ConfigError(f"--from {preset}: no such preset, possible are {', '.join(PRESETS)}")
+    told = _from_metadata(metadata)
+    values: dict[str, Any] = {}
+    assumptions = []
+    for entry in fields(Discretisation):
+        key = entry.name
+        sources = (
+            (options, "option"),
+            (told, "metadata"),
+            (PRESETS[preset], f"preset {preset}"),
+            (DEFAULTS, "default"),
+        )
+        value, source = next(
+            ((getattr(given, key), source) for given, source in sources if getattr(given, key) is not None),
+            (None, ""),
+        )
+        values[key] = value
+        if value is not None and source != "metadata":
+            assumptions.append(f"{key} = {value} ({source})")
+    return Resolved(Discretisation(**values), tuple(assumptions))
+
+
+def _from_metadata(metadata: Mapping[str, Any]) -> Discretisation:
+    known = {entry.name for entry in fields(Discretisation)}
+    given: dict[str, Any] = {}
+    for key, value in metadata.items():
+        if key in known:
+            given[key] = float(value) if key == "dt" and isinstance(value, int | float) else value
+    try:
+        return Discretisation(**given)
+    except (ConfigError, TypeError) as error:
+        raise InputError(f"metadata/discretization: {error}") from None

@@ -1,0 +1,220 @@
+"""Saves a program as one HDF5 file and loads it again; whatever is not exactly such a file is refused."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from seamount.errors import InputError, SeamountError
+
+from . import program as chip
+from .nir_file import file_bytes
+from .program import Program, Readout, ints
+
+SCHEMA = 1
+"""Raise with every change of what a file holds; ``load_program`` keeps reading the older ones."""
+
+KINDS = {k.__name__: k for k in (chip.Dense, chip.Sparse, chip.Conv, chip.OneToOne, chip.Wire)}
+NEURONS = {k.__name__: k for k in (chip.Lif, chip.TernaryLif, chip.Relay)}
+MAX_BYTES = 1 << 30
+
+
+def save_program(program: Program, path: str | Path) -> None:
+    """Writes the file in one piece: an interrupted write leaves what was there before."""
+    content = program_bytes(program)
+    target = Path(path)
+    try:
+        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from None
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, target)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from None
+    finally:
+        if os.path.exists(temporary):
+            os.unlink(temporary)
+
+
+def program_bytes(program: Program) -> bytes:
+    """The file's content: a description in JSON, the arrays, and a checksum over both."""
+    arrays: list[chip.Ints] = []
+    text = json.dumps(_described(program, arrays), sort_keys=True)
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w", track_order=False) as file:
+        file.attrs["format"] = "seamount program"
+        file.attrs["schema"] = SCHEMA
+        file.attrs["sha256"] = _checksum(SCHEMA, text, arrays)
+        file.create_dataset("description", data=np.frombuffer(text.encode(), dtype=np.uint8))
+        for i, array in enumerate(arrays):
+            small = array.astype(np.min_scalar_type(int(np.abs(array).max(initial=0)) * -1 - 1))
+            options = {"compression": "gzip", "compression_opts": 4} if small.size > 64 else {}
+            file.create_dataset(f"arrays/{i}", data=small, track_times=False, **options)
+    return buffer.getvalue()
+
+
+def load_program(path: str | Path) -> Program:
+    """The program in a file that ``save_program`` wrote.
+
+    Raises:
+        InputError: not such a file, damaged (checksum), or written by a newer version.
+    """
+    content = file_bytes(Path(path))
+    try:
+        with h5py.File(io.BytesIO(content), "r") as file:
+            return _loaded(file, str(path))
+    except SeamountError:
+        raise
+    except (
+        OSError,
+        KeyError,
+        ValueError,
+        TypeError,
+        RuntimeError,
+        AttributeError,
+        OverflowError,
+        MemoryError,
+    ) as error:
+        # h5py and the constructors raise all of these on damaged files
+        first = str(error).split("\n")[0][:160]
+        raise InputError(f"{path}: not a readable program file ({type(error).__name__}: {first})") from None
+
+
+def is_program_file(content: bytes) -> bool:
+    """True where the bytes say that they are a program file of ours."""
+    try:
+        with h5py.File(io.BytesIO(content), "r") as file:
+            return bool(file.attrs.get("format") == "seamount program")
+    except (OSError, KeyError, ValueError, RuntimeError, TypeError):
+        return False
+
+
+def _loaded(file: h5py.File, path: str) -> Program:
+    if file.attrs.get("format") != "seamount program":
+        raise InputError(f"{path}: an HDF5 file, but not a seamount program")
+    schema = int(file.attrs["schema"])
+    if not 1 <= schema <= SCHEMA:
+        raise InputError(f"{path}: schema {schema}, this version reads 1 to {SCHEMA}; a newer seamount wrote it")
+    text = bytes(_read(file["description"], path).astype(np.uint8)).decode()
+    folder = file.get("arrays")
+    n_arrays = 0 if folder is None else len(folder)
+    arrays = [_read(folder[str(i)], path) for i in range(n_arrays)]
+    if file.attrs["sha256"] != _checksum(schema, text, arrays):
+        raise InputError(f"{path}: the checksum does not match; the file is damaged or was changed")
+    return _rebuilt(json.loads(text), arrays)
+
+
+def _read(item: Any, path: str) -> chip.Ints:
+    if not isinstance(item, h5py.Dataset) or item.is_virtual or item.external or item.dtype.kind not in "iu":
+        raise InputError(f"{path}: {getattr(item, 'name', item)} is not an array of integers of this file")
+    if int(np.prod([float(n) for n in item.shape])) * 8 > MAX_BYTES:
+        raise InputError(f"{path}: {item.name} of shape {item.shape} is larger than {MAX_BYTES} bytes")
+    return ints(item[()])
+
+
+def _checksum(schema: int, text: str, arrays: list[chip.Ints]) -> str:
+    digest = hashlib.sha256(f"seamount program {schema}\n{text}\n".encode())
+    for array in arrays:
+        digest.update(f"{array.shape}\n".encode())
+        digest.update(np.ascontiguousarray(array, dtype="<i8").tobytes())
+    return digest.hexdigest()
+
+
+# -------------------------------------------------------------------------------------------- description
+
+
+def _described(program: Program, arrays: list[chip.Ints]) -> dict[str, Any]:
+    return {
+        "name": program.name,
+        "inputs": [vars(i) for i in program.inputs],
+        "populations": [
+            {
+                "name": p.name,
+                "shape": p.shape,
+                "neuron": _with_arrays(p.neuron, arrays),
+                "reset": None if p.reset is None else [p.reset.interval, p.reset.offset],
+            }
+            for p in program.populations
+        ],
+        "synapses": [
+            {
+                **{k: getattr(s, k) for k in ("name", "source", "target", "exponent", "graded", "wrap_bits")},
+                "kind": _with_arrays(s.kind, arrays),
+                "delay": _stored(s.delay, arrays),
+            }
+            for s in program.synapses
+        ],
+        "readout": None if program.readout is None else [program.readout.population, program.readout.quantity],
+        "n_steps": program.n_steps,
+        "timestep_s": program.timestep_s,
+        "scales": dict(program.scales),
+        "provenance": dict(program.provenance),
+    }
+
+
+def _with_arrays(item: Any, arrays: list[chip.Ints]) -> dict[str, Any]:
+    values = {
+        key: _stored(value, arrays) if isinstance(value, np.ndarray) else value for key, value in vars(item).items()
+    }
+    return {"type": type(item).__name__, **values}
+
+
+def _stored(array: chip.Ints, arrays: list[chip.Ints]) -> dict[str, int]:
+    arrays.append(array)
+    return {"array": len(arrays) - 1}
+
+
+def _rebuilt(told: dict[str, Any], arrays: list[chip.Ints]) -> Program:
+    def made(item: dict[str, Any], types: dict[str, Any]) -> Any:
+        values = {k: _value(v, arrays) for k, v in item.items() if k != "type"}
+        return types[item["type"]](**values)
+
+    return Program(
+        name=told["name"],
+        inputs=tuple(chip.Input(**{**i, "shape": tuple(i["shape"])}) for i in told["inputs"]),
+        populations=tuple(
+            chip.Population(
+                p["name"],
+                tuple(p["shape"]),
+                made(p["neuron"], NEURONS),
+                None if p["reset"] is None else chip.Reset(*p["reset"]),
+            )
+            for p in told["populations"]
+        ),
+        synapses=tuple(
+            chip.Synapses(**{**s, "kind": made(s["kind"], KINDS), "delay": _value(s["delay"], arrays)})
+            for s in told["synapses"]
+        ),
+        readout=None if told["readout"] is None else Readout(*told["readout"]),
+        n_steps=told["n_steps"],
+        timestep_s=told["timestep_s"],
+        scales=told["scales"],
+        provenance=told["provenance"],
+    )
+
+
+def _value(value: Any, arrays: list[chip.Ints]) -> Any:
+    if isinstance(value, dict):
+        return arrays[value["array"]]
+    return tuple(value) if isinstance(value, list) else value
+
+
+def all_arrays(program: Program) -> Iterator[chip.Ints]:
+    """Every array of the program, in the order of the file."""
+    arrays: list[chip.Ints] = []
+    _described(program, arrays)
+    yield from arrays

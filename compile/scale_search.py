@@ -1,0 +1,206 @@
+"""Chooses the scale of each population: how many units of the threshold's mantissa one real unit is.
+
+A scale fixes the weights' grid and the threshold together, and all synapses into a population share it. Candidates
+are the scales at which the largest (or a slightly clipped largest) weight of one of its groups just fits the grid,
+within the limits of threshold, bias and current; the search takes the one with the least error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seamount.errors import ConfigError, InputError
+
+from .interpret import run_network
+from .lower import NumberFormat, RealGroup, largest_drive, real_groups, steady_bias
+from .network import Network, NetworkInput, Population, Reals, reals
+from .quantise import HIGHEST, LOWEST, real_sign_mode, round_weights
+
+Method = Literal["max-fit", "mse", "percentile", "calibrated"]
+METHODS: tuple[Method, ...] = ("max-fit", "mse", "percentile", "calibrated")
+
+STATE_LIMIT = float((1 << 17) - 1)
+"""u and v hold 24 bits, so 17 in units of v_th_mant."""
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """How scales are chosen.
+
+    Attributes:
+        method: "max-fit": the largest weight sets the grid; "percentile": so does that percentile of |weight|;
+            "mse": least squared error of the weights; "calibrated": least squared error of what arrives at the
+            neurons on the user's data, run through the float64 interpreter.
+        percentile: for that method.
+        n_positions: values of drive that a calibration looks at per population.
+    """
+
+    method: Method = "mse"
+    percentile: float = 99.9
+    max_samples: int = 64
+    n_candidates: int = 24
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise ConfigError(f"scale search {self.method!r} does not exist, possible are {', '.join(METHODS)}")
+
+
+def choose_scales(
+    network: Network,
+    form: NumberFormat,
+    options: SearchOptions,
+    calibration: NDArray[np.float64] | Mapping[str, NDArray[np.float64]] | None = None,
+) -> dict[str, float]:
+    """Population -> scale.
+
+    Args:
+        network: behind ``merge_linear``.
+        calibration: real inputs (T, B, *shape) for "calibrated", or a mapping input -> array.
+    """
+    importance: dict[str, Reals] = {}
+    if options.method == "calibrated":
+        if calibration is None:
+            raise InputError(f"{network.name}: the calibrated scale search needs input data (T, B, ...)")
+        importance = _importance(network, calibration)
+    return {p.name: _scale(network, p, form, options, importance) for p in network.populations}
+
+
+def _scale(
+    network: Network, p: Population, form: NumberFormat, options: SearchOptions, importance: Mapping[str, Reals]
+) -> float:
+    groups = real_groups(network, p.name)
+    highest = highest_scale(network, p, groups, form)
+    candidates = _candidates(p, groups, form, options, highest)
+    if not candidates:
+        return highest if np.isfinite(highest) else 1.0
+    errors = [_error(s, groups, form, importance) for s in candidates]
+    return candidates[int(np.argmin(errors))]
+
+
+def highest_scale(network: Network, p: Population, groups: list[RealGroup], form: NumberFormat) -> float:
+    """The largest scale at which threshold and bias have room and the current provably does not overflow."""
+    limits = []
+    if p.v_th is not None:
+        limits.append(form.v_th_mant_max / float(np.max(p.v_th - p.v_reset)))
+    bias, u_init = steady_bias(p, 1.0)
+    largest_bias = float(np.abs(bias).max(initial=0.0))
+    if largest_bias:
+        limits.append(form.bias_mant_max * 2.0**form.bias_exp_max / largest_bias)
+    worst = sum(largest_drive(g, _input_high(network, g)) for g in groups)
+    slowest = float(np.min(p.a_s))
+    if worst:
+        steps = float(network.n_steps or 1 << 10)
+        kept = min(steps, 1 / slowest if slowest else np.inf)
+        limits.append(STATE_LIMIT / (worst * kept + float(np.abs(u_init).max(initial=0.0)) / 64))
+        if p.v_th is None:  # a readout must not saturate: the sum over the whole sample
+            leak = float(np.min(p.a_m))
+            summed = min(steps, 1 / leak if leak else np.inf)
+            limits.append(STATE_LIMIT / ((worst * kept + largest_bias / 64) * summed))
+    return min(limits, default=np.inf)
+
+
+def _input_high(network: Network, group: RealGroup) -> float:
+    source: NetworkInput | None = next((i for i in network.inputs if i.name == group.connection.source), None)
+    if source is None or source.bits == 0:
+        return 1.0
+    return float((1 << (source.bits - 1)) if source.signed else (1 << source.bits) - 1)
+
+
+def _limits(group: RealGroup, form: NumberFormat) -> tuple[int, int]:
+    return form.conv_exponents if group.conv is not None else form.exponents
+
+
+def _candidates(
+    p: Population, groups: list[RealGroup], form: NumberFormat, options: SearchOptions, highest: float
+) -> list[float]:
+    """Scales to try, each in the highest octave that is possible and useful."""
+    found: list[float] = []
+    ratios = (
+        (1.0,) if options.method in ("max-fit", "percentile") else tuple(np.linspace(1.0, 0.6, options.n_candidates))
+    )
+    largest = [unit for g in groups if (unit := _unit_scale(g, options)) is not None]
+    if options.method in ("max-fit", "percentile"):
+        largest = [min(largest)] if largest else []
+    for unit in largest:
+        for ratio in ratios:
+            s = unit / ratio
+            while (
+                s * 2 <= highest and s * 2 <= unit * 16
+            ):  # 4 more bits than the weights need, for threshold and leak
+                s *= 2
+            while s > highest:
+                s /= 2
+            found.append(_whole_threshold(p, s))
+    if largest:
+        found += [_whole_threshold(p, s) for s in (highest,) if s <= 16 * max(largest)]
+    return found
+
+
+def _unit_scale(group: RealGroup, options: SearchOptions) -> float | None:
+    """The scale at which the group's largest weight is the grid's largest, with exponent 0."""
+    mode = real_sign_mode(group.weight)
+    weight = np.abs(group.weight)
+    largest = (
+        float(np.percentile(weight, options.percentile)) if options.method == "percentile" else float(weight.max())
+    )
+    limit = max(HIGHEST[mode], -LOWEST[mode])
+    return min(limit, 254) / largest if largest else None
+
+
+def _whole_threshold(p: Population, s: float) -> float:
+    """The nearest scale below at which the threshold is a whole number, where it is one for all neurons."""
+    if p.v_th is None:
+        return s
+    height = p.v_th - p.v_reset
+    if np.ptp(height) > 0 or s * float(height.flat[0]) < 1:
+        return s
+    return float(np.floor(s * float(height.flat[0])) / float(height.flat[0]))
+
+
+def _error(s: float, groups: list[RealGroup], form: NumberFormat, importance: Mapping[str, Reals]) -> float:
+    total = 0.0
+    for g in groups:
+        weight = reals(s * g.weight)
+        weights_of = importance.get(g.connection.name)
+        rounded = round_weights(weight, _limits(g, form), form.weight_bits, weights_of)
+        squared = ((rounded.effective - weight) / s) ** 2
+        total += float(np.sum(squared if weights_of is None else squared * weights_of))
+        if rounded.exponent < 0:  # the sum is floored: half a unit on average, uniform
+            total += (0.5 / s) ** 2 + (1 / (12 * s * s))
+    return total
+
+
+# -------------------------------------------------------------------------------------------- calibration
+
+
+def _importance(
+    network: Network, calibration: NDArray[np.float64] | Mapping[str, NDArray[np.float64]]
+) -> dict[str, Reals]:
+    """Mean square of what each weight multiplies, by connection; broadcasts to the weights."""
+    traces = run_network(network, calibration)
+    given = calibration if isinstance(calibration, Mapping) else {network.inputs[0].name: calibration}
+    found = {}
+    for p in network.populations:
+        for g in real_groups(network, p.name):
+            source = g.connection.source
+            x = traces[source].spikes if source in traces else np.asarray(given[source])
+            if source not in traces:
+                x = x * network.input(source).scale
+            flat = x.reshape(-1, *x.shape[2:])
+            square = np.mean(flat**2, axis=0)
+            if g.conv is not None:
+                per_channel = square.mean((1, 2)).reshape(g.conv.groups, 1, -1, 1, 1)
+                wide = np.broadcast_to(
+                    per_channel, (g.conv.groups, g.weight.shape[0] // g.conv.groups, g.weight.shape[1], 1, 1)
+                )
+                found[g.connection.name] = reals(wide.reshape(g.weight.shape[0], g.weight.shape[1], 1, 1) + 1e-6)
+            elif g.is_matrix:
+                found[g.connection.name] = reals(square.reshape(1, -1) + 1e-6)
+            else:
+                found[g.connection.name] = reals((square if g.weight.shape == square.shape else square.mean()) + 1e-6)
+    return found
