@@ -2,6 +2,8 @@
 
     python run.py [FOLDER]
 
+inputs.npz holds one integer array per input, (steps, samples, *shape). ``traces(FOLDER)`` reads what was recorded.
+
 This file needs lava-nc 0.10.0 and numpy, and nothing else: it is also the ``run.py`` of exported folders. Every
 number is computed by Lava's own fixed-point process models; the classes below only start them afresh for each sample
 and write down what they did, because reading a trace through ``Monitor`` or ``Var.get`` costs more than the run.
@@ -224,7 +226,7 @@ def _process(i: int, node: Mapping[str, Any], arrays: Mapping[str, Array], input
     }
     match node["type"]:
         case "Source":
-            return io.source.RingBuffer(data=inputs[str(i)])
+            return io.source.RingBuffer(data=inputs[node["name"]])
         case "Sink":
             return io.sink.RingBuffer(shape=settings["shape"], buffer=1)
         case "Sparse":
@@ -251,7 +253,7 @@ def _matrices(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def run(folder: Path) -> None:
-    """Run the network of a folder; ``results/I.QUANTITY.npy`` hold what its nodes were asked to record."""
+    """Run the network of a folder; ``results/I.QUANTITY.npy`` hold what node I was asked to record."""
     make_importable()
     from lava.magma.core.run_conditions import RunSteps
     from lava.magma.core.run_configs import Loihi2SimCfg
@@ -260,38 +262,97 @@ def run(folder: Path) -> None:
     with np.load(folder / "arrays.npz") as stored:
         arrays = dict(stored)
     with np.load(folder / "inputs.npz") as stored:
-        inputs = {key: np.moveaxis(stored[key], 0, -1) for key in stored.files}  # Lava: time last
+        given = dict(stored)
+    n_samples = next(iter(given.values())).shape[1]
+    total_steps = (n_samples - 1) * network["period"] + network["steps"]
+    inputs = {
+        node["name"]: _stream(given[node["name"]], network["period"], total_steps, node["is_whc"])
+        for node in network["nodes"]
+        if node["type"] == "Source"
+    }
     made = build(network, arrays, inputs)
     (folder / "results").mkdir(exist_ok=True)
     for i, (node, process) in enumerate(zip(network["nodes"], made, strict=True)):
         if node["type"] != "Source":
-            process.proc_params.overwrite("task", _task(folder, i, node, network))
-    first = made[0]
+            process.proc_params.overwrite("task", _task(folder, i, network, n_samples))
     config = Loihi2SimCfg(select_tag="fixed_pt", exception_proc_model_map=_models())
-    first.create_runtime(run_cfg=config, compile_config={"pypy_channel_size": SLOTS})
-    first.run(condition=RunSteps(num_steps=network["steps"]))
-    first.stop()
+    for i in _one_of_each_part(network):
+        made[i].create_runtime(run_cfg=config, compile_config={"pypy_channel_size": SLOTS})
+        made[i].run(condition=RunSteps(num_steps=total_steps))
+        made[i].stop()
 
 
-def _task(folder: Path, i: int, node: Mapping[str, Any], network: Mapping[str, Any]) -> dict[str, Any]:
+def _stream(values: Array, period: int, total_steps: int, is_whc: bool) -> Array:
+    """(steps, samples, *shape) laid out as Lava's source wants it: one sample after the other, time last."""
+    stream = np.zeros((total_steps, *values.shape[2:]), np.int32)
+    for sample in range(values.shape[1]):
+        start = sample * period
+        n = min(len(values), period, total_steps - start)
+        stream[start : start + n] = values[:n, sample]
+    return np.moveaxis(stream.transpose(0, 3, 2, 1) if is_whc else stream, 0, -1)
+
+
+def _one_of_each_part(network: Mapping[str, Any]) -> list[int]:
+    """Lava runs what is connected: a node of each part that has neurons."""
+    part = list(range(len(network["nodes"])))
+    for source, target, _ in network["edges"]:
+        part = [part[source] if p == part[target] else p for p in part]
+    firsts = {part[i]: i for i, node in enumerate(network["nodes"]) if node["records"]}
+    return list(firsts.values())
+
+
+def _task(folder: Path, i: int, network: Mapping[str, Any], n_samples: int) -> dict[str, Any]:
     """What the model of node i has to know, with its record files made."""
+    node = network["nodes"][i]
     records = {}
     for name in node["records"]:
-        rows = (network["samples"], node["length"]) if name in RECORDS else (network["samples"],)
+        rows = (n_samples, node["length"]) if name in RECORDS else (n_samples,)
         size = int(np.prod(node["settings"]["shape"]))
         records[name] = str(folder / "results" / f"{i}.{name}.npy")
         np.lib.format.open_memmap(records[name], "w+", (RECORDS | SAMPLE_RECORDS)[name], (*rows, size))
-    run = {name: network[name] for name in ("samples", "period", "restart")}
-    window = {name: node[name] for name in ("start", "length")}
+    run = {"samples": n_samples, "period": network["period"], "restart": network["restart"]}
+    window = {"start": node["start"], "length": node["length"]}
     return {"name": node["name"], "folder": str(folder), "records": records} | run | window
 
 
-def result(folder: Path, network: Mapping[str, Any], i: int, name: str) -> Array:
-    """What node i recorded: (samples, steps, *shape) or (samples, *shape), maps as (C, H, W)."""
-    node = network["nodes"][i]
-    values = np.load(folder / "results" / f"{i}.{name}.npy", mmap_mode="r")
-    values = values.reshape(*values.shape[:-1], *node["settings"]["shape"])
-    return np.moveaxis(values, (-1, -2, -3), (-3, -2, -1)) if node["is_whc"] else values
+def traces(folder: Path) -> dict[str, dict[str, Array]]:
+    """What was recorded: quantity -> population -> values, maps as (C, H, W).
+
+    "spikes", "v" and "u" are (steps, samples, *shape), 0 where the population does not show the sample; "counts",
+    "last_v" and "last_u" are (samples, *shape).
+    """
+    network = json.loads((folder / "network.json").read_text())
+    found: dict[str, dict[str, Array]] = {name: {} for name in RECORDS | SAMPLE_RECORDS}
+    for i, node in enumerate(network["nodes"]):
+        for name in node["records"]:
+            values = np.load(folder / "results" / f"{i}.{name}.npy", mmap_mode="r")
+            values = values.reshape(*values.shape[:-1], *node["settings"]["shape"])
+            values = np.moveaxis(values, (-1, -2, -3), (-3, -2, -1)) if node["is_whc"] else values
+            if name in RECORDS:
+                binary = name == "spikes" and node["type"] in ("LIF", "LIFReset")
+                shape = (network["steps"], len(values), *values.shape[2:])
+                whole = np.zeros(shape, np.uint8 if binary else np.int32)
+                whole[node["start"] : node["start"] + node["length"]] = values.swapaxes(0, 1)
+                values = whole
+            found[name][node["name"]] = np.array(values)
+    return found
+
+
+def _tell(folder: Path) -> bool:
+    """Prints spike counts, and whether all is as expected.npz says; false if it is not."""
+    found = traces(folder)
+    for name, counts in found["counts"].items():
+        print(f"{name}: {int(counts.sum())} spikes in {len(counts)} samples")
+    if not (folder / "expected.npz").exists():
+        return True
+    n_compared = n_differing = 0
+    with np.load(folder / "expected.npz") as expected:
+        for key in expected.files:
+            quantity, _, name = key.partition(":")
+            n_compared += expected[key].size
+            n_differing += int(np.count_nonzero(expected[key] != found[quantity][name]))
+    print(f"{n_compared} values compared with expected.npz, {n_differing} differ")
+    return n_differing == 0
 
 
 def main() -> None:
@@ -307,6 +368,8 @@ def main() -> None:
             (folder / "error.txt").write_text(f"{type(error).__name__}: {error}\n{traceback.format_exc()}")
         raise
     (folder / "done").touch()
+    if not _tell(folder):
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 
 from seamount.compile.activity import Activity
 from seamount.compile.arithmetic.inputs import check_inputs, default_steps, readout_window
-from seamount.compile.program import Lif, Program, Relay
+from seamount.compile.program import Program, Relay
 from seamount.errors import BackendMissing, CheckFailed, ConfigError
 
 from . import plain_lava
-from .lower import Graph, lower
+from .lower import lower
 from .schedule import Schedule, fresh_schedule, streamed_schedule, why_not_streamed
 from .shim import require_lava
 
@@ -77,30 +77,32 @@ def run_on_lava(
     if streamed and obstacle:
         raise ConfigError(f"Lava: {program.name} cannot be streamed: {obstacle}")
     stream = streamed or (streamed is None and obstacle is None and n_samples > 1)
+    schedule = streamed_schedule(program, steps) if stream else fresh_schedule(program, steps)
     with tempfile.TemporaryDirectory(prefix="seamount-lava-") as name:
         folder = Path(name)
-        schedule = (
-            streamed_schedule(program, n_samples, steps) if stream else fresh_schedule(program, n_samples, steps)
-        )
-        write_job(folder, program, lower(program), values, schedule, record)
-        _supervise(folder, schedule.total_steps, time_limit_s)
-        return _read(folder, program, schedule, record)
+        write_job(folder, program, schedule, record)
+        np.savez(folder / "inputs.npz", **_named(values))
+        _supervise(folder, time_limit_s)
+        return _activity(program, schedule, plain_lava.traces(folder), n_samples, record)
 
 
-def write_job(
-    folder: Path,
-    program: Program,
-    graph: Graph,
-    inputs: Mapping[str, Array],
-    schedule: Schedule,
-    record: Collection[str],
-) -> None:
-    """Write down what ``plain_lava.py`` needs: network.json, arrays.npz, inputs.npz and the script itself."""
+def _named(arrays: Mapping[str, Array]) -> dict[str, Any]:
+    return {name: values.astype(np.int32) for name, values in arrays.items()}
+
+
+def write_job(folder: Path, program: Program, schedule: Schedule, record: Collection[str]) -> None:
+    """Write down all that ``plain_lava.py`` needs but the inputs, and the script itself, as run.py.
+
+    Raises:
+        Unsupported: Lava cannot hold the program exactly.
+    """
+    graph = lower(program)
     keys = list(graph.nodes)
     nodes = []
     arrays: dict[str, Any] = {}
     for i, (key, node) in enumerate(graph.nodes.items()):
-        start, length = schedule.windows.get(node.name, (0, 0)) if key.startswith("population/") else (0, 0)
+        is_population = key.startswith("population/")
+        start, length = schedule.windows[node.name] if is_population else (0, 0)
         nodes.append(
             {
                 "name": node.name,
@@ -108,7 +110,7 @@ def write_job(
                 "is_whc": node.is_whc,
                 "settings": dict(node.settings),
                 "arrays": list(node.arrays),
-                "records": _records(program, key, node.name, record),
+                "records": _records(program, node.name, record) if is_population else [],
                 "start": start,
                 "length": length,
             }
@@ -116,61 +118,45 @@ def write_job(
         arrays |= {f"{i}.{name}": value for name, value in node.arrays.items()}
     network = {
         "program": program.name,
-        "samples": schedule.n_samples,
+        "steps": schedule.n_steps,
         "period": schedule.period,
-        "steps": schedule.total_steps,
         "restart": schedule.restart,
         "nodes": nodes,
         "edges": [[keys.index(a), keys.index(b), list(changes)] for a, b, changes in graph.edges],
     }
     (folder / "network.json").write_text(json.dumps(network, indent=1))
     np.savez(folder / "arrays.npz", **arrays)
-    laid_out: dict[str, Any] = {}
-    for name, values in inputs.items():
-        i = keys.index(f"input/{name}")
-        stream = schedule.lay_out(values)
-        laid_out[str(i)] = stream.transpose(0, 3, 2, 1) if graph.nodes[keys[i]].is_whc else stream
-    np.savez(folder / "inputs.npz", **laid_out)
     (folder / "run.py").write_text(Path(plain_lava.__file__).read_text())
 
 
-def _records(program: Program, key: str, name: str, record: Collection[str]) -> list[str]:
-    """What a node writes down: what was asked for, what the readout needs, counts and last states always."""
-    if not key.startswith("population/"):
-        return []
+def _records(program: Program, name: str, record: Collection[str]) -> list[str]:
+    """What a population writes down: what was asked for, what the readout needs, counts and last states always."""
     wanted = [r for r in RECORDABLE if r in record]
-    if program.readout is not None and program.readout.population == name:
+    is_readout = program.readout is not None and program.readout.population == name
+    if program.readout is not None and is_readout:
         wanted.append("spikes" if program.readout.quantity == "count" else "v")
     if isinstance(program.population(name).neuron, Relay):
-        wanted = ["spikes"] if wanted else []
-        return [*wanted, "counts"]
+        return ["spikes", "counts"] if "spikes" in record or is_readout else ["counts"]
     return [*dict.fromkeys(wanted), "counts", "last_v", "last_u"]
 
 
-def _read(folder: Path, program: Program, schedule: Schedule, record: Collection[str]) -> Activity:
-    network = json.loads((folder / "network.json").read_text())
-    traces: dict[str, dict[str, Array]] = {name: {} for name in ("spikes", "v", "u")}
-    single: dict[str, dict[str, Array]] = {name: {} for name in ("counts", "last_v", "last_u")}
-    for i, node in enumerate(network["nodes"]):
-        for name in node["records"]:
-            found = plain_lava.result(folder, network, i, name)
-            if name in single:
-                single[name][node["name"]] = np.array(found)
-                continue
-            binary = name == "spikes" and isinstance(program.population(node["name"]).neuron, Lif)
-            trace = np.zeros((schedule.n_steps, *found.shape[:1], *found.shape[2:]), np.uint8 if binary else np.int32)
-            trace[node["start"] : node["start"] + node["length"]] = found.swapaxes(0, 1)
-            traces[name][node["name"]] = trace
+def _activity(
+    program: Program,
+    schedule: Schedule,
+    traces: Mapping[str, Mapping[str, Array]],
+    n_samples: int,
+    record: Collection[str],
+) -> Activity:
     return Activity(
         n_steps=schedule.n_steps,
-        n_samples=schedule.n_samples,
+        n_samples=n_samples,
         spikes=traces["spikes"] if "spikes" in record else {},
         v=traces["v"] if "v" in record else {},
         u=traces["u"] if "u" in record else {},
         readout=_readout(program, traces, schedule.n_steps),
-        spike_counts=single["counts"],
-        final_v=single["last_v"],
-        final_u=single["last_u"],
+        spike_counts=traces["counts"],
+        final_v=traces["last_v"],
+        final_u=traces["last_u"],
     )
 
 
@@ -190,7 +176,7 @@ def _readout(program: Program, traces: Mapping[str, Mapping[str, Array]], n_step
 # ------------------------------------------------------------------------------------------------ the process
 
 
-def _supervise(folder: Path, total_steps: int, time_limit_s: float) -> None:
+def _supervise(folder: Path, time_limit_s: float) -> None:
     """Run the folder's script to its end, or end its process group: Lava hangs when one of its processes dies."""
     environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
     environment.pop("PYTHONPATH", None)
@@ -205,19 +191,16 @@ def _supervise(folder: Path, total_steps: int, time_limit_s: float) -> None:
             start_new_session=True,
         )
         try:
-            _wait(process, folder, time.monotonic() + time_limit_s, total_steps, time_limit_s)
+            _wait(process, folder, time_limit_s)
         finally:
             _end_group(process)
 
 
-def _wait(
-    process: subprocess.Popen[bytes], folder: Path, deadline: float, total_steps: int, time_limit_s: float
-) -> None:
+def _wait(process: subprocess.Popen[bytes], folder: Path, time_limit_s: float) -> None:
+    deadline = time.monotonic() + time_limit_s
     while process.poll() is None and not (folder / "error.txt").exists():
         if time.monotonic() > deadline:
-            raise CheckFailed(
-                f"Lava: {total_steps} steps not done within {time_limit_s:g} s; allow more time or send fewer samples"
-            )
+            raise CheckFailed(f"Lava: not done within {time_limit_s:g} s; allow more time or send fewer samples")
         time.sleep(0.02)
     if (folder / "error.txt").exists():
         time.sleep(0.05)  # let the writer finish

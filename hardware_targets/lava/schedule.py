@@ -4,58 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from seamount.compile.program import Program, Relay, Wire, loops
-
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """Samples laid out along one run.
+    """How samples follow each other along one run.
 
     Attributes:
-        n_samples, n_steps: B, and the steps of one sample's trace.
+        n_steps: steps of one sample's trace.
         period: steps from the start of a sample to that of the next.
-        total_steps: of the whole run.
         restart: every process puts its state back to the initial one at the start of a sample.
         windows: population -> first step (relative to its sample) and number of steps in which it shows the sample.
     """
 
-    n_samples: int
     n_steps: int
     period: int
-    total_steps: int
     restart: bool
     windows: Mapping[str, tuple[int, int]]
 
-    def lay_out(self, values: Array) -> Array:
-        """(T, B, *shape) as one stream (total_steps, *shape), silent in between."""
-        stream = np.zeros((self.total_steps, *values.shape[2:]), np.int32)
-        for sample in range(self.n_samples):
-            start = sample * self.period
-            n = min(len(values), self.period, self.total_steps - start)
-            stream[start : start + n] = values[:n, sample]
-        return stream
 
-
-def fresh_schedule(program: Program, n_samples: int, n_steps: int) -> Schedule:
+def fresh_schedule(program: Program, n_steps: int) -> Schedule:
     """Each sample from the initial state."""
-    windows = {p.name: (0, n_steps) for p in program.populations}
-    return Schedule(n_samples, n_steps, n_steps, n_samples * n_steps, True, windows)
+    return Schedule(n_steps, n_steps, True, {p.name: (0, n_steps) for p in program.populations})
 
 
-def streamed_schedule(program: Program, n_samples: int, n_steps: int) -> Schedule:
+def streamed_schedule(program: Program, n_steps: int) -> Schedule:
     """Samples back to back; the program's own resets separate them. Only for programs that can be streamed."""
     period = reset_interval(program)
     assert period is not None, "why_not_streamed admits no other"
-    return Schedule(
-        n_samples, n_steps, period, (n_samples - 1) * period + n_steps, False, sample_windows(program, n_steps)
-    )
+    return Schedule(n_steps, period, False, sample_windows(program, n_steps))
 
 
 def sample_windows(program: Program, n_steps: int) -> dict[str, tuple[int, int]]:
