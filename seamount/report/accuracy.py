@@ -140,8 +140,8 @@ def anytime(evidence: Evidence, energy: Energy | Missing, energy_per_step: list[
     if energy_per_step is not None:
         cumulative = np.cumsum(energy_per_step)
         spent = [float(cumulative[min(t + latency, len(cumulative)) - 1]) for t in steps]
-    if isinstance(energy, Energy) and energy.step_period_s.value is not None:
-        times = [(t + latency) * energy.step_period_s.value for t in steps]
+    if isinstance(energy, Energy) and energy.step_s.value is not None:
+        times = [(t + latency) * energy.step_s.value for t in steps]
     return Anytime(
         steps=steps,
         accuracy=series(100 * right / n, "%", "measured", n),

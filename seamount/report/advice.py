@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .accuracy import loss
+from .energy import DYNAMIC
 from .evidence import Evidence
 from .quantities import known
 from .schema import (
@@ -75,8 +76,11 @@ def binding(mapping: Mapping) -> str:
 
 def energy_range(energy: Energy) -> tuple[float, float] | None:
     """Lowest and highest on-chip dynamic energy [J] over the source sets."""
-    values = [float(s.dynamic_j.value) for s in energy.sets if s.dynamic_j.value is not None]
-    return (min(values), max(values)) if values else None
+    for boundary in energy.boundaries:
+        q = boundary.energy_j
+        if boundary.name == DYNAMIC and q.low is not None and q.high is not None:
+            return float(q.low), float(q.high)
+    return None
 
 
 def verdicts(
@@ -154,7 +158,7 @@ def _energy(energy: Energy | Missing) -> Verdict:
     limits = energy_range(energy)
     if limits is None:
         return Verdict(id="energy", title="Energy", word="unknown", state="unknown", detail=energy.words)
-    statuses = "/".join(sorted({s.status for s in energy.sets}))
+    statuses = "/".join(sorted({status for s in energy.sets for status in s.statuses}))
     detail = f"on-chip dynamic, per inference; {statuses}, not measured"
     state = "ok" if energy.placeholder is None else "warning"
     return Verdict(
@@ -278,17 +282,21 @@ def _of_layer(evidence: Evidence, layer: Layer) -> list[Opportunity]:
 
 def _of_energy(evidence: Evidence, energy: Energy) -> list[Opportunity]:
     found = []
-    mid = energy.sets[len(energy.sets) // 2] if energy.sets else None
-    if mid is not None and mid.dynamic_j.value and mid.total_j.value and energy.step_period_s.value:
+    mid = next((s for s in energy.sets if s.name == energy.mid), None)
+    if mid is not None and mid.dynamic_j.value and mid.total_j.value and energy.step_s.value:
         static = float(mid.total_j.value) - float(mid.dynamic_j.value)
-        if static > float(mid.dynamic_j.value):
+        stated = energy.stated_period_s.value
+        shortest = max((float(t.time_s.value or 0) for t in energy.step_time), default=0.0)
+        if static > float(mid.dynamic_j.value) and stated is not None and 0 < shortest < float(stated):
+            saved = static * (1 - shortest / float(stated))
             found.append(
                 Opportunity(
                     id="step-period",
                     title=f"Static power is {100 * static / float(mid.total_j.value):.0f} % of the total at "
-                    f"{si(energy.step_period_s.value, 's')} a step",
-                    gain="A shorter step period saves in proportion, down to the modelled step time.",
-                    command=f"seamount report {evidence.name} --step-period 10us",
+                    f"{si(float(stated), 's')} a step",
+                    gain=f"Up to {si(saved, 'J')} per inference less at the modelled step of {si(shortest, 's')} "
+                    "(derived).",
+                    command=f"seamount report {evidence.name} --step-period {shortest:.1e}",
                 )
             )
     return found

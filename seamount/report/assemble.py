@@ -72,7 +72,7 @@ def _run(evidence: Evidence) -> Run:
 
 
 def _per_sample(evidence: Evidence, name: str, unit: str) -> Quantity:
-    run = evidence.full_run or (evidence.traced.deployed if evidence.traced is not None else None)
+    run = evidence.counted
     if run is None or not run.events:
         return unknown(unit, evidence.reason("traced", "no run of the program was recorded"))
     total = sum(int(np.sum(getattr(events, name))) for events in run.events.values())

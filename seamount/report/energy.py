@@ -2,13 +2,232 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
+import numpy as np
+
+from seamount.compile.activity import Activity
+from seamount.hardware_targets.energy import BandVerdict, Counts, EnergyReport, Range, SetEstimate
+
 from .evidence import Evidence
-from .schema import Energy, Missing
+from .quantities import known, series, tidy, unknown
+from .schema import (
+    Band,
+    Boundary,
+    Constant,
+    Energy,
+    EnergySet,
+    EnergyTerm,
+    LayerEnergy,
+    Missing,
+    Quantity,
+    Rival,
+    Status,
+    StepTerm,
+)
+from .text import joule, si
+
+DYNAMIC = "on-chip dynamic"
+BOUNDARIES = {"compute_only": "compute only", "on_chip_dynamic": DYNAMIC, "with_static": "with static power"}
+WEAKER: tuple[Status, ...] = ("counted", "measured", "documented", "fitted", "simulated", "derived", "assumed")
 
 
 def energy(evidence: Evidence) -> Energy | Missing:
-    return Missing(missing=evidence.reason("energy", "energy was not estimated"))
+    found = evidence.energy
+    if found is None:
+        return Missing(missing=evidence.reason("energy", "energy was not estimated"))
+    statuses = [s for entry in found.sets for s in entry.statuses]
+    status = _weakest(statuses)
+    model = found.step_model
+    n = found.n_samples
+    return Energy(
+        target=found.target,
+        words=_words(found, statuses),
+        placeholder=found.placeholder or None,
+        stated_period_s=unknown("s", "no step period was stated: as fast as the model says")
+        if found.step_period_s is None
+        else known(found.step_period_s, "s", "assumed"),
+        step_s=known(found.step_s, "s", "derived"),
+        bound=None if model is None else model.bound,
+        step_time=()
+        if model is None
+        else tuple(
+            StepTerm(name=name, time_s=known(seconds, "s", "derived", n))
+            for name, seconds in (
+                ("busiest core", model.core_s),
+                ("busiest link", model.link_s),
+                ("barrier", model.barrier_s),
+            )
+        ),
+        n_steps=found.n_steps,
+        latency_s=known(found.sample_s, "s", "derived"),
+        mid=found.mid,
+        boundaries=tuple(
+            Boundary(name=BOUNDARIES[key], energy_j=_range(span, status, n)) for key, span in found.boundaries.items()
+        ),
+        sets=tuple(_set(entry, found.counts, n) for entry in found.sets),
+        layers=tuple(
+            LayerEnergy(
+                name=layer.population,
+                sops=known(layer.counts.n_synops, "SOP", "counted", n),
+                energy_j=known(
+                    layer.dynamic_j[found.mid],
+                    "J",
+                    status,
+                    n,
+                    low=min(layer.dynamic_j.values()),
+                    high=max(layer.dynamic_j.values()),
+                ),
+            )
+            for layer in found.layers
+        ),
+        static=tuple(
+            EnergyTerm(name=name, count=known(found.sample_s, "s", "derived"), energy_j=known(joules, "J", "derived"))
+            for name, joules in found.static_terms.items()
+        ),
+        sensitivity_s=series([row[0] for row in found.sensitivity], "s", "assumed"),
+        sensitivity_low_j=series([row[1] for row in found.sensitivity], "J", status),
+        sensitivity_mid_j=series([row[2] for row in found.sensitivity], "J", status),
+        sensitivity_high_j=series([row[3] for row in found.sensitivity], "J", status),
+        rivals=_rivals(found),
+        bands=tuple(_band(verdict, n) for verdict in found.bands),
+        constants=tuple(
+            Constant(
+                key=row.key,
+                value=float(tidy(row.value)),
+                unit=row.unit,
+                grade=row.grade,
+                status=_weakest([row.status]),
+                source=row.source,
+                url=row.url,
+                conditions=row.conditions,
+            )
+            for row in found.constants
+        ),
+        notes=(*found.notes, *_bit_planes(found)),
+        not_included=found.not_included,
+    )
 
 
 def energy_per_step(evidence: Evidence) -> list[float] | None:
-    return None
+    """Dynamic energy [J] of each step of a run, middle set: its terms as its events fall on the steps."""
+    found, run = evidence.energy, evidence.counted
+    if found is None or run is None or not run.events:
+        return None
+    mid = next(s for s in found.sets if s.name == found.mid)
+    sops, spikes = _share(run, "sops"), _share(run, "n_spikes")
+    even = np.full(run.n_steps, 1 / run.n_steps)
+    shares = {"synops": sops, "updates": even}
+    total = sum(joules * shares.get(name, spikes) for name, joules in mid.terms.items())
+    return [float(j) for j in np.asarray(total)]
+
+
+def _share(run: Activity, name: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    counts = np.sum([getattr(events, name) for events in run.events.values()], axis=0).astype(np.float64)
+    total = counts.sum()
+    return counts / total if total else np.full(run.n_steps, 1 / run.n_steps)
+
+
+def _weakest(statuses: list[str]) -> Status:
+    """The status a result has that rests on numbers of these statuses."""
+    unknown_ones = set(statuses) - set(get_args(Status))
+    assert not unknown_ones, f"statuses {unknown_ones} have no place in the report"
+    return max((s for s in WEAKER if s in statuses), key=WEAKER.index, default="derived")
+
+
+def _words(found: EnergyReport, statuses: list[str]) -> str:
+    dynamic, static = found.boundaries["on_chip_dynamic"], found.boundaries["with_static"]
+    known_as = "/".join(sorted(set(statuses)))
+    return (
+        f"{joule(dynamic.low, dynamic.high)} on-chip dynamic per inference ({known_as} constants, not measured); "
+        f"{joule(static.low, static.high)} with static power at {si(found.step_s, 's')} a step."
+    )
+
+
+def _range(span: Range, status: Status, n: int) -> Quantity:
+    return known(span.mid, "J", status, n, low=span.low, high=span.high)
+
+
+def _set(entry: SetEstimate, counts: Counts, n: int) -> EnergySet:
+    status = _weakest(list(entry.statuses))
+    hops = None if counts.hops_ew is None or counts.hops_ns is None else counts.hops_ew + counts.hops_ns
+    events = {
+        "synops": (counts.n_synops, "SOP"),
+        "updates": (counts.updates, "updates"),
+        "spikes": (counts.spikes, "spikes"),
+        "messages": (counts.messages, "messages"),
+        "hops": (hops, "hops"),
+    }
+    return EnergySet(
+        name=entry.name,
+        description=entry.description,
+        statuses=entry.statuses,
+        terms=tuple(
+            EnergyTerm(name=name, count=_count(*events[name], n), energy_j=known(joules, "J", status, n))
+            for name, joules in entry.terms.items()
+        ),
+        compute_j=known(entry.compute_only_j, "J", status, n),
+        dynamic_j=known(entry.on_chip_dynamic_j, "J", status, n),
+        total_j=known(entry.with_static_j, "J", status, n),
+    )
+
+
+def _count(value: float | None, unit: str, n: int) -> Quantity:
+    if value is None:
+        return unknown(unit, "placed without a run")
+    return known(value, unit, "counted", n)
+
+
+def _rivals(found: EnergyReport) -> tuple[Rival, ...]:
+    other = found.comparison
+    qnn = (
+        unknown("J", f"no published price for {other.qnn_bits} bits")
+        if other.qnn_j is None
+        else known(other.qnn_j, "J", "ordering only")
+    )
+    return (
+        Rival(
+            name="ANN, fp32 MACs alone",
+            energy_j=known(other.ann_fp32_j, "J", "ordering only"),
+            note=f"{other.macs:,} multiply-accumulates of one pass; no memory access",
+        ),
+        Rival(
+            name=f"ANN at {other.qnn_bits} bits, MACs alone",
+            energy_j=qnn,
+            note="the fair opponent: ceil(log2(T + 1)) bits; priced as 8 bits, an upper bound",
+        ),
+        Rival(
+            name="this network, fp32 additions alone",
+            energy_j=known(other.snn_ac_fp32_j, "J", "ordering only"),
+            note="the accounting most papers use; no memory access, no updates, no routing",
+        ),
+        Rival(
+            name="this network, int8 additions alone",
+            energy_j=known(other.snn_ac_int8_j, "J", "ordering only"),
+            note="the same with 8-bit additions",
+        ),
+    )
+
+
+def _band(verdict: BandVerdict, n: int) -> Band:
+    unit = "spikes/synapse" if verdict.quantity == "spikes_per_synapse" else "spikes/neuron/step"
+    assert verdict.quantity in ("spikes_per_synapse", "spike_rate"), verdict.quantity
+    return Band(
+        name=verdict.name.replace("_", " "),
+        quantity="spikes_per_synapse" if verdict.quantity == "spikes_per_synapse" else "spike_rate",
+        value=known(verdict.value, unit, "counted", n),
+        low=verdict.low,
+        high=verdict.high,
+        verdict=verdict.verdict,
+        meaning=verdict.meaning,
+        source=verdict.source,
+        url=verdict.url,
+        conditions=verdict.conditions,
+    )
+
+
+def _bit_planes(found: EnergyReport) -> tuple[str, ...]:
+    if not found.bit_planes_at_most_j:
+        return ()
+    extra = found.bit_planes_at_most_j.values()
+    return (f"graded inputs sent as bit planes cost at most {joule(min(extra), max(extra))} more; in no total",)

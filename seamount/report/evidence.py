@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from seamount.compile.activity import Activity
 from seamount.compile.place.placement import Placement
 from seamount.compile.program import Program
+from seamount.hardware_targets.energy import EnergyReport
 from seamount.hardware_targets.target import Target
 
 from .schema import Stage
@@ -121,10 +122,17 @@ class Evidence:
     deviations: Sequence[str] = ()
     placement: Placement | None = None
     does_not_fit: str | None = None
-    energy: Any = None
+    energy: EnergyReport | None = None
     neurobench: Mapping[str, float] | None = None
     sweep: Sequence[Trial] = ()
     reasons: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def counted(self) -> Activity | None:
+        """The run whose events are counted."""
+        if self.full_run is not None:
+            return self.full_run
+        return None if self.traced is None else self.traced.deployed
 
     def reason(self, part: str, otherwise: str) -> str:
         return self.reasons.get(part, otherwise)

@@ -12,6 +12,7 @@ from .charts import Frame, Scale, dot, figure, fitted, polygon, polyline, rect, 
 from .schema import (
     Accuracy,
     Anytime,
+    Band,
     Energy,
     Graph,
     Layer,
@@ -25,7 +26,7 @@ from .schema import (
     SweepPoint,
     Weights,
 )
-from .text import count, digits, si, signed
+from .text import count, digits, joule, si, signed
 
 
 def _floats(found: Series) -> list[float]:
@@ -333,71 +334,81 @@ def energy_bars(energy: Energy) -> Markup:
     return figure(row * len(energy.sets), f"Energy per inference by set of constants: {words}", parts)
 
 
+def boundaries(energy: Energy) -> Markup:
+    """The three boundaries over all sets, and below them what else papers print; one logarithmic scale."""
+    rows = [(b.name, b.energy_j, "deployed") for b in energy.boundaries]
+    rows += [(v.name, v.energy_j, "stage") for v in energy.rivals if v.energy_j.value]
+    values = [float(x) for _, q, _ in rows for x in (q.value, q.low, q.high) if x]
+    scale, row = Scale(min(values) / 2, max(values) * 2, log=True), 42
+    height = row * len(rows) + 20
+    ticks = scale.ticks(4)
+    parts = [rule(scale(t), 8, scale(t), height - 18, "rule") for t in ticks]
+    words = []
+    for i, (name, q, css) in enumerate(rows):
+        y, value = i * row, float(q.value or 0)
+        low, high = (value if q.low is None else float(q.low)), (value if q.high is None else float(q.high))
+        written = joule(low, high)
+        parts += [
+            text(0, y + 14, name, f"name halo {css}"),
+            text(1, y + 14, written, "value halo", "end"),
+            rule(0, y + 28, 1, y + 28, "track"),
+            rule(scale(low), y + 28, scale(high), y + 28, f"interval {css}"),
+            dot(scale(value), y + 28, 5.5, f"dot {css}", f"{name}: {written}"),
+        ]
+        words.append(f"{name} {written}")
+    for tick in ticks:
+        anchor = "start" if scale(tick) < 0.05 else "end" if scale(tick) > 0.95 else "middle"
+        parts.append(text(scale(tick), height - 3, si(tick, "J", 1), "tick", anchor))
+    return figure(height, "Energy per inference: " + ", ".join(words), parts)
+
+
 def sensitivity(energy: Energy) -> Markup:
     """Total against step period, both logarithmic: where static power takes over."""
-    xs = _floats(energy.sensitivity_s)
-    dynamic, total = _floats(energy.sensitivity_dynamic_j), _floats(energy.sensitivity_total_j)
-    low = min(v for v in dynamic + total if v > 0)
-    frame = Frame(210, Scale(xs[0], xs[-1], log=True), Scale(low / 1.5, max(total) * 1.5, log=True))
-    x_text = [(t, si(t, "s")) for t in frame.x.ticks(6)]
-    parts = frame.grid([(t, si(t, "J")) for t in frame.y.ticks(4)], x_text)
-    lines = polyline([frame.point(x, y) for x, y in zip(xs, dynamic, strict=True)], "stage")
-    lines += polyline([frame.point(x, y) for x, y in zip(xs, total, strict=True)], "energy")
-    parts.append(stretched(210, lines))
-    period = energy.step_period_s.value
-    if period is not None and xs[0] <= period <= xs[-1]:
-        share = frame.x(float(period))
-        parts.append(rule(share, 4, share, 188, "threshold"))
-        anchor = "end" if share > 0.5 else "start"
-        parts.append(
-            text(
-                share + (0.01 if anchor == "start" else -0.01),
-                14,
-                f"this run: {si(float(period), 's')}",
-                "tick halo threshold-text",
-                anchor,
-            )
-        )
-    return figure(
-        210,
-        f"Energy per inference against step period: dynamic {si(dynamic[0], 'J')}, "
-        f"total {si(total[0], 'J')} to {si(total[-1], 'J')}",
-        parts,
-    )
+    xs, mid = _floats(energy.sensitivity_s), _floats(energy.sensitivity_mid_j)
+    low, high = _floats(energy.sensitivity_low_j), _floats(energy.sensitivity_high_j)
+    dynamic = next(float(s.dynamic_j.value or 0) for s in energy.sets if s.name == energy.mid)
+    tall = 230
+    frame = Frame(tall, Scale(xs[0], xs[-1], log=True), Scale(min([*low, dynamic]) / 1.5, max(high) * 1.8, log=True))
+    x_text = [(t, si(t, "s", 1)) for t in frame.x.ticks(6)]
+    parts = frame.grid([(t, si(t, "J", 1)) for t in frame.y.ticks(4)], x_text)
+    band = [frame.point(x, y) for x, y in zip(xs, high, strict=True)]
+    band += [frame.point(x, y) for x, y in reversed(list(zip(xs, low, strict=True)))]
+    lines = polygon(band, "band energy") + polyline([frame.point(x, dynamic) for x in xs], "stage")
+    lines += polyline([frame.point(x, y) for x, y in zip(xs, mid, strict=True)], "energy")
+    parts.append(stretched(tall, lines))
+    step = float(energy.step_s.value or 0)
+    if xs[0] <= step <= xs[-1]:
+        share = frame.x(step)
+        anchor, beside = ("end", -0.01) if share > 0.5 else ("start", 0.01)
+        parts.append(rule(share, 4, share, tall - 22, "threshold"))
+        parts.append(text(share + beside, 14, f"this run: {si(step, 's')}", "tick halo threshold-text", anchor))
+    label = f"Energy per inference against step period: {si(mid[0], 'J')} at {si(xs[0], 's')}"
+    return figure(tall, f"{label}, {si(mid[-1], 'J')} at {si(xs[-1], 's')}; dynamic alone {si(dynamic, 'J')}", parts)
 
 
-def break_even(energy: Energy) -> Markup:
-    """Published bands of spikes per synapse and inference, our value across them."""
-    value = float(energy.spikes_per_synapse.value or 0)
-    lows = [b.low for b in energy.bands if b.low > 0] + ([value] if value > 0 else [])
-    scale = Scale(min([*lows, 0.1]) / 1.6, max([b.high for b in energy.bands] + [value]) * 1.6, log=True)
-    row = 44
-    height = row * len(energy.bands) + 22
+def break_even(bands: tuple[Band, ...]) -> Markup:
+    """Published bands of one quantity, our value across them."""
+    value = float(bands[0].value.value or 0)
+    ends = [x for b in bands for x in (b.low, b.high) if x > 0] + ([value] if value > 0 else [])
+    scale, row = Scale(min(ends) / 2, max(ends) * 2, log=True), 44
+    height = row * len(bands) + 22
     parts = []
-    for i, band in enumerate(energy.bands):
+    for i, band in enumerate(bands):
         y = i * row
         start = scale(band.low) if band.low > 0 else 0.0
+        tip = f"{band.name}: {band.low:g} to {band.high:g}; {band.meaning}"
         parts += [
             text(0, y + 14, band.name, "name"),
-            text(1, y + 14, band.verdict, "tick strong", "end"),
+            text(1, y + 14, band.verdict, "value", "end"),
             rect(0, y + 22, 1, 10, "track-fill", radius=3),
-            rect(
-                start,
-                y + 22,
-                max(scale(band.high) - start, 0.008),
-                10,
-                "fill stage",
-                f"{band.low:g} to {band.high:g}",
-                3,
-            ),
+            rect(start, y + 22, max(scale(band.high) - start, 0.012), 10, "fill stage", tip, 3),
         ]
-    parts.append(rule(scale(value), 18, scale(value), height - 18, "threshold"))
     share = scale(value)
     anchor = "start" if share < 0.3 else "end" if share > 0.7 else "middle"
+    parts.append(rule(share, 18, share, height - 18, "threshold"))
     parts.append(text(share, height - 4, f"this network: {digits(value)}", "tick threshold-text", anchor))
-    return figure(
-        height, f"{digits(value)} spikes per synapse and inference beside {len(energy.bands)} published bands", parts
-    )
+    words = ", ".join(f"{b.verdict} {b.name} ({b.low:g} to {b.high:g})" for b in bands)
+    return figure(height, f"This network, {digits(value)}: {words}", parts)
 
 
 # ---------------------------------------------------------------------------------------- sweep, network

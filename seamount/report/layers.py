@@ -56,7 +56,7 @@ class _Maker:
         self.program = evidence.program
         self.population = population
         self.traced = evidence.traced
-        self.run = evidence.full_run or (evidence.traced.deployed if evidence.traced else None)
+        self.run = evidence.counted
         name = population.name
         self.deployed: Array | None = None
         self.float: Array | None = None

@@ -27,6 +27,7 @@ from seamount.compile.program import (
     Synapses,
     ints,
 )
+from seamount.hardware_targets.energy import estimate_energy
 from seamount.hardware_targets.target import load_target
 from seamount.report.evidence import Answers, Compared, Evidence, Traced, Trial
 
@@ -169,11 +170,13 @@ def evidence(name: str = "digits-seal-kd") -> Evidence:
     train_x, train_y, test_x, test_y, made, float_spikes, float_v, logits, deployed = parts()
     arrival = made.arrivals()["out"]
     per_step = deployed.v["out"][arrival : arrival + T].argmax(axis=-1)
+    target = load_target("loihi1")
+    placement = place(made, target, activity=deployed)
     n_values = sum(p.n_neurons for p in made.populations) * T * N_TEST
     return Evidence(
         name=name,
         program=made,
-        target=load_target("loihi1"),
+        target=target,
         command=f"seamount demo --name {name}",
         created="2026-11-22T05:30:00+00:00",
         wall_s={"teacher": 8.4, "distil": 61.0, "quantise": 17.9, "compile": 0.8, "simulate": 1.2, "lava": 23.0},
@@ -201,7 +204,8 @@ def evidence(name: str = "digits-seal-kd") -> Evidence:
             note=f"the first {N_TRACED} test samples",
         ),
         full_run=deployed,
-        placement=place(made, load_target("loihi1"), activity=deployed),
+        placement=placement,
+        energy=estimate_energy(made, deployed, placement, target, 1e-3),
         rounding={"conv1": ["weights rounded to 8 bits: RMS error 0.31 steps", "threshold 30000 is exact"]},
         assumptions=("dt = 1 ms, from the file's metadata", "hard reset to v_reset = 0"),
         sweep=tuple(
