@@ -1,0 +1,247 @@
+"""Synapses as runs of consecutive weights per source neuron, for spikes that are few: each spike adds its runs.
+
+A convolution's targets are laid out (group, H, W, C_out / group), so that the taps of one kernel row are one run. A
+``Layout`` says where each neuron of a population stands; programs and recordings always have C order of its shape.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, assert_never
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seamount.compile.program import Conv, Dense, Ints, Kind, OneToOne, Sparse, Wire
+
+from .kernels import LANES
+
+Int32s = NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Neuron ``order[i]`` (C order of the shape) stands at place i; ``groups`` 0 means: in C order."""
+
+    shape: tuple[int, ...]
+    groups: int = 0
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    @property
+    def order(self) -> NDArray[np.int64]:
+        plain = np.arange(self.size)
+        if self.groups == 0:
+            return plain
+        c, h, w = self.shape
+        return plain.reshape(self.groups, c // self.groups, h, w).transpose(0, 2, 3, 1).ravel()
+
+    def places(self) -> NDArray[np.int64]:
+        """Place of each neuron: the inverse of ``order``."""
+        order = self.order
+        inverse = np.empty_like(order)
+        inverse[order] = np.arange(order.size)
+        return inverse
+
+    def to_plain(self, values: NDArray[Any]) -> NDArray[Any]:
+        """(..., n_places) in this layout -> (..., *shape); a view where possible."""
+        lead = values.shape[:-1]
+        if self.groups == 0:
+            return values.reshape(*lead, *self.shape)
+        c, h, w = self.shape
+        grouped = values.reshape(*lead, self.groups, h, w, c // self.groups)
+        return np.moveaxis(grouped, -1, -3).reshape(*lead, *self.shape)
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Source place j has the runs first[j] .. first[j + 1]; fan_out[j] counts its synapses without zeros, and all."""
+
+    first: Int32s
+    target: Int32s
+    start: Int32s
+    length: Int32s
+    weights: Int32s
+    fan_out: NDArray[np.int64]
+
+
+def layout_for(kind: Kind, shape: tuple[int, ...]) -> Layout:
+    """The layout of a population that suits synapses of this kind into it."""
+    return Layout(shape, kind.groups) if isinstance(kind, Conv) else Layout(shape)
+
+
+def runs(kind: Kind, source: Layout, target: Layout) -> Runs | None:
+    """Runs of these synapses between two layouts; None where this layout would leave nothing but single synapses."""
+    match kind:
+        case Dense(weights=weights):
+            return _rows(weights[np.ix_(target.order, source.order)].T)
+        case Sparse():
+            column, row = source.places()[kind.columns], target.places()[kind.rows]
+            return _singles(column, row, kind.weights, source.size)
+        case OneToOne(weights=weights):
+            single = np.broadcast_to(weights, source.shape).ravel()
+            return _singles(source.places(), target.places(), single, source.size)
+        case Wire():
+            single = np.ones(source.size, np.int64)
+            return _singles(source.places(), target.places(), single, source.size)
+        case Conv():
+            return _convolution(kind, source, target) if target.groups == kind.groups else None
+        case _:
+            assert_never(kind)
+
+
+def _padded(length: int) -> int:
+    return -(-length // LANES) * LANES
+
+
+def _rows(weights: Ints) -> Runs:
+    """One run for every source: (n_source, n_target)."""
+    n_source, n_target = weights.shape
+    length = _padded(n_target)
+    table = np.zeros((n_source, length), np.int32)
+    table[:, :n_target] = weights
+    return Runs(
+        first=np.arange(n_source + 1, dtype=np.int32),
+        target=np.zeros(n_source, np.int32),
+        start=np.arange(n_source, dtype=np.int32) * length,
+        length=np.full(n_source, length, np.int32),
+        weights=table.ravel(),
+        fan_out=np.stack([(weights != 0).sum(axis=1), np.full(n_source, n_target)], axis=1).astype(np.int64),
+    )
+
+
+def _singles(column: Ints, row: Ints, weights: Ints, n_source: int) -> Runs:
+    """A run for every synapse."""
+    by_source = np.argsort(column, kind="stable")
+    n = len(by_source)
+    table = np.zeros((n, LANES), np.int32)
+    table[:, 0] = weights[by_source]
+    counts = np.bincount(column, minlength=n_source)
+    return Runs(
+        first=np.concatenate([[0], np.cumsum(counts)]).astype(np.int32),
+        target=row[by_source].astype(np.int32),
+        start=np.arange(n, dtype=np.int32) * LANES,
+        length=np.full(n, LANES, np.int32),
+        weights=table.ravel(),
+        fan_out=np.stack([np.bincount(column[weights != 0], minlength=n_source), counts], axis=1).astype(np.int64),
+    )
+
+
+def _convolution(kind: Conv, source: Layout, target: Layout) -> Runs:
+    """For each source neuron and kernel row: the taps that it reaches in one target row, side by side.
+
+    Which taps these are depends on its column alone, so there is one table of weights for every distinct set of taps.
+    """
+    c_out, c_in, k_h, k_w = kind.weights.shape
+    channels, height, width = source.shape
+    _, out_height, out_width = target.shape
+    per_group = c_out // kind.groups
+    # (group, source channel, kernel row, kernel column, target channel)
+    grouped = kind.weights.reshape(kind.groups, per_group, c_in, k_h, k_w).transpose(0, 2, 3, 4, 1)
+    rows = [_taps(y, k_h, kind.stride[0], kind.padding[0], kind.dilation[0], out_height) for y in range(height)]
+    columns = [_taps(x, k_w, kind.stride[1], kind.padding[1], kind.dilation[1], out_width) for x in range(width)]
+    pieces = [_side_by_side(taps) for taps in columns]  # for each x: lists of (kernel column, target column)
+
+    tables: dict[tuple[int, ...], int] = {}
+    blocks: list[Ints] = []
+    size = 0
+    for piece in (piece for x in pieces for piece in x):
+        taps = tuple(k for k, _ in piece)
+        if taps not in tables:
+            block = grouped[:, :, :, list(taps), :].reshape(channels * k_h, len(taps) * per_group)
+            padded = np.zeros((channels * k_h, _padded(block.shape[1])), np.int64)
+            padded[:, : block.shape[1]] = block
+            tables[taps] = size
+            blocks.append(padded.ravel())
+            size += padded.size
+
+    # one line per (row tap, column piece) of a source position; channels are added by arithmetic below
+    lines: list[tuple[int, int, int, int, int]] = []  # y * width + x, kernel row, place at the target, table, length
+    for y, row_taps in enumerate(rows):
+        for k, out_y in row_taps:
+            for x, x_pieces in enumerate(pieces):
+                for piece in x_pieces:
+                    taps = tuple(j for j, _ in piece)
+                    place = (out_y * out_width + piece[0][1]) * per_group
+                    lines.append((y * width + x, k, place, tables[taps], _padded(len(taps) * per_group)))
+    table = np.array(sorted(lines), dtype=np.int64).reshape(-1, 5)
+    counts = np.bincount(table[:, 0], minlength=height * width)
+
+    channel = np.arange(channels)[:, None]
+    neuron = channel * height * width + table[:, 0]
+    place = (channel // c_in) * out_height * out_width * per_group + table[:, 2]
+    start = table[:, 3] + (channel * k_h + table[:, 1]) * table[:, 4]
+    length = np.broadcast_to(table[:, 4], start.shape)
+
+    all_counts = np.tile(counts, channels)[source.order]
+    by_place = np.argsort(source.places()[neuron.ravel()], kind="stable")
+    return Runs(
+        first=np.concatenate([[0], np.cumsum(all_counts)]).astype(np.int32),
+        target=place.ravel()[by_place].astype(np.int32),
+        start=start.ravel()[by_place].astype(np.int32),
+        length=length.ravel()[by_place].astype(np.int32),
+        weights=np.concatenate(blocks).astype(np.int32) if blocks else np.zeros(LANES, np.int32),
+        fan_out=conv_fan_out(kind, source.shape)[source.order],
+    )
+
+
+def _taps(position: int, size: int, stride: int, padding: int, dilation: int, n_out: int) -> list[tuple[int, int]]:
+    """(kernel index, output index) pairs that a source position meets along one axis, by rising output index."""
+    found = []
+    for k in reversed(range(size)):
+        reached = position + padding - k * dilation
+        if reached % stride == 0 and 0 <= reached // stride < n_out:
+            found.append((k, reached // stride))
+    return found
+
+
+def _side_by_side(taps: list[tuple[int, int]]) -> list[list[tuple[int, int]]]:
+    pieces: list[list[tuple[int, int]]] = []
+    for tap in taps:
+        if pieces and pieces[-1][-1][1] + 1 == tap[1]:
+            pieces[-1].append(tap)
+        else:
+            pieces.append([tap])
+    return pieces
+
+
+def conv_fan_out(kind: Conv, source: tuple[int, ...]) -> NDArray[np.int64]:
+    """Synapses of each source neuron in C order, (n, 2): without stored zeros, and all."""
+    c_out, c_in, k_h, k_w = kind.weights.shape
+    channels, height, width = source
+    reached = []
+    for axis, size, k_size in ((0, height, k_h), (1, width, k_w)):
+        stride, padding, dilation = kind.stride[axis], kind.padding[axis], kind.dilation[axis]
+        n_out = (size + 2 * padding - dilation * (k_size - 1) - 1) // stride + 1
+        hit = np.zeros((size, k_size), np.int64)
+        for position in range(size):
+            for k, _ in _taps(position, k_size, stride, padding, dilation, n_out):
+                hit[position, k] = 1
+        reached.append(hit)
+    grouped = kind.weights.reshape(kind.groups, c_out // kind.groups, c_in, k_h, k_w)
+    non_zero = (grouped != 0).sum(axis=1).reshape(channels, k_h, k_w)
+    stored = np.full_like(non_zero, c_out // kind.groups)
+    both = [np.einsum("cij,yi,xj->cyx", count, *reached).ravel() for count in (non_zero, stored)]
+    return np.stack(both, axis=1).astype(np.int64)
+
+
+def fan_out(kind: Kind, source: tuple[int, ...]) -> NDArray[np.int64]:
+    """As ``conv_fan_out`` for every kind; a wire is no synapse."""
+    n_source = int(np.prod(source, dtype=np.int64))
+    match kind:
+        case Dense(weights=weights):
+            non_zero, stored = (weights != 0).sum(axis=0), np.full(n_source, weights.shape[0])
+        case Sparse():
+            non_zero = np.bincount(kind.columns[kind.weights != 0], minlength=n_source)
+            stored = np.bincount(kind.columns, minlength=n_source)
+        case OneToOne(weights=weights):
+            non_zero, stored = np.broadcast_to(weights != 0, source).ravel(), np.ones(n_source)
+        case Wire():
+            non_zero = stored = np.zeros(n_source)
+        case Conv():
+            return conv_fan_out(kind, source)
+        case _:
+            assert_never(kind)
+    return np.stack([non_zero, stored], axis=1).astype(np.int64)

@@ -1,0 +1,285 @@
+"""Compiled CPU loops (numba): neuron scans over time, and spikes scattered into drives.
+
+States are int32 and products stay within 32 bits wherever that is proved to be exact; ``scan_general`` holds for
+everything else, in int64. The kernels release the GIL and work on a range of samples, so that threads share a batch
+(``threads.py``). Compiled code is cached beside the module; the first run on a machine takes some seconds.
+"""
+
+# mypy: ignore-errors
+# (numba compiles these functions; their types are those of the arrays they are called with)
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
+from numba.np import arrayobj
+
+LANES = 16
+"""int32 values in one vector addition; runs of synapses are padded to multiples of it."""
+
+_VECTOR = ir.VectorType(ir.IntType(32), LANES)
+
+SIX, TWELVE, LOW12 = np.int32(6), np.int32(12), np.int32(4095)
+ZERO, HALF_TURN, TURN = np.int32(0), np.int32(1 << 23), np.int32(1 << 24)
+V_LOW, V_HIGH = np.int32(1 - (1 << 23)), np.int32((1 << 23) - 1)
+
+
+def _int32(operation: str) -> Any:
+    """An operation that stays in 32 bits; numba's own would widen both sides to 64, and halve the speed."""
+
+    @intrinsic
+    def op(typing_context: Any, a: Any, b: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            return getattr(builder, operation)(*args)
+
+        return types.int32(types.int32, types.int32), codegen
+
+    return op
+
+
+add, sub, mul, shl, sar = (_int32(name) for name in ("add", "sub", "mul", "shl", "ashr"))
+
+
+@intrinsic
+def _trailing_zeros(typing_context: Any, word: Any) -> Any:
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.uint64(types.uint64), codegen
+
+
+@intrinsic
+def _add_lanes(typing_context: Any, target: Any, at: Any, source: Any, start: Any) -> Any:
+    """target[at : at + 16] += source[start : start + 16]"""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        def pointer(array: int, index: int) -> Any:
+            data = arrayobj.make_array(signature.args[array])(context, builder, args[array]).data
+            return builder.bitcast(builder.gep(data, [args[index]]), _VECTOR.as_pointer())
+
+        to = pointer(0, 1)
+        have, more = builder.load(to), builder.load(pointer(2, 3))
+        have.align = more.align = 4
+        stored = builder.store(builder.add(have, more), to)
+        stored.align = 4
+        return context.get_dummy_value()
+
+    return types.void(target, types.int64, source, types.int64), codegen
+
+
+@njit(inline="always")
+def _decay(x, keep):
+    """(|x| * keep) >> 12 with the sign of x, for 0 <= keep <= 4096 and |x| < 2**31.
+
+    |x| = 4096 h + l, so the quotient is h * keep + (l * keep >> 12): both products fit 32 bits.
+    """
+    size = sub(ZERO, x) if x < 0 else x
+    kept = add(mul(sar(size, TWELVE), keep), sar(mul(size & LOW12, keep), TWELVE))
+    return sub(ZERO, kept) if x < 0 else kept
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def scan_fast(
+    part,
+    drive,
+    u,
+    v,
+    keep_u,
+    keep_v,
+    threshold,
+    bias,
+    reset,
+    spikes,
+    want,
+    v_out,
+    u_out,
+    before_out,
+    counts,
+    per_step,
+    totals,
+):
+    """LIF over some steps of some samples; ``scan.Part`` says which, and where they stand in each array.
+
+    drive is int32 or float32. Exact where |drive| <= 2**18, |u|, |v| <= 2**23, |bias| <= 2**29, 0 <= keep <= 4096:
+    then nothing leaves 32 bits, and u never needs a second turn.
+    """
+    first, last, n_steps, drive_t, drive_b, spikes_t, trace_t = part
+    n = u.shape[1]
+    scratch = np.empty(n, np.int32)
+    want_v, want_u, want_before = want[0], want[1], want[2]
+    active_total, wraps_total, saturations_total = 0, 0, 0
+    for b in range(first, last):
+        us, vs, cs = u[b], v[b], counts[b]
+        for t in range(n_steps):
+            a, s = drive[drive_t + t, b - drive_b], spikes[spikes_t + t, b]
+            before = before_out[trace_t + t, b] if want_before else scratch
+            clear = reset[t]
+            active, wraps, saturations, fired = ZERO, ZERO, ZERO, ZERO
+            for i in range(n):
+                arriving, u0, v0 = np.int32(a[i]), us[i], vs[i]
+                u_kept = ZERO if clear else _decay(u0, keep_u[i])
+                v_kept = ZERO if clear else _decay(v0, keep_v[i])
+                u_exact = add(u_kept, shl(arriving, SIX))
+                u1 = sub(u_exact, TURN) if u_exact > HALF_TURN else u_exact
+                u1 = add(u1, TURN) if u1 <= -HALF_TURN else u1
+                v_exact = add(add(v_kept, u1), bias[i])
+                v1 = min(max(v_exact, V_LOW), V_HIGH)
+                fires = v1 > threshold[i]
+                active = add(active, np.int32((arriving != 0) | (u1 != u0) | (v1 != v0)))
+                wraps = add(wraps, np.int32(u1 != u_exact))
+                saturations = add(saturations, np.int32(v1 != v_exact))
+                fired = add(fired, np.int32(fires))
+                cs[i] = add(cs[i], np.int32(fires))
+                before[i] = v1
+                us[i] = u1
+                vs[i] = ZERO if fires else v1
+                s[i] = np.uint8(fires)
+            active_total += active
+            wraps_total += wraps
+            saturations_total += saturations
+            per_step[t] += fired
+            if want_v:
+                v_out[trace_t + t, b, :n] = vs
+            if want_u:
+                u_out[trace_t + t, b, :n] = us
+    totals[0] += active_total
+    totals[1] += wraps_total
+    totals[2] += saturations_total
+
+
+@njit(inline="always")
+def _wrap32(x):
+    return np.int64(np.int32(x & np.int64(0xFFFFFFFF)))
+
+
+@njit(inline="always")
+def _decay64(x, keep):
+    product = x * keep
+    return -((-product) >> 12) if product < 0 else product >> 12
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def scan_general(
+    part,
+    drive,
+    u,
+    v,
+    rest,
+    keep_u,
+    keep_v,
+    high,
+    low,
+    bias,
+    refractory,
+    reset,
+    spikes,
+    want,
+    v_out,
+    u_out,
+    before_out,
+    counts,
+    per_step,
+    totals,
+):
+    """As ``scan_fast`` in int64 without its limits, with rests and a low threshold (its spike -1 is stored as 255).
+
+    high and low are already << 6; a LIF has a low threshold that nothing reaches. drive is int64.
+    """
+    first, last, n_steps, drive_t, drive_b, spikes_t, trace_t = part
+    n = u.shape[1]
+    want_v, want_u, want_before = want[0], want[1], want[2]
+    for b in range(first, last):
+        for t in range(n_steps):
+            for i in range(n):
+                arriving, u0, v0 = drive[drive_t + t, b - drive_b, i], np.int64(u[b, i]), np.int64(v[b, i])
+                if reset[t]:
+                    rest[b, i] = 0
+                u_kept = 0 if reset[t] else _decay64(u0, keep_u[i])
+                v_kept = 0 if reset[t] else _decay64(v0, keep_v[i])
+                u_exact = u_kept + (arriving << 6)
+                u1 = _wrap32(u_exact)
+                if u1 > HALF_TURN:
+                    u1 -= TURN
+                elif u1 <= -HALF_TURN:
+                    u1 += TURN
+                v_exact = v_kept + u1 + bias[i]
+                v1 = min(max(_wrap32(v_exact), np.int64(V_LOW)), np.int64(V_HIGH))
+                spike = 0
+                if rest[b, i] > 0:
+                    rest[b, i] -= 1
+                    v1 = v_exact = np.int64(0)
+                elif v1 > high[i]:
+                    spike = 1
+                if v1 < low[i]:
+                    spike -= 1
+                if spike == 1:
+                    rest[b, i] = refractory
+                totals[0] += (arriving != 0) | (u1 != u0) | (v1 != v0)
+                totals[1] += u1 != u_exact
+                totals[2] += v1 != v_exact
+                per_step[t] += spike != 0
+                counts[b, i] += spike != 0
+                if want_before:
+                    before_out[trace_t + t, b, i] = v1
+                u[b, i] = u1
+                v[b, i] = 0 if spike != 0 else v1
+                spikes[spikes_t + t, b, i] = np.uint8(spike & 255)
+                if want_v:
+                    v_out[trace_t + t, b, i] = v[b, i]
+                if want_u:
+                    u_out[trace_t + t, b, i] = u1
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def scatter(part, words, drive, first_run, run_target, run_start, run_length, weights, fan_out, operations):
+    """Add the weights of every spike to drive: (steps, samples, targets), with 15 spare values at the end of a row.
+
+    Source j has the runs first_run[j] .. first_run[j + 1]; a run adds ``run_length`` (a multiple of 16, padded with
+    zeros) consecutive weights to consecutive targets.
+
+    Args:
+        part: first sample, last sample, number of steps, the first of them in words, and in operations.
+        words: (T, B, n_source / 8), 8 spike bytes a word.
+        operations: (n_steps, 2) gains fan_out[j] in the step in which source j fired.
+    """
+    first, last, n_steps, words_t, operations_t = part
+    n_words = words.shape[2]
+    for b in range(first, last):
+        for t in range(n_steps):
+            row = drive[t, b - first]
+            non_zero, stored = np.int64(0), np.int64(0)
+            for q in range(n_words):
+                word = words[words_t + t, b, q]
+                while word != np.uint64(0):
+                    byte = _trailing_zeros(word) >> np.uint64(3)
+                    word = word & ~(np.uint64(255) << (byte << np.uint64(3)))
+                    j = q * 8 + np.int64(byte)
+                    non_zero += fan_out[j, 0]
+                    stored += fan_out[j, 1]
+                    for r in range(first_run[j], first_run[j + 1]):
+                        to, start = np.int64(run_target[r]), np.int64(run_start[r])
+                        for k in range(0, np.int64(run_length[r]), LANES):
+                            _add_lanes(row, to + k, weights, start + k)
+            if stored:
+                operations[operations_t + t, 0] += non_zero
+                operations[operations_t + t, 1] += stored
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def count_operations(part, words, fan_out, operations):
+    """What ``scatter`` counts, without a drive: for spikes whose effect lies beyond the end of a run."""
+    first, last, n_steps, words_t, operations_t = part
+    for b in range(first, last):
+        for t in range(n_steps):
+            for q in range(words.shape[2]):
+                word = words[words_t + t, b, q]
+                while word != np.uint64(0):
+                    byte = _trailing_zeros(word) >> np.uint64(3)
+                    word = word & ~(np.uint64(255) << (byte << np.uint64(3)))
+                    j = q * 8 + np.int64(byte)
+                    operations[operations_t + t, 0] += fan_out[j, 0]
+                    operations[operations_t + t, 1] += fan_out[j, 1]

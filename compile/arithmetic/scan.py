@@ -1,0 +1,333 @@
+"""All T steps of a population in one call, on torch tensors: the definition's integers, for simulator and student.
+
+CPU runs the compiled loops of ``kernels.py``, CUDA those of ``scan_triton.py``. Where it is proved that 32 bits hold
+a population they compute in 32 bits, else in 64.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from seamount.compile.program import Ints, Lif, Reset, TernaryLif, ints
+from seamount.errors import ConfigError, InputError
+
+from .definition import UNITY, V_MAX, bias_of, is_reset, wrap
+
+DRIVE_LIMIT = 1 << 18
+"""Largest |drive| for which u needs no second turn: |u| + 64 |drive| <= 2**23 + 2**24."""
+
+BIAS_LIMIT = 1 << 29
+TRACES = ("spikes", "v", "u", "v_before_reset")
+UNREACHABLE = 1 << 40
+
+
+@dataclass(frozen=True)
+class NeuronTable:
+    """A population's parameters per neuron, flat, as the loops read them.
+
+    Attributes:
+        keep_u, keep_v: 4096 - rate.
+        high, low: thresholds << 6; a LIF has no low one.
+    """
+
+    keep_u: Ints
+    keep_v: Ints
+    high: Ints
+    low: Ints
+    bias: Ints
+    u_init: Ints
+    v_init: Ints
+    refractory_steps: int
+
+    @property
+    def n(self) -> int:
+        return len(self.keep_u)
+
+    @property
+    def ternary(self) -> bool:
+        return bool(np.any(self.low > -UNREACHABLE))
+
+    @cached_property
+    def fits_32_bits(self) -> bool:
+        """Whether ``scan_fast`` is exact for drives up to ``DRIVE_LIMIT``."""
+        rates = min(self.keep_u.min(), self.keep_v.min()), max(self.keep_u.max(), self.keep_v.max())
+        states = max(np.abs(self.u_init).max(), np.abs(self.v_init).max())
+        return bool(
+            rates[0] >= 0
+            and rates[1] <= UNITY
+            and states <= V_MAX
+            and np.abs(self.bias).max() <= BIAS_LIMIT
+            and not self.ternary
+            and self.refractory_steps == 0
+        )
+
+    @cached_property
+    def narrow(self) -> tuple[NDArray[np.int32], ...]:
+        """keep_u, keep_v, threshold, bias in 32 bits; a threshold beyond v's range is moved to its edge."""
+        threshold = np.clip(self.high, -V_MAX - 1, V_MAX)
+        return tuple(x.astype(np.int32) for x in (self.keep_u, self.keep_v, threshold, self.bias))
+
+
+def neuron_table(
+    neuron: Lif | TernaryLif, shape: tuple[int, ...], order: NDArray[np.int64] | None = None
+) -> NeuronTable:
+    """Parameters of each neuron in C order of the shape, or in the order given."""
+
+    def flat(values: Ints) -> Ints:
+        whole = np.broadcast_to(values, shape).ravel()
+        return np.ascontiguousarray(whole if order is None else whole[order]).astype(np.int64)
+
+    if isinstance(neuron, Lif):
+        high, low = neuron.v_th_mant << 6, ints(-UNREACHABLE)
+        rest = neuron.refractory_steps
+    else:
+        high, low, rest = wrap(neuron.v_th_hi_mant << 6, 32), wrap(neuron.v_th_lo_mant << 6, 32), 0
+    return NeuronTable(
+        keep_u=flat(UNITY - neuron.du),
+        keep_v=flat(UNITY - neuron.dv),
+        high=flat(high),
+        low=flat(low),
+        bias=flat(bias_of(neuron)),
+        u_init=flat(neuron.u_init),
+        v_init=flat(neuron.v_init),
+        refractory_steps=rest,
+    )
+
+
+def reset_steps(reset: Reset | None, n_steps: int, first_step: int = 0) -> tuple[int, ...]:
+    """Which of ``n_steps`` steps clear the state before they begin, counted from the first of them."""
+    return tuple(k for k in range(n_steps) if is_reset(reset, first_step + k))
+
+
+@dataclass(frozen=True)
+class ScanResult:
+    """What T steps of a population did; traces that were not asked for are None.
+
+    Attributes:
+        spikes: (T, B, *shape) uint8, int8 for ternary neurons.
+        v, u: after each step, int32; v after its reset.
+        v_before_reset: the v that was compared with the threshold, int32.
+        final_u, final_v: (B, *shape) int32: hand them to the next call to go on.
+        final_rest: steps for which each neuron still rests (refractory period), int32.
+        spike_counts: (B, *shape) int32.
+        n_spikes: per step (T,) int64.
+        n_active_updates, n_u_wraps, n_v_saturations: as ``Events`` has them.
+    """
+
+    spikes: torch.Tensor
+    v: torch.Tensor | None
+    u: torch.Tensor | None
+    v_before_reset: torch.Tensor | None
+    final_u: torch.Tensor
+    final_v: torch.Tensor
+    final_rest: torch.Tensor
+    spike_counts: torch.Tensor
+    n_spikes: torch.Tensor
+    n_active_updates: int
+    n_u_wraps: int
+    n_v_saturations: int
+
+
+def lif_scan(
+    drive: torch.Tensor,
+    lif: Lif | TernaryLif,
+    shape: tuple[int, ...],
+    *,
+    reset_at: Sequence[int] = (),
+    u: torch.Tensor | None = None,
+    v: torch.Tensor | None = None,
+    rest: torch.Tensor | None = None,
+    want: Collection[str] = ("spikes", "v", "u"),
+    drive_limit: int | None = None,
+    table: NeuronTable | None = None,
+) -> ScanResult:
+    """Step a population through all T steps of its drive. Not differentiable by itself; see ``surrogate.py``.
+
+    Args:
+        drive: (T, B, *shape), whole numbers in float32, float64, int32 or int64; CPU or CUDA.
+        reset_at: steps before which u and v are cleared.
+        u, v, rest: (B, *shape) to start from; default: the population's initial state.
+        want: of "spikes" (always given), "v", "u", "v_before_reset".
+        drive_limit: what is proved of the largest \\|drive\\|; without it the drive is looked through.
+        table: ``neuron_table(lif, shape)``, if it is at hand.
+    """
+    unknown = set(want) - set(TRACES)
+    if unknown:
+        raise ConfigError(f"lif_scan: trace {', '.join(sorted(unknown))} does not exist; possible are {TRACES}")
+    if drive.ndim < 2 or tuple(drive.shape[2:]) != tuple(shape):
+        raise InputError(
+            f"lif_scan: drive {tuple(drive.shape)} found, (T, B, {', '.join(map(str, shape))}) is possible"
+        )
+    if table is None:
+        table = neuron_table(lif, shape)
+    n_steps, batch = int(drive.shape[0]), int(drive.shape[1])
+    flat = drive.detach().reshape(n_steps, batch, table.n)
+    largest = _largest(flat) if drive_limit is None else drive_limit
+    fast = table.fits_32_bits and largest <= DRIVE_LIMIT and rest is None and _in_range(u) and _in_range(v)
+    start = State(
+        _start(u, table.u_init, batch, table.n, drive.device),
+        _start(v, table.v_init, batch, table.n, drive.device),
+        _start(rest, np.zeros(table.n, np.int64), batch, table.n, drive.device),
+    )
+    clear = torch.zeros(n_steps, dtype=torch.bool)
+    clear[list(reset_at)] = True
+    if drive.device.type == "cuda" or os.environ.get("TRITON_INTERPRET") == "1":
+        from .scan_triton import scan_triton
+
+        raw = scan_triton(flat, start, table, clear, want)
+    else:
+        raw = _scan_cpu(flat, start, table, clear, want, fast)
+    return _shaped(raw, n_steps, batch, tuple(shape), table)
+
+
+class State(NamedTuple):
+    """(B, n) int32, changed in place by the loops."""
+
+    u: torch.Tensor
+    v: torch.Tensor
+    rest: torch.Tensor
+
+
+@dataclass(frozen=True)
+class RawScan:
+    """Flat results of the loops, (T, B, n) and (B, n); empty traces were not asked for."""
+
+    spikes: torch.Tensor
+    traces: tuple[torch.Tensor, ...]  # v, u, v_before_reset
+    final: State
+    counts: torch.Tensor
+    n_spikes: torch.Tensor
+    totals: torch.Tensor
+
+
+def empty_traces(
+    want: Collection[str], n_steps: int, batch: int, n: int, device: torch.device
+) -> tuple[torch.Tensor, ...]:
+    """v, u, v_before_reset: whole where wanted, else without a value."""
+    return tuple(
+        torch.empty((n_steps, batch, n) if name in want else (0, 0, 0), dtype=torch.int32, device=device)
+        for name in ("v", "u", "v_before_reset")
+    )
+
+
+def _scan_cpu(
+    drive: torch.Tensor,
+    start: State,
+    table: NeuronTable,
+    clear: torch.Tensor,
+    want: Collection[str],
+    fast: bool,
+) -> RawScan:
+    from .threads import share
+
+    n_steps, batch, n = drive.shape
+    traces = empty_traces(want, n_steps, batch, n, drive.device)
+    spikes = torch.empty((n_steps, batch, n), dtype=torch.uint8)
+    counts = torch.zeros((batch, n), dtype=torch.int32)
+    sums: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
+    drive = _contiguous(drive, fast)
+    arrays = Arrays(
+        start.u.numpy(), start.v.numpy(), start.rest.numpy(), spikes.numpy(), counts.numpy(),
+        tuple(x.numpy() for x in traces),
+    )  # fmt: skip
+
+    def work(first: int, last: int) -> None:
+        sums.append(scan_part(Part(first, last, n_steps), drive.numpy(), arrays, table, clear.numpy(), fast))
+
+    share(work, batch, batch)
+    n_spikes, totals = (torch.from_numpy(np.sum(x, axis=0)) for x in zip(*sums, strict=True))
+    return RawScan(spikes, traces, start, counts, n_spikes, totals)
+
+
+class Part(NamedTuple):
+    """Which samples and how many steps a thread owns, and the row and sample at which they begin in each array."""
+
+    first: int
+    last: int
+    n_steps: int
+    drive_t: int = 0
+    drive_b: int = 0
+    spikes_t: int = 0
+    trace_t: int = 0
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """What the loops write: states and counts (B, n), spikes (T, B, >= n), traces v, u, v_before_reset (T, B, n)."""
+
+    u: NDArray[np.int32]
+    v: NDArray[np.int32]
+    rest: NDArray[np.int32]
+    spikes: NDArray[np.uint8]
+    counts: NDArray[np.int32]
+    traces: tuple[NDArray[np.int32], ...]
+
+
+def scan_part(
+    part: Part, drive: NDArray[Any], arrays: Arrays, table: NeuronTable, clear: NDArray[np.bool_], fast: bool
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Run the compiled loop on one part; returns spikes per step, and (active updates, u wraps, v saturations).
+
+    Every array is whole and C-contiguous, so that the loops are compiled once.
+    """
+    from .kernels import scan_fast, scan_general
+
+    want = np.array([x.size > 0 for x in arrays.traces])
+    per_step, totals = np.zeros(part.n_steps, np.int64), np.zeros(3, np.int64)
+    outputs = (clear, arrays.spikes, want, *arrays.traces, arrays.counts, per_step, totals)
+    if fast:
+        scan_fast(part, drive, arrays.u, arrays.v, *table.narrow, *outputs)
+    else:
+        wide = (table.keep_u, table.keep_v, table.high, table.low, table.bias, table.refractory_steps)
+        scan_general(part, drive, arrays.u, arrays.v, arrays.rest, *wide, *outputs)
+    return per_step, totals
+
+
+def _contiguous(drive: torch.Tensor, fast: bool) -> torch.Tensor:
+    if fast and drive.dtype in (torch.float32, torch.int32):
+        return drive.contiguous()
+    return drive.to(torch.int32 if fast else torch.int64).contiguous()
+
+
+def _largest(drive: torch.Tensor) -> int:
+    return int(drive.abs().max()) if drive.numel() else 0
+
+
+def _in_range(state: torch.Tensor | None) -> bool:
+    return state is None or _largest(state) <= V_MAX + 1
+
+
+def _start(given: torch.Tensor | None, init: Ints, batch: int, n: int, device: torch.device) -> torch.Tensor:
+    if given is None:
+        return torch.from_numpy(np.repeat(init[None], batch, axis=0)).to(device, torch.int32)
+    return given.detach().reshape(batch, n).to(device, torch.int32, copy=True)
+
+
+def _shaped(raw: RawScan, n_steps: int, batch: int, shape: tuple[int, ...], table: NeuronTable) -> ScanResult:
+    def whole(trace: torch.Tensor) -> torch.Tensor | None:
+        return trace.reshape(n_steps, batch, *shape) if trace.numel() else None
+
+    spikes = raw.spikes.view(torch.int8) if table.ternary else raw.spikes
+    totals = raw.totals.tolist()
+    return ScanResult(
+        spikes=spikes.reshape(n_steps, batch, *shape),
+        v=whole(raw.traces[0]),
+        u=whole(raw.traces[1]),
+        v_before_reset=whole(raw.traces[2]),
+        final_u=raw.final.u.reshape(batch, *shape),
+        final_v=raw.final.v.reshape(batch, *shape),
+        final_rest=raw.final.rest.reshape(batch, *shape),
+        spike_counts=raw.counts.reshape(batch, *shape),
+        n_spikes=raw.n_spikes,
+        n_active_updates=int(totals[0]),
+        n_u_wraps=int(totals[1]),
+        n_v_saturations=int(totals[2]),
+    )

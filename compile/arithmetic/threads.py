@@ -1,0 +1,31 @@
+"""Shares a batch among threads: compiled kernels release the GIL.
+
+A pool of our own, because numba's parallel loops must not run in several threads at once with its default layer, nor
+after a fork with OpenMP; and so torch's setting of threads holds here too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+
+import torch
+
+
+@lru_cache(maxsize=4)
+def _pool(n_threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(n_threads, thread_name_prefix="seamount")
+
+
+def share(work: Callable[[int, int], None], n_samples: int, at_once: int) -> None:
+    """Call ``work(first, last)`` for slices of the batch, of at most ``at_once`` samples, on torch's threads."""
+    n_threads = torch.get_num_threads()
+    size = max(1, min(at_once, -(-n_samples // n_threads)))
+    slices = [(b, min(b + size, n_samples)) for b in range(0, n_samples, size)]
+    if len(slices) == 1 or n_threads == 1:
+        for first, last in slices:
+            work(first, last)
+        return
+    for done in [_pool(n_threads).submit(work, *one) for one in slices]:
+        done.result()
