@@ -1,8 +1,8 @@
 """Lava 0.10.0: runs programs on its fixed-point models, and writes what it can load. Lava itself is imported nowhere
 but in processes of its own."""
 
-from .compare import Agreement, compare_runs
 from .run import run_on_lava
 from .shim import LavaStatus, lava_status
+from .stream import Agreement, compare_runs
 
 __all__ = ["Agreement", "LavaStatus", "compare_runs", "lava_status", "run_on_lava"]

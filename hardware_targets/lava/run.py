@@ -23,8 +23,8 @@ from seamount.errors import BackendMissing, CheckFailed, ConfigError
 
 from . import plain_lava
 from .lower import lower
-from .schedule import Schedule, fresh_schedule, streamed_schedule, why_not_streamed
 from .shim import require_lava
+from .stream import Schedule, fresh_schedule, streamed_schedule, why_not_streamed
 
 Array = NDArray[Any]
 
