@@ -104,7 +104,7 @@ class DistillConfig(Section):
     sastc: Literal["repaired", "exact"] = Field(
         "repaired", description='"exact" is the released code, which holds for one batch size'
     )
-    student_maps: tuple[str, ...] = Field((), description="populations for SASTC; empty: the last of each size")
+    student_maps: tuple[str, ...] = Field((), description="populations for SASTC; empty: those the student names")
     teacher_maps: tuple[str, ...] = Field((), description="modules for SASTC; empty: the last of each size")
     cache_teacher: bool = Field(
         True, description="compute the teacher's logits once where no augmentation forbids it"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from seamount.models.spiking_net import READOUT
 
 from .data.samples import Batch, Data, Samples
 from .parallel import World
@@ -51,9 +53,13 @@ def answers(logits: Tensor) -> Tensor:
     return logits.cumsum(0) / steps.view(-1, 1, 1)
 
 
-def student_output(student: nn.Module, batch: Batch, *, record: bool) -> tuple[Tensor, Mapping[str, Tensor]]:
+def student_output(
+    student: nn.Module, batch: Batch, *, record: bool | Collection[str]
+) -> tuple[Tensor, Mapping[str, Tensor]]:
+    """Logits (T, B, K), and what the populations asked for (True: all but the readout) sent, (T, B, ...)."""
     output: Output = student(batch.x, record=record)
-    return output.logits, output.spikes if record else {}
+    spikes = {name: values for name, values in output.spikes.items() if name != READOUT}
+    return output.logits, spikes if record else {}
 
 
 def evaluate(
@@ -79,7 +85,7 @@ def evaluate(
                     fired[name] = fired.get(name, torch.zeros_like(share)) + share
             else:
                 logits = network(batch.teacher_x).unsqueeze(0)
-            read = answers(logits.float())
+            read = answers(logits.double())  # sums of integers stay exact: ties are ties here and on the chip
             sums[:-1] += (read.argmax(-1) == batch.labels).double().sum(-1).cpu()
             sums[-1] += F.cross_entropy(read[-1], batch.labels, reduction="sum").double().cpu()
     network.train(was_training)

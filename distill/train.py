@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seamount.errors import ConfigError
+from seamount.models.spiking_net import SpikingNet
+from seamount.models.zoo import build_teacher
 
 from . import checkpoint, maps
 from .config import DistillConfig, QuantConfig, TeacherConfig, TrainConfig
@@ -70,8 +72,6 @@ def train_teacher(
     """
     world = open_world(device)
     if network is None:
-        from seamount.models.zoo import build_teacher
-
         with _seeded(seed, 11):
             network = build_teacher(
                 config.arch, n_classes=data.n_classes, input_shape=data.input_shape, **config.options
@@ -126,10 +126,9 @@ def distill(
     tutor = _make_tutor(data, teacher, student, config, weights, train, world, folder)
     with _seeded(seed, 12):
         loss = WeightedSum(weights, tutor.settings).to(world.device)
-    record = bool(tutor.settings.student_shapes)
     task = Task(
         name=name,
-        learner=_StudentLearner(student, loss, record=record),
+        learner=_StudentLearner(student, loss, record=tuple(tutor.settings.student_shapes or ())),
         network=student,
         prepare=tutor.prepare,
         evaluate=_evaluator(student, data, world, spiking=True),
@@ -240,7 +239,7 @@ class _TeacherLearner(nn.Module):
 class _StudentLearner(nn.Module):
     """Student and loss together, because a loss may have parameters of its own (SASTC)."""
 
-    def __init__(self, student: nn.Module, loss: WeightedSum, *, record: bool) -> None:
+    def __init__(self, student: nn.Module, loss: WeightedSum, *, record: Collection[str]) -> None:
         super().__init__()
         self.student, self.loss, self.record = student, loss, record
 
@@ -284,7 +283,7 @@ def _make_tutor(
         settings = Settings(
             config.temperature,
             config.sta_target,
-            maps.choose("student", maps.student_shapes(spikes), config.student_maps),
+            maps.choose("student", maps.student_shapes(spikes), config.student_maps or _features(student)),
             maps.choose("teacher", maps.teacher_shapes(teacher, batch.teacher_x), config.teacher_maps),
             exact_batch=train.batch_size // world.size if config.sastc == "exact" else None,
         )
@@ -305,6 +304,11 @@ def _make_tutor(
             return batch, teacher(batch.teacher_x), {}
 
     return _Tutor(settings, logits_only)
+
+
+def _features(student: nn.Module) -> tuple[str, ...]:
+    """The populations that the architecture names for this purpose, where it names any."""
+    return student.features if isinstance(student, SpikingNet) else ()
 
 
 def _teacher_logits(data: Data, teacher: nn.Module, world: World, folder: Path) -> Tensor:
