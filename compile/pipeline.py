@@ -23,6 +23,7 @@ from .passes.merge_linear import merge_linear
 from .passes.range_analysis import RangeReport, analyse_ranges
 from .passes.remove_unseen import remove_unseen
 from .program import Program
+from .read_net import read_net
 from .read_nir import NirOptions, read_nir
 from .rounding_table import RoundingTable
 from .scale_search import SearchOptions, choose_scales
@@ -67,28 +68,29 @@ class Compiled:
     """A program and how it came about.
 
     Attributes:
-        source: the network as read. network: behind the network passes, what was lowered.
+        source: the network as read. network: behind the network passes, what was lowered. Both, schedule and rounding
+            are None for a ``.net`` file, which holds integers already.
         rounding: what rounding did, a row per population and synapse group.
         ranges: worst cases of drive, u and v.
         assumptions: what the file did not say. warnings: what may make the program differ from the network.
     """
 
-    source: Network
-    network: Network
     program: Program
-    schedule: Schedule
-    rounding: RoundingTable
     ranges: RangeReport
-    assumptions: tuple[str, ...]
-    warnings: tuple[str, ...]
+    source: Network | None = None
+    network: Network | None = None
+    schedule: Schedule | None = None
+    rounding: RoundingTable | None = None
+    assumptions: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """What a report shows, in plain values."""
         return {
             "program": str(self.program).splitlines(),
-            "arrival": dict(self.schedule.arrival),
+            "arrival": {} if self.schedule is None else dict(self.schedule.arrival),
             "scales": dict(self.program.scales),
-            "rounding": self.rounding.to_dict(),
+            "rounding": [] if self.rounding is None else self.rounding.to_dict(),
             "ranges": self.ranges.to_dict(),
             "assumptions": list(self.assumptions),
             "warnings": list(self.warnings),
@@ -96,7 +98,7 @@ class Compiled:
 
 
 def compile_graph(source: Any, target: HasChip | None = None, options: CompileOptions | None = None) -> Compiled:
-    """A path, a ``nir.NIRGraph`` or a ``Network`` as a program.
+    """A path (``.nir`` or ``.net``), a ``nir.NIRGraph`` or a ``Network`` as a program.
 
     Args:
         source: what to compile.
@@ -109,6 +111,8 @@ def compile_graph(source: Any, target: HasChip | None = None, options: CompileOp
     options = options or CompileOptions()
     if options.print_after is not None and options.print_after not in PASS_NAMES:
         raise ConfigError(f"print_after: no pass {options.print_after!r}, possible are {', '.join(PASS_NAMES)}")
+    if isinstance(source, str | Path) and Path(source).suffix == ".net":
+        return _from_net(Path(source), options)
     form = options.number_format or number_format(target)
     read = source if isinstance(source, Network) else read_nir(source, options.nir)
     _print(options, "read", read)
@@ -141,6 +145,14 @@ def compile_graph(source: Any, target: HasChip | None = None, options: CompileOp
         assumptions=read.assumptions,
         warnings=(*lowered.warnings, *ranges.warnings()),
     )
+
+
+def _from_net(path: Path, options: CompileOptions) -> Compiled:
+    """A lava-dl file is a program already."""
+    program = read_net(path, n_steps=options.nir.n_steps)
+    _print(options, "read", program)
+    ranges = analyse_ranges(program)
+    return Compiled(program=program, ranges=ranges, warnings=tuple(ranges.warnings()))
 
 
 def number_format(target: HasChip | None) -> NumberFormat:

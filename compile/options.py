@@ -1,0 +1,93 @@
+"""Compile options from plain text: what the command line and ``train.toml`` give."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, replace
+from typing import Any
+
+from seamount.errors import ConfigError
+
+from .pipeline import CompileOptions
+from .presets import Discretisation
+from .read_nir import NirOptions
+from .scale_search import SearchOptions
+
+NIR_KEYS = {
+    "input_bits": int,
+    "input_scale": float,
+    "input_signed": lambda text: {"true": True, "false": False}[text.lower()],
+    "readout": str,
+    "readout_quantity": str,
+    "n_steps": int,
+    "name": str,
+}
+SEARCH_KEYS = {"method": str, "percentile": float, "n_candidates": int}
+
+
+def compile_options(
+    *,
+    written_by: str | None = None,
+    settings: Iterable[str] = (),
+    n_steps: int | None = None,
+    print_after: str | None = None,
+    calibration: Any = None,
+) -> CompileOptions:
+    """Options from text.
+
+    Args:
+        written_by: a preset (``--from``).
+        settings: "key=value": a field of Discretisation (``dt=1e-4``, ``reset=subtract``, with - or _), of the input
+            (``input_bits=8``), of the scale search (``method=max-fit``), or the scale of a population
+            (``scale.hidden=312.5``).
+        n_steps: length of a sample.
+        print_after: name of a pass.
+        calibration: real inputs (T, B, *shape); makes "calibrated" the scale search unless ``method`` says otherwise.
+    """
+    told: dict[str, Any] = {}
+    nir: dict[str, Any] = {}
+    search: dict[str, Any] = {} if calibration is None else {"method": "calibrated"}
+    scales: dict[str, float] = {}
+    known = {f.name for f in fields(Discretisation)}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        key = key.strip() if key.startswith("scale.") else key.strip().replace("-", "_")
+        if not equals:
+            raise ConfigError(f"--set {setting}: found no '=', needed is key=value")
+        if key.startswith("scale."):
+            scales[key.removeprefix("scale.")] = _number(setting, float, text)
+        elif key in known:
+            told[key] = _number(setting, float, text) if key == "dt" else text.strip()
+        elif key in NIR_KEYS:
+            nir[key] = _number(setting, NIR_KEYS[key], text.strip())
+        elif key in SEARCH_KEYS:
+            search[key] = _number(setting, SEARCH_KEYS[key], text.strip())
+        else:
+            possible = sorted({*known, *NIR_KEYS, *SEARCH_KEYS, "scale.POPULATION"})
+            near = difflib.get_close_matches(key, possible, 1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise ConfigError(f"--set {key}: no such setting, possible are {', '.join(possible)}{hint}")
+    if n_steps is not None:
+        nir["n_steps"] = n_steps
+    options = NirOptions(preset=written_by or "nir", discretisation=Discretisation(**told), **nir)
+    return replace(
+        CompileOptions(nir=options, scales=scales, calibration=calibration, print_after=print_after),
+        search=SearchOptions(**_checked(search)),
+    )
+
+
+def _number(setting: str, kind: Any, text: str) -> Any:
+    try:
+        return kind(text)
+    except (ValueError, KeyError):
+        raise ConfigError(f"--set {setting}: {text!r} is not a value of this setting") from None
+
+
+def _checked(search: Mapping[str, Any]) -> dict[str, Any]:
+    percentile = search.get("percentile", 99.9)
+    if not 50 <= percentile <= 100:
+        raise ConfigError(f"--set percentile={percentile}: possible are 50 to 100")
+    if not 1 <= search.get("n_candidates", 24) <= 1000:
+        raise ConfigError("--set n_candidates: possible are 1 to 1000")
+    return dict(search)
