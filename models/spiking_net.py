@@ -126,17 +126,21 @@ class SpikingNet(nn.Module):
         found = {name: self.populations[name] for name in self.order}
         return {name: p for name, p in found.items() if isinstance(p, Neurons)}
 
+    def spiking(self) -> list[str]:
+        """Populations that spike, in order of execution."""
+        return [name for name, neurons in self.neurons().items() if neurons.spiking]
+
     # ----------------------------------------------------------------------------------------------- running
 
     def forward(self, x: Tensor, *, record: bool | Collection[str] = False) -> StudentOutput:
         """
         Args:
             x: (B, *input_shape), seen at every one of ``n_steps`` steps, or (T, B, *input_shape).
-            record: populations whose spikes are returned; True: all.
+            record: populations whose spikes are returned; True: all that spike.
         """
         values = {INPUT: self._frames(x)}
         n_steps = self.n_steps if x.dim() == len(self.input_shape) + 1 else x.shape[0]
-        wanted = set(self.order if record is True else record or ())
+        wanted = set(self.spiking() if record is True else record or ())
         readers = {name: {t for _, s, t in self.edges if s == name and t != s} for name in (INPUT, *self.order)}
         kept: dict[str, Tensor] = {}
         for name in self.order:

@@ -1,0 +1,293 @@
+"""Chains of torch layers between two populations, as linear operators in float64 with batch norm folded in.
+
+The only place that knows which torch layers are linear. ``fold`` keeps pooling and flattening apart, for files that
+people read; ``merge`` makes one convolution or one matrix of the chain, which is what a chip's synapses are.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, assert_never
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from seamount.errors import Unsupported
+
+Reals = NDArray[np.float64]
+Shape = tuple[int, ...]
+Pair = tuple[int, int]
+
+MAX_MATRIX = 1 << 28
+"""Entries of a merged matrix above which something else was meant (2 GiB)."""
+
+
+@dataclass(frozen=True)
+class Conv:
+    """Torch's cross-correlation on (C, H, W), zero padding."""
+
+    weight: Reals
+    bias: Reals | None
+    stride: Pair
+    padding: Pair
+    dilation: Pair
+    groups: int = 1
+
+
+@dataclass(frozen=True)
+class Linear:
+    """weight (out, in) and bias (out,) on a vector."""
+
+    weight: Reals
+    bias: Reals | None
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Average over windows of (C, H, W), padding counted as zeros."""
+
+    kernel: Pair
+    stride: Pair
+    padding: Pair
+
+
+@dataclass(frozen=True)
+class Flatten:
+    """(C, H, W) to a vector, in C order."""
+
+
+Op = Conv | Linear | Pool | Flatten
+
+
+def layers(module: nn.Module, name: str = "") -> list[tuple[str, nn.Module]]:
+    """(name, layer) of a chain, nested Sequentials opened, what does nothing outside of training left out."""
+    if isinstance(module, nn.Sequential):
+        return [pair for key, child in module.named_children() for pair in layers(child, f"{name}.{key}")]
+    return [] if isinstance(module, nn.Identity | nn.Dropout | nn.Dropout1d | nn.Dropout2d) else [(name, module)]
+
+
+def problems(module: nn.Module, name: str) -> list[str]:
+    """What in a chain is not linear, or not in the form that a chip's synapses have; each with its name."""
+    return [f"{where}: {why}" for where, layer in layers(module, name) if (why := _problem(layer))]
+
+
+def _problem(layer: nn.Module) -> str | None:
+    kind = type(layer).__name__
+    match layer:
+        case nn.Conv2d():
+            if layer.padding_mode != "zeros":
+                return f"Conv2d with padding_mode {layer.padding_mode!r}; only zeros are possible"
+            return None
+        case nn.Linear() | nn.AvgPool2d() | nn.AdaptiveAvgPool2d() | nn.Flatten():
+            if isinstance(layer, nn.AvgPool2d) and (layer.ceil_mode or layer.divisor_override):
+                return "AvgPool2d with ceil_mode or divisor_override; use plain windows"
+            if isinstance(layer, nn.AvgPool2d) and not layer.count_include_pad and _pair(layer.padding) != (0, 0):
+                return "AvgPool2d that does not count its padding; use padding 0 or count_include_pad"
+            if isinstance(layer, nn.Flatten) and (layer.start_dim, layer.end_dim) != (1, -1):
+                return f"Flatten({layer.start_dim}, {layer.end_dim}); only Flatten(1) is possible"
+            return None
+        case nn.BatchNorm2d() | nn.BatchNorm1d():
+            if layer.running_mean is None:
+                return f"{kind} without running statistics cannot be folded"
+            return None
+        case nn.MaxPool2d() | nn.AdaptiveMaxPool2d():
+            return f"{kind} is not a weighted sum; use a convolution of stride 2 or average pooling"
+        case _:
+            return f"{kind} is not a weighted sum of spikes; possible are Conv2d, Linear, BatchNorm, average pooling"
+
+
+def fold(module: nn.Module, shape: Shape, name: str) -> list[Op]:
+    """The chain as operators, with running statistics of batch norms folded into what stands before them.
+
+    Args:
+        shape: of what enters, without batch.
+    """
+    found = problems(module, name)
+    if found:
+        raise Unsupported("\n".join(found))
+    ops: list[Op] = []
+    for _, layer in layers(module, name):
+        match layer:
+            case nn.BatchNorm2d() | nn.BatchNorm1d():
+                scale, offset = _affine(layer)
+                ops[-1:] = _scaled(ops[-1] if ops else None, scale, offset, shape)
+            case _:
+                op = _op(layer, shape)
+                ops += [] if op is None else [op]
+                shape = op_shape(op, shape) if op is not None else shape
+    return ops
+
+
+def _affine(norm: nn.BatchNorm1d | nn.BatchNorm2d) -> tuple[Reals, Reals]:
+    """Batch norm outside of training: y = scale x + offset."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    variance, mean = _reals(norm.running_var), _reals(norm.running_mean)
+    gain = np.ones_like(mean) if norm.weight is None else _reals(norm.weight)
+    offset = np.zeros_like(mean) if norm.bias is None else _reals(norm.bias)
+    scale = gain / np.sqrt(variance + norm.eps)
+    return scale, offset - mean * scale
+
+
+def _scaled(op: Op | None, scale: Reals, offset: Reals, shape: Shape) -> list[Op]:
+    """``op`` followed by a scale and an offset per channel."""
+    match op:
+        case Conv():
+            bias = 0.0 if op.bias is None else op.bias
+            return [replace(op, weight=op.weight * scale[:, None, None, None], bias=bias * scale + offset)]
+        case Linear():
+            bias = 0.0 if op.bias is None else op.bias
+            return [Linear(op.weight * scale[:, None], bias * scale + offset)]
+        case _:
+            before = [] if op is None else [op]
+            if len(shape) == 1:
+                return [*before, Linear(np.diag(scale), offset)]
+            kernel = scale[:, None, None, None]
+            return [*before, Conv(kernel, offset, (1, 1), (0, 0), (1, 1), groups=len(scale))]
+
+
+def _op(layer: nn.Module, shape: Shape) -> Op | None:
+    match layer:
+        case nn.Conv2d():
+            padding = layer.padding
+            if padding == "same":
+                padding = tuple(d * (k - 1) // 2 for k, d in zip(layer.kernel_size, layer.dilation, strict=True))
+            elif padding == "valid":
+                padding = (0, 0)
+            bias = None if layer.bias is None else _reals(layer.bias)
+            pairs = (_pair(layer.stride), _pair(padding), _pair(layer.dilation))
+            return Conv(_reals(layer.weight), bias, *pairs, layer.groups)
+        case nn.Linear():
+            return Linear(_reals(layer.weight), None if layer.bias is None else _reals(layer.bias))
+        case nn.AvgPool2d():
+            return Pool(_pair(layer.kernel_size), _pair(layer.stride), _pair(layer.padding))
+        case nn.AdaptiveAvgPool2d():
+            sizes = _pair(layer.output_size)
+            if any(n % (m or n) for n, m in zip(shape[1:], sizes, strict=True)):
+                raise Unsupported(f"AdaptiveAvgPool2d({sizes}) of a map {shape}: windows of unequal size")
+            kernel = _pair([n // (m or n) for n, m in zip(shape[1:], sizes, strict=True)])
+            return None if kernel == (1, 1) else Pool(kernel, kernel, (0, 0))
+        case nn.Flatten():
+            return Flatten() if len(shape) > 1 else None
+        case _:
+            raise AssertionError(f"problems() lets {type(layer).__name__} through")
+
+
+def op_shape(op: Op, shape: Shape) -> Shape:
+    """Shape behind an operator."""
+    match op:
+        case Conv():
+            sizes = zip(shape[1:], op.weight.shape[2:], op.stride, op.padding, op.dilation, strict=True)
+            return (len(op.weight), *((n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in sizes))
+        case Pool():
+            axes = zip(shape[1:], op.kernel, op.stride, op.padding, strict=True)
+            return (shape[0], *((n + 2 * p - k) // s + 1 for n, k, s, p in axes))
+        case Linear():
+            return (len(op.weight),)
+        case Flatten():
+            return (math.prod(shape),)
+        case _:
+            assert_never(op)
+
+
+# ------------------------------------------------------------------------------------------------------ merging
+
+
+def merge(ops: Sequence[Op], shape: Shape, name: str) -> Conv | Linear:
+    """One operator that does what the chain does: a convolution where it is one, else a matrix (with flattening)."""
+    match list(ops):
+        case [Conv() as conv]:
+            return conv
+        case [Linear() as linear]:
+            return linear
+        case [Pool() as pool, Conv() as conv] if (joined := _pool_then_conv(pool, conv, shape)) is not None:
+            return joined
+    return _matrix(ops, shape, name)
+
+
+def _pool_then_conv(pool: Pool, conv: Conv, shape: Shape) -> Conv | None:
+    """Windows side by side that fill the map: a convolution with a larger kernel and stride."""
+    full = all(n % k == 0 for n, k in zip(shape[1:], pool.kernel, strict=True))
+    if pool.kernel != pool.stride or pool.padding != (0, 0) or not full or conv.dilation != (1, 1):
+        return None
+    window = np.ones(pool.kernel) / math.prod(pool.kernel)
+    strides = _pair([a * b for a, b in zip(pool.stride, conv.stride, strict=True)])
+    padding = _pair([a * b for a, b in zip(pool.stride, conv.padding, strict=True)])
+    weight: Reals = np.kron(conv.weight, window).astype(np.float64)
+    return Conv(weight, conv.bias, strides, padding, (1, 1), conv.groups)
+
+
+def _matrix(ops: Sequence[Op], shape: Shape, name: str) -> Linear:
+    """Rows of the matrix as gradients of the outputs, the bias as what zeros give."""
+    n_in, out = math.prod(shape), shape
+    for op in ops:
+        out = op_shape(op, out)
+    n_out = math.prod(out)
+    if n_in * n_out > MAX_MATRIX:
+        raise Unsupported(f"{name}: this chain becomes a matrix of {n_out} x {n_in}; put neurons between its layers")
+    zeros = torch.zeros(1, *shape, dtype=torch.float64)
+    bias = apply(ops, zeros).reshape(-1)
+    rows = []
+    for first in range(0, n_out, 64):
+        units = range(first, min(first + 64, n_out))
+        x = torch.zeros(len(units), *shape, dtype=torch.float64, requires_grad=True)
+        y = apply(ops, x).reshape(len(units), -1)
+        (gradient,) = torch.autograd.grad(y[range(len(units)), units].sum(), x)
+        rows.append(gradient.reshape(len(units), -1))
+    constant = bias.detach().numpy()
+    return Linear(torch.cat(rows).numpy(), constant if np.any(constant) else None)
+
+
+def apply(ops: Sequence[Op], x: Tensor) -> Tensor:
+    """The chain on (N, *shape), in float64."""
+    for op in ops:
+        match op:
+            case Conv():
+                bias = None if op.bias is None else torch.from_numpy(op.bias)
+                weight = torch.from_numpy(op.weight)
+                x = F.conv2d(x, weight, bias, op.stride, op.padding, op.dilation, op.groups)
+            case Linear():
+                x = F.linear(x, torch.from_numpy(op.weight), None if op.bias is None else torch.from_numpy(op.bias))
+            case Pool():
+                x = F.avg_pool2d(x, op.kernel, op.stride, op.padding)
+            case Flatten():
+                x = x.flatten(1)
+            case _:
+                assert_never(op)
+    return x
+
+
+def square(conv: Conv) -> Conv:
+    """The same convolution with one group and a square kernel: nir 1.0.8's type check refuses others on reading."""
+    weight, padding = conv.weight, conv.padding
+    if conv.groups > 1:
+        c_out, c_in = weight.shape[0] // conv.groups, weight.shape[1]
+        whole = np.zeros((weight.shape[0], c_in * conv.groups, *weight.shape[2:]))
+        for g in range(conv.groups):
+            whole[g * c_out : (g + 1) * c_out, g * c_in : (g + 1) * c_in] = weight[g * c_out : (g + 1) * c_out]
+        weight = whole
+    height, width = weight.shape[2:]
+    if height != width:
+        side = max(height, width)
+        if (side - height) % 2 or (side - width) % 2:
+            raise Unsupported(f"kernel {height} x {width}: sides that differ by an odd number cannot be squared")
+        grow = ((side - height) // 2, (side - width) // 2)
+        weight = np.pad(weight, ((0, 0), (0, 0), (grow[0], grow[0]), (grow[1], grow[1])))
+        padding = _pair([p + g * d for p, g, d in zip(padding, grow, conv.dilation, strict=True)])
+    return replace(conv, weight=weight, padding=padding, groups=1)
+
+
+def _pair(value: Any) -> Pair:
+    """torch takes one number for both axes."""
+    pair = (value, value) if isinstance(value, int) or value is None else tuple(value)
+    return pair[0], pair[1]
+
+
+def _reals(tensor: Tensor) -> Reals:
+    array: Reals = tensor.detach().cpu().double().numpy()
+    return array
