@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from seamount.errors import ConfigError
+
 from . import app
 from .shell import Result, command
 
@@ -35,6 +37,24 @@ def targets(
     name: Annotated[str | None, typer.Argument(help="target to show, or a target file")] = None,
 ) -> Result:
     """List the chips Seamount knows, or show every figure of one with its source and grade."""
+    from rich.table import Table
+
     from seamount import api
 
-    return api.targets(action, name)
+    if action == "list":
+        names = api.targets()
+        table = Table(box=None, pad_edge=False)
+        table.add_column("target")
+        table.add_column("what it is")
+        for known in names:
+            table.add_row(known, api.target(known).title)
+        return Result(names, table)
+    if action != "show" or name is None:
+        raise ConfigError(f"targets {action}: possible are `seamount targets list` and `seamount targets show NAME`")
+    target = api.target(name)
+    table = Table(title=f"{target.name}: {target.title}", box=None, pad_edge=False)
+    for title in ("figure", "value", "unit", "grade", "source", "conditions"):
+        table.add_column(title, overflow="fold")
+    for row in target.rows():
+        table.add_row(*row)
+    return Result(target.to_dict(), table)

@@ -1,0 +1,366 @@
+"""The typed functions behind the commands, with the same names; nothing here prints.
+
+from seamount import api
+report = api.run(Path("train.toml"), folder=Path("runs/first"))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seamount.compile.activity import Activity
+from seamount.compile.program import Program
+from seamount.config import load_config, to_toml
+from seamount.distill.progress import QUIET, Progress
+from seamount.doctor import Finding
+from seamount.errors import ConfigError, InputError
+from seamount.proof import Agreement
+
+if TYPE_CHECKING:
+    from seamount.compile.pipeline import Compiled, CompileOptions
+    from seamount.hardware_targets.simulator.diff import Difference
+    from seamount.hardware_targets.target import Target
+    from seamount.report.schema import Report
+
+Ints = NDArray[np.int64]
+
+
+# ---------------------------------------------------------------------------------------------------- runs
+
+
+@dataclass(frozen=True)
+class Told:
+    """Who hears about progress: a bar for epochs, a function for stage names; and the command line for the record."""
+
+    progress: Progress = QUIET
+    stage: Callable[[str], None] = field(default=lambda text: None)
+    command: str = ""
+
+
+def init(path: Path, settings: Sequence[str] = ()) -> None:
+    """Write a commented configuration; an existing file is not replaced."""
+    from seamount.runs import write_atomically
+
+    if path.exists():
+        raise ConfigError(f"{path}: exists already; choose another name")
+    write_atomically(path, to_toml(load_config(None, settings)))
+
+
+def run(
+    config: Path | None,
+    settings: Sequence[str] = (),
+    *,
+    folder: Path,
+    resume: bool = False,
+    overwrite: bool = False,
+    told: Told | None = None,
+) -> Report:
+    """All stages of a run and its report.
+
+    Args:
+        config: TOML file; None for the defaults, the demonstration on digits.
+        settings: ``section.key=value`` each.
+        folder: the run directory.
+    """
+    from seamount.pipeline import run_stages
+    from seamount.reporting import report_run
+
+    told = told or Told()
+    run_stages(
+        load_config(config, settings),
+        folder,
+        resume=resume,
+        overwrite=overwrite,
+        progress=told.progress,
+        tell=told.stage,
+        command=told.command,
+    )
+    told.stage("report")
+    return report_run(folder)
+
+
+@dataclass(frozen=True)
+class StageAccuracy:
+    stage: str
+    accuracy: float
+    n: int
+
+
+def distill(
+    config: Path | None,
+    settings: Sequence[str] = (),
+    *,
+    folder: Path,
+    until: str = "export",
+    resume: bool = False,
+    overwrite: bool = False,
+    told: Told | None = None,
+) -> list[StageAccuracy]:
+    """The stages that train: teacher, student, student in integers, and its NIR file. Test accuracy of each."""
+    from seamount.pipeline import run_stages
+    from seamount.stages import read_answers
+
+    training = ("teacher", "distill", "quantise", "export")
+    if until not in training:
+        raise ConfigError(f"--to {until}: possible are {', '.join(training)}; `seamount run` does the others too")
+    told = told or Told()
+    context = run_stages(
+        load_config(config, settings),
+        folder,
+        resume=resume,
+        overwrite=overwrite,
+        until=until,
+        progress=told.progress,
+        tell=told.stage,
+        command=told.command,
+    )
+    rows = []
+    for stage in training[: training.index(until) + 1]:
+        if (context.folder(stage) / "answers.npz").exists():
+            found = read_answers(context.folder(stage))
+            right = found["predictions"] == found["labels"]
+            rows.append(StageAccuracy(stage, float(right.mean()), len(right)))
+    return rows
+
+
+def report(folder: Path) -> Report:
+    """Write report.json and report.html of a finished run."""
+    from seamount.reporting import report_run
+
+    return report_run(folder)
+
+
+# ------------------------------------------------------------------------------------------------ programs
+
+
+@dataclass(frozen=True)
+class CompiledFile:
+    """A program on disk.
+
+    Attributes:
+        findings: where the program exceeds the target; it is written all the same, for the simulator.
+    """
+
+    path: Path
+    compiled: Compiled
+    findings: tuple[str, ...]
+
+
+def compile_source(
+    source: Path, target: str = "loihi2", out: Path | None = None, options: CompileOptions | None = None
+) -> CompiledFile:
+    """Lower a NIR file, a lava-dl ``.net`` file or a finished run's student to a program file.
+
+    Args:
+        source: ``.nir``, ``.net``, or a run folder (its exported student is taken).
+        target: name or file of a target, whose number formats are kept and against which the program is verified.
+        out: where the program goes; default: beside the source, with the ending ``.program.h5``.
+    """
+    from seamount.compile.pipeline import compile_graph
+    from seamount.compile.program_file import save_program
+    from seamount.compile.verify import verify_program
+    from seamount.hardware_targets.target import load_target
+
+    found = _student_of_run(source) if source.is_dir() else source
+    chip = load_target(target)
+    compiled = compile_graph(found, chip, options)
+    path = out or found.with_name(f"{found.stem}.program.h5")
+    save_program(compiled.program, path)
+    return CompiledFile(path, compiled, tuple(str(f) for f in verify_program(compiled.program, chip)))
+
+
+def _student_of_run(folder: Path) -> Path:
+    students = sorted(folder.glob("stages/*-export/student.nir"))
+    if not students:
+        raise InputError(f"{folder}: holds no exported student; finish the run with `seamount distill --resume`")
+    return students[0]
+
+
+def load_any_program(path: Path, target: str = "loihi2") -> Program:
+    """A program file, or a program made on the spot from a run folder, a NIR or a ``.net`` file."""
+    from seamount.compile.pipeline import compile_graph
+    from seamount.compile.program_file import load_program
+    from seamount.hardware_targets.target import load_target
+
+    if path.is_dir():
+        programs = sorted(path.glob("stages/*-compile/program.h5"))
+        if not programs:
+            raise InputError(f"{path}: holds no program; finish the run with --resume")
+        path = programs[0]
+    if path.suffix in (".nir", ".net"):
+        return compile_graph(path, load_target(target)).program
+    return load_program(path)
+
+
+# ------------------------------------------------------------------------------------------------- samples
+
+
+@dataclass(frozen=True)
+class ChipSamples:
+    """What enters the chip: ``values`` (T, B, *shape) integers; ``labels`` (B,) where they are known."""
+
+    values: Ints
+    labels: Ints | None
+    what: str
+
+    def first(self, n: int | None) -> ChipSamples:
+        if n is None or n >= self.values.shape[1]:
+            return self
+        return replace(self, values=self.values[:, :n], labels=None if self.labels is None else self.labels[:n])
+
+
+def samples_for(program: Program, data: str, n: int | None = None) -> ChipSamples:
+    """Integers for a program's input.
+
+    Args:
+        data: a ``.npz`` with ``x``, integers (T, B, *shape), or (B, *shape) for a still image shown at every step, and
+            perhaps ``y`` (B,); a run folder (its test set); or the name of a data set.
+        n: at most so many samples.
+    """
+    from seamount.distill.data import load_data
+
+    path = Path(data)
+    if path.suffix == ".npz":
+        return _samples_from_file(program, path).first(n)
+    if path.is_dir():
+        config = load_config(path / "resolved.toml").data
+    else:
+        config = load_config(None, [f'data.name="{data}"']).data
+    loaded = load_data(config, n_steps=program.n_steps or 1)
+    numbers = list(range(len(loaded.test)))[:n]
+    labels = loaded.test.labels[: len(numbers)].numpy()
+    return ChipSamples(loaded.chip_inputs(loaded.test, numbers), labels, f"{loaded.name} test set")
+
+
+def _samples_from_file(program: Program, path: Path) -> ChipSamples:
+    try:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{path}: not a readable .npz file ({error})") from None
+    if "x" not in arrays:
+        raise InputError(f"{path}: holds {', '.join(arrays) or 'nothing'}; x is needed, and y for labels")
+    x, shape = arrays["x"], program.inputs[0].shape
+    if x.shape[1:] == shape:
+        if program.n_steps is None:
+            raise InputError(f"{path}: x {x.shape} has one image a sample, but the program names no number of steps")
+        x = np.broadcast_to(x, (program.n_steps, *x.shape))
+    if x.shape[2:] != shape:
+        needed = ", ".join(str(n) for n in shape)
+        raise InputError(f"{path}: x {x.shape}; the program needs (T, B, {needed}), or without T")
+    return ChipSamples(x, arrays.get("y"), str(path))
+
+
+# -------------------------------------------------------------------------------------------------- running
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """A run of a program on samples; ``accuracy`` None without labels or readout."""
+
+    program: Program
+    samples: ChipSamples
+    activity: Activity
+    accuracy: float | None
+
+
+def simulate(
+    program: Path,
+    data: str,
+    *,
+    n_samples: int | None = None,
+    record: Collection[str] = (),
+    populations: Collection[str] | None = None,
+    device: str = "cpu",
+    memory_limit_bytes: int | None = None,
+) -> Simulated:
+    """Run a program on the simulator: exact integers, counts always, traces where asked for."""
+    from seamount.hardware_targets.simulator import simulate as run
+
+    loaded = load_any_program(program)
+    samples = samples_for(loaded, data, n_samples)
+    activity = run(
+        loaded,
+        samples.values,
+        record=record,
+        populations=populations,
+        device=device,
+        memory_limit_bytes=memory_limit_bytes,
+    )
+    return Simulated(loaded, samples, activity, _accuracy(activity, samples))
+
+
+def _accuracy(activity: Activity, samples: ChipSamples) -> float | None:
+    if samples.labels is None or activity.readout is None:
+        return None
+    return float(np.mean(activity.predictions() == samples.labels))
+
+
+@dataclass(frozen=True)
+class LavaRun:
+    """The same samples on Lava and on the simulator, and how far they agree."""
+
+    lava: Activity
+    simulated: Activity
+    agreement: Agreement
+    accuracy: float | None
+
+
+def run_lava(program: Path, data: str, *, n_samples: int = 20, time_limit_s: float = 600.0) -> LavaRun:
+    """Run a program on Lava's fixed-point processes and compare every spike and membrane with the simulator."""
+    from seamount.hardware_targets.lava import run_on_lava
+    from seamount.hardware_targets.simulator import simulate as run
+    from seamount.proof import compare_activities
+
+    loaded = load_any_program(program)
+    samples = samples_for(loaded, data, n_samples)
+    traces = ("spikes", "v")
+    on_lava = run_on_lava(loaded, samples.values, record=traces, time_limit_s=time_limit_s)
+    simulated = run(loaded, samples.values, record=traces)
+    agreement = compare_activities(loaded, ("simulator", simulated), ("Lava", on_lava))
+    return LavaRun(on_lava, simulated, agreement, _accuracy(on_lava, samples))
+
+
+def diff(a: Path, b: Path) -> Difference | None:
+    """The first step, population and neuron in which two trace files differ; None if they are equal."""
+    from seamount.compile.activity_file import load_activity
+    from seamount.hardware_targets.simulator.diff import first_difference
+
+    return first_difference(load_activity(a), load_activity(b))
+
+
+def inspect(path: Path) -> list[str]:
+    """A NIR, ``.net`` or program file, a line an item."""
+    from seamount.compile.inspect import inspect_file
+
+    return list(inspect_file(path))
+
+
+# ------------------------------------------------------------------------------------------- machine, targets
+
+
+def doctor() -> list[Finding]:
+    """Versions, GPU, disk, and whether Lava works."""
+    from seamount.doctor import doctor as examine
+
+    return examine()
+
+
+def targets() -> list[str]:
+    """Names of the known targets."""
+    from seamount.hardware_targets.target import list_targets
+
+    return list(list_targets())
+
+
+def target(name: str) -> Target:
+    """One target with all its figures."""
+    from seamount.hardware_targets.target import load_target
+
+    return load_target(name)

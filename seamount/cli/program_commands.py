@@ -1,0 +1,195 @@
+"""compile, simulate, run-lava, diff, inspect: what is done with one network or program."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from seamount.errors import ConfigError
+
+from . import app
+from .shell import Result, command, stderr_console
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from seamount.compile.activity import Activity
+    from seamount.compile.program import Program
+
+PANEL = "A network or a program"
+
+Data = Annotated[str, typer.Option("--data", help="A .npz with x (and y), a run folder, or the name of a data set.")]
+Target = Annotated[str, typer.Option("--target", help="A target that `seamount targets` lists, or a target file.")]
+
+
+@command(app, "compile", example="seamount compile net.nir --from snntorch --steps 16 --target loihi2", panel=PANEL)
+def compile_(
+    source: Annotated[Path, typer.Argument(help="A NIR file, a lava-dl .net file, or a run folder.")],
+    target: Target = "loihi2",
+    out: Annotated[Path | None, typer.Option(help="Program file; default: beside the source.")] = None,
+    written_by: Annotated[
+        str | None, typer.Option("--from", help="Who wrote the NIR file: norse, snntorch, sinabs, lava, ...")
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="One convention or option, as dt=1e-4; may be repeated.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Timesteps of one sample at the input.")] = None,
+    print_after: Annotated[str | None, typer.Option(help="Print the network after this pass.")] = None,
+    explain: Annotated[str | None, typer.Option(help="Show the formulas of this layer with the numbers in.")] = None,
+) -> Result:
+    """Lower a network to a fixed-point program, exactly or not at all."""
+    from rich.text import Text
+
+    from seamount import api
+    from seamount.compile.inspect import explain as formulas
+    from seamount.compile.options import compile_options
+
+    options = compile_options(written_by=written_by, settings=settings or [], n_steps=steps, print_after=print_after)
+    options = replace(options, printer=lambda text: stderr_console().print(text, markup=False))
+    done = api.compile_source(source, target, out, options)
+    compiled = done.compiled
+    document = {"file": str(done.path), "findings": list(done.findings), **compiled.to_dict()}
+    if explain is not None:
+        lines = [formulas(compiled, explain)]
+        document["explain"] = lines[0].splitlines()
+    else:
+        lines = [str(compiled.program)]
+        if compiled.rounding is not None:
+            lines += ["", "rounding", *(f"  {line}" for line in compiled.rounding.lines())]
+        lines += ["", "ranges", *(f"  {line}" for line in compiled.ranges.lines())]
+        lines += [f"assumed: {text}" for text in compiled.assumptions]
+        lines += [f"warning: {text}" for text in compiled.warnings]
+    lines += [f"exceeds {target}: {text}" for text in done.findings]
+    lines.append(f"wrote {done.path}")
+    return Result(document, Text("\n".join(lines)), exit_code=4 if done.findings else 0)
+
+
+@command(app, "simulate", example="seamount simulate net.program.h5 --data digits --record spikes,v", panel=PANEL)
+def simulate(
+    program: Annotated[Path, typer.Argument(help="A program file (or a run folder, NIR or .net file).")],
+    data: Data,
+    samples: Annotated[int | None, typer.Option(min=1, help="At most so many samples.")] = None,
+    record: Annotated[str, typer.Option(help="Traces to keep, of spikes,v,u,drive.")] = "",
+    layers: Annotated[str, typer.Option(help="Populations whose traces are kept, as conv1,fc; default: all.")] = "",
+    out: Annotated[Path | None, typer.Option(help="Write the traces and counts here (.npz).")] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    memory_limit: Annotated[str | None, typer.Option(help="As 4GiB or 500MiB; chunks time and batch.")] = None,
+) -> Result:
+    """Run a program on the simulator: exact integers, spike and operation counts always."""
+    from rich.console import Group
+
+    from seamount import api
+    from seamount.compile.activity_file import save_activity
+
+    done = api.simulate(
+        program,
+        data,
+        n_samples=samples,
+        record=[word for word in record.split(",") if word],
+        populations=[word for word in layers.split(",") if word] or None,
+        device=device,
+        memory_limit_bytes=None if memory_limit is None else parse_bytes(memory_limit),
+    )
+    if out is not None:
+        save_activity(done.activity, out)
+    document = {"data": done.samples.what, "accuracy": done.accuracy, **activity_document(done.activity)}
+    run = done.activity
+    head = f"{done.program.name} on {done.samples.what}: {run.n_samples} samples, {run.n_steps} steps"
+    accuracy = "" if done.accuracy is None else f"\naccuracy {100 * done.accuracy:.2f} %"
+    written = "" if out is None else f"\nwrote {out}"
+    return Result(document, Group(head + accuracy + written, events_table(done.program, done.activity)))
+
+
+@command(app, "run-lava", example="seamount run-lava runs/demo --samples 20 --data digits", panel=PANEL)
+def run_lava(
+    program: Annotated[Path, typer.Argument(help="A program file (or a run folder, NIR or .net file).")],
+    data: Data,
+    samples: Annotated[int, typer.Option(min=1, help="So many samples.")] = 20,
+    time_limit: Annotated[float, typer.Option(help="Lava is ended after so many seconds.")] = 600.0,
+    out: Annotated[Path | None, typer.Option(help="Write Lava's traces here (.npz).")] = None,
+) -> Result:
+    """Run a program on Lava itself (fixed point) and compare every spike and membrane with the simulator."""
+    from seamount import api
+    from seamount.compile.activity_file import save_activity
+
+    done = api.run_lava(program, data, n_samples=samples, time_limit_s=time_limit)
+    if out is not None:
+        save_activity(done.lava, out)
+    return Result(
+        {"accuracy": done.accuracy, **asdict(done.agreement)}, str(done.agreement), 0 if done.agreement.exact else 3
+    )
+
+
+@command(app, "diff", example="seamount diff simulated.npz lava.npz", panel=PANEL)
+def diff(
+    a: Annotated[Path, typer.Argument(help="Traces written by simulate --out or run-lava --out.")],
+    b: Annotated[Path, typer.Argument(help="The traces to compare with.")],
+) -> Result:
+    """Name the first step, population and neuron in which two runs differ, with the values around it."""
+    from seamount import api
+
+    found = api.diff(a, b)
+    if found is None:
+        return Result({"equal": True}, "equal: 0 differing values")
+    return Result({"equal": False, **asdict(found)}, str(found), exit_code=3)
+
+
+@command(app, "inspect", example="seamount inspect net.nir", panel=PANEL)
+def inspect(path: Annotated[Path, typer.Argument(help="A NIR, .net or program file.")]) -> Result:
+    """Print a NIR graph, a .net file or a program, a line an item."""
+    from rich.text import Text
+
+    from seamount import api
+
+    lines = api.inspect(path)
+    return Result({"file": str(path), "lines": lines}, Text("\n".join(lines)))
+
+
+def parse_bytes(text: str) -> int:
+    """``4GiB`` -> 4294967296."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?", text.strip())
+    if found is None:
+        raise ConfigError(f"--memory-limit: {text!r} is not a size; write it as 4GiB or 500MiB")
+    base = 1024 if found[3] else 1000
+    return int(float(found[1]) * base ** " KMGT".index(found[2] or " "))
+
+
+def activity_document(activity: Activity) -> dict[str, Any]:
+    """The counts of a run as plain numbers."""
+    return {
+        "n_steps": activity.n_steps,
+        "n_samples": activity.n_samples,
+        "populations": {
+            name: {
+                key: value.tolist() if hasattr(value, "tolist") else value for key, value in asdict(events).items()
+            }
+            for name, events in activity.events.items()
+        },
+    }
+
+
+def events_table(program: Program, activity: Activity) -> Table:
+    """Counts per sample, a row a population."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("population")
+    for title in ("neurons", "spikes", "sops", "updates", "saturated", "wrapped"):
+        table.add_column(title, justify="right")
+    n = activity.n_samples
+    for name, events in activity.events.items():
+        table.add_row(
+            name,
+            f"{program.population(name).n_neurons:,}",
+            f"{events.n_spikes.sum() / n:,.1f}",
+            f"{events.sops.sum() / n:,.1f}",
+            f"{events.n_updates / n:,.0f}",
+            f"{events.n_v_saturations:,}",
+            f"{events.n_u_wraps + events.n_drive_wraps:,}",
+        )
+    table.caption = f"spikes, sops and updates per sample (n = {n}); saturated and wrapped: in the whole run"
+    return table

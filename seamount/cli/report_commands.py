@@ -1,0 +1,1 @@
+"""compare, check, why, sweep: questions about finished runs."""

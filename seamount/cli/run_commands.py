@@ -1,0 +1,133 @@
+"""init, demo, distill, run, report: a run directory from configuration to report."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from . import app
+from .shell import Result, command, stderr_console
+
+if TYPE_CHECKING:
+    from seamount.api import Told
+    from seamount.report.schema import Report
+
+PANEL = "A run, from data to report"
+
+Config = Annotated[Path, typer.Argument(help="TOML file; `seamount init` writes a commented one.")]
+Set = Annotated[list[str] | None, typer.Option("--set", help="Override, as distill.method=kd; may be repeated.")]
+Name = Annotated[str | None, typer.Option(help="Folder under runs/; default: the file's name.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue from the last finished stage or epoch.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Remove an earlier run of that name first.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
+
+
+@command(app, "init", example="seamount init train.toml --set data.name=mnist", panel=PANEL)
+def init(
+    path: Annotated[Path, typer.Argument(help="Where the file goes; an existing one is not replaced.")] = Path(
+        "seamount.toml"
+    ),
+    settings: Set = None,
+) -> Result:
+    """Write a configuration with every setting, its default and what it means."""
+    from seamount import api
+
+    api.init(path, settings or [])
+    return Result({"written": str(path)}, f"wrote {path}; next: seamount run {path}")
+
+
+@command(app, "demo", example="seamount demo --overwrite", panel=PANEL)
+def demo(
+    name: Name = None,
+    settings: Set = None,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> Result:
+    """Distil a spiking student on real handwritten digits and prove that it is the program a chip runs."""
+    from seamount import api
+
+    report = api.run(
+        None,
+        settings or [],
+        folder=Path("runs") / (name or "demo"),
+        resume=resume,
+        overwrite=overwrite,
+        told=told(quiet),
+    )
+    return report_result(report, Path("runs") / (name or "demo"))
+
+
+@command(app, "run", example="seamount run train.toml --set student.n_steps=4", panel=PANEL)
+def run(
+    config: Config,
+    name: Name = None,
+    settings: Set = None,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> Result:
+    """All stages: teacher, student, integers, NIR, program, simulator, Lava, report."""
+    from seamount import api
+
+    folder = Path("runs") / (name or config.stem)
+    report = api.run(config, settings or [], folder=folder, resume=resume, overwrite=overwrite, told=told(quiet))
+    return report_result(report, folder)
+
+
+@command(app, "distill", example="seamount distill train.toml --to distill", panel=PANEL)
+def distill(
+    config: Config,
+    name: Name = None,
+    settings: Set = None,
+    until: Annotated[str, typer.Option("--to", help="Last stage: teacher, distill, quantise or export.")] = "export",
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> Result:
+    """Train the teacher, distil the student, fine-tune it in integers, export it as NIR."""
+    from seamount import api
+
+    folder = Path("runs") / (name or config.stem)
+    rows = api.distill(
+        config, settings or [], folder=folder, until=until, resume=resume, overwrite=overwrite, told=told(quiet)
+    )
+    lines = [f"{row.stage:<10} {100 * row.accuracy:6.2f} % of {row.n} test samples" for row in rows]
+    return Result(
+        {"folder": str(folder), "accuracy": {row.stage: row.accuracy for row in rows}},
+        "\n".join([*lines, f"next: seamount compile {folder} --target loihi1"]),
+    )
+
+
+@command(app, "report", example="seamount report runs/demo", panel=PANEL)
+def report(folder: Annotated[Path, typer.Argument(help="A finished run directory.")]) -> Result:
+    """Write report.json and report.html of a run and show the summary."""
+    from seamount import api
+
+    return report_result(api.report(folder), folder)
+
+
+def report_result(report: Report, folder: Path) -> Result:
+    """The summary, and where the page is; exit code 3 or 4 if a check of the report failed."""
+    from rich.console import Group
+
+    from seamount.report.terminal import render_terminal
+
+    where = f"report: {folder / 'report.html'}"
+    return Result(report.model_dump(mode="json"), Group(render_terminal(report), where))
+
+
+def told(quiet: bool) -> Told:
+    """Progress and stage names on stderr, unless quiet."""
+    from seamount.api import Told
+    from seamount.distill.progress import QUIET, terminal_progress
+
+    command_line = shlex.join(["seamount", *sys.argv[1:]])
+    if quiet:
+        return Told(QUIET, lambda text: None, command_line)
+    console = stderr_console()
+    return Told(terminal_progress(), lambda text: console.print(f"[dim]seamount:[/] {text}"), command_line)
