@@ -286,7 +286,7 @@ def estimate_energy(
         total = (low.with_static_j, mid.with_static_j, high.with_static_j)
         least, middling, most = (j - sum(static.values()) + joules for j in total)
         sensitivity.append((period, least, middling, most))
-    synapses = sum(connections(g, zeros=False) for g in prepared if g.synapses.target in layers)
+    synapses = sum(connections(program, g.synapses, zeros=False) for g in prepared if g.synapses.target in layers)
     per_synapse = counts.n_synops / synapses if synapses else 0.0
     rate = counts.spikes / counts.updates if counts.updates else 0.0
     return EnergyReport(
@@ -507,7 +507,11 @@ def band_verdicts(spikes_per_synapse: float, spike_rate: float) -> tuple[BandVer
 def compare(program: Program, prepared: list[Group], counts: Counts) -> Comparison:
     """The ANN with the same connections, in fp32 and quantised, beside additions alone."""
     operations = literature().operations
-    macs = sum(connections(g, zeros=True) for g in prepared if isinstance(g.synapses.kind, Dense | Sparse | Conv))
+    macs = sum(
+        connections(program, g.synapses, zeros=True)
+        for g in prepared
+        if isinstance(g.synapses.kind, Dense | Sparse | Conv)
+    )
     n_steps = program.n_steps or 1
     bits = ceil(log2(n_steps + 1))
     return Comparison(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from seamount.compile.activity import Activity
 from seamount.compile.chip import Chip
-from seamount.compile.program import Conv, Dense, OneToOne, Program, Sparse, Wire
+from seamount.compile.program import Conv, Dense, OneToOne, Program, Sparse, Synapses, Wire
 from seamount.errors import InputError
 
 from .placement import Assignment, Load, Routes, Tile
@@ -63,8 +63,12 @@ def _received(incoming: Sequence[Group], spikes: dict[str, Floats], total: float
 
     Inputs keep no counts per neuron: what the counted sources do not explain came from them, evenly.
     """
-    counted = {g.name: received_by(g, spikes[g.synapses.source]) for g in incoming if g.synapses.source in spikes}
-    even = {g.name: received_by(g, np.ones(g.source_shape)) for g in incoming if g.synapses.source not in spikes}
+    counted = {
+        g.name: received_by(g.synapses, spikes[g.synapses.source]) for g in incoming if g.synapses.source in spikes
+    }
+    even = {
+        g.name: received_by(g.synapses, np.ones(g.source_shape)) for g in incoming if g.synapses.source not in spikes
+    }
     rest = max(0.0, total - sum(float(v.sum()) for v in counted.values()))
     for parts, share in ((even, rest), (counted, total - (rest if even else 0.0))):
         found = sum(float(v.sum()) for v in parts.values())
@@ -73,9 +77,9 @@ def _received(incoming: Sequence[Group], spikes: dict[str, Floats], total: float
     return counted | even
 
 
-def received_by(group: Group, sent: Floats) -> Floats:
+def received_by(synapses: Synapses, sent: Floats) -> Floats:
     """Synaptic operations at each target neuron, given spikes per source neuron; zero weights not counted."""
-    match group.synapses.kind:
+    match synapses.kind:
         case Dense(weights=weights):
             return np.asarray((weights != 0) @ sent.reshape(-1), dtype=np.float64)
         case Sparse() as sparse:
@@ -83,7 +87,7 @@ def received_by(group: Group, sent: Floats) -> Floats:
             return np.bincount(sparse.rows, arriving, sparse.n_target).astype(np.float64)
         case Conv() as conv:
             made = torch.nn.functional.conv2d(
-                torch.from_numpy(np.ascontiguousarray(sent))[None],
+                torch.from_numpy(np.ascontiguousarray(sent, dtype=np.float64))[None],
                 torch.from_numpy((conv.weights != 0).astype(np.float64)),
                 stride=conv.stride,
                 padding=conv.padding,
@@ -94,20 +98,16 @@ def received_by(group: Group, sent: Floats) -> Floats:
         case OneToOne(weights=weights):
             return np.asarray(sent * np.broadcast_to(weights != 0, sent.shape), dtype=np.float64)
         case Wire():
-            return np.zeros(group.target_shape)
+            return np.zeros(sent.shape)
         case _ as kind:
             assert_never(kind)
 
 
-def connections(group: Group, *, zeros: bool) -> int:
+def connections(program: Program, synapses: Synapses, *, zeros: bool) -> int:
     """Pairs of neurons that a group connects, true fan-in at borders; with or without weights that are zero."""
-    s = group.synapses
-    if isinstance(s.kind, Wire):
-        return 0
-    if zeros:
-        s = replace(s, kind=replace(s.kind, weights=np.ones_like(s.kind.weights)))
-    made = received_by(replace(group, synapses=s), np.ones(group.source_shape))
-    return int(np.rint(made.sum()))
+    if zeros and not isinstance(synapses.kind, Wire):
+        synapses = replace(synapses, kind=replace(synapses.kind, weights=np.ones_like(synapses.kind.weights)))
+    return int(np.rint(received_by(synapses, np.ones(program.shape(synapses.source))).sum()))
 
 
 def core_loads(tiles: Sequence[Tile], index: int, routes: Routes, loads: NeuronLoads | None) -> Load | None:

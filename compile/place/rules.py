@@ -147,6 +147,7 @@ class Group:
     external: bool
     chip: Chip
     _overlaps: dict[tuple[int, int, int], Overlap] = field(default_factory=dict)
+    _channels: dict[tuple[int, int], tuple[tuple[int, int], Counter[int]]] = field(default_factory=dict)
     _uses: dict[Hashable, GroupUse] = field(default_factory=dict)
 
     @property
@@ -195,6 +196,11 @@ class Group:
 
     def channels(self, start: int, stop: int) -> tuple[tuple[int, int], Counter[int]]:
         """Input channels that reach output channels start .. stop, and how many reach how many of them."""
+        if (start, stop) not in self._channels:
+            self._channels[start, stop] = self._channels_of(start, stop)
+        return self._channels[start, stop]
+
+    def _channels_of(self, start: int, stop: int) -> tuple[tuple[int, int], Counter[int]]:
         kind = self.synapses.kind
         assert isinstance(kind, Conv), f"{self.name}: only a convolution has channels"
         c_out, c_in = kind.weights.shape[0] // kind.groups, kind.weights.shape[1]

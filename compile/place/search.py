@@ -410,16 +410,21 @@ def _distinct_boxes(cut: Cut, into: Sequence[Group]) -> Iterator[tuple[Box, int]
 
 def _pack(judged: Placement, chip: Chip) -> list[tuple[Tile, ...]]:
     """First fit: tiles share a core where all their limits together hold."""
-    filled: list[tuple[list[Tile], Use]] = []
+    names = list(limits(chip))
+    limit = np.array(list(limits(chip).values()))
+    # a longest list is no sum: it cannot break its limit by company
+    summed = np.array([name != "longest_list" for name in names])
+    used = np.zeros((judged.n_cores, len(names)), dtype=np.int64)
+    filled: list[list[Tile]] = []
     for core in judged.cores:
-        for n, (tiles, use) in enumerate(filled):
-            both = use + core.use
-            if both.binding(chip)[1] <= 1:
-                filled[n] = ([*tiles, *core.tiles], both)
-                break
-        else:
-            filled.append((list(core.tiles), core.use))
-    return [tuple(tiles) for tiles, _ in filled]
+        use = np.array([getattr(core.use, name) for name in names]) * summed
+        fits = np.flatnonzero(np.all(used[: len(filled)] + use <= limit, axis=1))
+        home = int(fits[0]) if len(fits) else len(filled)
+        if home == len(filled):
+            filled.append([])
+        filled[home] += core.tiles
+        used[home] += use
+    return [tuple(tiles) for tiles in filled]
 
 
 def _work(name: str, program: Program, into: Sequence[Group], activity: Activity | None) -> float:
