@@ -8,7 +8,6 @@ the definitions.
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -100,9 +99,10 @@ def neurobench_metrics(program: Program, activity: Activity) -> NeuroBench:
     if program.n_steps is None:
         raise InputError(f"{program.name}: the program names no number of steps, so there are no samples to count by")
     layers = [s for s in program.synapses if isinstance(s.kind, Dense | Sparse | Conv)]
-    totals: Counter[Operation] = Counter()
+    totals: dict[Operation, float] = {"mac": 0.0, "ac": 0.0, "none": 0.0}
     for population in program.populations:
-        totals.update(_operations(program, activity, population.name))
+        for operation, n in _operations(program, activity, population.name).items():
+            totals[operation] += n
     spiking = [p for p in program.populations if _spikes(p)]
     fired = sum(float(np.sum(activity.events[p.name].n_spikes[_window(program, p.name)])) for p in spiking)
     possible = sum(p.n_neurons for p in spiking) * program.n_steps
@@ -178,7 +178,7 @@ def _window(program: Program, name: str) -> slice:
     return slice(start, start + program.n_steps)
 
 
-def _operations(program: Program, activity: Activity, target: str) -> Counter[Operation]:
+def _operations(program: Program, activity: Activity, target: str) -> dict[Operation, float]:
     """Operations per sample of the synapses into one population, windows of their sources only."""
     incoming = [s for s in program.into(target) if not isinstance(s.kind, Wire)]
     kinds = {s.name: _operation(program, s) for s in incoming}
@@ -189,10 +189,10 @@ def _operations(program: Program, activity: Activity, target: str) -> Counter[Op
         per_step = np.asarray(activity.events[target].sops, dtype=np.float64)
         total = float(per_step[_window(program, incoming[0].source)].sum()) / activity.n_samples
         if len(set(kinds.values())) == 1:
-            return Counter({kinds[incoming[0].name]: total})
+            return {kinds[incoming[0].name]: total}
     inputs = {i.name for i in program.inputs}
     outside = [s for s in incoming if s.source in inputs]
-    found: Counter[Operation] = Counter()
+    found: dict[Operation, float] = {"mac": 0.0, "ac": 0.0, "none": 0.0}
     for s in incoming:
         if s not in outside:
             found[kinds[s.name]] += float(received_by(s, _nonzeros(program, activity, s.source)).sum())

@@ -101,7 +101,7 @@ def gather(context: Context) -> Evidence:
         placement=placement,
         does_not_fit=does_not_fit,
         energy=energy,
-        neurobench=neurobench_metrics(program, traced, inputs, target).to_dict(),
+        neurobench=neurobench_metrics(program, traced).to_dict(),
         reasons=reasons,
     )
 
@@ -110,7 +110,7 @@ def _placement(
     program: Program, target: Target, objective: Objective, activity: Activity
 ) -> tuple[Placement | None, str | None]:
     """Cores for the program, or why there are none."""
-    findings = verify_program(program, target)
+    findings = [f for f in verify_program(program, target) if f.severity != "assumption"]
     if findings:
         return None, "; ".join(str(finding) for finding in findings)
     try:
