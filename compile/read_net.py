@@ -326,13 +326,8 @@ class _Reader:
         if not whole.any():
             self._note(i, "all weights are 0; lava-dl's loader fails on such a layer")
             return [ints(p * 0) for p in parts], 0
-        shift, bits = _optimise(whole)
-        scaled = whole << shift if shift >= 0 else np.zeros_like(whole)  # numpy shifts by a negative count to 0
-        grids: list[Ints] = []
-        start = 0
-        for part in parts:
-            grids.append(ints(weight_grid(scaled[:, start : start + part.shape[1]], None, bits)))
-            start += part.shape[1]
+        widths = np.cumsum([p.shape[1] for p in parts])[:-1]
+        grids, shift = effective_weights(np.split(whole, widths, axis=1))
         lost = int(np.count_nonzero(np.hstack(grids) != whole * 2.0**shift))
         if lost:
             self._note(i, f"{lost} of {whole.size} weights change on the chip's grid, as they do in lava-dl and Lava")
@@ -372,6 +367,17 @@ def _matrix(layer: Group, key: str, n_out: int) -> NDArray[Any]:
     if values.ndim != 2 or values.shape[0] != n_out:
         raise InputError(f"{layer.where}/{key}: shape {values.shape}, ({n_out}, inputs) is possible")
     return values
+
+
+def effective_weights(parts: Sequence[NDArray[np.int64]]) -> tuple[list[Ints], int]:
+    """What netx's optimiser and Lava's rounding make of dense matrices that share an exponent, not all of them 0.
+
+    Returns:
+        the matrices as they are on the chip, and how far they are shifted left (undone after the sum).
+    """
+    shift, bits = _optimise(np.hstack(parts))
+    scaled = [part << shift if shift >= 0 else part * 0 for part in parts]  # numpy shifts by a negative count to 0
+    return [ints(weight_grid(part, None, bits)) for part in scaled], shift
 
 
 def _optimise(weights: NDArray[np.int64]) -> tuple[int, int]:

@@ -94,7 +94,7 @@ class _Lowering:
         self.nodes: dict[str, Node] = {}
         self.edges: list[tuple[str, str, tuple[Change, ...]]] = []
         self.delayed: dict[tuple[str, int], Port] = {}
-        bounds = _payload_bounds(program)
+        bounds = payload_bounds(program)
         self.kinds = {s.name: _lava_kind(s, program, bounds[s.source]) for s in program.synapses}
         self.maps = {
             name for s in program.synapses if isinstance(self.kinds[s.name], Conv) for name in (s.source, s.target)
@@ -296,19 +296,19 @@ def _neuron(population: Population, whc: bool) -> Node:
 # ------------------------------------------------------------------------------------------------- synapses
 
 
-def _payload_bounds(program: Program) -> dict[str, int]:
+def payload_bounds(program: Program) -> dict[str, int]:
     """Largest magnitude that each input and population can send in one step; 2**31 where nothing bounds it."""
     bounds = {i.name: max(abs(i.low), abs(i.high)) for i in program.inputs}
     bounds |= {p.name: 1 << 31 if isinstance(p.neuron, Relay) else 1 for p in program.populations}
     for _ in program.populations:  # as many rounds as a chain of relays can be long
         for population in program.populations:
             if isinstance(population.neuron, Relay):
-                total = sum(_drive_bound(s, bounds[s.source]) for s in program.into(population.name))
+                total = sum(drive_bound(s, bounds[s.source]) for s in program.into(population.name))
                 bounds[population.name] = min(1 << 31, total)
     return bounds
 
 
-def _drive_bound(synapses: Synapses, payload: int) -> int:
+def drive_bound(synapses: Synapses, payload: int) -> int:
     """Largest magnitude of the drive that a synapse group makes in one step."""
     kind = synapses.kind
     if isinstance(kind, Wire):
@@ -347,16 +347,19 @@ def _lava_kind(synapses: Synapses, program: Program, payload: int) -> Conv | Den
         lowered = as_sparse(kind, program.shape(synapses.source), program.shape(synapses.target))
     else:
         lowered = kind
-    lava_bits = 24 if isinstance(lowered, Conv) else 32
-    if synapses.wrap_bits != lava_bits and _drive_bound(synapses, payload) >= 1 << (
-        min(synapses.wrap_bits, lava_bits) - 1
-    ):
-        raise Unsupported(
-            f"{synapses.name}: wraps to {synapses.wrap_bits} bits and its sums can reach "
-            f"{_drive_bound(synapses, payload)}, Lava's {type(lowered).__name__} wraps to {lava_bits}; "
-            "lower the weights or the exponent"
-        )
+    check_wrap(synapses, payload, lowered)
     return lowered
+
+
+def check_wrap(synapses: Synapses, payload: int, lava: Conv | Dense | Sparse) -> None:
+    """Refuses synapses whose drive Lava would wrap at another width than the program."""
+    lava_bits = 24 if isinstance(lava, Conv) else 32
+    bound = drive_bound(synapses, payload)
+    if synapses.wrap_bits != lava_bits and bound >= 1 << (min(synapses.wrap_bits, lava_bits) - 1):
+        raise Unsupported(
+            f"{synapses.name}: wraps to {synapses.wrap_bits} bits and its sums can reach {bound}, "
+            f"Lava's {type(lava).__name__} wraps to {lava_bits}; lower the weights or the exponent"
+        )
 
 
 def _convolution(

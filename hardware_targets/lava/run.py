@@ -81,12 +81,13 @@ def run_on_lava(
     with tempfile.TemporaryDirectory(prefix="seamount-lava-") as name:
         folder = Path(name)
         write_job(folder, program, schedule, record)
-        np.savez(folder / "inputs.npz", **_named(values))
+        np.savez(folder / "inputs.npz", **named_arrays(values))
         _supervise(folder, time_limit_s)
         return _activity(program, schedule, plain_lava.traces(folder), n_samples, record)
 
 
-def _named(arrays: Mapping[str, Array]) -> dict[str, Any]:
+def named_arrays(arrays: Mapping[str, Array]) -> dict[str, Any]:
+    """Inputs as they are stored for the script."""
     return {name: values.astype(np.int32) for name, values in arrays.items()}
 
 

@@ -1,4 +1,4 @@
-"""When samples pass through a network that runs as one stream of steps, and which values of two runs must be equal."""
+"""When samples pass through a network that runs as one stream of steps, and which values two runs must share."""
 
 from __future__ import annotations
 

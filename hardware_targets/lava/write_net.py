@@ -1,0 +1,356 @@
+"""Writes a program as a ``.net`` file that lava-dl's netx loads with the same weights, neurons and resets.
+
+A ``.net`` file is a chain of layers. What it cannot hold (skip connections, delays on convolutions, biases between
+weight units, initial states) is refused with the reason; ``write_standalone`` holds any program.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from seamount.compile.arithmetic.definition import bias_of
+from seamount.compile.program import (
+    Conv,
+    Dense,
+    Ints,
+    Lif,
+    OneToOne,
+    Population,
+    Program,
+    Relay,
+    Sparse,
+    Synapses,
+    TernaryLif,
+    Wire,
+)
+from seamount.compile.read_net import BIAS_EXPONENT, LONGEST_DELAY, effective_weights
+from seamount.errors import Unsupported
+
+from .lower import check_wrap, payload_bounds
+
+MOST_ENTRIES = 1 << 24
+
+
+@dataclass(frozen=True)
+class NetFile:
+    """A written ``.net`` file.
+
+    Attributes:
+        arguments: what ``netx.hdf5.Network(net_config=path, **arguments)`` must be told beside the path: the format
+            does not hold it.
+    """
+
+    path: Path
+    arguments: Mapping[str, int] = field(default_factory=dict)
+
+
+def write_net(program: Program, path: str | Path) -> NetFile:
+    """Write a chain of dense, recurrent and convolutional LIF layers; see ``NetFile.arguments`` for its resets.
+
+    Raises:
+        Unsupported: the format, or lava-dl's loader, cannot hold the program.
+    """
+    path = Path(path)
+    chain = _chain(program)
+    first = _input_layer(program, chain[0])
+    layers = [layer for position, block in enumerate(chain) for layer in _layers(program, block, position)]
+    arguments = _arguments(program, chain)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with h5py.File(partial, "w") as file:
+            for i, layer in enumerate([first, *layers]):
+                _write(file.create_group(f"layer/{i}"), layer)
+            if program.n_steps is not None:
+                file["simulation/tSample"] = program.n_steps
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return NetFile(path, arguments)
+
+
+# ------------------------------------------------------------------------------------------------- the chain
+
+
+@dataclass(frozen=True)
+class _Block:
+    """A population of the chain; the synapses from what stands before it (of shape ``source``) and from itself."""
+
+    population: Population
+    neuron: Lif
+    before: Synapses
+    source: tuple[int, ...]
+    recurrent: Synapses | None = None
+
+
+def _chain(program: Program) -> list[_Block]:
+    """The populations in order; relays that only reshape are left out."""
+    if len(program.inputs) != 1:
+        raise _refuse(program.name, f"has {len(program.inputs)} inputs, the format one")
+    blocks: list[_Block] = []
+    at, source = program.inputs[0].name, program.inputs[0].shape
+    done = {at}
+    while followers := [s for s in program.out_of(at) if s.target != at]:
+        if len(followers) > 1:
+            names = ", ".join(s.target for s in followers)
+            raise _refuse(at, f"feeds {names}; branches and skip connections have no place in the format")
+        before = followers[0]
+        population = program.population(before.target)
+        if population.name in done:
+            raise _refuse(at, f"feeds back into {population.name}; a layer of the format feeds back into itself only")
+        done.add(population.name)
+        hears = [s for s in program.into(population.name) if s is not before]
+        others = [s.name for s in hears if s.source != population.name]
+        if others or len(hears) > 1:
+            raise _refuse(population.name, f"hears {before.name} and {', '.join(s.name for s in hears)}")
+        match population.neuron:
+            case Relay():
+                if not isinstance(before.kind, Wire):
+                    raise _refuse(population.name, "is a relay behind synapses, and the format has LIF neurons there")
+            case TernaryLif():
+                raise _refuse(population.name, "has ternary neurons")
+            case Lif() as neuron:
+                blocks.append(_Block(population, neuron, before, source, hears[0] if hears else None))
+                source = population.shape
+        at = population.name
+    missing = [p.name for p in program.populations if p.name not in done]
+    if missing or not blocks:
+        raise _refuse(program.name, f"is no chain: {', '.join(missing) or 'no neurons'} beside it")
+    return blocks
+
+
+def _refuse(where: str, why: str) -> Unsupported:
+    return Unsupported(f"{where}: {why}; a .net file cannot hold it, write_standalone can")
+
+
+# ------------------------------------------------------------------------------------------------- layers
+
+Layer = dict[str, Any]
+
+
+def _input_layer(program: Program, first: _Block) -> Layer:
+    entry = program.inputs[0]
+    layer: Layer = {"type": "input", "shape": entry.shape}
+    if not isinstance(first.before.kind, Wire):
+        return layer
+    if bias_of(first.neuron).any() or first.recurrent is not None:
+        raise _refuse(first.population.name, "has a bias or recurrence, which lava-dl's loader does not read there")
+    if first.population.shape != entry.shape:
+        raise _refuse(first.population.name, f"is wired to an input of another shape, {entry.shape}")
+    return layer | {"weight": np.array([64], np.float32), "bias": np.zeros(1, np.float32), "neuron": _neuron(first)}
+
+
+def _layers(program: Program, block: _Block, position: int) -> list[Layer]:
+    if block.before.graded and position and payload_bounds(program)[block.before.source] > 1:
+        raise _refuse(block.before.name, "is graded, and only the input of the format is")
+    match block.before.kind:
+        case Wire():
+            if position:
+                raise _refuse(block.population.name, "is wired to neurons, and the format has synapses there")
+            return []  # the neurons of the input layer
+        case Conv() as kind:
+            return [_conv(program, block, kind)]
+        case _:
+            needs_flatten = position > 0 and len(block.source) == 3
+            size = int(np.prod(block.source))
+            return [{"type": "flatten", "shape": (size, 1, 1)}] * needs_flatten + [_dense(program, block)]
+
+
+def _conv(program: Program, block: _Block, kind: Conv) -> Layer:
+    before, shape = block.before, block.population.shape
+    if block.recurrent is not None:
+        raise _refuse(block.recurrent.name, "is recurrence in a convolutional layer")
+    if program.shape(before.source) != block.source:
+        raise _refuse(before.name, f"reads {block.source} reshaped to {program.shape(before.source)}")
+    if before.delay.any():
+        raise _refuse(before.name, "is a delayed convolution, whose delay lava-dl's loader ignores")
+    if kind.groups > 127:
+        raise _refuse(before.name, f"has {kind.groups} groups, and Lava's convolution counts them to 127")
+    check_wrap(before, payload_bounds(program)[before.source], kind)
+    weights = _whole_weights(kind.weights, before)
+    return {
+        "type": "conv",
+        "shape": shape,
+        "inChannels": block.source[0],
+        "outChannels": shape[0],
+        "kernelSize": weights.shape[2:],
+        "stride": kind.stride,
+        "padding": kind.padding,
+        "dilation": kind.dilation,
+        "groups": kind.groups,
+        "weight": weights.astype(np.float32),
+        "neuron": _neuron(block),
+        **_bias(block),
+    }
+
+
+def _dense(program: Program, block: _Block) -> Layer:
+    before, shape = block.before, block.population.shape
+    if len(shape) != 1:
+        raise _refuse(block.population.name, f"has shape {shape} behind a matrix, and the format (N,)")
+    if before.delay.max() > LONGEST_DELAY:
+        raise _refuse(
+            before.name, f"has a delay of {before.delay.max()}, and lava-dl's loader cuts at {LONGEST_DELAY}"
+        )
+    groups = [before] if block.recurrent is None else [before, block.recurrent]
+    parts = []
+    for group in groups:
+        matrix, delays = _matrix(program, group)
+        check_wrap(group, payload_bounds(program)[group.source], Dense(matrix))
+        if len(groups) > 1 and group.delay.any():
+            raise _refuse(group.name, "is delayed in a recurrent layer, whose exponent lava-dl's loader then forgets")
+        parts.append(_whole_weights(matrix, group))
+    _check_optimiser(before, parts)
+    layer: Layer = {
+        "type": "dense",
+        "shape": shape,
+        "inFeatures": parts[0].shape[1],
+        "outFeatures": shape[0],
+        "weight": parts[0].astype(np.float32),
+        "neuron": _neuron(block),
+        **_bias(block),
+    }
+    if block.recurrent is not None:
+        layer |= {"type": "dense_rec", "weight_rec": parts[1].astype(np.float32)}
+    if before.delay.any():
+        layer["delay"] = delays.astype(np.float32)
+    return layer
+
+
+# ------------------------------------------------------------------------------------------------- values
+
+
+def _matrix(program: Program, synapses: Synapses) -> tuple[Ints, Ints]:
+    """Weights and delays as full matrices (n_target, n_source)."""
+    kind = synapses.kind
+    n_source = int(np.prod(program.shape(synapses.source)))
+    n_target = int(np.prod(program.shape(synapses.target)))
+    if n_source * n_target > MOST_ENTRIES:
+        raise _refuse(
+            synapses.name, f"would be a matrix of {n_target} x {n_source}, more than {MOST_ENTRIES} entries"
+        )
+    weights, delays = np.zeros((2, n_target, n_source), np.int64)
+    match kind:
+        case Dense():
+            weights, delays = kind.weights, np.broadcast_to(synapses.delay, kind.weights.shape)
+        case Sparse():
+            places = kind.rows, kind.columns
+            if np.unique(kind.rows * n_source + kind.columns).size < kind.rows.size:
+                raise _refuse(synapses.name, "has several synapses between the same two neurons")
+            weights[places] = kind.weights
+            delays[places] = np.broadcast_to(synapses.delay, kind.weights.shape)
+        case OneToOne():
+            np.fill_diagonal(weights, np.broadcast_to(kind.weights, program.shape(synapses.source)))
+            delays[...] = synapses.delay
+        case _:
+            raise _refuse(synapses.name, f"is a {type(kind).__name__} where the format has a matrix")
+    return weights, delays
+
+
+def _whole_weights(weights: Ints, synapses: Synapses) -> Ints:
+    """Weights with the exponent multiplied out."""
+    exponent = synapses.exponent
+    if exponent < 0 and np.any(weights & ((1 << -exponent) - 1)):
+        raise _refuse(synapses.name, f"has exponent {exponent}, whose right shift loses bits of the sum")
+    whole: Ints = weights << exponent if exponent >= 0 else weights >> -exponent
+    if np.abs(whole).max(initial=0) > 1 << 24:
+        raise _refuse(synapses.name, "has weights beyond 2**24, where a float32 is not exact")
+    return whole
+
+
+def _check_optimiser(synapses: Synapses, parts: list[Ints]) -> None:
+    """Refuses matrices that would not come out of lava-dl's weight optimiser and Lava's rounding as they went in."""
+    together = np.hstack(parts)
+    if not together.any():
+        raise _refuse(synapses.name, "has weights that are all 0, on which lava-dl's loader fails")
+    if together.min() < 0 < together.max() and (together.max() > 254 or together.min() < -256):
+        raise _refuse(
+            synapses.name, f"has weights {together.min()} to {together.max()}, and -256 to 254 are possible"
+        )
+    found, shift = effective_weights(parts)
+    changed = sum(int(np.count_nonzero(grid != part * 2.0**shift)) for grid, part in zip(found, parts, strict=True))
+    if changed:
+        raise _refuse(
+            synapses.name,
+            f"has {changed} weights ({together.min()} to {together.max()}) that lava-dl's loader rounds",
+        )
+
+
+def _neuron(block: _Block) -> Layer:
+    lif, shape, name = block.neuron, block.population.shape, block.population.name
+    if lif.refractory_steps:
+        raise _refuse(name, "has a refractory period, which lava-dl's loader ignores")
+    if lif.u_init.any() or lif.v_init.any():
+        raise _refuse(name, "starts from a state other than 0")
+    return {
+        "type": "LOIHI",
+        "iDecay": _parameter(lif.du, shape),
+        "vDecay": _parameter(lif.dv, shape),
+        "vThMant": _parameter(lif.v_th_mant, shape),
+        "refDelay": 1,
+    }
+
+
+def _parameter(value: Ints, shape: tuple[int, ...]) -> Ints:
+    """One number, one per channel of a map, or one per neuron, in Lava's order (W, H, C)."""
+    if np.unique(value).size == 1:
+        return np.asarray(value.flat[0])
+    whole = np.broadcast_to(value, shape)
+    if len(shape) != 3:
+        return whole
+    return whole[:, 0, 0] if np.all(whole == whole[:, :1, :1]) else whole.T
+
+
+def _bias(block: _Block) -> Layer:
+    bias = np.broadcast_to(bias_of(block.neuron), block.population.shape)
+    if not bias.any():
+        return {}
+    if np.any(bias & ((1 << BIAS_EXPONENT) - 1)) or np.abs(bias >> BIAS_EXPONENT).max() > 32767:
+        raise _refuse(
+            block.population.name, f"has biases that are no multiples of {1 << BIAS_EXPONENT} up to 32767 of them"
+        )
+    whole = bias >> BIAS_EXPONENT
+    if len(block.population.shape) == 3:
+        whole = whole[:, 0, 0] if np.all(whole == whole[:, :1, :1]) else whole.T
+    return {"bias": whole.astype(np.float32)}
+
+
+def _arguments(program: Program, chain: list[_Block]) -> dict[str, int]:
+    arguments = {}
+    if chain[0].before.graded and program.inputs[0].bits:
+        arguments["input_message_bits"] = program.inputs[0].bits
+    resets = [block.population.reset for block in chain]
+    first = resets[0]
+    if all(reset is None for reset in resets):
+        return arguments
+    for position, (block, reset) in enumerate(zip(chain, resets, strict=True)):
+        if first is None or reset is None or reset.interval != first.interval:
+            raise _refuse(block.population.name, "is not reset with the interval of the others")
+        if (reset.offset - first.offset - position) % first.interval:
+            raise _refuse(block.population.name, "is not reset one step after the layer before it")
+    assert first is not None, "not all are None"
+    return arguments | {"reset_interval": first.interval, "reset_offset": (first.offset - 1) % first.interval}
+
+
+def _write(group: Any, layer: Layer) -> None:
+    """As slayer's export does: names as bytes, a neuron's as text, counts as int64."""
+    for name, value in layer.items():
+        match value:
+            case dict():
+                neuron = group.create_group(name)
+                neuron["type"] = value["type"]
+                for key, number in value.items():
+                    if key != "type":
+                        neuron[key] = np.asarray(number, np.int64)
+            case str():
+                group[name] = np.array([value.encode()], "S10")
+            case np.ndarray():
+                group[name] = value
+            case _:
+                group[name] = np.asarray(value, np.int64)
