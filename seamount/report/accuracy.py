@@ -144,6 +144,7 @@ def anytime(evidence: Evidence, energy: Energy | Missing, energy_per_step: list[
         times = [(t + latency) * energy.step_s.value for t in steps]
     return Anytime(
         steps=steps,
+        enough=early,
         accuracy=series(100 * right / n, "%", "measured", n),
         low=series([100 * b[0] for b in bounds], "%", "measured", n),
         high=series([100 * b[1] for b in bounds], "%", "measured", n),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from .accuracy import loss
-from .energy import DYNAMIC
+from .energy import DYNAMIC, WITH_STATIC
 from .evidence import Evidence
+from .mapping import binding
 from .quantities import known
 from .schema import (
     Accuracy,
+    Anytime,
     Check,
     Comparison,
     Energy,
@@ -17,11 +19,12 @@ from .schema import (
     Opportunity,
     Proof,
     Quantity,
+    Series,
     State,
     SweepPoint,
     Verdict,
 )
-from .text import count, joule, si
+from .text import count, joule, quantity, si
 
 DROP_WARNS_PP = 1.0
 """A larger loss from float student to deployed program is marked; users set their own limit with `seamount check`."""
@@ -64,14 +67,6 @@ def overflows(layers: tuple[Layer, ...] | Missing) -> int | None:
         return None
     counts = [q.value for layer in layers for q in (layer.v_saturations, layer.u_wraps, layer.drive_wraps)]
     return None if any(c is None for c in counts) else int(sum(c for c in counts if c is not None))
-
-
-def binding(mapping: Mapping) -> str:
-    """The fullest limit of the fullest layer, in words."""
-    if not mapping.layers:
-        return "no layer was placed"
-    worst = max(mapping.layers, key=lambda m: m.share)
-    return f"{worst.name} {worst.binding} {100 * worst.share:.0f} %"
 
 
 def energy_range(energy: Energy) -> tuple[float, float] | None:
@@ -148,7 +143,7 @@ def _fit(mapping: Mapping | Missing) -> Verdict:
         return Verdict(id="fit", title="Fits", word="not checked", state="unknown", detail=mapping.missing)
     if not mapping.fits:
         return Verdict(id="fit", title="Fits", word="no", state="error", detail=mapping.words)
-    detail = f"{mapping.n_cores.value} cores of {mapping.target}; fullest: {binding(mapping)}"
+    detail = f"{quantity(mapping.n_cores)} of {mapping.target}; {binding(mapping.cores, mapping.layers)}"
     return Verdict(id="fit", title="Fits", word="yes", state="ok", detail=detail)
 
 
@@ -159,7 +154,11 @@ def _energy(energy: Energy | Missing) -> Verdict:
     if limits is None:
         return Verdict(id="energy", title="Energy", word="unknown", state="unknown", detail=energy.words)
     statuses = "/".join(sorted({status for s in energy.sets for status in s.statuses}))
-    detail = f"on-chip dynamic, per inference; {statuses}, not measured"
+    total = next(b.energy_j for b in energy.boundaries if b.name == WITH_STATIC)
+    detail = (
+        f"on-chip dynamic per inference, {statuses}; {joule(float(total.low or 0), float(total.high or 0))} "
+        f"with static power at {quantity(energy.step_s)} a step"
+    )
     state = "ok" if energy.placeholder is None else "warning"
     return Verdict(
         id="energy", title="Energy", word=joule(*limits), state=_state(state), detail=energy.placeholder or detail
@@ -201,6 +200,7 @@ def opportunities(
     layers: tuple[Layer, ...] | Missing,
     mapping: Mapping | Missing,
     energy: Energy | Missing,
+    early: Anytime | Missing,
 ) -> tuple[Opportunity, ...]:
     """What to try, the most promising first. A gain is a bound or an estimate and says which."""
     found: list[Opportunity] = []
@@ -211,13 +211,15 @@ def opportunities(
             found += _of_layer(evidence, layer)
     if isinstance(energy, Energy):
         found += _of_energy(evidence, energy)
+    if isinstance(early, Anytime):
+        found += _of_time(evidence, early)
     if not evidence.proof or all("lava" not in f"{c.a} {c.b}".lower() for c in evidence.proof):
         found.append(
             Opportunity(
                 id="prove-lava",
                 title="Prove it against Lava",
                 gain="The verdict bit-exact then rests on an implementation that is not ours.",
-                command="seamount run-lava PROGRAM --samples 20",
+                command=f"seamount run-lava runs/{evidence.name} --samples 20",
             )
         )
     return tuple(found)
@@ -230,9 +232,31 @@ def _relieve(evidence: Evidence, mapping: Mapping) -> list[Opportunity]:
             id=f"relieve-{m.name}",
             title=f"{m.name}: {m.binding} is {100 * m.share:.0f} % full",
             gain=m.relief,
-            command=f"seamount map {evidence.name} --objective cores",
+            command=f"{_sweep(evidence)} target.placement=cores,load,crossings",
         )
         for m in tight[:3]
+    ]
+
+
+def _sweep(evidence: Evidence) -> str:
+    return f"seamount sweep runs/{evidence.name}/resolved.toml --over"
+
+
+def _of_time(evidence: Evidence, early: Anytime) -> list[Opportunity]:
+    n_steps = len(early.steps)
+    if early.enough >= n_steps:
+        return []
+    saved = ""
+    if isinstance(early.energy_j, Series):
+        full, part = (float(early.energy_j.values[t - 1] or 0) for t in (n_steps, early.enough))
+        saved = f" and saves {si(full - part, 'J')} of {si(full, 'J')} dynamic energy"
+    return [
+        Opportunity(
+            id="fewer-steps",
+            title=f"{early.enough} of {n_steps} steps are nearly enough",
+            gain=f"Reading the answer then costs at most 0.5 pp{saved}; a student trained for it may lose nothing.",
+            command=f"{_sweep(evidence)} student.n_steps={early.enough},{n_steps}",
+        )
     ]
 
 
@@ -246,7 +270,7 @@ def _of_layer(evidence: Evidence, layer: Layer) -> list[Opportunity]:
                 title=f"{layer.name}: {100 * dead / layer.n_neurons:.0f} % of the neurons never fired",
                 gain=f"Up to {dead:,} of {layer.n_neurons:,} neurons can go without a change in these "
                 f"{layer.n_dead.n:,} samples; confirm on the whole test set.",
-                command=f"seamount why {evidence.name} {layer.name}",
+                command=f"seamount why runs/{evidence.name} {layer.name}",
             )
         )
     if always is not None and always / layer.n_neurons > 0.05:
@@ -255,7 +279,7 @@ def _of_layer(evidence: Evidence, layer: Layer) -> list[Opportunity]:
                 id=f"calm-{layer.name}",
                 title=f"{layer.name}: {always:,} neurons fire at every step",
                 gain="They carry no information; a higher threshold saves their spikes and synaptic operations.",
-                command=f"seamount why {evidence.name} {layer.name}",
+                command=f"seamount why runs/{evidence.name} {layer.name}",
             )
         )
     n_overflow = sum(q.value or 0 for q in (layer.v_saturations, layer.u_wraps, layer.drive_wraps))
@@ -265,7 +289,7 @@ def _of_layer(evidence: Evidence, layer: Layer) -> list[Opportunity]:
                 id=f"overflow-{layer.name}",
                 title=f"{layer.name}: values left their range {count(int(n_overflow))} times",
                 gain="A lower scale of this population removes it; each wrapped value is an arbitrary error.",
-                command=f"seamount why {evidence.name} {layer.name}",
+                command=f"seamount why runs/{evidence.name} {layer.name}",
             )
         )
     if layer.damage.value is not None and layer.damage.value > 5:
@@ -274,7 +298,7 @@ def _of_layer(evidence: Evidence, layer: Layer) -> list[Opportunity]:
                 id=f"diverge-{layer.name}",
                 title=f"{layer.name}: {layer.damage.value:.1f} % of the spikes have no partner in the float student",
                 gain="Names which effect does it: weight rounding, decay grid, threshold or saturation.",
-                command=f"seamount why {evidence.name} {layer.name}",
+                command=f"seamount why runs/{evidence.name} {layer.name}",
             )
         )
     return found
@@ -296,7 +320,7 @@ def _of_energy(evidence: Evidence, energy: Energy) -> list[Opportunity]:
                     f"{si(float(stated), 's')} a step",
                     gain=f"Up to {si(saved, 'J')} per inference less at the modelled step of {si(shortest, 's')} "
                     "(derived).",
-                    command=f"seamount report {evidence.name} --step-period {shortest:.1e}",
+                    command=f"seamount run runs/{evidence.name}/resolved.toml --set target.step_period_s={shortest:.1e}",
                 )
             )
     return found

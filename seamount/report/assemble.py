@@ -26,6 +26,7 @@ def assemble(evidence: Evidence) -> Report:
     populations = layers(evidence)
     placed = mapping(evidence)
     estimate = energy(evidence)
+    early = anytime(evidence, estimate, energy_per_step(evidence))
     verdicts = advice.verdicts(rungs, proven, populations, placed, estimate)
     return Report(
         run=_run(evidence),
@@ -37,13 +38,13 @@ def assemble(evidence: Evidence) -> Report:
         layers=populations,
         trace_note=evidence.traced.note if evidence.traced is not None else "",
         raster=raster(evidence),
-        anytime=anytime(evidence, estimate, energy_per_step(evidence)),
+        anytime=early,
         mapping=placed,
         energy=estimate,
         neurobench=neurobench(evidence),
         graph=graph(evidence.program),
         sweep=advice.front(evidence),
-        opportunities=advice.opportunities(evidence, populations, placed, estimate),
+        opportunities=advice.opportunities(evidence, populations, placed, estimate, early),
         assumptions=tuple(evidence.assumptions),
         provenance=_provenance(evidence),
         timing=Timing(created=evidence.created, wall_s={k: round(float(v), 3) for k, v in evidence.wall_s.items()}),

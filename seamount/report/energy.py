@@ -28,7 +28,8 @@ from .schema import (
 from .text import joule, si
 
 DYNAMIC = "on-chip dynamic"
-BOUNDARIES = {"compute_only": "compute only", "on_chip_dynamic": DYNAMIC, "with_static": "with static power"}
+WITH_STATIC = "with static power"
+BOUNDARIES = {"compute_only": "compute only", "on_chip_dynamic": DYNAMIC, "with_static": WITH_STATIC}
 WEAKER: tuple[Status, ...] = ("counted", "measured", "documented", "fitted", "simulated", "derived", "assumed")
 
 

@@ -16,6 +16,7 @@ from seamount.compile.activity import Activity
 from seamount.compile.place.placement import Placement
 from seamount.compile.program import Program
 from seamount.hardware_targets.energy import EnergyReport
+from seamount.hardware_targets.neurobench import NeuroBench
 from seamount.hardware_targets.target import Target
 
 from .schema import Stage
@@ -123,7 +124,7 @@ class Evidence:
     placement: Placement | None = None
     does_not_fit: str | None = None
     energy: EnergyReport | None = None
-    neurobench: Mapping[str, float] | None = None
+    neurobench: NeuroBench | None = None
     sweep: Sequence[Trial] = ()
     reasons: Mapping[str, str] = field(default_factory=dict)
 

@@ -150,7 +150,8 @@ def rates(layer: Layer) -> Markup:
 
 def weight_histogram(weights: Weights) -> Markup:
     counts, edges = weights.bin_counts, weights.bins
-    scale = Scale(min(-256, edges[0]), max(256, edges[-1]))
+    low_end, high_end = (-256, 256) if max(-edges[0], edges[-1]) < 300 else (edges[0], edges[-1])
+    scale = Scale(low_end, high_end)
     top = max(counts, default=1) or 1
     parts = [rule(scale(0), 2, scale(0), 50, "rule")]
     for c, low, high in zip(counts, edges[:-1], edges[1:], strict=True):
@@ -189,12 +190,13 @@ def state_box(found: StateRange, name: str) -> Markup:
     if threshold:
         parts += [
             rule(scale(threshold), 2, scale(threshold), 28, "threshold"),
-            text(scale(threshold) - 0.01, 40, "threshold", "tick threshold-text", "end"),
+            text(scale(threshold), 40, "threshold", "tick threshold-text", "end"),
         ]
         words += f", threshold {threshold:g}"
-    parts.append(
-        text(scale(0), 40, "0", "tick", "start" if scale(0) < 0.04 else "end" if scale(0) > 0.96 else "middle")
-    )
+    if not threshold or scale(threshold) - scale(0) > 0.4:
+        anchor = "start" if scale(0) < 0.04 else "end" if scale(0) > 0.96 else "middle"
+        parts.append(text(scale(0), 40, "0", "tick", anchor))
+    parts.append(rule(scale(0), 11, scale(0), 19, "axis"))
     return figure(44, words, parts)
 
 
@@ -272,12 +274,12 @@ def anytime_accuracy(found: Anytime) -> Markup:
 def anytime_energy(energies: Series) -> Markup:
     values = _floats(energies)
     n = len(values)
-    frame = Frame(130, Scale(1, max(n, 2)), fitted(values, zero=True))
-    parts = frame.grid([(t, si(t, "J")) for t in frame.y.ticks(2)[1:]], _step_labels(n))
+    frame = Frame(200, Scale(1, max(n, 2)), fitted(values, zero=True))
+    parts = frame.grid([(t, si(t, "J")) for t in frame.y.ticks(3)[1:]], _step_labels(n))
     line = [frame.point(i + 1, v) for i, v in enumerate(values)]
-    parts += [rule(0, frame.up(0), 1, frame.up(0), "axis"), stretched(130, polyline(line, "energy"))]
+    parts += [rule(0, frame.up(0), 1, frame.up(0), "axis"), stretched(200, polyline(line, "energy"))]
     parts += [dot(*p, 2.6, "dot energy", f"step {i + 1}: {si(values[i], 'J')}") for i, p in enumerate(line)]
-    return figure(130, f"Dynamic energy rises to {si(values[-1], 'J')} at step {n}", parts)
+    return figure(200, f"Dynamic energy rises to {si(values[-1], 'J')} at step {n}", parts)
 
 
 # ---------------------------------------------------------------------------------------- cores, energy
@@ -367,7 +369,7 @@ def sensitivity(energy: Energy) -> Markup:
     xs, mid = _floats(energy.sensitivity_s), _floats(energy.sensitivity_mid_j)
     low, high = _floats(energy.sensitivity_low_j), _floats(energy.sensitivity_high_j)
     dynamic = next(float(s.dynamic_j.value or 0) for s in energy.sets if s.name == energy.mid)
-    tall = 230
+    tall = 300
     frame = Frame(tall, Scale(xs[0], xs[-1], log=True), Scale(min([*low, dynamic]) / 1.5, max(high) * 1.8, log=True))
     x_text = [(t, si(t, "s", 1)) for t in frame.x.ticks(6)]
     parts = frame.grid([(t, si(t, "J", 1)) for t in frame.y.ticks(4)], x_text)
@@ -446,26 +448,26 @@ def network(graph: Graph) -> Markup:
         ranks.setdefault(node.rank, []).append(node)
     order = {rank: i for i, rank in enumerate(sorted(ranks))}
     row, box = 78, 42
+    room = 0.74 if max(_spans(graph, order), default=1) > 1 else 1.0
+    half = max(0.1, min(0.3, 0.43 / max(len(nodes) for nodes in ranks.values()))) * room
     place = {
-        n.name: ((i + 0.5) / len(nodes), order[rank] * row + 4)
+        n.name: (room * (i + 0.5) / len(nodes), order[rank] * row + 4)
         for rank, nodes in ranks.items()
         for i, n in enumerate(nodes)
     }
-    half = 0.36 / max(len(nodes) for nodes in ranks.values()) if len(ranks) else 0.3
-    half = max(half, 0.12)
     height = row * len(ranks) - (row - box) + 10
     lines, labels = [], []
-    for edge in graph.edges:
+    for edge, span in zip(graph.edges, _spans(graph, order), strict=True):
         (x1, y1), (x2, y2) = place[edge.source], place[edge.target]
-        if row / 2 < y2 - y1 < row * 1.5:
+        if span == 1:
             top, bottom = y1 + box, y2
             lines.append(_curve((x1, top), (x1, top + 18), (x2, bottom - 18), (x2, bottom)))
             labels.append(text((x1 + x2) / 2, (top + bottom) / 2 + 4, edge.label, "tick halo beside"))
         else:
-            side = min(0.97, max(x1, x2) + half + 0.09)
-            a, b = y1 + box / 2, y2 + box / 2
+            side, a, b = min(0.995, max(x1, x2) + half + 0.2), y1 + box / 2, y2 + box / 2
             lines.append(_curve((x1 + half, a), (side, a), (side, b), (x2 + half, b)))
-            labels.append(text(min(side, 0.985), (a + b) / 2 + 4, edge.label, "tick halo", "end"))
+            for i, line in enumerate(edge.label.split(", ")):
+                labels.append(text(max(x1, x2) + half, (a + b) / 2 + 4 + 14 * i, line, "tick halo beside"))
     boxes = []
     for node in graph.nodes:
         x, y = place[node.name]
@@ -475,7 +477,14 @@ def network(graph: Graph) -> Markup:
         boxes.append(text(x, y + 18, node.name, "name", "middle"))
         boxes.append(text(x, y + 34, f"{node.kind} {shape}", "tick", "middle"))
     label = f"{len(graph.nodes)} nodes and {len(graph.edges)} edges: " + ", ".join(n.name for n in graph.nodes)
-    return figure(height, label, [stretched(height, "".join(lines)), *labels, *boxes])
+    return figure(height, label, [stretched(height, "".join(lines)), *boxes, *labels])
+
+
+def _spans(graph: Graph, order: dict[int, int]) -> list[int]:
+    """Ranks that each edge crosses; 1: to the next one down. Loops and steps back count as crossing more."""
+    rank = {n.name: order[n.rank] for n in graph.nodes}
+    spans = [rank[e.target] - rank[e.source] for e in graph.edges]
+    return [span if span > 0 else 2 for span in spans]
 
 
 def _curve(*points: tuple[float, float]) -> str:

@@ -10,7 +10,7 @@ import jinja2
 from markupsafe import Markup
 
 from . import charts, figures, text
-from .schema import Missing, Quantity, Report, Series, fingerprint
+from .schema import Missing, Quantity, Report, Series
 
 SYMBOLS = {"ok": "✓", "warning": "!", "error": "✕", "unknown": "?"}
 WORDS = {"ok": "passed", "warning": "warning", "error": "failed", "unknown": "unknown"}
@@ -35,14 +35,13 @@ SECTIONS = (
 
 def render_html(report: Report) -> str:
     """The whole page; the same report gives the same bytes."""
-    environment = _environment()
-    return environment.get_template("page.html.j2").render(
-        report=report,
-        sections=SECTIONS,
-        style=Markup(_file("page.css")),
-        contours=charts.contours(),
-        fingerprint=fingerprint(report)[:16],
-    )
+    return page("page.html.j2", report=report, sections=SECTIONS, fingerprint=report.fingerprint()[:16])
+
+
+def page(template: str, **context: Any) -> str:
+    """A page in the report's dress."""
+    style = Markup(_file("page.css"))
+    return _environment().get_template(template).render(style=style, contours=charts.contours(), **context)
 
 
 @cache
@@ -103,12 +102,3 @@ def spread(q: Quantity) -> str:
     if q.low is None or q.high is None:
         return ""
     return f"{text.digits(float(q.low), 3)} to {text.digits(float(q.high), 3)} {q.unit}"
-
-
-def document(**context: Any) -> str:
-    """A page other than the report, in the same dress."""
-    return (
-        _environment()
-        .get_template("compare.html.j2")
-        .render(style=Markup(_file("page.css")), contours=charts.contours(), **context)
-    )

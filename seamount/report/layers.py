@@ -294,7 +294,7 @@ def _grid_histogram(values: Array) -> tuple[list[int], list[int]]:
     """Counts in bins of one width, a multiple of the grid step: no bin holds more grid points than another."""
     if values.size == 0:
         return [], []
-    step = max(int(np.gcd.reduce(values)), 1)
+    step = max(int(np.gcd.reduce(values)), 1) if np.unique(values).size > 1 else 1
     low, high = int(values.min()), int(values.max())
     points = (high - low) // step + 1
     width = step * -(-points // WEIGHT_BINS)

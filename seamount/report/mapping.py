@@ -41,12 +41,12 @@ def _assumed(evidence: Evidence) -> str | None:
 
 def _placed(evidence: Evidence, placement: Placement) -> Mapping:
     layers = tuple(_layer(evidence, layer, placement) for layer in placement.layers)
+    cores = tuple(_core(evidence, core) for core in placement.cores)
     n_cores, n_chips = placement.n_cores, placement.n_chips
     if placement.fits:
-        tightest = max(layers, key=lambda m: m.share)
         words = (
             f"{n_cores} {'core' if n_cores == 1 else 'cores'} on {n_chips} {'chip' if n_chips == 1 else 'chips'}; "
-            f"nearest to its limit is {tightest.name}, {tightest.binding} {100 * tightest.share:.0f} %."
+            f"{binding(cores, layers)}."
         )
     else:
         words = "; ".join(str(f) for f in placement.violations[:3])
@@ -59,7 +59,7 @@ def _placed(evidence: Evidence, placement: Placement) -> Mapping:
         n_cores=known(n_cores, "cores", "counted"),
         n_chips=known(n_chips, "chip" if n_chips == 1 else "chips", "counted"),
         cores_per_chip=placement.cores_per_chip,
-        cores=tuple(_core(evidence, core) for core in placement.cores),
+        cores=cores,
         layers=layers,
         assumptions=tuple(placement.assumptions),
         imbalance=known(placement.imbalance, "largest / mean", "derived"),
@@ -67,10 +67,18 @@ def _placed(evidence: Evidence, placement: Placement) -> Mapping:
     )
 
 
-def _words(resource: str) -> str:
-    return {"longest_list": "longest synapse list", "synapse_words": "synapse memory words"}.get(
-        resource, resource.replace("_", " ")
+def binding(cores: tuple[Core, ...], layers: tuple[MappedLayer, ...]) -> str:
+    """The fullest core and the layer nearest to a limit, in words."""
+    core = max(cores, key=lambda c: c.worst.share)
+    layer = max(layers, key=lambda m: m.share)
+    return (
+        f"fullest core: {core.worst.resource} {100 * core.worst.share:.0f} %; "
+        f"binding: {layer.name}, {layer.binding} {100 * layer.share:.0f} %"
     )
+
+
+def _words(resource: str) -> str:
+    return {"longest_list": "longest synapse list"}.get(resource, resource.replace("_", " "))
 
 
 def _layer(evidence: Evidence, layer: LayerUse, placement: Placement) -> MappedLayer:

@@ -2,9 +2,39 @@
 
 from __future__ import annotations
 
+from seamount.hardware_targets.neurobench import VERSION
+
 from .evidence import Evidence
-from .schema import Missing, Neurobench
+from .quantities import known, unknown
+from .schema import Metric, Missing, Neurobench, Quantity
 
 
 def neurobench(evidence: Evidence) -> Neurobench | Missing:
-    return Missing(missing=evidence.reason("neurobench", "NeuroBench's metrics were not computed"))
+    found = evidence.neurobench
+    if found is None:
+        return Missing(missing=evidence.reason("neurobench", "the metrics were not asked for"))
+    n = evidence.counted.n_samples if evidence.counted is not None else None
+
+    def counted(value: float, unit: str) -> Quantity:
+        return known(value, unit, "counted", n)
+
+    updates = found.membrane_updates
+    rows = (
+        ("Footprint", known(found.footprint_bytes, "B", "derived"), "parameters at the bytes the chip needs"),
+        ("Footprint, fp32", known(found.footprint_fp32_bytes, "B", "derived"), "the same parameters at 4 bytes"),
+        ("Connection sparsity", known(found.connection_sparsity, "1", "counted"), "zero weights over all weights"),
+        ("Activation sparsity", counted(found.activation_sparsity, "1"), "1 - spikes / (neurons × steps)"),
+        ("Dense", known(found.dense, "operations/sample", "counted"), "were every input and weight non-zero"),
+        ("Effective MACs", counted(found.effective_macs, "operations/sample"), "graded inputs"),
+        ("Effective ACs", counted(found.effective_acs, "operations/sample"), "spikes"),
+        (
+            "Membrane updates",
+            unknown("updates/sample", "v was not recorded")
+            if updates is None
+            else counted(updates, "updates/sample"),
+            "all neurons at the first step, later those whose potential changed",
+        ),
+    )
+    return Neurobench(
+        version=f"NeuroBench {VERSION}", metrics=tuple(Metric(name=a, value=b, note=c) for a, b, c in rows)
+    )

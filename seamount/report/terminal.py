@@ -9,7 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from . import text
-from .advice import binding, energy_range
+from .advice import energy_range
+from .mapping import binding
 from .schema import Accuracy, Energy, Layer, Mapping, Missing, Proof, Quantity, Report, State
 
 MARKS: dict[State, tuple[str, str]] = {
@@ -116,9 +117,9 @@ def _facts(report: Report) -> list[RenderableType]:
         )
     ]
     match report.mapping:
-        case Mapping() as mapping:
-            lines.append(("cores", f"{text.quantity(mapping.n_cores)}, fullest: {binding(mapping)}"))
-        case Missing():
+        case Mapping() as mapping if mapping.cores:
+            lines.append(("cores", f"{text.quantity(mapping.n_cores)}, {binding(mapping.cores, mapping.layers)}"))
+        case _:
             pass
     match report.energy:
         case Energy() as energy if energy_range(energy) is not None:

@@ -43,7 +43,7 @@ def count(value: float) -> str:
     if float(value).is_integer() and abs(value) < 10_000:
         return f"{int(value):,}"
     if abs(value) < 10_000:
-        return f"{value:,.1f}" if abs(value) >= 100 else digits(value)
+        return f"{value:,.0f}" if abs(value) >= 1000 else digits(value, 4 if abs(value) >= 100 else 3)
     power = _power(value)
     return f"{digits(value / 10.0**power)}{NARROW}{PREFIXES[power]}"
 
@@ -61,6 +61,8 @@ def quantity(q: Quantity) -> str:
     match q.unit:
         case "J" | "s" | "W":
             return si(float(q.value), q.unit)
+        case "B":
+            return f"{q.value:,} B" if q.value < 1000 else si(float(q.value), "B")
         case "%" | "pp":
             return f"{q.value:.2f} {q.unit}"
         case "1":

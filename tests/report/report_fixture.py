@@ -28,6 +28,7 @@ from seamount.compile.program import (
     ints,
 )
 from seamount.hardware_targets.energy import estimate_energy
+from seamount.hardware_targets.neurobench import neurobench_metrics
 from seamount.hardware_targets.target import load_target
 from seamount.report.evidence import Answers, Compared, Evidence, Traced, Trial
 
@@ -205,6 +206,7 @@ def evidence(name: str = "digits-seal-kd") -> Evidence:
         ),
         full_run=deployed,
         placement=placement,
+        neurobench=neurobench_metrics(made, deployed),
         energy=estimate_energy(made, deployed, placement, target, 1e-3),
         rounding={"conv1": ["weights rounded to 8 bits: RMS error 0.31 steps", "threshold 30000 is exact"]},
         assumptions=("dt = 1 ms, from the file's metadata", "hard reset to v_reset = 0"),

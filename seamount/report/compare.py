@@ -1,0 +1,270 @@
+"""Two reports side by side, with what differs and which of the two is better where that has a meaning."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import Literal
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from . import text
+from .advice import overflows
+from .html import page
+from .schema import Accuracy, Energy, Item, Layer, Mapping, Missing, Quantity, Report
+
+Verdict = Literal["same", "better", "worse", "different", "unknown"]
+MARKS: dict[str, tuple[str, str]] = {
+    "better": ("▲", "ok"),
+    "worse": ("▼", "error"),
+    "different": ("≠", "warning"),
+    "unknown": ("?", "unknown"),
+}
+STYLES: dict[Verdict, str] = {
+    "same": "dim",
+    "better": "green",
+    "worse": "red",
+    "different": "yellow",
+    "unknown": "dim",
+}
+Sense = Literal["higher", "lower", "neither"]
+
+
+class ComparedValue(Item):
+    """One row; ``verdict`` is about B: better, worse, or only different."""
+
+    section: str
+    name: str
+    a: Quantity | str
+    b: Quantity | str
+    a_text: str
+    b_text: str
+    change: str
+    verdict: Verdict
+
+
+class ReportComparison(Item):
+    a: str
+    b: str
+    a_fingerprint: str
+    b_fingerprint: str
+    headline: str
+    notes: tuple[str, ...]
+    rows: tuple[ComparedValue, ...]
+
+
+def compare(a: Report, b: Report) -> ReportComparison:
+    """B against A, row by row; what makes them incomparable stands in ``notes``."""
+    rows = (*_verdicts(a, b), *_accuracy(a, b), *_work(a, b), *_energy(a, b), *_mapping(a, b), *_layers(a, b))
+    counts = {v: sum(row.verdict == v for row in rows) for v in ("better", "worse", "different")}
+    if a.fingerprint() == b.fingerprint():
+        headline = "The two reports are the same."
+    elif not any(counts.values()):
+        headline = "No compared value differs."
+    else:
+        headline = f"B is better in {counts['better']} rows, worse in {counts['worse']}."
+    return ReportComparison(
+        a=a.run.name,
+        b=b.run.name,
+        a_fingerprint=a.fingerprint(),
+        b_fingerprint=b.fingerprint(),
+        headline=headline,
+        notes=tuple(_notes(a, b)),
+        rows=rows,
+    )
+
+
+def _notes(a: Report, b: Report) -> list[str]:
+    notes = []
+    if a.run.target != b.run.target:
+        notes.append(f"Different targets: {a.run.target} and {b.run.target}.")
+    elif a.run.target_version != b.run.target_version:
+        notes.append(f"Different versions of {a.run.target}: {a.run.target_version} and {b.run.target_version}.")
+    if isinstance(a.accuracy, Accuracy) and isinstance(b.accuracy, Accuracy):
+        if a.accuracy.n_samples != b.accuracy.n_samples:
+            notes.append(f"Test sets of {a.accuracy.n_samples:,} and {b.accuracy.n_samples:,} samples.")
+        for absent, name in ((a.accuracy.absent, "A"), (b.accuracy.absent, "B")):
+            if absent:
+                notes.append(f"{name} has no answers of: {', '.join(absent)}.")
+    if isinstance(a.energy, Energy) and isinstance(b.energy, Energy):
+        periods = text.quantity(a.energy.step_s), text.quantity(b.energy.step_s)
+        if periods[0] != periods[1]:
+            notes.append(f"Step periods of {periods[0]} and {periods[1]}: totals with static power follow them.")
+    for name in ("accuracy", "proof", "layers", "mapping", "energy"):
+        for report, which in ((a, "A"), (b, "B")):
+            part = getattr(report, name)
+            if isinstance(part, Missing):
+                notes.append(f"{which} lacks {name}: {part.missing}.")
+    return notes
+
+
+def _value(section: str, name: str, a: Quantity | None, b: Quantity | None, sense: Sense) -> ComparedValue:
+    absent = Quantity(value=None, unit="", status="unknown", reason="not in this report")
+    a, b = a or absent, b or absent
+    verdict: Verdict
+    if a.value is None or b.value is None:
+        change, verdict = "", "same" if a.value == b.value else "unknown"
+    elif a.value == b.value:
+        change, verdict = "same", "same"
+    else:
+        delta = float(b.value) - float(a.value)
+        change = _change(float(a.value), delta, a.unit)
+        verdict = "different"
+        if sense != "neither":
+            verdict = "better" if (delta > 0) == (sense == "higher") else "worse"
+    return ComparedValue(
+        section=section,
+        name=name,
+        a=a,
+        b=b,
+        a_text=_short(a),
+        b_text=_short(b),
+        change=change,
+        verdict=verdict,
+    )
+
+
+def _short(q: Quantity) -> str:
+    """With its unit only where the row's name does not say it."""
+    return text.quantity(q) if q.unit in ("J", "s", "B", "%") else text.number(q)
+
+
+def _change(before: float, delta: float, unit: str) -> str:
+    if unit in ("%", "pp"):
+        return f"{text.signed(delta)} pp"
+    if before:
+        return f"{text.signed(100 * delta / before, 1)} %"
+    return f"{delta:+g}"
+
+
+def _words(section: str, name: str, a: str, b: str, verdict: Verdict) -> ComparedValue:
+    change = "same" if a == b else ""
+    return ComparedValue(
+        section=section,
+        name=name,
+        a=a,
+        b=b,
+        a_text=a,
+        b_text=b,
+        change=change,
+        verdict="same" if a == b else verdict,
+    )
+
+
+def _verdicts(a: Report, b: Report) -> list[ComparedValue]:
+    rank = {"ok": 3, "warning": 2, "error": 1, "unknown": 0}
+    rows = []
+    for one, other in zip(a.verdicts, b.verdicts, strict=True):
+        if one.id not in ("bit-exact", "fit"):
+            continue
+        verdict: Verdict = "unknown"
+        if "unknown" not in (one.state, other.state):
+            verdict = "better" if rank[other.state] > rank[one.state] else "worse"
+        rows.append(_words("Verdicts", one.title, one.word, other.word, verdict))
+    counts = [overflows(report.layers) for report in (a, b)]
+    made = [
+        Quantity(value=None, unit="events", status="unknown", reason="not counted")
+        if n is None
+        else Quantity(value=n, unit="events", status="counted")
+        for n in counts
+    ]
+    rows.append(_value("Verdicts", "Overflow", made[0], made[1], "lower"))
+    return rows
+
+
+def _accuracy(a: Report, b: Report) -> list[ComparedValue]:
+    rungs = [
+        {r.title: r.accuracy for r in report.accuracy.rungs} if isinstance(report.accuracy, Accuracy) else {}
+        for report in (a, b)
+    ]
+    names = list(dict.fromkeys([*rungs[0], *rungs[1]]))
+    return [_value("Accuracy", name, rungs[0].get(name), rungs[1].get(name), "higher") for name in names]
+
+
+def _work(a: Report, b: Report) -> list[ComparedValue]:
+    rows: list[tuple[str, str, Sense]] = [
+        ("Spikes per sample", "spikes", "lower"),
+        ("SOP per sample", "sops", "lower"),
+        ("Neurons", "n_neurons", "neither"),
+        ("Weights", "n_weights", "neither"),
+        ("Footprint", "footprint_bytes", "lower"),
+    ]
+    made = [_value("Work", title, getattr(a.run, key), getattr(b.run, key), sense) for title, key, sense in rows]
+    steps = [str(r.run.n_steps) if r.run.n_steps is not None else "unknown" for r in (a, b)]
+    return [*made, _words("Work", "Steps", steps[0], steps[1], "different")]
+
+
+def _energy(a: Report, b: Report) -> list[ComparedValue]:
+    parts = [report.energy for report in (a, b)]
+    found = [p if isinstance(p, Energy) else None for p in parts]
+    if found == [None, None]:
+        return []
+    by_name = [{x.name: x.energy_j for x in e.boundaries} if e is not None else {} for e in found]
+    names = list(dict.fromkeys([*by_name[0], *by_name[1]]))
+    rows = [_value("Energy, latency", n, by_name[0].get(n), by_name[1].get(n), "lower") for n in names]
+    periods, latencies = (
+        [getattr(e, key) if e is not None else None for e in found] for key in ("step_s", "latency_s")
+    )
+    return [
+        *rows,
+        _value("Energy, latency", "Step", periods[0], periods[1], "neither"),
+        _value("Energy, latency", "Latency", latencies[0], latencies[1], "lower"),
+    ]
+
+
+def _mapping(a: Report, b: Report) -> list[ComparedValue]:
+    found = [p if isinstance(p, Mapping) else None for p in (a.mapping, b.mapping)]
+    if found == [None, None]:
+        return []
+    rows: list[tuple[str, str]] = [
+        ("Cores", "n_cores"),
+        ("Chips", "n_chips"),
+        ("Imbalance", "imbalance"),
+        ("Chip crossings", "crossings"),
+    ]
+    made = []
+    for title, key in rows:
+        one, other = (getattr(m, key) if m is not None else None for m in found)
+        made.append(_value("Cores", title, one, other, "lower"))
+    return made
+
+
+def _layers(a: Report, b: Report) -> list[ComparedValue]:
+    found: list[dict[str, Layer]] = [
+        {} if isinstance(report.layers, Missing) else {layer.name: layer for layer in report.layers}
+        for report in (a, b)
+    ]
+    rows = []
+    for name in dict.fromkeys([*found[0], *found[1]]):
+        pair = [layers.get(name) for layers in found]
+        damage = [layer.damage if layer is not None else None for layer in pair]
+        spikes = [layer.spikes_deployed if layer is not None else None for layer in pair]
+        rows.append(_value("Unmatched spikes", name, damage[0], damage[1], "lower"))
+        rows.append(_value("Spikes per sample", name, spikes[0], spikes[1], "lower"))
+    return sorted(rows, key=lambda row: row.section != "Unmatched spikes")
+
+
+# ---------------------------------------------------------------------------------------------- rendering
+
+
+def render_comparison_terminal(comparison: ReportComparison) -> RenderableType:
+    """Rows that differ in colour and with a mark; equal ones dim."""
+    table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim")
+    table.add_column("", width=31, no_wrap=True, overflow="ellipsis")
+    for name in ("A", "B", "B against A"):
+        table.add_column(name, justify="right", width=15, no_wrap=True, overflow="ellipsis")
+    for section, rows in groupby(comparison.rows, key=lambda row: row.section):
+        table.add_row(Text(section, "bold"))
+        for row in rows:
+            style = STYLES[row.verdict]
+            mark = f"{MARKS[row.verdict][0]} " if row.verdict in MARKS else ""
+            table.add_row(f"  {row.name}", row.a_text, row.b_text, Text(mark + row.change, style))
+    head = Text.assemble(("Seamount  ", "bold cyan"), "A: ", (comparison.a, "bold"), "  B: ", (comparison.b, "bold"))
+    notes = [Text(f"! {line}", "yellow") for line in comparison.notes]
+    return Group(head, Text(comparison.headline), *notes, Text(""), table)
+
+
+def render_comparison_html(comparison: ReportComparison) -> str:
+    sections = [(name, list(rows)) for name, rows in groupby(comparison.rows, key=lambda row: row.section)]
+    return page("compare.html.j2", comparison=comparison, sections=sections, marks=MARKS)

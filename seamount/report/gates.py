@@ -1,0 +1,84 @@
+"""What a run must hold to pass, for use in CI: `seamount check`. What nobody checked has not passed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from seamount.errors import CheckFailed, DoesNotFit
+
+from .accuracy import loss
+from .schema import Mapping, Missing, Report
+
+
+@dataclass(frozen=True)
+class Gates:
+    """``max_accuracy_drop_pp``: from float student to deployed program, in percentage points."""
+
+    max_accuracy_drop_pp: float | None = None
+    require_bit_exact: bool = False
+    require_fit: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One gate: "accuracy", "bit-exact" or "fit"."""
+
+    gate: str
+    passed: bool
+    message: str
+
+
+def check(report: Report, gates: Gates) -> tuple[Outcome, ...]:
+    """The outcome of every gate that is set; raises nothing, see ``enforce``."""
+    outcomes = []
+    if gates.max_accuracy_drop_pp is not None:
+        outcomes.append(_accuracy(report, gates.max_accuracy_drop_pp))
+    if gates.require_bit_exact:
+        outcomes.append(_bit_exact(report))
+    if gates.require_fit:
+        outcomes.append(_fit(report))
+    return tuple(outcomes)
+
+
+def enforce(outcomes: tuple[Outcome, ...]) -> None:
+    """Raises what failed.
+
+    Raises:
+        CheckFailed: (exit code 3) accuracy or bit exactness failed, whether or not it fits.
+        DoesNotFit: (exit code 4) only the fit failed.
+    """
+    failed = [o for o in outcomes if not o.passed]
+    if not failed:
+        return
+    message = "\n".join(o.message for o in failed)
+    raise DoesNotFit(message) if all(o.gate == "fit" for o in failed) else CheckFailed(message)
+
+
+def _accuracy(report: Report, limit: float) -> Outcome:
+    lost = loss(report.accuracy)
+    name = report.run.name
+    if lost.value is None:
+        return Outcome("accuracy", False, f"{name}: accuracy drop unknown ({lost.reason}); finish the missing stages")
+    if lost.value > limit:
+        words = f"{name}: accuracy drop {lost.value:.2f} pp, at most {limit:g} pp is allowed"
+        return Outcome(
+            "accuracy", False, f"{words}; see section Divergence of report.html for the layer that loses it"
+        )
+    return Outcome("accuracy", True, f"{name}: accuracy drop {lost.value:.2f} pp, at most {limit:g} pp is allowed")
+
+
+def _bit_exact(report: Report) -> Outcome:
+    name = report.run.name
+    if isinstance(report.proof, Missing):
+        return Outcome("bit-exact", False, f"{name}: bit exactness was not checked ({report.proof.missing})")
+    if not report.proof.bit_exact:
+        return Outcome("bit-exact", False, f"{name}: not bit-exact: {report.proof.words}")
+    return Outcome("bit-exact", True, f"{name}: bit-exact: {report.proof.words}")
+
+
+def _fit(report: Report) -> Outcome:
+    name, mapping = report.run.name, report.mapping
+    if not isinstance(mapping, Mapping):
+        return Outcome("fit", False, f"{name}: whether it fits was not checked ({mapping.missing})")
+    words = "fits" if mapping.fits else "does not fit"
+    return Outcome("fit", mapping.fits, f"{name}: {words} {mapping.target}: {mapping.words}")
