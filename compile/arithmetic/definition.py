@@ -306,7 +306,7 @@ def run_definition(
         record: of "spikes", "v", "u", "drive".
     """
     n_steps = default_steps(program, inputs) if n_steps is None else n_steps
-    given = check_inputs(program, inputs, n_steps)
+    given = {name: x.astype(np.int64) for name, x in check_inputs(program, inputs, n_steps).items()}
     batch = next(iter(given.values())).shape[1]
     runs = {p.name: _Run(p, program, batch, n_steps, record) for p in program.populations}
     past: list[dict[str, Ints]] = []  # values of step k at past[k]

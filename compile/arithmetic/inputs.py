@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from seamount.compile.program import Input, Ints, Program
+from seamount.compile.program import Input, Program
 from seamount.errors import InputError
 
 
@@ -50,8 +51,8 @@ def readout_window(program: Program, n_steps: int) -> tuple[int, int]:
     return start, min(start + program.n_steps, n_steps)
 
 
-def check_inputs(program: Program, inputs: Any, n_steps: int) -> dict[str, Ints]:
-    """Inputs by name as int64 (T, B, *shape), refused where they are not what the program declares."""
+def check_inputs(program: Program, inputs: Any, n_steps: int) -> dict[str, NDArray[Any]]:
+    """Inputs by name, whole numbers (T, B, *shape), refused where they are not what the program declares."""
     if n_steps < 1:
         raise InputError(f"{program.name}: {n_steps} steps asked for, at least 1 is possible")
     found = {entry.name: _check(entry, named_inputs(program, inputs)[entry.name]) for entry in program.inputs}
@@ -61,7 +62,7 @@ def check_inputs(program: Program, inputs: Any, n_steps: int) -> dict[str, Ints]
     return found
 
 
-def _check(entry: Input, values: Any) -> Ints:
+def _check(entry: Input, values: Any) -> NDArray[Any]:
     array = np.asarray(values)
     where = f"input {entry.name}"
     if array.ndim < 2 or array.shape[2:] != entry.shape:
@@ -83,4 +84,6 @@ def _check(entry: Input, values: Any) -> Ints:
             f"{where}: values {low} to {high} found, {entry.low} to {entry.high} are possible "
             f"({'spikes' if entry.bits == 0 else f'{entry.bits} bits'}); nothing is clipped"
         )
-    return array.astype(np.int64)
+    if array.dtype.kind == "b":
+        return array.view(np.uint8)
+    return array.astype(np.int64) if array.dtype.kind == "f" else array

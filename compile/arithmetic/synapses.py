@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, assert_never
 
 import numpy as np
@@ -30,6 +30,7 @@ from .definition import by_delay, weighted_sum, with_weights
 
 FLOAT32_EXACT = 1 << 24
 FLOAT64_EXACT = 1 << 53
+LARGEST_MATRIX = 1 << 24
 NARROW_BITS = 8
 """Significant bits that bfloat16 and TF32 both hold."""
 
@@ -56,7 +57,19 @@ class Lowered:
     bound: int
     dtype: torch.dtype
     narrow: bool
-    weights: torch.Tensor
+    device: torch.device
+
+    @cached_property
+    def weights(self) -> torch.Tensor:
+        """On the device; sparse ones as a matrix, which a product takes faster than a gather, unless it is huge."""
+        kind = self.kind
+        if isinstance(kind, Wire):
+            return torch.ones(1, dtype=self.dtype, device=self.device)
+        weights = kind.weights
+        if isinstance(kind, Sparse) and kind.n_target * kind.n_source <= LARGEST_MATRIX:
+            weights = np.zeros((kind.n_target, kind.n_source), np.int64)
+            np.add.at(weights, (kind.rows, kind.columns), kind.weights)
+        return torch.tensor(np.asarray(weights)).to(self.device, self.dtype)
 
     @property
     def drive_bound(self) -> int:
@@ -116,10 +129,6 @@ def _lower(
     weights = np.ones(1, np.int64) if isinstance(kind, Wire) else kind.weights
     largest = max(bound, int(np.abs(weights).max(initial=0)), x_bound)
     dtype = torch.float32 if largest < FLOAT32_EXACT else torch.float64 if largest < FLOAT64_EXACT else torch.int64
-    if isinstance(kind, Sparse):  # a matrix product is faster than a gather for all but the emptiest of matrices
-        whole = np.zeros((kind.n_target, kind.n_source), np.int64)
-        np.add.at(whole, (kind.rows, kind.columns), kind.weights)
-        weights = whole
     return Lowered(
         kind=kind,
         delay=delay,
@@ -131,7 +140,7 @@ def _lower(
         bound=bound,
         dtype=dtype,
         narrow=dtype == torch.float32 and significant_bits(weights) <= NARROW_BITS and _values_narrow(x_bound),
-        weights=torch.tensor(np.asarray(weights)).to(device, dtype),
+        device=torch.device(device),
     )
 
 
@@ -182,6 +191,10 @@ def wrap(values: torch.Tensor, bits: int) -> torch.Tensor:
 
 def _sums(part: Lowered, x: torch.Tensor) -> torch.Tensor:
     match part.kind:
+        case Sparse() as kind if part.weights.ndim == 1:
+            rows, columns = (torch.from_numpy(np.array(i)).to(part.device) for i in (kind.rows, kind.columns))
+            total = torch.zeros((kind.n_target, len(x)), dtype=part.dtype, device=part.device)
+            return total.index_add_(0, rows, part.weights[:, None] * x.flatten(1).T[columns]).T
         case Dense() | Sparse():
             return matrix_sum(x.flatten(1), part.weights, narrow=part.narrow)
         case Conv() as kind:

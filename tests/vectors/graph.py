@@ -1,7 +1,7 @@
 """A graph of Lava processes, as the recordings describe it, becomes a program.
 
-Two forms of the same graph are made. *hops*: every synapse process is a relay of its own, so that what it sends (``a``)
-can be seen. *direct*: synapses lead from neuron to neuron, as compiled programs have it, wherever the graph allows.
+Two forms of the same graph are made. *hops*: every synapse process is a relay of its own, so that what it sends
+(``a``) can be seen. *direct*: synapses lead from neuron to neuron, as in compiled programs, where the graph allows.
 
 Lava counts a map's neurons in C order of (W, H, C). Here every node has an ``order``: our flat index -> Lava's flat
 index. Maps are ordered (C, H, W); what is flat has the order that its first connection gives it.

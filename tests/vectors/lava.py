@@ -1,7 +1,7 @@
 """Replays recordings of Lava's fixed-point models: ``python -m tests.vectors.lava DIR``.
 
-Each CASE.npz holds a graph of Lava processes (or the name of a .net file), its input, and u, v, s of the neurons and a
-of the synapses after every step. Every case is run by the definition and by every fast implementation, and every
+Each CASE.npz holds a graph of Lava processes (or the name of a .net file), its input, and u, v, s of the neurons and
+a of the synapses after every step. Every case is run by the definition and by every fast implementation, and every
 recorded value is compared. Lava orders maps (W, H, C); ``graph.py`` is where that becomes our (C, H, W).
 """
 
@@ -47,12 +47,17 @@ def implementations() -> dict[str, Run]:
     """Every implementation that must give the recorded integers, by name."""
     runs: dict[str, Run] = {"definition": lambda p, x, n: run_definition(p, x, n, RECORD)}
     try:
-        from seamount.hardware_targets.simulator import simulate
+        from seamount.hardware_targets.simulator.simulate import Chunk, memory_needed, simulate
     except ModuleNotFoundError as missing:  # numpy alone is enough for the definition
         print(f"simulator left out: {missing}", file=sys.stderr)
         return runs
     runs["simulator"] = lambda p, x, n: simulate(p, x, n_steps=n, record=RECORD)
-    runs["simulator in small chunks"] = lambda p, x, n: simulate(p, x, n_steps=n, record=RECORD, memory_limit_bytes=1)
+
+    def in_chunks(program: Program, inputs: Any, n_steps: int) -> Activity:
+        limit = memory_needed(program, Chunk(steps=3, samples=1, sum_values=1 << 20))
+        return simulate(program, inputs, n_steps=n_steps, record=RECORD, memory_limit_bytes=limit)
+
+    runs["simulator, three steps at a time"] = in_chunks
     return runs
 
 
@@ -60,7 +65,7 @@ def replays(path: Path, meta: dict[str, Any], arrays: dict[str, NDArray[Any]]) -
     """The programs that a case means: the same graph built in more than one way."""
     if "net_file" in meta:
         return net_replays(path, meta, arrays)
-    return graph_replays(meta["name"] if "name" in meta else path.stem, meta["graph"], arrays)
+    return graph_replays(meta.get("name", path.stem), meta["graph"], arrays)
 
 
 def check_case(path: Path, runs: dict[str, Run]) -> Outcome:

@@ -1,0 +1,110 @@
+"""Where two runs part: the first step, population and neuron whose recorded values differ, and what is around it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seamount.compile.activity import Activity, Array
+from seamount.errors import InputError
+
+AROUND = 3
+"""Steps shown before and after the difference."""
+
+TRACES = ("drive", "u", "v", "spikes")
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The first value that differs.
+
+    Attributes:
+        step, sample, population, neuron: where; the neuron as an index into the population's shape.
+        trace: the quantity that differs first there: drive, u, v or spikes, in the order in which they are computed.
+        values: trace -> (values of a, values of b) of this neuron and sample, for ``steps``.
+        n_differing: differing values per trace, over the whole run.
+        n_compared: compared values over the whole run.
+    """
+
+    step: int
+    sample: int
+    population: str
+    neuron: tuple[int, ...]
+    trace: str
+    steps: range
+    values: dict[str, tuple[list[int], list[int]]]
+    n_differing: dict[str, int]
+    n_compared: int
+
+    def __str__(self) -> str:
+        index = ", ".join(map(str, self.neuron))
+        counts = ", ".join(f"{n} of {trace}" for trace, n in self.n_differing.items() if n)
+        lines = [
+            f"{self.population}[{index}], sample {self.sample}: {self.trace} differs first at step {self.step} "
+            f"(in all {counts}; {self.n_compared} values compared)",
+            f"  {'step':>8}" + "".join(f"{k:>10}" for k in self.steps),
+        ]
+        for trace, (ours, theirs) in self.values.items():
+            lines += [
+                f"  {trace + ' a':>8}" + "".join(f"{x:>10}" for x in ours),
+                f"  {trace + ' b':>8}" + "".join(f"{x:>10}" for x in theirs),
+            ]
+        return "\n".join(lines)
+
+
+def first_difference(a: Activity, b: Activity) -> Difference | None:
+    """The first difference between two runs, or None if all traces that both recorded are equal.
+
+    Of several populations that part in one step, the earliest in the order of ``a`` is named. Raises ``InputError``
+    where nothing can be compared: no common trace, or other numbers of steps or samples.
+    """
+    if (a.n_steps, a.n_samples) != (b.n_steps, b.n_samples):
+        raise InputError(
+            f"runs of {a.n_steps} and {b.n_steps} steps, {a.n_samples} and {b.n_samples} samples cannot be compared"
+        )
+    common = [(name, trace) for trace in TRACES for name in getattr(a, trace) if name in getattr(b, trace)]
+    if not common:
+        raise InputError("the runs recorded nothing in common; record spikes, v or u of the same populations in both")
+    n_differing = dict.fromkeys(TRACES, 0)
+    n_compared = 0
+    found: list[tuple[int, int, int, str, str, NDArray[np.intp]]] = []
+    names = list(dict.fromkeys(name for name, _ in common))
+    for name, trace in common:
+        ours, theirs = _pair(a, b, name, trace)
+        differs = ours != theirs
+        n_compared += differs.size
+        n_differing[trace] += int(np.count_nonzero(differs))
+        steps = np.flatnonzero(differs.reshape(a.n_steps, -1).any(axis=1))
+        if len(steps):
+            where = np.argwhere(differs[steps[0]])[0]
+            found.append((int(steps[0]), names.index(name), TRACES.index(trace), name, trace, where))
+    if not found:
+        return None
+    step, _, _, name, trace, where = min(found, key=lambda entry: entry[:3])
+    shown = range(max(0, step - AROUND), min(a.n_steps, step + AROUND + 1))
+    around: tuple[slice | int, ...] = (slice(shown.start, shown.stop), *(int(i) for i in where))
+    values = {
+        kind: tuple([int(i) for i in x[around]] for x in _pair(a, b, name, kind))
+        for kind in TRACES
+        if (name, kind) in common
+    }
+    return Difference(
+        step=step,
+        sample=int(where[0]),
+        population=name,
+        neuron=tuple(int(i) for i in where[1:]),
+        trace=trace,
+        steps=shown,
+        values={kind: (ours, theirs) for kind, (ours, theirs) in values.items()},
+        n_differing=n_differing,
+        n_compared=n_compared,
+    )
+
+
+def _pair(a: Activity, b: Activity, name: str, trace: str) -> tuple[Array, Array]:
+    ours, theirs = getattr(a, trace)[name], getattr(b, trace)[name]
+    if ours.shape != theirs.shape:
+        raise InputError(f"{name}: {trace} has shapes {ours.shape} and {theirs.shape}, which cannot be compared")
+    return ours.astype(np.int64, copy=False), theirs.astype(np.int64, copy=False)

@@ -1,0 +1,475 @@
+"""One population during a simulation: its synapses made ready, its state, its counts, and how it advances.
+
+On CPU, spikes are scattered event by event where they are few, and everything else is summed by matrix products and
+convolutions (``compile/arithmetic/synapses.py``); then all steps are scanned. Tiles of some steps of some samples
+stay in the cache between the two. On CUDA all sums are products, and the scan is Triton's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from threading import Lock, local
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from seamount.compile.activity import Events
+from seamount.compile.arithmetic.events import Layout, Runs, fan_out, layout_for, runs
+from seamount.compile.arithmetic.kernels import LANES, count_operations, scatter
+from seamount.compile.arithmetic.scan import (
+    DRIVE_LIMIT,
+    Arrays,
+    NeuronTable,
+    Part,
+    lif_scan,
+    neuron_table,
+    reset_steps,
+    scan_part,
+)
+from seamount.compile.arithmetic.synapses import Lowered, drive, lower, wrap
+from seamount.compile.arithmetic.threads import share
+from seamount.compile.program import Dense, Kind, Lif, Population, Program, Relay, Sparse, Synapses, TernaryLif, Wire
+
+from .sources import Source, from_plain, to_plain
+
+TILE_VALUES = 1 << 18
+"""Drive values that a thread computes before it scans them: 1 MiB, half of a core's second cache."""
+
+SUM_VALUES = 1 << 24
+"""Values that a matrix product or a convolution makes at once."""
+
+
+@dataclass(frozen=True)
+class EventPart:
+    """Synapses of one delay value, scattered. ``lag``: steps from a spike to its drive. ``down``: floor shift."""
+
+    source: str
+    lag: int
+    down: int
+    runs: Runs
+    counted: NDArray[np.int64]  # fan-out to count, zero where another part counts it
+
+
+@dataclass(frozen=True)
+class SumPart:
+    """Synapses of one delay value, summed by a product. ``lag`` as above; 0 for a wire."""
+
+    source: str
+    lag: int
+    lowered: Lowered
+
+
+@dataclass
+class Plan:
+    """What a population is made of, whatever the batch: computed once for a program and a device."""
+
+    population: Population
+    layout: Layout
+    table: NeuronTable | None  # None: relay
+    events: list[EventPart] = field(default_factory=list)
+    sums: list[SumPart] = field(default_factory=list)
+    counts: list[tuple[str, torch.Tensor]] = field(default_factory=list)  # (source, fan-out) of what sums count
+    drive_bound: int = 0
+
+    @property
+    def ternary(self) -> bool:
+        return isinstance(self.population.neuron, TernaryLif)
+
+    @property
+    def relay(self) -> bool:
+        return isinstance(self.population.neuron, Relay)
+
+
+def plans(program: Program, device: torch.device) -> dict[str, Plan]:
+    """How each population will be computed. Largest values are followed from the inputs through relays."""
+    bounds = _bounds(program)
+    on_cpu = device.type == "cpu"
+    layouts: dict[str, Layout] = {i.name: Layout(i.shape) for i in program.inputs}
+    for population in program.populations:
+        layouts[population.name] = Layout(population.shape)
+        for synapses in program.into(population.name):
+            if on_cpu and not isinstance(population.neuron, Relay) and layouts[population.name].groups == 0:
+                layouts[population.name] = layout_for(synapses.kind, population.shape)
+    found = {}
+    for population in program.populations:
+        layout = layouts[population.name]
+        neuron = population.neuron
+        table = None if isinstance(neuron, Relay) else neuron_table(neuron, population.shape, layout.order)
+        plan = Plan(population, layout, table)
+        for synapses in program.into(population.name):
+            scatters = on_cpu and (_sends_spikes(program, synapses.source) or not _reads_payload(synapses))
+            _add(plan, synapses, program, layouts, bounds[synapses.source], scatters, device)
+        found[population.name] = plan
+    return found
+
+
+def _reads_payload(synapses: Synapses) -> bool:
+    return synapses.graded or isinstance(synapses.kind, Wire)
+
+
+def _sends_spikes(program: Program, name: str) -> bool:
+    """Whether a source sends nothing but 0 and 1."""
+    if any(i.name == name for i in program.inputs):
+        return next(i.bits == 0 for i in program.inputs if i.name == name)
+    return isinstance(program.population(name).neuron, Lif)
+
+
+def _bounds(program: Program) -> dict[str, int]:
+    """Largest |value| that each input and population sends; a relay sends what its own sources can make."""
+    found = {i.name: max(-i.low, i.high) for i in program.inputs}
+    found |= {p.name: 1 for p in program.populations if not isinstance(p.neuron, Relay)}
+
+    def bound(name: str, above: tuple[str, ...]) -> int:
+        if name in above:
+            return 1 << 31  # a loop of relays: 32 bits are all that holds it
+        if name not in found:
+            total = 0
+            for synapses in program.into(name):
+                x = bound(synapses.source, (*above, name))
+                for part in lower(synapses, program.shape(synapses.source), program.shape(name), x):
+                    total += min(part.drive_bound, 1 << 31)
+            found[name] = min(total, 1 << 31)
+        return found[name]
+
+    for population in program.populations:
+        bound(population.name, ())
+    return found
+
+
+def _add(
+    plan: Plan,
+    synapses: Synapses,
+    program: Program,
+    layouts: Mapping[str, Layout],
+    x_bound: int,
+    scatters: bool,
+    device: torch.device,
+) -> None:
+    source_shape = program.shape(synapses.source)
+    fans = fan_out(synapses.kind, source_shape)
+    counted_by_events = False
+    for lowered in sorted(lower(synapses, source_shape, plan.population.shape, x_bound, device), key=_delay):
+        plan.drive_bound += lowered.drive_bound
+        lag = 0 if isinstance(lowered.kind, Wire) else 1 + lowered.delay
+        part = None
+        if scatters and not lowered.wraps and lowered.bound < 1 << 31 and lowered.drive_bound < 1 << 31:
+            part = _event_part(synapses.source, lag, lowered, layouts[synapses.source], plan.layout)
+        if part is None:
+            plan.sums.append(SumPart(synapses.source, lag, lowered))
+            continue
+        counted = np.zeros_like(fans) if counted_by_events else fans[layouts[synapses.source].order]
+        counted_by_events = True
+        plan.events.append(EventPart(part.source, part.lag, part.down, part.runs, counted))
+    if not counted_by_events and fans.any():
+        plan.counts.append((synapses.source, torch.from_numpy(fans).to(device, torch.float64)))
+
+
+def _delay(lowered: Lowered) -> int:
+    return lowered.delay
+
+
+def _event_part(source: str, lag: int, lowered: Lowered, from_layout: Layout, to_layout: Layout) -> EventPart | None:
+    kind, down = _fold_exponent(lowered.kind, lowered.exponent)
+    if isinstance(kind, Dense) and lowered.delay and np.mean(kind.weights != 0) < 0.25:
+        rows, columns = np.nonzero(kind.weights)
+        kind = Sparse(kind.weights[rows, columns], rows, columns, *kind.weights.shape)
+    found = runs(kind, from_layout, to_layout)
+    return None if found is None else EventPart(source, lag, down, found, np.zeros((0, 2), np.int64))
+
+
+def _fold_exponent(kind: Kind, exponent: int) -> tuple[Kind, int]:
+    """The exponent goes into the weights where that is exact; else what remains to be shifted down."""
+    from seamount.compile.arithmetic.definition import with_weights
+
+    if isinstance(kind, Wire) or exponent == 0:
+        return kind, 0
+    if exponent > 0:
+        return with_weights(kind, kind.weights << exponent), 0
+    if np.any(kind.weights & ((1 << -exponent) - 1)):
+        return kind, -exponent
+    return with_weights(kind, kind.weights >> -exponent), 0
+
+
+# ----------------------------------------------------------------------------------------------------- running
+
+
+class Running:
+    """A population during a run of one batch chunk: state, counts and traces."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        batch: int,
+        n_steps: int,
+        want: Collection[str],
+        device: torch.device,
+        sum_values: int = SUM_VALUES,
+    ) -> None:
+        self.plan, self.batch, self.device, self.sum_values = plan, batch, device, sum_values
+        n = plan.layout.size
+        table = plan.table
+        if table is not None:
+            init = [np.repeat(x[None].astype(np.int32), batch, axis=0) for x in (table.u_init, table.v_init)]
+            self.u, self.v = (torch.from_numpy(x).to(device) for x in init)
+            self.rest = torch.zeros((batch, n), dtype=torch.int32, device=device)
+        self.spike_counts = torch.zeros((batch, n), dtype=torch.int32, device=device)
+        self.want = tuple(name for name in ("v", "u") if name in want and table is not None)
+        self.want_drive = "drive" in want
+        self.n_spikes = np.zeros(n_steps, np.int64)
+        self.operations = np.zeros((n_steps, 2), np.int64)
+        self.totals = np.zeros(3, np.int64)
+        self.n_drive_wraps = 0
+        self.lock = Lock()
+        self.traces: dict[str, torch.Tensor] = {}
+        self.drives: torch.Tensor | None = None
+
+    def new_chunk(self, n_steps: int) -> None:
+        """Room for the traces of a chunk, (n_steps, B, n) in the population's layout."""
+        shape = (n_steps, self.batch, self.plan.layout.size)
+        for name in self.want:
+            self.traces[name] = torch.empty(shape, dtype=torch.int32, device=self.device)
+        if self.want_drive:
+            self.drives = torch.empty(shape, dtype=torch.int32, device=self.device)
+
+    def advance(self, sources: Mapping[str, Source], out: Source, start: int, first: int, last: int) -> None:
+        """Compute steps first .. last of a chunk that begins at step ``start`` of the run."""
+        plan = self.plan
+        n = plan.layout.size
+        step = last - first
+        if plan.sums:
+            widest = max(n, *(sources[part.source].layout.size for part in plan.sums))
+            step = max(1, min(step, self.sum_values // (self.batch * widest)))
+        for k in range(first, last, step):
+            end = min(k + step, last)
+            summed = self._sum(sources, k, end) if plan.sums else None
+            if plan.table is None or self.device.type != "cpu" or plan.drive_bound >= 1 << 31:
+                self._advance_whole(sources, out, start, k, end, summed)
+            else:
+                self._advance_tiles(sources, out, start, k, end, summed)
+
+    # --------------------------------------------------------------------------------------------- products
+
+    def _sum(self, sources: Mapping[str, Source], first: int, last: int) -> torch.Tensor:
+        """Drive of all summed parts, (steps, B, n) in the population's layout, whole numbers."""
+        total: torch.Tensor | None = None
+        wide = self.plan.drive_bound >= 1 << 24
+        for part in self.plan.sums:
+            source = sources[part.source]
+            row = source.history + first - part.lag
+            values, n_wraps = self._drive_of_rows(part.lowered, source, row, row + last - first)
+            self.n_drive_wraps += n_wraps
+            if wide:
+                values = values.to(torch.int64)
+            total = values if total is None else total + values
+        assert total is not None
+        return from_plain(total, self.plan.layout).reshape(last - first, self.batch, -1)
+
+    def _drive_of_rows(self, lowered: Lowered, source: Source, first: int, last: int) -> tuple[torch.Tensor, int]:
+        if source.row_ids is None:
+            return drive(lowered, source.rows(first, last))
+        ids, inverse, repeats = np.unique(source.row_ids[first:last], return_inverse=True, return_counts=True)
+        if len(ids) == last - first:
+            return drive(lowered, source.rows(first, last))
+        rows = first + np.searchsorted(source.row_ids[first:last], ids)
+        each = [drive(lowered, source.rows(int(row), int(row) + 1)) for row in rows]
+        stacked = torch.stack([values for values, _ in each])
+        n_wraps = sum(n * int(times) for (_, n), times in zip(each, repeats, strict=True))
+        return stacked[torch.from_numpy(inverse).to(stacked.device)].flatten(0, 1), n_wraps
+
+    def count_sums(self, sources: Mapping[str, Source], start: int, n_steps: int) -> None:
+        """Synaptic operations of the summed groups, in the steps in which their sources sent."""
+        for name, fans in self.plan.counts:
+            source = sources[name]
+            size = max(1, self.sum_values // (self.batch * source.layout.size))
+            for k in range(0, n_steps, size):
+                end = min(k + size, n_steps)
+                rows = source.rows(source.history + k, source.history + end)
+                per_source = (rows.reshape(end - k, self.batch, -1) != 0).sum(dim=1).to(torch.float64)
+                self.operations[start + k : start + end] += (per_source @ fans).cpu().numpy().astype(np.int64)
+
+    def count_rest(self, sources: Mapping[str, Source], n_steps: int, chunk: int) -> None:
+        """Operations of the last spikes, which reach this population after the end of the run."""
+        for part in self.plan.events:
+            if part.counted.any():
+                source = sources[part.source]
+                late = min(part.lag, n_steps)
+                rows = (0, self.batch, late, source.history + chunk - late, n_steps - late)
+                count_operations(rows, source.words(), part.counted, self.operations)
+
+    # ------------------------------------------------------------------------------------------------ tiles
+
+    def _advance_tiles(
+        self,
+        sources: Mapping[str, Source],
+        out: Source,
+        start: int,
+        first: int,
+        last: int,
+        summed: torch.Tensor | None,
+    ) -> None:
+        plan, table = self.plan, self.plan.table
+        assert table is not None
+        n = plan.layout.size
+        fast = table.fits_32_bits and plan.drive_bound <= DRIVE_LIMIT
+        no_trace = np.zeros((0, 0, 0), np.int32)
+        traces = tuple(self.traces[x].numpy() if x in self.traces else no_trace for x in ("v", "u"))
+        arrays = Arrays(
+            self.u.numpy(), self.v.numpy(), self.rest.numpy(), out.spikes.numpy(), self.spike_counts.numpy(),
+            (*traces, no_trace),
+        )  # fmt: skip
+        reset = np.zeros(last - first, np.bool_)
+        reset[list(reset_steps(plan.population.reset, last - first, start + first))] = True
+        steps = max(1, min(last - first, TILE_VALUES // n))
+        samples = max(1, TILE_VALUES // (n * steps))
+        width = n + LANES
+
+        def work(low: int, high: int) -> None:
+            tile = _buffer("drive", (steps, high - low, width))
+            totals = np.zeros(3, np.int64)
+            for k in range(first, last, steps):
+                end = min(k + steps, last)
+                tile[:] = 0
+                if summed is not None:
+                    _add_summed(tile, summed, k - first, end - first, low, high, n)
+                for part in plan.events:
+                    self._scatter(part, sources[part.source], tile, (low, high, k, end), start)
+                if self.drives is not None:
+                    self.drives.numpy()[k:end, low:high] = tile[: end - k, :, :n]
+                at = Part(low, high, end - k, 0, low, out.history + k, k)
+                values = tile if fast else tile.astype(np.int64)
+                per_step, found = scan_part(at, values, arrays, table, reset[k - first : end - first], fast)
+                totals += found
+                with self.lock:
+                    self.n_spikes[start + k : start + end] += per_step
+            with self.lock:
+                self.totals += totals
+
+        share(work, self.batch, samples)
+
+    def _scatter(
+        self,
+        part: EventPart,
+        source: Source,
+        tile: NDArray[np.int32],
+        at: tuple[int, int, int, int],
+        start: int,
+    ) -> None:
+        low, high, k, end = at
+        target = tile if part.down == 0 else _buffer("shifted", tile.shape)
+        if part.down:
+            target[:] = 0
+        operations = np.zeros((end - k, 2), np.int64)
+        where = (low, high, end - k, source.history + k - part.lag, 0)
+        r = part.runs
+        scatter(
+            where, source.words(), target, r.first, r.target, r.start, r.length, r.weights, part.counted, operations
+        )
+        if part.down:
+            tile += target >> part.down
+        sent = start + k - part.lag  # the first step in which these spikes fired; before the run there are none
+        with self.lock:
+            if sent < 0:
+                operations, sent = operations[-sent:], 0
+            self.operations[sent : sent + len(operations)] += operations
+
+    # ------------------------------------------------------------------------- relays, and everything on CUDA
+
+    def _advance_whole(
+        self,
+        sources: Mapping[str, Source],
+        out: Source,
+        start: int,
+        first: int,
+        last: int,
+        summed: torch.Tensor | None,
+    ) -> None:
+        plan = self.plan
+        n = plan.layout.size
+        shape = (last - first, self.batch, n)
+        total = torch.zeros(shape, dtype=torch.int64, device=self.device) if summed is None else summed
+        for part in plan.events:
+            tile = np.zeros((last - first, self.batch, n + LANES), np.int32)
+            self._scatter(part, sources[part.source], tile, (0, self.batch, first, last), start)
+            total = total + torch.from_numpy(tile[:, :, :n])
+        if plan.drive_bound >= 1 << 31:
+            held = wrap(total.to(torch.int64), 32)
+            self.n_drive_wraps += int((held != total).sum())
+            total = held
+        if self.drives is not None:
+            self.drives[first:last] = total.to(torch.int32)
+        rows = slice(out.history + first, out.history + last)
+        if plan.table is None:
+            assert out.values is not None
+            out.values[rows] = total.to(torch.int32)
+            sent = out.values[rows] != 0
+            out.spikes[rows, :, :n] = sent.to(torch.uint8)
+            self.spike_counts += sent.sum(dim=0, dtype=torch.int32)
+            self.n_spikes[start + first : start + last] += sent.sum(dim=(1, 2)).cpu().numpy()
+            self.totals[0] += int(sent.sum())
+            return
+        neuron = plan.population.neuron
+        assert not isinstance(neuron, Relay)
+        result = lif_scan(
+            total,
+            neuron,
+            (n,),
+            reset_at=reset_steps(plan.population.reset, last - first, start + first),
+            u=self.u,
+            v=self.v,
+            rest=self.rest if plan.table.refractory_steps else None,
+            want=self.want,
+            drive_limit=plan.drive_bound,
+            table=plan.table,
+        )
+        self.u, self.v, self.rest = result.final_u, result.final_v, result.final_rest
+        out.spikes[rows, :, :n] = result.spikes.view(torch.uint8)
+        self.spike_counts += result.spike_counts
+        self.n_spikes[start + first : start + last] += result.n_spikes.cpu().numpy()
+        self.totals += (result.n_active_updates, result.n_u_wraps, result.n_v_saturations)
+        for name, trace in (("v", result.v), ("u", result.u)):
+            if trace is not None:
+                self.traces[name][first:last] = trace
+
+    # ---------------------------------------------------------------------------------------------- results
+
+    def plain(self, values: torch.Tensor) -> NDArray[Any]:
+        """(..., n) in the population's layout -> (..., *shape) in C order."""
+        found: NDArray[Any] = to_plain(values, self.plan.layout).cpu().numpy()
+        return found
+
+
+def events_of(parts: list[Running], n_steps: int, batch: int) -> Events:
+    """The counts of a population, added over the batch chunks of a run."""
+    operations = np.sum([part.operations for part in parts], axis=0)
+    totals = np.sum([part.totals for part in parts], axis=0)
+    return Events(
+        n_spikes=np.sum([part.n_spikes for part in parts], axis=0),
+        n_updates=n_steps * batch * parts[0].plan.layout.size,
+        n_active_updates=int(totals[0]),
+        sops=operations[:, 0],
+        sops_with_zeros=operations[:, 1],
+        n_u_wraps=int(totals[1]),
+        n_v_saturations=int(totals[2]),
+        n_drive_wraps=sum(part.n_drive_wraps for part in parts),
+    )
+
+
+_buffers = local()
+
+
+def _buffer(name: str, shape: tuple[int, ...]) -> NDArray[np.int32]:
+    """A thread's own int32 buffer, kept between tiles."""
+    held: NDArray[np.int32] | None = getattr(_buffers, name, None)
+    if held is None or held.shape != shape:
+        held = np.empty(shape, np.int32)
+        setattr(_buffers, name, held)
+    return held
+
+
+def _add_summed(
+    tile: NDArray[np.int32], summed: torch.Tensor, first: int, last: int, low: int, high: int, n: int
+) -> None:
+    tile[: last - first, :, :n] = summed.numpy()[first:last, low:high]
