@@ -63,9 +63,11 @@ class DataConfig(Section):
         0.125, description="share of the training part that is held out for choosing the best epoch"
     )
     augment: tuple[Augmentation, ...] = Field(
-        (), description=f"of {', '.join(get_args(Augmentation))}, in this order"
+        ("crop",), description=f"of {', '.join(get_args(Augmentation))}, in this order"
     )
-    crop_padding: Annotated[int, Field(ge=0)] = Field(4, description="pixels around the image before a random crop")
+    crop_padding: Annotated[int, Field(ge=0)] = Field(
+        1, description="of a random crop [pixels]; CIFAR is used with 4"
+    )
     cutout_size: Count = Field(16, description="side of the square that cutout blanks [pixels]")
     max_train: Count | None = Field(None, description="use only so many training samples (the first of each class)")
     max_test: Count | None = Field(None, description="use only so many test samples (the first of each class)")
@@ -78,7 +80,7 @@ class TeacherConfig(Section):
     arch: str = Field("small-cnn", description="a teacher that models/zoo.py builds")
     options: dict[str, Any] = Field({}, description="further arguments of that architecture")
     checkpoint: str | None = Field(None, description="state dict (.safetensors or .pt) to use instead of training")
-    epochs: Count = Field(30, description="of the teacher's own training")
+    epochs: Count = Field(20, description="of the teacher's own training")
     lr: Positive = Field(2e-3, description="its learning rate")
 
 
@@ -120,7 +122,7 @@ class DistillConfig(Section):
 class TrainConfig(Section):
     """Optimisation of teacher, student and quantised student alike; two of them have epochs and lr of their own."""
 
-    epochs: Count = Field(40, description="of the student's training")
+    epochs: Count = Field(20, description="of the student's training")
     batch_size: Count = Field(64, description="samples per step, over all processes together")
     optimizer: Literal["adamw", "sgd"] = Field("adamw", description='"adamw" or "sgd" (momentum, no Nesterov)')
     lr: Positive = Field(4e-3, description="largest learning rate of the student")

@@ -133,7 +133,7 @@ class _Run:
     def __post_init__(self) -> None:
         self.parallel: nn.Module = self.task.learner
         if self.world.size > 1:
-            self.parallel = DistributedDataParallel(self.task.learner, broadcast_buffers=False)
+            self.parallel = DistributedDataParallel(self.task.learner)
         self.saved_at = time.monotonic()
 
     def starts(self, done: int) -> list[tuple[int, int]]:
