@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seamount.errors import ConfigError
+from seamount.errors import ConfigError, Unsupported
 
 from .chip import HasChip
 from .lower import Lowered, NumberFormat, lower
 from .network import Network
 from .passes.align_startup import align_startup
-from .passes.balance_latency import Schedule, balance_latency
+from .passes.balance_latency import Schedule, balance_latency, own_delay
 from .passes.fold_pooling import fold_pooling
 from .passes.fold_scale import fold_scale
 from .passes.merge_linear import merge_linear
@@ -130,7 +130,14 @@ def compile_graph(source: Any, target: HasChip | None = None, options: CompileOp
     exact = tuple(name for name in network.scales if name not in options.scales)
     lowered: Lowered = lower(network, schedule, {**search, **given}, form, exact=exact)
     _print(options, "quantise", lowered.program)
-    program = align_startup(lowered.program, schedule.arrival)
+    arrival = lowered.program.arrivals()
+    remembers = any(own_delay(c).any() for c in network.connections)
+    if remembers and network.n_steps is not None and any(arrival[n] != a for n, a in schedule.arrival.items()):
+        raise Unsupported(
+            f"{network.name}: delays in the network make its samples longer than {network.n_steps} steps; compile it "
+            "without a number of steps"
+        )
+    program = align_startup(lowered.program, arrival, remembers=remembers)
     program = program.with_(provenance=_provenance(read, source))
     _print(options, "align_startup", program)
     ranges = analyse_ranges(program)

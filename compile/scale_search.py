@@ -74,16 +74,21 @@ def _scale(
     network: Network, p: Population, form: NumberFormat, options: SearchOptions, importance: Mapping[str, Reals]
 ) -> float:
     groups = real_groups(network, p.name)
-    highest = highest_scale(network, p, groups, form)
-    candidates = _candidates(p, groups, form, options, highest)
+    highest, calm = highest_scale(network, p, groups, form)
+    candidates = _candidates(p, groups, form, options, highest, calm)
     if not candidates:
         return highest if np.isfinite(highest) else 1.0
     errors = [_error(s, groups, form, importance) for s in candidates]
     return candidates[int(np.argmin(errors))]
 
 
-def highest_scale(network: Network, p: Population, groups: list[RealGroup], form: NumberFormat) -> float:
-    """The largest scale at which threshold and bias have room and the current provably does not overflow."""
+def highest_scale(
+    network: Network, p: Population, groups: list[RealGroup], form: NumberFormat
+) -> tuple[float, float]:
+    """(largest scale at which threshold and bias have room and nothing wraps, and at which v cannot saturate either).
+
+    A readout must not saturate, so both are one for it; a neuron that fires may, far below its threshold.
+    """
     limits = []
     if p.v_th is not None:
         limits.append(form.v_th_mant_max / float(np.max(p.v_th - p.v_reset)))
@@ -93,15 +98,17 @@ def highest_scale(network: Network, p: Population, groups: list[RealGroup], form
         limits.append(form.bias_mant_max * 2.0**form.bias_exp_max / largest_bias)
     worst = sum(largest_drive(g, _input_high(network, g)) for g in groups)
     slowest = float(np.min(p.a_s))
+    steps = float(network.n_steps or 1 << 10)
+    kept = min(steps, 1 / slowest if slowest else np.inf)
     if worst:
-        steps = float(network.n_steps or 1 << 10)
-        kept = min(steps, 1 / slowest if slowest else np.inf)
         limits.append(STATE_LIMIT / (worst * kept + float(np.abs(u_init).max(initial=0.0)) / 64))
-        if p.v_th is None:  # a readout must not saturate: the sum over the whole sample
-            leak = float(np.min(p.a_m))
-            summed = min(steps, 1 / leak if leak else np.inf)
-            limits.append(STATE_LIMIT / ((worst * kept + largest_bias / 64) * summed))
-    return min(limits, default=np.inf)
+    highest = min(limits, default=np.inf)
+    if worst == largest_bias == 0:
+        return highest, highest
+    leak = float(np.min(p.a_m))
+    summed = min(steps, 1 / leak if leak else np.inf)
+    calm = min(highest, STATE_LIMIT / ((worst * kept + largest_bias / 64) * summed))
+    return (calm if p.v_th is None else highest), calm
 
 
 def _input_high(network: Network, group: RealGroup) -> float:
@@ -116,7 +123,7 @@ def _limits(group: RealGroup, form: NumberFormat) -> tuple[int, int]:
 
 
 def _candidates(
-    p: Population, groups: list[RealGroup], form: NumberFormat, options: SearchOptions, highest: float
+    p: Population, groups: list[RealGroup], form: NumberFormat, options: SearchOptions, highest: float, calm: float
 ) -> list[float]:
     """Scales to try, each in the highest octave that is possible and useful."""
     found: list[float] = []
@@ -129,9 +136,7 @@ def _candidates(
     for unit in largest:
         for ratio in ratios:
             s = unit / ratio
-            while (
-                s * 2 <= highest and s * 2 <= unit * 16
-            ):  # 4 more bits than the weights need, for threshold and leak
+            while s * 2 <= min(calm, unit * 16):  # 4 more bits than the weights need, for threshold and leak
                 s *= 2
             while s > highest:
                 s /= 2

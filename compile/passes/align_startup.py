@@ -1,13 +1,16 @@
 """Aligns the start-up: what a population does while the pipeline fills must not reach its first real step.
 
-The first value of a sample arrives at population p at step a = arrival(p); before, only its bias acts. Two ways to be
+The first value of a sample arrives at population p at step a = arrival(p); before, only biases act. Two ways to be
 exact:
 
-* the state at rest is 0: ``Reset(n_steps, a + 1)`` clears it right when the sample arrives, and again for the next
-  sample, so that samples can follow each other;
-* the state at rest is not 0 (v_leak != v_reset, or a current with a bias): the initial state is solved backwards, so
-  that after a steps of bias alone it is the state at rest, provided that it does not fire on the way. Then samples
-  run one at a time.
+* ``Reset(n_steps, a + 1)`` clears the state right when the sample arrives, and again for the next sample, so that
+  samples can follow each other. It needs a state at rest of 0 (no v_leak != v_reset, no current with a bias).
+* The initial state is solved backwards, so that after a steps of bias alone it is the state at rest, without firing
+  on the way. Then samples run one at a time.
+
+A reset does not take back a spike that is under way. Where the network remembers spikes over a step (recurrence,
+delays) or where a state is solved backwards, nothing may fire during the fill at all: populations whose bias would
+make them fire are then solved backwards, too.
 """
 
 from __future__ import annotations
@@ -23,26 +26,50 @@ from ..arithmetic.definition import V_MAX, bias_of, decay
 from ..program import Ints, Lif, Population, Program, Reset, ints
 
 
-def align_startup(program: Program, arrival: Mapping[str, int]) -> Program:
+def align_startup(program: Program, arrival: Mapping[str, int], *, remembers: bool = False) -> Program:
     """The program with resets, or with initial states solved backwards.
+
+    Args:
+        program: without resets.
+        arrival: of every population.
+        remembers: some connection brings a spike of an earlier step than the step's own.
 
     Raises:
         Unsupported: a state cannot be solved backwards, or fires during the fill.
     """
-    return program.with_(populations=tuple(_aligned(p, program, arrival) for p in program.populations))
+    quiet = remembers or any(_must_be_solved(p, program) for p in program.populations)
+    return program.with_(populations=tuple(_aligned(p, program, arrival[p.name], quiet) for p in program.populations))
 
 
-def _aligned(p: Population, program: Program, arrival: Mapping[str, int]) -> Population:
+def _at_rest(lif: Lif) -> bool:
+    return not np.any(lif.u_init) and not np.any(lif.v_init)
+
+
+def _must_be_solved(p: Population, program: Program) -> bool:
+    return isinstance(p.neuron, Lif) and (program.n_steps is None or not _at_rest(p.neuron))
+
+
+def _aligned(p: Population, program: Program, arrival: int, quiet: bool) -> Population:
     if not isinstance(p.neuron, Lif):
         return p
-    lif, a = p.neuron, arrival[p.name]
-    at_rest = not np.any(lif.u_init) and not np.any(lif.v_init)
-    if at_rest and program.n_steps is not None:
-        return replace(p, reset=Reset(program.n_steps, (a + 1) % program.n_steps or program.n_steps))
-    if at_rest and not np.any(lif.bias_mant):
+    if not _must_be_solved(p, program) and not (quiet and _fires_alone(p.neuron, arrival)):
+        assert program.n_steps is not None
+        return replace(p, reset=Reset(program.n_steps, (arrival + 1) % program.n_steps or program.n_steps))
+    if _at_rest(p.neuron) and not np.any(p.neuron.bias_mant):
         return p
-    u, v = solved_back(p.name, lif, p.shape, a)
-    return replace(p, neuron=replace(lif, u_init=u, v_init=v))
+    u, v = solved_back(p.name, p.neuron, p.shape, arrival)
+    return replace(p, neuron=replace(p.neuron, u_init=u, v_init=v))
+
+
+def _fires_alone(lif: Lif, n_steps: int) -> bool:
+    """True where the bias alone makes it fire within so many steps from 0."""
+    bias = bias_of(lif)
+    v = np.zeros_like(bias)
+    for _ in range(n_steps):
+        v = decay(v, lif.dv) + bias
+        if np.any(v > (lif.v_th_mant << 6)):
+            return True
+    return False
 
 
 def solved_back(name: str, lif: Lif, shape: tuple[int, ...], n_steps: int) -> tuple[Ints, Ints]:
@@ -54,7 +81,10 @@ def solved_back(name: str, lif: Lif, shape: tuple[int, ...], n_steps: int) -> tu
     bias = np.broadcast_to(bias_of(lif), full)
     for _ in range(n_steps):
         if np.any(v > (lif.v_th_mant << 6)):
-            raise Unsupported(f"{name}: its bias makes it fire while the pipeline fills; give the number of steps")
+            raise Unsupported(
+                f"{name}: its bias makes it fire while the pipeline fills; give the number of steps of a sample, so "
+                "that it is reset when the sample arrives"
+            )
         v_before = _before(v - bias - u, np.broadcast_to(lif.dv, full))
         u_before = _before(u, np.broadcast_to(lif.du, full))
         if v_before is None or u_before is None:
