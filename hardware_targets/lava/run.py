@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -82,7 +83,7 @@ def run_on_lava(
         folder = Path(name)
         write_job(folder, program, schedule, record)
         np.savez(folder / "inputs.npz", **named_arrays(values))
-        _supervise(folder, time_limit_s)
+        supervise(folder, time_limit_s)
         return _activity(program, schedule, plain_lava.traces(folder), n_samples, record)
 
 
@@ -177,14 +178,14 @@ def _readout(program: Program, traces: Mapping[str, Mapping[str, Array]], n_step
 # ------------------------------------------------------------------------------------------------ the process
 
 
-def _supervise(folder: Path, time_limit_s: float) -> None:
+def supervise(folder: Path, time_limit_s: float) -> None:
     """Run the folder's script to its end, or end its process group: Lava hangs when one of its processes dies."""
     environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
     environment.pop("PYTHONPATH", None)
     with (folder / "log.txt").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, str(folder / "run.py"), str(folder)],
-            stdin=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
             env=environment,
@@ -223,24 +224,12 @@ def _status(code: int | None) -> str:
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:
-    """Ends Lava's processes. Terminate first: Python's resource tracker then removes their shared memory."""
-    if process.stdin is not None:
-        process.stdin.close()
-    for kind, patience_s in ((signal.SIGTERM, 2.0), (signal.SIGKILL, 2.0)):
-        try:
+    """Ends what is left of Lava's processes; after a run that went well nothing is."""
+    went_well = process.poll() == 0
+    # Terminate first: Python's resource tracker outlives it, and removes the shared memory of the others.
+    for kind in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, kind)
-        except (ProcessLookupError, PermissionError):
-            break
-        end = time.monotonic() + patience_s
-        while time.monotonic() < end and _group_lives(process):
-            time.sleep(0.02)
+        if kind is signal.SIGTERM and not went_well:
+            time.sleep(0.5)
     process.wait()
-
-
-def _group_lives(process: subprocess.Popen[bytes]) -> bool:
-    process.poll()
-    try:
-        os.killpg(process.pid, 0)
-    except (ProcessLookupError, PermissionError):
-        return False
-    return True

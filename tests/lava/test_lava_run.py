@@ -1,0 +1,148 @@
+"""Lava 0.10.0 gives the simulator's integers: 0 differing values, or no run at all."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from lava_programs import conv_net, even, lif, random_inputs, random_program, residual_net
+
+from seamount.compile.program import Conv, Dense, Input, Population, Program, Readout, Reset, Synapses, ints
+from seamount.errors import CheckFailed, ConfigError
+from seamount.hardware_targets.lava import compare_runs, lava_status, run_on_lava
+from seamount.hardware_targets.lava.run import supervise, write_job
+from seamount.hardware_targets.lava.stream import fresh_schedule
+from seamount.hardware_targets.simulator import simulate
+
+STATUS = lava_status(try_it=False)
+pytestmark = [pytest.mark.lava, pytest.mark.skipif(not STATUS.present, reason=STATUS.message)]
+
+RECORD = ("spikes", "v", "u")
+
+
+def test_a_batch_streams_through_one_runtime_and_equals_the_simulator_in_its_windows() -> None:
+    program, inputs = conv_net(), random_inputs(conv_net(), 4)
+    simulated = simulate(program, inputs, record=RECORD)
+    streamed = run_on_lava(program, inputs, record=RECORD)
+    agreement = compare_runs(simulated, streamed, program)
+    assert (agreement.n_differing, agreement.first) == (0, None)
+    # 6 steps x 4 samples x (224 + 64 + 10 neurons) x 3 traces, and the readout
+    assert agreement.n_compared == 6 * 4 * (224 + 64 + 10) * 3 + 4 * 10
+    assert simulated.spikes["c1"].sum() > 1000
+    assert simulated.spikes["c2"].sum() > 100
+    # outside of the window of c2, which is steps 2 to 7, a stream shows nothing of the sample
+    assert not streamed.spikes["c2"][:2].any()
+    assert not streamed.spikes["c2"][8:].any()
+
+
+def test_samples_started_afresh_equal_the_simulator_at_every_step() -> None:
+    program, inputs = conv_net(), random_inputs(conv_net(), 2)
+    fresh = run_on_lava(program, inputs, record=RECORD, streamed=False)
+    agreement = compare_runs(simulate(program, inputs, record=RECORD), fresh, program, whole=True)
+    assert (agreement.n_differing, agreement.first) == (0, None)
+    assert agreement.n_compared > 2 * 9 * 298 * 3
+
+
+def test_a_residual_network_streams_exactly() -> None:
+    program, inputs = residual_net(), random_inputs(residual_net(), 3)
+    simulated = simulate(program, inputs, record=RECORD)
+    agreement = compare_runs(simulated, run_on_lava(program, inputs, record=RECORD, streamed=True), program)
+    assert (agreement.n_differing, agreement.first) == (0, None)
+    assert agreement.n_compared > 100_000
+    assert all(simulated.spikes[name].any() for name in ("stem", "a1", "a2", "b1", "b2", "pool"))
+
+
+@pytest.mark.parametrize("seed", [9, 18, 33, 41])
+def test_random_programs_with_everything_in_them_are_exact_at_every_step(seed: int) -> None:
+    program = random_program(seed)
+    inputs = random_inputs(program, 2)
+    agreement = compare_runs(
+        simulate(program, inputs, record=RECORD), run_on_lava(program, inputs, record=RECORD), program, whole=True
+    )
+    assert (agreement.n_differing, agreement.first) == (0, None)
+    assert agreement.n_compared > 1000
+
+
+def test_the_raw_stream_of_a_session_is_one_long_sample() -> None:
+    program = conv_net()
+    stream = random_inputs(program, 1)["image"]
+    long = np.concatenate([stream, 255 - stream, stream])
+    simulated = simulate(program, long, n_steps=20, record=RECORD)
+    agreement = compare_runs(simulated, run_on_lava(program, long, n_steps=20, record=RECORD), program, whole=True)
+    assert (agreement.n_differing, agreement.first) == (0, None)
+
+
+def test_128_groups_and_128_pixels_go_beyond_what_lava_itself_can_count() -> None:
+    rng = np.random.default_rng(0)
+    program = Program(
+        "wide",
+        (Input("deep", (128, 3, 2)), Input("long", (1, 2, 130))),
+        (
+            Population("d", (128, 2, 2), lif(20)),
+            Population("l", (2, 2, 65), lif(20)),
+            Population("alone", (3,), lif(0)),
+        ),
+        (
+            Synapses("deep-d", "deep", "d", Conv(even(rng, (128, 1, 2, 1)), groups=128), wrap_bits=24),
+            Synapses("long-l", "long", "l", Conv(even(rng, (2, 1, 1, 2)), (1, 2)), wrap_bits=24),
+            Synapses("self", "alone", "alone", Dense(ints(np.eye(3)))),
+        ),
+        Readout("d", "count"),
+        5,
+    )
+    inputs = random_inputs(program, 1)
+    simulated = simulate(program, inputs, record=RECORD)
+    agreement = compare_runs(simulated, run_on_lava(program, inputs, record=RECORD), program, whole=True)
+    assert (agreement.n_differing, agreement.first) == (0, None)
+    assert simulated.spikes["d"].any()
+    assert simulated.spikes["l"].any()
+
+
+def test_a_lava_process_that_dies_is_an_error_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    program, folder = conv_net(), tmp_path / "seamount-lava-broken"
+    folder.mkdir()
+    write_job(folder, program, fresh_schedule(program, 9), RECORD)
+    network = json.loads((folder / "network.json").read_text())
+    next(node for node in network["nodes"] if node["name"] == "c2")["settings"]["vth"] = 0.5
+    (folder / "network.json").write_text(json.dumps(network))
+    np.savez(folder / "inputs.npz", **random_inputs(program, 1))  # type: ignore[arg-type]
+    with pytest.raises(CheckFailed, match=r"^Lava: c2: TypeError: ufunc 'left_shift' not supported"):
+        supervise(folder, 60.0)
+    assert not [text for text in _commands() if str(folder) in text]
+
+
+def test_a_run_that_takes_too_long_is_ended() -> None:
+    program = conv_net()
+    start = time.monotonic()
+    with pytest.raises(CheckFailed) as error:
+        run_on_lava(program, random_inputs(program, 200), time_limit_s=3.0)
+    assert str(error.value) == "Lava: not done within 3 s; allow more time or send fewer samples"
+    assert time.monotonic() - start < 8
+    assert not [text for text in _commands() if "seamount-lava-" in text]
+
+
+def _commands() -> list[str]:
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            found.append(entry.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+        except OSError:
+            continue
+    return found
+
+
+def test_what_cannot_be_streamed_says_why() -> None:
+    program = conv_net()
+    late = program.with_(
+        populations=(*program.populations[:2], Population("out", (10,), program.populations[2].neuron, Reset(6, 5)))
+    )
+    with pytest.raises(ConfigError) as error:
+        run_on_lava(late, random_inputs(late, 2), streamed=True)
+    assert str(error.value) == (
+        "Lava: conv_net cannot be streamed: out is reset at offset 5 of 6, its input arrives at step 3"
+    )
+    with pytest.raises(ConfigError, match="cannot record drive; possible are spikes, v, u"):
+        run_on_lava(program, random_inputs(program, 1), record=("drive",))
