@@ -206,19 +206,22 @@ class Neurons(nn.Module):
 
     def _filtered(self, drive: Tensor, n_steps: int) -> Tensor:
         """A leaky integrator is linear: v is its impulse response over time, folded with the drive."""
-        steps = torch.arange(n_steps, dtype=torch.float64)
-        keeps_v, decay = 1 - self.decay_mem, self.decay_mem
-        response = decay * keeps_v**steps
-        if self.decay_syn is not None:
-            current = (1 - self.decay_syn) ** steps
-            response = torch.stack([(current[: t + 1] * response[: t + 1].flip(0)).sum() for t in range(n_steps)])
-        lag = steps[:, None] - steps[None]
-        kernel = torch.where(lag >= 0, self.gain * response[lag.clamp_min(0).long()], 0).to(drive.device)
+        kernel = self.response(n_steps).to(drive.device)
         if drive.shape[0] == 1:
             kernel = kernel.sum(1, keepdim=True)
         with torch.autocast(drive.device.type, enabled=False):
             v: Tensor = torch.tensordot(kernel.float(), drive.float(), dims=1) + self.v_leak
         return v
+
+    def response(self, n_steps: int) -> Tensor:
+        """What a drive of 1 at step s makes of an integrator's v at step t, (t, s) in float64."""
+        steps = torch.arange(n_steps, dtype=torch.float64)
+        impulse = self.gain * self.decay_mem * (1 - self.decay_mem) ** steps
+        if self.decay_syn is not None:
+            current = (1 - self.decay_syn) ** steps
+            impulse = torch.stack([(current[: t + 1] * impulse[: t + 1].flip(0)).sum() for t in range(n_steps)])
+        lag = steps[:, None] - steps[None]
+        return torch.where(lag >= 0, impulse[lag.clamp_min(0).long()], 0.0)
 
     def extra_repr(self) -> str:
         return f"gain={self.gain:g}, fused={self.fused}"

@@ -163,7 +163,7 @@ def _metadata(net: SpikingNet, quantised: Quantised | None) -> dict[str, Any]:
         "seamount": {
             "n_steps": net.n_steps,
             "input_bits": net.input_bits,
-            "input_scale": float((1 << net.input_bits) - 1) if net.input_bits else 1.0,
+            "input_scale": net.input_scale,
             "readout": READOUT,
             "readout_quantity": "v",
         },

@@ -65,21 +65,18 @@ def fused_lif(drive: Tensor, constants: LifConstants, n_steps: int) -> Tensor:
 class _FusedLif(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, drive: Tensor, constants: LifConstants, n_steps: int) -> Tensor:
-        x = rows(drive)
+        x, form = rows(drive), _form(drive)
         spikes = x.new_empty(n_steps, x.shape[1])
         kept = torch.empty_like(spikes)
         _kernels(x)[0](x, spikes, kept, constants)
-        ctx.save_for_backward(kept)
-        ctx.constants, ctx.form, ctx.repeated = constants, _form(drive), drive.shape[0] == 1
-        return unrows(spikes, ctx.form)
+        ctx.save_for_backward(unrows(kept, form))
+        ctx.constants, ctx.repeated = constants, drive.shape[0] == 1 and n_steps > 1
+        return unrows(spikes, form)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
         (kept,) = ctx.saved_tensors
-        gradient = rows(_like_form(grads[0], ctx.form))
-        out = kept.new_empty(1 if ctx.repeated else kept.shape[0], kept.shape[1])
-        _kernels(kept)[1](gradient, kept, out, ctx.constants)
-        return unrows(out, ctx.form), None, None
+        return fused_lif_gradient(grads[0], kept, ctx.constants, repeated=ctx.repeated), None, None
 
 
 def fused_recurrent_lif(drive: Tensor, weight: Tensor, constants: LifConstants, n_steps: int) -> Tensor:
@@ -122,24 +119,38 @@ class _FusedRecurrentLif(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None]:
         kept, weight = ctx.saved_tensors
-        c: LifConstants = ctx.constants
-        fired = kept > 0
-        slopes = surrogate_gradient(kept, c)
-        matrix = weight.float()
-        out = torch.empty_like(kept)
-        g_v, g_i, back = torch.zeros_like(kept[0]), torch.zeros_like(kept[0]), torch.zeros_like(kept[0])
-        for t in range(kept.shape[0] - 1, -1, -1):
-            g_z = grads[0][t].float() + back
-            if not c.detach_reset:
-                g_z = g_z + g_v * (c.v_reset - (kept[t] + c.v_th))
-            g_v = torch.where(fired[t], 0.0, g_v) + slopes[t] * g_z
-            g_i = c.a_mem * g_v if c.a_syn is None else (1 - c.a_syn) * g_i + c.a_mem * g_v
-            torch.mul(g_i, c.gain, out=out[t])
-            g_v = (1 - c.a_mem) * g_v
-            back = out[t] @ matrix
-        g_weight = torch.einsum("tbi,tbj->ij", out[1:], fired[:-1].to(out.dtype)).to(weight.dtype)
-        g_drive = out.sum(0, keepdim=True) if ctx.repeated else out
-        return g_drive.to(ctx.dtype), g_weight, None, None
+        out, g_weight = recurrent_gradient(grads[0], kept, weight, ctx.constants)
+        out = out.sum(0, keepdim=True) if ctx.repeated else out
+        return out.to(ctx.dtype), g_weight, None, None
+
+
+def recurrent_gradient(gradient: Tensor, kept: Tensor, weight: Tensor, c: LifConstants) -> tuple[Tensor, Tensor]:
+    """Gradients of drive (T, B, N) and recurrent weights (N, N) from those of the spikes; ``kept`` is v - v_th."""
+    fired = kept > 0
+    slopes = surrogate_gradient(kept, c)
+    matrix = weight.float()
+    out = torch.empty_like(kept)
+    g_v, g_i, back = torch.zeros_like(kept[0]), torch.zeros_like(kept[0]), torch.zeros_like(kept[0])
+    for t in range(kept.shape[0] - 1, -1, -1):
+        g_z = gradient[t].float() + back
+        if not c.detach_reset:
+            g_z = g_z + g_v * (c.v_reset - (kept[t] + c.v_th))
+        g_v = torch.where(fired[t], 0.0, g_v) + slopes[t] * g_z
+        g_i = c.a_mem * g_v if c.a_syn is None else (1 - c.a_syn) * g_i + c.a_mem * g_v
+        torch.mul(g_i, c.gain, out=out[t])
+        g_v = (1 - c.a_mem) * g_v
+        back = out[t] @ matrix
+    g_weight = torch.einsum("tbi,tbj->ij", out[1:], fired[:-1].to(out.dtype))
+    return out, g_weight.to(weight.dtype)
+
+
+def fused_lif_gradient(gradient: Tensor, kept: Tensor, c: LifConstants, *, repeated: bool) -> Tensor:
+    """Gradient of the drive (T or 1, B, *shape) from that of the spikes; ``kept`` (T, B, *shape) is v - v_th."""
+    form = _form(kept)
+    x = rows(kept)
+    out = x.new_empty(1 if repeated else x.shape[0], x.shape[1])
+    _kernels(x)[1](rows(_like_form(gradient, form)), x, out, c)
+    return unrows(out, form)
 
 
 def surrogate_gradient(x: Tensor, c: LifConstants) -> Tensor:

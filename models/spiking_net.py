@@ -66,7 +66,8 @@ class SpikingNet(nn.Module):
         synapses: several into one population add up; one from a population to itself (a Linear without bias) is its
             recurrence, one step later.
         features: populations whose spikes a method may regress on, outermost first.
-        input_bits: 8 for images (x in [0, 1] is x * 255 on chip), 0 for spikes or event counts of 0 and 1.
+        input_bits: 8 for images, 0 for spikes.
+        input_scale: the chip's input is x * input_scale; default 2**input_bits - 1, 1 for spikes.
 
     Inputs are in [0, 1] and not normalised, so that an 8-bit image is the chip's input as it is.
     """
@@ -81,6 +82,7 @@ class SpikingNet(nn.Module):
         synapses: Sequence[Synapse],
         features: Sequence[str] = (),
         input_bits: int = 8,
+        input_scale: float | None = None,
     ) -> None:
         super().__init__()
         self.name = name
@@ -88,6 +90,7 @@ class SpikingNet(nn.Module):
         self.n_steps = n_steps
         self.features = tuple(features)
         self.input_bits = input_bits
+        self.input_scale = input_scale or (float((1 << input_bits) - 1) if input_bits else 1.0)
         self.edges = tuple((s.name, s.source, s.target) for s in synapses)
         _check(name, n_steps, populations, self.edges, self.features)
         self.populations = nn.ModuleDict(populations)
@@ -116,9 +119,13 @@ class SpikingNet(nn.Module):
     def _loops(self) -> dict[str, str]:
         return {source: name for name, source, target in self.edges if source == target}
 
+    def loop(self, population: str) -> str | None:
+        """The synapse from a population to itself."""
+        return self._loops().get(population)
+
     def recurrent(self, population: str) -> Tensor | None:
         """Weights from a population to itself, (N, N)."""
-        name = self._loops().get(population)
+        name = self.loop(population)
         return None if name is None else self.synapses[name].weight  # type: ignore[return-value]
 
     def neurons(self) -> dict[str, Neurons]:
@@ -138,7 +145,7 @@ class SpikingNet(nn.Module):
             x: (B, *input_shape), seen at every one of ``n_steps`` steps, or (T, B, *input_shape).
             record: populations whose spikes are returned; True: all that spike.
         """
-        values = {INPUT: self._frames(x)}
+        values = {INPUT: self.frames(x)}
         n_steps = self.n_steps if x.dim() == len(self.input_shape) + 1 else x.shape[0]
         wanted = set(self.spiking() if record is True else record or ())
         readers = {name: {t for _, s, t in self.edges if s == name and t != s} for name in (INPUT, *self.order)}
@@ -169,7 +176,7 @@ class SpikingNet(nn.Module):
         out: Tensor = module(x.flatten(0, 1))
         return out.view(*x.shape[:2], *out.shape[1:])
 
-    def _frames(self, x: Tensor) -> Tensor:
+    def frames(self, x: Tensor) -> Tensor:
         """(T or 1, B, *input_shape): what stays the same at every step goes through the first synapses once."""
         still = x.dim() == len(self.input_shape) + 1
         if tuple(x.shape[x.dim() - len(self.input_shape) :]) != self.input_shape or not (
@@ -190,7 +197,7 @@ class SpikingNet(nn.Module):
 
         Equal to ``forward`` in eval mode; in training mode batch norm sees one step at a time.
         """
-        frames = self._frames(x)
+        frames = self.frames(x)
         n_steps = self.n_steps if x.dim() == len(self.input_shape) + 1 else x.shape[0]
         states: dict[str, object] = {}
         logits = []

@@ -81,17 +81,19 @@ class Graph:
         self,
         name: str,
         source: str,
-        module: nn.Module,
+        module: nn.Sequential,
         *,
         input_shape: Sequence[int],
         n_steps: int,
         features: Sequence[str] = (),
     ) -> SpikingNet:
-        """Adds the readout, driven by ``module``."""
+        """Adds the readout, driven by ``module``, a chain that ends in a linear layer."""
         o = self.options
         readout: Population = Sum()
         if o.readout != "sum":
             readout = li_box(o.decay) if o.readout == "libox" else li(o.decay, o.decay_syn)
+        if o.readout == "li":  # a constant through the current is a transient that the chip has not
+            module[-1].register_parameter("bias", None)
         self.add(READOUT, readout, classifier=(source, module))
         return SpikingNet(
             name,

@@ -1,0 +1,185 @@
+"""What a quantised student is made of: roundings and integer layers with gradients.
+
+Forward is the chip's arithmetic, by the same functions that the simulator runs (``compile.arithmetic``). Backward is
+that of the float student: straight through roundings, norse's surrogate through spikes, and, for the scale s of a
+population, through the normalised drive (weights over threshold), in which s would cancel if nothing were rounded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from seamount.compile.arithmetic.scan import NeuronTable, ScanResult, lif_scan
+from seamount.compile.arithmetic.synapses import conv_sum, matrix_sum
+from seamount.compile.program import Lif
+from seamount.models.fold import Conv, Pair
+from seamount.models.fused_lif import LifConstants, fused_lif_gradient, recurrent_gradient
+
+
+class OnGrid(torch.autograd.Function):
+    """step * round(values * factor / step), clipped: gradients pass to the values and to log s, of which factor is
+    a multiple.
+
+    forward(values, log_scale, factor, step, low, high)
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, values: Tensor, log_scale: Tensor, factor: float, step: int, low: float, high: float
+    ) -> Tensor:
+        real = values * factor
+        rounded = real.div_(step).round_().mul_(step).clamp_(low, high)
+        ctx.save_for_backward(values, rounded)
+        ctx.factor, ctx.low, ctx.high = factor, low - step / 2, high + step / 2
+        return rounded
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        values, rounded = ctx.saved_tensors
+        real = values * ctx.factor
+        inside = (real >= ctx.low) & (real <= ctx.high)
+        passed = grads[0] * inside
+        # d(rounded / s) / d(log s), as in LSQ, with its scale of gradients
+        g_scale = (passed * real - grads[0] * rounded).sum() / (127 * values.numel()) ** 0.5
+        return passed * ctx.factor, g_scale, None, None, None, None
+
+
+@dataclass(frozen=True)
+class IntegerNeurons:
+    """A population's integers, and the constants of its backward pass.
+
+    Attributes:
+        constants: norse's, with the gain that makes drive of v / v_th_mant.
+        unit: real membrane per unit of v.
+    """
+
+    lif: Lif
+    table: NeuronTable
+    shape: tuple[int, ...]
+    constants: LifConstants
+    unit: float
+
+    def scan(self, drive: Tensor, want: str, *states: Tensor, drive_limit: int | None = None) -> ScanResult:
+        u, v = states if states else (None, None)
+        return lif_scan(
+            drive, self.lif, self.shape, u=u, v=v, want=(want,), drive_limit=drive_limit, table=self.table
+        )
+
+    def kept(self, v_before_reset: Tensor, dtype: torch.dtype) -> Tensor:
+        """v - v_th in norse's units; the sign is exact, so it says which neurons fired."""
+        threshold = int(self.lif.v_th_mant) << 6
+        return (v_before_reset - threshold).to(torch.float32).mul_(self.unit).to(dtype)
+
+
+class IntegerSpikes(torch.autograd.Function):
+    """forward(drive (T or 1, B, *shape), bias | None, neurons, n_steps, drive_limit) -> spikes (T, B, *shape)."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, drive: Tensor, bias: Tensor | None, neurons: IntegerNeurons, n_steps: int, drive_limit: int | None
+    ) -> Tensor:
+        whole = drive.expand(n_steps, *drive.shape[1:])
+        done = neurons.scan(whole, "v_before_reset", drive_limit=drive_limit)
+        assert done.v_before_reset is not None
+        ctx.save_for_backward(neurons.kept(done.v_before_reset, torch.float32))
+        ctx.neurons, ctx.repeated = neurons, drive.shape[0] == 1 and n_steps > 1
+        ctx.bias_shape = None if bias is None else bias.shape
+        return done.spikes.to(torch.float32)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        (kept,) = ctx.saved_tensors
+        g_drive = fused_lif_gradient(grads[0], kept, ctx.neurons.constants, repeated=ctx.repeated)
+        return g_drive, _bias_gradient(g_drive, ctx.bias_shape), None, None, None
+
+
+class IntegerRecurrentSpikes(torch.autograd.Function):
+    """forward(drive (T or 1, B, N), weights (N, N), bias | None, neurons, n_steps) -> spikes (T, B, N)."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, drive: Tensor, weights: Tensor, bias: Tensor | None, neurons: IntegerNeurons, n_steps: int
+    ) -> Tensor:
+        spikes = drive.new_zeros((n_steps, *drive.shape[1:]), dtype=torch.float32)
+        kept = torch.empty_like(spikes)
+        states: tuple[Tensor, ...] = ()
+        for t in range(n_steps):
+            now = drive[t if drive.shape[0] > 1 else 0]
+            if t:
+                now = now + matrix_sum(spikes[t - 1], weights)
+            done = neurons.scan(now.unsqueeze(0), "v_before_reset", *states)
+            assert done.v_before_reset is not None
+            states = (done.final_u, done.final_v)
+            spikes[t] = done.spikes[0]
+            kept[t] = neurons.kept(done.v_before_reset[0], torch.float32)
+        ctx.save_for_backward(kept, weights)
+        ctx.neurons, ctx.repeated = neurons, drive.shape[0] == 1 and n_steps > 1
+        ctx.bias_shape = None if bias is None else bias.shape
+        return spikes
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        kept, weights = ctx.saved_tensors
+        g_drive, g_weights = recurrent_gradient(grads[0], kept, weights, ctx.neurons.constants)
+        g_drive = g_drive.sum(0, keepdim=True) if ctx.repeated else g_drive
+        return g_drive, g_weights, _bias_gradient(g_drive, ctx.bias_shape), None, None
+
+
+def _bias_gradient(g_drive: Tensor, shape: torch.Size | None) -> Tensor | None:
+    """A drive of 1 is 64 units of v, a bias of 1 is one."""
+    if shape is None:
+        return None
+    return g_drive.flatten(0, 1).sum_to_size(1, *shape)[0] / 64
+
+
+def weighted(x: Tensor, weights: Tensor, conv: Conv | None, bound: int) -> Tensor:
+    """Exact integer drive (M, *target) of values (M, *source); ``bound``: no sum is larger.
+
+    Values and weights of 8 significant bits: their products may be taken in the device's narrow precision.
+    """
+    if bound >= 1 << 24:
+        x, weights = x.double(), weights.double()
+    narrow = bound < 1 << 24
+    if conv is None:
+        return matrix_sum(x.flatten(1), weights, narrow=narrow)
+    pairs: tuple[Pair, Pair, Pair] = (conv.stride, conv.padding, conv.dilation)
+    return conv_sum(x, weights, *pairs, conv.groups, narrow=narrow)
+
+
+def wrapped(drive: Tensor, bits: int, bound: int) -> Tensor:
+    """The drive in so many bits; most bounds prove that nothing wraps."""
+    half = 1 << (bits - 1)
+    if bound < half:
+        return drive
+    whole = drive.detach().to(torch.int64)
+    turned = ((whole + half) & ((1 << bits) - 1)) - half
+    return drive + (turned - whole).to(drive.dtype)
+
+
+def one_to_one(x: Tensor, weight: Tensor) -> Tensor:
+    return x * weight
+
+
+def linear_readout(drive: Tensor, response: Tensor) -> Tensor:
+    """An integrator's v from its drive, for gradients: (T, B, K)."""
+    kernel = response.to(drive.device, torch.float32)
+    if drive.shape[0] == 1:
+        kernel = kernel.sum(1, keepdim=True)
+    v: Tensor = torch.tensordot(kernel, drive.float(), dims=1)
+    return v
+
+
+__all__ = [
+    "IntegerNeurons",
+    "IntegerRecurrentSpikes",
+    "IntegerSpikes",
+    "OnGrid",
+    "linear_readout",
+    "one_to_one",
+    "weighted",
+    "wrapped",
+]
