@@ -219,8 +219,8 @@ def samples_for(program: Program, data: str, n: int | None = None) -> ChipSample
     """Integers for a program's input.
 
     Args:
-        data: a ``.npz`` with ``x``, integers (T, B, *shape), or (B, *shape) for a still image shown at every step, and
-            perhaps ``y`` (B,); a run folder (its test set); or the name of a data set.
+        data: a ``.npz`` with ``x``, integers (T, B, *shape), or (B, *shape) for a still image shown at every step,
+            and perhaps ``y`` (B,); a run folder (its test set); or the name of a data set.
         n: at most so many samples.
     """
     from seamount.distill.data import load_data

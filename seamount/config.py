@@ -11,7 +11,7 @@ import math
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
@@ -43,7 +43,9 @@ class TargetConfig(Section):
     step_period_s: Annotated[float, Field(gt=0)] = Field(
         1e-5, description="wall time of one timestep on the chip [s]; the static energy grows with it"
     )
-    placement: str = Field("cores", description='what the placement minimises: "cores", "load" or "crossings"')
+    placement: Literal["cores", "load", "crossings"] = Field(
+        "cores", description='what the placement minimises: "cores", "load" or "crossings"'
+    )
 
 
 class LavaConfig(Section):

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from seamount.compile.activity import Activity
 from seamount.compile.activity_file import load_activity
-from seamount.compile.place import Objective, Placement, place
+from seamount.compile.place import Placement, place
+from seamount.compile.place.search import Objective
 from seamount.compile.program import Program
 from seamount.compile.verify import verify_program
 from seamount.config import load_config
@@ -26,7 +27,7 @@ from seamount.hardware_targets.target import Target
 from seamount.report.assemble import assemble
 from seamount.report.evidence import Answers, Compared, Evidence, Traced, Trial
 from seamount.report.html import render_html
-from seamount.report.schema import Report, to_json
+from seamount.report.schema import Report
 from seamount.runs import Run, file_hash, read_json, write_atomically
 from seamount.stages import STAGES, Context, read_answers
 
@@ -45,7 +46,7 @@ def report_run(folder: Path, sweep: Sequence[Trial] = ()) -> Report:
     evidence = gather(open_finished(folder))
     trials = [replace(trial, current=trial.name == folder.name) for trial in sweep]
     report = assemble(replace(evidence, sweep=trials))
-    write_atomically(folder / "report.json", to_json(report))
+    write_atomically(folder / "report.json", report.to_json())
     write_atomically(folder / "report.html", render_html(report))
     return report
 
@@ -101,7 +102,7 @@ def gather(context: Context) -> Evidence:
         placement=placement,
         does_not_fit=does_not_fit,
         energy=energy,
-        neurobench=neurobench_metrics(program, traced).to_dict(),
+        neurobench=neurobench_metrics(program, traced),
         reasons=reasons,
     )
 

@@ -105,7 +105,7 @@ class Context:
         return network
 
     def new_quantised(self) -> QuantisedStudent:
-        return QuantisedStudent(self.student(), input_scale=self.data.input_scale)
+        return QuantisedStudent(self.student())
 
     def quantised(self) -> QuantisedStudent:
         network = _filled(self.new_quantised(), self.folder("quantise") / "quantised.safetensors")
@@ -238,8 +238,8 @@ def simulate_stage(context: Context, folder: Path) -> None:
     values = data.chip_inputs(data.test, torch.arange(n))
     traced = simulate(program, values, record=("spikes", "v", "u"))
     save_activity(traced, folder / "trace.npz")
-    spikes, v = context.quantised().record(torch.from_numpy(values))
-    agreement = compare_student(program, numpy_of(spikes), numpy_of(v), traced)
+    recorded = context.quantised().record(torch.from_numpy(values))
+    agreement = compare_student(program, numpy_of(recorded.spikes), numpy_of(recorded.v), traced)
     quantised = read_answers(context.folder("quantise"))["predictions"]
     write_json(
         folder / "proof.json",
@@ -323,8 +323,8 @@ def _save_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
     write_atomically(path, buffer.getvalue())
 
 
-def numpy_of(traces: Mapping[str, Any]) -> dict[str, Array]:
-    return {name: x.cpu().numpy() if isinstance(x, torch.Tensor) else np.asarray(x) for name, x in traces.items()}
+def numpy_of(traces: Mapping[str, torch.Tensor]) -> dict[str, Array]:
+    return {name: x.cpu().numpy() for name, x in traces.items()}
 
 
 def joined(parts: Sequence[Activity]) -> Activity:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Annotated
 
 import typer
@@ -37,6 +38,8 @@ def root(
 
 def main() -> None:
     """Entry point of the ``seamount`` command."""
+    # norse 1.1.0 scripts its functional cells at import, which newer torch announces as deprecated
+    warnings.filterwarnings("ignore", message=".*torch.jit.*")
     from . import program_commands, report_commands, run_commands, system_commands  # noqa: F401  (they register)
 
     app()
