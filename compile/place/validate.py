@@ -242,7 +242,7 @@ WAYS_OUT = {
     "input_axons": (
         "fewer inputs to each neuron: smaller kernel, fewer input channels, pooling or pruning before it",
         "population axons, if the target has them",
-        "a target with more input axons a core (loihi2)",
+        "a target with more input axons a core",
     ),
     "output_axons": (
         "cut the layers behind it into fewer tiles",
