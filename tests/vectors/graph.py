@@ -82,6 +82,16 @@ def chw(shape: tuple[int, ...]) -> NDArray[np.int64]:
     return lava.transpose(2, 1, 0).ravel() if len(shape) == 3 else lava.ravel()
 
 
+def value_range(values: Ints) -> tuple[int, bool]:
+    """Bits and sign of an input that sends these values; 0 bits are spikes."""
+    low, high = int(values.min()), int(values.max())
+    if low >= 0 and high <= 1:
+        return 0, False
+    if low >= 0:
+        return high.bit_length(), False
+    return max(high.bit_length(), (-low - 1).bit_length()) + 1, True
+
+
 class _Graph:
     """The graph of one case, with everything looked up once."""
 
@@ -267,11 +277,8 @@ class _Graph:
         values = np.trunc(self.arrays[f"p:{node}.data"]).astype(np.int64)
         steps = np.arange(self.n_steps) % values.shape[-1]
         ours = values.reshape(-1, values.shape[-1])[self.order(node)][:, steps].T
-        low, high = int(ours.min()), int(ours.max())
-        binary = low >= 0 and high <= 1
-        bits = 0 if binary else max(high.bit_length(), (-low - 1).bit_length() if low < 0 else 0) + (low < 0)
         shape = self.our_shape(node)
-        return Input(node, shape, bits, low < 0), ours.reshape(self.n_steps, 1, *shape)
+        return Input(node, shape, *value_range(ours)), ours.reshape(self.n_steps, 1, *shape)
 
     def neuron(self, node: str) -> Population:
         shape = self.shape(node)
