@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -32,7 +32,7 @@ from .network import (
     reals,
     size,
 )
-from .nir_file import RawGraph
+from .nir_file import RawGraph, RawNode
 from .nir_nodes import NODE_TYPES
 from .nir_values import NodeValues
 from .presets import Discretisation
@@ -71,7 +71,7 @@ def elaborate(raw: RawGraph, name: str, settings: Discretisation, inputs: Mappin
     """The network that ``raw`` means under ``settings``; every problem is named at once.
 
     Args:
-        raw: nodes and edges.
+        raw: nodes and edges, behind ``check_nodes``.
         name: for messages and the program.
         settings: every field answered (dt may be None where nothing needs it).
         inputs: "bits", "scale", "signed" of the graded inputs.
@@ -82,8 +82,6 @@ def elaborate(raw: RawGraph, name: str, settings: Discretisation, inputs: Mappin
     for source, target in raw.edges:
         graph.before[target].append(source)
         graph.after[source].append(target)
-    _check_nodes(graph)
-    _raise(graph, name)
     _compute_shapes(graph)
     _check_operator_loops(graph)
     _raise(graph, name)
@@ -116,41 +114,52 @@ def _timestep_s(settings: Discretisation) -> float | None:
 
 
 def _raise(graph: _Graph, name: str) -> None:
-    if graph.unsupported:
-        raise Unsupported("\n".join(f"{name}: {p}" for p in graph.unsupported[:20] + graph.problems[:20]))
-    if graph.problems:
-        raise InputError("\n".join(f"{name}: {p}" for p in graph.problems[:20]))
+    _refuse(name, graph.unsupported, graph.problems)
 
 
 # ----------------------------------------------------------------------------------------- nodes to operators
 
 
-def _check_nodes(graph: _Graph) -> None:
-    """Types and keys; operators whose form does not depend on the input's shape are built here."""
-    for name, node in graph.raw.nodes.items():
+def check_nodes(raw: RawGraph, name: str) -> None:
+    """Refuses unknown types, missing and unknown keys, values that are not finite, time constants not above 0."""
+    problems: list[str] = []
+    unsupported: list[str] = []
+    for node_name, node in raw.nodes.items():
         kind = NODE_TYPES.get(node.kind)
         if kind is None:
-            graph.unsupported.append(
-                f"{name}: node type {node.kind!r} is not one of nir 1.0.8 ({', '.join(NODE_TYPES)}); "
+            unsupported.append(
+                f"{node_name}: node type {node.kind!r} is not one of nir 1.0.8 ({', '.join(NODE_TYPES)}); "
                 "replace it by these"
             )
             continue
-        graph.problems += [f"{name}: {node.kind} without {key}" for key in kind.required if key not in node.values]
+        problems += [f"{node_name}: {node.kind} without {key}" for key in kind.required if key not in node.values]
         extra = set(node.values) - set(kind.required) - set(kind.optional)
         if extra:
-            graph.unsupported.append(
-                f"{name}: {node.kind} with {', '.join(sorted(extra))}, which NIR 1.0.8 does not define; "
+            unsupported.append(
+                f"{node_name}: {node.kind} with {', '.join(sorted(extra))}, which NIR 1.0.8 does not define; "
                 "remove it if it has no meaning"
             )
-        bad = [
-            key
-            for key, value in node.values.items()
-            if isinstance(value, np.ndarray) and value.dtype.kind == "f" and not np.all(np.isfinite(value))
-        ]
-        graph.problems += [f"{name}: {key} holds NaN or infinite values" for key in bad]
-    roots = [n for n, node in graph.raw.nodes.items() if node.kind == "Input" and not graph.before[n]]
-    if not roots:
-        graph.problems.append("no Input node")
+        problems += _value_problems(node_name, node)
+    if not any(node.kind == "Input" for node in raw.nodes.values()):
+        problems.append("no Input node")
+    _refuse(name, unsupported, problems)
+
+
+def _value_problems(name: str, node: RawNode) -> Iterator[str]:
+    for key, value in sorted(node.values.items()):
+        if isinstance(value, np.ndarray):
+            if value.dtype.kind == "f" and not np.all(np.isfinite(value)):
+                yield f"{name}: {key} holds NaN or infinite values"
+            elif key.startswith("tau") and value.size and value.min() <= 0:
+                yield f"{name}: {key} goes down to {value.min():.6g}, needed is above 0"
+
+
+def _refuse(name: str, unsupported: list[str], problems: list[str]) -> None:
+    told = "\n".join(f"{name}: {p}" for p in unsupported[:20] + problems[:20])
+    if unsupported:
+        raise Unsupported(told)
+    if problems:
+        raise InputError(told)
 
 
 def _operators(graph: _Graph, name: str, shape: Shape) -> tuple[tuple[Op, ...], Reals | None]:
@@ -328,13 +337,24 @@ def _populations(graph: _Graph) -> tuple[dict[str, Population], dict[str, str]]:
             if cell is not None:
                 cells[name] = cell
         elif node.kind == "Output" and role == "port":
-            before = graph.before[name]
-            if len(before) == 1 and graph.role(before[0]) == "population":
-                outputs[name] = before[0]
+            shown = _shown_directly(graph, name)
+            if shown is not None:
+                outputs[name] = shown
             else:
                 cells[name] = memoryless(name, graph.shapes[name])
                 outputs[name] = name
     return cells, outputs
+
+
+def _shown_directly(graph: _Graph, name: str) -> str | None:
+    """The population that an Output shows without anything between, ports of subgraphs apart."""
+    while len(before := graph.before[name]) == 1:
+        name = before[0]
+        if graph.role(name) == "population":
+            return name
+        if graph.role(name) != "operator" or graph.ops[name] or name in graph.biases:
+            return None
+    return None
 
 
 def _try(graph: _Graph, make: Callable[[], Population]) -> Population | None:

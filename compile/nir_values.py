@@ -36,7 +36,8 @@ class NodeValues:
             value = reals(value[0])
         if not broadcasts(value.shape, shape):
             raise InputError(f"{self.name}: {key} of shape {value.shape} does not fit {shape}")
-        return value
+        # tools blow one number up to a full array
+        return reals(value.flat[0]) if value.size and np.all(value == value.flat[0]) else value
 
     def positive(self, key: str, shape: Shape) -> Reals:
         value = self.parameter(key, shape)

@@ -11,7 +11,7 @@ import numpy as np
 
 from seamount.errors import InputError
 
-from .elaborate import elaborate
+from .elaborate import check_nodes, elaborate
 from .network import Network
 from .nir_file import RawGraph, from_graph, read_raw
 from .presets import DEFAULTS, PRESETS, Discretisation, resolve
@@ -51,6 +51,7 @@ def read_nir(source: Any, options: NirOptions | None = None) -> Network:
     options = options or NirOptions()
     raw = read_raw(source) if isinstance(source, str | Path) else from_graph(source)
     name = options.name or (Path(source).stem if isinstance(source, str | Path) else "network")
+    check_nodes(raw, name)
     metadata = _group(raw.metadata, "discretization")
     ours = _group(raw.metadata, "seamount")
     resolved = resolve(options.preset, options.discretisation, metadata)
