@@ -129,10 +129,10 @@ def anytime(evidence: Evidence, energy: Energy | Missing, energy_per_step: list[
     steps = tuple(range(1, n_steps + 1))
     total = right[-1] / n
     early = next(t for t in steps if right[t - 1] / n >= total - 0.005)
-    if early == n_steps:
+    if n_steps == 1:
+        words = "One step is all there is."
+    elif early == n_steps:
         words = f"All {n_steps} steps are needed: one step fewer costs {100 * (total - right[-2] / n):.1f} pp."
-        if n_steps == 1:
-            words = "One step is all there is."
     else:
         words = f"{early} of {n_steps} steps already come within 0.5 pp of the full run."
     spent: Missing | list[float] = Missing(missing="needs the energy estimate")

@@ -320,7 +320,7 @@ def _of_energy(evidence: Evidence, energy: Energy) -> list[Opportunity]:
                     f"{si(float(stated), 's')} a step",
                     gain=f"Up to {si(saved, 'J')} per inference less at the modelled step of {si(shortest, 's')} "
                     "(derived).",
-                    command=f"seamount run runs/{evidence.name}/resolved.toml --set target.step_period_s={shortest:.1e}",
+                    command=f"{_sweep(evidence)} target.step_period_s={stated:g},{shortest:.1e}",
                 )
             )
     return found

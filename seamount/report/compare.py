@@ -61,7 +61,7 @@ def compare(a: Report, b: Report) -> ReportComparison:
     if a.fingerprint() == b.fingerprint():
         headline = "The two reports are the same."
     elif not any(counts.values()):
-        headline = "No compared value differs."
+        headline = "No value that both have differs."
     else:
         headline = f"B is better in {counts['better']} rows, worse in {counts['worse']}."
     return ReportComparison(
@@ -76,6 +76,9 @@ def compare(a: Report, b: Report) -> ReportComparison:
 
 
 def _notes(a: Report, b: Report) -> list[str]:
+    def parts(name: str) -> list[tuple[str, object]]:
+        return [("A", getattr(a, name)), ("B", getattr(b, name))]
+
     notes = []
     if a.run.target != b.run.target:
         notes.append(f"Different targets: {a.run.target} and {b.run.target}.")
@@ -92,10 +95,8 @@ def _notes(a: Report, b: Report) -> list[str]:
         if periods[0] != periods[1]:
             notes.append(f"Step periods of {periods[0]} and {periods[1]}: totals with static power follow them.")
     for name in ("accuracy", "proof", "layers", "mapping", "energy"):
-        for report, which in ((a, "A"), (b, "B")):
-            part = getattr(report, name)
-            if isinstance(part, Missing):
-                notes.append(f"{which} lacks {name}: {part.missing}.")
+        lacking = [f"{x} lacks {name}: {p.missing}." for x, p in parts(name) if isinstance(p, Missing)]
+        notes += lacking if len(lacking) < 2 else [f"Neither has {name}."]
     return notes
 
 

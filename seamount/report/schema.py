@@ -581,3 +581,7 @@ def json_schema() -> dict[str, Any]:
     """What ``report.schema.json`` publishes."""
     schema = Report.model_json_schema(mode="serialization")
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Seamount report", **schema}
+
+
+if __name__ == "__main__":
+    print(json.dumps(json_schema(), indent=1))

@@ -109,7 +109,7 @@ def _layers(layers: tuple[Layer, ...]) -> Table:
     return table
 
 
-def _facts(report: Report) -> list[RenderableType]:
+def _facts(report: Report) -> list[Text]:
     lines: list[tuple[str, str]] = [
         (
             "work",

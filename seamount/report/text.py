@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from .schema import Quantity
 
 PREFIXES = {-15: "f", -12: "p", -9: "n", -6: "µ", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T"}
@@ -11,16 +9,17 @@ NARROW = "\N{NARROW NO-BREAK SPACE}"
 
 
 def _power(value: float) -> int:
+    """Of the prefix, after rounding to three digits: 999.9 µ is 1.00 m."""
     if value == 0:
         return 0
-    return max(-15, min(12, 3 * math.floor(math.log10(abs(value) * (1 + 1e-12)) / 3)))
+    return max(-15, min(12, 3 * (int(f"{value:.2e}".partition("e")[2]) // 3)))
 
 
 def digits(value: float, n: int = 3) -> str:
     """So many significant digits, whole parts in full: 0.0123, 1.23, 12.3, 1234."""
     if value == 0:
         return "0"
-    decimals = max(0, n - 1 - math.floor(math.log10(abs(value) * (1 + 1e-12))))
+    decimals = max(0, n - 1 - int(f"{value:.{n - 1}e}".partition("e")[2]))
     return f"{value:.{decimals}f}"
 
 

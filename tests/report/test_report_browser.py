@@ -1,0 +1,90 @@
+"""The page in headless Chromium, from phone to desk, light and dark, on paper: no messages, no overflow, readable.
+
+Chromium sees the page in frames of every width, so that its media queries act; a script beside them measures.
+"""
+
+import html
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from hand_made import hand_made
+from report_fixture import evidence
+
+from seamount.report.assemble import assemble
+from seamount.report.compare import compare, render_comparison_html
+from seamount.report.html import render_html
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+WIDTHS = (360, 400, 768, 1024, 1280, 1920)
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--hide-scrollbars",
+    "--enable-logging=stderr",
+]
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
+
+PROBE = Path(__file__).with_name("probe.js").read_text()
+
+
+def chromium(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    assert CHROMIUM is not None
+    return subprocess.run(
+        [CHROMIUM, *FLAGS, f"--user-data-dir={tmp_path}/profile", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+
+
+def pages() -> dict[str, str]:
+    full, small = assemble(evidence()), assemble(hand_made())
+    empty = assemble(hand_made(answers=(), proof=(), traced=None))
+    return {
+        "full": render_html(full),
+        "empty": render_html(empty),
+        "comparison": render_comparison_html(compare(full, small)),
+    }
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_pages_at_every_width(scheme: str, tmp_path: Path) -> None:
+    frames = [
+        f'<iframe data-name="{name} {width}" width="{width}" height="900" srcdoc="{html.escape(text)}"></iframe>'
+        for name, text in pages().items()
+        for width in WIDTHS
+    ]
+    harness = tmp_path / "harness.html"
+    meta = '<meta charset="utf-8"><meta name="color-scheme" content="light dark">'
+    harness.write_text(f'{meta}<script>{PROBE}</script>{"".join(frames)}<pre id="found"></pre>')
+    colours = "--blink-settings=preferredColorScheme=" + ("0" if scheme == "dark" else "1")
+    done = chromium(tmp_path, colours, "--dump-dom", "--virtual-time-budget=10000", f"file://{harness}")
+    written = re.search(r'<pre id="found">(.*?)</pre>', done.stdout, re.DOTALL)
+    assert written, "the probe did not run"
+    found = json.loads(html.unescape(written[1]))
+    assert found["dark"] == (scheme == "dark")
+    assert {name: wrong for name, wrong in found["wrong"].items() if wrong} == {}
+    assert len(found["wrong"]) == len(frames)
+    assert [line for line in done.stderr.splitlines() if "CONSOLE" in line] == []
+
+
+def test_the_page_on_paper(tmp_path: Path) -> None:
+    page, pdf = tmp_path / "report.html", tmp_path / "report.pdf"
+    page.write_text(pages()["full"])
+    chromium(tmp_path, f"--print-to-pdf={pdf}", "--no-pdf-header-footer", f"file://{page}")
+    content = pdf.read_bytes()
+    boxes = re.findall(rb"/MediaBox \[0 0 ([\d.]+) ([\d.]+)\]", content)
+    assert 4 <= len(boxes) <= 24
+    assert {(round(float(w)), round(float(h))) for w, h in boxes} == {(595, 842)}

@@ -1,0 +1,195 @@
+"""The report's numbers: statistics by hand, divergence by hand, and what happens to what is not known."""
+
+import numpy as np
+import pytest
+from hand_made import FLOAT_SPIKES, INPUTS, LABELS, PROGRAM, hand_made
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from seamount.compile.arithmetic.definition import run_definition
+from seamount.errors import InputError
+from seamount.report.assemble import assemble
+from seamount.report.evidence import Answers, Compared, Traced, Trial
+from seamount.report.quantities import known, mcnemar, wilson
+from seamount.report.schema import Accuracy, Anytime, Missing, Quantity
+from seamount.report.text import count, joule, quantity, si, signed
+
+
+def test_wilson_by_hand() -> None:
+    # 8 of 10: centre (0.8 + 1.9208/10) / 1.38415, half width 0.2286 (Wilson 1927; textbook value 0.490 to 0.943)
+    low, high = wilson(8, 10)
+    assert round(low, 3) == 0.490
+    assert round(high, 3) == 0.943
+
+
+def test_wilson_has_width_where_all_are_right() -> None:
+    low, high = wilson(100, 100)
+    assert high == 1.0
+    assert 0.96 < low < 0.97
+
+
+def test_mcnemar_by_hand() -> None:
+    # 1 against 5: 2 (C(6,0) + C(6,1)) / 2**6 = 14 / 64
+    assert mcnemar(1, 5) == 14 / 64
+    assert mcnemar(0, 0) == 1.0
+    assert mcnemar(3, 3) == 1.0
+
+
+@given(st.integers(0, 2000), st.integers(0, 2000))
+def test_mcnemar_is_a_probability_and_symmetric(a: int, b: int) -> None:
+    assert 0 <= mcnemar(a, b) <= 1
+    assert mcnemar(a, b) == mcnemar(b, a)
+
+
+def test_divergence_by_hand() -> None:
+    report = assemble(hand_made())
+    assert not isinstance(report.layers, Missing)
+    hidden, out = report.layers
+    # either side fires at 7 positions, at 2 of them only one does; 24 positions
+    assert hidden.damage.value == pytest.approx(200 / 7, abs=1e-4)
+    assert hidden.agreement.value == pytest.approx(100 * 22 / 24, abs=1e-4)
+    assert hidden.first_divergent_step.value == 1
+    assert hidden.spikes_deployed.value == hidden.spikes_float.value == 1.5
+    assert hidden.words == "28.6 % of the spikes have no partner in the float student, the first at step 1."
+    assert out.damage.reason == "integrates only and sends no spikes"
+    assert out.words == "Integrates its input; the answer is read from v."
+
+
+def test_equal_spikes_are_said_to_be_equal() -> None:
+    run = run_definition(PROGRAM, INPUTS)
+    report = assemble(hand_made(traced=Traced(run, {"hidden": run.spikes["hidden"][1:4]})))
+    assert not isinstance(report.layers, Missing)
+    assert report.layers[0].words == "Every spike equals the float student's."
+    assert report.layers[0].first_divergent_step.reason == "no step differs"
+
+
+def test_membrane_error_is_in_thresholds() -> None:
+    # v on chip is 64 * scale * v: the float v is the program's plus one tenth of the threshold of 1
+    run = run_definition(PROGRAM, INPUTS)
+    float_v = run.v["hidden"][1:4] / 640 + 0.1
+    report = assemble(hand_made(traced=Traced(run, {"hidden": FLOAT_SPIKES}, {"hidden": float_v})))
+    assert not isinstance(report.layers, Missing)
+    assert report.layers[0].membrane_rmse.value == pytest.approx(0.1, abs=1e-6)
+
+
+def test_the_ladder_by_hand() -> None:
+    found = assemble(hand_made()).accuracy
+    assert isinstance(found, Accuracy)
+    assert [(r.stage, r.n_correct) for r in found.rungs] == [("teacher", 4), ("float", 3), ("deployed", 3)]
+    assert [None if r.lost_pp is None else r.lost_pp.value for r in found.rungs] == [None, 25, 0]
+    # deployed differs from the float student in samples 2 and 3
+    assert found.rungs[2].agreement is not None
+    assert found.rungs[2].agreement.value == 50
+    assert found.absent == ("Student, quantised",)
+    assert not isinstance(found.mcnemar, Missing)
+    assert (found.mcnemar.only_float_correct, found.mcnemar.only_deployed_correct) == (1, 1)
+    assert found.mcnemar.p.value == 1
+
+
+def test_answers_after_each_step() -> None:
+    per_step = np.array([[0, 0, 0, 1], [0, 1, 0, 0], [0, 1, 0, 0]])
+    report = assemble(hand_made(answers=(Answers("deployed", per_step[-1], LABELS, per_step),)))
+    assert isinstance(report.anytime, Anytime)
+    assert report.anytime.accuracy.values == (25, 75, 75)
+    assert report.anytime.enough == 2
+    assert report.anytime.words == "2 of 3 steps already come within 0.5 pp of the full run."
+    assert "fewer-steps" in [o.id for o in report.opportunities]
+
+
+def test_one_step_is_all_there_is() -> None:
+    answers = (Answers("deployed", LABELS, LABELS, LABELS[None]),)
+    report = assemble(hand_made(answers=answers))
+    assert isinstance(report.anytime, Anytime)
+    assert report.anytime.words == "One step is all there is."
+
+
+def test_a_difference_is_named() -> None:
+    proof = (Compared("student", "simulator", 4, 24, 1, 48, 2, "hidden, sample 2, step 1, neuron 0: 1 and 0"),)
+    report = assemble(hand_made(proof=proof))
+    assert report.verdicts[0].word == "no"
+    assert report.headline == "The student is not the program the chip runs."
+    assert report.checks[0].state == "error"
+    assert report.verdicts[0].detail == (
+        "student and simulator differ in 1 of 24 spikes and 2 of 48 membrane values; "
+        "first: hidden, sample 2, step 1, neuron 0: 1 and 0."
+    )
+
+
+def test_nothing_compared_is_not_equal() -> None:
+    report = assemble(hand_made(proof=(Compared("a", "b", 0, 0, 0, 0, 0),)))
+    assert report.verdicts[0].word == "no"
+
+
+def test_what_is_absent_says_why() -> None:
+    empty = {"answers": (), "proof": (), "traced": None, "reasons": {"proof": "Lava is not installed"}}
+    report = assemble(hand_made(**empty))
+    assert [v.word for v in report.verdicts] == ["not checked", "unknown", "unknown", "not checked", "unknown"]
+    assert report.proof == Missing(missing="Lava is not installed")
+    assert report.run.spikes.reason == "no run of the program was recorded"
+    assert report.headline == "Whether the student is the program was not checked: Lava is not installed."
+
+
+def test_a_program_that_does_not_fit() -> None:
+    report = assemble(hand_made(does_not_fit="hidden: compartments 2000, loihi1 holds 1024 a core"))
+    assert [v.word for v in report.verdicts if v.id == "fit"] == ["no"]
+    assert [c.state for c in report.checks if c.id == "fit"] == ["error"]
+
+
+def test_stages_must_answer_the_same_samples() -> None:
+    answers = (Answers("float", LABELS, LABELS), Answers("deployed", LABELS[:3], LABELS[:3]))
+    with pytest.raises(InputError) as error:
+        assemble(hand_made(answers=answers))
+    assert str(error.value) == (
+        "hand: deployed answered 3 samples, float 4, or their labels differ; let all answer the same test set"
+    )
+
+
+def test_the_front_of_a_sweep() -> None:
+    trials = (
+        Trial("cheap", "", 80.0, 100, 1e-6),
+        Trial("good", "", 90.0, 100, 2e-6),
+        Trial("beaten", "", 89.0, 100, 2e-6),
+        Trial("dear", "", 90.0, 100, 3e-6),
+    )
+    report = assemble(hand_made(sweep=trials))
+    assert not isinstance(report.sweep, Missing)
+    assert [p.name for p in report.sweep if p.front] == ["cheap", "good"]
+
+
+def test_the_raster_shows_the_sample_that_differs_most() -> None:
+    report = assemble(hand_made())
+    assert not isinstance(report.raster, Missing)
+    assert report.raster.sample == 2
+    assert report.raster.rows[0].steps_deployed == ((1,), (2,))
+    assert report.raster.rows[0].steps_float == ((1,), (1,))
+    assert (report.raster.rows[0].n_agree, report.raster.rows[0].n_only_float) == (1, 1)
+
+
+def test_an_unknown_number_needs_a_reason() -> None:
+    with pytest.raises(ValidationError, match="an unknown quantity needs its reason"):
+        Quantity(value=None, unit="J", status="unknown")
+    with pytest.raises(ValidationError, match="has status unknown"):
+        Quantity(value=None, unit="J", status="measured")
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        (si(2.35e-5, "J"), "23.5 µJ"),
+        (si(999.9999e-6, "J"), "1.00 mJ"),
+        (si(0, "J"), "0 J"),
+        (joule(5.6e-5, 8.64e-5), "56.0 to 86.4 µJ"),
+        (joule(1e-6, 1e-6), "1.00 µJ"),
+        (joule(9.9e-7, 1.2e-6), "0.990 to 1.20 µJ"),
+        (count(9999), "9,999"),
+        (count(34_200), "34.2\N{NARROW NO-BREAK SPACE}k"),
+        (count(2794.04), "2,794"),
+        (count(0.0), "0"),
+        (signed(-0.304), "\N{MINUS SIGN}0.30"),
+        (signed(0.001), "±0"),
+        (quantity(known(46_123, "B", "derived")), "46.1 kB"),
+    ],
+)
+def test_how_numbers_are_written(written: str, expected: str) -> None:
+    assert written == expected
