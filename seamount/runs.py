@@ -27,12 +27,16 @@ from typing import Any
 from seamount import __version__
 from seamount.errors import ConfigError, InputError
 
+_UMASK = os.umask(0)
+os.umask(_UMASK)
+
 
 def write_atomically(path: Path, content: bytes | str) -> None:
     """The whole file or nothing: written beside its place, flushed to disk, then renamed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     data = content.encode() if isinstance(content, str) else content
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.chmod(name, 0o666 & ~_UMASK)  # mkstemp keeps others out; a report is for others
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)

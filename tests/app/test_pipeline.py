@@ -1,0 +1,106 @@
+"""A small run from digits to report, once for all tests of this file, and what interruption does to it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from seamount import api
+from seamount.config import load_config
+from seamount.errors import InputError
+from seamount.pipeline import run_stages
+from seamount.runs import file_hash
+
+SMALL = (
+    "teacher.epochs=1",
+    "train.epochs=2",
+    "quant.epochs=1",
+    "data.max_train=256",
+    "data.max_test=64",
+    "lava.n_samples=2",
+    "report.n_compared=8",
+)
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "small"
+    api.run(None, SMALL, folder=folder)
+    return folder
+
+
+def test_student_simulator_and_lava_agree_in_every_spike_and_membrane(finished: Path) -> None:
+    for stage, n_samples in (("06-simulate", 8), ("07-lava", 2)):
+        proof = json.loads((finished / "stages" / stage / "proof.json").read_text())
+        assert proof["spikes_differing"] == proof["membranes_differing"] == proof["answers_differing"] == 0
+        assert proof["n_samples"] == n_samples
+        assert proof["spikes_compared"] > 1000
+        assert proof["membranes_compared"] > 1000
+
+
+def test_the_program_answers_what_the_quantised_student_answers(finished: Path) -> None:
+    answers = [np.load(next(finished.glob(f"stages/*-{s}/answers.npz"))) for s in ("quantise", "simulate")]
+    np.testing.assert_array_equal(answers[0]["predictions"], answers[1]["predictions"])
+    np.testing.assert_array_equal(answers[0]["per_step"], answers[1]["per_step"])
+
+
+def test_the_report_says_so_and_can_be_read_back(finished: Path) -> None:
+    from seamount.report.schema import from_json
+
+    report = from_json((finished / "report.json").read_text())
+    assert report.proof.bit_exact
+    assert (finished / "report.html").stat().st_size < 3_000_000
+
+
+def test_a_finished_run_resumes_to_nothing_left(finished: Path) -> None:
+    said: list[str] = []
+    run_stages(load_config(finished / "resolved.toml"), finished, resume=True, tell=said.append)
+    assert len(said) == 7
+    assert all(text.endswith("done before") for text in said)
+
+
+def test_a_change_runs_only_what_depends_on_it(finished: Path) -> None:
+    said: list[str] = []
+    config = load_config(finished / "resolved.toml", ["lava.n_samples=1"])
+    run_stages(config, finished, resume=True, tell=said.append)
+    assert [text for text in said if "done before" not in text] == ["lava"]
+
+
+def test_a_run_without_its_stages_names_them(finished: Path, tmp_path: Path) -> None:
+    (tmp_path / "resolved.toml").write_text((finished / "resolved.toml").read_text())
+    with pytest.raises(InputError, match="stages teacher, distill, quantise, export, compile, simulate, lava"):
+        api.report(tmp_path)
+    with pytest.raises(InputError, match="not a run directory"):
+        api.report(tmp_path / "nowhere")
+
+
+def test_a_killed_run_resumes_to_the_same_numbers(finished: Path, tmp_path: Path) -> None:
+    """kill -9 in the middle of distillation; what comes out afterwards is bit for bit what an undisturbed run gave."""
+    folder = tmp_path / "small"
+    code = (
+        f"from pathlib import Path; from seamount import api; api.run(None, {SMALL!r}, folder=Path({str(folder)!r}))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", code], env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
+    try:
+        deadline = time.monotonic() + 120
+        while not (folder / "stages/02-distill/state").exists():
+            assert process.poll() is None, "the run ended before it could be killed"
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert not (folder / "stages/02-distill/status.json").exists()
+    api.run(None, SMALL, folder=folder, resume=True)
+    for name in ("03-quantise/quantised.safetensors", "06-simulate/answers.npz"):
+        assert file_hash(folder / "stages" / name) == file_hash(finished / "stages" / name), name
