@@ -66,6 +66,11 @@ class Runs:
     weights: Int32s
     fan_out: NDArray[np.int64]
 
+    def __post_init__(self) -> None:
+        weights = aligned(self.weights.shape)
+        weights[:] = self.weights
+        object.__setattr__(self, "weights", weights)
+
 
 def layout_for(kind: Kind, shape: tuple[int, ...]) -> Layout:
     """The layout of a population that suits synapses of this kind into it."""
@@ -90,6 +95,14 @@ def runs(kind: Kind, source: Layout, target: Layout) -> Runs | None:
             return _convolution(kind, source, target) if target.groups == kind.groups else None
         case _:
             assert_never(kind)
+
+
+def aligned(shape: tuple[int, ...]) -> Int32s:
+    """An uninitialised array that begins on a cache line, so that no vector crosses one."""
+    n = int(np.prod(shape, dtype=np.int64))
+    raw = np.empty(n + LANES, np.int32)
+    start = -(raw.ctypes.data // raw.itemsize) % LANES
+    return raw[start : start + n].reshape(shape)
 
 
 def _padded(length: int) -> int:

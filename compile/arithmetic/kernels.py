@@ -18,6 +18,9 @@ from numba import njit, types
 from numba.extending import intrinsic
 from numba.np import arrayobj
 
+BLOCK = 768
+"""Neurons that are scanned over all steps before the next ones."""
+
 LANES = 16
 """int32 values in one vector addition; runs of synapses are padded to multiples of it."""
 
@@ -109,43 +112,46 @@ def scan_fast(
     """
     first, last, n_steps, drive_t, drive_b, spikes_t, trace_t = part
     n = u.shape[1]
-    scratch = np.empty(n, np.int32)
+    scratch = np.empty(BLOCK, np.int32)
     want_v, want_u, want_before = want[0], want[1], want[2]
     active_total, wraps_total, saturations_total = 0, 0, 0
     for b in range(first, last):
-        us, vs, cs = u[b], v[b], counts[b]
-        for t in range(n_steps):
-            a, s = drive[drive_t + t, b - drive_b], spikes[spikes_t + t, b]
-            before = before_out[trace_t + t, b] if want_before else scratch
-            clear = reset[t]
-            active, wraps, saturations, fired = ZERO, ZERO, ZERO, ZERO
-            for i in range(n):
-                arriving, u0, v0 = np.int32(a[i]), us[i], vs[i]
-                u_kept = ZERO if clear else _decay(u0, keep_u[i])
-                v_kept = ZERO if clear else _decay(v0, keep_v[i])
-                u_exact = add(u_kept, shl(arriving, SIX))
-                u1 = sub(u_exact, TURN) if u_exact > HALF_TURN else u_exact
-                u1 = add(u1, TURN) if u1 <= -HALF_TURN else u1
-                v_exact = add(add(v_kept, u1), bias[i])
-                v1 = min(max(v_exact, V_LOW), V_HIGH)
-                fires = v1 > threshold[i]
-                active = add(active, np.int32((arriving != 0) | (u1 != u0) | (v1 != v0)))
-                wraps = add(wraps, np.int32(u1 != u_exact))
-                saturations = add(saturations, np.int32(v1 != v_exact))
-                fired = add(fired, np.int32(fires))
-                cs[i] = add(cs[i], np.int32(fires))
-                before[i] = v1
-                us[i] = u1
-                vs[i] = ZERO if fires else v1
-                s[i] = np.uint8(fires)
-            active_total += active
-            wraps_total += wraps
-            saturations_total += saturations
-            per_step[t] += fired
-            if want_v:
-                v_out[trace_t + t, b, :n] = vs
-            if want_u:
-                u_out[trace_t + t, b, :n] = us
+        for low in range(0, n, BLOCK):  # a block's states and parameters stay in the first cache for all steps
+            high = min(low + BLOCK, n)
+            us, vs, cs = u[b, low:high], v[b, low:high], counts[b, low:high]
+            ku, kv, th, bi = keep_u[low:high], keep_v[low:high], threshold[low:high], bias[low:high]
+            for t in range(n_steps):
+                a, s = drive[drive_t + t, b - drive_b, low:high], spikes[spikes_t + t, b, low:high]
+                before = before_out[trace_t + t, b, low:high] if want_before else scratch
+                clear = reset[t]
+                active, wraps, saturations, fired = ZERO, ZERO, ZERO, ZERO
+                for i in range(high - low):
+                    arriving, u0, v0 = np.int32(a[i]), us[i], vs[i]
+                    u_kept = ZERO if clear else _decay(u0, ku[i])
+                    v_kept = ZERO if clear else _decay(v0, kv[i])
+                    u_exact = add(u_kept, shl(arriving, SIX))
+                    u1 = sub(u_exact, TURN) if u_exact > HALF_TURN else u_exact
+                    u1 = add(u1, TURN) if u1 <= -HALF_TURN else u1
+                    v_exact = add(add(v_kept, u1), bi[i])
+                    v1 = min(max(v_exact, V_LOW), V_HIGH)
+                    fires = v1 > th[i]
+                    active = add(active, np.int32((arriving != 0) | (u1 != u0) | (v1 != v0)))
+                    wraps = add(wraps, np.int32(u1 != u_exact))
+                    saturations = add(saturations, np.int32(v1 != v_exact))
+                    fired = add(fired, np.int32(fires))
+                    cs[i] = add(cs[i], np.int32(fires))
+                    before[i] = v1
+                    us[i] = u1
+                    vs[i] = ZERO if fires else v1
+                    s[i] = np.uint8(fires)
+                active_total += active
+                wraps_total += wraps
+                saturations_total += saturations
+                per_step[t] += fired
+                if want_v:
+                    v_out[trace_t + t, b, low:high] = vs
+                if want_u:
+                    u_out[trace_t + t, b, low:high] = us
     totals[0] += active_total
     totals[1] += wraps_total
     totals[2] += saturations_total

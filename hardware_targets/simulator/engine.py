@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from seamount.compile.activity import Events
-from seamount.compile.arithmetic.events import Layout, Runs, fan_out, layout_for, runs
+from seamount.compile.arithmetic.events import Layout, Runs, aligned, fan_out, layout_for, runs
 from seamount.compile.arithmetic.kernels import LANES, count_operations, scatter
 from seamount.compile.arithmetic.scan import (
     DRIVE_LIMIT,
@@ -324,7 +324,7 @@ class Running:
         reset[list(reset_steps(plan.population.reset, last - first, start + first))] = True
         steps = max(1, min(last - first, TILE_VALUES // n))
         samples = max(1, TILE_VALUES // (n * steps))
-        width = n + LANES
+        width = -(-n // LANES) * LANES + LANES  # every row begins on a cache line
 
         def work(low: int, high: int) -> None:
             tile = _buffer("drive", (steps, high - low, width))
@@ -464,7 +464,7 @@ def _buffer(name: str, shape: tuple[int, ...]) -> NDArray[np.int32]:
     """A thread's own int32 buffer, kept between tiles."""
     held: NDArray[np.int32] | None = getattr(_buffers, name, None)
     if held is None or held.shape != shape:
-        held = np.empty(shape, np.int32)
+        held = aligned(shape)
         setattr(_buffers, name, held)
     return held
 
