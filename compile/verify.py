@@ -112,23 +112,8 @@ def _population(population: Population, program: Program, chip: Chip) -> Iterato
 def _state(
     name: str, neuron: Lif | TernaryLif, thresholds: tuple[tuple[str, Ints], ...], chip: Chip
 ) -> Iterator[Finding]:
-    highest = (1 << chip.decay_bits) - 1
-    for rate, values, offset in (("du", neuron.du, chip.u_decay_offset), ("dv", neuron.dv, chip.v_decay_offset)):
-        low, high = int(values.min()), int(values.max())
-        if low < offset or high > highest + offset:
-            yield Finding(
-                name,
-                f"decay {rate}",
-                f"{low} to {high}" if low != high else str(low),
-                f"{chip.name} holds {offset} to {highest + offset} of 4096",
-                "assumption" if (rate, high) == ("dv", highest + 1) or (rate, low) == ("du", 0) else "does_not_fit",
-                (
-                    f"exact in Lava's model, whose registers are not limited; the nearest rate on the chip is "
-                    f"{min(max(high, offset), highest + offset) if high > highest + offset else offset}",
-                )
-                if (rate, high) == ("dv", highest + 1) or (rate, low) == ("du", 0)
-                else ("lengthen the time constant", "shorten the timestep", "choose another neuron model"),
-            )
+    yield from _decay(name, "du", neuron.du, chip.u_decay_offset, chip)
+    yield from _decay(name, "dv", neuron.dv, chip.v_decay_offset, chip)
     limit = (1 << chip.v_th_mant_bits) - 1
     for what, values in thresholds:
         low, high = int(values.min()), int(values.max())
@@ -178,6 +163,29 @@ def _state(
             "assumption",
             ("the host writes u and v before the first step, and after each reset",),
         )
+
+
+def _decay(name: str, rate: str, values: Ints, offset: int, chip: Chip) -> Iterator[Finding]:
+    """Rates 0 and 4096 may be one beyond the register; Lava's model takes them, so they are no error."""
+    low, high = int(values.min()), int(values.max())
+    first, last = offset, (1 << chip.decay_bits) - 1 + offset
+    if first <= low and high <= last:
+        return
+    if low >= 0 and high <= 1 << chip.decay_bits:
+        nearest = last if high > last else first
+        ways: tuple[str, ...] = (
+            f"exact in Lava's model, whose registers have no limits; nearest on the chip: {nearest}",
+        )
+    else:
+        ways = ("lengthen the time constant", "shorten the timestep", "choose another neuron model")
+    yield Finding(
+        name,
+        f"decay {rate}",
+        str(low) if low == high else f"{low} to {high}",
+        f"{chip.name} holds {first} to {last} of {1 << chip.decay_bits}",
+        "assumption" if len(ways) == 1 else "does_not_fit",
+        ways,
+    )
 
 
 # ------------------------------------------------------------------------------------------------ synapses

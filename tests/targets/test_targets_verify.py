@@ -1,0 +1,206 @@
+"""What a chip cannot hold exactly, in the words a user reads; and that what it holds is held exactly."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from seamount.compile.arithmetic.definition import run_definition
+from seamount.compile.program import (
+    NEVER_FIRES,
+    Conv,
+    Dense,
+    Input,
+    Lif,
+    Neuron,
+    OneToOne,
+    Population,
+    Program,
+    Relay,
+    Reset,
+    Synapses,
+    TernaryLif,
+    Wire,
+    ints,
+)
+from seamount.compile.verify import require, verify_program
+from seamount.errors import DoesNotFit, Unsupported
+from seamount.hardware_targets.target import load_target
+
+LOIHI1, LOIHI2 = load_target("loihi1"), load_target("loihi2")
+LIF = Lif(du=ints(4096), dv=ints(1024), v_th_mant=ints(64))
+
+
+def one_layer(
+    neuron: Neuron = LIF, weights: Any = ((2, -2),), bits: int = 0, reset: Reset | None = None, **synapses: Any
+) -> Program:
+    kind = Dense(ints(weights))
+    n_out, n_in = kind.weights.shape
+    return Program(
+        "test",
+        (Input("in", (n_in,), bits),),
+        (Population("out", (n_out,), neuron, reset),),
+        (Synapses("s", "in", "out", kind, graded=bits > 0, **synapses),),
+    )
+
+
+def test_a_plain_program_has_no_findings() -> None:
+    assert verify_program(one_layer(), LOIHI1) == []
+    require([])
+
+
+@pytest.mark.parametrize(
+    ("program", "text", "kind"),
+    [
+        (
+            one_layer(Lif(du=ints(4096), dv=ints(0), v_th_mant=ints(200_000))),
+            "out: threshold mantissa 200000, loihi1 holds 0 to 131071 (u17); ways out: lower the weight "
+            "exponent of the synapses into it; or choose a smaller scale for the population; or train with a "
+            "lower threshold",
+            DoesNotFit,
+        ),
+        (
+            one_layer(Lif(du=ints(5000), dv=ints(0), v_th_mant=ints(1))),
+            "out: decay du 5000, loihi1 holds 1 to 4096 of 4096; ways out: lengthen the time constant; or "
+            "shorten the timestep; or choose another neuron model",
+            DoesNotFit,
+        ),
+        (
+            one_layer(Lif(du=ints(1), dv=ints(0), v_th_mant=ints(1), bias_mant=ints(5000))),
+            "out: bias mantissa 5000, exponent 0 to 0, loihi1 holds mantissas to 4095, exponents 0 to 7; ways "
+            "out: choose a smaller scale for the population; or split the bias into mantissa and exponent "
+            "anew; or feed the constant through an input that is always on",
+            DoesNotFit,
+        ),
+        (
+            one_layer(weights=((511, 2),)),
+            "s: weights 2 to 511 with exponent 0 (9 bits, format exponent 0), loihi1 holds 8 bits with "
+            "exponents -7 to 7; ways out: quantise to 8 bits; or choose another scale for the target "
+            "population; or split the weights over two synapse groups that add up",
+            DoesNotFit,
+        ),
+        (
+            one_layer(delay=ints(63)),
+            "s: delay 63 steps, loihi1 holds 62; ways out: a relay population on the way; or train with a "
+            "shorter largest delay; or lengthen the timestep",
+            DoesNotFit,
+        ),
+        (
+            one_layer(TernaryLif(ints(4096), ints(0), ints(3), ints(-3))),
+            "out: signed spikes -1, 0, 1, loihi1 has spikes 0, 1; ways out: train with LIF neurons; or two "
+            "LIF populations, one for each sign; or choose a target with graded spikes",
+            Unsupported,
+        ),
+        (
+            one_layer(bits=8, exponent=7),
+            "s: graded values 8 bits with format exponent 1, loihi1 has spikes of 0 bits and exponents up to "
+            "7; ways out: an input of 7 bits or fewer; or encode the input as spikes (rate or latency); or "
+            "choose a target with graded spikes",
+            Unsupported,
+        ),
+    ],
+)
+def test_what_loihi1_cannot_hold(program: Program, text: str, kind: type[Exception]) -> None:
+    findings = verify_program(program, LOIHI1)
+    assert [str(f) for f in findings if f.severity != "assumption"] == [text]
+    assert len(findings[0].ways_out) == 3
+    with pytest.raises(kind) as caught:
+        require(findings)
+    assert str(caught.value) == text
+
+
+def test_a_refractory_period_is_loihi1s_alone() -> None:
+    program = one_layer(Lif(ints(4096), ints(0), ints(1), refractory_steps=5))
+    assert verify_program(program, LOIHI1) == []
+    assert [f.limit for f in verify_program(program, LOIHI2)] == ["refractory period"]
+
+
+def test_reset_intervals_of_loihi2_are_powers_of_two() -> None:
+    assert verify_program(one_layer(reset=Reset(8, 1)), LOIHI2) == []
+    (finding,) = verify_program(one_layer(reset=Reset(6, 1)), LOIHI2)
+    assert str(finding).startswith(
+        "out: reset interval 6, loihi2 has powers of two; ways out: stream samples every 8"
+    )
+
+
+def test_all_errors_are_raised_together() -> None:
+    program = one_layer(Lif(ints(5000), ints(0), ints(200_000)), delay=ints(63))
+    with pytest.raises(DoesNotFit) as caught:
+        require(verify_program(program, LOIHI1))
+    assert [line.split(":")[0] for line in str(caught.value).splitlines()] == ["out", "out", "s"]
+
+
+def test_assumptions_do_not_refuse() -> None:
+    program = one_layer(Lif(ints(4096), ints(4096), ints(NEVER_FIRES), u_init=ints(3)), bits=8)
+    findings = verify_program(program, LOIHI1)
+    assert [(f.layer, f.limit) for f in findings] == [
+        ("out", "decay dv"),
+        ("out", "threshold mantissa"),
+        ("out", "initial state"),
+        ("s", "graded values"),
+    ]
+    assert {f.severity for f in findings} == {"assumption"}
+    require(findings)
+    assert findings[1].ways_out == ("held as 131071: exact while v stays at or below 8388544",)
+
+
+def test_a_connection_within_a_step_is_for_inputs_only() -> None:
+    wired = Program(
+        "wired",
+        (Input("in", (2,)),),
+        (Population("a", (2,), LIF), Population("b", (2,), LIF)),
+        (Synapses("in>a", "in", "a", Wire()), Synapses("a>b", "a", "b", Wire())),
+    )
+    found = verify_program(wired, LOIHI1)
+    assert [(f.layer, f.severity) for f in found] == [("a>b", "unsupported"), ("in>a", "assumption")]
+
+
+def test_a_relay_passes_one_source_on() -> None:
+    def program(weight: int) -> Program:
+        return Program(
+            "relayed",
+            (Input("in", (2,)),),
+            (Population("r", (2,), Relay()),),
+            (Synapses("in>r", "in", "r", OneToOne(ints(weight))),),
+        )
+
+    assert verify_program(program(1), LOIHI1) == []
+    assert [f.limit for f in verify_program(program(2), LOIHI1)] == ["relay of a sum"]
+
+
+def test_a_drive_that_could_overflow_the_accumulator_is_told() -> None:
+    (finding,) = verify_program(one_layer(weights=np.full((1, 200), 200)), LOIHI1)
+    assert (finding.value, finding.severity) == ("40000", "assumption")
+    convolution = Program(
+        "conv",
+        (Input("in", (1, 3, 3)),),
+        (Population("out", (1, 1, 1), LIF),),
+        (Synapses("s", "in", "out", Conv(ints(np.full((1, 1, 3, 3), 100)))),),
+    )
+    assert verify_program(convolution, LOIHI1) == []
+
+
+def test_bit_planes_give_the_same_integers() -> None:
+    """What the assumption on graded inputs promises: value = sum of 2**b, exponents raised by b."""
+    random = np.random.default_rng(5)
+    weights = ints(2 * random.integers(-60, 61, (12, 20)))
+    values = random.integers(0, 256, (6, 4, 20))
+    neuron = Lif(ints(900), ints(300), ints(900))
+    graded = Program(
+        "graded",
+        (Input("in", (20,), 8),),
+        (Population("out", (12,), neuron),),
+        (Synapses("s", "in", "out", Dense(weights), graded=True),),
+    )
+    planes = Program(
+        "planes",
+        tuple(Input(f"bit{b}", (20,)) for b in range(8)),
+        (Population("out", (12,), neuron),),
+        tuple(Synapses(f"s{b}", f"bit{b}", "out", Dense(weights), exponent=b) for b in range(8)),
+    )
+    assert [f.limit for f in verify_program(graded, LOIHI1)] == ["graded values", "worst-case drive"]
+    a = run_definition(graded, values)
+    b = run_definition(planes, {f"bit{bit}": (values >> bit) & 1 for bit in range(8)})
+    assert a.spikes["out"].any()
+    for quantity in ("spikes", "u", "v"):
+        assert np.array_equal(getattr(a, quantity)["out"], getattr(b, quantity)["out"])
