@@ -36,10 +36,14 @@ def root(
     """Distil, quantise, compile, run and prove spiking networks for Loihi-style chips."""
 
 
+def load_commands() -> None:
+    """Register all commands; they are in files of their own, imported when the command line is really used."""
+    from . import program_commands, report_commands, run_commands, system_commands  # noqa: F401  (they register)
+
+
 def main() -> None:
     """Entry point of the ``seamount`` command."""
     # norse 1.1.0 scripts its functional cells at import, which newer torch announces as deprecated
     warnings.filterwarnings("ignore", message=".*torch.jit.*")
-    from . import program_commands, report_commands, run_commands, system_commands  # noqa: F401  (they register)
-
+    load_commands()
     app()

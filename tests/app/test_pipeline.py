@@ -83,7 +83,7 @@ def test_a_run_without_its_stages_names_them(finished: Path, tmp_path: Path) -> 
 
 
 def test_a_killed_run_resumes_to_the_same_numbers(finished: Path, tmp_path: Path) -> None:
-    """kill -9 in the middle of distillation; what comes out afterwards is bit for bit what an undisturbed run gave."""
+    """kill -9 in the middle of distillation; afterwards it ends bit for bit where an undisturbed run does."""
     folder = tmp_path / "small"
     code = (
         f"from pathlib import Path; from seamount import api; api.run(None, {SMALL!r}, folder=Path({str(folder)!r}))"

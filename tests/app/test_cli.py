@@ -1,0 +1,190 @@
+"""The command line as its users meet it: help, --json, errors of one line, exit codes."""
+
+import json
+import re
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from seamount.cli import app, load_commands
+from seamount.compile.program import Dense, Input, Lif, Population, Program, Readout, Synapses, ints
+from seamount.compile.program_file import save_program
+
+load_commands()
+COMMANDS = sorted(command.name for command in app.registered_commands if command.name)
+
+
+def run(*words: str) -> Result:
+    with warnings.catch_warnings():
+        return CliRunner().invoke(app, list(words))
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Path:
+    """Two classes: the readout counts the spikes of two neurons that copy their input."""
+    neuron = Lif(du=ints(4096), dv=ints(0), v_th_mant=ints(10))
+    made = Program(
+        "copy",
+        (Input("in", (2,)),),
+        (Population("out", (2,), neuron),),
+        (Synapses("in-out", "in", "out", Dense(ints(20 * np.eye(2)))),),
+        Readout("out", "count"),
+        n_steps=3,
+    )
+    path = tmp_path / "copy.program.h5"
+    save_program(made, path)
+    return path
+
+
+@pytest.fixture
+def samples(tmp_path: Path) -> Path:
+    """Two samples of three steps: (T, B, N)."""
+    x = np.zeros((3, 2, 2), dtype=np.int64)
+    x[:, 0, 0] = 1
+    x[:, 1, 1] = [1, 0, 1]
+    path = tmp_path / "samples.npz"
+    np.savez(path, x=x, y=np.array([0, 1]))
+    return path
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_with_an_example_and_json(name: str) -> None:
+    shown = run(name, "--help")
+    assert shown.exit_code == 0
+    text = re.sub(r"\s+", " ", shown.stdout)
+    assert f"Example: seamount {name}" in text
+    assert "--json" in text
+    assert "--debug" in text
+
+
+def test_help_lists_the_exit_codes() -> None:
+    text = re.sub(r"[\s│]+", " ", run("--help").stdout)
+    assert "Exit codes: 0 ok, 1 unexpected, 2 usage or input, 3 check failed, 4 does not fit, 5 unsupported" in text
+
+
+def test_simulate_prints_one_json_document_and_nothing_else(program: Path, samples: Path) -> None:
+    done = run("simulate", str(program), "--data", str(samples), "--json")
+    assert done.exit_code == 0
+    document = json.loads(done.stdout)
+    assert document["accuracy"] == 1.0
+    assert document["populations"]["out"]["n_spikes"] == [0, 2, 1, 2]
+    assert document["populations"]["out"]["sops"] == [2, 1, 2, 0]  # counted when sent, a step earlier
+
+
+def test_simulate_writes_traces_that_diff_compares(program: Path, samples: Path, tmp_path: Path) -> None:
+    a, b = tmp_path / "a.npz", tmp_path / "b.npz"
+    for path, record in ((a, "spikes,v"), (b, "spikes,v")):
+        assert (
+            run("simulate", str(program), "--data", str(samples), "--record", record, "--out", str(path)).exit_code
+            == 0
+        )
+    equal = run("diff", str(a), str(b))
+    assert equal.exit_code == 0
+    assert "0 differing values" in equal.stdout
+    other = np.load(samples)["x"]
+    other[1, 0, 1] = 1
+    np.savez(samples, x=other)
+    run(*recorded, str(b))
+    found = run("diff", str(a), str(b), "--json")
+    assert found.exit_code == 3
+    assert json.loads(found.stdout)["equal"] is False
+
+
+def test_inspect_prints_a_program_a_line_an_item(program: Path) -> None:
+    shown = run("inspect", str(program))
+    assert shown.exit_code == 0
+    assert "in-out" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["run", "absent.toml"], 2, "absent.toml: no such file; `seamount init absent.toml` writes one"),
+        (["inspect", "absent.nir"], 2, "absent.nir"),
+        (["report", "absent"], 2, "absent: not a run directory"),
+        (["targets", "show", "loihi7"], 2, "loihi7: no such target; there are loihi1, loihi2"),
+        (["diff", "a.npz", "b.npz"], 2, "a.npz: no such file"),
+    ],
+)
+def test_what_is_not_there_is_one_line_and_code_2(words: Sequence[str], code: int, message: str) -> None:
+    done = run(*words)
+    assert done.exit_code == code
+    assert message in done.stderr
+    assert "Traceback" not in done.output
+    assert json.loads(run(*words, "--json").stdout)["exit_code"] == code
+
+
+@pytest.mark.parametrize(
+    ("toml", "message"),
+    [
+        (
+            "[distill]\ntemprature = 2",
+            "train.toml:distill.temprature: temprature is not a setting of [distill]; did you",
+        ),
+        ("[trian]\nepochs = 2", "train.toml:trian: trian is not a setting of the configuration; did you mean train?"),
+        ("[train]\nepochs = 'many'", "train.toml:train.epochs: Input should be a valid integer"),
+        ("[student]\nn_steps = 0", "train.toml:student.n_steps: Input should be greater than or equal to 1, found 0"),
+        ("[train\nepochs = 2", "train.toml: not TOML:"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_file_key_and_the_nearest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, toml: str, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("train.toml").write_text(toml)
+    done = run("run", "train.toml")
+    assert done.exit_code == 2
+    assert message in done.stderr
+    assert not Path("runs").exists()
+
+
+def test_init_writes_a_file_that_reads_back_as_the_defaults(tmp_path: Path) -> None:
+    from seamount.config import load_config
+
+    path = tmp_path / "train.toml"
+    assert run("init", str(path)).exit_code == 0
+    assert load_config(path) == load_config()
+    assert run("init", str(path)).exit_code == 2
+
+
+def test_a_foreign_or_damaged_file_is_refused(tmp_path: Path, program: Path, samples: Path) -> None:
+    damaged = tmp_path / "damaged.h5"
+    damaged.write_bytes(program.read_bytes()[:-100])
+    for path in (damaged, samples):
+        done = run("simulate", str(path), "--data", str(samples))
+        assert done.exit_code == 2
+        assert path.name in done.stderr
+        assert "Traceback" not in done.output
+
+
+def test_samples_of_the_wrong_shape_say_what_is_needed(program: Path, tmp_path: Path) -> None:
+    path = tmp_path / "wide.npz"
+    np.savez(path, x=np.zeros((3, 2, 5), dtype=np.int64))
+    done = run("simulate", str(program), "--data", str(path))
+    assert done.exit_code == 2
+    assert "x (3, 2, 5); the program needs (T, B, 2), or without T" in done.stderr
+
+
+def test_sizes_are_read_with_their_units() -> None:
+    from seamount.cli.program_commands import parse_bytes
+
+    assert parse_bytes("4GiB") == 4 << 30
+    assert parse_bytes("500 MB") == 500_000_000
+
+
+@pytest.mark.lava
+def test_run_lava_says_bit_exact(program: Path, samples: Path) -> None:
+    done = run("run-lava", str(program), "--data", str(samples), "--samples", "2")
+    assert done.exit_code == 0
+    assert "bit-exact: simulator = Lava, 2 samples, 0 of 12 spikes and 0 of 12 membrane values differ" in done.stdout
+
+
+@pytest.mark.lava
+def test_doctor_finds_lava_working() -> None:
+    done = run("doctor", "--json")
+    assert done.exit_code == 0
+    assert {"Lava works", "torch", "GPU"} <= {finding["what"] for finding in json.loads(done.stdout)}
