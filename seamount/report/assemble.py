@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from seamount.compile.program import Relay, Wire
+from seamount.compile.program import Wire
+from seamount.hardware_targets.neurobench import footprint
 
 from . import advice
 from .accuracy import accuracy, anytime
@@ -54,7 +55,6 @@ def assemble(evidence: Evidence) -> Report:
 def _run(evidence: Evidence) -> Run:
     program = evidence.program
     stored = [s.kind.weights.size for s in program.synapses if not isinstance(s.kind, Wire)]
-    stateful = sum(p.n_neurons for p in program.populations if not isinstance(p.neuron, Relay))
     readout = program.readout
     return Run(
         name=evidence.name,
@@ -64,8 +64,7 @@ def _run(evidence: Evidence) -> Run:
         timestep_s=program.timestep_s,
         n_neurons=known(sum(p.n_neurons for p in program.populations), "neurons", "counted"),
         n_weights=known(int(sum(stored)), "weights", "counted"),
-        # one byte a weight, three for u and three for v: what the numbers need, not what a core's layout spends
-        footprint_bytes=known(int(sum(stored)) + 6 * stateful, "B", "derived"),
+        footprint_bytes=known(footprint(program)[0], "B", "derived"),
         spikes=_per_sample(evidence, "n_spikes", "spikes/sample"),
         sops=_per_sample(evidence, "sops", "SOP/sample"),
         readout="none" if readout is None else f"{readout.quantity} of {readout.population}",

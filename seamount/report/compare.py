@@ -11,6 +11,7 @@ from rich.text import Text
 
 from . import text
 from .advice import overflows
+from .energy import WITH_STATIC
 from .html import page
 from .schema import Accuracy, Energy, Item, Layer, Mapping, Missing, Quantity, Report
 
@@ -29,6 +30,7 @@ STYLES: dict[Verdict, str] = {
     "unknown": "dim",
 }
 Sense = Literal["higher", "lower", "neither"]
+ENERGY = "Energy, latency"
 
 
 class ComparedValue(Item):
@@ -197,20 +199,24 @@ def _work(a: Report, b: Report) -> list[ComparedValue]:
 
 
 def _energy(a: Report, b: Report) -> list[ComparedValue]:
-    parts = [report.energy for report in (a, b)]
-    found = [p if isinstance(p, Energy) else None for p in parts]
+    """Energies of another target, and totals at another step period, are different rather than better."""
+    found = [p if isinstance(p, Energy) else None for p in (a.energy, b.energy)]
     if found == [None, None]:
         return []
     by_name = [{x.name: x.energy_j for x in e.boundaries} if e is not None else {} for e in found]
-    names = list(dict.fromkeys([*by_name[0], *by_name[1]]))
-    rows = [_value("Energy, latency", n, by_name[0].get(n), by_name[1].get(n), "lower") for n in names]
-    periods, latencies = (
+    steps, latencies = (
         [getattr(e, key) if e is not None else None for e in found] for key in ("step_s", "latency_s")
     )
+    dynamic: Sense = "lower" if a.run.target == b.run.target else "neither"
+    total: Sense = dynamic if steps[0] == steps[1] else "neither"
+    names = dict.fromkeys([*by_name[0], *by_name[1]])
     return [
-        *rows,
-        _value("Energy, latency", "Step", periods[0], periods[1], "neither"),
-        _value("Energy, latency", "Latency", latencies[0], latencies[1], "lower"),
+        *(
+            _value(ENERGY, n, by_name[0].get(n), by_name[1].get(n), total if n == WITH_STATIC else dynamic)
+            for n in names
+        ),
+        _value(ENERGY, "step", steps[0], steps[1], "neither"),
+        _value(ENERGY, "latency", latencies[0], latencies[1], total),
     ]
 
 
@@ -218,16 +224,16 @@ def _mapping(a: Report, b: Report) -> list[ComparedValue]:
     found = [p if isinstance(p, Mapping) else None for p in (a.mapping, b.mapping)]
     if found == [None, None]:
         return []
-    rows: list[tuple[str, str]] = [
+    sense: Sense = "lower" if a.run.target == b.run.target else "neither"
+    made = []
+    for title, key in (
         ("Cores", "n_cores"),
         ("Chips", "n_chips"),
         ("Imbalance", "imbalance"),
         ("Chip crossings", "crossings"),
-    ]
-    made = []
-    for title, key in rows:
+    ):
         one, other = (getattr(m, key) if m is not None else None for m in found)
-        made.append(_value("Cores", title, one, other, "lower"))
+        made.append(_value("Cores", title, one, other, sense))
     return made
 
 

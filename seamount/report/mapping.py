@@ -56,7 +56,7 @@ def _placed(evidence: Evidence, placement: Placement) -> Mapping:
         words=words,
         assumed=_assumed(evidence),
         objective=placement.objective,
-        n_cores=known(n_cores, "cores", "counted"),
+        n_cores=known(n_cores, "core" if n_cores == 1 else "cores", "counted"),
         n_chips=known(n_chips, "chip" if n_chips == 1 else "chips", "counted"),
         cores_per_chip=placement.cores_per_chip,
         cores=cores,
