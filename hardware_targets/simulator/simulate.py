@@ -57,7 +57,7 @@ def simulate(
     batch = next(iter(given.values())).shape[1]
     made = _plans(program, where)
     limit = DEFAULT_MEMORY if memory_limit_bytes is None else memory_limit_bytes
-    chunk = _chunk(program, made, n_steps, batch, wanted, limit)
+    chunk = _chunk(program, n_steps, batch, wanted, limit)
     run = _Run(program, made, n_steps, batch, wanted, where, chunk)
     with torch.no_grad():
         for first in range(0, batch, chunk.samples):
@@ -124,12 +124,12 @@ def histories(program: Program) -> dict[str, int]:
     return {name: max((int(s.delay.max()) + 1 for s in program.out_of(name)), default=0) for name in names}
 
 
-def memory_needed(program: Program, chunk: Chunk, with_sums: bool = True, record: Collection[str] = RECORDS) -> int:
-    """Working memory [byte] of a chunk; ``with_sums``: some populations are computed by products."""
+def memory_needed(program: Program, chunk: Chunk, record: Collection[str] = RECORDS) -> int:
+    """Working memory [byte] of a chunk."""
     steps, samples = chunk.steps, chunk.samples
     widest = max([p.n_neurons for p in program.populations] + [int(np.prod(i.shape)) for i in program.inputs])
     # a product holds its input, its output and one copy of each, 8 bytes a value at most
-    buffers = 32 * max(min(chunk.sum_values, steps * samples * widest), samples * widest) if with_sums else 0
+    buffers = 32 * max(min(chunk.sum_values, steps * samples * widest), samples * widest)
     back = histories(program)
     traces = 4 * sum(kind in record for kind in ("v", "u", "drive"))
     per_sample = 0
@@ -145,18 +145,16 @@ def memory_needed(program: Program, chunk: Chunk, with_sums: bool = True, record
 
 def _chunk(
     program: Program,
-    made: Mapping[str, Plan],
     n_steps: int,
     batch: int,
     wanted: Mapping[str, tuple[str, ...]],
     limit: int,
 ) -> Chunk:
     record = max(wanted.values(), key=len, default=())
-    any_sums = any(plan.sums for plan in made.values())
     steps, samples, sum_values = n_steps, batch, SUM_VALUES
 
     def needed() -> int:
-        return memory_needed(program, Chunk(steps, samples, sum_values), any_sums, record)
+        return memory_needed(program, Chunk(steps, samples, sum_values), record)
 
     while needed() > limit:
         if sum_values > 1 << 20:
