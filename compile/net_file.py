@@ -3,6 +3,7 @@ value is read. What the values mean is said in ``read_net.py``."""
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,10 +17,16 @@ from numpy.typing import NDArray
 from seamount.errors import InputError
 
 MAX_FILE_BYTES = 1 << 30
-MAX_VALUES = 1 << 25
-"""Numbers that one dataset may hold, and chunks may be large: 33 million weights are far more than a chip has."""
+MAX_VALUES = 1 << 24
+"""Numbers that one dataset, or one of its chunks, may hold: 16 million weights are more than a chip has."""
+
+MOST_COMPRESSION = 1100
+"""Deflate reaches 1032; a dataset that stores less than its size says is damaged, or a trap."""
 
 MAX_LAYERS = 1000
+
+HEAP = b"GCOL\x01\0\0\0"
+"""A global heap collection, version 1: eight bytes of size follow."""
 
 # what h5py raises for damaged files
 DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, OverflowError, MemoryError)
@@ -85,11 +92,14 @@ class Group:
             sizes = [dataset.size] + ([int(np.prod(dataset.chunks, dtype=float))] if dataset.chunks else [])
             if max(sizes) > MAX_VALUES:
                 raise InputError(f"{where}: {max(sizes)} values, at most {MAX_VALUES} are read")
+            if dataset.id.get_storage_size() * MOST_COMPRESSION < dataset.nbytes:
+                raise InputError(f"{where}: {dataset.size} values announced, but they are not in the file")
             values = np.asarray(dataset[()])
         if not np.all(np.isfinite(values)):
             raise InputError(f"{where}: holds NaN or infinity")
-        if np.max(np.abs(values.astype(np.float64))) >= 1 << 31:
-            raise InputError(f"{where}: holds {np.max(np.abs(values))}, which is no 32-bit number")
+        low, high = float(values.min()), float(values.max())
+        if low < -(1 << 31) or high >= 1 << 31:
+            raise InputError(f"{where}: holds {low} to {high}, which are no 32-bit numbers")
         return values
 
     def integers(self, key: str) -> NDArray[np.int64]:
@@ -138,6 +148,7 @@ def open_net(path: Path) -> Iterator[list[Group]]:
         raise InputError(f"{path}: not a file")
     if size > MAX_FILE_BYTES:
         raise InputError(f"{path}: {size} bytes, at most {MAX_FILE_BYTES} are read")
+    check_heaps(path, size)
     try:
         file = h5py.File(path, "r")
     except DAMAGE as error:
@@ -155,3 +166,19 @@ def open_net(path: Path) -> Iterator[list[Group]]:
         if missing:
             raise InputError(f"{path}: layers are numbered from 0, and layer/{missing[0]} is missing")
         yield [layers.child(name) for name in expected]
+
+
+def check_heaps(path: Path, size: int) -> None:
+    """Refuses a file whose heaps of strings claim more than the file holds.
+
+    HDF5 itself would allocate and clear what a damaged heap claims, up to 4 GiB, before it looks.
+    """
+    if not size:
+        return
+    with path.open("rb") as raw, mmap.mmap(raw.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        at = data.find(HEAP)
+        while at >= 0:
+            claimed = int.from_bytes(data[at + len(HEAP) : at + len(HEAP) + 8], "little")
+            if claimed > size:
+                raise InputError(f"{path}: a heap of {claimed} bytes in a file of {size}; the file is damaged")
+            at = data.find(HEAP, at + 1)

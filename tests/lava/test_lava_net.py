@@ -1,0 +1,434 @@
+"""lava-dl's .net files: read as netx reads them, written so that netx reads them back."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from lava_fuzz import fuzz
+from lava_programs import conv_net, even, lif, random_inputs, residual_net
+
+from seamount.compile.program import (
+    Conv,
+    Dense,
+    Input,
+    Lif,
+    OneToOne,
+    Population,
+    Program,
+    Readout,
+    Reset,
+    Synapses,
+    Wire,
+    ints,
+)
+from seamount.compile.read_net import read_net
+from seamount.errors import InputError, Unsupported
+from seamount.hardware_targets.lava import lava_status, write_net
+from seamount.hardware_targets.simulator import simulate
+
+SHARED = Path(__file__).resolve().parents[2] / ".." / "shared" / "golden" / "lava"
+STATUS = lava_status(try_it=False)
+RECORD = ("spikes", "v", "u")
+
+
+def dense_file(path: Path, weights: Any, **extra: Any) -> Path:
+    """A .net file with one dense layer of LIF neurons."""
+    weights = np.asarray(weights, np.float32)
+    with h5py.File(path, "w") as file:
+        layer = file.create_group("layer/0")
+        layer["type"] = np.array([b"dense"], "S10")
+        layer["shape"] = np.array([weights.shape[0]])
+        layer["weight"] = weights
+        for key, value in {"type": "LOIHI", "iDecay": 1024, "vDecay": 128, "vThMant": 80}.items():
+            layer[f"neuron/{key}"] = value
+        for key, value in extra.items():
+            if key in layer:
+                del layer[key]
+            layer[key] = value
+    return path
+
+
+# ------------------------------------------------------------------------------------------------- reading
+
+
+@pytest.mark.shared
+@pytest.mark.skipif(not SHARED.exists(), reason="the recorded vectors are not beside the checkout")
+@pytest.mark.parametrize("case", sorted(p.stem for p in SHARED.glob("netx_*.npz")) or ["none"])
+def test_recorded_netx_runs_are_reproduced(case: str) -> None:
+    with np.load(SHARED / f"{case}.npz") as recording:
+        meta = json.loads(str(recording["meta"]))
+        recorded = {name: recording[name] for name in recording.files if name != "meta"}
+    kwargs = {k: v for k, v in meta["net_kwargs"].items() if k.startswith("reset")}
+    program = read_net(SHARED / meta["net_file"], skip_unknown=True, **kwargs)
+    n_steps = meta["graph"]["T"]
+    data = recorded.pop("p:src.data").astype(np.int64)
+    stream = np.resize(data.T, (n_steps, *data.shape[:-1][::-1])) if data.ndim == 2 else data.transpose(3, 2, 1, 0)
+    activity = simulate(program, stream[:n_steps, None], n_steps=n_steps, record=RECORD)
+    n_compared = 0
+    for key, values in recorded.items():
+        name, quantity = key.removeprefix("r:lif").split(".")
+        traces = {"u": activity.u, "v": activity.v, "s": activity.spikes}[quantity]
+        assert np.array_equal(traces[f"layer{name}"][:, 0].T, values), key
+        n_compared += values.size
+    assert n_compared > 1000
+
+
+def test_a_minimum_of_minus_128_alone_becomes_minus_126_as_in_lava(tmp_path: Path) -> None:
+    program = read_net(dense_file(tmp_path / "a.net", [[-128, -2], [-64, -32]]))
+    synapses = program.synapses[0]
+    assert isinstance(synapses.kind, Dense)
+    assert (synapses.kind.weights / 2.0**-synapses.exponent).tolist() == [[-126, -2], [-64, -32]]
+    assert program.provenance["layer0"] == "1 of 4 weights change on the chip's grid, as they do in lava-dl and Lava"
+
+
+def test_odd_weights_keep_their_value_by_an_exponent(tmp_path: Path) -> None:
+    synapses = read_net(dense_file(tmp_path / "a.net", [[5, -7], [1, 0]])).synapses[0]
+    assert isinstance(synapses.kind, Dense)
+    # 127/5 = 25 and 128/7 = 18: 2**4 times, and once more because signs take a bit
+    assert (synapses.kind.weights.tolist(), synapses.exponent) == ([[160, -224], [32, 0]], -5)
+
+
+def test_what_lava_dl_does_to_values_is_done_and_told(tmp_path: Path) -> None:
+    zero = read_net(dense_file(tmp_path / "a.net", [[0, 0]]))
+    assert zero.provenance["layer0"] == "all weights are 0; lava-dl's loader fails on such a layer"
+    odd = read_net(dense_file(tmp_path / "b.net", [[300.5, -2.7]], delay=np.float32([70]), **{"neuron/refDelay": 3}))
+    assert odd.provenance["layer0"].split("; ") == [
+        "neuron/refDelay 3 is ignored, as lava-dl does",
+        "delays beyond 62 are clipped to it, as lava-dl does",
+        "2 fractional weights are truncated towards zero, as lava-dl does",
+        "weights -2 to 300 are clipped to -256 to 254, as lava-dl does",
+    ]
+    assert odd.synapses[0].delay.max() == 62
+
+
+def sdnn(path: Path) -> None:
+    dense_file(path, [[1]], **{"neuron/type": "SDNN"})
+
+
+def pool(path: Path) -> None:
+    dense_file(path, [[1]], type=np.array([b"pool"], "S10"))
+
+
+def unknown(path: Path) -> None:
+    dense_file(path, [[1]], type=np.array([b"batchnorm"], "S10"))
+
+
+def resonate(path: Path) -> None:
+    dense_file(path, [[1]], **{"neuron/type": "RF_PHASE"})
+
+
+def complex_weights(path: Path) -> None:
+    dense_file(path, [[1]])
+    with h5py.File(path, "a") as file:
+        del file["layer/0/weight"]
+        file["layer/0/weight/real"] = file["layer/0/weight/imag"] = np.ones((1, 1))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (sdnn, "layer/0/neuron/type: 'SDNN': sigma-delta neurons send graded differences and have no spikes"),
+        (resonate, "layer/0/neuron/type: 'RF_PHASE': resonate-and-fire neurons have a complex state"),
+        (pool, "layer/0: layer type 'pool': pooling is not in lava-dl's loader either"),
+        (unknown, "layer/0: layer type 'batchnorm' is unknown; lava-dl leaves such layers out without a word"),
+        (complex_weights, "layer/0: complex weights belong to resonate-and-fire neurons"),
+    ],
+)
+def test_what_cannot_be_carried_over_is_refused_by_name(
+    make: Callable[[Path], None], message: str, tmp_path: Path
+) -> None:
+    make(tmp_path / "a.net")
+    with pytest.raises(Unsupported) as error:
+        read_net(tmp_path / "a.net")
+    assert str(error.value).startswith(f"{tmp_path}/a.net/{message}")
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        ({"weight": np.float32([[np.nan]])}, "weight: holds NaN or infinity"),
+        ({"weight": np.array([[b"x"]], "S1")}, "weight: numbers are expected here, found |S1"),
+        ({"weight": np.ones((3, 2))}, "weight: shape (3, 2), (1, inputs) is possible"),
+        ({"shape": np.array([0])}, "shape: (0,) is not a shape that can be run"),
+        ({"delay": np.float32([-3])}, "delay: -3 found, 0 to 62 are possible"),
+        ({"delay": np.float32([1, 2, 3])}, "delay: shape (3,), (1,), (1,) or (1, 1) are possible"),
+        ({"neuron/vThMant": 0.5}, "neuron/vThMant: 0.5 found, whole numbers are possible"),
+        ({"neuron/iDecay": np.ones(4)}, "neuron/iDecay: shape (4,) does not fit neurons of shape (1,)"),
+        ({"bias": np.ones(2)}, "bias: shape (2,) does not fit neurons of shape (1,)"),
+        ({"weight": np.float64([[1e12]])}, "weight: holds 1000000000000.0 to 1000000000000.0, which are no 32-bit"),
+        ({"weight": h5py.SoftLink("/elsewhere")}, "weight: is a link, which is not followed"),
+        ({"weight": h5py.ExternalLink("/etc/passwd", "/x")}, "weight: is a link, which is not followed"),
+    ],
+)
+def test_bad_values_are_refused_with_their_key(extra: dict[str, Any], message: str, tmp_path: Path) -> None:
+    path = dense_file(tmp_path / "a.net", [[1]], **extra)
+    with pytest.raises(InputError) as error:
+        read_net(path)
+    assert str(error.value).startswith(f"{path}/layer/0/{message}")
+
+
+def test_files_that_are_no_net_files_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.net"
+    with pytest.raises(InputError, match=r"a\.net: No such file or directory$"):
+        read_net(path)
+    path.write_bytes(b"not HDF5")
+    with pytest.raises(InputError, match=r"a\.net: not an HDF5 file, or damaged"):
+        read_net(path)
+    with h5py.File(path, "w") as file:
+        file["node"] = 1
+    with pytest.raises(InputError, match=r"a\.net: no group 'layer'; not a \.net file of lava-dl$"):
+        read_net(path)
+    with h5py.File(path, "w") as file:
+        file.create_group("layer/1")
+    with pytest.raises(InputError, match=r"layers are numbered from 0, and layer/0 is missing$"):
+        read_net(path)
+    with h5py.File(path, "w") as file:  # four terabytes of nothing
+        file.create_dataset("layer/0/type", data=np.array([b"dense"], "S10"))
+        file["layer/0/shape"] = [1]
+        file.create_dataset("layer/0/weight", (1, 1 << 40), "f4", chunks=(1, 1024), compression="gzip")
+    with pytest.raises(InputError, match=r"weight: 1099511627776 values, at most 16777216 are read$"):
+        read_net(path)
+
+
+@pytest.mark.shared
+@pytest.mark.skipif(not SHARED.exists(), reason="the recorded vectors are not beside the checkout")
+def test_damaged_files_are_refused_and_never_crash(tmp_path: Path) -> None:
+    done = fuzz([p.read_bytes() for p in sorted(SHARED.glob("*.net"))], 120, 0, tmp_path)
+    assert done.n_refused > 30
+    assert done.slowest_s < 10
+
+
+# --------------------------------------------------------------------- networks that lava-dl brings along
+
+
+@pytest.fixture(scope="module")
+def ground_truth() -> Path:
+    try:
+        found = importlib.metadata.distribution("lava-dl").locate_file("tests/lava/lib/dl/netx")
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("lava-dl is not installed; its wheel brings networks with their recorded activity")
+    folder = Path(str(found))
+    if not (folder / "gts").exists():
+        pytest.skip("this lava-dl comes without its tests")
+    return folder
+
+
+def test_tinynet_gives_its_recorded_output(ground_truth: Path) -> None:
+    program = read_net(ground_truth / "tiny.net", reset_interval=17)
+    image = np.load(ground_truth / "gts/tinynet/input_bias.npy").astype(np.int64).T
+    activity = simulate(program, np.repeat(image[None, None], 17, axis=0), n_steps=17, record=("spikes",))
+    recorded = np.load(ground_truth / "gts/tinynet/output.npy")[0, ..., 1:].transpose(3, 0, 1, 2)
+    assert np.array_equal(activity.spikes["layer2"][2:17, 0], recorded)
+    assert recorded.sum() == 92
+
+
+def test_ntidigits_with_axonal_delays_gives_its_recorded_output(ground_truth: Path) -> None:
+    program = read_net(ground_truth / "gts/ntidigits/ntidigits.net", n_layers=5)
+    events = np.load(ground_truth / "gts/ntidigits/input.npy").T[:600].astype(np.int64)
+    activity = simulate(program, events[:, None], n_steps=600, record=("spikes",))
+    recorded = np.load(ground_truth / "gts/ntidigits/output.npy").T
+    # the recording counts the input layer as a step
+    assert np.array_equal(activity.spikes["layer4"][:599, 0], recorded[1:600])
+    assert recorded[:600].sum() > 1000
+
+
+def test_pilotnet_gives_what_loihi_gave(ground_truth: Path) -> None:
+    program = read_net(ground_truth / "gts/pilotnet_lif/network.net", reset_interval=16)
+    image = np.load(ground_truth / "gts/pilotnet_lif/image.npy").astype(np.int64).T
+    activity = simulate(program, np.repeat(image[None, None], 24, axis=0), n_steps=24, record=RECORD)
+    files = ["input", *(f"conv-{i}" for i in range(5)), *(f"fc-{i}" for i in range(3))]
+    n_compared = 0
+    for position, (population, file) in enumerate(zip(program.populations, files, strict=False)):
+        window = slice(position, position + 16)  # then another image was shown to the chip
+        spikes = activity.spikes[population.name][window, 0]
+        recorded = np.load(ground_truth / f"gts/pilotnet_lif/{file}.npy").T[window]
+        assert np.array_equal(spikes, recorded), population.name
+        n_compared += spikes.size
+        if file == "input":
+            continue
+        u = np.load(ground_truth / f"gts/pilotnet_lif/{file}-u.npy").T[window]
+        v = np.load(ground_truth / f"gts/pilotnet_lif/{file}-v.npy").T[window]
+        assert np.array_equal(activity.u[population.name][window, 0], u), population.name
+        # the chip's probe shows 128 where the membrane was just reset
+        assert np.array_equal(np.where(spikes == 1, 128, activity.v[population.name][window, 0]), v), population.name
+        n_compared += 2 * u.size
+    assert n_compared > 5_000_000
+
+
+def test_sigma_delta_pilotnet_is_refused_by_name(ground_truth: Path) -> None:
+    with pytest.raises(Unsupported, match=r"layer/0/neuron/type: 'SDNN': sigma-delta neurons"):
+        read_net(ground_truth / "gts/pilotnet_sdnn/network.net")
+
+
+# ------------------------------------------------------------------------------------------------- writing
+
+
+def chain(n_steps: int = 7) -> Program:
+    """Image -> conv with per-channel decays -> flatten -> recurrent dense with biases -> delayed dense."""
+    rng = np.random.default_rng(3)
+    per_channel, delays = ints(rng.integers(0, 4096, (3, 1, 1))), ints(rng.integers(0, 4, (5, 6)))
+    hidden = Lif(ints(1024), ints(rng.integers(0, 900, 6)), ints(70), ints(rng.integers(-9, 30, 6) * 16), ints(2))
+    return Program(
+        "chain",
+        (Input("image", (2, 5, 6), bits=4),),
+        (
+            Population("conv", (3, 3, 5), Lif(per_channel, ints(128), ints(300)), Reset(n_steps, 2)),
+            Population("hidden", (6,), hidden, Reset(n_steps, 3)),
+            Population("out", (5,), lif(40), Reset(n_steps, 4)),
+        ),
+        (
+            Synapses("a", "image", "conv", Conv(even(rng, (3, 2, 3, 2)), (2, 1), (1, 0)), 1, True, wrap_bits=24),
+            Synapses("b", "conv", "hidden", Dense(even(rng, (6, 45)))),
+            Synapses("r", "hidden", "hidden", Dense(even(rng, (6, 6)))),
+            Synapses("c", "hidden", "out", Dense(ints(rng.integers(1, 120, (5, 6)))), 1, delay=delays),
+        ),
+        Readout("out", "count"),
+        n_steps,
+    )
+
+
+def values_of(program: Program) -> list[Any]:
+    """What decides a program's run, whatever its names and exponents are."""
+    found: list[Any] = []
+    for p in program.populations:
+        assert isinstance(p.neuron, Lif)
+        bias = np.broadcast_to(p.neuron.bias_mant * 2.0**p.neuron.bias_exp, p.shape)
+        broadcast = [np.broadcast_to(x, p.shape) for x in (p.neuron.du, p.neuron.dv, p.neuron.v_th_mant, bias)]
+        found += [p.shape, None if p.reset is None else (p.reset.interval, p.reset.offset % p.reset.interval)]
+        found += [x.tolist() for x in broadcast]
+    for s in program.synapses:
+        assert not isinstance(s.kind, Wire)
+        found += [(s.kind.weights * 2.0**s.exponent).tolist(), s.graded, s.delay.tolist()]
+    return found
+
+
+def test_a_written_chain_reads_back_as_itself(tmp_path: Path) -> None:
+    program = chain()
+    written = write_net(program, tmp_path / "chain.net")
+    assert written.arguments == {"input_message_bits": 4, "reset_interval": 7, "reset_offset": 1}
+    back = read_net(written.path, reset_interval=7, reset_offset=1, input_bits=4, n_steps=7)
+    assert values_of(back) == values_of(program)
+    inputs = random_inputs(program, 2)
+    a = simulate(program, inputs["image"], n_steps=12, record=RECORD)
+    b = simulate(back, inputs["image"], n_steps=12, record=RECORD)
+    for mine, theirs in (("conv", "layer1"), ("hidden", "layer3"), ("out", "layer4")):
+        assert np.array_equal(a.v[mine], b.v[theirs])
+        assert np.array_equal(a.spikes[mine], b.spikes[theirs])
+    assert a.spikes["out"].any()
+
+
+NETX = """
+import json, sys
+import numpy as np
+sys.path.insert(0, sys.argv[1])
+from plain_lava import make_importable
+make_importable()
+from lava.lib.dl import netx
+from lava.magma.core.run_conditions import RunSteps
+from lava.magma.core.run_configs import Loihi2SimCfg
+from lava.proc import io
+
+folder, arguments = sys.argv[2], json.loads(sys.argv[3])
+net = netx.hdf5.Network(net_config=f"{folder}/chain.net", **arguments)
+x = np.load(f"{folder}/x.npy")
+source, sink = io.source.RingBuffer(data=x), io.sink.RingBuffer(shape=net.out.shape, buffer=x.shape[-1])
+source.s_out.connect(net.inp)
+net.out.connect(sink.a_in)
+net.run(condition=RunSteps(num_steps=x.shape[-1]), run_cfg=Loihi2SimCfg(select_tag="fixed_pt"))
+found = {"spikes": sink.data.get()}
+for i, layer in enumerate(net.layers):
+    for name in ("synapse", "synapse_rec"):
+        if hasattr(layer, name):
+            process = getattr(layer, name)
+            weights = process.weight if hasattr(process, "weight") else process.weights
+            found[f"{i}.{name}"] = weights.get() * 2.0 ** process.proc_params.get("weight_exp", 0)
+net.stop()
+np.savez(f"{folder}/found.npz", **found)
+"""
+
+
+@pytest.mark.lava
+@pytest.mark.skipif("lava-dl" not in STATUS.versions, reason="lava-dl is not installed")
+def test_netx_loads_a_written_chain_with_the_same_weights_and_spikes(tmp_path: Path) -> None:
+    import seamount.hardware_targets.lava
+
+    program = chain()
+    arguments = write_net(program, tmp_path / "chain.net").arguments
+    image = np.random.default_rng(5).integers(0, 16, (20, 2, 5, 6))
+    np.save(tmp_path / "x.npy", image.T)
+    (tmp_path / "netx.py").write_text(NETX)
+    package = str(Path(seamount.hardware_targets.lava.__file__).parent)
+    done = subprocess.run(
+        [sys.executable, "-P", "netx.py", package, str(tmp_path), json.dumps(dict(arguments))],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found = np.load(tmp_path / "found.npz")
+    activity = simulate(program, image[:, None], n_steps=20, record=("spikes",))
+    assert np.array_equal(found["spikes"], activity.spikes["out"][:, 0].T)
+    assert activity.spikes["out"].sum() > 5
+    a, b, r, c = (s.kind.weights * 2**s.exponent for s in program.synapses if not isinstance(s.kind, Wire))
+    assert np.array_equal(found["0.synapse"], a[:, :, ::-1, ::-1].transpose(0, 3, 2, 1))
+    for key, expected in {"1.synapse": b, "1.synapse_rec": r, "2.synapse": c}.items():
+        assert np.array_equal(found[key], expected), key
+
+
+def replaced(program: Program, item: Synapses | Population) -> Program:
+    """The program with the item of that name exchanged, or added."""
+    if isinstance(item, Population):
+        return program.with_(populations=tuple(item if p.name == item.name else p for p in program.populations))
+    others = tuple(s for s in program.synapses if s.name != item.name)
+    return program.with_(synapses=(*others, item))
+
+
+def test_what_the_format_cannot_hold_is_refused_with_the_reason(tmp_path: Path) -> None:
+    program = chain()
+    conv, _, _, out = program.synapses
+    assert isinstance(out.kind, Dense)
+    refusals = {
+        "stem: feeds a1, a2; branches and skip connections have no place in the format": residual_net(),
+        "c1: has biases that are no multiples of 64": conv_net(),
+        "r2: is recurrence in a convolutional layer": replaced(
+            program, Synapses("r2", "conv", "conv", OneToOne(ints(64)))
+        ),
+        "a: is a delayed convolution, whose delay lava-dl's loader ignores": replaced(
+            program, Synapses("a", "image", "conv", conv.kind, 1, True, ints(1), 24)
+        ),
+        "c: has exponent -1, whose right shift loses bits of the sum": replaced(
+            program, Synapses("c", "hidden", "out", out.kind, -1)
+        ),
+        "c: has weights that are all 0, on which lava-dl's loader fails": replaced(
+            program, Synapses("c", "hidden", "out", Dense(ints(out.kind.weights * 0)))
+        ),
+        "c: has 1 weights (-128 to -3) that lava-dl's loader rounds": replaced(
+            program, Synapses("c", "hidden", "out", Dense(ints(np.where(np.arange(30) == 7, -128, -3).reshape(5, 6))))
+        ),
+        "c: has weights -2 to 256, and -256 to 254 are possible": replaced(
+            program, Synapses("c", "hidden", "out", Dense(ints(np.where(np.arange(30) == 7, 256, -2).reshape(5, 6))))
+        ),
+        "out: is not reset one step after the layer before it": replaced(
+            program, Population("out", (5,), lif(40), Reset(7, 5))
+        ),
+        "out: starts from a state other than 0": replaced(
+            program, Population("out", (5,), lif(40, v_init=ints(3)), Reset(7, 4))
+        ),
+    }
+    for message, refused in refusals.items():
+        with pytest.raises(Unsupported) as error:
+            write_net(refused, tmp_path / "a.net")
+        assert str(error.value).startswith(message)
+        assert str(error.value).endswith("; a .net file cannot hold it, write_standalone can")
+    assert not list(tmp_path.iterdir())
