@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     from seamount.compile.pipeline import Compiled, CompileOptions
     from seamount.hardware_targets.simulator.diff import Difference
     from seamount.hardware_targets.target import Target
+    from seamount.report.compare import ReportComparison
+    from seamount.report.gates import Gates, Outcome
     from seamount.report.schema import Report
+    from seamount.sweep import Sweep
 
 Ints = NDArray[np.int64]
 
@@ -134,6 +137,39 @@ def report(folder: Path) -> Report:
     from seamount.reporting import report_run
 
     return report_run(folder)
+
+
+def load_report(path: Path) -> Report:
+    """The report of a run directory, or a report.json."""
+    from seamount.report.schema import from_json
+
+    file = path / "report.json" if path.is_dir() else path
+    if not file.exists():
+        raise InputError(f"{file}: no such report; `seamount report {path}` writes one")
+    return from_json(file.read_text(), str(file))
+
+
+def compare(a: Path, b: Path) -> ReportComparison:
+    """Two reports, row by row."""
+    from seamount.report.compare import compare as rows
+
+    return rows(load_report(a), load_report(b))
+
+
+def check(run: Path, gates: Gates) -> tuple[Outcome, ...]:
+    """Which of the gates a run passes."""
+    from seamount.report.gates import check as outcomes
+
+    return outcomes(load_report(run), gates)
+
+
+def sweep(
+    config: Path | None, over: Sequence[str], settings: Sequence[str] = (), *, folder: Path, told: Told | None = None
+) -> Sweep:
+    """Every combination of the axes ``over`` (``section.key=value,value``), each an ordinary run below ``folder``."""
+    from seamount.sweep import sweep as grid
+
+    return grid(config, over, settings, folder, told or Told())
 
 
 # ------------------------------------------------------------------------------------------------ programs

@@ -1,1 +1,98 @@
-"""compare, check, why, sweep: questions about finished runs."""
+"""compare, check, sweep: questions about finished runs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from seamount.errors import CheckFailed, ConfigError, DoesNotFit
+
+from . import app
+from .run_commands import Config, Name, Quiet, Set, told
+from .shell import Result, command
+
+PANEL = "Questions about finished runs"
+
+RunFolder = Annotated[Path, typer.Argument(help="A run directory, or its report.json.")]
+
+
+@command(app, "compare", example="seamount compare runs/a runs/b --html difference.html", panel=PANEL)
+def compare(
+    a: RunFolder,
+    b: RunFolder,
+    html: Annotated[Path | None, typer.Option(help="Write the comparison as a page here.")] = None,
+) -> Result:
+    """Two reports side by side, with what differs marked."""
+    from rich.console import Group
+
+    from seamount import api
+    from seamount.report.compare import render_comparison_html, render_comparison_terminal
+    from seamount.runs import write_atomically
+
+    found = api.compare(a, b)
+    rendering = render_comparison_terminal(found)
+    if html is not None:
+        write_atomically(html, render_comparison_html(found))
+        rendering = Group(rendering, f"wrote {html}")
+    return Result(found.model_dump(mode="json"), rendering)
+
+
+@command(app, "check", example="seamount check runs/demo --require-bit-exact --max-accuracy-drop 0.5", panel=PANEL)
+def check(
+    run: RunFolder,
+    max_accuracy_drop: Annotated[
+        float | None, typer.Option(help="Largest loss from float student to program, in percentage points.")
+    ] = None,
+    require_bit_exact: Annotated[bool, typer.Option("--require-bit-exact", help="Proof checked and exact.")] = False,
+    require_fit: Annotated[bool, typer.Option("--require-fit", help="The program fits the target.")] = False,
+) -> Result:
+    """Gates for continuous integration: exit code 0 passed, 3 accuracy or exactness failed, 4 only the fit failed."""
+    from seamount import api
+    from seamount.report.gates import Gates, enforce
+
+    gates = Gates(max_accuracy_drop, require_bit_exact, require_fit)
+    if gates == Gates():
+        raise ConfigError("check: no gate; set --max-accuracy-drop, --require-bit-exact or --require-fit")
+    outcomes = api.check(run, gates)
+    try:
+        enforce(outcomes)
+        code = 0
+    except (CheckFailed, DoesNotFit) as error:
+        code = error.exit_code
+    lines = [f"{'✓ passed' if o.passed else '✗ FAILED'}  {o.message}" for o in outcomes]
+    return Result([asdict(o) for o in outcomes], "\n".join(lines), code)
+
+
+@command(app, "sweep", example="seamount sweep train.toml --over student.n_steps=2,4,8", panel=PANEL)
+def sweep(
+    config: Config,
+    over: Annotated[list[str], typer.Option(help="An axis, as student.n_steps=2,4,8; may be repeated.")],
+    name: Name = None,
+    settings: Set = None,
+    quiet: Quiet = False,
+) -> Result:
+    """Run a grid of settings, resumable and shared over torchrun's ranks; reports show the trade-off front."""
+    from rich.table import Table
+
+    from seamount import api
+
+    folder = Path("runs") / (name or f"{config.stem}-sweep")
+    found = api.sweep(config, over, settings or [], folder=folder, told=told(quiet))
+    table = Table(box=None, pad_edge=False)
+    table.add_column("point")
+    for title in ("accuracy", "energy", "spikes", "cores"):
+        table.add_column(title, justify="right")
+    for trial in found.trials:
+        energy = "unknown" if trial.energy_j is None else f"{trial.energy_j * 1e6:.3g} µJ"
+        spikes = "unknown" if trial.spikes is None else f"{trial.spikes:,.0f}"
+        cores = "unknown" if trial.cores is None else str(trial.cores)
+        table.add_row(trial.name, f"{100 * trial.accuracy:.2f} %", energy, spikes, cores)
+    for point, error in found.failed.items():
+        table.add_row(point, f"[red]failed:[/] {error}")
+    for point in found.waiting:
+        table.add_row(point, "not finished (another rank's share)")
+    table.caption = f"reports in {folder / 'points'}"
+    return Result(asdict(found), table, exit_code=1 if found.failed else 0)

@@ -77,11 +77,9 @@ def test_simulate_prints_one_json_document_and_nothing_else(program: Path, sampl
 
 def test_simulate_writes_traces_that_diff_compares(program: Path, samples: Path, tmp_path: Path) -> None:
     a, b = tmp_path / "a.npz", tmp_path / "b.npz"
-    for path, record in ((a, "spikes,v"), (b, "spikes,v")):
-        assert (
-            run("simulate", str(program), "--data", str(samples), "--record", record, "--out", str(path)).exit_code
-            == 0
-        )
+    recorded = ("simulate", str(program), "--data", str(samples), "--record", "spikes,v", "--out")
+    for path in (a, b):
+        assert run(*recorded, str(path)).exit_code == 0
     equal = run("diff", str(a), str(b))
     assert equal.exit_code == 0
     assert "0 differing values" in equal.stdout

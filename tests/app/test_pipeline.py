@@ -104,3 +104,28 @@ def test_a_killed_run_resumes_to_the_same_numbers(finished: Path, tmp_path: Path
     api.run(None, SMALL, folder=folder, resume=True)
     for name in ("03-quantise/quantised.safetensors", "06-simulate/answers.npz"):
         assert file_hash(folder / "stages" / name) == file_hash(finished / "stages" / name), name
+
+
+def test_check_gates_and_their_exit_codes(finished: Path) -> None:
+    from typer.testing import CliRunner
+
+    from seamount.cli import app, load_commands
+
+    load_commands()
+    gate = CliRunner()
+    assert gate.invoke(app, ["check", str(finished), "--require-bit-exact", "--require-fit"]).exit_code == 0
+    assert gate.invoke(app, ["check", str(finished), "--max-accuracy-drop", "-100"]).exit_code == 3
+    assert gate.invoke(app, ["check", str(finished)]).exit_code == 2
+    same = gate.invoke(app, ["compare", str(finished), str(finished)])
+    assert same.exit_code == 0
+    assert "The two reports are the same." in same.stdout
+
+
+def test_a_sweep_runs_its_grid_and_marks_each_point(tmp_path: Path) -> None:
+    axes = ["student.n_steps=2,4"]
+    found = api.sweep(None, axes, [*SMALL, "lava.n_samples=0", "train.epochs=1"], folder=tmp_path / "s")
+    assert [trial.name for trial in found.trials] == ["n_steps=2", "n_steps=4"]
+    assert not found.failed
+    assert not found.waiting
+    report = json.loads((tmp_path / "s/points/n_steps=4/report.json").read_text())
+    assert len(report["sweep"]["points"]) == 2
