@@ -128,4 +128,4 @@ def test_a_sweep_runs_its_grid_and_marks_each_point(tmp_path: Path) -> None:
     assert not found.failed
     assert not found.waiting
     report = json.loads((tmp_path / "s/points/n_steps=4/report.json").read_text())
-    assert len(report["sweep"]["points"]) == 2
+    assert [point["current"] for point in report["sweep"]] == [False, True]

@@ -1,0 +1,32 @@
+"""The examples run as they are, in a folder of their own."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+SAID = {
+    "distil_digits.py": "simulator = Lava 0.10.0: 0 of",
+    "compile_your_own_nir.py": "output spikes per sample:",
+    "run_on_lava.py": "bit-exact: simulator = Lava, 5 samples, 0 of 1,080 spikes and 0 of 1,080 membrane values differ",
+}
+
+
+def test_every_example_is_tested() -> None:
+    assert {path.name for path in EXAMPLES.glob("*.py")} == set(SAID)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(SAID))
+def test_an_example_runs(name: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", str(EXAMPLES / name)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert SAID[name] in done.stdout
