@@ -25,6 +25,9 @@ MOST_COMPRESSION = 1100
 
 MAX_LAYERS = 1000
 
+LONGEST_NAME = 1000
+"""Bytes of a layer's or neuron's type."""
+
 HEAP = b"GCOL\x01\0\0\0"
 """A global heap collection, version 1: eight bytes of size follow."""
 
@@ -71,7 +74,7 @@ class Group:
         where = f"{self.where}/{key}"
         with reading(where):
             is_text = dataset.dtype.kind == "S" or h5py.check_string_dtype(dataset.dtype) is not None
-            if not is_text or dataset.size != 1 or dataset.dtype.itemsize > 1000:
+            if not is_text or dataset.size != 1 or text_length(dataset) > LONGEST_NAME:
                 raise InputError(f"{where}: a name is expected here, found {dataset.dtype} of shape {dataset.shape}")
             value = np.asarray(dataset[()]).reshape(-1)[0]
         raw = value if isinstance(value, bytes) else str(value).encode()
@@ -182,3 +185,15 @@ def check_heaps(path: Path, size: int) -> None:
             if claimed > size:
                 raise InputError(f"{path}: a heap of {claimed} bytes in a file of {size}; the file is damaged")
             at = data.find(HEAP, at + 1)
+
+
+def text_length(dataset: Any) -> int:
+    """Bytes that a dataset says its string has, read before HDF5 allocates them: 4 GiB in a damaged file."""
+    if h5py.check_string_dtype(dataset.dtype) is None or dataset.dtype.kind == "S":
+        return int(dataset.dtype.itemsize)
+    offset = dataset.id.get_offset()
+    if offset is None:
+        raise InputError(f"{dataset.file.filename}{dataset.name}: a string that is stored in pieces")
+    with open(dataset.file.filename, "rb") as raw:
+        raw.seek(offset)
+        return int.from_bytes(raw.read(4), "little")
