@@ -1,0 +1,116 @@
+"""The scans equal the definition, neuron by neuron; Triton's in its interpreter."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from seamount.compile.arithmetic.definition import State, is_reset, neuron_step, rest_state
+from seamount.compile.arithmetic.scan import TRACES, lif_scan, reset_steps
+from seamount.compile.program import Ints, Lif, Reset, TernaryLif, ints
+from seamount.errors import ConfigError, InputError
+
+
+def random_neuron(random: np.random.Generator, shape: tuple[int, ...]) -> Lif | TernaryLif:
+    def one_or_each(low: int, high: int) -> Ints:
+        return ints(random.integers(low, high, shape) if random.random() < 0.5 else random.integers(low, high))
+
+    limit = 1 << 23
+    common = {
+        "du": one_or_each(0, 4098 if random.random() < 0.2 else 4097),
+        "dv": one_or_each(0, 4097),
+        "bias_mant": one_or_each(-40000, 40000) if random.random() < 0.2 else one_or_each(-4095, 4096),
+        "bias_exp": one_or_each(-3, 8),
+        "u_init": one_or_each(-limit + 1, limit),
+        "v_init": one_or_each(-limit + 1, limit),
+    }
+    if random.random() < 0.25:
+        return TernaryLif(v_th_hi_mant=one_or_each(0, 800), v_th_lo_mant=one_or_each(-800, 1), **common)
+    rest = int(random.choice([0, 0, 0, 1, 3]))
+    return Lif(v_th_mant=one_or_each(-5, 1 << random.integers(3, 18)), refractory_steps=rest, **common)
+
+
+def check(seed: int) -> None:
+    """One random population: every trace, state and count of the scan against single steps of the definition."""
+    random = np.random.default_rng(seed)
+    shape = tuple(random.integers(1, 5, random.integers(1, 4)).tolist())
+    n_steps, batch = int(random.integers(1, 12)), int(random.integers(1, 4))
+    largest = int(random.choice([100, 5000, 1 << 18, 1 << 22, 1 << 30]))
+    neuron = random_neuron(random, shape)
+    drive = random.integers(-largest, largest + 1, (n_steps, batch, *shape))
+    reset = Reset(3, 1) if random.random() < 0.3 else None
+    dtype = random.choice([torch.float32, torch.int32, torch.int64]) if largest < 1 << 24 else torch.int32
+    found = lif_scan(
+        torch.from_numpy(drive).to(dtype), neuron, shape, reset_at=reset_steps(reset, n_steps), want=TRACES
+    )
+    one = rest_state(neuron, shape)
+    state = State(*(np.repeat(x[None], batch, axis=0) for x in (one.u, one.v, one.rest)))
+    active = wraps = saturations = 0
+    for k in range(n_steps):
+        before = state
+        if is_reset(reset, k):
+            state = State(*(np.zeros_like(x) for x in (state.u, state.v, state.rest)))
+        step = neuron_step(state, drive[k], neuron)
+        state = step.state
+        for name, expected in (
+            ("u", state.u),
+            ("v", state.v),
+            ("spikes", step.spikes),
+            ("v_before_reset", step.v_before_reset),
+        ):
+            assert np.array_equal(getattr(found, name)[k].numpy(), expected), (seed, k, name)
+        assert found.n_spikes[k] == np.count_nonzero(step.spikes)
+        active += np.count_nonzero((drive[k] != 0) | (state.u != before.u) | (step.v_before_reset != before.v))
+        wraps += np.count_nonzero(step.u_wraps)
+        saturations += np.count_nonzero(step.v_saturates)
+    assert (found.n_active_updates, found.n_u_wraps, found.n_v_saturations) == (active, wraps, saturations)
+    for name, expected in (("final_u", state.u), ("final_v", state.v), ("final_rest", state.rest)):
+        assert np.array_equal(getattr(found, name).numpy(), expected), (seed, name)
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.integers(0, 1 << 32))
+def test_the_scan_equals_the_definition(seed: int) -> None:
+    check(seed)
+
+
+def test_the_triton_scan_equals_the_definition() -> None:
+    """Interpreted, in a process of its own: Triton reads its setting when it is first imported."""
+    pytest.importorskip("triton")
+    code = "from test_arithmetic_scan import check\nfor seed in range(25): check(seed)"
+    settings_ = os.environ | {"TRITON_INTERPRET": "1", "PYTHONPATH": str(Path(__file__).parent)}
+    done = subprocess.run([sys.executable, "-c", code], env=settings_, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_scan_goes_on_where_another_ended() -> None:
+    random = np.random.default_rng(5)
+    lif = Lif(ints(300), ints(100), ints(900))
+    drive = torch.from_numpy(random.integers(-100, 200, (20, 3, 7))).int()
+    whole = lif_scan(drive, lif, (7,), reset_at=(4, 12))
+    first = lif_scan(drive[:9], lif, (7,), reset_at=(4,))
+    second = lif_scan(drive[9:], lif, (7,), reset_at=(3,), u=first.final_u, v=first.final_v)
+    for name in ("spikes", "u", "v"):
+        assert torch.equal(getattr(whole, name), torch.cat([getattr(first, name), getattr(second, name)]))
+
+
+def test_a_trace_that_does_not_exist_is_named() -> None:
+    with pytest.raises(ConfigError) as refused:
+        lif_scan(torch.zeros(2, 1, 3), Lif(ints(0), ints(0), ints(1)), (3,), want=("w",))
+    assert str(refused.value) == (
+        "lif_scan: trace w does not exist; possible are ('spikes', 'v', 'u', 'v_before_reset')"
+    )
+
+
+def test_a_drive_of_another_shape_is_refused() -> None:
+    with pytest.raises(InputError) as refused:
+        lif_scan(torch.zeros(2, 1, 4), Lif(ints(0), ints(0), ints(1)), (3,))
+    assert str(refused.value) == "lif_scan: drive (2, 1, 4) found, (T, B, 3) is possible"

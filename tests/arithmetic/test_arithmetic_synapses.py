@@ -1,0 +1,101 @@
+"""Sums on float hardware are exact, and say when they would not be."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from seamount.compile.arithmetic.definition import by_delay, synapse_drive
+from seamount.compile.arithmetic.synapses import conv_sum, drive, lower, matrix_sum, self_test
+from seamount.compile.program import Conv, Dense, Kind, OneToOne, Sparse, Synapses, ints
+
+TARGET = {"dense": (5,), "sparse": (5,), "conv": (4, 5, 4), "one": (2, 5, 4)}
+SOURCE = (2, 5, 4)
+
+
+def kind_of(name: str, random: np.random.Generator, largest: int) -> Kind:
+    def weights(*shape: int) -> np.ndarray:
+        return ints(random.integers(-largest, largest + 1, shape))
+
+    match name:
+        case "dense":
+            return Dense(weights(5, 40))
+        case "sparse":
+            rows, columns = np.nonzero(random.random((5, 40)) < 0.4)
+            return Sparse(weights(len(rows)), ints(rows), ints(columns), 5, 40)
+        case "conv":
+            return Conv(weights(4, 2, 3, 3), padding=(1, 1))
+        case _:
+            return OneToOne(weights(*SOURCE))
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.sampled_from(sorted(TARGET)),
+    st.sampled_from([100, 255, 1 << 16, 1 << 22, 1 << 34]),
+    st.sampled_from([1, 255, 1 << 20, 1 << 31]),
+    st.sampled_from([0, 3, -4]),
+    st.sampled_from([24, 32]),
+    st.booleans(),
+    st.integers(0, 1 << 32),
+)
+def test_sums_equal_the_definition(
+    name: str, largest: int, x_bound: int, exponent: int, wrap_bits: int, graded: bool, seed: int
+) -> None:
+    random = np.random.default_rng(seed)
+    group = Synapses("s", "a", "b", kind_of(name, random, largest), exponent, graded, wrap_bits=wrap_bits)
+    x = random.integers(-x_bound, x_bound + 1, (3, *SOURCE))
+    (part,) = lower(group, SOURCE, TARGET[name], x_bound)
+    found, n_wraps = drive(part, torch.from_numpy(x))
+    ((_, kind),) = by_delay(group)
+    expected, n_expected = synapse_drive(group, kind, x, TARGET[name])
+    assert np.array_equal(found.numpy().astype(np.int64), expected)
+    assert n_wraps == n_expected
+    assert np.abs(expected).max() <= part.drive_bound or part.wraps
+
+
+def test_the_bound_decides_what_holds_the_sums() -> None:
+    def dtype(weight: int, n: int) -> torch.dtype:
+        weights = np.full((1, n), weight)
+        return lower(Synapses("s", "a", "b", Dense(ints(weights))), (n,), (1,), 1)[0].dtype
+
+    assert dtype(255, 65793) == torch.float32  # 2**24 - 1
+    assert dtype(256, 65536) == torch.float64  # 2**24
+    assert dtype(1 << 40, 1 << 13) == torch.int64
+
+
+def test_only_eight_significant_bits_are_multiplied_narrowly() -> None:
+    def narrow(weights: list[int], x_bound: int) -> bool:
+        group = Synapses("s", "a", "b", Dense(ints([weights])), graded=True)
+        return lower(group, (len(weights),), (1,), x_bound)[0].narrow
+
+    assert narrow([254, -256, 3 << 6], 255)
+    assert not narrow([257], 255)
+    assert not narrow([254], 256)
+
+
+def test_this_device_sums_exactly_at_the_bound() -> None:
+    self_test("cpu")
+
+
+@pytest.mark.parametrize("narrow", [False, True])
+def test_autocast_does_not_touch_the_sums(narrow: bool) -> None:
+    weights, x = torch.full((2, 4097), 255.0), torch.ones(3, 4097)
+    kernel, maps = torch.full((2, 64, 3, 3), 255.0), torch.ones(1, 64, 4, 4)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        total, conv = matrix_sum(x, weights, narrow=narrow), conv_sum(maps, kernel, narrow=narrow)
+    assert total.dtype == conv.dtype == torch.float32
+    assert torch.all(total == 255 * 4097)
+    assert torch.all(conv == 255 * 64 * 9)
+
+
+def test_torchs_settings_are_put_back() -> None:
+    backend = torch.backends.mkldnn
+    if not hasattr(backend, "matmul"):
+        pytest.skip("this torch has no such setting")
+    before = backend.matmul.fp32_precision, backend.conv.fp32_precision
+    matrix_sum(torch.ones(2, 3), torch.ones(4, 3), narrow=True)
+    assert (backend.matmul.fp32_precision, backend.conv.fp32_precision) == before
