@@ -10,8 +10,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seamount.models.spiking_net import READOUT
-
 from .data.samples import Batch, Data, Samples
 from .parallel import World
 
@@ -56,10 +54,9 @@ def answers(logits: Tensor) -> Tensor:
 def student_output(
     student: nn.Module, batch: Batch, *, record: bool | Collection[str]
 ) -> tuple[Tensor, Mapping[str, Tensor]]:
-    """Logits (T, B, K), and what the populations asked for (True: all but the readout) sent, (T, B, ...)."""
+    """Logits (T, B, K), and what the populations asked for (True: all that spike) sent, (T, B, ...)."""
     output: Output = student(batch.x, record=record)
-    spikes = {name: values for name, values in output.spikes.items() if name != READOUT}
-    return output.logits, spikes if record else {}
+    return output.logits, output.spikes if record else {}
 
 
 def evaluate(

@@ -194,7 +194,7 @@ class _Run:
             self.optimizer.zero_grad(set_to_none=True)
             # processes average their gradients: weigh by their share, so that the sum is the whole batch's mean
             (loss * (len(numbers) * world.size / n_together)).backward()  # type: ignore[no-untyped-call]
-        except RuntimeError as error:
+        except (RuntimeError, ValueError) as error:
             raise self.explain(error, values, seeds, numbers) from error
         found = torch.stack([loss.detach().float(), *(value.float() for value in terms.values())])
         found = world.sum(found.double() * len(numbers))
@@ -223,7 +223,7 @@ class _Run:
             f"({facts}; lr {lr:.3g}); lower the learning rate, set train.clip_norm or train.warmup_epochs; {kept}"
         )
 
-    def explain(self, error: RuntimeError, values: Tensor, seeds: Tensor, numbers: Tensor) -> Exception:
+    def explain(self, error: Exception, values: Tensor, seeds: Tensor, numbers: Tensor) -> Exception:
         """Out of memory: the batch that would fit; a batch too small for batch norm; else the error itself."""
         text = str(error)
         if "more than 1 value per channel" in text:
@@ -232,7 +232,7 @@ class _Run:
             )
         if not (isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in text):
             return error
-        fits, n = 0, len(numbers) // 2
+        fits, n = 0, self.config.batch_size // self.world.size // 2
         while n >= 1 and not fits:
             self.optimizer.zero_grad(set_to_none=True)
             if self.world.device.type == "cuda":

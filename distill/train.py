@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +14,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seamount.errors import ConfigError
-from seamount.models.spiking_net import SpikingNet
-from seamount.models.zoo import build_teacher
 
 from . import checkpoint, maps
 from .config import DistillConfig, QuantConfig, TeacherConfig, TrainConfig
@@ -72,6 +70,8 @@ def train_teacher(
     """
     world = open_world(device)
     if network is None:
+        from seamount.models.zoo import build_teacher  # here, because torchvision takes seconds to import
+
         with _seeded(seed, 11):
             network = build_teacher(
                 config.arch, n_classes=data.n_classes, input_shape=data.input_shape, **config.options
@@ -308,7 +308,8 @@ def _make_tutor(
 
 def _features(student: nn.Module) -> tuple[str, ...]:
     """The populations that the architecture names for this purpose, where it names any."""
-    return student.features if isinstance(student, SpikingNet) else ()
+    features: Sequence[str] = getattr(student, "features", ())
+    return tuple(features)
 
 
 def _teacher_logits(data: Data, teacher: nn.Module, world: World, folder: Path) -> Tensor:

@@ -21,7 +21,9 @@ from .randomness import choice, mix, uniform
 def augment(values: Tensor, seeds: Tensor, config: DataConfig) -> Tensor:
     """uint8 (B, ..., H, W) -> the same shape."""
     if values.ndim < 4:
-        raise ConfigError(f"data.augment: samples of shape {tuple(values.shape[1:])} are no images; set data.augment = []")
+        raise ConfigError(
+            f"data.augment: samples of shape {tuple(values.shape[1:])} are no images; set data.augment = []"
+        )
     for kind in config.augment:
         match kind:
             case "crop":

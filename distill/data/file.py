@@ -30,7 +30,7 @@ def load(config: DataConfig, n_steps: int) -> Source:
         train, test = every.subset(kept), every.subset(held)
     else:
         raise InputError(f"{path}: holds {', '.join(arrays) or 'nothing'}; {hint}")
-    n_classes = int(max(train.labels.max(), test.labels.max())) + 1
+    n_classes = max([0, *train.labels.tolist(), *test.labels.tolist()]) + 1
     return Source(train, test, tuple(str(k) for k in range(n_classes)), events=frames)
 
 

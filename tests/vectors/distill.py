@@ -179,8 +179,9 @@ def gradient(loss: Tensor, leaf: Tensor) -> Tensor:
     """Of a loss, zeros where it has no graph."""
     if not loss.requires_grad:
         return torch.zeros_like(leaf)
-    result: Tensor = torch.autograd.grad(loss, leaf, retain_graph=True)[0]
-    return result
+    found = torch.autograd.grad(loss, leaf, retain_graph=True)
+    assert isinstance(found[0], Tensor)
+    return found[0]
 
 
 def compare(path: Path) -> Tally:

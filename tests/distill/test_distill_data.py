@@ -1,0 +1,464 @@
+"""Data: splits, encodings, augmentation, every file layout, and what is said about missing and damaged files."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import struct
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from seamount.distill.config import DataConfig
+from seamount.distill.data import load_data
+from seamount.distill.data.augment import augment, crop, cutout, roll_rotate_cutout
+from seamount.distill.data.cifar import read_shard
+from seamount.distill.data.encode import encode, latency, rate
+from seamount.distill.data.events import Events, read_events, to_frames
+from seamount.distill.data.randomness import choice, mix, uniform
+from seamount.errors import ConfigError, InputError
+
+SHARED = Path(__file__).resolve().parents[2] / ".." / "shared" / "data"
+absent = pytest.mark.skipif(not SHARED.exists(), reason="the data sets are not beside the checkout")
+
+
+# --------------------------------------------------------------------------------------------------- digits
+
+
+def test_digits_are_split_alike_for_everybody_and_every_class() -> None:
+    data = load_data(DataConfig(), n_steps=4)
+    assert (len(data.train), len(data.val), len(data.test)) == (1259, 179, 359)
+    assert data.input_shape == (1, 8, 8)
+    assert data.n_classes == 10
+    parts = [set(part.ids.tolist()) for part in (data.train, data.val, data.test)]
+    assert not parts[0] & parts[1]
+    assert not parts[1] & parts[2]
+    assert not parts[0] & parts[2]
+    other = load_data(DataConfig(seed=5), n_steps=4)
+    assert torch.equal(other.test.ids, data.test.ids)  # the test set never moves
+    assert not torch.equal(other.val.ids, data.val.ids)
+    assert torch.bincount(data.test.labels).min() >= 34
+
+
+def test_a_limited_part_stays_balanced() -> None:
+    data = load_data(DataConfig(max_train=100, max_test=20), n_steps=1)
+    assert torch.bincount(data.test.labels).tolist() == [2] * 10
+    assert len(data.train) + len(data.val) == 100
+
+
+def test_the_chips_input_is_the_students_in_integers() -> None:
+    for encoding in ("direct", "rate", "latency"):
+        data = load_data(DataConfig(encoding=encoding), n_steps=5)
+        x = data.inputs(data.test, range(3)).x
+        chip = data.chip_inputs(data.test, range(3))
+        assert chip.shape == (5, 3, 1, 8, 8)
+        assert chip.dtype == np.int64
+        if encoding == "direct":
+            assert data.input_bits == 8
+            assert torch.equal(torch.from_numpy(chip[4]).float() / 255, x)
+        else:
+            assert data.input_bits == 0
+            assert torch.equal(torch.from_numpy(chip).float(), x)
+
+
+# ------------------------------------------------------------------------------------------------- encodings
+
+
+def test_rate_coding_has_the_pixels_rate_and_follows_from_the_sample_alone() -> None:
+    values = torch.tensor([0, 51, 255], dtype=torch.uint8).view(1, 1, 1, 3)
+    spikes = rate(values, 4000, torch.tensor([7]))
+    assert spikes[..., 0].sum() == 0
+    assert abs(float(spikes[..., 1].mean()) - 0.2) < 0.02
+    assert spikes[..., 2].mean() == 1
+    alone = rate(values, 50, torch.tensor([9]))
+    together = rate(values.expand(3, -1, -1, -1), 50, torch.tensor([1, 9, 4]))
+    assert torch.equal(together[:, 1:2], alone)
+
+
+def test_latency_coding_is_one_spike_the_earlier_the_brighter() -> None:
+    values = torch.tensor([0, 1, 128, 255], dtype=torch.uint8).view(1, 4)
+    assert latency(values, 4)[:, 0].tolist() == [[0, 0, 0, 1], [0, 0, 1, 0], [0, 0, 0, 0], [0, 1, 0, 0]]
+
+
+def test_frames_put_time_first() -> None:
+    values = torch.zeros(2, 3, 2, 4, 4, dtype=torch.uint8)
+    assert encode(values, "frames", 3, torch.zeros(2)).shape == (3, 2, 2, 4, 4)
+
+
+def test_random_numbers_are_even_and_independent() -> None:
+    draws = uniform(mix(torch.arange(20000), 3))
+    assert abs(float(draws.mean()) - 0.5) < 0.01
+    assert float(draws.min()) >= 0
+    assert float(draws.max()) < 1
+    table = torch.bincount(choice(torch.arange(20000), 1, 4) * 4 + choice(torch.arange(20000), 2, 4), minlength=16)
+    assert 1000 < int(table.min()) < int(table.max()) < 1500
+
+
+# ---------------------------------------------------------------------------------------------- augmentation
+
+
+def test_a_crop_shifts_and_brings_in_zeros() -> None:
+    values = torch.arange(1, 17, dtype=torch.uint8).view(1, 1, 4, 4)
+    seen = {tuple(crop(values, torch.tensor([seed]), 1).flatten().tolist()) for seed in range(200)}
+    assert len(seen) == 9  # 3 x 3 shifts
+    assert (0, 0, 0, 0, 0, 1, 2, 3, 0, 5, 6, 7, 0, 9, 10, 11) in seen
+    assert tuple(range(1, 17)) in seen
+
+
+def test_cutout_blanks_a_square() -> None:
+    values = torch.full((300, 1, 8, 8), 9, dtype=torch.uint8)
+    blanked = (cutout(values, torch.arange(300), 4) == 0).sum((1, 2, 3))
+    assert int(blanked.max()) == 16
+    assert int(blanked.min()) >= 4  # a corner keeps a quarter inside
+
+
+@pytest.mark.parametrize("kind", ["crop", "flip", "autoaugment", "cutout"])
+def test_augmentation_follows_from_the_samples_seed_alone(kind: str) -> None:
+    config = DataConfig(augment=(kind,), cutout_size=3)  # type: ignore[arg-type]
+    values = torch.randint(0, 256, (6, 3, 8, 8), dtype=torch.uint8)
+    seeds = torch.arange(6) + 100
+    before = torch.random.get_rng_state()
+    together = augment(values, seeds, config)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert together.dtype == torch.uint8
+    assert torch.equal(augment(values[2:4], seeds[2:4], config), together[2:4])
+    assert not torch.equal(together, values)
+
+
+def test_frames_are_changed_alike_at_every_step() -> None:
+    still = torch.randint(0, 9, (40, 1, 2, 12, 12), dtype=torch.uint8).expand(-1, 3, -1, -1, -1).contiguous()
+    changed = roll_rotate_cutout(still, torch.arange(40), 4)
+    assert torch.equal(changed[:, 0], changed[:, 2])
+    assert not torch.equal(changed, still)
+
+
+def test_augmentation_of_what_is_no_image_says_what_to_do() -> None:
+    with pytest.raises(ConfigError) as error:
+        augment(torch.zeros(2, 5, dtype=torch.uint8), torch.zeros(2).long(), DataConfig())
+    assert str(error.value) == "data.augment: samples of shape (5,) are no images; set data.augment = []"
+
+
+# ---------------------------------------------------------------------------------------------------- images
+
+
+def write_idx(path: Path, values: np.ndarray, *, packed: bool = False) -> None:
+    raw = bytes([0, 0, 8, values.ndim]) + struct.pack(f">{values.ndim}I", *values.shape) + values.tobytes()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(gzip.compress(raw) if packed else raw)
+
+
+@pytest.fixture
+def mnist(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    for part, n in (("train", 40), ("t10k", 20)):
+        images = rng.integers(0, 256, (n, 28, 28), dtype=np.uint8)
+        write_idx(tmp_path / "MNIST" / "raw" / f"{part}-images-idx3-ubyte", images)
+        write_idx(tmp_path / f"{part}-labels-idx1-ubyte.gz", (np.arange(n) % 10).astype(np.uint8), packed=True)
+    return tmp_path
+
+
+def test_mnist_is_read_from_torchvisions_folders_and_from_packed_files(mnist: Path) -> None:
+    data = load_data(DataConfig(name="mnist", root=str(mnist)), n_steps=2)
+    assert (len(data.train) + len(data.val), len(data.test), data.input_shape) == (40, 20, (1, 28, 28))
+
+
+def test_missing_data_say_how_to_get_them(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as unset:
+        load_data(DataConfig(name="mnist"), n_steps=2)
+    assert str(unset.value) == (
+        "data.root: mnist needs a folder; put the four idx files (.gz or unpacked) into ROOT or ROOT/MNIST/raw, or "
+        "set data.download = true to let torchvision fetch them"
+    )
+    for name in ("mnist", "fashion-mnist", "cifar10", "cifar100", "imagenet", "n-mnist", "dvs-gesture", "shd"):
+        with pytest.raises(InputError) as error:
+            load_data(DataConfig(name=name, root=str(tmp_path)), n_steps=2)
+        assert str(tmp_path) in str(error.value)
+        assert "ROOT" in str(error.value)
+
+
+def test_damaged_idx_files_are_named(mnist: Path) -> None:
+    path = mnist / "MNIST" / "raw" / "train-images-idx3-ubyte"
+    path.write_bytes(path.read_bytes()[:-5])
+    with pytest.raises(InputError) as error:
+        load_data(DataConfig(name="mnist", root=str(mnist)), n_steps=2)
+    assert str(error.value) == f"{path}: holds 31355 values, its head says 40x28x28"
+    path.write_bytes(b"<html>")
+    with pytest.raises(InputError) as foreign:
+        load_data(DataConfig(name="mnist", root=str(mnist)), n_steps=2)
+    assert str(foreign.value) == f"{path}: not an idx file of bytes with 3 axes, starts with 3c68746d"
+
+
+def test_a_folder_of_images_names_damaged_ones_and_skips_them_only_if_told(tmp_path: Path) -> None:
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    for part in ("train", "val"):
+        for name in ("cat", "dog"):
+            folder = tmp_path / part / name
+            folder.mkdir(parents=True)
+            for k in range(3):
+                Image.fromarray(rng.integers(0, 256, (20, 30, 3), dtype=np.uint8)).save(folder / f"{k}.png")
+    config = DataConfig(name="imagenet", root=str(tmp_path), size=16, augment=("resized-crop", "flip"))
+    data = load_data(config, n_steps=2)
+    assert data.class_names == ("cat", "dog")
+    assert data.inputs(data.test, range(2)).x.shape == (2, 3, 16, 16)
+    first, _ = data.read(data.train, torch.arange(2), 1)
+    again, _ = data.read(data.train, torch.tensor([1]), 1)
+    assert torch.equal(first[1:], again)
+    assert not torch.equal(first, data.read(data.train, torch.arange(2), 2)[0])
+    bad = tmp_path / "val" / "cat" / "1.png"
+    bad.write_bytes(bad.read_bytes()[:60])
+    with pytest.raises(InputError) as error:
+        data.inputs(data.test, range(3))
+    assert str(error.value).startswith(f"imagenet: 1 of 3 files cannot be used: {bad}: not a readable image")
+    skipping = load_data(config.model_copy(update={"skip_corrupt": True}), n_steps=2)
+    assert len(skipping.test) == 5
+
+
+@pytest.mark.shared
+@absent
+def test_the_cifar_shards_hold_the_known_pixels() -> None:
+    images, labels = read_shard(SHARED / "cifar10" / "test_batch.npz")
+    digest = hashlib.sha256(images.tobytes()).hexdigest()
+    assert digest == "1fe46ff47f5fb6c1b24f0b5448654cac0e0d3e1e0c16f9cbac842307814b553a"
+    assert np.bincount(labels).tolist() == [1000] * 10
+
+
+@pytest.mark.shared
+@absent
+def test_the_real_mnist_is_read() -> None:
+    data = load_data(DataConfig(name="mnist", root=str(SHARED / "mnist")), n_steps=2)
+    assert (len(data.train), len(data.val), len(data.test)) == (52500, 7500, 10000)
+    assert data.test.labels[:5].tolist() == [7, 2, 1, 0, 4]
+
+
+# ---------------------------------------------------------------------------------------------------- events
+
+
+def an_event_file(path: Path, n: int = 50, seed: int = 0) -> None:
+    """40-bit events as N-MNIST has them, at even times."""
+    rng = np.random.default_rng(seed)
+    x, y, p = rng.integers(0, 34, n), rng.integers(0, 34, n), rng.integers(0, 2, n)
+    t = np.arange(n) * 1000
+    raw = np.stack([x, y, p << 7 | t >> 16, t >> 8 & 255, t & 255], 1).astype(np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(raw.tobytes())
+
+
+@pytest.fixture
+def recordings(tmp_path: Path) -> Path:
+    for part, n in (("Train", 3), ("Test", 1)):
+        for label in range(10):
+            for k in range(n):
+                an_event_file(tmp_path / part / str(label) / f"{k}.bin", seed=label + 10 * k)
+    return tmp_path
+
+
+def test_frames_by_time_and_by_count_worked_out_by_hand() -> None:
+    # four events at 0, 1, 2 and 9 us in two frames: by time 3 + 1, by count 2 + 2
+    at = np.array([0, 1, 2, 9])
+    events = Events(x=np.array([0, 1, 1, 2]), y=np.array([0, 0, 0, 3]), t=at, p=np.array([1, 0, 0, 1]))
+    by_time = to_frames(events, (4, 4), None, 2, "time")
+    assert by_time.sum((1, 2, 3)).tolist() == [3, 1]
+    assert by_time[0, 0, 0, 1] == 2
+    assert by_time[0, 1, 0, 0] == 1
+    assert by_time[1, 1, 3, 2] == 1
+    assert to_frames(events, (4, 4), None, 2, "count").sum((1, 2, 3)).tolist() == [2, 2]
+    assert to_frames(events, (4, 4), 2, 2, "time")[1, 1].tolist() == [[0, 0], [0, 1]]
+    with pytest.raises(InputError) as error:
+        to_frames(events, (2, 2), None, 2, "time")
+    assert str(error.value) == "events reach x 2, y 3, the sensor has 2 x 2 pixels"
+
+
+def test_recordings_become_frames_once(recordings: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("tonic")
+    config = DataConfig(name="n-mnist", root=str(recordings), augment=())
+    data = load_data(config, n_steps=4)
+    assert (data.input_shape, data.n_steps, data.encoding, data.input_bits) == ((2, 34, 34), 4, "frames", 0)
+    assert len(data.test) == 10
+    x = data.inputs(data.test, range(2)).x
+    assert x.shape == (4, 2, 2, 34, 34)
+    assert set(x.unique().tolist()) == {0.0, 1.0}
+    monkeypatch.setattr("seamount.distill.data.events.read_events", None)  # a second load reads the frames
+    assert torch.equal(load_data(config, n_steps=4).inputs(data.test, range(2)).x, x)
+
+
+def test_damaged_recordings_are_named_counted_and_skipped_only_if_told(recordings: Path) -> None:
+    pytest.importorskip("tonic")
+    cut, empty = recordings / "Train" / "3" / "1.bin", recordings / "Train" / "5" / "0.bin"
+    cut.write_bytes(cut.read_bytes()[:-2])
+    empty.write_bytes(b"")
+    config = DataConfig(name="n-mnist", root=str(recordings))
+    with pytest.raises(InputError) as error:
+        load_data(config, n_steps=4)
+    assert str(error.value) == (
+        f"n-mnist: 2 of 30 files cannot be used: {cut}: 248 bytes, not a whole number of 5-byte events; "
+        f"{empty}: no event in it; replace them, or set data.skip_corrupt = true to go on without them"
+    )
+    data = load_data(config.model_copy(update={"skip_corrupt": True}), n_steps=4)
+    assert len(data.train) + len(data.val) == 28
+
+
+def test_a_class_without_a_sample_is_named(recordings: Path) -> None:
+    pytest.importorskip("tonic")
+    for path in (recordings / "Train" / "6").iterdir():
+        path.unlink()
+    with pytest.raises(InputError) as error:
+        load_data(DataConfig(name="n-mnist", root=str(recordings)), n_steps=4)
+    assert str(error.value) == (
+        "n-mnist: no training sample of class 6; a class that is never seen cannot be learned: add samples, or leave "
+        "the class out of the labels"
+    )
+
+
+@pytest.mark.shared
+@absent
+@pytest.mark.parametrize(
+    ("archive", "name", "n", "sensor"),
+    [
+        ("event_formats", "expelliarmus/evt2_sample.raw", 539481, (480, 640)),
+        ("event_formats", "expelliarmus/evt3_sample.raw", 219596, (720, 1280)),
+        ("event_formats", "faery/evt2.raw", 521252, (480, 640)),
+        ("event_formats", "tonic/sample_ncars.dat", 2009, (100, 120)),
+        ("event_formats", "tonic/sample.aedat4", 111954, (480, 640)),
+        ("event_formats", "tonic/sample_nmnist.bin", 4325, (34, 34)),
+        ("dvs_gesture_samples", "0_hand_clapping.bin", None, (128, 128)),
+        ("dvs_gesture_samples", "9_air_guitar.bin", 85936, (128, 128)),
+    ],
+)
+def test_real_recordings_are_read(
+    archive: str, name: str, n: int | None, sensor: tuple[int, int], tmp_path: Path
+) -> None:
+    pytest.importorskip("tonic")
+    if name.endswith(".aedat4"):
+        pytest.importorskip("aedat", reason="the package aedat, which reads .aedat4, is not installed")
+    with zipfile.ZipFile(SHARED / archive / f"{archive}.zip") as packed:
+        packed.extract(name, tmp_path)
+    events = read_events(tmp_path / name)
+    assert n is None or len(events) == n
+    frames = to_frames(events, sensor, 32, 5, "count")
+    assert frames.shape == (5, 2, 32, 32)
+    assert frames.sum((1, 2, 3)).min() > 0
+
+
+@pytest.mark.shared
+@absent
+def test_gesture_clips_in_the_layouts_of_both_loaders(tmp_path: Path) -> None:
+    pytest.importorskip("tonic")
+    with zipfile.ZipFile(SHARED / "dvs_gesture_samples" / "dvs_gesture_samples.zip") as packed:
+        packed.extractall(tmp_path / "clips")
+    clips = sorted((tmp_path / "clips").glob("*.bin"))[:3]
+    for label, clip in enumerate(clips):
+        for k in range(12):  # a split needs several of each
+            target = tmp_path / "folder" / f"gesture{label}" / f"{k}.bin"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.symlink_to(clip)
+    config = DataConfig(name="event-folder", root=str(tmp_path / "folder"), size=16, sensor=(128, 128))
+    data = load_data(config, n_steps=3)
+    assert (data.n_classes, data.input_shape, len(data.test)) == (3, (2, 16, 16), 3)
+    with pytest.raises(ConfigError) as error:
+        load_data(config.model_copy(update={"sensor": None}), n_steps=3)
+    assert str(error.value).startswith(
+        "data.sensor: [height, width] of the recordings' sensor is needed; 0.bin reaches"
+    )
+    events = read_events(clips[0])
+    rows = np.stack([events.x, events.y, events.p, events.t // 1000], 1)
+    for part in ("Train", "Test"):
+        for user in ("user01_fluorescent", "user02_led"):
+            for label in range(11):
+                path = tmp_path / "dvs" / f"ibmGesture{part}" / user / f"{label}.npy"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                np.save(path, rows[:500])
+    gestures = load_data(DataConfig(name="dvs-gesture", root=str(tmp_path / "dvs"), size=16), n_steps=3)
+    assert (gestures.n_classes, gestures.input_shape) == (11, (2, 16, 16))
+
+
+def test_shd_is_read_from_its_hdf5(tmp_path: Path) -> None:
+    import h5py
+
+    rng = np.random.default_rng(0)
+    for part in ("train", "test"):
+        with h5py.File(tmp_path / f"shd_{part}.h5", "w") as file:
+            n = 60
+            file["labels"] = (np.arange(n) % 20).astype(np.uint16)
+            spikes = file.create_group("spikes")
+            times = spikes.create_dataset("times", (n,), h5py.vlen_dtype(np.float16))
+            units = spikes.create_dataset("units", (n,), h5py.vlen_dtype(np.uint16))
+            for k in range(n):
+                times[k] = np.sort(rng.random(30)).astype(np.float16)
+                units[k] = rng.integers(0, 700, 30).astype(np.uint16)
+    config = DataConfig(name="shd", root=str(tmp_path), size=70, frame_values="count", augment=())
+    data = load_data(config, n_steps=6)
+    assert (data.input_shape, data.n_classes, data.input_bits) == ((70,), 20, 8)
+    assert data.chip_inputs(data.test, range(4)).sum() == 4 * 30
+    (tmp_path / "shd_test.h5").write_bytes(b"HDF")
+    with pytest.raises(InputError, match=r"shd_test.h5: not SHD's HDF5"):
+        load_data(config, n_steps=6)
+
+
+# ------------------------------------------------------------------------------------------- one's own files
+
+
+@pytest.mark.parametrize("ending", [".npz", ".h5"])
+def test_tensors_of_ones_own(tmp_path: Path, ending: str) -> None:
+    x, y = np.linspace(0, 1, 60 * 4).reshape(60, 1, 2, 2), np.arange(60) % 3
+    path = tmp_path / f"mine{ending}"
+    if ending == ".npz":
+        np.savez(path, x=x, y=y)
+    else:
+        import h5py
+
+        with h5py.File(path, "w") as file:
+            file["x"], file["y"] = x, y
+    data = load_data(DataConfig(name="file", root=str(path)), n_steps=2)
+    assert (data.n_classes, data.input_shape, len(data.test)) == (3, (1, 2, 2), 12)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        (
+            {"a": np.zeros(3)},
+            "holds a; set data.root to a file (.npz, .h5, .hdf5) with x_train, y_train, x_test, y_test, or x and y",
+        ),
+        (
+            {"x": np.zeros((4, 2)), "y": np.zeros(3, int)},
+            "x (4, 2) and y (3,) int64; one whole number a sample is needed",
+        ),
+        (
+            {"x": np.full((9, 2), 2.5), "y": np.arange(9) % 3},
+            "x has float64 values from 0 to 2.5, or NaN; 0 to 1 is possible",
+        ),
+    ],
+)
+def test_files_that_do_not_fit_are_refused(tmp_path: Path, arrays: dict[str, np.ndarray], message: str) -> None:
+    path = tmp_path / "mine.npz"
+    np.savez(path, **arrays)
+    with pytest.raises(InputError) as error:
+        load_data(DataConfig(name="file", root=str(path)), n_steps=2)
+    assert str(error.value) == f"{path}: {message}"
+
+
+def test_labels_out_of_range_and_zero_steps_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mine.npz"
+    np.savez(path, x=np.zeros((90, 2)), y=np.arange(90) % 9 - 1)
+    with pytest.raises(InputError) as error:
+        load_data(DataConfig(name="file", root=str(path)), n_steps=2)
+    assert str(error.value) == (
+        "file: 8 labels of the training part are out of range, such as -1; 8 classes have labels 0 to 7"
+    )
+    np.savez(path, x=np.zeros((3, 2)), y=np.arange(3))
+    with pytest.raises(InputError) as error:
+        load_data(DataConfig(name="file", root=str(path)), n_steps=2)
+    assert str(error.value) == "file: the test part has no samples"
+    with pytest.raises(ConfigError) as steps:
+        load_data(DataConfig(), n_steps=0)
+    assert str(steps.value) == "student.n_steps: 0, at least 1 step is needed"
+    with pytest.raises(ConfigError) as encoding:
+        load_data(DataConfig(encoding="frames"), n_steps=2)
+    assert str(encoding.value) == (
+        'data.encoding: \'frames\', but digits has still images; possible: "direct", "rate" or "latency"'
+    )

@@ -1,0 +1,214 @@
+"""The losses: the authors' recorded values, what was worked out by hand, and what the repaired SASTC promises."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+from pathlib import Path
+from typing import get_args
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from seamount.distill.config import DistillConfig, Method, TermName
+from seamount.distill.methods import METHODS, TERMS, Lesson, Settings, WeightedSum, weights_of
+from seamount.distill.methods.sastc import Sastc, StepNorm
+from seamount.distill.methods.seal_kd import SelectiveAlignment, align_errors, step_weights
+from seamount.errors import ConfigError, InputError
+
+ROOT = Path(__file__).resolve().parents[2]
+GOLDEN = ROOT / ".." / "shared" / "golden" / "distill"
+
+
+@pytest.mark.shared
+@pytest.mark.skipif(not GOLDEN.exists(), reason="the recorded vectors are not beside the checkout")
+def test_recorded_values_and_gradients_agree(capsys: pytest.CaptureFixture[str]) -> None:
+    spec = importlib.util.spec_from_file_location("vectors_distill", ROOT / "tests" / "vectors" / "distill.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    import sys
+
+    sys.modules["vectors_distill"] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    assert module.main(str(GOLDEN)) == 0
+    assert capsys.readouterr().out.endswith("0 differing or out of tolerance\n")
+    assert module.main(str(GOLDEN / "..")) == 1  # nothing compared is not agreement
+
+
+def test_a_wrong_step_is_edited_and_a_right_one_is_not() -> None:
+    # step 0 says class 2, the label is 0: student's entry 2 becomes its entry 0; teacher's 0 and 2 their minimum, 1
+    # step 1 is right: nothing changes
+    logits = torch.tensor([[[1.0, 0.0, 3.0]], [[5.0, 0.0, 3.0]]])
+    student, teacher = align_errors(logits, torch.tensor([[4.0, 2.0, 1.0]]), torch.tensor([0]))
+    assert student.tolist() == [[[1.0, 0.0, 1.0]], [[5.0, 0.0, 3.0]]]
+    assert teacher.tolist() == [[[1.0, 2.0, 1.0]], [[4.0, 2.0, 1.0]]]
+
+
+def test_two_steps_listen_to_each_other_alone() -> None:
+    weights = step_weights(torch.randn(2, 3, 5))
+    assert torch.equal(weights, torch.tensor([[0.0, 1.0], [1.0, 0.0]]).unsqueeze(-1).expand(2, 2, 3))
+
+
+def test_one_class_is_refused() -> None:
+    with pytest.raises(InputError) as error:
+        step_weights(torch.zeros(2, 3, 1))
+    assert str(error.value) == ("seal-kd: 1 class, confidence needs at least 2; check the student's output")
+
+
+def test_the_other_reading_of_sta_is_the_weighted_sum_of_pairs() -> None:
+    logits = torch.randn(3, 2, 4, dtype=torch.float64)
+    term = SelectiveAlignment(3.0, "weighted-kl")
+    weights = step_weights(logits)
+    soft = (logits / 3).softmax(-1)
+    total = 0.0
+    for i in range(3):
+        for j in range(3):
+            for b in range(2):
+                divergence = (soft[j, b] * (soft[j, b] / soft[i, b]).log()).sum()
+                total += float(weights[i, j, b] * 9 * divergence) / 6
+    assert math.isclose(float(term(Lesson(logits, torch.zeros(2).long()))), total, rel_tol=1e-12)
+
+
+@pytest.mark.parametrize("method", get_args(Method))
+def test_every_method_gives_a_loss_with_a_gradient_at_batch_one_and_one_step(method: Method) -> None:
+    lesson = a_lesson(n_steps=1, n_samples=1)
+    settings = Settings(student_shapes={"a": (3, 4, 4)}, teacher_shapes={"x": (5, 2, 2)})
+    loss, terms = WeightedSum(weights_of(method), settings)(lesson)
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert set(terms) == set(METHODS[method])
+    assert lesson.logits.grad is not None
+    assert torch.isfinite(lesson.logits.grad).all()
+
+
+def test_a_sum_is_the_sum_of_its_weighted_terms() -> None:
+    lesson = a_lesson()
+    both = WeightedSum({"hard": 2.0, "ela": 0.5})(lesson)[0]
+    parts = [WeightedSum({name: 1.0})(lesson)[0] for name in ("hard", "ela")]
+    assert torch.allclose(both, 2 * parts[0] + 0.5 * parts[1])
+
+
+def test_methods_and_terms_are_those_of_the_configuration() -> None:
+    assert set(METHODS) == set(get_args(Method))
+    assert set(TERMS) == set(get_args(TermName))
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        (
+            "seal",
+            "method: 'seal' is none of hard, hard-mean, kd, kd-per-step, seal-kd, sastc, seal-kd+sastc; choose one, "
+            "or give weights of terms, such as {hard = 1.0, ela = 0.6, sta = 0.15}",
+        ),
+        ({"hrad": 1.0}, "method: unknown terms hrad; possible are hard, hard-mean, kd, kd-per-step, ela, sta, sastc"),
+        ({"hard": -1.0}, "method: weights {'hard': -1.0}; finite ones are needed, none negative, not all 0"),
+        ({"hard": 0.0}, "method: weights {'hard': 0.0}; finite ones are needed, none negative, not all 0"),
+    ],
+)
+def test_a_method_that_is_none_says_what_is_possible(method: str | dict[str, float], message: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        weights_of(method)
+    assert str(error.value) == message
+    with pytest.raises(ValueError, match="method"):
+        DistillConfig(method=method)
+
+
+# --------------------------------------------------------------------------------------------------- SASTC
+
+
+def a_lesson(n_steps: int = 3, n_samples: int = 6, dtype: torch.dtype = torch.float32) -> Lesson:
+    torch.manual_seed(0)
+    return Lesson(
+        torch.randn(n_steps, n_samples, 4, dtype=dtype, requires_grad=True),
+        torch.arange(n_samples) % 4,
+        torch.randn(n_samples, 4, dtype=dtype),
+        {"a": (torch.rand(n_steps, n_samples, 3, 4, 4) > 0.7).to(dtype).requires_grad_()},
+        {"x": torch.randn(n_samples, 5, 2, 2, dtype=dtype)},
+    )
+
+
+def head(batch_size: int | None = None) -> Sastc:
+    torch.manual_seed(1)
+    return Sastc({"a": (3, 4, 4)}, {"x": (5, 2, 2)}, batch_size=batch_size)
+
+
+@pytest.mark.parametrize("n_samples", [1, 2, 3, 7, 33])
+def test_the_repaired_head_takes_any_batch(n_samples: int) -> None:
+    module = head()
+    lesson = a_lesson(n_samples=n_samples)
+    module(lesson).backward()
+    grad = lesson.student_maps["a"].grad
+    assert grad is not None
+    assert torch.isfinite(grad).all()
+    assert sum(p.numel() for p in module.parameters()) == sum(p.numel() for p in head().parameters())
+
+
+def test_a_samples_relations_do_not_depend_on_its_place_in_the_batch() -> None:
+    module, order = head(), torch.tensor([4, 0, 3, 1, 5, 2])
+    maps, teacher = torch.rand(6, 3, 3, 4, 4), torch.rand(6, 5, 2, 2)
+    first = module.attention([maps], [teacher, teacher * 2 - 1][:1])
+    second = module.attention([maps[order]], [teacher[order]])
+    assert torch.allclose(first[order], second, atol=1e-6)
+
+
+def test_silent_maps_give_no_nan() -> None:
+    lesson = a_lesson()
+    module = head()
+    with torch.no_grad():
+        for name, parameter in module.named_parameters():
+            if "bias" in name and "query" in name:
+                parameter.zero_()  # the released norm is 0 / 0 here
+    silent = torch.zeros_like(lesson.student_maps["a"]).requires_grad_()
+    loss = module(Lesson(lesson.logits, lesson.labels, lesson.teacher_logits, {"a": silent}, lesson.teacher_maps))
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert silent.grad is not None
+    assert torch.isfinite(silent.grad).all()
+
+
+def test_the_attention_of_the_repaired_head_learns() -> None:
+    torch.manual_seed(2)
+    module = Sastc({"a": (3, 4, 4)}, {"x": (5, 2, 2), "y": (6, 4, 4)})
+    lesson = a_lesson(n_samples=4)  # where the released code's embedding has one unit, of gradient 0
+    maps = {**lesson.teacher_maps, "y": torch.randn(4, 6, 4, 4)}
+    module(Lesson(lesson.logits, lesson.labels, None, lesson.student_maps, maps)).backward()
+    assert module.query.weight1.grad is not None
+    assert float(module.query.weight1.grad.abs().max()) > 1e-6
+
+
+def test_the_exact_head_says_which_batch_it_holds_for() -> None:
+    with pytest.raises(InputError) as error:
+        head(batch_size=8)(a_lesson(n_samples=6))
+    assert str(error.value) == (
+        "sastc: a batch of 6, but the exact mode holds for batches of 8 only; drop short batches, or use "
+        "sastc = 'repaired'"
+    )
+    with pytest.raises(ConfigError) as refused:
+        head(batch_size=3)
+    assert str(refused.value) == (
+        "sastc: batch 3 is too small for the exact mode, its embedding has 3 // 4 = 0 units; use sastc = 'repaired', "
+        "or a batch of at least 8"
+    )
+
+
+def test_step_norm_is_batch_norm_called_once_a_step() -> None:
+    ours, torchs = StepNorm(3).double(), nn.BatchNorm2d(3).double()
+    maps = torch.randn(5, 4, 3, 2, 2, dtype=torch.float64)  # (B, T, M, h, w)
+    wanted = torch.stack([torchs(maps[:, t]) for t in range(4)], 1)
+    assert torch.allclose(ours(maps.flatten(0, 1), 4).view_as(wanted), wanted, atol=1e-12)
+    for name, buffer in torchs.named_buffers():
+        assert torch.allclose(dict(ours.named_buffers())[name], buffer, atol=1e-12)
+
+
+def test_losses_are_taken_in_float32_under_autocast() -> None:
+    lesson = a_lesson()
+    settings = Settings(student_shapes={"a": (3, 4, 4)}, teacher_shapes={"x": (5, 2, 2)})
+    method = WeightedSum(weights_of("seal-kd+sastc"), settings)
+    plain: Tensor = method(lesson)[1]["ela"]
+    with torch.autocast("cpu", torch.bfloat16):
+        loss, terms = method(lesson)
+    assert loss.dtype == torch.float32
+    assert torch.equal(terms["ela"], plain)

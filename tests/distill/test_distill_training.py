@@ -1,0 +1,443 @@
+"""Training: exact resumption, two processes, what is kept, and what is said when it cannot go on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import torch
+from distill_worker import N_STEPS, digits, student, teacher, train
+from torch import Tensor, nn
+
+from seamount.distill import checkpoint
+from seamount.distill.config import DistillConfig, QuantConfig, TeacherConfig, TrainConfig
+from seamount.distill.data.samples import Batch
+from seamount.distill.evaluate import Evaluation, answers, evaluate
+from seamount.distill.loop import Task, fit, learning_rate, make_optimizer
+from seamount.distill.parallel import World
+from seamount.distill.progress import QUIET, Progress, terminal_progress
+from seamount.distill.train import check_classes, distill, finetune_quantised, train_teacher
+from seamount.errors import BackendMissing, ConfigError, InputError
+
+WORKER = Path(__file__).with_name("distill_worker.py")
+ALONE = World(0, 1, torch.device("cpu"))
+
+
+def weights(folder: Path) -> dict[str, Tensor]:
+    tensors, _ = checkpoint.load(folder / "last.safetensors")
+    return {name: value for name, value in tensors.items() if name.startswith("learner.")}
+
+
+def run_worker(*arguments: object, launcher: tuple[str, ...] = ()) -> subprocess.Popen[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, *launcher, str(WORKER), *map(str, arguments)]
+    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+
+
+# ---------------------------------------------------------------------------------------------- resumption
+
+
+EPOCHS = 4
+
+
+def test_a_killed_run_resumes_to_the_same_weights(tmp_path: Path) -> None:
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    process = run_worker(killed, "seal-kd", EPOCHS)
+    last, deadline = killed / "last.safetensors", time.monotonic() + 60
+    state = {"epoch": 0, "done": 0}
+    while not (state["epoch"] >= 1 and state["done"] > 0):  # in the middle of an epoch
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+        state = checkpoint.load(last)[1]["state"] if last.exists() else state
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL  # and not: finished before
+    resumed, uninterrupted = train(killed, epochs=EPOCHS), train(whole, epochs=EPOCHS)
+    for name, value in weights(whole).items():
+        assert torch.equal(value, weights(killed)[name]), name
+    assert resumed.test == uninterrupted.test
+    assert [e.loss for e in resumed.history] == [e.loss for e in uninterrupted.history]
+
+
+def test_a_finished_run_is_only_evaluated_again(tmp_path: Path) -> None:
+    first = train(tmp_path, epochs=1)
+    changed = (tmp_path / "last.safetensors").stat().st_mtime_ns
+    again = train(tmp_path, epochs=1)
+    assert (tmp_path / "last.safetensors").stat().st_mtime_ns == changed
+    assert (again.test, again.history) == (first.test, first.history)
+
+
+def test_other_settings_are_refused_but_another_batch_size_is_not(tmp_path: Path) -> None:
+    train(tmp_path, epochs=1)
+    with pytest.raises(ConfigError) as error:
+        train(tmp_path, epochs=1, lr=1e-3)
+    assert str(error.value) == (
+        f"student: {tmp_path} holds a run with other settings (train.lr was 0.002, is 0.001); use another folder, or "
+        "set them back to resume it"
+    )
+    train(tmp_path, epochs=1, batch_size=16)
+
+
+def test_ctrl_c_saves_the_step_and_the_run_goes_on(tmp_path: Path) -> None:
+    @dataclass
+    class Impatient:
+        steps: int = 0
+
+        def begin(self, task: str, total: int, done: int = 0) -> None: ...
+
+        def advance(self, steps: int = 1) -> None:
+            self.steps += 1
+            if self.steps == 9:
+                os.kill(os.getpid(), signal.SIGINT)
+
+        def say(self, text: str) -> None: ...
+
+        def end(self) -> None: ...
+
+    settings = TrainConfig(epochs=2, batch_size=32, lr=2e-3)
+    arguments = (digits(), teacher(), student(), DistillConfig(), settings, tmp_path / "a")
+    with pytest.raises(KeyboardInterrupt) as stop:
+        distill(*arguments, progress=Impatient())
+    assert str(stop.value) == f"student: stopped, saved in {tmp_path / 'a'}; run again to go on"
+    assert checkpoint.load(tmp_path / "a" / "last.safetensors")[1]["state"]["epoch"] == 1
+    train(tmp_path / "a")
+    train(tmp_path / "b")
+    for name, value in weights(tmp_path / "b").items():
+        assert torch.equal(value, weights(tmp_path / "a")[name]), name
+
+
+def test_the_callers_random_numbers_are_left_alone(tmp_path: Path) -> None:
+    data, net = digits(), student()
+    before = torch.random.get_rng_state()
+    distill(data, None, net, DistillConfig(method="hard"), TrainConfig(epochs=1), tmp_path)
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+# ---------------------------------------------------------------------------------------- several processes
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_result_of_one(tmp_path: Path) -> None:
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+    process = run_worker(tmp_path / "two", "seal-kd", 1, launcher=launcher)
+    train(tmp_path / "one", epochs=1)
+    _, stderr = process.communicate(timeout=120)
+    assert process.returncode == 0, stderr
+    two = weights(tmp_path / "two")
+    for name, value in weights(tmp_path / "one").items():
+        assert torch.allclose(two[name].double(), value.double(), atol=1e-4), name
+    found = [checkpoint.load(tmp_path / k / "last.safetensors")[1]["state"]["history"] for k in ("one", "two")]
+    for one, other in zip(*found, strict=True):
+        assert other["loss"] == pytest.approx(one["loss"], rel=1e-4)
+        assert other["validation"] == pytest.approx(one["validation"], abs=0.1)
+
+
+# -------------------------------------------------------------------------------------------- what is kept
+
+
+def test_a_run_keeps_best_and_last_and_logs_rates(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    result = train(tmp_path, epochs=3)
+    assert len(result.history) == 3
+    assert len(result.test.anytime) == N_STEPS
+    assert result.test.accuracy == result.test.anytime[-1]
+    best = max(range(3), key=lambda e: (result.history[e].validation[-1], -result.history[e].validation_loss))
+    assert result.best_epoch == best
+    assert set(result.test.rates) == {"conv1", "conv2", "conv3"}
+    assert all(0 <= rate <= 1 for rate in result.test.rates.values())
+    kept = checkpoint.load_weights(tmp_path / "best.safetensors")
+    for name, value in result.network.state_dict().items():
+        assert torch.equal(kept[name], value), name
+    log = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    tags = set(log.Tags()["scalars"])
+    assert {
+        "loss",
+        "lr",
+        "terms/ela",
+        "rates/conv2",
+        "accuracy/after_step_1",
+        f"accuracy/after_step_{N_STEPS}",
+    } <= tags
+    assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_the_best_epoch_is_chosen_as_asked(tmp_path: Path) -> None:
+    last = train(tmp_path / "last", epochs=2, select_on="last-epoch")
+    assert last.best_epoch == 1
+    papers = train(tmp_path / "papers", epochs=2, select_on="test-set-as-in-the-papers")
+    assert papers.test.accuracy >= papers.last_test.accuracy
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("method", ["hard-mean", "kd", "kd-per-step", "sastc", "seal-kd+sastc"])
+def test_every_method_trains(method: str, precision: str, tmp_path: Path) -> None:
+    if precision == "bf16" and method not in ("kd", "seal-kd+sastc"):
+        pytest.skip("two methods suffice for bf16")
+    result = train(tmp_path, method, epochs=2, precision=precision, optimizer="sgd", lr=0.05, clip_norm=5.0)
+    assert result.history[1].loss < result.history[0].loss
+
+
+def test_cached_teacher_logits_change_nothing(tmp_path: Path) -> None:
+    data, settings = digits(augment=()), TrainConfig(epochs=1)
+    for cache in (True, False):
+        config = DistillConfig(cache_teacher=cache)
+        distill(data, teacher(), student(), config, settings, tmp_path / str(cache))
+    assert (tmp_path / "True" / "teacher_logits.safetensors").exists()
+    assert not (tmp_path / "False" / "teacher_logits.safetensors").exists()
+    for name, value in weights(tmp_path / "False").items():
+        assert torch.allclose(value, weights(tmp_path / "True")[name], atol=1e-5), name
+
+
+def test_a_student_in_integers_is_fine_tuned_and_frozen(tmp_path: Path) -> None:
+    from seamount.distill.quantised import QuantisedStudent
+
+    data = digits()
+    whole = train(tmp_path / "float", epochs=4)
+    quantised = QuantisedStudent(whole.network)  # type: ignore[arg-type]
+    settings = TrainConfig(batch_size=32)
+    quant = QuantConfig(epochs=1, calibration_samples=64)
+    tuned = finetune_quantised(data, teacher(), quantised, DistillConfig(), quant, settings, tmp_path / "tuned")
+    assert len(tuned.history) == 1
+    again = evaluate(tuned.network, data, data.test, ALONE, batch_size=7)
+    assert (again.n, again.anytime) == (
+        tuned.test.n,
+        tuned.test.anytime,
+    )  # freezing changes no answer, nor does the batch
+
+
+def test_a_teacher_is_trained_or_loaded(tmp_path: Path) -> None:
+    data = digits()
+    config = TeacherConfig(epochs=6, lr=1e-2)
+    trained = train_teacher(data, config, TrainConfig(batch_size=32), tmp_path / "a", network=teacher())
+    assert trained.test.accuracy > 0.5
+    assert len(trained.test.anytime) == 1
+    loaded = TeacherConfig(checkpoint=str(tmp_path / "a" / "best.safetensors"))
+    again = train_teacher(data, loaded, TrainConfig(), tmp_path / "b", network=teacher())
+    assert again.test == trained.test
+    assert again.history == ()
+
+
+def test_anytime_answers_are_means_of_the_steps_so_far() -> None:
+    logits = torch.tensor([[[1.0, 0.0]], [[0.0, 3.0]]])
+    assert answers(logits).tolist() == [[[1.0, 0.0]], [[0.5, 1.5]]]
+
+
+def test_learning_rates() -> None:
+    cosine = TrainConfig(epochs=10, lr=1.0, warmup_epochs=2)
+    assert learning_rate(cosine, 1.0) == pytest.approx(0.5, abs=1e-3)
+    assert learning_rate(cosine, 6.0) == pytest.approx(0.5)
+    assert learning_rate(cosine, 10.0) == pytest.approx(0)
+    steps = TrainConfig(epochs=240, lr=1.0, schedule="steps", milestones=(150, 180, 210))
+    assert [round(learning_rate(steps, e), 6) for e in (0, 149.9, 150, 200, 239)] == [1, 1, 0.1, 0.01, 0.001]
+    with pytest.raises(ValueError, match="milestones go with schedule"):
+        TrainConfig(milestones=(1,))
+
+
+def test_decay_spares_biases_and_norms() -> None:
+    groups = make_optimizer(nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2)), TrainConfig()).param_groups
+    assert [len(group["params"]) for group in groups] == [1, 3]
+    assert groups[1]["weight_decay"] == 0
+
+
+def test_progress_is_silent_where_nobody_looks(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert terminal_progress() is QUIET
+    train(tmp_path, epochs=1)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_the_bar_counts_steps(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    from seamount.distill.progress import Bar
+
+    bar: Progress = Bar()
+    distill(digits(), teacher(), student(), DistillConfig(), TrainConfig(epochs=1), tmp_path, progress=bar)
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert "student" in err
+
+
+# ------------------------------------------------------------------------------------------ bad circumstances
+
+
+@dataclass(frozen=True)
+class Answer:
+    logits: Tensor
+    spikes: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+class Broken(nn.Module):
+    """A student that goes wrong on purpose from some step on."""
+
+    def __init__(self, error: RuntimeError | None = None, after: int = 3, largest: int = 0) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(10))
+        self.error, self.after, self.largest = error, after, largest
+        self.calls = 0
+
+    def forward(self, x: Tensor, *, record: bool = False) -> Answer:
+        self.calls += self.training
+        if self.training and self.calls > self.after and self.error is not None and len(x) > self.largest:
+            raise self.error
+        bad = float("nan") if self.training and self.calls > self.after and self.error is None else 1.0
+        return Answer((x.flatten(1).sum(1, keepdim=True) * self.weight * bad).expand(N_STEPS, -1, -1))
+
+
+def test_a_loss_that_is_not_finite_stops_with_the_reason(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as error:
+        distill(digits(), None, Broken(after=2), DistillConfig(method="hard"), TrainConfig(batch_size=64), tmp_path)
+    assert str(error.value) == (
+        "student: the loss is not finite at epoch 1, sample 128 (loss nan, hard nan; lr 0.00399); lower the learning "
+        "rate, set train.clip_norm or train.warmup_epochs; nothing is saved yet"
+    )
+
+
+def test_out_of_memory_says_which_batch_fits_and_the_run_resumes(tmp_path: Path) -> None:
+    data, config = digits(), DistillConfig(method="hard")
+    broken = Broken(torch.OutOfMemoryError("CUDA out of memory"), after=2, largest=20)
+    with pytest.raises(ConfigError) as error:
+        distill(data, None, broken, config, TrainConfig(epochs=1, batch_size=64), tmp_path)
+    assert str(error.value) == (
+        "student: out of memory with a batch of 64; train.batch_size = 16 fits; precision = 'bf16' needs about half; "
+        f"set it and run again, {tmp_path} is resumed"
+    )
+    fits = TrainConfig(epochs=1, batch_size=16)
+    assert len(distill(data, None, broken, config, fits, tmp_path).history) == 1
+
+
+def test_other_errors_are_passed_on(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="something else"):
+        distill(
+            digits(),
+            None,
+            Broken(RuntimeError("something else")),
+            DistillConfig(method="hard"),
+            TrainConfig(),
+            tmp_path,
+        )
+
+
+def test_a_batch_of_one_trains(tmp_path: Path) -> None:
+    data, config = digits(max_train=30), DistillConfig(method="seal-kd+sastc")
+    result = distill(data, teacher(), student(), config, TrainConfig(epochs=1, batch_size=1), tmp_path)
+    assert len(result.history) == 1
+
+
+def test_a_batch_norm_that_sees_one_value_is_explained(tmp_path: Path) -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Linear(64, 10), nn.BatchNorm1d(10))
+    with pytest.raises(ConfigError) as error:
+        train_teacher(digits(), TeacherConfig(), TrainConfig(batch_size=1), tmp_path, network=network)
+    assert str(error.value) == "teacher: batch norm cannot learn from a batch of 1; raise train.batch_size"
+
+
+def test_networks_that_disagree_on_the_classes_are_refused(tmp_path: Path) -> None:
+    data = digits()
+    other = student(n_classes=7)
+    with pytest.raises(ConfigError) as error:
+        distill(data, teacher(12), other, DistillConfig(), TrainConfig(), tmp_path)
+    assert str(error.value) == (
+        "digits: has 10 classes, but the teacher answers with 12 classes and the student answers with 7 classes; "
+        "build it with n_classes = 10"
+    )
+    with pytest.raises(ConfigError) as shape:
+        check_classes(data, nn.Flatten(0), None, ALONE)
+    assert str(shape.value) == "teacher: answers one sample with (64,); needed are logits (1, 10)"
+    with pytest.raises(ConfigError) as absent:
+        distill(data, None, student(), DistillConfig(), TrainConfig(), tmp_path)
+    assert str(absent.value) == "distill.method: seal-kd learns from a teacher, but there is none"
+
+
+def test_layers_that_do_not_exist_are_named(tmp_path: Path) -> None:
+    data, settings = digits(), TrainConfig(epochs=1)
+    with pytest.raises(ConfigError) as error:
+        distill(
+            data,
+            teacher(),
+            student(),
+            DistillConfig(method="sastc", teacher_maps=("1", "layer9")),
+            settings,
+            tmp_path,
+        )
+    assert str(error.value) == "teacher: no maps called layer9; there are 0, 1, 2, 3; correct distill.teacher_maps"
+    with pytest.raises(ConfigError) as missing:
+        distill(data, teacher(), student(), DistillConfig(method="sastc", student_maps=("c",)), settings, tmp_path)
+    assert str(missing.value) == (
+        "student: no maps called c; there are conv1, conv2, conv3; correct distill.student_maps"
+    )
+
+
+def test_a_checkpoint_of_another_architecture_is_refused(tmp_path: Path) -> None:
+    train(tmp_path, epochs=1)
+    wider = student(width=1.0)
+    with pytest.raises(InputError) as error:
+        checkpoint.put(wider, checkpoint.load_weights(tmp_path / "best.safetensors"), "best.safetensors")
+    assert str(error.value).startswith(
+        "best.safetensors: a checkpoint of another architecture; shapes: synapses.conv1_in.0.weight is (8, 1, 3, 3), "
+        "needed (16, 1, 3, 3)"
+    )
+    settings = TrainConfig(epochs=1, batch_size=32, lr=2e-3, checkpoint_every_s=1e-3)
+    with pytest.raises(InputError, match=r"last\.safetensors: a checkpoint of another architecture; shapes: "):
+        distill(digits(), teacher(), wider, DistillConfig(), settings, tmp_path)
+
+
+def test_damaged_checkpoints_are_refused(tmp_path: Path) -> None:
+    train(tmp_path, epochs=1)
+    path = tmp_path / "last.safetensors"
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(InputError) as error:
+        train(tmp_path, epochs=1)
+    assert str(error.value).startswith(f"{path}: not a readable safetensors file (")
+    assert str(error.value).endswith("); delete it to start anew")
+    with pytest.raises(InputError) as absent:
+        checkpoint.load_weights(tmp_path / "none.safetensors")
+    assert str(absent.value) == f"{tmp_path / 'none.safetensors'}: no such checkpoint"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_cuda_that_is_not_there_is_said(tmp_path: Path) -> None:
+    with pytest.raises(BackendMissing) as error:
+        distill(digits(), None, student(), DistillConfig(method="hard"), TrainConfig(), tmp_path, device="cuda")
+    assert str(error.value) == (
+        f"device: 'cuda' asked for, but torch {torch.__version__} sees no CUDA device; set device = 'cpu', or "
+        "install the driver and a CUDA build of torch"
+    )
+
+
+def test_a_batch_larger_than_the_data_is_used_as_it_is(tmp_path: Path) -> None:
+    assert len(train(tmp_path, epochs=1, batch_size=4096).history) == 1
+
+
+def test_the_exact_sastc_leaves_out_short_batches(tmp_path: Path) -> None:
+    config = DistillConfig(method="sastc", sastc="exact")
+    settings = TrainConfig(epochs=1, batch_size=64)
+    result = distill(digits(), teacher(), student(), config, settings, tmp_path)
+    assert result.history[0].terms["sastc"] > 0
+
+
+def test_a_task_needs_nothing_of_teachers_or_students(tmp_path: Path) -> None:
+    """The loop by itself: a linear map on the images."""
+    data = digits()
+    network = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+
+    class Learner(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+            return nn.functional.cross_entropy(self.network(batch.teacher_x), batch.labels), {}
+
+    def judge(part: str) -> Evaluation:
+        samples = {"validation": data.val, "test": data.test}[part]
+        return evaluate(network, data, samples, ALONE, batch_size=64, spiking=False)
+
+    task = Task("linear", Learner(), network, lambda batch, _: (batch,), judge, {"a": 1})
+    history = fit(task, data, TrainConfig(epochs=4, lr=0.05), tmp_path, seed=0, world=ALONE, progress=QUIET)
+    assert [epoch.number for epoch in history] == [0, 1, 2, 3]
+    assert judge("test").accuracy > 0.5
