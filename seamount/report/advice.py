@@ -6,7 +6,7 @@ from .accuracy import loss
 from .energy import DYNAMIC, WITH_STATIC
 from .evidence import Evidence
 from .mapping import binding
-from .quantities import known
+from .quantities import known, percent
 from .schema import (
     Accuracy,
     Anytime,
@@ -230,7 +230,7 @@ def _relieve(evidence: Evidence, mapping: Mapping) -> list[Opportunity]:
     return [
         Opportunity(
             id=f"relieve-{m.name}",
-            title=f"{m.name}: {m.binding} is {100 * m.share:.0f} % full",
+            title=f"{m.name} fills {100 * m.share:.0f} % of its {m.binding}",
             gain=m.relief,
             command=f"{_sweep(evidence)} target.placement=cores,load,crossings",
         )
@@ -345,7 +345,7 @@ def front(evidence: Evidence) -> tuple[SweepPoint, ...] | Missing:
         SweepPoint(
             name=t.name,
             settings=t.settings,
-            accuracy=known(t.accuracy, "%", "measured", t.n_samples),
+            accuracy=percent(round(t.accuracy * t.n_samples), t.n_samples),
             energy_j=_or_unknown(t.energy_j, "J"),
             spikes=_or_unknown(t.spikes, "spikes/sample"),
             cores=_or_unknown(t.cores, "cores"),

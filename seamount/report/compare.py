@@ -65,7 +65,8 @@ def compare(a: Report, b: Report) -> ReportComparison:
     elif not any(counts.values()):
         headline = "No value that both have differs."
     else:
-        headline = f"B is better in {counts['better']} rows, worse in {counts['worse']}."
+        told = [f"{verdict} in {n} {'row' if n == 1 else 'rows'}" for verdict, n in counts.items() if n]
+        headline = f"B is {', '.join(told)}."
     return ReportComparison(
         a=a.run.name,
         b=b.run.name,

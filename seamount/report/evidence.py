@@ -78,7 +78,7 @@ class Traced:
 
 @dataclass(frozen=True)
 class Trial:
-    """One point of a sweep."""
+    """One point of a sweep; ``accuracy`` is the share of correct answers, 0 to 1."""
 
     name: str
     settings: str
@@ -99,6 +99,7 @@ class Evidence:
         created: time of writing, ISO 8601; with ``wall_s`` the only part that may differ between equal runs.
         full_run: Activity over the whole test set (counts only); None: the traced run counts.
         rounding: population -> lines on what rounding did to the synapses and thresholds there.
+        neurobench: of the traced run where there is one, else of ``full_run``.
         does_not_fit: the message of DoesNotFit, where placing failed; then ``placement`` is None.
         reasons: part -> why it is None. Parts: accuracy, proof, traced, mapping, energy, neurobench, sweep, oracle.
     """

@@ -13,7 +13,8 @@ def neurobench(evidence: Evidence) -> Neurobench | Missing:
     found = evidence.neurobench
     if found is None:
         return Missing(missing=evidence.reason("neurobench", "the metrics were not asked for"))
-    n = evidence.counted.n_samples if evidence.counted is not None else None
+    run = evidence.traced.deployed if evidence.traced is not None else evidence.full_run
+    n = run.n_samples if run is not None else None
 
     def counted(value: float, unit: str) -> Quantity:
         return known(value, unit, "counted", n)

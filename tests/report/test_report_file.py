@@ -141,5 +141,5 @@ def test_a_worse_report_is_said_to_be_worse() -> None:
     assert rows["Accuracy", "Deployed program"].verdict == "worse"
     assert rows["Accuracy", "Deployed program"].change == "\N{MINUS SIGN}50.00 pp"
     assert rows["Verdicts", "Bit-exact"].verdict == "worse"
-    assert found.headline == "B is better in 0 rows, worse in 2."
+    assert found.headline == "B is worse in 2 rows."
     assert "Neither has mapping." in found.notes

@@ -147,10 +147,10 @@ def test_stages_must_answer_the_same_samples() -> None:
 
 def test_the_front_of_a_sweep() -> None:
     trials = (
-        Trial("cheap", "", 80.0, 100, 1e-6),
-        Trial("good", "", 90.0, 100, 2e-6),
-        Trial("beaten", "", 89.0, 100, 2e-6),
-        Trial("dear", "", 90.0, 100, 3e-6),
+        Trial("cheap", "", 0.80, 100, 1e-6),
+        Trial("good", "", 0.90, 100, 2e-6),
+        Trial("beaten", "", 0.89, 100, 2e-6),
+        Trial("dear", "", 0.90, 100, 3e-6),
     )
     report = assemble(hand_made(sweep=trials))
     assert not isinstance(report.sweep, Missing)

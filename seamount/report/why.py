@@ -1,0 +1,264 @@
+"""Why a layer of the program differs from the network it was compiled from: each rounding on its own, and without it.
+
+The network runs in float64 with the program's rounded weights, decays, thresholds and biases put into it, all of
+them, one of them, all but one; what is left between "all of them" and the program is the integer state (u and v hold
+whole numbers, decays round towards zero, v saturates, u wraps).
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from seamount.compile import program as chip
+from seamount.compile.interpret import Trace, run_network
+from seamount.compile.lower import RealGroup, real_groups
+from seamount.compile.network import (
+    Connection,
+    Conv,
+    Delay,
+    Linear,
+    Network,
+    Op,
+    Population,
+    Reals,
+    Reshape,
+    Scale,
+    reals,
+    size,
+)
+from seamount.compile.passes.merge_linear import matrix
+from seamount.compile.program import Program
+from seamount.errors import InputError
+from seamount.hardware_targets.simulator.simulate import simulate
+
+from . import text
+from .evidence import window
+from .quantities import known
+from .schema import Item, Quantity
+
+ROUNDINGS = ("weights", "decays", "threshold", "bias")
+Inputs = NDArray[np.float64] | Mapping[str, NDArray[np.float64]]
+
+
+class Effect(Item):
+    """``alone``: the difference if only this is rounded; ``without``: if everything but this is."""
+
+    name: str
+    alone: Quantity
+    without: Quantity
+
+
+class Explanation(Item):
+    """``difference``: share of unmatched spikes, or the error of v of a layer that does not spike.
+
+    ``rounded``: the same with all roundings but a real-valued state; ``own``: with this layer's roundings only.
+    """
+
+    layer: str
+    measure: str
+    n_samples: int
+    difference: Quantity
+    rounded: Quantity
+    own: Quantity
+    effects: tuple[Effect, ...]
+    n_saturations: Quantity
+    n_wraps: Quantity
+    words: str
+
+
+def why(network: Network, program: Program, inputs: Inputs, layer: str) -> Explanation:
+    """Explains the difference of one layer on given samples.
+
+    Args:
+        network: what was lowered (``Compiled.network``), in real numbers.
+        program: what it became.
+        inputs: real values (T, B, *shape), as for ``run_network``; they are rounded for the program.
+        layer: a population of both.
+
+    Raises:
+        InputError: no such layer; the nearest names are given.
+    """
+    names = [p.name for p in network.populations if p.name in {q.name for q in program.populations}]
+    if layer not in names:
+        near = difflib.get_close_matches(layer, names, 3, 0.4)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"possible are {', '.join(names)}"
+        raise InputError(f"{network.name}: no layer {layer!r}; {hint}")
+    given = inputs if isinstance(inputs, Mapping) else {network.inputs[0].name: inputs}
+    whole = {i.name: np.rint(given[i.name] * i.scale).astype(np.int64) for i in network.inputs}
+    real = {i.name: whole[i.name] / i.scale for i in network.inputs}
+    reference = run_network(network, real)[layer]
+    n_samples = next(iter(real.values())).shape[1]
+
+    def difference(effects: Collection[str], only: str | None = None) -> Quantity:
+        trace = run_network(rounded(network, program, effects, only), real)[layer]
+        return _difference(network.population(layer), reference, trace.spikes, trace.v)
+
+    run = simulate(program, whole, record=("spikes", "v"), populations=[layer])
+    spikes, v = (window(program, run, layer, trace[layer]) for trace in (run.spikes, run.v))
+    p = network.population(layer)
+    v_real = v / (64 * program.scales[layer]) + p.v_reset
+    found = _difference(p, reference, spikes, v_real)
+    everything = difference(ROUNDINGS)
+    effects = tuple(
+        Effect(name=e, alone=difference((e,)), without=difference([x for x in ROUNDINGS if x != e]))
+        for e in ROUNDINGS
+    )
+    events = run.events[layer]
+    return Explanation(
+        layer=layer,
+        measure="unmatched spikes" if p.v_th is not None else "error of v",
+        n_samples=n_samples,
+        difference=found,
+        rounded=everything,
+        own=difference(ROUNDINGS, layer),
+        effects=effects,
+        n_saturations=known(events.n_v_saturations, "events", "counted", n_samples),
+        n_wraps=known(events.n_u_wraps + events.n_drive_wraps, "events", "counted", n_samples),
+        words=_words(found, everything, effects, events.n_v_saturations + events.n_u_wraps + events.n_drive_wraps),
+    )
+
+
+def _difference(p: Population, reference: Trace, spikes: Reals, v: Reals) -> Quantity:
+    """Share of unmatched spikes, or root mean square error of v over that of v, in per cent."""
+    n_samples = reference.v.shape[1]
+    if p.v_th is not None:
+        either = np.count_nonzero((spikes != 0) | (reference.spikes != 0))
+        share = np.count_nonzero(spikes != reference.spikes) / either if either else 0.0
+    else:
+        scale = float(np.sqrt(np.mean(reference.v**2)))
+        share = float(np.sqrt(np.mean((v - reference.v) ** 2))) / scale if scale else 0.0
+    return known(100 * float(share), "%", "measured", n_samples)
+
+
+def _words(found: Quantity, everything: Quantity, effects: tuple[Effect, ...], n_overflows: int) -> str:
+    """The largest effect first: what switching it off would save."""
+    total, all_rounded = float(found.value or 0), float(everything.value or 0)
+    if total == 0:
+        return "The program does exactly what the network does here."
+    saves = {e.name: all_rounded - float(e.without.value or 0) for e in effects}
+    best = max(saves, key=lambda name: saves[name])
+    sentences = []
+    if all_rounded and saves[best] > 0.02 * all_rounded:
+        kept = all_rounded - saves[best]
+        sentences.append(
+            f"Mostly the {best}: without that rounding {kept:.2f} % of {all_rounded:.2f} % would be left."
+        )
+    elif all_rounded:
+        sentences.append("No single rounding stands out.")
+    if abs(total - all_rounded) > 0.02 * total:
+        sentences.append(f"The integer state moves it from {all_rounded:.2f} % to {total:.2f} %.")
+    sentences.append(f"{n_overflows:,} values left their range." if n_overflows else "No value left its range.")
+    return " ".join(sentences)
+
+
+# ------------------------------------------------------------------------------- the rounded network
+
+
+def rounded(network: Network, program: Program, effects: Collection[str], only: str | None = None) -> Network:
+    """The network with the program's rounded values in place of its own.
+
+    Args:
+        effects: some of ROUNDINGS.
+        only: round this population and the connections into it alone.
+    """
+    touched = [p.name for p in network.populations if only in (None, p.name)]
+    populations = tuple(_population(p, program, effects) if p.name in touched else p for p in network.populations)
+    groups = {g.connection.name: g for name in touched for g in real_groups(network, name)}
+    connections = tuple(
+        _connection(groups[c.name], program) if c.name in groups and "weights" in effects else c
+        for c in network.connections
+    )
+    return network.with_(populations=populations, connections=connections)
+
+
+def _population(p: Population, program: Program, effects: Collection[str]) -> Population:
+    neuron, s = program.population(p.name).neuron, program.scales[p.name]
+    assert isinstance(neuron, chip.Lif), f"{p.name}: networks become LIF populations"
+    made = p
+    if "decays" in effects:
+        made = replace(made, a_s=reals(neuron.du / 4096), a_m=reals(neuron.dv / 4096))
+    if "threshold" in effects and p.v_th is not None:
+        made = replace(made, v_th=reals(p.v_reset + neuron.v_th_mant / s))
+    if "bias" in effects and np.any(p.bias):
+        steady = (neuron.bias_mant << neuron.bias_exp) / (64 * s)
+        bias = (steady - p.a_m * (p.v_leak - p.v_reset)) * p.a_s / p.gain
+        made = replace(made, bias=reals(np.where(p.bias != 0, bias, 0.0)))
+    return made
+
+
+def _connection(group: RealGroup, program: Program) -> Connection:
+    """The connection with its weights as the chip holds them, back in real units."""
+    c = group.connection
+    synapses = next(s for s in program.synapses if s.name == c.name)
+    held = _weights(synapses.kind) * 2.0**synapses.exponent / program.scales[c.target]
+    weight = np.broadcast_to(group.weight, held.shape)
+    ratio = reals(np.divide(held, weight, out=np.ones_like(held), where=weight != 0))
+    return replace(c, ops=_times(group, ratio, program.shape(c.target)))
+
+
+def _times(group: RealGroup, ratio: Reals, target: tuple[int, ...]) -> tuple[Op, ...]:
+    """The connection's operators, each weight times its ratio."""
+    ops = group.connection.ops
+    core = [op for op in ops if not isinstance(op, Delay | Reshape)]
+    match core:
+        case [Conv() as op] if group.conv is not None:
+            changed: Op = replace(op, weight=reals(op.weight * ratio))
+        case [Linear() as op]:
+            changed = Linear(reals(op.weight * ratio))
+        case [] | [Scale()]:
+            return (*ops, Reshape(target), Scale(reals(ratio.reshape(target if ratio.size > 1 else ()))))
+        case _:
+            whole = reals(
+                matrix(
+                    tuple(op for op in ops if not isinstance(op, Delay)), group.source_shape, group.connection.name
+                )
+                * ratio
+            )
+            delays = tuple(op for op in ops if isinstance(op, Delay))
+            return (*delays, Reshape((size(group.source_shape),)), Linear(whole), Reshape(target))
+    return tuple(changed if op is core[0] else op for op in ops)
+
+
+def _weights(kind: chip.Kind) -> Reals:
+    """As ``real_groups`` shapes them: a matrix, a kernel, or one per neuron."""
+    match kind:
+        case chip.Sparse() if np.array_equal(kind.rows, kind.columns) and kind.weights.size == kind.n_target:
+            return reals(kind.weights)
+        case chip.Sparse():
+            dense = np.zeros((kind.n_target, kind.n_source))
+            dense[kind.rows, kind.columns] = kind.weights
+            return reals(dense)
+        case chip.Wire():
+            return reals(1.0)
+        case _:
+            return reals(kind.weights)
+
+
+# ------------------------------------------------------------------------------------------ rendering
+
+
+def render_why(explanation: Explanation) -> RenderableType:
+    """The explanation in the terminal."""
+    table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim")
+    table.add_column("rounding of", width=22)
+    for name in ("only this", "all but this"):
+        table.add_column(name, justify="right", width=14)
+    for effect in explanation.effects:
+        table.add_row(effect.name, text.quantity(effect.alone), text.quantity(effect.without))
+    table.add_row("all, this layer only", text.quantity(explanation.own), "")
+    table.add_row("all, every layer", text.quantity(explanation.rounded), "")
+    table.add_row("program, integer state", text.quantity(explanation.difference), "")
+    head = Text.assemble(
+        ("Seamount  ", "bold cyan"),
+        (explanation.layer, "bold"),
+        f": {explanation.measure} against the network in real numbers, {explanation.n_samples:,} samples",
+    )
+    return Group(head, Text(explanation.words), Text(""), table)
