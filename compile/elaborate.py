@@ -40,6 +40,7 @@ from .presets import Discretisation
 MAX_PATHS = 4096
 """Operator paths into one population; more are refused (a ladder of n diamonds has 2**n)."""
 MAX_NEURONS = 1 << 26
+MAX_AXES = 8
 
 
 @dataclass
@@ -220,6 +221,8 @@ def _compute_shapes(graph: _Graph) -> None:
             graph.problems.append(f"{', '.join(waiting)}: no shape leads here; is there a path from an Input?")
             return
         for name in ready:
+            if name not in waiting:  # behind a node that failed
+                continue
             del waiting[name]
             try:
                 graph.shapes[name] = _shape_out(graph, name)
@@ -260,7 +263,7 @@ def _declared(graph: _Graph, name: str) -> Shape:
     """Shape that an Input states; a batch axis of 1 in front of a map is dropped."""
     value = graph.raw.nodes[name].values.get("shape")
     array = np.atleast_1d(np.asarray(value)) if isinstance(value, np.ndarray | int) else np.zeros((0, 0))
-    if array.ndim != 1 or array.dtype.kind not in "iu" or array.size > 8:
+    if array.ndim != 1 or array.dtype.kind not in "iu" or array.size > MAX_AXES:
         return (0,)
     shape = tuple(int(n) for n in array)
     if len(shape) == 4 and shape[0] == 1:
@@ -310,7 +313,7 @@ def _too_large(shape: Shape) -> bool:
 
 def _compare_output(graph: _Graph, name: str, shape: Shape) -> None:
     told = graph.raw.nodes[name].values.get("shape")
-    if isinstance(told, np.ndarray) and tuple(np.atleast_1d(told).tolist()) != shape:
+    if isinstance(told, np.ndarray) and told.size <= MAX_AXES and tuple(np.atleast_1d(told).tolist()) != shape:
         graph.notes.append(f"{name}: the file says shape {tuple(np.atleast_1d(told).tolist())}, computed is {shape}")
 
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from pathlib import Path
 
-import h5py
 import numpy as np
 
 from seamount.errors import ConfigError, InputError
 
 from .arithmetic.definition import V_MAX
-from .nir_file import RawGraph, file_bytes, read_raw
+from .nir_file import RawGraph, file_bytes, opened, read_raw
 from .pipeline import Compiled
 from .program import NEVER_FIRES, Lif, Program, Synapses, Wire
 from .program_file import is_program_file, load_program
@@ -39,7 +37,7 @@ def inspect_file(path: str | Path) -> list[str]:
 
 def _has(content: bytes, name: str) -> bool:
     try:
-        with h5py.File(io.BytesIO(content), "r") as file:
+        with opened(content) as file:
             return name in file
     except (OSError, KeyError, RuntimeError, ValueError, TypeError):
         return False

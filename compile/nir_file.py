@@ -7,7 +7,6 @@ groups, unknown types and sizes above the caps are refused before any memory is 
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +19,8 @@ from seamount.errors import InputError
 
 MAX_FILE_BYTES = 1 << 30
 MAX_VALUES_BYTES = 1 << 30
-"""Of all arrays of a file together, unpacked."""
+MIN_VALUES_BYTES = 1 << 27
+"""Of all arrays of a file together, unpacked: 100 times the file's size, within these bounds."""
 MAX_NODES = 20_000
 MAX_DEPTH = 16
 MAX_NAME = 256
@@ -68,7 +68,8 @@ def read_raw(source: str | Path) -> RawGraph:
         raise InputError(f"{path}: not an HDF5 file, so not a NIR file")
     got = _Collected()
     try:
-        with h5py.File(io.BytesIO(content), "r") as file:
+        with opened(content) as file:
+            got.bytes_left = values_limit(content)
             _require_hard_links(file, "", got)
             if got.problems:
                 raise InputError(_told(path, got.problems))
@@ -110,6 +111,16 @@ def file_bytes(path: Path) -> bytes:
         return path.read_bytes()
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read ({_short(error)})") from None
+
+
+def values_limit(content: bytes) -> int:
+    """Bytes that all values of a file may take, unpacked: a small file cannot fill the memory."""
+    return min(MAX_VALUES_BYTES, max(MIN_VALUES_BYTES, 100 * len(content)))
+
+
+def opened(content: bytes) -> h5py.File:
+    """The HDF5 file that these bytes are."""
+    return h5py.File(h5py.h5f.open_file_image(content))
 
 
 def from_graph(graph: Any) -> RawGraph:

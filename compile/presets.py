@@ -54,7 +54,7 @@ class Discretisation:
 
     def __post_init__(self) -> None:
         for key, value in vars(self).items():
-            if key != "dt" and value is not None and value not in choices(key):
+            if key != "dt" and value is not None and (not isinstance(value, str) or value not in choices(key)):
                 raise ConfigError(f"{key}: found {value!r}, possible are {', '.join(choices(key))}")
         if self.dt is not None and not (isinstance(self.dt, int | float) and 0 < self.dt < float("inf")):
             raise ConfigError(f"dt: found {self.dt!r}, needed is a number above 0")

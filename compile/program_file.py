@@ -17,7 +17,7 @@ import numpy as np
 from seamount.errors import InputError, SeamountError
 
 from . import program as chip
-from .nir_file import file_bytes
+from .nir_file import file_bytes, opened, values_limit
 from .program import Program, Readout, ints
 
 SCHEMA = 1
@@ -25,7 +25,6 @@ SCHEMA = 1
 
 KINDS = {k.__name__: k for k in (chip.Dense, chip.Sparse, chip.Conv, chip.OneToOne, chip.Wire)}
 NEURONS = {k.__name__: k for k in (chip.Lif, chip.TernaryLif, chip.Relay)}
-MAX_BYTES = 1 << 30
 
 
 def save_program(program: Program, path: str | Path) -> None:
@@ -75,8 +74,8 @@ def load_program(path: str | Path) -> Program:
     """
     content = file_bytes(Path(path))
     try:
-        with h5py.File(io.BytesIO(content), "r") as file:
-            return _loaded(file, str(path))
+        with opened(content) as file:
+            return _loaded(file, str(path), values_limit(content))
     except SeamountError:
         raise
     except (
@@ -97,32 +96,35 @@ def load_program(path: str | Path) -> Program:
 def is_program_file(content: bytes) -> bool:
     """True where the bytes say that they are a program file of ours."""
     try:
-        with h5py.File(io.BytesIO(content), "r") as file:
+        with opened(content) as file:
             return bool(file.attrs.get("format") == "seamount program")
     except (OSError, KeyError, ValueError, RuntimeError, TypeError):
         return False
 
 
-def _loaded(file: h5py.File, path: str) -> Program:
+def _loaded(file: h5py.File, path: str, bytes_left: int) -> Program:
     if file.attrs.get("format") != "seamount program":
         raise InputError(f"{path}: an HDF5 file, but not a seamount program")
     schema = int(file.attrs["schema"])
     if not 1 <= schema <= SCHEMA:
         raise InputError(f"{path}: schema {schema}, this version reads 1 to {SCHEMA}; a newer seamount wrote it")
-    text = bytes(_read(file["description"], path).astype(np.uint8)).decode()
+    text = bytes(_read(file["description"], path, bytes_left).astype(np.uint8)).decode()
     folder = file.get("arrays")
     n_arrays = 0 if folder is None else len(folder)
-    arrays = [_read(folder[str(i)], path) for i in range(n_arrays)]
+    arrays = []
+    for i in range(n_arrays):
+        arrays.append(_read(folder[str(i)], path, bytes_left))
+        bytes_left -= 8 * arrays[-1].size
     if file.attrs["sha256"] != _checksum(schema, text, arrays):
         raise InputError(f"{path}: the checksum does not match; the file is damaged or was changed")
     return _rebuilt(json.loads(text), arrays)
 
 
-def _read(item: Any, path: str) -> chip.Ints:
+def _read(item: Any, path: str, bytes_left: int) -> chip.Ints:
     if not isinstance(item, h5py.Dataset) or item.is_virtual or item.external or item.dtype.kind not in "iu":
         raise InputError(f"{path}: {getattr(item, 'name', item)} is not an array of integers of this file")
-    if int(np.prod([float(n) for n in item.shape])) * 8 > MAX_BYTES:
-        raise InputError(f"{path}: {item.name} of shape {item.shape} is larger than {MAX_BYTES} bytes")
+    if int(np.prod([float(n) for n in item.shape])) * 8 > bytes_left:
+        raise InputError(f"{path}: {item.name} of shape {item.shape} needs more than the {bytes_left} bytes left")
     return ints(item[()])
 
 

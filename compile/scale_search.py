@@ -28,6 +28,10 @@ STATE_LIMIT = float((1 << 17) - 1)
 """u and v hold 24 bits, so 17 in units of v_th_mant."""
 
 
+DRIFT = 1e-3
+"""Share of the threshold that rounding the states may cost before a larger scale than the weights need is taken."""
+
+
 @dataclass(frozen=True)
 class SearchOptions:
     """How scales are chosen.
@@ -130,20 +134,32 @@ def _candidates(
     ratios = (
         (1.0,) if options.method in ("max-fit", "percentile") else tuple(np.linspace(1.0, 0.6, options.n_candidates))
     )
+    fine = _fine_scale(p)
     largest = [unit for g in groups if (unit := _unit_scale(g, options)) is not None]
     if options.method in ("max-fit", "percentile"):
         largest = [min(largest)] if largest else []
     for unit in largest:
         for ratio in ratios:
             s = unit / ratio
-            while s * 2 <= min(calm, unit * 16):  # 4 more bits than the weights need, for threshold and leak
+            while s * 2 <= min(calm, unit * 16) and s < fine:
                 s *= 2
             while s > highest:
                 s /= 2
             found.append(_whole_threshold(p, s))
-    if largest:
-        found += [_whole_threshold(p, s) for s in (highest,) if s <= 16 * max(largest)]
     return found
+
+
+def _fine_scale(p: Population) -> float:
+    """A scale at which rounding decayed states towards zero moves v by less than DRIFT of the threshold.
+
+    Each step takes up to 1 from u and from v, and the losses add up over their time constants.
+    """
+    if p.v_th is None:
+        return 0.0
+    moving = [np.where((a > 0) & (a < 1), a, np.inf) for a in (p.a_s, p.a_m)]
+    slow_s, slow_m = (float(np.max(1 / a)) for a in moving)
+    lost = slow_m + slow_s * max(1.0, slow_m)
+    return lost / (DRIFT * 64 * float(np.min(p.v_th - p.v_reset)))
 
 
 def _unit_scale(group: RealGroup, options: SearchOptions) -> float | None:

@@ -1,0 +1,137 @@
+"""Program files: round trip, and every damage is noticed."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from compile_networks import random_network
+
+from seamount.compile.pipeline import compile_graph
+from seamount.compile.program import (
+    Conv,
+    Dense,
+    Input,
+    Lif,
+    OneToOne,
+    Population,
+    Program,
+    Readout,
+    Relay,
+    Reset,
+    Sparse,
+    Synapses,
+    TernaryLif,
+    Wire,
+    ints,
+)
+from seamount.compile.program_file import all_arrays, load_program, save_program
+from seamount.errors import InputError
+
+
+def every_kind() -> Program:
+    lif = Lif(du=ints(4096), dv=ints([1, 2, 3, 4]), v_th_mant=ints(100), bias_mant=ints(-7), refractory_steps=2)
+    ternary = TernaryLif(du=ints(0), dv=ints(5), v_th_hi_mant=ints(3), v_th_lo_mant=ints(-3))
+    weights = ints([[1, -2, 3, 4]] * 4)
+    return Program(
+        name="every kind",
+        inputs=(Input("x", (1, 2, 2), 8, True), Input("y", (4,))),
+        populations=(
+            Population("a", (1, 2, 2), Lif(du=ints(1), dv=ints(2), v_th_mant=ints(3)), Reset(16, 3)),
+            Population("b", (4,), lif),
+            Population("c", (4,), ternary),
+            Population("d", (4,), Relay()),
+        ),
+        synapses=(
+            Synapses(
+                "conv", "x", "a", Conv(ints(np.ones((1, 1, 1, 1))), (1, 1), (0, 0), (1, 1), 1), 2, True, ints(1), 24
+            ),
+            Synapses("dense", "a", "b", Dense(weights), -3, delay=ints([[0, 1, 2, 3]] * 4)),
+            Synapses("sparse", "b", "c", Sparse(ints([5, -6]), ints([0, 3]), ints([1, 1]), 4, 4)),
+            Synapses("each", "b", "d", OneToOne(ints([1, 2, 3, 4]))),
+            Synapses("wire", "y", "d", Wire()),
+        ),
+        readout=Readout("c", "count"),
+        n_steps=16,
+        timestep_s=1e-3,
+        scales={"a": 0.1 + 0.2},
+        provenance={"source": "tests"},
+    )
+
+
+def test_a_program_comes_back_as_it_was(tmp_path: Path) -> None:
+    for program in (every_kind(), compile_graph(random_network(3)).program):
+        path = tmp_path / "p.h5"
+        save_program(program, path)
+        again = load_program(path)
+        assert str(again) == str(program)
+        assert again.scales == dict(program.scales)
+        assert again.provenance == dict(program.provenance)
+        for a, b in zip(all_arrays(program), all_arrays(again), strict=True):
+            assert a.shape == b.shape
+            assert np.array_equal(a, b)
+            assert b.dtype == np.int64
+            assert not b.flags.writeable
+
+
+def test_saving_twice_gives_the_same_bytes_and_no_other_file(tmp_path: Path) -> None:
+    save_program(every_kind(), tmp_path / "p.h5")
+    first = (tmp_path / "p.h5").read_bytes()
+    save_program(every_kind(), tmp_path / "p.h5")
+    assert (tmp_path / "p.h5").read_bytes() == first
+    assert [p.name for p in tmp_path.iterdir()] == ["p.h5"]
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        save_program(every_kind(), tmp_path / "absent" / "p.h5")
+    assert str(caught.value) == f"{tmp_path / 'absent' / 'p.h5'}: cannot be written (No such file or directory)"
+
+
+def test_every_flipped_byte_is_refused_or_means_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "p.h5"
+    save_program(every_kind(), path)
+    whole, told = path.read_bytes(), str(every_kind())
+    rng = np.random.default_rng(0)
+    refused = 0
+    for at in rng.integers(0, len(whole), 150):
+        damaged = bytearray(whole)
+        damaged[at] ^= 1 << int(rng.integers(8))
+        path.write_bytes(bytes(damaged))
+        try:
+            assert str(load_program(path)) == told  # padding of the HDF5 file
+        except InputError:
+            refused += 1
+    assert refused > 20
+
+
+def test_truncated_foreign_and_newer_files(tmp_path: Path) -> None:
+    path = tmp_path / "p.h5"
+    save_program(every_kind(), path)
+    whole = path.read_bytes()
+    for n in (0, 10, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:n])
+        with pytest.raises(InputError):
+            load_program(path)
+    path.write_bytes(whole)
+    with h5py.File(path, "a") as file:
+        file.attrs["schema"] = 2
+    with pytest.raises(InputError) as caught:
+        load_program(path)
+    assert str(caught.value) == f"{path}: schema 2, this version reads 1 to 1; a newer seamount wrote it"
+    with h5py.File(path, "w") as file:
+        file["node"] = 1
+    with pytest.raises(InputError) as caught:
+        load_program(path)
+    assert str(caught.value) == f"{path}: an HDF5 file, but not a seamount program"
+
+
+def test_a_changed_weight_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "p.h5"
+    save_program(every_kind(), path)
+    with h5py.File(path, "a") as file:
+        name = next(n for n in file["arrays"] if file[f"arrays/{n}"].shape == (4, 4))
+        file[f"arrays/{name}"][0, 0] += 1
+    with pytest.raises(InputError) as caught:
+        load_program(path)
+    assert str(caught.value) == f"{path}: the checksum does not match; the file is damaged or was changed"
