@@ -1,0 +1,133 @@
+"""Students as NIR files: executed by the float64 interpreter, the file's graph gives the student's own spikes."""
+
+import copy
+from pathlib import Path
+
+import nir
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from seamount.compile.interpret import run_network
+from seamount.compile.read_nir import read_nir
+from seamount.errors import Unsupported
+from seamount.models import fold
+from seamount.models.cells import li_box, lif_box
+from seamount.models.export import to_nir
+from seamount.models.spiking_net import SpikingNet, Sum, Synapse
+from seamount.models.zoo import build_student
+
+NETS = {
+    "small": ((1, 8, 8), {}),
+    "small li": ((1, 8, 8), {"readout": "li"}),
+    "small libox": ((1, 8, 8), {"readout": "libox", "input_bits": 0}),
+    "vgg9": ((3, 16, 16), {"width": 0.1}),
+    "vgg9 average": ((3, 16, 16), {"width": 0.1, "pooling": "average"}),
+    "vgg11": ((3, 16, 16), {"width": 0.1}),
+    "vgg11-sastc": ((3, 16, 16), {"width": 0.1}),
+    "resnet18": ((3, 16, 16), {"width": 0.1}),
+    "resnet19": ((3, 16, 16), {"width": 0.1}),
+    "wrn16-2": ((3, 16, 16), {"width": 0.5}),
+    "wrn16-2-sastc": ((3, 16, 16), {"width": 0.05}),
+    "recurrent": ((12,), {"input_bits": 0}),
+    "recurrent li": ((2, 4, 4), {"input_bits": 0, "readout": "li"}),
+}
+
+
+def lively(name: str, n_steps: int = 4) -> tuple[SpikingNet, torch.Tensor]:
+    """A student whose layers fire, and samples for it."""
+    torch.manual_seed(0)
+    shape, options = NETS[name]
+    net = build_student(name.split()[0], n_classes=5, input_shape=shape, n_steps=n_steps, **options)
+    still = options.get("input_bits") != 0
+    x = torch.randint(0, 256, (4, *shape)) / 255 if still else (torch.rand(n_steps, 4, *shape) < 0.4).float()
+    with torch.no_grad():
+        for module in net.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.momentum = None
+                module.bias += 0.3 * torch.rand_like(module.bias)
+            elif isinstance(module, nn.Linear):
+                module.weight *= 3
+        net.train()(x)
+    return net.eval(), x
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_the_file_gives_the_students_spikes(name: str, tmp_path: Path) -> None:
+    net, x = lively(name)
+    path = tmp_path / "net.nir"
+    nir.write(path, to_nir(net))
+    nir.read(path)  # with nir's own type check
+    exact = copy.deepcopy(net).double().set_fused(False)
+    with torch.no_grad():
+        out = exact(x.double(), record=True)
+    frames = x.double() if x.dim() == len(net.input_shape) + 2 else x.double().expand(net.n_steps, *x.shape)
+    traces = run_network(read_nir(path), frames.numpy())
+    assert sum(int(s.sum()) for s in out.spikes.values()) > 50
+    for population, spikes in out.spikes.items():
+        assert np.count_nonzero(traces[population].spikes != spikes.numpy()) == 0, population
+    v = out.logits.cumsum(0) if isinstance(net.readout, Sum) else out.logits
+    assert np.abs(traces["readout"].v - v.numpy()).max() < 1e-9
+
+
+def test_cells_with_leak_and_reset_potentials_are_carried_over(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    neurons = lif_box(0.25, v_leak=0.2, v_reset=-0.3, v_th=0.8)
+    net = SpikingNet(
+        "leaky",
+        input_shape=(6,),
+        n_steps=20,
+        populations={"a": neurons, "readout": li_box()},
+        synapses=[Synapse("w", "input", "a", nn.Linear(6, 9)), Synapse("r", "a", "readout", nn.Linear(9, 3))],
+        input_bits=0,
+    )
+    x = (torch.rand(20, 3, 6) < 0.5).double()
+    nir.write(tmp_path / "net.nir", to_nir(net))
+    out = net.double().set_fused(False)(x, record=True)
+    traces = run_network(read_nir(tmp_path / "net.nir"), x.numpy())
+    assert out.spikes["a"].sum() > 20
+    assert np.array_equal(traces["a"].spikes, out.spikes["a"].detach().numpy())
+
+
+def test_everything_that_cannot_be_exported_is_named_at_once() -> None:
+    net = build_student("preact-resnet34", n_classes=5, input_shape=(3, 32, 32), n_steps=2, width=0.1)
+    with pytest.raises(Unsupported) as refused:
+        to_nir(net)
+    message = str(refused.value)
+    assert message.startswith("preact-resnet34 cannot become a spiking program:\n  stem: a real-valued stream;")
+    assert message.count("real-valued stream") == 17
+    assert "stem_in.2: MaxPool2d is not a weighted sum; use a convolution of stride 2 or average pooling" in message
+
+
+def test_folded_chains_equal_torch() -> None:
+    torch.manual_seed(0)
+    conv_norm = nn.Sequential(nn.Conv2d(4, 6, 3, 2, 1), nn.BatchNorm2d(6))
+    grouped = nn.Conv2d(4, 6, (3, 5), padding=(1, 2), groups=2)
+    head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 7), nn.Linear(7, 3), nn.BatchNorm1d(3))
+    for chain in (conv_norm, grouped, head, nn.Sequential(nn.AvgPool2d(2), conv_norm), nn.BatchNorm2d(4)):
+        x = torch.randn(5, 4, 8, 8)
+        with torch.no_grad():
+            chain.train()(x)
+        chain = copy.deepcopy(chain).eval().double()
+        ops = fold.fold(chain, (4, 8, 8), "chain")
+        one = fold.merge(ops, (4, 8, 8), "chain")
+        wanted = chain(x.double())
+        assert torch.allclose(fold.apply(ops, x.double()), wanted, atol=1e-12)
+        merged = [one] if isinstance(one, fold.Conv) else [fold.Flatten(), one]
+        assert torch.allclose(fold.apply(merged, x.double()), wanted, atol=1e-12)
+        if isinstance(one, fold.Conv):
+            assert torch.allclose(fold.apply([fold.square(one)], x.double()), wanted, atol=1e-12)
+
+
+def test_layers_that_are_no_weighted_sums_say_why() -> None:
+    for layer, why in [
+        (nn.ReLU(), "ReLU is not a weighted sum of spikes"),
+        (nn.Conv2d(1, 1, 3, padding=1, padding_mode="reflect"), "padding_mode 'reflect'; only zeros"),
+        (nn.AvgPool2d(2, ceil_mode=True), "ceil_mode"),
+        (nn.AvgPool2d(3, padding=1, count_include_pad=False), "does not count its padding"),
+        (nn.Flatten(2), r"Flatten\(2, -1\)"),
+        (nn.BatchNorm2d(1, track_running_stats=False), "without running statistics"),
+    ]:
+        with pytest.raises(Unsupported, match=f"chain: .*{why}"):
+            fold.fold(layer, (1, 4, 4), "chain")

@@ -1,0 +1,196 @@
+"""The quantised student is the program: zero differing spikes and zero differing v, for every kind of student."""
+
+from pathlib import Path
+
+import nir
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from seamount.compile.pipeline import Compiled, compile_graph
+from seamount.distill.quantised import QuantisedStudent
+from seamount.errors import InputError, Unsupported
+from seamount.hardware_targets.simulator import simulate
+from seamount.models.cells import lif, lif_box
+from seamount.models.spiking_net import SpikingNet, Sum, Synapse
+from seamount.models.zoo import build_student
+
+NETS = {
+    "small": ((1, 8, 8), {}),
+    "small li": ((1, 8, 8), {"readout": "li"}),
+    "small libox": ((1, 8, 8), {"readout": "libox", "input_bits": 0}),
+    "vgg9": ((3, 16, 16), {"width": 0.1}),
+    "vgg9 average": ((3, 16, 16), {"width": 0.1, "pooling": "average"}),
+    "vgg11-sastc": ((3, 16, 16), {"width": 0.1}),
+    "resnet18": ((3, 16, 16), {"width": 0.1}),
+    "resnet19": ((3, 16, 16), {"width": 0.05}),
+    "wrn16-2": ((3, 16, 16), {"width": 0.5}),
+    "recurrent": ((12,), {"input_bits": 0}),
+    "recurrent li": ((2, 4, 4), {"input_bits": 0, "readout": "li"}),
+}
+
+
+def lively(name: str, n_steps: int = 4) -> tuple[SpikingNet, torch.Tensor]:
+    """A student whose layers fire, and samples for it."""
+    torch.manual_seed(0)
+    shape, options = NETS[name]
+    net = build_student(name.split()[0], n_classes=5, input_shape=shape, n_steps=n_steps, **options)
+    still = options.get("input_bits") != 0
+    x = torch.randint(0, 256, (4, *shape)) / 255 if still else (torch.rand(n_steps, 4, *shape) < 0.4).float()
+    with torch.no_grad():
+        for module in net.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.momentum = None
+                module.bias += 0.3 * torch.rand_like(module.bias)
+            elif isinstance(module, nn.Linear):
+                module.weight *= 3
+        net.train()(x)
+    return net.eval(), x
+
+
+def differing(q: QuantisedStudent, x: torch.Tensor, path: Path) -> tuple[int, int, int, Compiled]:
+    """(differing spikes, differing v, spikes) of record and simulator in the valid windows."""
+    nir.write(path, q.to_nir())
+    compiled = compile_graph(path)
+    frames = q.to_input(x).numpy().astype(np.int64)
+    if x.dim() == len(q.input_shape) + 1:
+        frames = np.repeat(frames[None], q.n_steps, axis=0)
+    run = simulate(compiled.program, frames, record=("spikes", "v"))
+    recorded, arrivals = q.record(x), compiled.program.arrivals()
+    wrong_spikes = wrong_v = n = 0
+    for name, spikes in recorded.spikes.items():
+        window = slice(arrivals[name], arrivals[name] + q.n_steps)
+        wrong_spikes += int(np.count_nonzero(run.spikes[name][window] != spikes.numpy()))
+        wrong_v += int(np.count_nonzero(run.v[name][window] != recorded.v[name].numpy()))
+        n += int(spikes.sum())
+    assert run.readout is not None
+    assert np.array_equal(run.readout, recorded.readout.numpy())
+    return wrong_spikes, wrong_v, n, compiled
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_student_and_program_have_the_same_spikes_and_v(name: str, tmp_path: Path) -> None:
+    net, x = lively(name)
+    q = QuantisedStudent(net).calibrate(x)
+    wrong_spikes, wrong_v, n, compiled = differing(q, x, tmp_path / "q.nir")
+    assert n > 50
+    assert (wrong_spikes, wrong_v) == (0, 0)
+    weights = [s.kind.weights for s in compiled.program.synapses if s.source in net.order]
+    assert all(s.exponent == 0 for s in compiled.program.synapses)
+    assert all(np.abs(w).max() <= 255 for w in weights)
+
+
+@pytest.mark.parametrize("name", ["small", "resnet18", "recurrent li"])
+def test_forward_computes_what_record_records(name: str) -> None:
+    net, x = lively(name)
+    q = QuantisedStudent(net).calibrate(x)
+    out, recorded = q(x, record=True), q.record(x)
+    for population, spikes in out.spikes.items():
+        assert torch.equal(spikes.to(torch.uint8), recorded.spikes[population])
+    s = q.scales()["readout"]
+    v = recorded.v["readout"].double() / (64 * s)
+    found = out.logits.double().cumsum(0) if isinstance(net.readout, Sum) else out.logits.double()
+    assert torch.allclose(found, v, atol=1e-4)
+
+
+def test_it_stays_the_program_after_training_and_learns(tmp_path: Path) -> None:
+    net, x = lively("resnet18")
+    labels = torch.tensor([0, 1, 2, 3])
+    q = QuantisedStudent(net).calibrate(x)
+    optimizer = torch.optim.Adam([p for p in q.parameters() if p.requires_grad], lr=3e-3)
+    losses = []
+    for _ in range(12):
+        loss = F.cross_entropy(q(x).logits.mean(0), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.5 * losses[0]
+    assert all(p.grad is not None for p in q.parameters() if p.requires_grad)
+    assert differing(q, x, tmp_path / "q.nir")[:2] == (0, 0)
+
+
+def test_frozen_integers_survive_a_state_dict_and_no_longer_follow_the_parameters(tmp_path: Path) -> None:
+    net, x = lively("small")
+    q = QuantisedStudent(net).calibrate(x).freeze()
+    other = QuantisedStudent(net)
+    other.load_state_dict(q.state_dict())
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.mul_(1.5)
+    assert torch.equal(other(x).logits, q(x).logits)
+    assert differing(other, x, tmp_path / "q.nir")[:2] == (0, 0)
+
+
+def test_gradients_follow_the_float_student() -> None:
+    net, x = lively("small")
+    q = QuantisedStudent(net).calibrate(x)
+    for module in (net, q):
+        module.zero_grad()
+        module(x).logits[..., 0].sum().backward()
+    wanted = net.synapses["conv2_in"][0].weight.grad
+    norm = net.synapses["conv2_in"][1]
+    gain = (norm.weight / torch.sqrt(norm.running_var + norm.eps)).detach()
+    found = q.weights["conv2_in"].grad * gain[:, None, None, None]
+    cosine = F.cosine_similarity(found.flatten(), wanted.flatten(), dim=0)
+    assert cosine > 0.7  # not 1: the quantised spikes are others
+    assert 0.5 < float(found.norm() / wanted.norm()) < 2
+
+
+def test_overflow_is_the_chips(tmp_path: Path) -> None:
+    # a scale that was never calibrated: drives wrap, v saturates; the program does the same
+    net, x = lively("small")
+    q = QuantisedStudent(net)
+    with torch.no_grad():
+        for scale in q.log_scales.values():
+            scale.add_(4.0)
+    wrong_spikes, wrong_v, _, compiled = differing(q, x, tmp_path / "q.nir")
+    assert (wrong_spikes, wrong_v) == (0, 0)
+    frames = np.repeat(q.to_input(x).numpy().astype(np.int64)[None], q.n_steps, axis=0)
+    events = simulate(compiled.program, frames).events.values()
+    assert sum(e.n_u_wraps + e.n_v_saturations for e in events) > 0
+
+
+def test_a_plain_skip_weighs_exactly_one(tmp_path: Path) -> None:
+    net, x = lively("resnet18")
+    q = QuantisedStudent(net).calibrate(x)
+    nir.write(tmp_path / "q.nir", q.to_nir())
+    program = compile_graph(tmp_path / "q.nir").program
+    for name, _, target in net.edges:
+        if isinstance(net.synapses[name], nn.Identity):
+            skip = next(s for s in program.into(target) if s.kind.weights.size == 1)
+            assert int(skip.kind.weights.item()) == round(q.scales()[target] * 0.5) <= 255
+
+
+def two_layers(neurons: nn.Module, *, bias: bool = False) -> SpikingNet:
+    return SpikingNet(
+        "net",
+        input_shape=(3,),
+        n_steps=2,
+        populations={"a": neurons, "readout": Sum()},
+        synapses=[
+            Synapse("w", "input", "a", nn.Linear(3, 2, bias=bias)),
+            Synapse("r", "a", "readout", nn.Linear(2, 2)),
+        ],
+    )
+
+
+def test_what_the_chip_cannot_hold_is_refused() -> None:
+    with pytest.raises(Unsupported, match=r"a: v_leak 0, v_reset -0\.5; both must be 0"):
+        QuantisedStudent(two_layers(lif_box(v_reset=-0.5)))
+    with pytest.raises(Unsupported, match="w: a bias into the current of a leaves a transient"):
+        QuantisedStudent(two_layers(lif(), bias=True))
+    coarse = lif_box()
+    coarse.cell.p = coarse.cell.p._replace(tau_mem_inv=torch.tensor(100.3))
+    with pytest.raises(Unsupported, match=r"a: decay 0\.1003 of the membrane is no k/4096"):
+        QuantisedStudent(two_layers(coarse))
+
+
+def test_inputs_beyond_the_bits_are_refused() -> None:
+    net, x = lively("small")
+    q = QuantisedStudent(net).calibrate(x)
+    with pytest.raises(InputError, match="input from 0 to 510 in units of the chip; possible are 0 to 255"):
+        q(torch.tensor([0.0, 2.0]).view(1, 1, 1, 2).expand(1, 1, 8, 2).repeat(1, 1, 1, 4))
+    assert torch.equal(q((x * 255).round().to(torch.int64)).logits, q(x).logits)
