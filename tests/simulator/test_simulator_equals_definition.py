@@ -1,0 +1,138 @@
+"""The simulator gives the definition's integers and counts, on random programs of every kind, whole and in chunks."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from random_programs import random_case
+
+from seamount.compile.activity import Activity
+from seamount.compile.arithmetic.definition import run_definition
+from seamount.compile.program import Conv, Dense, Kind, OneToOne, Program, Sparse, Wire
+from seamount.errors import InputError
+from seamount.hardware_targets.simulator.simulate import Chunk, memory_needed, simulate
+
+TRACES = ("spikes", "v", "u", "drive")
+
+
+def case(seed: int) -> tuple[Program, dict[str, NDArray[Any]], int]:
+    """The first seed from ``seed`` on that makes a program without an instantaneous loop."""
+    try:
+        return random_case(seed)
+    except InputError:
+        return case(seed + 1)
+
+
+def assert_same(a: Activity, b: Activity) -> None:
+    for what in (*TRACES, "spike_counts", "final_u", "final_v"):
+        ours, theirs = getattr(a, what), getattr(b, what)
+        assert set(ours) == set(theirs), what
+        for name, values in ours.items():
+            assert values.dtype == theirs[name].dtype, (what, name)
+            assert np.array_equal(values, theirs[name]), (what, name)
+    assert np.array_equal(a.readout, b.readout)
+    for name, events in a.events.items():
+        for field in dataclasses.fields(events):
+            ours, theirs = getattr(events, field.name), getattr(b.events[name], field.name)
+            assert np.array_equal(ours, theirs), (name, field.name)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 1 << 32))
+def test_the_simulator_equals_the_definition(seed: int) -> None:
+    program, inputs, n_steps = case(seed)
+    expected = run_definition(program, inputs, n_steps, TRACES)
+    assert_same(expected, simulate(program, inputs, n_steps=n_steps, record=TRACES))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 1 << 32), st.integers(1, 7))
+def test_chunks_of_time_and_batch_change_nothing(seed: int, steps: int) -> None:
+    program, inputs, n_steps = case(seed)
+    limit = memory_needed(program, Chunk(steps, samples=1, sum_values=1 << 20))
+    whole = simulate(program, inputs, n_steps=n_steps, record=TRACES)
+    assert_same(whole, simulate(program, inputs, n_steps=n_steps, record=TRACES, memory_limit_bytes=limit))
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 1 << 32))
+def test_threads_change_nothing(seed: int) -> None:
+    program, inputs, n_steps = case(seed)
+    before = torch.get_num_threads()
+    found = []
+    try:
+        for n_threads in (1, 3):
+            torch.set_num_threads(n_threads)
+            found.append(simulate(program, inputs, n_steps=n_steps, record=TRACES))
+    finally:
+        torch.set_num_threads(before)
+    assert_same(*found)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 1 << 32))
+def test_operations_are_counted_synapse_by_synapse(seed: int) -> None:
+    """Against a count that knows nothing but the list of single synapses."""
+    program, inputs, n_steps = case(seed)
+    activity = simulate(program, inputs, n_steps=n_steps, record=("spikes",))
+    batch = activity.n_samples
+    sent = {
+        name: np.concatenate([x, np.zeros((n_steps - len(x), *x.shape[1:]), x.dtype)]) for name, x in inputs.items()
+    } | dict(activity.spikes)
+    for population in program.populations:
+        sops = np.zeros((n_steps, 2), int)
+        for group in program.into(population.name):
+            fired = sent[group.source].reshape(n_steps, batch, -1) != 0
+            for source, weight in single_synapses(group.kind, program.shape(group.source), population.shape):
+                sops[:, 0] += fired[:, :, source].sum(axis=1) * (weight != 0)
+                sops[:, 1] += fired[:, :, source].sum(axis=1)
+        events = activity.events[population.name]
+        assert np.array_equal(events.sops, sops[:, 0])
+        assert np.array_equal(events.sops_with_zeros, sops[:, 1])
+        assert events.n_updates == n_steps * batch * population.n_neurons
+
+
+def single_synapses(kind: Kind, source: tuple[int, ...], target: tuple[int, ...]) -> list[tuple[int, int]]:
+    """(source neuron, weight) of each synapse, one by one."""
+    match kind:
+        case Dense(weights=weights):
+            return [(j, int(weights[i, j])) for i in range(weights.shape[0]) for j in range(weights.shape[1])]
+        case Sparse():
+            return list(zip(kind.columns.tolist(), kind.weights.tolist(), strict=True))
+        case OneToOne(weights=weights):
+            return list(enumerate(np.broadcast_to(weights, source).ravel().tolist()))
+        case Wire():
+            return []
+        case Conv():
+            return conv_synapses(kind, source, target)
+
+
+def conv_synapses(kind: Conv, source: tuple[int, ...], target: tuple[int, ...]) -> list[tuple[int, int]]:
+    c_out, c_in, k_h, k_w = kind.weights.shape
+    found = []
+    for o, y, x in np.ndindex(*target):
+        group = o // (c_out // kind.groups)
+        for c, i, j in np.ndindex(c_in, k_h, k_w):
+            row = y * kind.stride[0] + i * kind.dilation[0] - kind.padding[0]
+            column = x * kind.stride[1] + j * kind.dilation[1] - kind.padding[1]
+            if 0 <= row < source[1] and 0 <= column < source[2]:
+                channel = group * c_in + c
+                neuron = (channel * source[1] + row) * source[2] + column
+                found.append((neuron, int(kind.weights[o, c, i, j])))
+    return found
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_cuda_equals_the_definition() -> None:
+    for seed in range(30):
+        program, inputs, n_steps = case(seed)
+        expected = run_definition(program, inputs, n_steps, TRACES)
+        assert_same(expected, simulate(program, inputs, n_steps=n_steps, record=TRACES, device="cuda"))

@@ -1,0 +1,161 @@
+"""What a caller of the simulator meets: choices, refusals, and the place where two runs part."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from seamount.compile.activity import Activity
+from seamount.compile.program import Conv, Dense, Input, Lif, Population, Program, Readout, Synapses, ints
+from seamount.errors import BackendMissing, ConfigError, InputError
+from seamount.hardware_targets.simulator import simulate
+from seamount.hardware_targets.simulator.diff import first_difference
+
+
+def two_layers() -> Program:
+    # threshold 10 << 6; du = 4096 forgets the current, dv = 0 keeps the potential: v counts weights
+    counting = Lif(ints(4096), ints(0), ints(10))
+    return Program(
+        "two",
+        (Input("x", (2,)),),
+        (Population("hidden", (2,), counting), Population("out", (1,), counting)),
+        (
+            Synapses("first", "x", "hidden", Dense(ints([[11, 0], [6, 5]]))),
+            Synapses("second", "hidden", "out", Dense(ints([[8, 8]]))),
+        ),
+        Readout("out", "count"),
+        n_steps=3,
+    )
+
+
+def test_a_hand_worked_run() -> None:
+    # hidden 0: 11 > 10 whenever x0 fires. hidden 1: 6 + 5 = 11, then 6 (x0), then 6 (x0) again = 12 > 10.
+    # out: 16 > 10, then 8, then 8 + 16 = 24
+    x = np.array([[[1, 1]], [[1, 0]], [[1, 0]]])
+    activity = simulate(two_layers(), x, record=("spikes", "v"))
+    assert activity.n_steps == 5
+    assert activity.spikes["hidden"][:, 0].tolist() == [[0, 0], [1, 1], [1, 0], [1, 1], [0, 0]]
+    assert activity.spikes["out"][:, 0, 0].tolist() == [0, 0, 1, 0, 1]
+    assert activity.v["out"][:, 0, 0].tolist() == [0, 0, 0, 512, 0]
+    assert activity.readout.tolist() == [[2]]
+    assert activity.predictions().tolist() == [0]
+
+
+def test_only_the_populations_asked_for_are_recorded_and_counts_always() -> None:
+    activity = simulate(two_layers(), np.ones((3, 2, 2), int), record=("v",), populations=["out"])
+    assert set(activity.v) == {"out"}
+    assert not activity.spikes
+    assert set(activity.spike_counts) == set(activity.events) == {"hidden", "out"}
+
+
+def test_bool_torch_and_whole_float_inputs_mean_the_same() -> None:
+    x = np.array([[[1, 1]], [[1, 0]], [[0, 1]]])
+    runs = [simulate(two_layers(), y, record=("v",)) for y in (x, x.astype(bool), x.astype(float), torch.tensor(x))]
+    for run in runs[1:]:
+        assert first_difference(runs[0], run) is None
+
+
+def test_a_still_image_is_the_same_step_by_step() -> None:
+    random = np.random.default_rng(0)
+    kind = Conv(ints(random.integers(-99, 99, (4, 3, 3, 3))), padding=(1, 1))
+    program = Program(
+        "image",
+        (Input("x", (3, 6, 5), bits=8),),
+        (Population("n", (4, 6, 5), Lif(ints(4096), ints(500), ints(9000))),),
+        (Synapses("s", "x", "n", kind, graded=True),),
+    )
+    image = random.integers(0, 256, (1, 2, 3, 6, 5))
+    still = simulate(program, np.repeat(image, 9, axis=0), record=("v", "spikes"))
+    flickering = np.repeat(image, 9, axis=0)
+    flickering[4] = 0
+    other = simulate(program, flickering, record=("v", "spikes"))
+    assert np.array_equal(still.v["n"][:5], other.v["n"][:5])
+    assert first_difference(still, other).step == 5
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"record": ("w",)}, ConfigError, "record: w does not exist; possible are spikes, v, u, drive"),
+        ({"populations": ["n"]}, ConfigError, "populations: n does not exist; two has hidden, out"),
+        ({"device": "abacus"}, ConfigError, "device 'abacus' does not exist; cpu and cuda are possible"),
+        ({"device": "meta"}, ConfigError, "device 'meta' cannot be used; cpu and cuda are possible"),
+        (
+            {"memory_limit_bytes": 100},
+            ConfigError,
+            "memory limit: two needs 161 bytes for one step of one sample, 100 are allowed",
+        ),
+    ],
+)
+def test_options_that_do_not_exist_are_named(options: dict, error: type[Exception], message: str) -> None:
+    with pytest.raises(error) as refused:
+        simulate(two_layers(), np.ones((3, 1, 2), int), **options)
+    assert str(refused.value) == message
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_a_missing_gpu_is_named() -> None:
+    with pytest.raises(BackendMissing) as refused:
+        simulate(two_layers(), np.ones((3, 1, 2), int), device="cuda")
+    assert str(refused.value) == "cuda: this torch finds no CUDA device; use --device cpu"
+
+
+def test_an_input_out_of_range_is_refused_not_clipped() -> None:
+    with pytest.raises(InputError) as refused:
+        simulate(two_layers(), np.full((3, 1, 2), 7))
+    assert str(refused.value) == ("input x: values 7 to 7 found, 0 to 1 are possible (spikes); nothing is clipped")
+
+
+# -------------------------------------------------------------------------------------------- where runs part
+
+
+def changed(activity: Activity) -> Activity:
+    v = {name: x.copy() for name, x in activity.v.items()}
+    v["out"][3, 1, 0] += 1
+    return replace(activity, v=v)
+
+
+def test_equal_runs_do_not_part() -> None:
+    run = simulate(two_layers(), np.ones((3, 2, 2), int), record=("v", "u", "spikes", "drive"))
+    assert first_difference(run, run) is None
+
+
+def test_the_first_difference_is_shown_with_what_is_around_it() -> None:
+    x = np.array([[[1, 1]], [[1, 0]], [[1, 0]]]).repeat(2, axis=1)
+    run = simulate(two_layers(), x, record=("v", "u", "spikes", "drive"))
+    found = first_difference(run, changed(run))
+    assert found is not None
+    assert (found.step, found.sample, found.population, found.neuron, found.trace) == (3, 1, "out", (0,), "v")
+    assert str(found) == (
+        "out[0], sample 1: v differs first at step 3 (in all 1 of v; 120 values compared)\n"
+        "      step         0         1         2         3         4\n"
+        "   drive a         0         0        16         8        16\n"
+        "   drive b         0         0        16         8        16\n"
+        "       u a         0         0      1024       512      1024\n"
+        "       u b         0         0      1024       512      1024\n"
+        "       v a         0         0         0       512         0\n"
+        "       v b         0         0         0       513         0\n"
+        "  spikes a         0         0         1         0         1\n"
+        "  spikes b         0         0         1         0         1"
+    )
+
+
+def test_runs_without_a_common_trace_cannot_be_compared() -> None:
+    x = np.ones((3, 1, 2), int)
+    with pytest.raises(InputError) as refused:
+        first_difference(simulate(two_layers(), x, record=("v",)), simulate(two_layers(), x, record=("u",)))
+    assert str(refused.value) == (
+        "the runs recorded nothing in common; record spikes, v or u of the same populations in both"
+    )
+
+
+def test_runs_of_different_length_cannot_be_compared() -> None:
+    x = np.ones((3, 1, 2), int)
+    with pytest.raises(InputError) as refused:
+        first_difference(
+            simulate(two_layers(), x, record=("v",)), simulate(two_layers(), x, record=("v",), n_steps=7)
+        )
+    assert str(refused.value) == "runs of 5 and 7 steps, 1 and 1 samples cannot be compared"
