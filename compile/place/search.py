@@ -107,6 +107,7 @@ class _Search:
     groups: list[Group]
 
     def __post_init__(self) -> None:
+        self.judged: dict[Cut, list[tuple[Use, int]] | None] = {}
         self.into: dict[str, list[Group]] = {name: [] for name in on_chip(self.program)}
         self.out_of: dict[str, list[Group]] = {name: [] for name in self.into}
         for group in self.groups:
@@ -162,7 +163,9 @@ class _Search:
     def cost(self, cut: Cut, cuts: Cuts) -> float | None:
         """None where a tile breaks a limit."""
         chip, total = self.chip, 0.0
-        worst = self.worst_inputs(cut)
+        if cut not in self.judged:
+            self.judged[cut] = self.worst_inputs(cut)
+        worst = self.judged[cut]
         if worst is None:
             return None
         sent = self.output_axons(cut, cuts)
@@ -304,8 +307,9 @@ class _Search:
                 continue
             trial = current | {name: finer}
             total = sum(cut.n_tiles for cut in trial.values())
+            senders = {group.synapses.source for group in self.into[name] if not group.external}
             sends = all(
-                int(self.output_axons(cut, trial).max(initial=0)) <= self.chip.output_axons for cut in trial.values()
+                int(self.output_axons(trial[s], trial).max(initial=0)) <= self.chip.output_axons for s in senders
             )
             if total > room or not sends:
                 frozen.add(name)

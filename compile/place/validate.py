@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from itertools import product
 
 import numpy as np
+from numpy.typing import NDArray
 
 from seamount.compile.activity import Activity
 from seamount.compile.chip import Chip, HasChip
@@ -43,7 +45,7 @@ def validate_placement(
     places = [(index, tile) for index, entry in enumerate(assignment) for tile in entry.tiles]
     loads = None if activity is None else neuron_loads(program, prepared, activity)
     routes, sent, layer_messages = _routes(prepared, places, kinds, loads)
-    tile_uses = [_tile_use(program, prepared, tile, kinds, chip, sent[n]) for n, (_, tile) in enumerate(places)]
+    tile_uses = [_tile_use(program, prepared, tile, kinds, chip, int(sent[n])) for n, (_, tile) in enumerate(places)]
     uses = [Use() for _ in assignment]
     for (index, _), use in zip(places, tile_uses, strict=True):
         uses[index] = uses[index] + use
@@ -149,90 +151,102 @@ def _routes(
     places: Sequence[tuple[int, Tile]],
     kinds: Mapping[str, AxonKind],
     loads: NeuronLoads | None,
-) -> tuple[Routes, list[int], dict[str, float]]:
+) -> tuple[Routes, Ints, dict[str, float]]:
     """Axons between cores, the output axons of every tile, and the messages that each population sends."""
-    by_layer: defaultdict[str, float] = defaultdict(float)
-    sent = [0] * len(places)
-    axons: defaultdict[tuple[int, int], int] = defaultdict(int)
-    messages: defaultdict[tuple[int, int], float] = defaultdict(float)
-    by_population: defaultdict[str, list[int]] = defaultdict(list)
+    sent = np.zeros(len(places), dtype=np.int64)
+    layer_messages: defaultdict[str, float] = defaultdict(float)
+    members: defaultdict[str, list[int]] = defaultdict(list)
     for n, (_, tile) in enumerate(places):
-        by_population[tile.population].append(n)
+        members[tile.population].append(n)
+    home = np.array([core for core, _ in places], dtype=np.int64)
+    n_cores = int(home.max(initial=-1)) + 1
+    pairs: list[Ints] = [np.zeros(0, dtype=np.int64)]
+    axons: list[Ints] = [np.zeros(0, dtype=np.int64)]
+    messages: list[NDArray[np.float64]] = [np.zeros(0)]
     for group in prepared:
         if group.external:
             continue
+        source = group.synapses.source
+        senders = np.array(members[source], dtype=np.int64)
+        boxes = np.array([places[n][1].box for n in senders], dtype=np.int64)
         shared = kinds.get(group.name, "discrete") == "population"
-        sources = by_population[group.synapses.source]
-        for d in by_population[group.synapses.target]:
-            core, tile = places[d]
-            need = group.need(tile.box)
-            counted = meet(need, [places[n][1] for n in sources], group.source_shape)
-            spikes = None if loads is None else loads.spikes.get(group.synapses.source)
-            for position, n in enumerate(sources):
-                found = int(counted[position])
-                if not found:
-                    continue
-                source_tile = places[n][1]
-                if shared:
-                    found = shared_axons(need, source_tile, group.chip)
-                sent[n] += found * group.planes
-                axons[places[n][0], core] += found * group.planes
-                if spikes is not None:
-                    arriving = sum_within(spikes, need, source_tile) * group.planes
-                    messages[places[n][0], core] += arriving
-                    by_layer[group.synapses.source] += arriving
-    pairs = sorted(axons)
-    return (
-        Routes(
-            np.array([p[0] for p in pairs], dtype=np.int64),
-            np.array([p[1] for p in pairs], dtype=np.int64),
-            np.array([axons[p] for p in pairs], dtype=np.int64),
-            None if loads is None else np.array([messages[p] for p in pairs], dtype=np.float64),
-        ),
-        sent,
-        dict(by_layer),
-    )
+        spikes = None if loads is None or source not in loads.spikes else Sums(loads.spikes[source])
+        for d in members[group.synapses.target]:
+            need = group.need(places[d][1].box)
+            found = meet(need, boxes, group, shared) * group.planes
+            reached = np.flatnonzero(found)
+            sent[senders[reached]] += found[reached]
+            pairs.append(home[senders[reached]] * n_cores + home[d])
+            axons.append(found[reached])
+            if spikes is not None:
+                arriving = spikes.within(need, boxes[reached]) * group.planes
+                messages.append(arriving)
+                layer_messages[source] += float(arriving.sum())
+            else:
+                messages.append(np.zeros(len(reached)))
+    unique, where = np.unique(np.concatenate(pairs), return_inverse=True)
+    total = np.zeros(len(unique), dtype=np.int64)
+    np.add.at(total, where, np.concatenate(axons))
+    carried = np.bincount(where, np.concatenate(messages), len(unique)).astype(np.float64)
+    routes = Routes(unique // max(1, n_cores), unique % max(1, n_cores), total, None if loads is None else carried)
+    return routes, sent, dict(layer_messages)
 
 
-def meet(need: Need, tiles: Sequence[Tile], shape: tuple[int, ...]) -> Ints:
-    """How many of the needed source neurons lie in each tile."""
+def meet(need: Need, boxes: Ints, group: Group, shared: bool) -> Ints:
+    """Output axons with which each source tile reaches one target tile; boxes (tiles, axes, 2)."""
+    shape = group.source_shape
     if need.flat:
         if need.size == int(np.prod(shape, dtype=np.int64)):
-            return np.array([tile.n_neurons for tile in tiles], dtype=np.int64)
-        mask = np.zeros(int(np.prod(shape, dtype=np.int64)), dtype=np.int64)
+            return np.asarray((boxes[..., 1] - boxes[..., 0]).prod(axis=1))
+        mask = np.zeros(int(np.prod(shape, dtype=np.int64)))
         mask[need.axes[0]] = 1
-        grid = mask.reshape(shape)
-        return np.array([grid[tuple(slice(*side) for side in tile.box)].sum() for tile in tiles], dtype=np.int64)
-    boxes = np.array([tile.box for tile in tiles], dtype=np.int64).reshape(len(tiles), len(shape), 2)
-    counts = np.ones(len(tiles), dtype=np.int64)
-    for axis, positions in enumerate(need.axes):
-        counts *= np.searchsorted(positions, boxes[:, axis, 1]) - np.searchsorted(positions, boxes[:, axis, 0])
-    return counts
+        return np.rint(Sums(mask.reshape(shape)).of(boxes)).astype(np.int64)
+    counts = np.stack(
+        [
+            np.searchsorted(positions, boxes[:, axis, 1]) - np.searchsorted(positions, boxes[:, axis, 0])
+            for axis, positions in enumerate(need.axes)
+        ],
+        axis=1,
+    )
+    if shared:  # the channels of a pixel share an axon
+        counts[:, 0] = -(-counts[:, 0] // group.chip.population_atoms) * group.chip.population_slots
+    return np.asarray(counts.prod(axis=1))
 
 
-def shared_axons(need: Need, tile: Tile, chip: Chip) -> int:
-    """Output axons of a tile when the channels of a pixel share theirs."""
-    channels, *pixels = [
-        int(np.searchsorted(p, stop) - np.searchsorted(p, start))
-        for p, (start, stop) in zip(need.axes, tile.box, strict=True)
-    ]
-    return -(-channels // chip.population_atoms) * int(np.prod(pixels)) * chip.population_slots
+class Sums:
+    """Sums of a map over many boxes at once, from its running sums along every axis."""
 
+    def __init__(self, values: NDArray[np.float64]) -> None:
+        self.values = values
+        running = values
+        for axis in range(values.ndim):
+            running = np.cumsum(running, axis=axis)
+        self.running = np.pad(running, [(1, 0)] * values.ndim)
 
-def sum_within(values: np.ndarray, need: Need, tile: Tile) -> float:
-    """Sum of a map over the needed source neurons that lie in a tile."""
-    if need.flat:
-        box = tuple(slice(start, stop) for start, stop in tile.box)
-        if need.size == values.size:
-            return float(values[box].sum())
-        mask = np.zeros(values.size, dtype=bool)
-        mask[need.axes[0]] = True
-        return float((values * mask.reshape(values.shape))[box].sum())
-    inside = [
-        p[np.searchsorted(p, start) : np.searchsorted(p, stop)]
-        for p, (start, stop) in zip(need.axes, tile.box, strict=True)
-    ]
-    return float(values[np.ix_(*inside)].sum())
+    def of(self, boxes: Ints) -> NDArray[np.float64]:
+        """Boxes (n, axes, 2); those that end before they start count nothing."""
+        total = np.zeros(len(boxes))
+        for corner in product((0, 1), repeat=self.values.ndim):
+            at = tuple(boxes[:, axis, side] for axis, side in enumerate(corner))
+            total += (-1) ** (self.values.ndim - sum(corner)) * self.running[at]
+        return np.where((boxes[..., 1] > boxes[..., 0]).all(axis=1), total, 0.0)
+
+    def within(self, need: Need, boxes: Ints) -> NDArray[np.float64]:
+        """Of the needed neurons in each box."""
+        if need.flat:
+            if need.size == self.values.size:
+                return self.of(boxes)
+            mask = np.zeros(self.values.size)
+            mask[need.axes[0]] = 1
+            return Sums(self.values * mask.reshape(self.values.shape)).of(boxes)
+        first = np.array([positions[0] for positions in need.axes])
+        last = np.array([positions[-1] + 1 for positions in need.axes])
+        if need.size == int((last - first).prod()):
+            return self.of(np.stack([np.maximum(boxes[..., 0], first), np.minimum(boxes[..., 1], last)], axis=-1))
+        # strides or dilation leave gaps between the positions needed
+        inside = np.zeros(self.values.shape)
+        inside[np.ix_(*need.axes)] = self.values[np.ix_(*need.axes)]
+        return Sums(inside).of(boxes)
 
 
 # ------------------------------------------------------------------------------------------------- verdicts
