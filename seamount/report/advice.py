@@ -47,10 +47,13 @@ def proof(evidence: Evidence) -> Proof | Missing:
         for c in evidence.proof
     )
     exact = all(c.equal for c in comparisons)
+    with_lava = any("lava" in f"{c.a} {c.b}".lower() for c in comparisons)
     spikes = sum(c.spikes_compared for c in comparisons)
     membranes = sum(c.membrane_compared for c in comparisons)
     if exact:
         words = f"0 of {spikes:,} spikes and 0 of {membranes:,} membrane values differ."
+        if not with_lava:
+            words += f" Lava itself was not run: {evidence.reason('oracle', 'nobody asked for it')}."
     else:
         wrong = next(c for c in comparisons if not c.equal)
         words = (
@@ -213,7 +216,7 @@ def opportunities(
         found += _of_energy(evidence, energy)
     if isinstance(early, Anytime):
         found += _of_time(evidence, early)
-    if not evidence.proof or all("lava" not in f"{c.a} {c.b}".lower() for c in evidence.proof):
+    if all("lava" not in f"{c.a} {c.b}".lower() for c in evidence.proof):
         found.append(
             Opportunity(
                 id="prove-lava",

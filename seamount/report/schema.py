@@ -10,76 +10,32 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import ValidationError
 
 from seamount.errors import InputError
 
+from .energy_schema import Band as Band
+from .energy_schema import Boundary as Boundary
+from .energy_schema import Constant as Constant
+from .energy_schema import Energy as Energy
+from .energy_schema import EnergySet as EnergySet
+from .energy_schema import EnergyTerm as EnergyTerm
+from .energy_schema import LayerEnergy as LayerEnergy
+from .energy_schema import Rival as Rival
+from .energy_schema import StepTerm as StepTerm
+from .values import Box as Box
+from .values import Item as Item
+from .values import Missing as Missing
+from .values import Quantity as Quantity
+from .values import Series as Series
+from .values import Stage as Stage
+from .values import State as State
+from .values import Status as Status
+
 SCHEMA = "seamount.report"
 SCHEMA_VERSION = 1
-
-Status = Literal[
-    "counted", "measured", "fitted", "simulated", "documented", "derived", "assumed", "ordering only", "unknown"
-]
-"""Where a number comes from: counted (exact, from an integer run), measured (statistic of a sample, or a meter),
-fitted (model calibrated to silicon), simulated (circuit simulation), documented (by the vendor), derived (arithmetic
-on published values), assumed, ordering only (no range can be given), unknown (with a reason)."""
-
-Stage = Literal["teacher", "float", "quantised", "deployed"]
-State = Literal["ok", "warning", "error", "unknown"]
-
-
-class Item(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Missing(Item):
-    """A part that was not computed, and why."""
-
-    missing: str
-
-
-class Quantity(Item):
-    """One number: its unit, over how many samples (null where that has no meaning), and where it comes from."""
-
-    value: int | float | None
-    unit: str
-    status: Status
-    n: int | None = None
-    low: int | float | None = None
-    high: int | float | None = None
-    reason: str | None = None
-
-    @model_validator(mode="after")
-    def _unknown_has_a_reason(self) -> Self:
-        if (self.value is None) != (self.status == "unknown"):
-            raise ValueError("a quantity without value has status unknown, and one of status unknown has no value")
-        if self.value is None and not self.reason:
-            raise ValueError("an unknown quantity needs its reason")
-        return self
-
-
-class Series(Item):
-    """Numbers of one kind in a row; null where one is not known."""
-
-    values: tuple[int | float | None, ...]
-    unit: str
-    status: Status
-    n: int | None = None
-
-
-class Box(Item):
-    """Five numbers of a distribution."""
-
-    low: int | float
-    q25: int | float
-    median: int | float
-    q75: int | float
-    high: int | float
-    unit: str
-    status: Status
-    n: int
 
 
 class Verdict(Item):
@@ -316,107 +272,6 @@ class Mapping(Item):
     layers: tuple[MappedLayer, ...]
     imbalance: Quantity
     crossings: Quantity
-
-
-# ------------------------------------------------------------------------------------------------- energy
-
-
-class EnergyTerm(Item):
-    name: str
-    count: Quantity
-    energy_j: Quantity
-
-
-class EnergySet(Item):
-    """One set of published constants put to our counts, per inference."""
-
-    name: str
-    description: str
-    statuses: tuple[str, ...]
-    terms: tuple[EnergyTerm, ...]
-    compute_j: Quantity
-    dynamic_j: Quantity
-    total_j: Quantity
-
-
-class Boundary(Item):
-    """What is counted: compute only, all dynamic energy on the chip, that plus static power; over all sets."""
-
-    name: str
-    energy_j: Quantity
-
-
-class LayerEnergy(Item):
-    name: str
-    sops: Quantity
-    energy_j: Quantity
-
-
-class StepTerm(Item):
-    name: str
-    time_s: Quantity
-
-
-class Constant(Item):
-    key: str
-    value: float
-    unit: str
-    grade: str
-    status: Status
-    source: str
-    url: str
-    conditions: str
-
-
-class Rival(Item):
-    """Something else that computes the same answer, under the name of its accounting."""
-
-    name: str
-    energy_j: Quantity
-    note: str
-
-
-class Band(Item):
-    """A published break-even band, and where this network stands: below, inside or above."""
-
-    name: str
-    quantity: Literal["spikes_per_synapse", "spike_rate"]
-    value: Quantity
-    low: float
-    high: float
-    verdict: str
-    meaning: str
-    source: str
-    url: str
-    conditions: str
-
-
-class Energy(Item):
-    """``step_s`` is the longer of the stated period and the modelled step; ``bound`` what the model says binds."""
-
-    target: str
-    words: str
-    placeholder: str | None
-    stated_period_s: Quantity
-    step_s: Quantity
-    bound: str | None
-    step_time: tuple[StepTerm, ...]
-    n_steps: int
-    latency_s: Quantity
-    mid: str
-    boundaries: tuple[Boundary, ...]
-    sets: tuple[EnergySet, ...]
-    layers: tuple[LayerEnergy, ...]
-    static: tuple[EnergyTerm, ...]
-    sensitivity_s: Series
-    sensitivity_low_j: Series
-    sensitivity_mid_j: Series
-    sensitivity_high_j: Series
-    rivals: tuple[Rival, ...]
-    bands: tuple[Band, ...]
-    constants: tuple[Constant, ...]
-    notes: tuple[str, ...]
-    not_included: tuple[str, ...]
 
 
 # ------------------------------------------------------------------------------------------- other parts

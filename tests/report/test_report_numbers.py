@@ -116,6 +116,16 @@ def test_a_difference_is_named() -> None:
     )
 
 
+def test_a_proof_without_lava_says_so() -> None:
+    proof = (Compared("student", "simulator", 4, 24, 0, 48, 0),)
+    report = assemble(hand_made(proof=proof, reasons={"oracle": "lava-nc is not installed"}))
+    assert report.verdicts[0].word == "yes"
+    assert report.verdicts[0].detail == (
+        "0 of 24 spikes and 0 of 48 membrane values differ. Lava itself was not run: lava-nc is not installed."
+    )
+    assert "prove-lava" in [o.id for o in report.opportunities]
+
+
 def test_nothing_compared_is_not_equal() -> None:
     report = assemble(hand_made(proof=(Compared("a", "b", 0, 0, 0, 0, 0),)))
     assert report.verdicts[0].word == "no"
