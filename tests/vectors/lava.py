@@ -24,7 +24,6 @@ from seamount.compile.program import Program
 from seamount.errors import SeamountError
 
 from .graph import Replay, graph_replays
-from .net import net_replays
 
 RECORD = ("spikes", "v", "u", "drive")
 TRACES = {"u": "u", "v": "v", "s": "spikes", "a": "drive"}
@@ -64,6 +63,8 @@ def implementations() -> dict[str, Run]:
 def replays(path: Path, meta: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> list[Replay]:
     """The programs that a case means: the same graph built in more than one way."""
     if "net_file" in meta:
+        from .net import net_replays  # h5py is needed for these alone
+
         return net_replays(path, meta, arrays)
     return graph_replays(meta.get("name", path.stem), meta["graph"], arrays)
 

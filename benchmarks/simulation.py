@@ -1,0 +1,322 @@
+"""How fast the simulator is: against Lava 0.10.0, lava-dl's slayer and our own definition, in one run.
+
+    python benchmarks/simulation.py [--samples 3] [--sweep] [--pilotnet] [--device cuda]
+
+Networks and inputs are those of ``golden/lava_bench`` (dense 784-256-10, and a convolutional one on 2 x 34 x 34).
+Lava's time is that of stepping alone, best sample of several times the batch; its spikes and final states are
+compared with ours in the same run. Writes results/simulation.json, and with --sweep results/simulation.svg.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from seamount.compile.arithmetic.definition import run_definition
+from seamount.compile.program import (
+    Conv,
+    Dense,
+    Input,
+    Lif,
+    Population,
+    Program,
+    Readout,
+    Synapses,
+    ints,
+    target_shape,
+)
+from seamount.compile.read_net import read_net
+from seamount.hardware_targets.simulator import simulate
+
+HERE = Path(__file__).parent
+T = 100
+LIMITS = {("dense", 64): (300, 1000), ("conv", 64): (300, 1500), ("dense", 1): (30, 100), ("conv", 1): (30, 100)}
+"""Ratio to Lava that must be reached, and that is aimed at."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table; seconds for the whole batch."""
+
+    network: str
+    batch: int
+    ours_s: float
+    lava_s: float
+    slayer_s: float | None
+    definition_s: float | None
+    values_compared: int
+    values_differing: int
+    updates_per_s: float
+    sops_per_s: float
+
+    @property
+    def ratio(self) -> float:
+        return self.lava_s / self.ours_s
+
+
+def best(run: Callable[[], Any], repeats: int) -> tuple[float, Any]:
+    """Seconds of the fastest of several runs, after one to warm up; and what it returned."""
+    result, seconds = run(), []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        result = run()
+        seconds.append(time.perf_counter() - start)
+    return min(seconds), result
+
+
+def samples(folder: Path, network: str, n: int) -> np.ndarray:
+    """n samples of T steps in Lava's layout, (n, W, H, C, T) or (n, N, T); the ten there are, again and again."""
+    packed = np.load(folder / f"{network}_x.npz")["x"]
+    steps = np.unpackbits(packed, axis=-1)[..., :1000]
+    ten = [steps[..., k * T : (k + 1) * T] for k in range(10)]
+    return np.stack([ten[k % 10] for k in range(n)])
+
+
+def ours(x: np.ndarray) -> np.ndarray:
+    """Lava's layout -> (T, B, C, H, W) or (T, B, N)."""
+    axes = (4, 0, 3, 2, 1) if x.ndim == 5 else (2, 0, 1)
+    return np.ascontiguousarray(x.transpose(axes))
+
+
+def peer(who: str, net: Path, x: np.ndarray, n_threads: int, time_limit_s: float) -> dict[str, np.ndarray]:
+    """Lava or slayer on these samples, in a process of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        given, result = Path(folder) / "x.npy", Path(folder) / "result.npz"
+        np.save(given, x)
+        command = [
+            sys.executable,
+            str(HERE / "lava_peers.py"),
+            who,
+            str(net),
+            str(given),
+            str(result),
+            str(n_threads),
+        ]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=time_limit_s, check=False)
+        if not result.exists():
+            raise SystemExit(f"{who} failed on {net.name}:\n{done.stderr[-2000:]}")
+        return dict(np.load(result))
+
+
+def compare(program: Program, x: np.ndarray, lava: dict[str, np.ndarray], device: str) -> tuple[int, int]:
+    """Values compared and differing: output spikes at every step, final u and v of every layer."""
+    activity = simulate(program, ours(x), n_steps=T, record=("spikes",), device=device)
+    last = program.populations[-1].name
+    pairs = [
+        (np.moveaxis(activity.spikes[last].reshape(T, len(x), -1), 0, -1), lava["output"].reshape(len(x), -1, T))
+    ]
+    for k, population in enumerate(program.populations):
+        for state, found in (("u", activity.final_u), ("v", activity.final_v)):
+            values = found[population.name]
+            theirs = lava[f"{state}{k}"].reshape(len(x), *population.shape[::-1])
+            pairs.append((values, theirs.transpose(0, *range(theirs.ndim - 1, 0, -1))))
+    return sum(a.size for a, _ in pairs), sum(int(np.count_nonzero(a != b)) for a, b in pairs)
+
+
+def measure(folder: Path, network: str, n_lava: int, device: str) -> list[Row]:
+    net = folder / f"{network}.net"
+    program = read_net(net)
+    n_threads = torch.get_num_threads()
+    few = samples(folder, network, n_lava)
+    print(f"{network}: Lava, {n_lava} samples ...", file=sys.stderr)
+    lava = peer("lava", net, few, n_threads, 3600)
+    lava_s = float(lava["seconds"].min())
+    n_compared, n_differing = compare(program, few, lava, device)
+    one = ours(few[:1])
+    print(f"{network}: definition ...", file=sys.stderr)
+    start = time.perf_counter()
+    run_definition(program, one, T, record=())
+    definition_s = time.perf_counter() - start
+    rows = []
+    for batch in (64, 1):
+        x = samples(folder, network, batch)
+        values = ours(x)
+        seconds, activity = best(lambda v=values: simulate(program, v, n_steps=T, device=device), 15)
+        slayer = peer("slayer", net, x, n_threads, 3600)
+        slayer_s = float(slayer["seconds"].min())
+        events = activity.events.values()
+        rows.append(
+            Row(
+                network=network,
+                batch=batch,
+                ours_s=seconds,
+                lava_s=lava_s * batch,
+                slayer_s=slayer_s,
+                definition_s=definition_s if batch == 1 else None,
+                values_compared=n_compared,
+                values_differing=n_differing,
+                updates_per_s=sum(e.n_updates for e in events) / seconds,
+                sops_per_s=sum(int(e.sops.sum()) for e in events) / seconds,
+            )
+        )
+    return rows
+
+
+def table(rows: list[Row]) -> str:
+    lines = [
+        f"{'network':8}{'batch':>6}{'ours [ms]':>11}{'Lava [ms]':>12}{'ratio':>8}{'must':>6}{'aim':>6}"
+        f"{'slayer [ms]':>13}{'ratio':>7}{'definition':>12}{'updates/s':>11}{'SOP/s':>10}{'differing':>20}"
+    ]
+    for row in rows:
+        must, aim = LIMITS[row.network, row.batch]
+        slayer = "" if row.slayer_s is None else f"{row.slayer_s * 1e3:.1f}"
+        slayer_ratio = "" if row.slayer_s is None else f"{row.slayer_s / row.ours_s:.1f}"
+        definition = "" if row.definition_s is None else f"{row.definition_s * 1e3:.0f} ms"
+        lines.append(
+            f"{row.network:8}{row.batch:6}{row.ours_s * 1e3:11.2f}{row.lava_s * 1e3:12.0f}{row.ratio:8.0f}"
+            f"{must:6}{aim:6}{slayer:>13}{slayer_ratio:>7}{definition:>12}{row.updates_per_s:11.2e}{row.sops_per_s:10.2e}"
+            f"{f'{row.values_differing} of {row.values_compared}':>20}"
+        )
+    return "\n".join(lines)
+
+
+# ------------------------------------------------------------------------------------- memory, and how cost grows
+
+
+def chain(shape: tuple[int, ...], layers: list[tuple[int, ...]], bits: int, threshold: int) -> Program:
+    """Random weights: (channels, kernel, stride) is a convolution, (n,) a dense layer; LIFBox neurons."""
+    random = np.random.default_rng(0)
+    populations, groups = [], []
+    source, graded = "x", bits > 0
+    made = shape
+    for k, layer in enumerate(layers):
+        if len(layer) == 3:
+            channels, size, stride = layer
+            kind: Conv | Dense = Conv(
+                ints(random.integers(-60, 80, (channels, made[0], size, size))), (stride, stride)
+            )
+        else:
+            kind = Dense(ints(random.integers(-60, 80, (layer[0], int(np.prod(made))))))
+        found = target_shape(kind, made, "chain")
+        made = found if isinstance(found, tuple) else (found,)
+        scale = threshold * (128 if graded else 1)
+        populations.append(Population(f"p{k}", made, Lif(ints(4096), ints(400), ints(scale))))
+        groups.append(Synapses(f"s{k}", source, f"p{k}", kind, graded=graded))
+        source, graded = f"p{k}", False
+    readout = Readout(source, "count")
+    return Program("chain", (Input("x", shape, bits),), tuple(populations), tuple(groups), readout, T)
+
+
+PILOTNET: list[tuple[int, ...]] = [
+    (24, 5, 2), (36, 5, 2), (48, 5, 2), (64, 3, 1), (64, 3, 1), (100,), (50,), (10,), (1,),
+]  # fmt: skip
+
+
+def pilotnet(batch: int) -> dict[str, float]:
+    """Peak memory and time of PilotNet on 8-bit frames that change at every step; meant for a fresh process."""
+    program = chain((3, 66, 200), PILOTNET, bits=8, threshold=900)
+    frames = np.random.default_rng(1).integers(0, 256, (T, batch, 3, 66, 200), dtype=np.uint8)
+    start = time.perf_counter()
+    activity = simulate(program, frames, n_steps=T)
+    seconds = time.perf_counter() - start
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    n_spikes = sum(int(e.n_spikes.sum()) for e in activity.events.values())
+    return {"batch": batch, "seconds": seconds, "peak_bytes": float(peak), "n_spikes": n_spikes}
+
+
+def sweep() -> dict[str, list[tuple[float, float]]]:
+    """Seconds of a convolutional network, growing one thing at a time."""
+
+    def seconds(steps: int = 50, batch: int = 8, channels: int = 16, density: float = 0.05) -> float:
+        program = chain((2, 34, 34), [(channels, 5, 2), (channels, 3, 1), (10,)], bits=0, threshold=400)
+        x = (np.random.default_rng(2).random((steps, batch, 2, 34, 34)) < density).astype(np.uint8)
+        return best(lambda: simulate(program, x, n_steps=steps), 3)[0]
+
+    return {
+        "time steps": [(k, seconds(steps=k)) for k in (10, 20, 50, 100, 200, 400)],
+        "batch": [(k, seconds(batch=k)) for k in (1, 2, 4, 8, 16, 32, 64)],
+        "channels": [(k, seconds(channels=k)) for k in (4, 8, 16, 32, 64)],
+        "spike density of the input": [(k, seconds(density=k)) for k in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)],
+    }
+
+
+def plot(curves: dict[str, list[tuple[float, float]]], path: Path) -> None:
+    import matplotlib
+
+    matplotlib.use("svg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(1, len(curves), figsize=(4 * len(curves), 3), layout="constrained")
+    for axis, (name, points) in zip(axes, curves.items(), strict=True):
+        axis.loglog(*zip(*[(x, y * 1e3) for x, y in points], strict=True), "o-")
+        axis.set_xlabel(name)
+        axis.set_ylabel("ms")
+    figure.savefig(path)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--folder", type=Path, default=HERE.parents[1] / "shared" / "golden" / "lava_bench")
+    parser.add_argument("--samples", type=int, default=3, help="samples that Lava runs")
+    parser.add_argument("--networks", nargs="+", default=["dense", "conv"], choices=["dense", "conv"])
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--sweep", action="store_true", help="also measure how cost grows, and plot it")
+    parser.add_argument("--pilotnet", action="store_true", help="also measure PilotNet's memory")
+    parser.add_argument("--pilotnet-child", type=int, metavar="BATCH", help=argparse.SUPPRESS)
+    parser.add_argument("--out", type=Path, default=HERE / "results" / "simulation.json")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    if options.pilotnet_child:
+        print(json.dumps(pilotnet(options.pilotnet_child)))
+        return 0
+    rows = [
+        row
+        for network in options.networks
+        for row in measure(options.folder, network, options.samples, options.device)
+    ]
+    found: dict[str, Any] = {
+        "date": str(date.today()),
+        "machine": {
+            "cpu": _cpu(),
+            "threads": options.threads,
+            "load": os.getloadavg(),
+            "python": platform.python_version(),
+        },
+        "versions": {n: importlib.metadata.version(n) for n in ("numpy", "torch", "numba", "lava-nc", "lava-dl")},
+        "device": options.device,
+        "lava_samples": options.samples,
+        "rows": [asdict(row) | {"ratio": row.ratio} for row in rows],
+    }
+    print(
+        f"{found['machine']['cpu']}, {options.threads} threads, load {os.getloadavg()[0]:.1f}, {found['date']}; "
+        f"T = {T}, Lava: best of {options.samples} samples, times the batch"
+    )
+    print(table(rows))
+    if options.pilotnet:
+        command = [sys.executable, __file__, "--pilotnet-child", "16", "--threads", str(options.threads)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=1800)
+        found["pilotnet"] = json.loads(done.stdout.splitlines()[-1])
+        print(f"PilotNet 3x66x200, T = {T}, batch 16: {found['pilotnet']['seconds']:.1f} s, "
+              f"peak {found['pilotnet']['peak_bytes'] / 2**30:.2f} GiB")  # fmt: skip
+    if options.sweep:
+        found["sweep"] = sweep()
+        plot(found["sweep"], options.out.with_suffix(".svg"))
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(found, indent=1) + "\n")
+    return 1 if any(row.values_differing for row in rows) else 0
+
+
+def _cpu() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
