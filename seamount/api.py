@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from seamount.report.compare import ReportComparison
     from seamount.report.gates import Gates, Outcome
     from seamount.report.schema import Report
+    from seamount.report.why import Explanation
     from seamount.sweep import Sweep
 
 Ints = NDArray[np.int64]
@@ -161,6 +162,26 @@ def check(run: Path, gates: Gates) -> tuple[Outcome, ...]:
     from seamount.report.gates import check as outcomes
 
     return outcomes(load_report(run), gates)
+
+
+def why(folder: Path, layer: str, n_samples: int = 16) -> Explanation:
+    """What makes a layer of a run's program differ from the float student: each effect alone, and all but it.
+
+    "weights" holds both rounding and what fine-tuning in integers changed.
+    """
+    import torch
+
+    from seamount.compile.pipeline import compile_graph
+    from seamount.report.why import why as explain
+    from seamount.reporting import open_finished
+
+    context = open_finished(folder)
+    network = compile_graph(context.folder("export") / "float.nir", context.target).network
+    assert network is not None, "a NIR file gives a network"
+    data = context.data
+    n = min(n_samples, len(data.test))
+    inputs = data.chip_inputs(data.test, torch.arange(n)) / data.input_scale
+    return explain(network, context.program(), inputs, layer)
 
 
 def sweep(

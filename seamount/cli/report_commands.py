@@ -1,4 +1,4 @@
-"""compare, check, sweep: questions about finished runs."""
+"""compare, check, why, sweep: questions about finished runs."""
 
 from __future__ import annotations
 
@@ -64,6 +64,20 @@ def check(
         code = error.exit_code
     lines = [f"{'✓ passed' if o.passed else '✗ FAILED'}  {o.message}" for o in outcomes]
     return Result([asdict(o) for o in outcomes], "\n".join(lines), code)
+
+
+@command(app, "why", example="seamount why runs/demo conv2", panel=PANEL)
+def why(
+    run: Annotated[Path, typer.Argument(help="A finished run directory.")],
+    layer: Annotated[str, typer.Argument(help="A population, as the report names it.")],
+    samples: Annotated[int, typer.Option(min=1, help="So many test samples.")] = 16,
+) -> Result:
+    """Explain why a layer of the program differs from the float student: each effect switched off by itself."""
+    from seamount import api
+    from seamount.report.why import render_why
+
+    found = api.why(run, layer, samples)
+    return Result(found.model_dump(mode="json"), render_why(found))
 
 
 @command(app, "sweep", example="seamount sweep train.toml --over student.n_steps=2,4,8", panel=PANEL)
