@@ -50,12 +50,8 @@ def _population(population: Population, program: Program, chip: Chip) -> Iterato
             "reset interval",
             str(reset.interval),
             f"{chip.name} has powers of two",
-            "unsupported",
-            (
-                f"stream samples every {rounded} steps, the input silent in between",
-                f"train with {rounded} steps or fewer, down to the next power of two with the pipeline's length",
-                "clear the state from the host after each sample, and compile without a reset",
-            ),
+            "assumption",
+            (f"samples are streamed every {rounded} steps, silent in between, or the host clears the state",),
         )
     match population.neuron:
         case Lif() as lif:

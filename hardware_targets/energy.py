@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from math import ceil, log2
-from pathlib import Path
+from math import ceil
 from statistics import median_low
-from typing import Annotated, Any, Literal, assert_never
+from typing import Any, Literal, assert_never
 
 import numpy as np
-from pydantic import Field
 
 from seamount.compile.activity import Activity
 from seamount.compile.place import Placement
@@ -24,7 +22,23 @@ from seamount.compile.program import Conv, Dense, OneToOne, Program, Sparse, Wir
 from seamount.errors import ConfigError, InputError
 
 from .latency import StepTime, step_time
-from .target import Cost, EnergySet, Figure, Record, Target, load_figures
+from .literature import BandVerdict, Comparison, band_verdicts, compare, literature
+from .target import EnergySet, Target
+
+__all__ = [
+    "BandVerdict",
+    "Comparison",
+    "Constant",
+    "Counts",
+    "EnergyReport",
+    "LayerEnergy",
+    "Range",
+    "SetEstimate",
+    "band_verdicts",
+    "estimate_energy",
+    "literature",
+    "price",
+]
 
 Encoding = Literal["dense", "sparse", "conv"]
 
@@ -123,40 +137,6 @@ class LayerEnergy:
     population: str
     counts: Counts
     dynamic_j: Mapping[str, float]
-
-
-@dataclass(frozen=True)
-class BandVerdict:
-    """Where a network stands against a published break-even band: below, inside or above it."""
-
-    name: str
-    quantity: str
-    value: float
-    low: float
-    high: float
-    verdict: str
-    meaning: str
-    source: str
-    url: str
-    conditions: str
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Arithmetic alone, in the constants most papers use; ordering only: no memory access is in any of them.
-
-    Attributes:
-        macs: of one pass of the ANN with these connections (borders exact).
-        qnn_bits: ceil(log2(T + 1)), the quantised network that a T-step network must be compared with.
-        qnn_j: at the 8-bit price, an upper bound for fewer bits; None above 8 bits (nothing published to price it).
-    """
-
-    macs: int
-    ann_fp32_j: float
-    qnn_bits: int
-    qnn_j: float | None
-    snn_ac_fp32_j: float
-    snn_ac_int8_j: float
 
 
 @dataclass(frozen=True)
@@ -315,7 +295,7 @@ def estimate_energy(
         spikes_per_synapse=per_synapse,
         spike_rate=rate,
         bands=band_verdicts(per_synapse, rate),
-        comparison=compare(program, prepared, counts),
+        comparison=compare(program, counts.n_synops),
         state_reset_j=energy.static.state_reset.value * n_chips,
         bit_planes_at_most_j=_bit_planes(prepared, loads, energy.sets),
         message_crossings=None if placement is None else placement.message_crossings,
@@ -448,80 +428,6 @@ def _notes(target: Target, placement: Placement | None, model: StepTime | None, 
         "no confidence intervals"
     )
     return notes
-
-
-# ------------------------------------------------------------------------------------- literature for comparison
-
-
-class Operations(Record):
-    mac_fp32: Figure[Cost]
-    ac_fp32: Figure[Cost]
-    mac_int8: Figure[Cost]
-    ac_int8: Figure[Cost]
-
-
-class Band(Record):
-    """A published break-even, as an interval."""
-
-    quantity: Literal["spikes_per_synapse", "spike_rate"]
-    meaning: str
-    low: Figure[Cost]
-    high: Figure[Cost]
-
-
-class Literature(Record):
-    version: Annotated[int, Field(gt=0)]
-    digest: str
-    operations: Operations
-    bands: dict[str, Band]
-
-
-def literature() -> Literature:
-    return load_figures(Path(__file__).parent / "constants" / "literature.toml", Literature)
-
-
-def band_verdicts(spikes_per_synapse: float, spike_rate: float) -> tuple[BandVerdict, ...]:
-    """Against every published band, always."""
-    verdicts = []
-    for name, band in literature().bands.items():
-        value = spikes_per_synapse if band.quantity == "spikes_per_synapse" else spike_rate
-        low, high = band.low.value, band.high.value
-        verdict = "below" if value < low else "above" if value > high else "inside"
-        verdicts.append(
-            BandVerdict(
-                name,
-                band.quantity,
-                value,
-                low,
-                high,
-                verdict,
-                band.meaning,
-                band.low.source,
-                band.low.url,
-                f"{band.low.conditions}; {band.high.conditions}" if low != high else band.low.conditions,
-            )
-        )
-    return tuple(verdicts)
-
-
-def compare(program: Program, prepared: list[Group], counts: Counts) -> Comparison:
-    """The ANN with the same connections, in fp32 and quantised, beside additions alone."""
-    operations = literature().operations
-    macs = sum(
-        connections(program, g.synapses, zeros=True)
-        for g in prepared
-        if isinstance(g.synapses.kind, Dense | Sparse | Conv)
-    )
-    n_steps = program.n_steps or 1
-    bits = ceil(log2(n_steps + 1))
-    return Comparison(
-        macs=macs,
-        ann_fp32_j=macs * operations.mac_fp32.value,
-        qnn_bits=bits,
-        qnn_j=macs * operations.mac_int8.value if bits <= 8 else None,
-        snn_ac_fp32_j=counts.n_synops * operations.ac_fp32.value,
-        snn_ac_int8_j=counts.n_synops * operations.ac_int8.value,
-    )
 
 
 def constant_table(target: Target) -> list[Constant]:

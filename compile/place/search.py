@@ -136,7 +136,7 @@ class _Search:
     def candidates(self, name: str, cuts: Cuts, keep: int = 1, at_least: int = 1) -> list[Cut]:
         """The cheapest cuts that keep all limits, given how the followers were cut."""
         population = self.program.population(name)
-        shape = population.shape or (1,)
+        shape = population.shape
         kinds: list[AxonKind] = ["discrete"]
         if any(group.can_share_axons for group in self.into[name]):
             kinds.append("population")
@@ -227,7 +227,7 @@ class _Search:
 
     def refuse(self, name: str, kinds: Sequence[AxonKind], cuts: Cuts) -> None:
         """Raises for a population of which not even one neuron fits a core."""
-        shape = self.program.population(name).shape or (1,)
+        shape = self.program.population(name).shape
         single = Cut(name, shape, (1,) * len(shape), kinds[-1])
         use = max((self.tile_use(single, box) for box in single.boxes()), key=lambda u: u.binding(self.chip)[1])
         use = use + Use(output_axons=int(self.output_axons(single, cuts).max(initial=0)))
@@ -437,7 +437,7 @@ def _work(name: str, program: Program, into: Sequence[Group], activity: Activity
         events = activity.events[name]
         return (float(np.sum(events.sops)) + events.n_updates) / (activity.n_samples * activity.n_steps)
     population = program.population(name)
-    whole: Box = tuple((0, n) for n in population.shape or (1,))
+    whole: Box = tuple((0, n) for n in population.shape)
     return sum(group.use(whole, "discrete").synapse_words for group in into) + float(population.n_neurons)
 
 

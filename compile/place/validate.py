@@ -169,6 +169,7 @@ def _routes(
         source = group.synapses.source
         senders = np.array(members[source], dtype=np.int64)
         boxes = np.array([places[n][1].box for n in senders], dtype=np.int64)
+        boxes = boxes.reshape(len(senders), len(group.source_shape), 2)
         shared = kinds.get(group.name, "discrete") == "population"
         spikes = None if loads is None or source not in loads.spikes else Sums(loads.spikes[source])
         for d in members[group.synapses.target]:
@@ -195,6 +196,8 @@ def _routes(
 def meet(need: Need, boxes: Ints, group: Group, shared: bool) -> Ints:
     """Output axons with which each source tile reaches one target tile; boxes (tiles, axes, 2)."""
     shape = group.source_shape
+    if not shape:
+        return np.ones(len(boxes), dtype=np.int64)
     if need.flat:
         if need.size == int(np.prod(shape, dtype=np.int64)):
             return np.asarray((boxes[..., 1] - boxes[..., 0]).prod(axis=1))
