@@ -296,3 +296,10 @@ def test_a_placement_is_plain_data_for_a_report() -> None:
     plain = place(chain(50, 10), LOIHI1).to_dict()
     assert (plain["n_cores"], plain["fits"], plain["target"]) == (1, True, "loihi1")
     assert set(plain["layers"][0]["share"]) == set(limits(LOIHI1.chip))
+
+
+def test_a_single_neuron_without_a_shape_is_placed() -> None:
+    program = Program(
+        "scalar", (Input("in", ()),), (Population("p", (), LIF),), (Synapses("s", "in", "p", OneToOne(ints(64))),)
+    )
+    assert place(program, LOIHI1).cores[0].use.compartments == 1

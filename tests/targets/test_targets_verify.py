@@ -118,9 +118,11 @@ def test_a_refractory_period_is_loihi1s_alone() -> None:
 def test_reset_intervals_of_loihi2_are_powers_of_two() -> None:
     assert verify_program(one_layer(reset=Reset(8, 1)), LOIHI2) == []
     (finding,) = verify_program(one_layer(reset=Reset(6, 1)), LOIHI2)
-    assert str(finding).startswith(
-        "out: reset interval 6, loihi2 has powers of two; ways out: stream samples every 8"
+    assert str(finding) == (
+        "out: reset interval 6, loihi2 has powers of two: samples are streamed every 8 steps, silent in between, "
+        "or the host clears the state"
     )
+    require([finding])
 
 
 def test_all_errors_are_raised_together() -> None:
