@@ -1,12 +1,15 @@
 """Students as NIR files: executed by the float64 interpreter, the file's graph gives the student's own spikes."""
 
 import copy
+import warnings
 from pathlib import Path
 
 import nir
+import norse
 import numpy as np
 import pytest
 import torch
+from norse.torch import LICell, LIFBoxCell, LIFCell, SequentialState
 from torch import nn
 
 from seamount.compile.interpret import run_network
@@ -15,6 +18,7 @@ from seamount.errors import Unsupported
 from seamount.models import fold
 from seamount.models.cells import li_box, lif_box
 from seamount.models.export import to_nir
+from seamount.models.from_module import from_module
 from seamount.models.spiking_net import SpikingNet, Sum, Synapse
 from seamount.models.zoo import build_student
 
@@ -131,3 +135,79 @@ def test_layers_that_are_no_weighted_sums_say_why() -> None:
     ]:
         with pytest.raises(Unsupported, match=f"chain: .*{why}"):
             fold.fold(layer, (1, 4, 4), "chain")
+
+
+class Residual(nn.Module):
+    """A user's own net: one step, cells called as norse's users call them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Sequential(nn.Conv2d(2, 4, 3, padding=1), nn.BatchNorm2d(4))
+        self.first, self.second = LIFBoxCell(), LIFCell()
+        self.inner = nn.Conv2d(4, 4, 3, padding=1, bias=False)
+        self.head = nn.Linear(4 * 36, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        a, _ = self.first(self.conv(x))
+        b, _ = self.second(self.inner(a) + a)
+        return self.head(torch.flatten(b, 1))
+
+
+@pytest.mark.parametrize("kind", ["traced", "sequential"])
+def test_a_users_own_module_becomes_the_same_spikes(kind: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    shape = (2, 6, 6)
+    module: nn.Module = Residual()
+    if kind == "sequential":
+        module = SequentialState(
+            nn.Conv2d(2, 4, 3), LIFCell(), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(16, 3, bias=False), LICell()
+        )
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.mul_(12)
+    net = from_module(module.eval(), input_shape=shape, n_steps=12)
+    x = (torch.rand(12, 3, *shape) < 0.5).double()
+    nir.write(tmp_path / "net.nir", to_nir(net))
+    nir.read(tmp_path / "net.nir")
+    out = copy.deepcopy(net).double().set_fused(False)(x, record=True)
+    traces = run_network(read_nir(tmp_path / "net.nir"), x.numpy())
+    assert sum(int(s.sum()) for s in out.spikes.values()) > 100
+    for population, spikes in out.spikes.items():
+        assert np.array_equal(traces[population].spikes, spikes.detach().numpy()), population
+    if kind == "sequential":  # norse runs the module itself
+        state, seen = None, []
+        for frame in x.float():
+            v, state = module(frame, state)
+            seen.append(v)
+        assert torch.allclose(torch.stack(seen), net(x.float()).logits, atol=1e-4)
+
+
+def test_a_users_module_that_cannot_be_carried_over_names_everything() -> None:
+    chain = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), LIFBoxCell(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(2, 2))
+    with pytest.raises(Unsupported) as refused:
+        from_module(chain, input_shape=(1, 4, 4), n_steps=2)
+    assert "layer1: ReLU is not a weighted sum of spikes" in str(refused.value)
+    assert "layer3: MaxPool2d is not a weighted sum" in str(refused.value)
+    with pytest.raises(Unsupported, match="ends in the spikes of layer1; end it in a Linear layer"):
+        from_module(nn.Sequential(nn.Linear(3, 2), LIFCell()), input_shape=(3,), n_steps=2)
+
+
+def test_norse_reads_back_what_it_can_read() -> None:
+    # norse 1.1.0 skips the integrator at the end (it reads it as nothing), so its output is the integrator's drive
+    torch.manual_seed(0)
+    net = from_module(nn.Sequential(nn.Linear(5, 30), LIFBoxCell(), nn.Linear(30, 4)), input_shape=(5,), n_steps=30)
+    graph = to_nir(net)
+    for node in graph.nodes.values():  # it takes float32 alone
+        for key, value in vars(node).items():
+            if isinstance(value, np.ndarray) and value.dtype == np.float64:
+                setattr(node, key, value.astype(np.float32))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        theirs = norse.torch.from_nir(graph, dt=1e-3)
+        x, state, seen = (torch.rand(30, 2, 5) < 0.5).float() * 5, None, []
+        for frame in x:
+            out, state = theirs(frame, state)
+            seen.append(out)
+    own = net(x, record=True)
+    assert own.spikes["layer1"].sum() > 30
+    assert torch.allclose(torch.stack(seen), own.logits, atol=1e-4)
