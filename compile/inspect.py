@@ -39,7 +39,7 @@ def _has(content: bytes, name: str) -> bool:
     try:
         with opened(content) as file:
             return name in file
-    except (OSError, KeyError, RuntimeError, ValueError, TypeError):
+    except (InputError, OSError, KeyError, RuntimeError, ValueError, TypeError):
         return False
 
 

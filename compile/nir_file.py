@@ -21,6 +21,9 @@ MAX_FILE_BYTES = 1 << 30
 MAX_VALUES_BYTES = 1 << 30
 MIN_VALUES_BYTES = 1 << 27
 """Of all arrays of a file together, unpacked: 100 times the file's size, within these bounds."""
+HEAP = b"GCOL\x01\x00\x00\x00"
+TEXT_ENTRY = 16
+"""Bytes of a text of variable length where it is referred to: its length, and where it lies."""
 MAX_NODES = 20_000
 MAX_DEPTH = 16
 MAX_NAME = 256
@@ -58,6 +61,7 @@ class _Collected:
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     bytes_left: int = MAX_VALUES_BYTES
+    content: bytes = b""
 
 
 def read_raw(source: str | Path) -> RawGraph:
@@ -69,7 +73,7 @@ def read_raw(source: str | Path) -> RawGraph:
     got = _Collected()
     try:
         with opened(content) as file:
-            got.bytes_left = values_limit(content)
+            got.content, got.bytes_left = content, values_limit(content)
             _require_hard_links(file, "", got)
             if got.problems:
                 raise InputError(_told(path, got.problems))
@@ -77,8 +81,9 @@ def read_raw(source: str | Path) -> RawGraph:
             root = file.get("node")
             if not isinstance(root, h5py.Group):
                 raise InputError(f"{path}: no group 'node', so not a NIR file")
-            if _text(root.get("type")) != "NIRGraph":
-                raise InputError(f"{path}: node/type is {_text(root.get('type'))!r}, needed is 'NIRGraph'")
+            kind = _text(root.get("type"), content)
+            if kind != "NIRGraph":
+                raise InputError(f"{path}: node/type is {kind!r}, needed is 'NIRGraph'")
             metadata = _metadata(root.get("metadata"), got)
             _collect_group(root, "", got, set(), 0)
     except InputError:
@@ -113,13 +118,43 @@ def file_bytes(path: Path) -> bytes:
         raise InputError(f"{path}: cannot be read ({_short(error)})") from None
 
 
+def text_fits(item: h5py.Dataset, content: bytes) -> bool:
+    """False where a text of ``item`` claims to be longer than the file: HDF5 would take that much memory first."""
+    if item.dtype.kind != "O" or item.size == 0:
+        return True
+    plist = item.id.get_create_plist()
+    if plist.get_layout() == h5py.h5d.CONTIGUOUS:
+        blocks = [(item.id.get_offset(), item.size)]
+    elif plist.get_layout() == h5py.h5d.CHUNKED and plist.get_nfilters() == 0:
+        infos = [item.id.get_chunk_info(i) for i in range(item.id.get_num_chunks())]
+        blocks = [(info.byte_offset, info.size // TEXT_ENTRY) for info in infos]
+    else:
+        return False
+    for offset, n in blocks:
+        if offset is None or offset + n * TEXT_ENTRY > len(content):
+            return offset is None  # never written: all texts are empty
+        lengths = np.frombuffer(content, "<u4", n * (TEXT_ENTRY // 4), offset)[:: TEXT_ENTRY // 4]
+        if int(lengths.astype(np.int64).sum()) > 4 * len(content):
+            return False
+    return True
+
+
 def values_limit(content: bytes) -> int:
     """Bytes that all values of a file may take, unpacked: a small file cannot fill the memory."""
     return min(MAX_VALUES_BYTES, max(MIN_VALUES_BYTES, 100 * len(content)))
 
 
 def opened(content: bytes) -> h5py.File:
-    """The HDF5 file that these bytes are."""
+    """The HDF5 file that these bytes are; refuses heaps of text that claim to be larger than the file.
+
+    HDF5 would allocate and clear what a damaged heap claims, up to 4 GiB, before it looks.
+    """
+    at = content.find(HEAP)
+    while at >= 0:
+        claimed = int.from_bytes(content[at + len(HEAP) : at + len(HEAP) + 8], "little")
+        if claimed > len(content):
+            raise InputError(f"a heap of {claimed} bytes in a file of {len(content)}; the file is damaged")
+        at = content.find(HEAP, at + 1)
     return h5py.File(h5py.h5f.open_file_image(content))
 
 
@@ -167,17 +202,17 @@ def _version(file: h5py.File, got: _Collected) -> str | None:
     if "version" not in file:
         got.notes.append("the file names no NIR version; read as 1.0")
         return None
-    version = _text(file["version"])
+    version = _text(file["version"], got.content)
     major = (version or "").split(".")[0]
     if major not in ("0", "1"):
         got.problems.append(f"version: found {version!r}, readable are 0.1 to 1.x")
     return version
 
 
-def _text(item: Any) -> str | None:
+def _text(item: Any, content: bytes) -> str | None:
     if not isinstance(item, h5py.Dataset) or item.shape not in ((), (1,)):
         return None
-    if h5py.check_string_dtype(item.dtype) is None or _stored_elsewhere(item):
+    if h5py.check_string_dtype(item.dtype) is None or _stored_elsewhere(item) or not text_fits(item, content):
         return None
     value = item[()]
     value = value[0] if isinstance(value, np.ndarray) else value
@@ -197,7 +232,7 @@ def _array(item: h5py.Dataset, where: str, got: _Collected) -> Value | None:
         got.problems.append(f"{where}: empty (no value at all)")
         return None
     if h5py.check_string_dtype(item.dtype) is not None:
-        text = _text(item)
+        text = _text(item, got.content)
         if text is None:
             got.problems.append(f"{where}: text of shape {item.shape}, needed is one string")
         return text
@@ -245,7 +280,7 @@ def _collect_group(group: h5py.Group, prefix: str, got: _Collected, above: set[A
         if not isinstance(item, h5py.Group):
             got.problems.append(f"{full}: not a node but a {type(item).__name__.lower()}")
             continue
-        kind = _text(item.get("type"))
+        kind = _text(item.get("type"), got.content)
         if kind is None:
             got.problems.append(f"{full}: no type")
         elif kind == "NIRGraph":
@@ -281,6 +316,9 @@ def _collect_edges(edges: h5py.Dataset, prefix: str, where: str, got: _Collected
         return
     if edges.shape[0] > 10 * MAX_NODES or edges.dtype.itemsize > 4 * MAX_NAME or _stored_elsewhere(edges):
         got.problems.append(f"{where}: {edges.shape[0]} edges, the reader takes up to {10 * MAX_NODES}")
+        return
+    if not text_fits(edges, got.content):
+        got.problems.append(f"{where}: edges whose names are longer than the file")
         return
     for pair in edges[()]:
         source, target = (n.decode("utf-8", "replace") if isinstance(n, bytes) else str(n) for n in pair)

@@ -98,7 +98,7 @@ def is_program_file(content: bytes) -> bool:
     try:
         with opened(content) as file:
             return bool(file.attrs.get("format") == "seamount program")
-    except (OSError, KeyError, ValueError, RuntimeError, TypeError):
+    except (InputError, OSError, KeyError, ValueError, RuntimeError, TypeError):
         return False
 
 

@@ -143,6 +143,8 @@ def _candidates(
             s = unit / ratio
             while s * 2 <= min(calm, unit * 16) and s < fine:
                 s *= 2
+            if s > highest:  # exponents cannot go below their lowest: then the more scale the better
+                found.append(_whole_threshold(p, highest * ratio))
             while s > highest:
                 s /= 2
             found.append(_whole_threshold(p, s))

@@ -12,7 +12,6 @@ import argparse
 import collections
 import contextlib
 import dataclasses
-import faulthandler
 import itertools
 import json
 import resource
@@ -223,11 +222,17 @@ HOSTILE_VALUES: tuple[Any, ...] = (
 )
 
 
+def _names(file: h5py.File) -> tuple[list[str], list[str]]:
+    """Paths of all groups and of all datasets."""
+    names: list[str] = []
+    file.visit(names.append)
+    groups = [name for name in names if any(other.startswith(f"{name}/") for other in names)]
+    return ["/", *groups], [name for name in names if name not in groups]
+
+
 def _edited(file: h5py.File, rng: np.random.Generator) -> str:
     """One change of the content."""
-    groups: list[str] = ["/"]
-    datasets: list[str] = []
-    file.visititems(lambda name, item: (datasets if isinstance(item, h5py.Dataset) else groups).append(name))
+    groups, datasets = _names(file)
     group = file[str(rng.choice(groups))]
     name = str(rng.choice(datasets)) if datasets else "x"
     match int(rng.integers(11)):
@@ -239,7 +244,7 @@ def _edited(file: h5py.File, rng: np.random.Generator) -> str:
             file[name] = HOSTILE_VALUES[int(rng.integers(len(HOSTILE_VALUES)))]
             return "value replaced"
         case 4:
-            array = np.array(file[name][()])
+            array = np.array(file[name][()]) if file[name].size and file[name].size < 1 << 16 else np.zeros(0)
             if array.dtype.kind in "iuf" and array.size:
                 flat = array.reshape(-1)
                 flat[int(rng.integers(flat.size))] = (
@@ -286,7 +291,7 @@ def _edited(file: h5py.File, rng: np.random.Generator) -> str:
 # --------------------------------------------------------------------------------------------------- trying
 
 
-def try_reading(path: Path, kind: str, original: Any) -> str:
+def try_reading(path: Path, kind: str, original: Any, inspect: bool) -> str:
     """ "accepted" or "refused"; anything else is what went wrong."""
     from seamount.compile.inspect import inspect_file
     from seamount.compile.pipeline import CompileOptions, compile_graph
@@ -307,7 +312,8 @@ def try_reading(path: Path, kind: str, original: Any) -> str:
                     return "another program was loaded"
             case _:
                 str(read_net(path))
-        inspect_file(path)
+        if inspect:
+            inspect_file(path)
     except SeamountError as error:
         return "refused" if str(error) else "refused without a reason"
     return "accepted"
@@ -335,7 +341,6 @@ def run_child(n: int, first: int, seed: int) -> None:
         contents = {kind: [(p, p.read_bytes()) for p in paths] for kind, paths in originals.items()}
         told = {p: str(load_program(p)) for p in originals["program"]}
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        signal.signal(signal.SIGALRM, _too_slow)
         for i in range(first, n):
             rng = np.random.default_rng([seed, i])
             kind = KINDS[int(rng.choice(3, p=[0.6, 0.2, 0.2]))]
@@ -343,14 +348,12 @@ def run_child(n: int, first: int, seed: int) -> None:
             trial = Path(folder) / f"trial{path.suffix}"
             how = mutated(content, trial, rng)
             started = time.monotonic()
-            faulthandler.dump_traceback_later(2 * SECONDS, exit=True)  # if it hangs inside of the HDF5 library
-            signal.alarm(SECONDS)
+            signal.alarm(SECONDS)  # ends the process, wherever it hangs; the parent goes on behind this file
             try:
-                outcome = try_reading(trial, kind, told.get(path))
+                outcome = try_reading(trial, kind, told.get(path), inspect=i % 4 == 0)
             except BaseException:  # whatever it is, it should have been a SeamountError
                 outcome = traceback.format_exc()
             signal.alarm(0)
-            faulthandler.cancel_dump_traceback_later()
             used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
             line = {
                 "i": i,
@@ -361,10 +364,6 @@ def run_child(n: int, first: int, seed: int) -> None:
                 "bytes": used,
             }
             print(json.dumps(line), flush=True)
-
-
-def _too_slow(signum: int, frame: object) -> None:
-    raise TimeoutError(f"more than {SECONDS} s")
 
 
 def run(n: int, seed: int = 0) -> Tally:
