@@ -60,8 +60,12 @@ class Use:
         return {name: getattr(self, name) / limit for name, limit in limits(chip).items()}
 
     def binding(self, chip: Chip) -> tuple[str, float]:
-        """The limit that is nearest, and its share."""
-        shares = self.shares(chip)
+        """The limit that is nearest, and its share; a single format or configuration, which every tile has, is none."""
+        shares = {
+            name: share
+            for name, share in self.shares(chip).items()
+            if not (name.endswith(("_formats", "_configs")) and getattr(self, name) <= 1)
+        }
         name = max(shares, key=lambda n: shares[n])
         return name, shares[name]
 
