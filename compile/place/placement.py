@@ -60,7 +60,7 @@ class Use:
         return {name: getattr(self, name) / limit for name, limit in limits(chip).items()}
 
     def binding(self, chip: Chip) -> tuple[str, float]:
-        """The limit that is nearest, and its share; a single format or configuration, which every tile has, is none."""
+        """The limit that is nearest, and its share. One format or configuration is no limit: every tile has it."""
         shares = {
             name: share
             for name, share in self.shares(chip).items()
