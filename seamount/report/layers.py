@@ -341,18 +341,14 @@ def _words(
         step, change = parts["first_divergent_step"], parts["change_percent"]
         drift = ""
         if change.value is not None and abs(change.value) >= 0.05:
-            drift = f" and it fires {abs(change.value):.1f} % {'more' if change.value > 0 else 'less'}"
+            drift = f"; it fires {abs(change.value):.1f} % {'more' if change.value > 0 else 'less'}"
         sentences.append(
             f"{damage.value:.1f} % of the spikes have no partner in the float student, "
             f"the first at step {step.value}{drift}."
         )
         if inherited is not None and inherited[1] > 0:
-            if inherited[1] >= float(damage.value):
-                sentences.append(
-                    f"Its input {inherited[0]} differs by {inherited[1]:.1f} % already; nothing is added."
-                )
-            else:
-                sentences.append(f"Of this, up to {inherited[1]:.1f} % came in with {inherited[0]}.")
+            added = "; this layer adds nothing" if inherited[1] >= float(damage.value) else ""
+            sentences.append(f"Its input {inherited[0]} already differs by {inherited[1]:.1f} %{added}.")
     sentences += _overflow_words(parts)
     sentences += list(_weight_words(weights))
     return " ".join(sentences)

@@ -57,7 +57,7 @@ def _verdicts(report: Report) -> Table:
     table.add_column(width=DETAIL_WIDTH)
     for verdict in report.verdicts:
         mark, style = MARKS[verdict.state]
-        lines = textwrap.wrap(verdict.detail, DETAIL_WIDTH)
+        lines = _wrapped(verdict.detail, DETAIL_WIDTH)
         detail = "\n".join(
             lines
             if len(lines) <= 2
@@ -145,7 +145,13 @@ def _samples(q: Quantity) -> str:
 
 
 def _fact(name: str, words: str) -> Text:
-    body = textwrap.wrap(words, 72)
+    body = _wrapped(words, 72)
     if len(body) > 2:
         body = [body[0], textwrap.shorten(" ".join(body[1:]), 72, placeholder="…")]
     return Text.assemble((f"{name:<8}", "dim"), "\n        ".join(body))
+
+
+def _wrapped(words: str, width: int) -> list[str]:
+    """Lines of ``width``; a number stays with its per cent sign, a name with its hyphens."""
+    joined = words.replace(" %", "\N{NO-BREAK SPACE}%")
+    return [line.replace("\N{NO-BREAK SPACE}", " ") for line in textwrap.wrap(joined, width, break_on_hyphens=False)]
