@@ -172,16 +172,21 @@ class _Graph:
         """Our flat index of a node's values -> Lava's; see the head of this file."""
         if node not in self.orders:
             self.orders[node] = chw(self.shape(node))  # ends the recursion where neurons form a loop of wires
-            if self.nodes[node]["type"] in MATRICES:  # rows can be in any order: that of the first neurons they reach
+            if self.is_synapse(node):  # rows can be in any order: that of the first neurons they reach
                 for source, target, transform in self.edges:
                     if source == node and not self.is_synapse(target):
-                        self.orders[node] = self.rows(node, transform, target)
+                        if self.gives_order(target) != node:
+                            self.orders[node] = self.rows(node, transform, target)
                         break
             for source, transform in self.into(node):
-                if not self.is_synapse(node) and self.nodes[source]["type"] not in MATRICES:
+                if not self.is_synapse(node) and source == self.gives_order(node):
                     self.orders[node] = self.arriving(source, transform)
                     break
         return self.orders[node]
+
+    def gives_order(self, node: str) -> str | None:
+        """The first node that reaches these neurons and whose own order is not free."""
+        return next((s for s, _ in self.into(node) if self.nodes[s]["type"] not in MATRICES), None)
 
     def our_shape(self, node: str) -> tuple[int, ...]:
         """(C, H, W) where our order is that of a map, else flat."""
@@ -219,7 +224,19 @@ class _Graph:
                 if source in fused:
                     synapses.append(self.synapses(source, node, self.rows(source, transform, node)))
                 else:
-                    synapses.append(self.wire(f"{source}->{node}.{number}", source, transform, node))
+                    name = f"{source}->{node}.{number}"
+                    if self.in_order(source, transform, node):
+                        synapses.append(Synapses(name, source, node, Wire()))
+                        continue
+                    if self.nodes[source]["type"] != "source":
+                        raise Unsupported(
+                            f"{self.name}: {source} reaches {node} in another order than the rest, "
+                            "without a synapse between"
+                        )
+                    entry, values = self.source(source, self.rows(source, transform, node), name)
+                    inputs.append(entry)  # the same values once more, as these neurons are ordered
+                    data[name] = values
+                    synapses.append(Synapses(f"{name}.wire", name, node, Wire()))
             if self.is_synapse(node):
                 synapses.append(self.synapses(node, node, order))
         for node in self.nodes:
@@ -245,12 +262,8 @@ class _Graph:
         """Our flat index at the target -> Lava's flat index of what the synapse process sends."""
         return self.seen(source, transform)[self.order(target)]
 
-    def wire(self, name: str, source: str, transform: Any, target: str) -> Synapses:
-        if not np.array_equal(self.arriving(source, transform), self.order(target)):
-            raise Unsupported(
-                f"{self.name}: {source} reaches {target} in another order than the rest, without a synapse between"
-            )
-        return Synapses(name, source, target, Wire())
+    def in_order(self, source: str, transform: Any, target: str) -> bool:
+        return np.array_equal(self.arriving(source, transform), self.order(target))
 
     def join(self, node: str) -> tuple[Population, list[Synapses]]:
         """Several processes that send into one synapse process are added first."""
@@ -273,12 +286,15 @@ class _Graph:
 
     # ------------------------------------------------------------------------------------------- nodes of a kind
 
-    def source(self, node: str) -> tuple[Input, Ints]:
+    def source(
+        self, node: str, order: NDArray[np.int64] | None = None, name: str | None = None
+    ) -> tuple[Input, Ints]:
+        """The input that a source is, in its own order or another."""
         values = np.trunc(self.arrays[f"p:{node}.data"]).astype(np.int64)
         steps = np.arange(self.n_steps) % values.shape[-1]
-        ours = values.reshape(-1, values.shape[-1])[self.order(node)][:, steps].T
-        shape = self.our_shape(node)
-        return Input(node, shape, *value_range(ours)), ours.reshape(self.n_steps, 1, *shape)
+        ours = values.reshape(-1, values.shape[-1])[self.order(node) if order is None else order][:, steps].T
+        shape = self.our_shape(node) if order is None else (len(order),)
+        return Input(name or node, shape, *value_range(ours)), ours.reshape(self.n_steps, 1, *shape)
 
     def neuron(self, node: str) -> Population:
         shape = self.shape(node)
