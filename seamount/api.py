@@ -64,8 +64,8 @@ def run(
     resume: bool = False,
     overwrite: bool = False,
     told: Told | None = None,
-) -> Report:
-    """All stages of a run and its report.
+) -> Report | None:
+    """All stages of a run and its report; None in a process that torchrun started only to help with training.
 
     Args:
         config: TOML file; None for the defaults, the demonstration on digits.
@@ -76,7 +76,7 @@ def run(
     from seamount.reporting import report_run
 
     told = told or Told()
-    run_stages(
+    context = run_stages(
         load_config(config, settings),
         folder,
         resume=resume,
@@ -85,6 +85,8 @@ def run(
         tell=told.stage,
         command=told.command,
     )
+    if context is None:
+        return None
     told.stage("report")
     return report_run(folder)
 
@@ -105,8 +107,11 @@ def distill(
     resume: bool = False,
     overwrite: bool = False,
     told: Told | None = None,
-) -> list[StageAccuracy]:
-    """The stages that train: teacher, student, student in integers, and its NIR file. Test accuracy of each."""
+) -> list[StageAccuracy] | None:
+    """The stages that train: teacher, student, student in integers, and its NIR file. Test accuracy of each.
+
+    None in a process that torchrun started only to help.
+    """
     from seamount.pipeline import run_stages
     from seamount.stages import read_answers
 
@@ -124,6 +129,8 @@ def distill(
         tell=told.stage,
         command=told.command,
     )
+    if context is None:
+        return None
     rows = []
     for stage in training[: training.index(until) + 1]:
         if (context.folder(stage) / "answers.npz").exists():

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from seamount import __version__
 from seamount.config import Config, to_toml
+from seamount.distill.parallel import open_world
 from seamount.distill.progress import QUIET, Progress
 from seamount.errors import ConfigError
-from seamount.runs import open_run, write_atomically, write_json
+from seamount.runs import Run, open_run, write_atomically, write_json
 from seamount.stages import (
     STAGES,
     Context,
@@ -49,6 +51,10 @@ READS: Mapping[str, tuple[str, ...]] = {
 """Sections of the configuration that a stage depends on; a change in another one does not make it run again."""
 
 
+TRAINING = ("teacher", "distill", "quantise")
+"""Stages that all processes of torchrun work on together; the first process does the others alone."""
+
+
 def run_stages(
     config: Config,
     folder: Path,
@@ -59,31 +65,44 @@ def run_stages(
     progress: Progress = QUIET,
     tell: Callable[[str], None] = lambda text: None,
     command: str = "",
-) -> Context:
+) -> Context | None:
     """Run the stages up to ``until`` that are not done yet; what is finished stays whatever happens later.
 
-    Raises:
-        CheckFailed: the answers of the program are not those of the quantised student, or a proof found a difference.
-            Everything is on disk by then, so that the difference can be looked at.
+    Returns:
+        The run; None in a process that torchrun started only to help with training.
     """
     if until not in STAGE_NAMES:
         raise ConfigError(f"--to {until}: no such stage; possible are {', '.join(STAGE_NAMES)}")
-    run = open_run(folder, STAGES, resume=resume, overwrite=overwrite)
-    resolved = run.folder / "resolved.toml"
-    if not resolved.exists() or resume:
-        write_atomically(resolved, to_toml(config))
-    write_json(run.folder / "manifest.json", manifest(config, command))
-    context = Context(config, run, progress, tell)
+    world = open_world(config.run.device)
+    leads = world.rank == 0
+    if leads:
+        run = open_run(folder, STAGES, resume=resume, overwrite=overwrite)
+        write_atomically(run.folder / "resolved.toml", to_toml(config))
+        write_json(run.folder / "manifest.json", manifest(config, command))
+    world.wait()
+    run = Run(folder, STAGES)
+    context = Context(config, run, progress if leads else QUIET, leads)
     document = config.model_dump(mode="json")
     for stage in STAGES[: STAGE_NAMES.index(until) + 1]:
+        together = stage.name in TRAINING
+        if not leads and not together:
+            return None
         inputs = run.inputs_hash(stage.name, {section: document[section] for section in READS[stage.name]})
-        if run.is_done(stage.name, inputs):
-            tell(f"{stage.name}: done before")
+        done = run.is_done(stage.name, inputs)
+        if together:
+            world.wait()  # everybody has looked before anything changes
+        if leads:
+            tell(f"{stage.name}: done before" if done else stage.name)
+        if done:
             continue
-        tell(stage.name)
-        with run.stage(stage.name, inputs) as stage_folder:
+        place = run.stage(stage.name, inputs) if leads else nullcontext(run.stage_folder(stage.name))
+        with place as stage_folder:
+            if together:
+                world.wait()  # the folder is ready
             STAGE_WORK[stage.name](context, stage_folder)
-    return context
+        if together:
+            world.wait()
+    return context if leads else None
 
 
 def manifest(config: Config, command: str) -> dict[str, Any]:

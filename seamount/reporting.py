@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -166,10 +167,16 @@ def _proofs(context: Context, reasons: dict[str, str]) -> list[Compared]:
                 spikes_differing=document["spikes_differing"],
                 membrane_compared=document["membranes_compared"],
                 membrane_differing=document["membranes_differing"],
-                first_difference=document["first"],
+                first_difference=document["first"] or _answers_differing(document),
             )
         )
     return found
+
+
+def _answers_differing(document: dict[str, Any]) -> str | None:
+    """Proofs of traces carry the answers of more samples; a differing answer is a difference too."""
+    differing = document.get("answers_differing", 0)
+    return f"{differing} of {document['answers_compared']} answers" if differing else None
 
 
 def _traced(context: Context, activity: Activity, inputs: NDArray[np.int64]) -> Traced:

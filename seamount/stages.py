@@ -58,12 +58,12 @@ BATCH = 256
 
 @dataclass(frozen=True)
 class Context:
-    """What every stage works with."""
+    """What every stage works with; ``leads`` is False in a process that only helps with training, writing nothing."""
 
     config: Config
     run: Run
     progress: Progress = QUIET
-    tell: Callable[[str], None] = lambda text: None
+    leads: bool = True
 
     @cached_property
     def data(self) -> Data:
@@ -127,7 +127,8 @@ def _filled(network: nn.Module, path: Path) -> nn.Module:
 
 def teacher_stage(context: Context, folder: Path) -> None:
     if not needs_teacher(weights_of(context.config.distill.method)):
-        write_json(folder / "metrics.json", {"skipped": f"{context.config.distill.method} learns without a teacher"})
+        if context.leads:
+            write_json(folder / "metrics.json", {"skipped": f"{context.config.distill.method} needs no teacher"})
         return
     config = context.config
     trained = train_teacher(
@@ -139,6 +140,8 @@ def teacher_stage(context: Context, folder: Path) -> None:
         device=config.run.device,
         progress=context.progress,
     )
+    if not context.leads:
+        return
     _keep(trained, folder, "teacher.safetensors")
     network = trained.network
 
@@ -168,6 +171,8 @@ def distill_stage(context: Context, folder: Path) -> None:
         device=config.run.device,
         progress=context.progress,
     )
+    if not context.leads:
+        return
     _keep(trained, folder, "student.safetensors")
     save_answers(context, folder, _student_logits(context, trained.network))
 
@@ -187,6 +192,8 @@ def quantise_stage(context: Context, folder: Path) -> None:
         device=config.run.device,
         progress=context.progress,
     )
+    if not context.leads:
+        return
     _keep(trained, folder, "quantised.safetensors")
     save_answers(context, folder, _student_logits(context, trained.network))
 

@@ -69,6 +69,7 @@ def sweep(config: Path | None, over: Sequence[str], settings: Sequence[str], fol
     for point in points:  # every point is checked before the first one costs time
         load_config(config, [*settings, *point.settings])
     rank, n_ranks = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    os.environ["WORLD_SIZE"] = "1"  # ranks share the points out; a point is trained by one process
     failed = {}
     for number, point in enumerate(points):
         if number % n_ranks != rank:

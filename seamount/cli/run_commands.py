@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import app
-from .shell import Result, command, stderr_console
+from .shell import NOTHING, Result, command, stderr_console
 
 if TYPE_CHECKING:
     from seamount.api import Told
@@ -96,10 +96,13 @@ def distill(
     rows = api.distill(
         config, settings or [], folder=folder, until=until, resume=resume, overwrite=overwrite, told=told(quiet)
     )
+    if rows is None:
+        return NOTHING
     lines = [f"{row.stage:<10} {100 * row.accuracy:6.2f} % of {row.n} test samples" for row in rows]
+    following = f"seamount compile {folder}" if until == "export" else f"seamount distill {config} --resume"
     return Result(
         {"folder": str(folder), "accuracy": {row.stage: row.accuracy for row in rows}},
-        "\n".join([*lines, f"next: seamount compile {folder} --target loihi1"]),
+        "\n".join([*lines, f"next: {following}"]),
     )
 
 
@@ -111,14 +114,18 @@ def report(folder: Annotated[Path, typer.Argument(help="A finished run directory
     return report_result(api.report(folder), folder)
 
 
-def report_result(report: Report, folder: Path) -> Result:
-    """The summary, and where the page is; exit code 3 or 4 if a check of the report failed."""
+def report_result(report: Report | None, folder: Path) -> Result:
+    """The summary, and where the page is; exit code 3 if the proof found a difference, 4 if it does not fit."""
     from rich.console import Group
 
     from seamount.report.terminal import render_terminal
 
+    if report is None:
+        return NOTHING
+    failed = {check.id for check in report.checks if check.state == "error"}
+    code = 3 if "bit-exact" in failed else 4 if "fit" in failed else 0
     where = f"report: {folder / 'report.html'}"
-    return Result(report.model_dump(mode="json"), Group(render_terminal(report), where))
+    return Result(report.model_dump(mode="json"), Group(render_terminal(report), where), code)
 
 
 def told(quiet: bool) -> Told:

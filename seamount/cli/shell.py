@@ -35,6 +35,10 @@ class Result:
     exit_code: int = 0
 
 
+NOTHING = Result(None, "")
+"""Of a process that torchrun started only to help: it prints nothing."""
+
+
 def stderr_console() -> Console:
     from rich.console import Console
 
@@ -106,6 +110,8 @@ def _run(work: Callable[[], Result], *, as_json: bool, debug: bool) -> int:
             traceback.print_exc()
         message = f"unexpected {type(error).__name__}: {error}; this is a bug in Seamount, --debug shows where"
         return _fail(message, 1, as_json)
+    if result is NOTHING:
+        return 0
     if as_json:
         print(json.dumps(result.document, indent=2, sort_keys=True, default=str))
     else:

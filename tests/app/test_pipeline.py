@@ -129,3 +129,21 @@ def test_a_sweep_runs_its_grid_and_marks_each_point(tmp_path: Path) -> None:
     assert not found.waiting
     report = json.loads((tmp_path / "s/points/n_steps=4/report.json").read_text())
     assert [point["current"] for point in report["sweep"]] == [False, True]
+
+
+def test_two_processes_train_one_run_and_the_first_writes_it(tmp_path: Path) -> None:
+    settings = [word for setting in (*SMALL, "train.batch_size=32") for word in ("--set", setting)]
+    (tmp_path / "two.toml").write_text("")
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run(
+        [*torchrun, "-m", "seamount", "distill", "two.toml", "--to", "distill", *settings],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count("next: seamount compile runs/two") == 1
+    metrics = json.loads((tmp_path / "runs/two/stages/02-distill/metrics.json").read_text())
+    assert len(metrics["history"]) == 2
