@@ -1,0 +1,233 @@
+"""Distillation methods at equal budget: hard labels, KD, SeAl-KD, SASTC and SeAl-KD + SASTC, several seeds each.
+
+    python benchmarks/methods.py --n-mnist FOLDER --mnist FOLDER --epochs 8 --seeds 3
+
+One teacher per data set; per method and seed a student of the same start, the same order of samples and the same
+number of steps; the best epoch is chosen on the validation part, the accuracy is of the test part. Every run is
+resumed if the script is. Writes benchmarks/results/methods.json and the table in docs/distillation.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import date
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from seamount.distill.config import DataConfig, DistillConfig, TeacherConfig, TrainConfig
+from seamount.distill.data import Data, load_data
+from seamount.distill.progress import terminal_progress
+from seamount.distill.train import distill, train_teacher
+from seamount.models.zoo import build_student
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results" / "methods.json"
+TABLE = ROOT / "docs" / "distillation.md"
+BEGIN, END = "<!-- benchmarks/methods.py writes from here -->", "<!-- to here -->"
+TEACHER_MAPS = ("layer3",)
+"""What SASTC regresses onto: the teacher's last maps, from every student layer; more maps cost several times more."""
+METHODS = ("hard", "kd", "seal-kd", "sastc", "seal-kd+sastc")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A data set with the budget that every method gets."""
+
+    data: DataConfig
+    n_steps: int
+    width: float
+    epochs: int
+    batch_size: int
+    lr: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """One student.
+
+    Attributes:
+        anytime: test accuracy after step 1 .. T.
+        cpu_s: processor time of its training (of this process, in one sitting).
+    """
+
+    data: str
+    method: str
+    seed: int
+    anytime: tuple[float, ...]
+    validation: float
+    best_epoch: int
+    rate: float
+    cpu_s: float
+
+
+def run(
+    setting: Setting, methods: Sequence[str], n_seeds: int, folder: Path
+) -> tuple[dict[str, object], list[Result]]:
+    """Teacher and students of one data set."""
+    data = load_data(setting.data, n_steps=setting.n_steps)
+    train = TrainConfig(epochs=setting.epochs, batch_size=setting.batch_size, lr=setting.lr)
+    config = TeacherConfig(epochs=2 * setting.epochs, lr=2e-3)
+    teacher = train_teacher(data, config, train, folder / "teacher", progress=terminal_progress())
+    facts = {
+        "data": setting.data.name,
+        "samples": {"train": len(data.train), "validation": len(data.val), "test": len(data.test)},
+        "input": [*data.input_shape],
+        "n_steps": setting.n_steps,
+        "student": f"small, width {setting.width:g}",
+        "parameters": sum(p.numel() for p in student(data, setting, 0).parameters()),
+        "epochs": setting.epochs,
+        "batch_size": setting.batch_size,
+        "lr": setting.lr,
+        "teacher": f"small-cnn, {config.epochs} epochs",
+        "teacher_accuracy": teacher.test.accuracy,
+    }
+    results = []
+    for seed in range(n_seeds):
+        for method in methods:
+            results.append(run_one(data, setting, train, teacher.network, method, seed, folder))
+            print(
+                facts["data"],
+                method,
+                seed,
+                f"{100 * results[-1].anytime[-1]:.2f} %",
+                f"{results[-1].cpu_s:.0f} s",
+                flush=True,
+            )
+    return facts, results
+
+
+def run_one(
+    data: Data, setting: Setting, train: TrainConfig, teacher: nn.Module, method: str, seed: int, folder: Path
+) -> Result:
+    kept = folder / f"{method}-{seed}" / "result.json"
+    if kept.exists():
+        found = json.loads(kept.read_text())
+        return Result(**{**found, "anytime": tuple(found["anytime"])})
+    started = time.process_time()
+    trained = distill(
+        data,
+        teacher,
+        student(data, setting, seed),
+        DistillConfig(method=method, teacher_maps=TEACHER_MAPS),
+        train,
+        kept.parent,
+        seed=seed,
+        progress=terminal_progress(),
+    )
+    rates = list(trained.test.rates.values())
+    result = Result(
+        data=data.name,
+        method=method,
+        seed=seed,
+        anytime=trained.test.anytime,
+        validation=trained.validation.accuracy,
+        best_epoch=trained.best_epoch,
+        rate=sum(rates) / len(rates),
+        cpu_s=time.process_time() - started,
+    )
+    kept.write_text(json.dumps(asdict(result)))
+    return result
+
+
+def student(data: Data, setting: Setting, seed: int) -> nn.Module:
+    torch.manual_seed(seed)
+    return build_student(
+        "small",
+        n_classes=data.n_classes,
+        input_shape=data.input_shape,
+        n_steps=setting.n_steps,
+        width=setting.width,
+        input_bits=data.input_bits,
+    )
+
+
+def table(facts: dict[str, object], results: Sequence[Result], methods: Sequence[str]) -> list[str]:
+    """Mean and standard deviation over the seeds, per method."""
+    n_seeds = len({r.seed for r in results})
+    samples = facts["samples"]
+    assert isinstance(samples, dict)
+    lines = [
+        f"**{facts['data']}**: {samples['train']} training, {samples['validation']} validation, {samples['test']} "
+        f"test samples of {'x'.join(map(str, facts['input']))}, T = {facts['n_steps']}; student {facts['student']}, "  # type: ignore[arg-type]
+        f"{facts['parameters']} parameters; {facts['epochs']} epochs of batch {facts['batch_size']}, AdamW, "
+        f"lr {facts['lr']}, cosine; {n_seeds} seeds; teacher {facts['teacher']} "
+        f"({100 * float(str(facts['teacher_accuracy'])):.2f} %), for SASTC its maps {', '.join(TEACHER_MAPS)}.",
+        "",
+        "| method | test accuracy %, mean ± standard deviation | after step 1 | spikes per neuron and step | CPU s |",
+        "|---|---|---|---|---|",
+    ]
+    for method in methods:
+        own = [r for r in results if r.method == method]
+        accuracy = [100 * r.anytime[-1] for r in own]
+        spread = statistics.stdev(accuracy) if len(own) > 1 else float("nan")
+        lines.append(
+            f"| {method} | {statistics.mean(accuracy):.2f} ± {spread:.2f} "
+            f"| {statistics.mean(100 * r.anytime[0] for r in own):.2f} "
+            f"| {statistics.mean(r.rate for r in own):.3f} | {statistics.mean(r.cpu_s for r in own):.0f} |"
+        )
+    return [*lines, ""]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--n-mnist", type=Path, help="folder with Train/LABEL/*.bin and Test/LABEL/*.bin")
+    parser.add_argument("--mnist", type=Path, help="folder with MNIST's idx files")
+    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--mnist-epochs", type=int, default=None, help="default: a quarter of --epochs")
+    parser.add_argument("--mnist-samples", type=int, default=None, help="use only so many training images")
+    parser.add_argument("--mnist-tests", type=int, default=None, help="use only so many test images")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS)
+    parser.add_argument("--width", type=float, default=0.5)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--work", type=Path, default=ROOT / "runs" / "benchmarks" / "methods")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    settings = []
+    if options.n_mnist:
+        data = DataConfig(name="n-mnist", root=str(options.n_mnist), size=17, augment=(), cache=str(options.work))
+        settings.append(Setting(data, 6, options.width, options.epochs, 50, 4e-3))
+    if options.mnist:
+        data = DataConfig(
+            name="mnist",
+            root=str(options.mnist),
+            augment=(),
+            max_train=options.mnist_samples,
+            max_test=options.mnist_tests,
+        )
+        epochs = options.mnist_epochs or max(1, options.epochs // 4)
+        settings.append(Setting(data, 4, options.width, epochs, 100, 4e-3))
+    if not settings:
+        parser.error("name at least one data set: --n-mnist FOLDER, --mnist FOLDER")
+    document: dict[str, object] = {
+        "date": date.today().isoformat(),
+        "machine": f"{platform.machine()}, {options.threads} thread(s), torch {torch.__version__}",
+    }
+    lines = [f"Measured {document['date']} on {document['machine']}.", ""]
+    for setting in settings:
+        name = f"{setting.data.name}-{setting.epochs}-{setting.width:g}-{setting.data.max_train or 'all'}"
+        facts, results = run(setting, options.methods, options.seeds, options.work / name)
+        document[setting.data.name] = {**facts, "results": [asdict(r) for r in results]}
+        lines += table(facts, results, options.methods)
+        write(document, lines)
+
+
+def write(document: dict[str, object], lines: Sequence[str]) -> None:
+    """The figures as JSON, the table into the documentation."""
+    RESULTS.parent.mkdir(parents=True, exist_ok=True)
+    RESULTS.write_text(json.dumps(document, indent=1) + "\n")
+    text = TABLE.read_text()
+    head, tail = text.split(BEGIN)[0], text.split(END)[1]
+    TABLE.write_text(f"{head}{BEGIN}\n\n" + "\n".join(lines) + f"\n{END}{tail}")
+
+
+if __name__ == "__main__":
+    main()
