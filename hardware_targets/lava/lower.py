@@ -94,6 +94,10 @@ class _Lowering:
         self.nodes: dict[str, Node] = {}
         self.edges: list[tuple[str, str, tuple[Change, ...]]] = []
         self.delayed: dict[tuple[str, int], Port] = {}
+        names = [s.name for s in program.synapses]
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise Unsupported(f"{program.name}: two synapse groups are called {twice}; rename one")
         bounds = payload_bounds(program)
         self.kinds = {s.name: _lava_kind(s, program, bounds[s.source]) for s in program.synapses}
         self.maps = {
@@ -159,17 +163,15 @@ class _Lowering:
 
     def _connect(self, source: Port, target: Port) -> None:
         changes: list[Change] = []
-        if source.is_whc and target.is_whc and source.shape == target.shape:
-            changes = []
-        else:
+        if not (source.is_whc and target.is_whc and source.shape == target.shape):
             if source.is_whc:
-                changes += ["reverse", "flatten"]
-            elif len(source.shape) > 1:
-                changes += ["flatten"]
+                changes.append("reverse")
+            if len(source.shape) > 1:
+                changes.append("flatten")
+            if len(target.shape) > 1:
+                changes.append(target.shape)
             if target.is_whc:
-                changes += [target.shape, "reverse"]  # reversing the axes is its own inverse
-            elif len(target.shape) > 1:
-                changes += [target.shape]
+                changes.append("reverse")  # its own inverse
         self.edges.append((source.key, target.key, tuple(changes)))
 
     def _check_edges(self) -> None:

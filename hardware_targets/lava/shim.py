@@ -14,8 +14,8 @@ from seamount.errors import BackendMissing
 
 TESTED = {"lava-nc": "0.10.0", "lava-dl": "0.6.0"}
 INSTALL = (
-    "pip install --no-deps --ignore-requires-python lava-nc==0.10.0 lava-dl==0.6.0 && "
-    "pip install scipy networkx asteval scikit-learn"
+    "pip install scipy networkx asteval scikit-learn && "
+    "pip install --no-deps --ignore-requires-python lava-nc==0.10.0"
 )
 
 

@@ -59,7 +59,7 @@ def test_a_residual_network_streams_exactly() -> None:
     assert all(simulated.spikes[name].any() for name in ("stem", "a1", "a2", "b1", "b2", "pool"))
 
 
-@pytest.mark.parametrize("seed", [9, 18, 41])
+@pytest.mark.parametrize("seed", [12, 26, 41])
 def test_random_programs_with_everything_in_them_are_exact_at_every_step(seed: int) -> None:
     program = random_program(seed)
     inputs = random_inputs(program, 2)

@@ -82,6 +82,6 @@ def test_status_without_lava_says_what_to_do(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(shim_module.importlib.metadata, "version", nothing)
     status = lava_status()
     assert (status.present, status.works) == (False, False)
-    assert status.message.startswith("lava-nc is not installed; to compare with Lava: pip install --no-deps")
+    assert status.message.startswith("lava-nc is not installed; to compare with Lava: pip install scipy")
     with pytest.raises(shim_module.BackendMissing, match=r"^Lava: lava-nc is not installed"):
         shim_module.require_lava()
