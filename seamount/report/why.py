@@ -2,7 +2,8 @@
 
 The network runs in float64 with the program's rounded weights, decays, thresholds and biases put into it, all of
 them, one of them, all but one; what is left between "all of them" and the program is the integer state (u and v hold
-whole numbers, decays round towards zero, v saturates, u wraps).
+whole numbers, decays round towards zero, v saturates, u wraps). Where a student was trained on in integers, its weights
+hold that training too.
 """
 
 from __future__ import annotations
@@ -152,7 +153,7 @@ def _words(found: Quantity, everything: Quantity, effects: tuple[Effect, ...], n
             f"Mostly the {best}: without that rounding {kept:.2f} % of {all_rounded:.2f} % would be left."
         )
     elif all_rounded:
-        sentences.append("No single rounding stands out.")
+        sentences.append("No single one stands out.")
     if abs(total - all_rounded) > 0.02 * total:
         sentences.append(f"The integer state moves it from {all_rounded:.2f} % to {total:.2f} %.")
     sentences.append(f"{n_overflows:,} values left their range." if n_overflows else "No value left its range.")
@@ -248,14 +249,14 @@ def _weights(kind: chip.Kind) -> Reals:
 def render_why(explanation: Explanation) -> RenderableType:
     """The explanation in the terminal."""
     table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim")
-    table.add_column("rounding of", width=22)
-    for name in ("only this", "all but this"):
+    table.add_column("the program's", width=22)
+    for name in ("only these", "all but these"):
         table.add_column(name, justify="right", width=14)
     for effect in explanation.effects:
         table.add_row(effect.name, text.quantity(effect.alone), text.quantity(effect.without))
-    table.add_row("all, this layer only", text.quantity(explanation.own), "")
-    table.add_row("all, every layer", text.quantity(explanation.rounded), "")
-    table.add_row("program, integer state", text.quantity(explanation.difference), "")
+    table.add_row("all, in this layer", text.quantity(explanation.own), "")
+    table.add_row("all, in every layer", text.quantity(explanation.rounded), "")
+    table.add_row("and the integer state", text.quantity(explanation.difference), "")
     head = Text.assemble(
         ("Seamount  ", "bold cyan"),
         (explanation.layer, "bold"),

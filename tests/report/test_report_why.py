@@ -103,7 +103,7 @@ def test_only_weights_are_rounded() -> None:
     assert effects["weights"].alone.value == found.rounded.value != 0
     assert effects["weights"].without.value == 0
     assert [effects[name].alone.value for name in ("decays", "threshold", "bias")] == [0, 0, 0]
-    assert found.words.startswith("Mostly the weights: without that rounding 0.00 % of ")
+    assert found.words.startswith("Mostly the weights: with the network's own, 0.00 % of ")
 
 
 def test_only_decays_are_rounded() -> None:
