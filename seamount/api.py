@@ -23,6 +23,7 @@ from seamount.errors import ConfigError, InputError
 from seamount.proof import Agreement
 
 if TYPE_CHECKING:
+    from seamount.compile.finding import Finding as TargetFinding
     from seamount.compile.pipeline import Compiled, CompileOptions
     from seamount.hardware_targets.simulator.diff import Difference
     from seamount.hardware_targets.target import Target
@@ -208,23 +209,24 @@ class CompiledFile:
     """A program on disk.
 
     Attributes:
-        findings: where the program exceeds the target; it is written all the same, for the simulator.
+        findings: where the program exceeds the target, and what its fitting assumes; the file is written all the
+            same, for the simulator.
     """
 
     path: Path
     compiled: Compiled
-    findings: tuple[str, ...]
+    findings: tuple[TargetFinding, ...]
 
 
 def compile_source(
-    source: Path, target: str = "loihi2", out: Path | None = None, options: CompileOptions | None = None
+    source: Path, target: str = "loihi1", out: Path | None = None, options: CompileOptions | None = None
 ) -> CompiledFile:
     """Lower a NIR file, a lava-dl ``.net`` file or a finished run's student to a program file.
 
     Args:
         source: ``.nir``, ``.net``, or a run folder (its exported student is taken).
         target: name or file of a target, whose number formats are kept and against which the program is verified.
-        out: where the program goes; default: beside the source, with the ending ``.program.h5``.
+        out: where the program goes; default: beside the source (in the run folder), ending ``.program.h5``.
     """
     from seamount.compile.pipeline import compile_graph
     from seamount.compile.program_file import save_program
@@ -234,9 +236,9 @@ def compile_source(
     found = _student_of_run(source) if source.is_dir() else source
     chip = load_target(target)
     compiled = compile_graph(found, chip, options)
-    path = out or found.with_name(f"{found.stem}.program.h5")
+    path = out or (source if source.is_dir() else source.parent) / f"{found.stem}.program.h5"
     save_program(compiled.program, path)
-    return CompiledFile(path, compiled, tuple(str(f) for f in verify_program(compiled.program, chip)))
+    return CompiledFile(path, compiled, tuple(verify_program(compiled.program, chip)))
 
 
 def _student_of_run(folder: Path) -> Path:
@@ -246,7 +248,7 @@ def _student_of_run(folder: Path) -> Path:
     return students[0]
 
 
-def load_any_program(path: Path, target: str = "loihi2") -> Program:
+def load_any_program(path: Path, target: str = "loihi1") -> Program:
     """A program file, or a program made on the spot from a run folder, a NIR or a ``.net`` file."""
     from seamount.compile.pipeline import compile_graph
     from seamount.compile.program_file import load_program

@@ -39,7 +39,7 @@ class RunConfig(Section):
 
 
 class TargetConfig(Section):
-    name: str = Field("loihi2", description="a target that `seamount targets` lists, or a path to a target file")
+    name: str = Field("loihi1", description="a target that `seamount targets` lists, or a path to a target file")
     step_period_s: Annotated[float, Field(gt=0)] = Field(
         1e-5, description="wall time of one timestep on the chip [s]; the static energy grows with it"
     )

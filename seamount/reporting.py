@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 
 from seamount.compile.activity import Activity
 from seamount.compile.activity_file import load_activity
+from seamount.compile.finding import Finding
 from seamount.compile.place import Placement, place
 from seamount.compile.place.search import Objective
 from seamount.compile.program import Program
-from seamount.compile.verify import verify_program
+from seamount.compile.verify import require, verify_program
 from seamount.config import load_config
-from seamount.errors import DoesNotFit, InputError, Unsupported
+from seamount.errors import ConfigError, DoesNotFit, InputError, Unsupported
 from seamount.hardware_targets.energy import EnergyReport, estimate_energy
 from seamount.hardware_targets.neurobench import neurobench_metrics
 from seamount.hardware_targets.target import Target
@@ -74,7 +75,8 @@ def gather(context: Context) -> Evidence:
     compiled = read_json(context.folder("compile") / "compile.json")
     manifest = read_json(run.folder / "manifest.json")
     reasons: dict[str, str] = {}
-    placement, does_not_fit = _placement(program, target, config.target.placement, traced)
+    findings = verify_program(program, target)
+    placement, does_not_fit = _placement(program, target, findings, config.target.placement, traced)
     inputs = context.data.chip_inputs(context.data.test, torch.arange(traced.n_samples))
     energy = _energy(program, counts, placement, target, config.target.step_period_s, reasons)
     proofs = _proofs(context, reasons)
@@ -99,7 +101,7 @@ def gather(context: Context) -> Evidence:
         full_run=counts,
         rounding=compiled["rounding_lines"],
         assumptions=compiled["assumptions"],
-        deviations=compiled["warnings"],
+        deviations=[*compiled["warnings"], *(str(f) for f in findings if f.severity == "assumption")],
         placement=placement,
         does_not_fit=does_not_fit,
         energy=energy,
@@ -109,13 +111,11 @@ def gather(context: Context) -> Evidence:
 
 
 def _placement(
-    program: Program, target: Target, objective: Objective, activity: Activity
+    program: Program, target: Target, findings: Sequence[Finding], objective: Objective, activity: Activity
 ) -> tuple[Placement | None, str | None]:
     """Cores for the program, or why there are none."""
-    findings = [f for f in verify_program(program, target) if f.severity != "assumption"]
-    if findings:
-        return None, "; ".join(str(finding) for finding in findings)
     try:
+        require(findings)
         return place(program, target, objective=objective, activity=activity), None
     except (DoesNotFit, Unsupported) as error:
         return None, str(error)
@@ -131,7 +131,7 @@ def _energy(
 ) -> EnergyReport | None:
     try:
         return estimate_energy(program, activity, placement, target, step_period_s)
-    except Unsupported as error:
+    except (ConfigError, Unsupported) as error:
         reasons["energy"] = str(error)
         return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from seamount.compile.activity import Activity
+    from seamount.compile.finding import Finding
     from seamount.compile.program import Program
 
 PANEL = "A network or a program"
@@ -26,10 +28,10 @@ Data = Annotated[str, typer.Option("--data", help="A .npz with x (and y), a run 
 Target = Annotated[str, typer.Option("--target", help="A target that `seamount targets` lists, or a target file.")]
 
 
-@command(app, "compile", example="seamount compile net.nir --from snntorch --steps 16 --target loihi2", panel=PANEL)
+@command(app, "compile", example="seamount compile net.nir --from snntorch --steps 16 --target loihi1", panel=PANEL)
 def compile_(
     source: Annotated[Path, typer.Argument(help="A NIR file, a lava-dl .net file, or a run folder.")],
-    target: Target = "loihi2",
+    target: Target = "loihi1",
     out: Annotated[Path | None, typer.Option(help="Program file; default: beside the source.")] = None,
     written_by: Annotated[
         str | None, typer.Option("--from", help="Who wrote the NIR file: norse, snntorch, sinabs, lava, ...")
@@ -52,7 +54,7 @@ def compile_(
     options = replace(options, printer=lambda text: stderr_console().print(text, markup=False))
     done = api.compile_source(source, target, out, options)
     compiled = done.compiled
-    document = {"file": str(done.path), "findings": list(done.findings), **compiled.to_dict()}
+    document = {"file": str(done.path), "findings": [asdict(f) for f in done.findings], **compiled.to_dict()}
     if explain is not None:
         lines = [formulas(compiled, explain)]
         document["explain"] = lines[0].splitlines()
@@ -63,9 +65,9 @@ def compile_(
         lines += ["", "ranges", *(f"  {line}" for line in compiled.ranges.lines())]
         lines += [f"assumed: {text}" for text in compiled.assumptions]
         lines += [f"warning: {text}" for text in compiled.warnings]
-    lines += [f"exceeds {target}: {text}" for text in done.findings]
+    lines += [f"{finding.severity} on {target}: {finding}" for finding in done.findings]
     lines.append(f"wrote {done.path}")
-    return Result(document, Text("\n".join(lines)), exit_code=4 if done.findings else 0)
+    return Result(document, Text("\n".join(lines)), exit_code=fit_code(done.findings))
 
 
 @command(app, "simulate", example="seamount simulate net.program.h5 --data digits --record spikes,v", panel=PANEL)
@@ -147,6 +149,12 @@ def inspect(path: Annotated[Path, typer.Argument(help="A NIR, .net or program fi
 
     lines = api.inspect(path)
     return Result({"file": str(path), "lines": lines}, Text("\n".join(lines)))
+
+
+def fit_code(findings: Iterable[Finding]) -> int:
+    """Exit code of a program that was written: 5 and 4 as the errors would have, 0 if it fits as assumed."""
+    found = {finding.severity for finding in findings}
+    return 5 if "unsupported" in found else 4 if "does_not_fit" in found else 0
 
 
 def parse_bytes(text: str) -> int:

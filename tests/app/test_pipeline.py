@@ -144,6 +144,6 @@ def test_two_processes_train_one_run_and_the_first_writes_it(tmp_path: Path) -> 
         timeout=240,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout.count("next: seamount compile runs/two") == 1
+    assert done.stdout.count("next: seamount distill two.toml --resume") == 1
     metrics = json.loads((tmp_path / "runs/two/stages/02-distill/metrics.json").read_text())
     assert len(metrics["history"]) == 2
