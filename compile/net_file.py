@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from seamount.errors import InputError
 
+from .hdf5_heap import heap_damage
+
 MAX_FILE_BYTES = 1 << 30
 MAX_VALUES = 1 << 24
 """Numbers that one dataset, or one of its chunks, may hold: 16 million weights are more than a chip has."""
@@ -27,9 +29,6 @@ MAX_LAYERS = 1000
 
 LONGEST_NAME = 1000
 """Bytes of a layer's or neuron's type."""
-
-HEAP = b"GCOL\x01\0\0\0"
-"""A global heap collection, version 1: eight bytes of size follow."""
 
 # what h5py raises for damaged files
 DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, OverflowError, MemoryError)
@@ -179,12 +178,9 @@ def check_heaps(path: Path, size: int) -> None:
     if not size:
         return
     with path.open("rb") as raw, mmap.mmap(raw.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        at = data.find(HEAP)
-        while at >= 0:
-            claimed = int.from_bytes(data[at + len(HEAP) : at + len(HEAP) + 8], "little")
-            if claimed > size:
-                raise InputError(f"{path}: a heap of {claimed} bytes in a file of {size}; the file is damaged")
-            at = data.find(HEAP, at + 1)
+        damage = heap_damage(data, size)
+    if damage is not None:
+        raise InputError(f"{path}: {damage}")
 
 
 def text_length(dataset: Any) -> int:

@@ -17,11 +17,12 @@ import numpy as np
 
 from seamount.errors import InputError
 
+from .hdf5_heap import heap_damage
+
 MAX_FILE_BYTES = 1 << 30
 MAX_VALUES_BYTES = 1 << 30
 MIN_VALUES_BYTES = 1 << 27
 """Of all arrays of a file together, unpacked: 100 times the file's size, within these bounds."""
-HEAP = b"GCOL\x01\x00\x00\x00"
 TEXT_ENTRY = 16
 """Bytes of a text of variable length where it is referred to: its length, and where it lies."""
 MAX_NODES = 20_000
@@ -86,8 +87,8 @@ def read_raw(source: str | Path) -> RawGraph:
                 raise InputError(f"{path}: node/type is {kind!r}, needed is 'NIRGraph'")
             metadata = _metadata(root.get("metadata"), got)
             _collect_group(root, "", got, set(), 0)
-    except InputError:
-        raise
+    except InputError as error:
+        raise InputError(str(error) if str(error).startswith(str(path)) else f"{path}: {error}") from None
     except (
         OSError,
         KeyError,
@@ -145,16 +146,10 @@ def values_limit(content: bytes) -> int:
 
 
 def opened(content: bytes) -> h5py.File:
-    """The HDF5 file that these bytes are; refuses heaps of text that claim to be larger than the file.
-
-    HDF5 would allocate and clear what a damaged heap claims, up to 4 GiB, before it looks.
-    """
-    at = content.find(HEAP)
-    while at >= 0:
-        claimed = int.from_bytes(content[at + len(HEAP) : at + len(HEAP) + 8], "little")
-        if claimed > len(content):
-            raise InputError(f"a heap of {claimed} bytes in a file of {len(content)}; the file is damaged")
-        at = content.find(HEAP, at + 1)
+    """The HDF5 file that these bytes are."""
+    damage = heap_damage(content, len(content))
+    if damage is not None:
+        raise InputError(damage)
     return h5py.File(h5py.h5f.open_file_image(content))
 
 

@@ -76,8 +76,8 @@ def load_program(path: str | Path) -> Program:
     try:
         with opened(content) as file:
             return _loaded(file, str(path), values_limit(content))
-    except SeamountError:
-        raise
+    except SeamountError as error:
+        raise InputError(str(error) if str(error).startswith(str(path)) else f"{path}: {error}") from None
     except (
         OSError,
         KeyError,

@@ -61,7 +61,7 @@ def read_nir(source: Any, options: NirOptions | None = None) -> Network:
         resolved = type(resolved)(settings, (f"dt = {settings.dt} (tau / r)", *resolved.assumptions))
     inputs = _input_facts(ours, options)
     network = elaborate(raw, name, settings, inputs)
-    asked = () if metadata.get("exporter", "").startswith("seamount") else resolved.assumptions
+    asked = () if str(metadata.get("exporter", "")).startswith("seamount") else resolved.assumptions
     scales = _scales(raw.metadata, network)
     readout, quantity = _readout(ours, options, network)
     n_steps = options.n_steps if options.n_steps is not None else _whole(ours.get("n_steps"), "n_steps", 1, 1 << 20)
@@ -155,7 +155,7 @@ def _group(metadata: Mapping[str, Any], key: str) -> dict[str, Any]:
 def _whole(value: Any, key: str, low: int, high: int) -> int | None:
     if value is None:
         return None
-    if not isinstance(value, int | float | np.number) or value != int(value) or not low <= value <= high:
+    if not isinstance(value, int | float | np.number) or not low <= value <= high or value != int(value):
         raise InputError(f"metadata/seamount/{key}: found {value!r}, possible are whole numbers {low} to {high}")
     return int(value)
 
