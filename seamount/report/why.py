@@ -2,8 +2,8 @@
 
 The network runs in float64 with the program's rounded weights, decays, thresholds and biases put into it, all of
 them, one of them, all but one; what is left between "all of them" and the program is the integer state (u and v hold
-whole numbers, decays round towards zero, v saturates, u wraps). Where a student was trained on in integers, its weights
-hold that training too.
+whole numbers, decays round towards zero, v saturates, u wraps). Where a student was trained on in integers, its
+weights hold that training too.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ def _words(found: Quantity, everything: Quantity, effects: tuple[Effect, ...], n
     if all_rounded and saves[best] > 0.02 * all_rounded:
         kept = all_rounded - saves[best]
         sentences.append(
-            f"Mostly the {best}: without that rounding {kept:.2f} % of {all_rounded:.2f} % would be left."
+            f"Mostly the {best}: with the network's own, {kept:.2f} % of {all_rounded:.2f} % would be left."
         )
     elif all_rounded:
         sentences.append("No single one stands out.")

@@ -44,7 +44,7 @@ def chromium(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str
         [CHROMIUM, *FLAGS, f"--user-data-dir={tmp_path}/profile", *arguments],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=True,
     )
 
@@ -59,6 +59,7 @@ def pages() -> dict[str, str]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_pages_at_every_width(scheme: str, tmp_path: Path) -> None:
     frames = [
