@@ -99,3 +99,19 @@ def test_torchs_settings_are_put_back() -> None:
     before = backend.matmul.fp32_precision, backend.conv.fp32_precision
     matrix_sum(torch.ones(2, 3), torch.ones(4, 3), narrow=True)
     assert (backend.matmul.fp32_precision, backend.conv.fp32_precision) == before
+
+
+def test_odd_strides_and_dilations_are_exact_when_narrow() -> None:
+    """oneDNN's bfloat16 convolution is not, which is why it is never used."""
+    random = np.random.default_rng(0)
+    for shape, taps, stride, padding in (
+        ((5, 3), (2, 3), (1, 3), (1, 2)),
+        ((6, 3), (3, 2), (1, 3), (2, 0)),
+        ((7, 3), (3, 3), (1, 2), (1, 0)),
+    ):
+        weights = torch.from_numpy(random.integers(-120, 120, (6, 2, *taps)) * 2).float()
+        x = torch.from_numpy(random.integers(0, 2, (2, 2, *shape))).float()
+        dilation = (2, 2) if taps != (3, 3) else (2, 1)
+        expected = torch.nn.functional.conv2d(x.double(), weights.double(), None, stride, padding, dilation)
+        for _ in range(20):
+            assert torch.equal(conv_sum(x, weights, stride, padding, dilation, narrow=True).double(), expected)
