@@ -16,7 +16,7 @@ from torch import Tensor
 from seamount.compile.arithmetic.scan import NeuronTable, ScanResult, lif_scan
 from seamount.compile.arithmetic.synapses import conv_sum, matrix_sum
 from seamount.compile.program import Lif
-from seamount.models.fold import Conv, Pair
+from seamount.models.fold import Conv
 from seamount.models.fused_lif import LifConstants, fused_lif_gradient, recurrent_gradient
 
 
@@ -34,18 +34,17 @@ class OnGrid(torch.autograd.Function):
         real = values * factor
         rounded = real.div_(step).round_().mul_(step).clamp_(low, high)
         ctx.save_for_backward(values, rounded)
-        ctx.factor, ctx.low, ctx.high = factor, low - step / 2, high + step / 2
+        ctx.factor, ctx.half_step = factor, step / 2
         return rounded
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         values, rounded = ctx.saved_tensors
-        real = values * ctx.factor
-        inside = (real >= ctx.low) & (real <= ctx.high)
-        passed = grads[0] * inside
+        error = (values * ctx.factor).sub_(rounded)
+        inside = error.abs() <= ctx.half_step
         # d(rounded / s) / d(log s), as in LSQ, with its scale of gradients
-        g_scale = (passed * real - grads[0] * rounded).sum() / (127 * values.numel()) ** 0.5
-        return passed * ctx.factor, g_scale, None, None, None, None
+        g_scale = (grads[0] * torch.where(inside, error, -rounded)).sum() / (127 * values.numel()) ** 0.5
+        return (grads[0] * inside).mul_(ctx.factor), g_scale, None, None, None, None
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,8 @@ class IntegerNeurons:
     def kept(self, v_before_reset: Tensor, dtype: torch.dtype) -> Tensor:
         """v - v_th in norse's units; the sign is exact, so it says which neurons fired."""
         threshold = int(self.lif.v_th_mant) << 6
-        return (v_before_reset - threshold).to(torch.float32).mul_(self.unit).to(dtype)
+        kept = torch.empty(v_before_reset.shape, dtype=dtype, device=v_before_reset.device)
+        return torch.mul(v_before_reset - threshold, self.unit, out=kept)
 
 
 class IntegerSpikes(torch.autograd.Function):
@@ -85,7 +85,8 @@ class IntegerSpikes(torch.autograd.Function):
         whole = drive.expand(n_steps, *drive.shape[1:])
         done = neurons.scan(whole, "v_before_reset", drive_limit=drive_limit)
         assert done.v_before_reset is not None
-        ctx.save_for_backward(neurons.kept(done.v_before_reset, torch.float32))
+        half = torch.is_autocast_enabled(drive.device.type)
+        ctx.save_for_backward(neurons.kept(done.v_before_reset, torch.bfloat16 if half else torch.float32))
         ctx.neurons, ctx.repeated = neurons, drive.shape[0] == 1 and n_steps > 1
         ctx.bias_shape = None if bias is None else bias.shape
         return done.spikes.to(torch.float32)
@@ -94,6 +95,7 @@ class IntegerSpikes(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         (kept,) = ctx.saved_tensors
         g_drive = fused_lif_gradient(grads[0], kept, ctx.neurons.constants, repeated=ctx.repeated)
+        g_drive = g_drive.to(torch.float32)
         return g_drive, _bias_gradient(g_drive, ctx.bias_shape), None, None, None
 
 
@@ -141,13 +143,42 @@ def weighted(x: Tensor, weights: Tensor, conv: Conv | None, bound: int) -> Tenso
 
     Values and weights of 8 significant bits: their products may be taken in the device's narrow precision.
     """
-    if bound >= 1 << 24:
-        x, weights = x.double(), weights.double()
     narrow = bound < 1 << 24
+    if not narrow:
+        x, weights = x.double(), weights.double()
     if conv is None:
         return matrix_sum(x.flatten(1), weights, narrow=narrow)
-    pairs: tuple[Pair, Pair, Pair] = (conv.stride, conv.padding, conv.dilation)
-    return conv_sum(x, weights, *pairs, conv.groups, narrow=narrow)
+    half = narrow and torch.is_autocast_enabled(x.device.type)
+    drive: Tensor = ExactConv.apply(x, weights, conv, narrow, half)
+    return drive
+
+
+class ExactConv(torch.autograd.Function):
+    """forward(x, weights, conv, narrow, half): exact sums; ``half``: gradients as autocast to bf16 has them."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weights: Tensor, conv: Conv, narrow: bool, half: bool) -> Tensor:
+        kept = torch.bfloat16 if half else x.dtype  # 8 significant bits: nothing is lost
+        ctx.save_for_backward(x.to(kept), weights.to(kept))
+        ctx.conv = conv
+        return conv_sum(x, weights, conv.stride, conv.padding, conv.dilation, conv.groups, narrow=narrow)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        x, weights = ctx.saved_tensors
+        conv: Conv = ctx.conv
+        needed = [*ctx.needs_input_grad[:2], False]
+        g_x, g_weights, _ = torch.ops.aten.convolution_backward(
+            grads[0].to(x.dtype), x, weights, None, conv.stride, conv.padding, conv.dilation, False, (0, 0),
+            conv.groups, needed,
+        )  # fmt: skip
+        return (
+            g_x if g_x is None else g_x.to(grads[0].dtype),
+            g_weights if g_weights is None else g_weights.to(grads[0].dtype),
+            None,
+            None,
+            None,
+        )
 
 
 def wrapped(drive: Tensor, bits: int, bound: int) -> Tensor:

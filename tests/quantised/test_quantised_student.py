@@ -195,3 +195,17 @@ def test_inputs_beyond_the_bits_are_refused() -> None:
     with pytest.raises(InputError, match="input from 0 to 510 in units of the chip; possible are 0 to 255"):
         q(torch.tensor([0.0, 2.0]).view(1, 1, 1, 2).expand(1, 1, 8, 2).repeat(1, 1, 1, 4))
     assert torch.equal(q((x * 255).round().to(torch.int64)).logits, q(x).logits)
+
+
+def test_autocast_changes_no_integer_and_gradients_little() -> None:
+    net, x = lively("resnet18")
+    q = QuantisedStudent(net).calibrate(x)
+    found = []
+    for enabled in (False, True):
+        q.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            logits = q(x).logits
+        logits.square().mean().backward()
+        found.append((logits.detach(), torch.cat([w.grad.flatten() for w in q.weights.values()])))
+    assert torch.equal(found[0][0], found[1][0])
+    assert F.cosine_similarity(found[0][1], found[1][1], dim=0) > 0.98
