@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import signal
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -115,7 +116,7 @@ def test_a_lava_process_that_dies_is_an_error_and_leaves_nothing_behind(tmp_path
     save_inputs(folder, random_inputs(program, 1))
     with pytest.raises(BackendMissing, match=r"^Lava: c2: TypeError: ufunc 'left_shift' not supported"):
         supervise(folder, 60.0)
-    assert not [text for text in _commands() if str(folder) in text]
+    assert _is_gone(str(folder))
 
 
 def test_a_lava_process_that_is_killed_is_noticed(tmp_path: Path) -> None:
@@ -142,14 +143,24 @@ def _kill_a_child(mark: str) -> None:
             return
 
 
-def test_a_run_that_takes_too_long_is_ended() -> None:
+def test_a_run_that_takes_too_long_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     program = conv_net()
     start = time.monotonic()
     with pytest.raises(BackendMissing) as error:
-        run_on_lava(program, random_inputs(program, 200), time_limit_s=3.0)
+        run_on_lava(program, random_inputs(program, 1000), time_limit_s=3.0)
     assert str(error.value) == "Lava: not done within 3 s; allow more time or send fewer samples"
-    assert time.monotonic() - start < 8
-    assert not [text for text in _commands() if "seamount-lava-" in text]
+    assert time.monotonic() - start < 20
+    assert _is_gone(str(tmp_path))
+
+
+def _is_gone(mark: str) -> bool:
+    """No process of that command line is left, or is within five seconds."""
+    for _ in range(50):
+        if not any(mark in text for _, text in _processes()):
+            return True
+        time.sleep(0.1)
+    return False
 
 
 def _processes() -> list[tuple[int, str]]:
@@ -159,10 +170,6 @@ def _processes() -> list[tuple[int, str]]:
         with contextlib.suppress(OSError):
             found.append((int(entry.parent.name), entry.read_bytes().replace(b"\0", b" ").decode(errors="replace")))
     return found
-
-
-def _commands() -> list[str]:
-    return [text for _, text in _processes()]
 
 
 def test_what_cannot_be_streamed_says_why() -> None:
