@@ -199,7 +199,9 @@ class Synapses:
     @property
     def latency(self) -> int:
         """Steps from a spike to its first effect."""
-        return 0 if isinstance(self.kind, Wire) else 1 + int(self.delay.min())
+        if isinstance(self.kind, Wire):
+            return 0
+        return 1 + (int(self.delay.min()) if self.delay.size else 0)
 
 
 @dataclass(frozen=True)

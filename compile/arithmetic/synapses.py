@@ -6,9 +6,9 @@ Where it does not hold, float64 or int64 computes.
 
 Three traps, and what is done here. A narrow *result* would round the sum: tensors stay float32, and only the
 multiplication inside a matrix product may be narrower (bfloat16 on CPU, TF32 on CUDA), where weights and values have
-at most 8 significant bits, so that products are exact and accumulate in float32. Winograd and FFT convolutions are not exact:
-CUDA convolutions are matrix products here; oneDNN convolves directly on CPU. Autocast would narrow results: it is
-switched off inside. ``self_test`` shows all of it on the device at hand, with sums at the bound.
+at most 8 significant bits, so that products are exact and accumulate in float32. Winograd and FFT convolutions are
+not exact: CUDA convolutions are matrix products here; oneDNN convolves directly on CPU. Autocast would narrow
+results: it is switched off inside. ``self_test`` shows all of it on the device at hand, with sums at the bound.
 """
 
 from __future__ import annotations

@@ -121,7 +121,7 @@ class Chunk:
 def histories(program: Program) -> dict[str, int]:
     """Rows before a chunk that the synapses out of each input and population look back at."""
     names = [i.name for i in program.inputs] + [p.name for p in program.populations]
-    return {name: max((int(s.delay.max()) + 1 for s in program.out_of(name)), default=0) for name in names}
+    return {name: max((int(s.delay.max(initial=0)) + 1 for s in program.out_of(name)), default=0) for name in names}
 
 
 def memory_needed(program: Program, chunk: Chunk, record: Collection[str] = RECORDS) -> int:
