@@ -90,8 +90,9 @@ NODE_TYPES: dict[str, NodeType] = {
 
 def support_table() -> Iterator[str]:
     """Markdown: node x (import, export, loihi1, loihi2, lava, simulator)."""
-    yield "| node | import | export | loihi1, loihi2, lava, simulator | note |"
-    yield "|---|---|---|---|---|"
+    yield "| node | import | export | loihi1 | loihi2 | lava | simulator | note |"
+    yield "|---|---|---|---|---|---|---|---|"
     for node in NODE_TYPES.values():
         exported = "yes" if node.exported else "-"
-        yield f"| {node.name} | {node.becomes} | {exported} | {node.chip or 'refused'} | {node.note} |"
+        chip = node.chip or "refused"
+        yield f"| {node.name} | {node.becomes} | {exported} | {chip} | {chip} | {chip} | {chip} | {node.note} |"
