@@ -191,10 +191,6 @@ def wrapped(drive: Tensor, bits: int, bound: int) -> Tensor:
     return drive + (turned - whole).to(drive.dtype)
 
 
-def one_to_one(x: Tensor, weight: Tensor) -> Tensor:
-    return x * weight
-
-
 def linear_readout(drive: Tensor, response: Tensor) -> Tensor:
     """An integrator's v from its drive, for gradients: (T, B, K)."""
     kernel = response.to(drive.device, torch.float32)
@@ -210,7 +206,6 @@ __all__ = [
     "IntegerSpikes",
     "OnGrid",
     "linear_readout",
-    "one_to_one",
     "weighted",
     "wrapped",
 ]

@@ -42,7 +42,6 @@ from .integer import (
     IntegerSpikes,
     OnGrid,
     linear_readout,
-    one_to_one,
     weighted,
     wrapped,
 )
@@ -192,13 +191,10 @@ class QuantisedStudent(nn.Module):
         Logits are v of the readout in real units (a "sum" readout: what each step adds to it).
         """
         integers = self._integers()
-        frames = self._frames(x)
         n_steps = self.n_steps if x.dim() == len(self.input_shape) + 1 else x.shape[0]
         wanted = set(self.spiking() if record is True else record or ())
-        values, kept = {INPUT: frames}, {}
-        last_use = {
-            source: target for name in self.net.order for _, source in self.net.into(name) for target in [name]
-        }
+        values, kept = {INPUT: self.net.frames(self.to_input(x))}, {}
+        last_use = {source: name for name in self.net.order for _, source in self.net.into(name)}
         for name in self.net.order:
             drive = self._drive(name, values, integers)
             if name == READOUT:
@@ -217,7 +213,7 @@ class QuantisedStudent(nn.Module):
         with torch.no_grad():
             integers = self._integers()
             n_steps = self.n_steps if x.dim() == len(self.input_shape) + 1 else x.shape[0]
-            values = {INPUT: self._frames(x)}
+            values = {INPUT: self.net.frames(self.to_input(x))}
             for name in self.net.order:
                 drive = self._drive(name, values, integers)
                 neurons = self._neurons(name, integers)
@@ -232,11 +228,6 @@ class QuantisedStudent(nn.Module):
                 values[name] = done.spikes.float()
         return Recording(spikes, v, v[READOUT][-1])
 
-    def _frames(self, x: Tensor) -> Tensor:
-        real = self.to_input(x)
-        frames: Tensor = self.net.frames(real)
-        return frames
-
     def _drive(self, name: str, values: Mapping[str, Tensor], integers: _Integers) -> Tensor:
         """Sum of the integer drives of all synapses but a population's own, (T or 1, B, *shape)."""
         total: Tensor | None = None
@@ -244,7 +235,7 @@ class QuantisedStudent(nn.Module):
             x, op = values[source], self.ops[synapse]
             weights, bound = integers.weights[synapse], integers.bounds[synapse]
             if op is None:
-                part = one_to_one(x, weights)
+                part = x * weights
             else:
                 conv = op if isinstance(op, fold.Conv) else None
                 part = wrapped(weighted(x.flatten(0, 1), weights, conv, bound), 24 if conv else 32, bound)
@@ -338,11 +329,10 @@ class QuantisedStudent(nn.Module):
         return scale
 
     def _thresholds(self, scale: Mapping[str, float]) -> dict[str, int]:
-        found = {}
-        for name, plan in self.plans.items():
-            limit = NEVER_FIRES if plan.v_th is None else min(V_TH_LIMIT, max(1, round(scale[name] * plan.v_th)))
-            found[name] = limit
-        return found
+        return {
+            name: NEVER_FIRES if plan.v_th is None else min(V_TH_LIMIT, max(1, round(scale[name] * plan.v_th)))
+            for name, plan in self.plans.items()
+        }
 
     def _bounds(self, weights: Mapping[str, Tensor]) -> dict[str, int]:
         """Synapse -> largest |sum| that its source could cause."""
