@@ -144,6 +144,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     for row in table.values():
         if base is not None:
             row["speed_against_norse"] = row["images_per_s"] / base["images_per_s"]
+            row["cpu_speed_against_norse"] = row["images_per_cpu_s"] / base["images_per_cpu_s"]
             row["memory_against_norse"] = row["data_mib"] / base["data_mib"]
     return {
         "task": f"SeAl-KD step, ResNet-18 student (width {a.width:g}), ResNet-34 teacher, 3x32x32, T = {a.n_steps}",
