@@ -21,7 +21,8 @@ from seamount.compile.arithmetic.synapses import self_test
 from seamount.compile.program import Lif, Program, loops, order
 from seamount.errors import BackendMissing, ConfigError
 
-from .engine import SUM_VALUES, Plan, Running, events_of, plans
+from .engine import SUM_VALUES, Running, events_of
+from .plan import Plan, plans
 from .sources import WORD, Source, empty_source, fill_input
 
 RECORDS = ("spikes", "v", "u", "drive")
