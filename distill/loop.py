@@ -230,7 +230,7 @@ class _Run:
             return ConfigError(
                 f"{self.task.name}: batch norm cannot learn from a batch of {len(numbers)}; raise train.batch_size"
             )
-        if not (isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in text):
+        if not (isinstance(error, torch.cuda.OutOfMemoryError) or "can't allocate memory" in text):
             return error
         fits, n = 0, self.config.batch_size // self.world.size // 2
         while n >= 1 and not fits:
