@@ -89,7 +89,7 @@ def why_not_streamed(program: Program) -> str | None:
                 f"its input arrives at step {arrivals[population.name]}"
             )
     for synapses in program.synapses:
-        longest = 0 if isinstance(synapses.kind, Wire) else 1 + int(synapses.delay.max())
+        longest = 0 if isinstance(synapses.kind, Wire) else 1 + int(synapses.delay.max(initial=0))
         for latency in {synapses.latency, longest}:
             if arrivals[synapses.source] + latency != arrivals[synapses.target]:
                 return f"{synapses.name} brings spikes at another step than the longest path into {synapses.target}"

@@ -194,7 +194,7 @@ def _dense(program: Program, block: _Block) -> Layer:
     before, shape = block.before, block.population.shape
     if len(shape) != 1:
         raise _refuse(block.population.name, f"has shape {shape} behind a matrix, and the format (N,)")
-    if before.delay.max() > LONGEST_DELAY:
+    if before.delay.max(initial=0) > LONGEST_DELAY:
         raise _refuse(
             before.name, f"has a delay of {before.delay.max()}, and lava-dl's loader cuts at {LONGEST_DELAY}"
         )
