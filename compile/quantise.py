@@ -20,7 +20,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from seamount.errors import InputError
 
@@ -122,24 +121,24 @@ def round_weights(
 
 
 def exact_weights(weights: Reals, exponents: tuple[int, int] = (-7, 7), where: str = "weights") -> Rounded:
-    """Weights that lie on the grid already, with the smallest exponent that holds them.
+    """Weights that lie on the grid already, with the exponent nearest to 0 that holds them, 0 and above first.
 
     Raises:
         InputError: some weight is more than 1e-6 from the grid, or no exponent fits.
     """
     mode = real_sign_mode(np.where(np.abs(weights) < EXACT, 0.0, weights))
-    for exponent in range(exponents[0], exponents[1] + 1):
-        if exponent < 0 and not np.any(np.abs(weights - np.rint(weights)) > EXACT):
-            continue  # whole numbers need no negative exponent
+    low, high = exponents
+    for exponent in (*range(max(0, low), high + 1), *range(min(-1, high), low - 1, -1)):
         scaled = weights * 2.0**-exponent
         grid = nearest_on_grid(scaled, mode)
         if np.all(np.abs(grid - scaled) <= EXACT):
             return Rounded(grid, exponent, mode, 0, 0.0)
-    off = np.abs(weights - np.rint(weights))
+    off = float(np.max(np.abs(weights - np.rint(weights))))
+    told = f", up to {off:.3g} off whole numbers" if off > EXACT else ""
     raise InputError(
-        f"{where}: with the given scale the weights lie between {weights.min():.9g} and {weights.max():.9g}, "
-        f"up to {off.max():.3g} off whole numbers; they are on no {mode} 8-bit grid (steps of {grid_step(mode)}, "
-        f"{LOWEST[mode]} to {HIGHEST[mode]}, times a power of two); the file's scales do not fit its weights"
+        f"{where}: with the given scale the weights lie between {weights.min():.9g} and {weights.max():.9g}{told}, on "
+        f"no {mode} 8-bit grid (steps of {grid_step(mode)}, {LOWEST[mode]} to {HIGHEST[mode]}, times a power of two); "
+        "the file's scales do not fit its weights"
     )
 
 
@@ -186,6 +185,3 @@ def exact_ints(values: Reals, where: str) -> Ints:
             f"{where}: {np.asarray(values).reshape(-1)[at]:.9g} with the given scale, needed is a whole number"
         )
     return ints(whole)
-
-
-Bools = NDArray[np.bool_]

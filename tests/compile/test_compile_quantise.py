@@ -1,5 +1,7 @@
 """The one rounding: each function by property or by hand, and a network quantised after training on real digits."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 from compile_networks import network, population
@@ -54,8 +56,8 @@ def test_weights_off_the_grid_are_refused() -> None:
     with pytest.raises(InputError) as caught:
         exact_weights(np.array([1.0, -254.0]), where="fc")
     assert str(caught.value) == (
-        "fc: with the given scale the weights lie between -254 and 1, up to 0 off whole numbers; they are on no mixed "
-        "8-bit grid (steps of 2, -256 to 254, times a power of two); the file's scales do not fit its weights"
+        "fc: with the given scale the weights lie between -254 and 1, on no mixed 8-bit grid (steps of 2, -256 to "
+        "254, times a power of two); the file's scales do not fit its weights"
     )
 
 
@@ -93,6 +95,7 @@ def test_biases_that_do_not_fit_are_refused() -> None:
 # ----------------------------------------------------------------------------------- a network on real digits
 
 T = 8
+N_TRAIN = 600
 
 
 def digits_network() -> tuple[Network, np.ndarray, np.ndarray]:
@@ -113,9 +116,9 @@ def digits_network() -> tuple[Network, np.ndarray, np.ndarray]:
     inputs = [NetworkInput("x", (1, 8, 8), 8, 255.0)]
     connections = [Connection("c1", "x", "l1", (conv,)), Connection("c2", "l1", "l2", (pool, second))]
     features = network(cells, connections, inputs)
-    train = np.broadcast_to(images[:900], (T, 900, 1, 8, 8))
-    spikes = run_network(features, train)["l2"].spikes.mean(0).reshape(900, -1)
-    hot = np.eye(10)[digits.target[:900]]
+    train = np.broadcast_to(images[:N_TRAIN], (T, N_TRAIN, 1, 8, 8))
+    spikes = run_network(features, train)["l2"].spikes.mean(0).reshape(N_TRAIN, -1)
+    hot = np.eye(10)[digits.target[:N_TRAIN]]
     readout = np.linalg.solve(spikes.T @ spikes + 20 * np.eye(spikes.shape[1]), spikes.T @ (hot - 0.1)).T
     out = population("out", (10,), v_th=None)
     last = Connection("fc", "l2", "out", (Reshape((512,)), Linear(reals(readout))))
@@ -123,22 +126,30 @@ def digits_network() -> tuple[Network, np.ndarray, np.ndarray]:
     return whole, images, digits.target
 
 
+@dataclass(frozen=True)
+class Digits:
+    """The network, images to calibrate with, test inputs (T, B, 1, 8, 8), their labels and the float64 answers."""
+
+    network: Network
+    images: np.ndarray
+    x: np.ndarray
+    labels: np.ndarray
+    answers: np.ndarray
+
+
 @pytest.fixture(scope="module")
-def digits() -> tuple[Network, np.ndarray, np.ndarray]:
-    return digits_network()
+def digits() -> Digits:
+    net, images, labels = digits_network()
+    x = np.broadcast_to(images[-600:], (T, 600, 1, 8, 8))
+    return Digits(net, images, x, labels[-600:], run_network(net, x)["out"].v[-1].argmax(-1))
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_rounding_after_training_costs_at_most_half_a_point(
-    digits: tuple[Network, np.ndarray, np.ndarray], method: Method
-) -> None:
-    net, images, labels = digits
-    calibration = np.broadcast_to(images[:40], (T, 40, 1, 8, 8))
-    made = compile_graph(net, None, CompileOptions(search=SearchOptions(method), calibration=calibration))
-    x = np.broadcast_to(images[900:], (T, len(images) - 900, 1, 8, 8))
-    real = run_network(net, x)["out"].v[-1].argmax(-1)
-    chip = simulate(made.program, np.rint(x * 255).astype(np.int64)).predictions()
-    accuracy, rounded = np.mean(real == labels[900:]), np.mean(chip == labels[900:])
-    assert accuracy > 0.9
+def test_rounding_after_training_costs_at_most_half_a_point(digits: Digits, method: Method) -> None:
+    calibration = np.broadcast_to(digits.images[:40], (T, 40, 1, 8, 8))
+    made = compile_graph(digits.network, None, CompileOptions(search=SearchOptions(method), calibration=calibration))
+    chip = simulate(made.program, np.rint(digits.x * 255).astype(np.int64)).predictions()
+    accuracy, rounded = np.mean(digits.answers == digits.labels), np.mean(chip == digits.labels)
+    assert accuracy > 0.88
     assert rounded >= accuracy - 0.005
     assert not [w for w in made.warnings if "wrap" in w]
