@@ -27,7 +27,8 @@ class StudentOptions:
         pooling: of VGGs: "stride" (a convolution of stride 2), "average", or "max", which no chip holds.
         decay_syn: of the recurrent student's current.
         hidden: neurons of the recurrent student.
-        input_bits: 8 for images, 0 for spikes.
+        input_bits: 8 for images and counts, 0 for spikes.
+        input_scale: the chip's input is x * input_scale; None: 255 for 8 bits, 1 for spikes.
     """
 
     width: float = 1.0
@@ -38,6 +39,7 @@ class StudentOptions:
     decay_syn: float = 0.5
     hidden: int = 128
     input_bits: int = 8
+    input_scale: float | None = None
 
     def __post_init__(self) -> None:
         choices = {
@@ -103,6 +105,7 @@ class Graph:
             synapses=self.synapses,
             features=features,
             input_bits=o.input_bits,
+            input_scale=o.input_scale,
         )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -304,14 +304,22 @@ def samples_for(program: Program, data: str, n: int | None = None) -> ChipSample
     return ChipSamples(loaded.chip_inputs(loaded.test, numbers), labels, f"{loaded.name} test set")
 
 
-def _samples_from_file(program: Program, path: Path) -> ChipSamples:
+def arrays_of(path: Path) -> dict[str, NDArray[Any]]:
+    """The arrays of a ``.npz`` file with at least ``x``."""
     try:
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
     except (OSError, ValueError, EOFError) as error:
         raise InputError(f"{path}: not a readable .npz file ({error})") from None
     if "x" not in arrays:
         raise InputError(f"{path}: holds {', '.join(arrays) or 'nothing'}; x is needed, and y for labels")
+    return arrays
+
+
+def _samples_from_file(program: Program, path: Path) -> ChipSamples:
+    arrays = arrays_of(path)
     x, shape = arrays["x"], program.inputs[0].shape
     if x.shape[1:] == shape:
         if program.n_steps is None:

@@ -45,7 +45,7 @@ def prove(student: SpikingNet, graph: Any, seed: int) -> Agreement:
     generator = torch.Generator().manual_seed(seed)
     shape = (PROOF_SAMPLES, *student.input_shape)
     if student.input_bits:
-        x = torch.randint(0, 256, shape, generator=generator).double() / 255
+        x = torch.randint(0, 1 << student.input_bits, shape, generator=generator).double() / student.input_scale
         frames = x.expand(student.n_steps, *x.shape)
     else:
         frames = (torch.rand((student.n_steps, *shape), generator=generator) < 0.2).double()

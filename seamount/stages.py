@@ -96,6 +96,7 @@ class Context:
             input_shape=self.data.input_shape,
             n_steps=self.config.student.n_steps,
             input_bits=self.data.input_bits,
+            input_scale=self.data.input_scale,
             **self.config.student.options,
         )
 

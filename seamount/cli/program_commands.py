@@ -40,6 +40,9 @@ def compile_(
         list[str] | None, typer.Option("--set", help="One convention or option, as dt=1e-4; may be repeated.")
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Timesteps of one sample at the input.")] = None,
+    calibrate: Annotated[
+        Path | None, typer.Option(help="A .npz with real inputs x (T, B, *shape), from which scales are chosen.")
+    ] = None,
     print_after: Annotated[str | None, typer.Option(help="Print the network after this pass.")] = None,
     explain: Annotated[str | None, typer.Option(help="Show the formulas of this layer with the numbers in.")] = None,
 ) -> Result:
@@ -50,7 +53,13 @@ def compile_(
     from seamount.compile.inspect import explain as formulas
     from seamount.compile.options import compile_options
 
-    options = compile_options(written_by=written_by, settings=settings or [], n_steps=steps, print_after=print_after)
+    options = compile_options(
+        written_by=written_by,
+        settings=settings or [],
+        n_steps=steps,
+        print_after=print_after,
+        calibration=None if calibrate is None else api.arrays_of(calibrate)["x"],
+    )
     options = replace(options, printer=lambda text: stderr_console().print(text, markup=False))
     done = api.compile_source(source, target, out, options)
     compiled = done.compiled
