@@ -136,9 +136,9 @@ def exact_weights(weights: Reals, exponents: tuple[int, int] = (-7, 7), where: s
     off = float(np.max(np.abs(weights - np.rint(weights))))
     told = f", up to {off:.3g} off whole numbers" if off > EXACT else ""
     raise InputError(
-        f"{where}: with the given scale the weights lie between {weights.min():.9g} and {weights.max():.9g}{told}, on "
-        f"no {mode} 8-bit grid (steps of {grid_step(mode)}, {LOWEST[mode]} to {HIGHEST[mode]}, times a power of two); "
-        "the file's scales do not fit its weights"
+        f"{where}: with the given scale the weights lie between {weights.min():.9g} and {weights.max():.9g}{told}, "
+        f"on no {mode} 8-bit grid (steps of {grid_step(mode)}, {LOWEST[mode]} to {HIGHEST[mode]}, times a power of "
+        "two); the file's scales do not fit its weights"
     )
 
 
