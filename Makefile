@@ -56,7 +56,7 @@ format: $(READY)  ## put the code into the one format
 	@$(BIN)/ruff format .
 
 bench: $(READY)  ## measure against Lava, slayer and stepped norse (about 20 minutes)
-	@for script in simulation distillation mapping; do echo "seamount: benchmarks/$$script.py"; $(BIN)/python benchmarks/$$script.py || exit 1; done
+	@for script in simulator distillation mapping; do echo "seamount: benchmarks/$$script.py"; $(BIN)/python benchmarks/$$script.py || exit 1; done
 
 wheel: $(READY)  ## build sdist and wheel into dist/
 	@$(BIN)/python -m build --outdir dist .

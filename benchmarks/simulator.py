@@ -1,10 +1,10 @@
 """How fast the simulator is: against Lava 0.10.0, lava-dl's slayer and our own definition, in one run.
 
-    python benchmarks/simulation.py [--samples 3] [--sweep] [--pilotnet] [--device cuda]
+    python benchmarks/simulator.py [--samples 3] [--sweep] [--pilotnet] [--device cuda]
 
 Networks and inputs are those of ``golden/lava_bench`` (dense 784-256-10, and a convolutional one on 2 x 34 x 34).
 Lava's time is that of stepping alone, best sample of several times the batch; its spikes and final states are
-compared with ours in the same run. Writes results/simulation.json, and with --sweep results/simulation.svg.
+compared with ours in the same run. Writes results/simulator.json, and with --sweep results/simulator.svg.
 """
 
 from __future__ import annotations
@@ -270,7 +270,7 @@ def main() -> int:
     parser.add_argument("--sweep", action="store_true", help="also measure how cost grows, and plot it")
     parser.add_argument("--pilotnet", action="store_true", help="also measure PilotNet's memory")
     parser.add_argument("--pilotnet-child", type=int, metavar="BATCH", help=argparse.SUPPRESS)
-    parser.add_argument("--out", type=Path, default=HERE / "results" / "simulation.json")
+    parser.add_argument("--out", type=Path, default=HERE / "results" / "simulator.json")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     if options.pilotnet_child:
