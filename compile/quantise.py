@@ -32,6 +32,8 @@ BIAS_EXP_MAX = 7
 EXACT = 1e-6
 """How far a number may be from a whole one and still be taken for it."""
 
+LARGEST = 1e30
+
 LOWEST = {"mixed": -256, "excitatory": 0, "inhibitory": -255}
 HIGHEST = {"mixed": 254, "excitatory": 255, "inhibitory": 0}
 
@@ -101,6 +103,10 @@ def round_weights(
         exponents: lowest and highest possible.
         importance: of each weight's squared error, broadcasts; None: all alike.
     """
+    if not np.all(np.abs(weights) < LARGEST):
+        raise InputError(
+            f"weights up to {np.abs(weights).max():.3g} of the grid's unit; the network's units are absurd"
+        )
     mode = real_sign_mode(weights)
     fit = fitting_exponent(weights, mode)
     candidates = sorted({int(np.clip(e, *exponents)) for e in (fit, fit - 1)}, reverse=True)
@@ -111,7 +117,7 @@ def round_weights(
         grid = nearest_on_grid(scaled, mode, weight_bits)
         squared = (grid * 2.0**exponent - weights) ** 2
         error = float(np.sum(squared if importance is None else squared * importance))
-        if error < least:
+        if best is None or error < least:
             step = grid_step(mode, weight_bits)
             clipped = int(np.sum((scaled > HIGHEST[mode] + step / 2) | (scaled < LOWEST[mode] - step / 2)))
             norm = float(np.sum(weights**2 if importance is None else weights**2 * importance))

@@ -161,7 +161,10 @@ def mutated(original: bytes, path: Path, rng: np.random.Generator) -> str:
         return name
     path.write_bytes(original)
     names = []
-    with contextlib.suppress(OSError, KeyError, ValueError, TypeError, RuntimeError), h5py.File(path, "a") as file:
+    with (
+        contextlib.suppress(OSError, KeyError, ValueError, TypeError, RuntimeError, IndexError),
+        h5py.File(path, "a") as file,
+    ):
         for _ in range(int(rng.integers(1, 4))):
             names.append(_edited(file, rng))
     return "+".join(names) or "unchanged"
