@@ -78,7 +78,6 @@ class TeacherConfig(Section):
     """The network to learn from."""
 
     arch: str = Field("small-cnn", description="a teacher that models/zoo.py builds")
-    options: dict[str, Any] = Field({}, description="further arguments of that architecture")
     checkpoint: str | None = Field(None, description="state dict (.safetensors or .pt) to use instead of training")
     epochs: Count = Field(20, description="of the teacher's own training")
     lr: Positive = Field(2e-3, description="its learning rate")

@@ -73,9 +73,7 @@ def train_teacher(
         from seamount.models.zoo import build_teacher  # here, because torchvision takes seconds to import
 
         with _seeded(seed, 11):
-            network = build_teacher(
-                config.arch, n_classes=data.n_classes, input_shape=data.input_shape, **config.options
-            )
+            network = build_teacher(config.arch, n_classes=data.n_classes, input_shape=data.input_shape)
     network.to(world.device)
     if config.checkpoint is not None:
         checkpoint.put(network, checkpoint.load_weights(Path(config.checkpoint)), config.checkpoint)

@@ -84,7 +84,6 @@ class Context:
             self.config.teacher.arch,
             n_classes=self.data.n_classes,
             input_shape=self.data.input_shape,
-            **self.config.teacher.options,
         )
         return _filled(network, self.folder("teacher") / "teacher.safetensors")
 
