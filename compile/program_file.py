@@ -23,6 +23,8 @@ from .program import Program, Readout, ints
 SCHEMA = 1
 """Raise with every change of what a file holds; ``load_program`` keeps reading the older ones."""
 
+FORMAT = "seamount program"
+
 KINDS = {k.__name__: k for k in (chip.Dense, chip.Sparse, chip.Conv, chip.OneToOne, chip.Wire)}
 NEURONS = {k.__name__: k for k in (chip.Lif, chip.TernaryLif, chip.Relay)}
 
@@ -55,9 +57,9 @@ def program_bytes(program: Program) -> bytes:
     text = json.dumps(_described(program, arrays), sort_keys=True)
     buffer = io.BytesIO()
     with h5py.File(buffer, "w", track_order=False) as file:
-        file.attrs["format"] = "seamount program"
+        file.attrs["format"] = np.bytes_(FORMAT)
         file.attrs["schema"] = SCHEMA
-        file.attrs["sha256"] = _checksum(SCHEMA, text, arrays)
+        file.attrs["sha256"] = np.bytes_(_checksum(SCHEMA, text, arrays))
         file.create_dataset("description", data=np.frombuffer(text.encode(), dtype=np.uint8))
         for i, array in enumerate(arrays):
             small = array.astype(np.min_scalar_type(int(np.abs(array).max(initial=0)) * -1 - 1))
@@ -97,13 +99,13 @@ def is_program_file(content: bytes) -> bool:
     """True where the bytes say that they are a program file of ours."""
     try:
         with opened(content) as file:
-            return bool(file.attrs.get("format") == "seamount program")
+            return _attribute(file, "format") == FORMAT
     except (InputError, OSError, KeyError, ValueError, RuntimeError, TypeError):
         return False
 
 
 def _loaded(file: h5py.File, path: str, bytes_left: int) -> Program:
-    if file.attrs.get("format") != "seamount program":
+    if _attribute(file, "format") != FORMAT:
         raise InputError(f"{path}: an HDF5 file, but not a seamount program")
     schema = int(file.attrs["schema"])
     if not 1 <= schema <= SCHEMA:
@@ -115,9 +117,19 @@ def _loaded(file: h5py.File, path: str, bytes_left: int) -> Program:
     for i in range(n_arrays):
         arrays.append(_read(folder[str(i)], path, bytes_left))
         bytes_left -= 8 * arrays[-1].size
-    if file.attrs["sha256"] != _checksum(schema, text, arrays):
+    if _attribute(file, "sha256") != _checksum(schema, text, arrays):
         raise InputError(f"{path}: the checksum does not match; the file is damaged or was changed")
     return _rebuilt(json.loads(text), arrays)
+
+
+def _attribute(file: h5py.File, name: str) -> str | None:
+    """A text of fixed length; one of variable length could claim 4 GiB, which HDF5 would take before it looks."""
+    if name not in file.attrs:
+        return None
+    kind = h5py.h5a.open(file.id, name.encode()).get_type()
+    if not isinstance(kind, h5py.h5t.TypeStringID) or kind.is_variable_str() or kind.get_size() > 1000:
+        return None
+    return bytes(file.attrs[name]).decode("ascii", "replace")
 
 
 def _read(item: Any, path: str, bytes_left: int) -> chip.Ints:

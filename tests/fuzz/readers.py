@@ -382,6 +382,8 @@ def run(n: int, seed: int = 0) -> Tally:
             tally.slowest_s = max(tally.slowest_s, line["s"])
             if line["bytes"] > tally.largest_bytes:
                 tally.largest_bytes, tally.largest = line["bytes"], f"file {line['i']} ({kind}, {line['how']})"
+            if line["bytes"] > MEMORY_BYTES:
+                outcome = f"took {line['bytes']} bytes"
             good = outcome in ("accepted", "refused")
             tally.outcomes[f"{kind} {outcome if good else 'FAILED'}"] += 1
             if not good:
