@@ -11,17 +11,31 @@ from seamount.errors import ConfigError
 
 from .pipeline import CompileOptions
 from .presets import Discretisation
+from .read_net import NetOptions
 from .read_nir import NirOptions
 from .scale_search import SearchOptions
+
+
+def _truth(text: str) -> bool:
+    return {"true": True, "false": False}[text.lower()]
+
 
 NIR_KEYS = {
     "input_bits": int,
     "input_scale": float,
-    "input_signed": lambda text: {"true": True, "false": False}[text.lower()],
+    "input_signed": _truth,
     "readout": str,
     "readout_quantity": str,
     "n_steps": int,
     "name": str,
+}
+NET_KEYS = {
+    "reset_interval": int,
+    "reset_offset": int,
+    "n_layers": int,
+    "skip_layers": int,
+    "input_shape": lambda text: tuple(int(n) for n in text.split("x")),
+    "skip_unknown": _truth,
 }
 SEARCH_KEYS = {"method": str, "percentile": float, "n_candidates": int}
 
@@ -39,14 +53,16 @@ def compile_options(
     Args:
         written_by: a preset (``--from``).
         settings: "key=value": a field of Discretisation (``dt=1e-4``, ``reset=subtract``, with - or _), of the input
-            (``input_bits=8``), of the scale search (``method=max-fit``), or the scale of a population
-            (``scale.hidden=312.5``).
+            (``input_bits=8``), of the scale search (``method=max-fit``), the scale of a population
+            (``scale.hidden=312.5``), or for a ``.net`` file a field of NetOptions (``reset_interval=32``,
+            ``input_shape=2x34x34`` as channels, height, width).
         n_steps: length of a sample.
         print_after: name of a pass.
         calibration: real inputs (T, B, *shape); makes "calibrated" the scale search unless ``method`` says otherwise.
     """
     told: dict[str, Any] = {}
     nir: dict[str, Any] = {}
+    net: dict[str, Any] = {}
     search: dict[str, Any] = {} if calibration is None else {"method": "calibrated"}
     scales: dict[str, float] = {}
     known = {f.name for f in fields(Discretisation)}
@@ -61,10 +77,12 @@ def compile_options(
             told[key] = _number(setting, float, text) if key == "dt" else text.strip()
         elif key in NIR_KEYS:
             nir[key] = _number(setting, NIR_KEYS[key], text.strip())
+        elif key in NET_KEYS:
+            net[key] = _number(setting, NET_KEYS[key], text.strip())
         elif key in SEARCH_KEYS:
             search[key] = _number(setting, SEARCH_KEYS[key], text.strip())
         else:
-            possible = sorted({*known, *NIR_KEYS, *SEARCH_KEYS, "scale.POPULATION"})
+            possible = sorted({*known, *NIR_KEYS, *NET_KEYS, *SEARCH_KEYS, "scale.POPULATION"})
             near = difflib.get_close_matches(key, possible, 1)
             hint = f"; did you mean {near[0]}?" if near else ""
             raise ConfigError(f"--set {key}: no such setting, possible are {', '.join(possible)}{hint}")
@@ -73,6 +91,7 @@ def compile_options(
     options = NirOptions(preset=written_by or "nir", discretisation=Discretisation(**told), **nir)
     return replace(
         CompileOptions(nir=options, scales=scales, calibration=calibration, print_after=print_after),
+        net=NetOptions(**net),
         search=SearchOptions(**_checked(search)),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from .passes.merge_linear import merge_linear
 from .passes.range_analysis import RangeReport, analyse_ranges
 from .passes.remove_unseen import remove_unseen
 from .program import Program
-from .read_net import read_net
+from .read_net import NetOptions, read_net
 from .read_nir import NirOptions, read_nir
 from .rounding_table import RoundingTable
 from .scale_search import SearchOptions, choose_scales
@@ -46,7 +46,8 @@ class CompileOptions:
     """How to compile.
 
     Attributes:
-        nir: how to read the source.
+        nir: how to read a NIR source; of it, n_steps and input_bits are for ``.net`` files, too.
+        net: how to read a ``.net`` source.
         search: how scales are chosen where the file gives none.
         scales: population -> scale, wins over both.
         calibration: real inputs (T, B, *shape) for the calibrated search.
@@ -55,6 +56,7 @@ class CompileOptions:
     """
 
     nir: NirOptions = field(default_factory=NirOptions)
+    net: NetOptions = field(default_factory=NetOptions)
     search: SearchOptions = field(default_factory=SearchOptions)
     scales: Mapping[str, float] = field(default_factory=dict)
     calibration: NDArray[np.float64] | Mapping[str, NDArray[np.float64]] | None = None
@@ -113,6 +115,9 @@ def compile_graph(source: Any, target: HasChip | None = None, options: CompileOp
         raise ConfigError(f"print_after: no pass {options.print_after!r}, possible are {', '.join(PASS_NAMES)}")
     if isinstance(source, str | Path) and Path(source).suffix == ".net":
         return _from_net(Path(source), options)
+    if options.net != NetOptions():
+        told = ", ".join(k for k, v in vars(options.net).items() if v != getattr(NetOptions(), k))
+        raise ConfigError(f"{told}: only a .net file is read so; leave it out")
     form = options.number_format or number_format(target)
     read = source if isinstance(source, Network) else read_nir(source, options.nir)
     _print(options, "read", read)
@@ -156,7 +161,17 @@ def compile_graph(source: Any, target: HasChip | None = None, options: CompileOp
 
 def _from_net(path: Path, options: CompileOptions) -> Compiled:
     """A lava-dl file is a program already."""
-    program = read_net(path, n_steps=options.nir.n_steps)
+    if (
+        replace(options.nir, n_steps=None, input_bits=None) != NirOptions()
+        or options.search != SearchOptions()
+        or options.scales
+        or options.calibration is not None
+    ):
+        raise ConfigError(
+            f"{path}: a .net file holds integers in known steps already; possible settings are n_steps, input_bits, "
+            f"{', '.join(vars(options.net))}"
+        )
+    program = read_net(path, n_steps=options.nir.n_steps, input_bits=options.nir.input_bits or 0, **vars(options.net))
     _print(options, "read", program)
     ranges = analyse_ranges(program)
     return Compiled(program=program, ranges=ranges, warnings=tuple(ranges.warnings()))

@@ -56,6 +56,18 @@ REFUSED = {
 }
 
 
+@dataclass(frozen=True)
+class NetOptions:
+    """How to read a ``.net`` file: those arguments of ``read_net`` that a NIR file has no use for."""
+
+    reset_interval: int | None = None
+    reset_offset: int = 0
+    n_layers: int | None = None
+    skip_layers: int = 0
+    input_shape: Shape | None = None
+    skip_unknown: bool = False
+
+
 def read_net(
     path: str | Path,
     *,
@@ -87,6 +99,10 @@ def read_net(
         raise InputError(f"{path}: reset interval {reset_interval}, at least 1 is possible")
     if reset_offset < -1:
         raise InputError(f"{path}: reset offset {reset_offset}, at least -1 is possible")
+    if (n_layers is not None and n_layers < 1) or skip_layers < 0:
+        raise InputError(f"{path}: layers {skip_layers} to {n_layers}, counts from 0 on are possible")
+    if input_shape is not None and (len(input_shape) not in (1, 3) or min(input_shape) < 1):
+        raise InputError(f"{path}: input shape {input_shape}, (C, H, W) of at least 1 is possible")
     with open_net(path) as layers:
         kept = layers if n_layers is None else layers[:n_layers]
         reader = _Reader(path, reset_interval, reset_offset, input_bits, input_shape)

@@ -25,6 +25,7 @@ from seamount.proof import Agreement
 if TYPE_CHECKING:
     from seamount.compile.finding import Finding as TargetFinding
     from seamount.compile.pipeline import Compiled, CompileOptions
+    from seamount.hardware_targets.lava import NetFile
     from seamount.hardware_targets.simulator.diff import Difference
     from seamount.hardware_targets.target import Target
     from seamount.report.compare import ReportComparison
@@ -239,6 +240,29 @@ def compile_source(
     path = out or (source if source.is_dir() else source.parent) / f"{found.stem}.program.h5"
     save_program(compiled.program, path)
     return CompiledFile(path, compiled, tuple(verify_program(compiled.program, chip)))
+
+
+def write_nir(program: Program, path: Path) -> None:
+    """Write a program as a NIR file that compiles to it again; refuses what NIR cannot say exactly."""
+    from seamount.compile.net_to_nir import net_to_nir
+    from seamount.export import write_graph
+
+    write_graph(net_to_nir(program), path)
+
+
+def write_net(program: Program, path: Path) -> NetFile:
+    """Write a program as a lava-dl ``.net`` file; the result says what netx must be told beside its path."""
+    from seamount.hardware_targets.lava import write_net as write
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return write(program, path)
+
+
+def write_standalone(program: Program, folder: Path) -> Path:
+    """Write a program as a folder that runs on Lava without Seamount, and waits for inputs."""
+    from seamount.hardware_targets.lava import write_standalone as write
+
+    return write(program, folder)
 
 
 def _student_of_run(folder: Path) -> Path:

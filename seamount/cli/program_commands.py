@@ -37,7 +37,8 @@ def compile_(
         str | None, typer.Option("--from", help="Who wrote the NIR file: norse, snntorch, sinabs, lava, ...")
     ] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="One convention or option, as dt=1e-4; may be repeated.")
+        list[str] | None,
+        typer.Option("--set", help="One option, as dt=1e-4, or reset_interval=32 for a .net file; may be repeated."),
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Timesteps of one sample at the input.")] = None,
     calibrate: Annotated[
@@ -45,6 +46,13 @@ def compile_(
     ] = None,
     print_after: Annotated[str | None, typer.Option(help="Print the network after this pass.")] = None,
     explain: Annotated[str | None, typer.Option(help="Show the formulas of this layer with the numbers in.")] = None,
+    nir: Annotated[Path | None, typer.Option(help="Write the program as a NIR file, too, if NIR can say it.")] = None,
+    net: Annotated[
+        Path | None, typer.Option(help="Write it as a lava-dl .net file, too, if that can hold it.")
+    ] = None,
+    standalone: Annotated[
+        Path | None, typer.Option(help="Write a folder, too, that runs it on Lava without Seamount.")
+    ] = None,
 ) -> Result:
     """Lower a network to a fixed-point program, exactly or not at all."""
     from rich.text import Text
@@ -63,7 +71,9 @@ def compile_(
     options = replace(options, printer=lambda text: stderr_console().print(text, markup=False))
     done = api.compile_source(source, target, out, options)
     compiled = done.compiled
+    written = [f"wrote {done.path}", *_write_others(compiled.program, nir, net, standalone)]
     document = {"file": str(done.path), "findings": [asdict(f) for f in done.findings], **compiled.to_dict()}
+    document["written"] = [str(path) for path in (done.path, nir, net, standalone) if path is not None]
     if explain is not None:
         lines = [formulas(compiled, explain)]
         document["explain"] = lines[0].splitlines()
@@ -75,8 +85,24 @@ def compile_(
         lines += [f"assumed: {text}" for text in compiled.assumptions]
         lines += [f"warning: {text}" for text in compiled.warnings]
     lines += [f"{finding.severity} on {target}: {finding}" for finding in done.findings]
-    lines.append(f"wrote {done.path}")
-    return Result(document, Text("\n".join(lines)), exit_code=fit_code(done.findings))
+    return Result(document, Text("\n".join(lines + written)), exit_code=fit_code(done.findings))
+
+
+def _write_others(program: Program, nir: Path | None, net: Path | None, standalone: Path | None) -> list[str]:
+    """The program in other forms; a line each."""
+    from seamount import api
+
+    lines = []
+    if nir is not None:
+        api.write_nir(program, nir)
+        lines.append(f"wrote {nir}")
+    if net is not None:
+        arguments = "".join(f", {key}={value}" for key, value in api.write_net(program, net).arguments.items())
+        lines.append(f"wrote {net}; load it with netx.hdf5.Network({str(net)!r}{arguments})")
+    if standalone is not None:
+        api.write_standalone(program, standalone)
+        lines.append(f"wrote {standalone}; its README says how to run it")
+    return lines
 
 
 @command(app, "simulate", example="seamount simulate net.program.h5 --data digits --record spikes,v", panel=PANEL)
