@@ -22,6 +22,7 @@ from seamount.errors import InputError, Unsupported
 
 from .arithmetic.definition import bias_of
 from .network import Reals
+from .passes.align_startup import fires_alone
 from .pipeline import compile_graph
 from .program import (
     NEVER_FIRES,
@@ -39,6 +40,7 @@ from .program import (
     TernaryLif,
     Wire,
     ints,
+    loops,
 )
 
 SCALE = 64.0
@@ -121,8 +123,8 @@ def _of_population(program: Program, p: Population) -> Iterator[str]:
             f"{p.name}: a membrane that never decays (vDecay 0) has no time constant; NIR's integrators have no "
             "current (iDecay 4096) and are one for all neurons"
         )
-    if lif.v_th_mant.min() < 0:
-        yield f"{p.name}: threshold {lif.v_th_mant.min()}, below the reset"
+    if lif.v_th_mant.min() < 1:
+        yield f"{p.name}: threshold {lif.v_th_mant.min()}, not above the reset"
     if _never_fires(lif) and any(s.target != p.name for s in program.out_of(p.name)):
         yield f"{p.name}: never fires, but others listen to it; NIR's integrators send their potential"
     elif (lif.v_th_mant >= NEVER_FIRES).any() and not _never_fires(lif):
@@ -134,6 +136,11 @@ def _of_population(program: Program, p: Population) -> Iterator[str]:
         yield (
             f"{p.name}: its bias acts before its first input is there, NIR's bias begins with it; read the file with "
             "reset_interval (the steps of a sample) and reset_offset=1"
+        )
+    elif _remembers(program) and fires_alone(lif, program.arrivals()[p.name]):
+        yield (
+            f"{p.name}: its bias alone makes it fire before its first input is there, and recurrence or delays keep "
+            "those spikes; NIR's networks are at rest then"
         )
     into = program.into(p.name)
     if _has_no_current(lif) and not any(_can_hold(s.kind, p, bias) for s in into):
@@ -184,6 +191,10 @@ def _told(resets: Mapping[str, tuple[int, int] | None]) -> str:
 
 def _has_no_current(lif: Lif) -> bool:
     return bool((lif.du == 4096).all())
+
+
+def _remembers(program: Program) -> bool:
+    return bool(loops(program)) or any(s.delay.any() for s in program.synapses)
 
 
 def _never_fires(lif: Lif) -> bool:

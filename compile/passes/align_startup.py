@@ -52,7 +52,7 @@ def _must_be_solved(p: Population, program: Program) -> bool:
 def _aligned(p: Population, program: Program, arrival: int, quiet: bool) -> Population:
     if not isinstance(p.neuron, Lif):
         return p
-    if not _must_be_solved(p, program) and not (quiet and _fires_alone(p.neuron, arrival)):
+    if not _must_be_solved(p, program) and not (quiet and fires_alone(p.neuron, arrival)):
         assert program.n_steps is not None
         return replace(p, reset=Reset(program.n_steps, (arrival + 1) % program.n_steps or program.n_steps))
     if _at_rest(p.neuron) and not np.any(p.neuron.bias_mant):
@@ -61,7 +61,7 @@ def _aligned(p: Population, program: Program, arrival: int, quiet: bool) -> Popu
     return replace(p, neuron=replace(p.neuron, u_init=u, v_init=v))
 
 
-def _fires_alone(lif: Lif, n_steps: int) -> bool:
+def fires_alone(lif: Lif, n_steps: int) -> bool:
     """True where the bias alone makes it fire within so many steps from 0."""
     bias = bias_of(lif)
     v = np.zeros_like(bias)
