@@ -36,6 +36,9 @@ class Section(BaseModel):
 class RunConfig(Section):
     seed: Annotated[int, Field(ge=0)] = Field(0, description="every random choice of the run follows from it")
     device: str = Field("cpu", description='"cpu" or "cuda"')
+    n_threads: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="CPU threads in training; not set: 1 for samples below 256 values, else torch's choice"
+    )
 
 
 class TargetConfig(Section):
