@@ -3,7 +3,8 @@
 The numbers are slayer's own: weights, thresholds and biases are the integers / 64, both gains are 1. With a time
 step dt, tau_syn = 4096 dt / du, w_in = tau_syn / dt, tau_mem = 4096 dt / dv, r = tau_mem / dt. A current that is
 cleared at every step makes LIF of CubaLIF, a membrane without leak beside it IF. A bias goes to v: into the weights
-where there is no current on the way, else into v_leak.
+where there is no current on the way, else into v_leak. An input that drives neurons directly becomes an edge of its
+own with input_scale 64; compiled it takes the step of a synapse group, so all is the same one step later.
 
 Before a graph is handed out it is compiled again and compared with the program, integer by integer.
 """
@@ -95,7 +96,7 @@ def _of_program(program: Program) -> Iterator[str]:
                 "read the file with reset_offset=1"
             )
     for i in program.inputs:
-        if i.bits > INPUT_BITS:
+        if i.bits > INPUT_BITS and not _late(program):
             yield f"{i.name}: an input of {i.bits} bits, possible are {INPUT_BITS}"
 
 
@@ -150,7 +151,11 @@ def _of_population(program: Program, p: Population) -> Iterator[str]:
 def _of_synapses(program: Program, s: Synapses) -> Iterator[str]:
     match s.kind:
         case Wire():
-            yield f"{s.name}: drives neurons without a synapse; compiled from NIR that takes a step more"
+            others = [
+                o.name for o in program.synapses if o is not s and (isinstance(o.kind, Wire) or o.source == s.source)
+            ]
+            if s.source not in [i.name for i in program.inputs] or others:
+                yield f"{s.name}: drives neurons without a synapse; compiled from NIR that takes a step more"
             return
         case Dense() | Sparse():
             if len(program.shape(s.target)) != 1:
@@ -181,8 +186,13 @@ def _of_synapses(program: Program, s: Synapses) -> Iterator[str]:
         yield f"{s.name}: a second synapse group from {s.source} to {s.target}"
 
 
-def _reset(p: Population) -> tuple[int, int] | None:
-    return None if p.reset is None else (p.reset.interval, p.reset.offset % p.reset.interval)
+def _late(program: Program) -> int:
+    """Steps that everything comes later when compiled from NIR: 1 where the input drives neurons directly."""
+    return int(any(isinstance(s.kind, Wire) for s in program.synapses))
+
+
+def _reset(p: Population, late: int = 0) -> tuple[int, int] | None:
+    return None if p.reset is None else (p.reset.interval, (p.reset.offset + late) % p.reset.interval)
 
 
 def _told(resets: Mapping[str, tuple[int, int] | None]) -> str:
@@ -250,11 +260,13 @@ def _path(program: Program, s: Synapses, bias: Reals | None, dt_s: float) -> dic
     name = node_name(s)
     source = program.shape(s.source)
     path: dict[str, Any] = {}
+    if isinstance(s.kind, Wire):
+        return path
     if s.delay.any():
         delay = _source_delay(s)
         assert delay is not None, "others were refused"
         path[f"{name}_delay"] = nir.Delay(np.broadcast_to(delay, int(np.prod(source))).reshape(source) * dt_s)
-    real = s.kind.weights * 2.0**s.exponent / SCALE if not isinstance(s.kind, Wire) else np.zeros(())
+    real = s.kind.weights * 2.0**s.exponent / SCALE
     match s.kind:
         case Dense() | Sparse():
             if len(source) > 1:
@@ -281,8 +293,6 @@ def _path(program: Program, s: Synapses, bias: Reals | None, dt_s: float) -> dic
             )
         case OneToOne():
             path[name] = nir.Scale(np.broadcast_to(real, source).copy())
-        case Wire():
-            raise AssertionError("was refused")
         case _:
             assert_never(s.kind)
     return path
@@ -290,7 +300,7 @@ def _path(program: Program, s: Synapses, bias: Reals | None, dt_s: float) -> dic
 
 def node_name(s: Synapses) -> str:
     """A synapse group's node: NIR files have no names with a slash."""
-    return s.name.replace("/", "_")
+    return f"{s.source}->{s.target}" if isinstance(s.kind, Wire) else s.name.replace("/", "_")
 
 
 def _neurons(p: Population, lif: Lif, leak: Reals, dt_s: float) -> Any:
@@ -319,7 +329,9 @@ def _neurons(p: Population, lif: Lif, leak: Reals, dt_s: float) -> Any:
 def _metadata(program: Program, dt_s: float) -> dict[str, Any]:
     ours: dict[str, Any] = {}
     if program.inputs:
-        ours = {"input_bits": program.inputs[0].bits, "input_scale": 1.0, "input_signed": program.inputs[0].signed}
+        entry = program.inputs[0]
+        ours = {"input_bits": min(entry.bits, INPUT_BITS), "input_signed": entry.signed}
+        ours["input_scale"] = SCALE if _late(program) else 1.0
     resets = [p.reset.interval for p in program.populations if p.reset is not None]
     if resets:
         ours["n_steps"] = resets[0]
@@ -346,7 +358,8 @@ def _metadata(program: Program, dt_s: float) -> dict[str, Any]:
 
 def _differences(program: Program, again: Program) -> Iterator[str]:
     """Whatever could make the two give other spikes or another v."""
-    if [(i.shape, i.bits, i.signed) for i in program.inputs] != [(i.shape, i.bits, i.signed) for i in again.inputs]:
+    entries = [[(i.shape, min(i.bits, INPUT_BITS), i.signed) for i in p.inputs] for p in (program, again)]
+    if entries[0] != entries[1]:
         yield "the inputs differ"
     if program.readout is not None and program.readout != again.readout:
         yield "the readout differs"
@@ -357,14 +370,15 @@ def _differences(program: Program, again: Program) -> Iterator[str]:
         return
     for p in program.populations:
         q = found[p.name]
-        if _reset(p) != _reset(q):
-            yield f"{p.name} is reset otherwise ({_told({'before': _reset(p), 'now': _reset(q)})})"
+        if (due := _reset(p, _late(program))) != _reset(q):
+            yield f"{p.name} is reset otherwise ({_told({'needed': due, 'now': _reset(q)})})"
         for name, values in _neuron_values(p).items():
             if not np.array_equal(values, _neuron_values(q)[name]):
                 yield f"{p.name} has another {name}"
     for s in program.synapses:
         t = groups.get(node_name(s))
-        if t is None or (s.source, s.target, s.graded) != (t.source, t.target, t.graded):
+        graded = s.graded or isinstance(s.kind, Wire)
+        if t is None or (s.source, s.target, graded) != (t.source, t.target, t.graded):
             yield f"{s.name} connects something else"
         elif not _equal(s, t, program):
             yield f"{s.name} has other weights or delays"
@@ -380,7 +394,9 @@ def _neuron_values(p: Population) -> dict[str, Ints]:
 
 def _equal(s: Synapses, t: Synapses, program: Program) -> bool:
     a, b = s.kind, t.kind
-    if s.wrap_bits != t.wrap_bits or isinstance(a, Wire) or isinstance(b, Wire):
+    if isinstance(a, Wire):
+        return isinstance(b, OneToOne) and bool(np.all(b.weights * 2.0**t.exponent == 1)) and not t.delay.any()
+    if s.wrap_bits != t.wrap_bits or isinstance(b, Wire):
         return False
     if t.exponent < 0 and (b.weights % (1 << -t.exponent)).any():
         return False
