@@ -93,7 +93,7 @@ def _of_program(program: Program) -> Iterator[str]:
         if late:
             yield (
                 f"resets {_told(late)} are not those at which a sample arrives there; NIR has no reset per layer: "
-                "read the file with reset_offset=1"
+                f"read the file with reset_offset={1 - _late(program)}"
             )
     for i in program.inputs:
         if i.bits > INPUT_BITS and not _late(program):
@@ -136,7 +136,7 @@ def _of_population(program: Program, p: Population) -> Iterator[str]:
     if p.reset is None:
         yield (
             f"{p.name}: its bias acts before its first input is there, NIR's bias begins with it; read the file with "
-            "reset_interval (the steps of a sample) and reset_offset=1"
+            f"reset_interval (the steps of a sample) and reset_offset={1 - _late(program)}"
         )
     elif _remembers(program) and fires_alone(lif, program.arrivals()[p.name]):
         yield (
