@@ -12,7 +12,19 @@ from pathlib import Path
 from seamount import __version__
 from seamount.errors import SeamountError
 
-PACKAGES = ("torch", "torchvision", "numpy", "norse", "nir", "numba", "h5py", "safetensors", "tonic", "lava-nc", "lava-dl")
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "numpy",
+    "norse",
+    "nir",
+    "numba",
+    "h5py",
+    "safetensors",
+    "tonic",
+    "lava-nc",
+    "lava-dl",
+)
 
 
 @dataclass(frozen=True)
@@ -39,7 +51,9 @@ def doctor() -> list[Finding]:
         try:
             findings.append(Finding(package, importlib.metadata.version(package)))
         except importlib.metadata.PackageNotFoundError:
-            findings.append(Finding(package, "not installed", package == "tonic" or package.startswith("lava")))
+            # tonic is optional, and whether Lava works is found out below
+            optional = package == "tonic" or package.startswith("lava")
+            findings.append(Finding(package, "not installed", None if optional else False))
     if torch.cuda.is_available():
         properties = torch.cuda.get_device_properties(0)
         findings.append(Finding("GPU", f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB", True))
