@@ -16,12 +16,12 @@ help:  ## list the targets
 	@echo
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
 
-setup: $(READY)  ## make .venv and install everything (network needed, about 6 GB, 3 to 10 minutes)
+setup: $(READY)  ## make .venv and install everything (network needed, about 7 GB)
 
 $(READY): pyproject.toml setup.py constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and "seamount: python3 is %d.%d, 3.11 or newer is needed; try: make PYTHON=/path/to/python3.12" % v[:2])'
 	@echo "seamount: making $(VENV) with $$($(PYTHON) --version)"
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV) || { echo "seamount: this python3 has no venv; on Debian or Ubuntu: apt install python3-venv"; exit 1; }
 	@echo "seamount: installing torch, norse, nir and the tools (a few GB the first time)"
 	@$(BIN)/python -m pip install --quiet --upgrade pip setuptools wheel
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
@@ -55,8 +55,8 @@ format: $(READY)  ## put the code into the one format
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: $(READY)  ## measure against Lava, slayer and stepped norse (about 20 minutes)
-	@for script in simulator distillation mapping; do echo "seamount: benchmarks/$$script.py"; $(BIN)/python benchmarks/$$script.py || exit 1; done
+bench: $(READY)  ## measure mapping and training steps, and the simulator where the recordings are
+	@for script in mapping distillation simulator; do echo "seamount: benchmarks/$$script.py"; $(BIN)/python benchmarks/$$script.py || exit 1; done
 
 wheel: $(READY)  ## build sdist and wheel into dist/
 	@$(BIN)/python -m build --outdir dist .

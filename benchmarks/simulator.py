@@ -5,6 +5,7 @@
 Networks and inputs are those of ``golden/lava_bench`` (dense 784-256-10, and a convolutional one on 2 x 34 x 34).
 Lava's time is that of stepping alone, best sample of several times the batch; its spikes and final states are
 compared with ours in the same run. Writes results/simulator.json, and with --sweep results/simulator.svg.
+The recordings are not part of the project: --folder names where dense.net, conv.net and their inputs lie.
 """
 
 from __future__ import annotations

@@ -88,6 +88,8 @@ def compile_options(
             raise ConfigError(f"--set {key}: no such setting, possible are {', '.join(possible)}{hint}")
     if n_steps is not None:
         nir["n_steps"] = n_steps
+    if nir.get("n_steps", 1) < 1:
+        raise ConfigError(f"n_steps: {nir['n_steps']}, at least 1 step is needed")
     options = NirOptions(preset=written_by or "nir", discretisation=Discretisation(**told), **nir)
     return replace(
         CompileOptions(nir=options, scales=scales, calibration=calibration, print_after=print_after),

@@ -131,6 +131,8 @@ def compile_graph(source: Any, target: HasChip | None = None, options: CompileOp
     names = {p.name for p in network.populations}
     if unknown := set(given) - names:
         raise ConfigError(f"scales: {', '.join(sorted(unknown))} are not populations of {network.name}")
+    if options.calibration is not None and names <= set(given):
+        raise ConfigError(f"{network.name}: calibration has nothing to choose, every population's scale is given")
     search = {} if names <= set(given) else choose_scales(network, form, options.search, options.calibration)
     exact = tuple(name for name in network.scales if name not in options.scales)
     lowered: Lowered = lower(network, schedule, {**search, **given}, form, exact=exact)

@@ -16,7 +16,7 @@ def main(folder: Path) -> None:
         folder=folder,
         overwrite=True,
     )
-    assert report is not None, "only helpers of torchrun get none"
+    assert report is not None, "only torchrun's other ranks get none"
     for proof in report.proof.comparisons:
         print(f"{proof.a} = {proof.b}: {proof.spikes_differing} of {proof.spikes_compared} spikes differ")
     for rung in report.accuracy.rungs:

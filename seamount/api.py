@@ -352,7 +352,10 @@ def _samples_from_file(program: Program, path: Path) -> ChipSamples:
     if x.shape[2:] != shape:
         needed = ", ".join(str(n) for n in shape)
         raise InputError(f"{path}: x {x.shape}; the program needs (T, B, {needed}), or without T")
-    return ChipSamples(x, arrays.get("y"), str(path))
+    y = arrays.get("y")
+    if y is not None and y.shape != x.shape[1:2]:
+        raise InputError(f"{path}: y {y.shape}; x has {x.shape[1]} samples, so y needs ({x.shape[1]},)")
+    return ChipSamples(x, y, str(path))
 
 
 # -------------------------------------------------------------------------------------------------- running

@@ -45,7 +45,11 @@ def report_run(folder: Path, sweep: Sequence[Trial] = ()) -> Report:
     Raises:
         InputError: it is no run directory, or stages are missing; they are named.
     """
-    evidence = gather(open_finished(folder))
+    context = open_finished(folder)
+    try:
+        evidence = gather(context)
+    except KeyError as error:
+        raise InputError(f"{folder}: a stage's file lacks {error}; run again with --resume or --overwrite") from None
     trials = [replace(trial, current=trial.name == folder.name) for trial in sweep]
     report = assemble(replace(evidence, sweep=trials))
     write_atomically(folder / "report.json", report.to_json())

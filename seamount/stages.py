@@ -83,7 +83,14 @@ class Context:
     def program(self) -> Program:
         return load_program(self.folder("compile") / "program.h5")
 
-    def teacher(self) -> nn.Module:
+    @property
+    def has_teacher(self) -> bool:
+        return needs_teacher(weights_of(self.config.distill.method))
+
+    def teacher(self) -> nn.Module | None:
+        """The trained teacher; None for a method without one."""
+        if not self.has_teacher:
+            return None
         network = build_teacher(
             self.config.teacher.arch,
             n_classes=self.data.n_classes,
@@ -141,7 +148,7 @@ def use_threads(context: Context) -> None:
 
 
 def teacher_stage(context: Context, folder: Path) -> None:
-    if not needs_teacher(weights_of(context.config.distill.method)):
+    if not context.has_teacher:
         if context.leads:
             write_json(folder / "metrics.json", {"skipped": f"{context.config.distill.method} needs no teacher"})
         return
@@ -156,22 +163,17 @@ def teacher_stage(context: Context, folder: Path) -> None:
         device=config.run.device,
         progress=context.progress,
     )
-    if not context.leads:
-        return
-    _keep(trained, folder, "teacher.safetensors")
-    network = trained.network
 
     def logits(numbers: torch.Tensor) -> torch.Tensor:
         x = context.data.inputs(context.data.test, numbers).teacher_x.to(config.run.device)
-        result: torch.Tensor = network(x).unsqueeze(0)
+        result: torch.Tensor = trained.network(x).unsqueeze(0)
         return result
 
-    save_answers(context, folder, logits)
+    _keep(context, trained, folder, "teacher.safetensors", logits)
 
 
 def distill_stage(context: Context, folder: Path) -> None:
     config = context.config
-    with_teacher = needs_teacher(weights_of(config.distill.method))
     use_threads(context)
     student = context.new_student()
     if config.student.checkpoint is not None:
@@ -179,7 +181,7 @@ def distill_stage(context: Context, folder: Path) -> None:
         checkpoint.put(student, checkpoint.load_weights(path), str(path))
     trained = distill(
         context.data,
-        context.teacher() if with_teacher else None,
+        context.teacher(),
         student,
         config.distill,
         config.train,
@@ -188,19 +190,15 @@ def distill_stage(context: Context, folder: Path) -> None:
         device=config.run.device,
         progress=context.progress,
     )
-    if not context.leads:
-        return
-    _keep(trained, folder, "student.safetensors")
-    save_answers(context, folder, _student_logits(context, trained.network))
+    _keep(context, trained, folder, "student.safetensors", _student_logits(context, trained.network))
 
 
 def quantise_stage(context: Context, folder: Path) -> None:
     config = context.config
-    with_teacher = needs_teacher(weights_of(config.distill.method))
     use_threads(context)
     trained = finetune_quantised(
         context.data,
-        context.teacher() if with_teacher else None,
+        context.teacher(),
         context.new_quantised(),
         config.distill,
         config.quant,
@@ -210,10 +208,7 @@ def quantise_stage(context: Context, folder: Path) -> None:
         device=config.run.device,
         progress=context.progress,
     )
-    if not context.leads:
-        return
-    _keep(trained, folder, "quantised.safetensors")
-    save_answers(context, folder, _student_logits(context, trained.network))
+    _keep(context, trained, folder, "quantised.safetensors", _student_logits(context, trained.network))
 
 
 def export_stage(context: Context, folder: Path) -> None:
@@ -298,8 +293,14 @@ def lava_stage(context: Context, folder: Path) -> None:
 # -------------------------------------------------------------------------------------------------- answers
 
 
-def _keep(trained: Trained, folder: Path, name: str) -> None:
-    """The network's weights and how it came about."""
+Logits = Callable[[torch.Tensor], torch.Tensor]
+"""Numbers of test samples (B,) -> (T, B, K)."""
+
+
+def _keep(context: Context, trained: Trained, folder: Path, name: str, logits: Logits) -> None:
+    """The network's weights, how it came about, and its answers on the test set; written by the leading process."""
+    if not context.leads:
+        return
     checkpoint.save(folder / name, trained.network.state_dict(), {"best_epoch": trained.best_epoch})
     write_json(
         folder / "metrics.json",
@@ -310,9 +311,10 @@ def _keep(trained: Trained, folder: Path, name: str) -> None:
             "test": asdict(trained.test),
         },
     )
+    save_answers(context, folder, logits)
 
 
-def _student_logits(context: Context, student: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
+def _student_logits(context: Context, student: nn.Module) -> Logits:
     def logits(numbers: torch.Tensor) -> torch.Tensor:
         x = context.data.inputs(context.data.test, numbers).x.to(context.config.run.device)
         result: torch.Tensor = student(x).logits
@@ -321,8 +323,8 @@ def _student_logits(context: Context, student: nn.Module) -> Callable[[torch.Ten
     return logits
 
 
-def save_answers(context: Context, folder: Path, logits: Callable[[torch.Tensor], torch.Tensor]) -> None:
-    """Classes of the test set, read after each step; ``logits`` gives (T, B, K) for sample numbers."""
+def save_answers(context: Context, folder: Path, logits: Logits) -> None:
+    """Classes of the test set, read after each step."""
     per_step = []
     with torch.inference_mode():
         for numbers in context.batches():

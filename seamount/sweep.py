@@ -43,9 +43,9 @@ class Sweep:
 
 
 def grid(over: Sequence[str]) -> list[Point]:
-    """Points of ``section.key=value,value,...`` axes, in order, the last axis fastest."""
+    """Points of ``section.key=value,value,...`` axes (spaces part them too), in order, the last axis fastest."""
     axes = []
-    for axis in over:
+    for axis in [word for words in over for word in words.split()]:
         key, sign, values = axis.partition("=")
         choices = [value.strip() for value in values.split(",") if value.strip()]
         if not sign or not choices:

@@ -102,7 +102,7 @@ def _read_prophesee(path: Path) -> Events:
     try:
         from expelliarmus import Wizard
     except ImportError:
-        raise BackendMissing(f"{path}: {path.suffix} needs tonic (pip install 'seamount[events]')") from None
+        raise BackendMissing(f"{path}: {path.suffix} needs tonic (pip install tonic)") from None
     head = path.read_bytes()[:4096]
     if not head.startswith(b"%"):
         raise InputError(f"no Prophesee header, starts with {head[:4].hex()}")
@@ -121,7 +121,7 @@ def _tonic() -> Any:
     try:
         import tonic.io as tonic_io
     except ImportError:
-        raise BackendMissing("event recordings need tonic; pip install 'seamount[events]'") from None
+        raise BackendMissing("event recordings need tonic; pip install tonic") from None
     return tonic_io
 
 

@@ -40,7 +40,7 @@ def compile_(
         list[str] | None,
         typer.Option("--set", help="One option, as dt=1e-4, or reset_interval=32 for a .net file; may be repeated."),
     ] = None,
-    steps: Annotated[int | None, typer.Option(help="Timesteps of one sample at the input.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Timesteps of one sample at the input.")] = None,
     calibrate: Annotated[
         Path | None, typer.Option(help="A .npz with real inputs x (T, B, *shape), from which scales are chosen.")
     ] = None,
@@ -118,6 +118,7 @@ def simulate(
 ) -> Result:
     """Run a program on the simulator: exact integers, spike and operation counts always."""
     from rich.console import Group
+    from rich.text import Text
 
     from seamount import api
     from seamount.compile.activity_file import save_activity
@@ -138,7 +139,7 @@ def simulate(
     head = f"{done.program.name} on {done.samples.what}: {run.n_samples} samples, {run.n_steps} steps"
     accuracy = "" if done.accuracy is None else f"\naccuracy {100 * done.accuracy:.2f} %"
     written = "" if out is None else f"\nwrote {out}"
-    return Result(document, Group(head + accuracy + written, events_table(done.program, done.activity)))
+    return Result(document, Group(Text(head + accuracy + written), events_table(done.program, done.activity)))
 
 
 @command(app, "run-lava", example="seamount run-lava runs/demo --samples 20 --data digits", panel=PANEL)
@@ -146,7 +147,7 @@ def run_lava(
     program: Annotated[Path, typer.Argument(help="A program file (or a run folder, NIR or .net file).")],
     data: Data,
     samples: Annotated[int, typer.Option(min=1, help="So many samples.")] = 20,
-    time_limit: Annotated[float, typer.Option(help="Lava is ended after so many seconds.")] = 600.0,
+    time_limit: Annotated[float, typer.Option(min=1.0, help="Lava is ended after so many seconds.")] = 600.0,
     out: Annotated[Path | None, typer.Option(help="Write Lava's traces here (.npz).")] = None,
 ) -> Result:
     """Run a program on Lava itself (fixed point) and compare every spike and membrane with the simulator."""

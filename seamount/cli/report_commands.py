@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -27,6 +28,7 @@ def compare(
 ) -> Result:
     """Two reports side by side, with what differs marked."""
     from rich.console import Group
+    from rich.text import Text
 
     from seamount import api
     from seamount.report.compare import render_comparison_html, render_comparison_terminal
@@ -36,7 +38,7 @@ def compare(
     rendering = render_comparison_terminal(found)
     if html is not None:
         write_atomically(html, render_comparison_html(found))
-        rendering = Group(rendering, f"wrote {html}")
+        rendering = Group(rendering, Text(f"wrote {html}"))
     return Result(found.model_dump(mode="json"), rendering)
 
 
@@ -54,6 +56,8 @@ def check(
     from seamount.report.gates import Gates, enforce
 
     gates = Gates(max_accuracy_drop, require_bit_exact, require_fit)
+    if max_accuracy_drop is not None and not math.isfinite(max_accuracy_drop):
+        raise ConfigError(f"--max-accuracy-drop {max_accuracy_drop}: a number of percentage points is needed")
     if gates == Gates():
         raise ConfigError("check: no gate; set --max-accuracy-drop, --require-bit-exact or --require-fit")
     outcomes = api.check(run, gates)
@@ -83,13 +87,14 @@ def why(
 @command(app, "sweep", example="seamount sweep train.toml --over student.n_steps=2,4,8", panel=PANEL)
 def sweep(
     config: Config,
-    over: Annotated[list[str], typer.Option(help="An axis, as student.n_steps=2,4,8; may be repeated.")],
+    over: Annotated[list[str], typer.Option(help='Axes, as "student.n_steps=2,4 quant.epochs=0,4"; repeatable.')],
     name: Name = None,
     settings: Set = None,
     quiet: Quiet = False,
 ) -> Result:
     """Run a grid of settings, resumable and shared over torchrun's ranks; reports show the trade-off front."""
     from rich.table import Table
+    from rich.text import Text
 
     from seamount import api
 
@@ -105,7 +110,7 @@ def sweep(
         cores = "unknown" if trial.cores is None else str(trial.cores)
         table.add_row(trial.name, f"{100 * trial.accuracy:.2f} %", energy, spikes, cores)
     for point, error in found.failed.items():
-        table.add_row(point, f"[red]failed:[/] {error}")
+        table.add_row(point, Text(f"failed: {error}", style="red"))
     for point in found.waiting:
         table.add_row(point, "not finished (another rank's share)")
     table.caption = f"reports in {folder / 'points'}"

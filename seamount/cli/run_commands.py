@@ -117,6 +117,7 @@ def report(folder: Annotated[Path, typer.Argument(help="A finished run directory
 def report_result(report: Report | None, folder: Path) -> Result:
     """The summary, and where the page is; exit code 3 if the proof found a difference, 4 if it does not fit."""
     from rich.console import Group
+    from rich.text import Text
 
     from seamount.report.terminal import render_terminal
 
@@ -125,11 +126,13 @@ def report_result(report: Report | None, folder: Path) -> Result:
     failed = {check.id for check in report.checks if check.state == "error"}
     code = 3 if "bit-exact" in failed else 4 if "fit" in failed else 0
     where = f"report: {folder / 'report.html'}"
-    return Result(report.model_dump(mode="json"), Group(render_terminal(report), where), code)
+    return Result(report.model_dump(mode="json"), Group(render_terminal(report), Text(where)), code)
 
 
 def told(quiet: bool) -> Told:
     """Progress and stage names on stderr, unless quiet."""
+    from rich.text import Text
+
     from seamount.api import Told
     from seamount.distill.progress import QUIET, terminal_progress
 
@@ -137,4 +140,8 @@ def told(quiet: bool) -> Told:
     if quiet:
         return Told(QUIET, lambda text: None, command_line)
     console = stderr_console()
-    return Told(terminal_progress(), lambda text: console.print(f"[dim]seamount:[/] {text}"), command_line)
+
+    def stage(name: str) -> None:
+        console.print(Text.assemble(("seamount: ", "dim"), name))
+
+    return Told(terminal_progress(), stage, command_line)

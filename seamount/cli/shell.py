@@ -10,6 +10,7 @@ import errno
 import functools
 import inspect
 import json
+import math
 import sys
 import traceback
 from collections.abc import Callable
@@ -91,6 +92,7 @@ def command(
 def _run(work: Callable[[], Result], *, as_json: bool, debug: bool) -> int:
     try:
         result = work()
+        show(result, as_json)
     except KeyboardInterrupt:
         return _fail("interrupted; what was finished is saved, continue with --resume", INTERRUPTED, as_json)
     except SeamountError as error:
@@ -104,19 +106,40 @@ def _run(work: Callable[[], Result], *, as_json: bool, debug: bool) -> int:
             return _fail(
                 f"{error.filename or 'disk'}: no space left; free some and run again with --resume", 1, as_json
             )
-        return _fail(f"{error.filename or 'file'}: {error.strerror or error}", 2, as_json)
+        # of a rename the second name is the user's, the first one of ours
+        return _fail(f"{error.filename2 or error.filename or 'file'}: {error.strerror or error}", 2, as_json)
     except Exception as error:
         if debug:
             traceback.print_exc()
         message = f"unexpected {type(error).__name__}: {error}; this is a bug in Seamount, --debug shows where"
         return _fail(message, 1, as_json)
-    if result is NOTHING:
-        return 0
-    if as_json:
-        print(json.dumps(result.document, indent=2, sort_keys=True, default=str))
-    else:
-        stdout_console().print(result.rendering)
     return result.exit_code
+
+
+def show(result: Result, as_json: bool) -> None:
+    """The document or the rendering on stdout; plain text is shown as it is, brackets included."""
+    from rich.text import Text
+
+    if result is NOTHING:
+        return
+    if as_json:
+        print(json.dumps(finite(result.document), indent=2, sort_keys=True, default=str, allow_nan=False))
+    else:
+        rendering = result.rendering
+        stdout_console().print(Text(rendering) if isinstance(rendering, str) else rendering)
+
+
+def finite(document: Any) -> Any:
+    """The document with None for numbers that JSON does not have."""
+    match document:
+        case float() if not math.isfinite(document):
+            return None
+        case dict():
+            return {key: finite(value) for key, value in document.items()}
+        case list() | tuple():
+            return [finite(value) for value in document]
+        case _:
+            return document
 
 
 def _fail(message: str, code: int, as_json: bool) -> int:

@@ -59,7 +59,7 @@ def _accuracy(report: Report, limit: float) -> Outcome:
     name = report.run.name
     if lost.value is None:
         return Outcome("accuracy", False, f"{name}: accuracy drop unknown ({lost.reason}); finish the missing stages")
-    if lost.value > limit:
+    if not lost.value <= limit:  # so that a limit that is no number passes nothing
         words = f"{name}: accuracy drop {lost.value:.2f} pp, at most {limit:g} pp is allowed"
         return Outcome(
             "accuracy", False, f"{words}; see section Divergence of report.html for the layer that loses it"

@@ -104,6 +104,8 @@ def test_importing_seamount_imports_nothing_heavy() -> None:
 
 @pytest.mark.slow
 def test_the_wheel_holds_the_tree(tmp_path: Path) -> None:
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout: there is no list of the project's own files")
     copy = tmp_path / "tree"
     files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
     for name in files:

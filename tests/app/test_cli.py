@@ -186,3 +186,28 @@ def test_doctor_finds_lava_working() -> None:
     done = run("doctor", "--json")
     assert done.exit_code == 0
     assert {"Lava works", "torch", "GPU"} <= {finding["what"] for finding in json.loads(done.stdout)}
+
+
+def test_brackets_in_names_are_shown_as_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "x[/red].toml"
+    done = run("init", str(path))
+    assert done.exit_code == 0
+    assert "x[/red].toml" in done.stdout.replace("\n", "")
+
+
+def test_labels_of_another_length_are_refused(program: Path, samples: Path) -> None:
+    np.savez(samples, x=np.load(samples)["x"], y=np.array([0, 1, 1]))
+    done = run("simulate", str(program), "--data", str(samples))
+    assert done.exit_code == 2
+    assert "y (3,); x has 2 samples, so y needs (2,)" in done.stderr
+
+
+def test_no_number_of_steps_below_one(tmp_path: Path) -> None:
+    assert run("compile", "net.nir", "--steps", "0").exit_code == 2
+    assert "at least 1 step" in run("compile", "net.nir", "--set", "n_steps=0").stderr
+
+
+def test_json_has_no_nan() -> None:
+    from seamount.cli.shell import finite
+
+    assert finite({"a": [float("nan"), 1.5], "b": (float("inf"),)}) == {"a": [None, 1.5], "b": [None]}

@@ -115,6 +115,7 @@ def test_check_gates_and_their_exit_codes(finished: Path) -> None:
     gate = CliRunner()
     assert gate.invoke(app, ["check", str(finished), "--require-bit-exact", "--require-fit"]).exit_code == 0
     assert gate.invoke(app, ["check", str(finished), "--max-accuracy-drop", "-100"]).exit_code == 3
+    assert gate.invoke(app, ["check", str(finished), "--max-accuracy-drop", "nan"]).exit_code == 2
     assert gate.invoke(app, ["check", str(finished)]).exit_code == 2
     same = gate.invoke(app, ["compare", str(finished), str(finished)])
     assert same.exit_code == 0

@@ -22,7 +22,7 @@ from seamount.distill.data.randomness import choice, mix, uniform
 from seamount.errors import ConfigError, InputError
 
 SHARED = Path(__file__).resolve().parents[2] / ".." / "shared" / "data"
-absent = pytest.mark.skipif(not SHARED.exists(), reason="the data sets are not beside the checkout")
+absent = pytest.mark.skipif(not (SHARED / "cifar10").exists(), reason="the data sets are not beside the checkout")
 
 
 # --------------------------------------------------------------------------------------------------- digits
