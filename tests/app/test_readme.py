@@ -41,3 +41,7 @@ def test_a_make_line_names_a_target(line: str) -> None:
 @pytest.mark.parametrize("link", re.findall(r"\]\(([^)#:]+)\)", README))
 def test_a_link_of_the_readme_leads_somewhere(link: str) -> None:
     assert (ROOT / link).exists()
+
+
+def test_the_readme_has_no_figure_left_to_fill_in() -> None:
+    assert re.findall(r"\b(FIGURES|LIMITS|SPEED_\w+)\b", README) == []
