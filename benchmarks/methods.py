@@ -10,6 +10,7 @@ resumed if the script is. Writes benchmarks/results/methods.json and the table i
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import platform
 import statistics
@@ -18,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -34,14 +35,16 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "methods.json"
 TABLE = ROOT / "docs" / "distillation.md"
 BEGIN, END = "<!-- benchmarks/methods.py writes from here -->", "<!-- to here -->"
-TEACHER_MAPS = ("layer2", "layer3")
-"""What SASTC regresses onto, from the student's last map; all pairs of layers cost several times more."""
 METHODS = ("hard", "kd", "seal-kd", "sastc", "seal-kd+sastc")
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A data set with the budget that every method gets."""
+    """A data set with the budget that every method gets.
+
+    Attributes:
+        student_maps: how many of the student's maps SASTC compares, from the last; all pairs cost ten times as much.
+    """
 
     data: DataConfig
     n_steps: int
@@ -49,6 +52,8 @@ class Setting:
     epochs: int
     batch_size: int
     lr: float
+    student_maps: int
+    precision: Literal["fp32", "bf16"]
 
 
 @dataclass(frozen=True)
@@ -73,8 +78,10 @@ class Result:
 def run(setting: Setting, methods: Sequence[str], n_seeds: int, folder: Path) -> tuple[dict[str, Any], list[Result]]:
     """Teacher and students of one data set."""
     data = load_data(setting.data, n_steps=setting.n_steps)
-    train = TrainConfig(epochs=setting.epochs, batch_size=setting.batch_size, lr=setting.lr)
-    config = TeacherConfig(epochs=2 * setting.epochs, lr=2e-3)
+    train = TrainConfig(
+        epochs=setting.epochs, batch_size=setting.batch_size, lr=setting.lr, precision=setting.precision
+    )
+    config = TeacherConfig(epochs=setting.epochs, lr=2e-3)
     teacher = train_teacher(data, config, train, folder / "teacher", progress=terminal_progress())
     facts: dict[str, Any] = {
         "data": setting.data.name,
@@ -86,21 +93,16 @@ def run(setting: Setting, methods: Sequence[str], n_seeds: int, folder: Path) ->
         "epochs": setting.epochs,
         "batch_size": setting.batch_size,
         "lr": setting.lr,
+        "precision": setting.precision,
+        "student_maps": setting.student_maps,
         "teacher": f"small-cnn, {config.epochs} epochs",
         "teacher_accuracy": teacher.test.accuracy,
     }
     results = []
-    for seed in range(n_seeds):
-        for method in methods:
-            results.append(run_one(data, setting, train, teacher.network, method, seed, folder))
-            print(
-                facts["data"],
-                method,
-                seed,
-                f"{100 * results[-1].anytime[-1]:.2f} %",
-                f"{results[-1].cpu_s:.0f} s",
-                flush=True,
-            )
+    for seed, method in itertools.product(range(n_seeds), methods):
+        found = run_one(data, setting, train, teacher.network, method, seed, folder)
+        results.append(found)
+        print(f"{data.name} {method} {seed}: {100 * found.anytime[-1]:.2f} %, {found.cpu_s:.0f} s", flush=True)
     return facts, results
 
 
@@ -117,7 +119,7 @@ def run_one(
         data,
         teacher,
         network,
-        DistillConfig(method=method, student_maps=network.features[-1:], teacher_maps=TEACHER_MAPS),
+        DistillConfig(method=method, student_maps=network.features[-setting.student_maps :]),
         train,
         kept.parent,
         seed=seed,
@@ -158,9 +160,9 @@ def table(facts: dict[str, Any], results: Sequence[Result], methods: Sequence[st
         f"**{facts['data']}**: {samples['train']} training, {samples['validation']} validation, {samples['test']} "
         f"test samples of {'x'.join(map(str, facts['input']))}, T = {facts['n_steps']}; student {facts['student']}, "
         f"{facts['parameters']} parameters; {facts['epochs']} epochs of batch {facts['batch_size']}, AdamW, "
-        f"lr {facts['lr']}, cosine; {n_seeds} seeds; teacher {facts['teacher']} "
+        f"lr {facts['lr']}, cosine, {facts['precision']}; {n_seeds} seeds; teacher {facts['teacher']} "
         f"({100 * facts['teacher_accuracy']:.2f} %), "
-        f"for SASTC its maps {', '.join(TEACHER_MAPS)} from the student's last.",
+        f"SASTC from the student's last {facts['student_maps']} map(s) onto the teacher's last of every size.",
         "",
         "| method | test accuracy %, mean ± standard deviation | after step 1 | spikes per neuron and step | CPU s |",
         "|---|---|---|---|---|",
@@ -195,7 +197,7 @@ def main() -> None:
     settings = []
     if options.n_mnist:
         data = DataConfig(name="n-mnist", root=str(options.n_mnist), size=17, augment=(), cache=str(options.work))
-        settings.append(Setting(data, 6, options.width, options.epochs, 50, 4e-3))
+        settings.append(Setting(data, 6, options.width, options.epochs, 50, 4e-3, 3, "fp32"))
     if options.mnist:
         data = DataConfig(
             name="mnist",
@@ -205,7 +207,7 @@ def main() -> None:
             max_test=options.mnist_tests,
         )
         epochs = options.mnist_epochs or max(1, options.epochs // 4)
-        settings.append(Setting(data, 4, options.width, epochs, 100, 4e-3))
+        settings.append(Setting(data, 4, options.width, epochs, 100, 4e-3, 1, "bf16"))
     if not settings:
         parser.error("name at least one data set: --n-mnist FOLDER, --mnist FOLDER")
     document: dict[str, Any] = {

@@ -132,7 +132,7 @@ class TrainConfig(Section):
     warmup_epochs: NotNegative = Field(0.0, description="over which lr rises from 0")
     clip_norm: Positive | None = Field(None, description="largest norm of all gradients together")
     precision: Literal["fp32", "bf16"] = Field(
-        "fp32", description='"bf16" is autocast; membranes and losses stay fp32'
+        "fp32", description='"bf16" is autocast with channels last; membranes and losses stay fp32'
     )
     n_workers: Annotated[int, Field(ge=0)] = Field(0, description="processes that read and augment images")
     checkpoint_every_s: Positive = Field(60.0, description="time between checkpoints within an epoch [s]")

@@ -96,6 +96,8 @@ def fit(
         KeyboardInterrupt: after the step at which Ctrl-C came is saved.
     """
     task.learner.to(world.device)
+    if config.precision == "bf16":
+        task.learner.to(memory_format=torch.channels_last)
     optimizer = make_optimizer(task.learner, config)
     state = _resume(task, optimizer, folder)
     with ExitStack() as stack:
@@ -113,7 +115,7 @@ def fit(
         tensors, _ = checkpoint.load(folder / "best.safetensors")
         weights = {name.removeprefix("network."): value for name, value in tensors.items()}
         checkpoint.put(task.network, weights, f"{folder}/best.safetensors")
-    task.network.eval()
+    task.network.to(memory_format=torch.contiguous_format).eval()
     return tuple(Epoch(**{**e, "validation": tuple(e["validation"])}) for e in state.history)
 
 

@@ -120,6 +120,8 @@ def distill(
     teacher = teacher if needs_teacher(weights) else None
     if teacher is not None:
         teacher = teacher.to(world.device).eval().requires_grad_(False)
+        if train.precision == "bf16":
+            teacher = teacher.to(memory_format=torch.channels_last)
     check_classes(data, teacher, student, world)
     tutor = _make_tutor(data, teacher, student, config, weights, train, world, folder)
     with _seeded(seed, 12):

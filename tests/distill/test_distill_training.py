@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -47,6 +47,16 @@ def run_worker(*arguments: object, launcher: tuple[str, ...] = ()) -> subprocess
 EPOCHS = 4
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """As the worker has it: the order of a sum depends on the number of threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("one_thread")
 def test_a_killed_run_resumes_to_the_same_weights(tmp_path: Path) -> None:
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     process = run_worker(killed, "seal-kd", EPOCHS)
