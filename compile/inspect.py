@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from seamount.errors import ConfigError, InputError
+from seamount.errors import ConfigError, InputError, plural
 
 from .arithmetic.definition import V_MAX
 from .nir_file import RawGraph, file_bytes, opened, read_raw
@@ -50,7 +50,8 @@ def _provenance(program: Program) -> Iterator[str]:
 
 def nir_lines(raw: RawGraph) -> Iterator[str]:
     """Nodes with their parameters, edges, metadata, and where the file seems to say its time step."""
-    yield f"NIR graph, version {raw.version or 'not named'}, {len(raw.nodes)} nodes, {len(raw.edges)} edges"
+    nodes, edges = plural(len(raw.nodes), "node"), plural(len(raw.edges), "edge")
+    yield f"NIR graph, version {raw.version or 'not named'}, {len(raw.nodes)} {nodes}, {len(raw.edges)} {edges}"
     for name, node in raw.nodes.items():
         facts = " ".join(f"{key} {_brief(value)}" for key, value in sorted(node.values.items()))
         yield f"  {node.kind} {name} {facts}".rstrip()
@@ -108,7 +109,7 @@ def _population_lines(compiled: Compiled, name: str) -> Iterator[str]:
     p = program.population(name)
     scale = program.scales.get(name)
     step = "" if program.timestep_s is None else f", one step is {program.timestep_s:g} s"
-    yield f"{name}: {p.n_neurons} neurons{step}"
+    yield f"{name}: {p.n_neurons} {plural(p.n_neurons, 'neuron')}{step}"
     if compiled.schedule is not None:
         yield f"  arrival: the input's step t reaches it at step t + {compiled.schedule.arrival.get(name, 0)}"
     if p.reset is not None:
@@ -183,8 +184,8 @@ def _group_lines(compiled: Compiled, s: Synapses) -> Iterator[str]:
             for g in row.groups:
                 if g.name == s.name:
                     yield (
-                        f"  {g.n_weights} {g.mode} weights, off by {100 * g.relative_error:.3g} %, "
-                        f"{g.n_clipped} clipped, {g.n_zeroed} became 0"
+                        f"  {g.n_weights} {g.mode} {plural(g.n_weights, 'weight')}, "
+                        f"off by {100 * g.relative_error:.3g} %, {g.n_clipped} clipped, {g.n_zeroed} became 0"
                     )
 
 

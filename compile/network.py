@@ -22,7 +22,7 @@ from typing import Any, assert_never
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from seamount.errors import InputError
+from seamount.errors import InputError, plural
 
 Reals = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -183,6 +183,7 @@ class Population:
         reset: one of RESETS; "-next-step" is snnTorch's late reset.
         fires_at_threshold: the test is >= instead of >.
         multi_spike: emits floor(v / v_th) spikes at once and subtracts them.
+        u_init: u before the first step.
     """
 
     name: str
@@ -199,6 +200,7 @@ class Population:
     reset: str = "value"
     fires_at_threshold: bool = False
     multi_spike: bool = False
+    u_init: Reals = field(default_factory=lambda: reals(0.0))
 
     @property
     def n_neurons(self) -> int:
@@ -207,13 +209,17 @@ class Population:
 
 @dataclass(frozen=True)
 class Connection:
-    """A chain of linear operators from an input or a population to a population."""
+    """A chain of linear operators from an input or a population to a population.
+
+    ``fine``: one-to-one weights that the program holds as whole numbers of any size, by several synapse groups.
+    """
 
     name: str
     source: str
     target: str
     ops: tuple[Op, ...]
     previous: bool = False
+    fine: bool = False
 
 
 @dataclass(frozen=True)
@@ -327,11 +333,11 @@ def _population_problems(p: Population) -> Iterator[str]:
 
 def lines(network: Network) -> Iterator[str]:
     """The network, a line an item."""
-    steps = "" if network.n_steps is None else f", {network.n_steps} steps"
+    steps = "" if network.n_steps is None else f", {network.n_steps} {plural(network.n_steps, 'step')}"
     step = "" if network.timestep_s is None else f", timestep {network.timestep_s:g} s"
     yield f"network {network.name}{steps}{step}"
     for i in network.inputs:
-        bits = f"{i.bits} bits, scale {i.scale:g}" if i.bits else "spikes"
+        bits = f"{i.bits} {plural(i.bits, 'bit')}, scale {i.scale:g}" if i.bits else "spikes"
         yield f"  input {i.name} {_shape(i.shape)} {bits}"
     for p in network.populations:
         th = "" if p.v_th is None else f" v_th {_brief(p.v_th)} reset {p.reset}"

@@ -16,7 +16,7 @@ from typing import Any, assert_never
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from seamount.errors import InputError
+from seamount.errors import InputError, plural
 
 Ints = NDArray[np.int64]
 
@@ -454,7 +454,7 @@ def arrivals(program: Program) -> dict[str, int]:
 
 def lines(program: Program) -> Iterator[str]:
     """The program, a line an item."""
-    steps = "" if program.n_steps is None else f", {program.n_steps} steps"
+    steps = "" if program.n_steps is None else f", {program.n_steps} {plural(program.n_steps, 'step')}"
     yield f"program {program.name}{steps}"
     for entry in program.inputs:
         bits = "spikes" if entry.bits == 0 else f"graded {'s' if entry.signed else 'u'}{entry.bits}"

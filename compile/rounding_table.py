@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from seamount.errors import plural
+
 from .program import NEVER_FIRES, Ints
 
 
@@ -86,8 +88,8 @@ class RoundingTable:
                 lost = f", {g.n_clipped} clipped" if g.n_clipped else ""
                 lost += f", {g.n_zeroed} became 0" if g.n_zeroed else ""
                 yield (
-                    f"  {g.name}: {g.kind} of {g.n_weights} {g.mode} weights up to {g.largest}, exponent {g.exponent}"
-                    f", off by {100 * g.relative_error:.3g} %{lost}"
+                    f"  {g.name}: {g.kind} of {g.n_weights} {g.mode} {plural(g.n_weights, 'weight')} "
+                    f"up to {g.largest}, exponent {g.exponent}, off by {100 * g.relative_error:.3g} %{lost}"
                 )
 
 

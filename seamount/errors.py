@@ -50,3 +50,8 @@ class BackendMissing(SeamountError):
     """Lava, CUDA or an optional package is not there."""
 
     exit_code = 6
+
+
+def plural(n: int, thing: str) -> str:
+    """The word after a number in a message: 1 step, 8 steps."""
+    return thing if n == 1 else f"{thing}s"

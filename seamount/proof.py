@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from seamount.compile.activity import Activity
 from seamount.compile.program import Program
+from seamount.errors import plural
 
 Array = NDArray[Any]
 
@@ -40,7 +41,7 @@ class Agreement:
     def __str__(self) -> str:
         verdict = "bit-exact" if self.exact else "NOT bit-exact"
         text = (
-            f"{verdict}: {self.a} = {self.b}, {self.n_samples} samples, "
+            f"{verdict}: {self.a} = {self.b}, {self.n_samples} {plural(self.n_samples, 'sample')}, "
             f"{self.spikes_differing:,} of {self.spikes_compared:,} spikes and "
             f"{self.membranes_differing:,} of {self.membranes_compared:,} membrane values differ"
         )

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seamount.compile.program import Input, Program
-from seamount.errors import InputError
+from seamount.errors import InputError, plural
 
 
 def named_inputs(program: Program, inputs: Any) -> dict[str, Any]:
@@ -80,9 +80,10 @@ def _check(entry: Input, values: Any) -> NDArray[Any]:
         raise InputError(f"{where}: values of type {array.dtype} found, integers are possible")
     low, high = array.min(), array.max()
     if low < entry.low or high > entry.high:
+        bits = f"{entry.bits} {plural(entry.bits, 'bit')}" if entry.bits else "spikes"
         raise InputError(
             f"{where}: values {low} to {high} found, {entry.low} to {entry.high} are possible "
-            f"({'spikes' if entry.bits == 0 else f'{entry.bits} bits'}); nothing is clipped"
+            f"({bits}); nothing is clipped"
         )
     if array.dtype.kind == "b":
         return array.view(np.uint8)

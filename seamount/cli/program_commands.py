@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seamount.errors import ConfigError
+from seamount.errors import ConfigError, plural
 
 from . import app
 from .shell import Result, command, stderr_console
@@ -136,7 +136,8 @@ def simulate(
         save_activity(done.activity, out)
     document = {"data": done.samples.what, "accuracy": done.accuracy, **activity_document(done.activity)}
     run = done.activity
-    head = f"{done.program.name} on {done.samples.what}: {run.n_samples} samples, {run.n_steps} steps"
+    size = f"{run.n_samples} {plural(run.n_samples, 'sample')}, {run.n_steps} {plural(run.n_steps, 'step')}"
+    head = f"{done.program.name} on {done.samples.what}: {size}"
     accuracy = "" if done.accuracy is None else f"\naccuracy {100 * done.accuracy:.2f} %"
     written = "" if out is None else f"\nwrote {out}"
     return Result(document, Group(Text(head + accuracy + written), events_table(done.program, done.activity)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from seamount.errors import InputError
+from seamount.errors import InputError, plural
 
 from .evidence import Answers, Evidence
 from .quantities import known, mcnemar, percent, series, unknown, wilson
@@ -81,7 +81,10 @@ def _mcnemar(float_: Answers | None, deployed: Answers | None) -> McNemar | Miss
     if only_float + only_deployed == 0:
         words = "Float student and deployed program are right on exactly the same samples."
     else:
-        sides = f"{only_float} samples only the float student gets right, {only_deployed} only the deployed program"
+        sides = (
+            f"{only_float} {plural(only_float, 'sample')} only the float student gets right, "
+            f"{only_deployed} only the deployed program"
+        )
         verdict = "more than chance explains" if p < 0.05 else "no more than chance explains"
         words = f"{sides}: {verdict} (exact McNemar p = {p:.2g})."
     n = len(float_right)
@@ -134,7 +137,9 @@ def anytime(evidence: Evidence, energy: Energy | Missing, energy_per_step: list[
     elif early == n_steps:
         words = f"All {n_steps} steps are needed: one step fewer costs {100 * (total - right[-2] / n):.1f} pp."
     else:
-        words = f"{early} of {n_steps} steps already come within 0.5 pp of the full run."
+        words = (
+            f"{early} of {n_steps} steps already {'comes' if early == 1 else 'come'} within 0.5 pp of the full run."
+        )
     spent: Missing | list[float] = Missing(missing="needs the energy estimate")
     times: Missing | list[float] = Missing(missing="needs the energy estimate's step time")
     if energy_per_step is not None:

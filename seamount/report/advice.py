@@ -256,7 +256,7 @@ def _of_time(evidence: Evidence, early: Anytime) -> list[Opportunity]:
     return [
         Opportunity(
             id="fewer-steps",
-            title=f"{early.enough} of {n_steps} steps are nearly enough",
+            title=f"{early.enough} of {n_steps} steps {'is' if early.enough == 1 else 'are'} nearly enough",
             gain=f"Reading the answer then costs at most 0.5 pp{saved}; a student trained for it may lose nothing.",
             command=f"{_sweep(evidence)} student.n_steps={early.enough},{n_steps}",
         )
@@ -280,8 +280,8 @@ def _of_layer(evidence: Evidence, layer: Layer) -> list[Opportunity]:
         found.append(
             Opportunity(
                 id=f"calm-{layer.name}",
-                title=f"{layer.name}: {always:,} neurons fire at every step",
-                gain="They carry no information; a higher threshold saves their spikes and synaptic operations.",
+                title=f"{layer.name}: {always:,} {'neuron fires' if always == 1 else 'neurons fire'} at every step",
+                gain="That carries no information; a higher threshold saves spikes and synaptic operations.",
                 command=f"seamount why runs/{evidence.name} {layer.name}",
             )
         )

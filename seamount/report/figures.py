@@ -8,6 +8,8 @@ from base64 import b64encode
 
 from markupsafe import Markup, escape
 
+from seamount.errors import plural
+
 from .charts import Frame, Scale, dot, figure, fitted, polygon, polyline, rect, rule, stretched, text
 from .schema import (
     Accuracy,
@@ -125,7 +127,7 @@ def _heat(percent: float) -> int:
 def rates(layer: Layer) -> Markup:
     """How many neurons fire how often; silent and always firing ones lie in the outer bins."""
     assert isinstance(layer.rates, Series), "the page asks only where there is one"
-    counts = _floats(layer.rates)
+    counts = [int(c) for c in _floats(layer.rates)]
     top = max(counts) or 1
     width = 1 / len(counts)
     parts = [
@@ -135,7 +137,7 @@ def rates(layer: Layer) -> Markup:
             width - 0.006,
             48 * c / top,
             "fill deployed soft",
-            f"{layer.rate_edges[i]:.2f} to {layer.rate_edges[i + 1]:.2f} spikes a step: {int(c)} neurons",
+            f"{layer.rate_edges[i]:.2f} to {layer.rate_edges[i + 1]:.2f} spikes a step: {c} {plural(c, 'neuron')}",
             1,
         )
         for i, c in enumerate(counts)
@@ -157,7 +159,7 @@ def weight_histogram(weights: Weights) -> Markup:
     for c, low, high in zip(counts, edges[:-1], edges[1:], strict=True):
         if c:
             tall = max(1.0, 44 * c / top)
-            tip = f"{low} to {high - 1}: {c} weights"
+            tip = f"{low} to {high - 1}: {c} {plural(c, 'weight')}"
             parts.append(
                 rect(
                     scale(low), 50 - tall, max(scale(high) - scale(low) - 0.001, 0.002), tall, "fill deployed", tip, 0
@@ -232,7 +234,8 @@ def raster_panel(row: RasterRow, n_steps: int) -> Markup:
         else ""
     )
     paths = "".join(f'<path d="{"".join(d)}" class="spike {css}"/>' for css, d in shapes.items() if d)
-    label = f"{row.name}: spikes of {len(row.neurons)} of {row.n_neurons} neurons over {n_steps} steps"
+    over = f"{n_steps} {plural(n_steps, 'step')}"
+    label = f"{row.name}: spikes of {len(row.neurons)} of {row.n_neurons} neurons over {over}"
     if row.n_agree is not None:
         label += f"; {row.n_agree} agree, {row.n_only_float} only float, {row.n_only_deployed} only deployed"
     return figure(height, label, [stretched(height, grid + paths)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from seamount.compile.program import Conv, Dense, OneToOne, Program, Sparse, Synapses, Wire
+from seamount.errors import plural
 
 from .layers import parameters
 from .schema import Edge, Graph, Node
@@ -15,7 +16,9 @@ def graph(program: Program) -> Graph:
             name=i.name,
             kind="Input",
             shape=i.shape,
-            note="spikes" if i.bits == 0 else f"graded, {i.bits} bits{' signed' if i.signed else ''}",
+            note="spikes"
+            if i.bits == 0
+            else f"graded, {i.bits} {plural(i.bits, 'bit')}{' signed' if i.signed else ''}",
             rank=0,
             supported=True,
         )
@@ -60,7 +63,7 @@ def _label(synapses: Synapses) -> str:
         case Dense(weights=weights):
             label = f"dense {weights.shape[1]}→{weights.shape[0]}"
         case Sparse():
-            label = f"sparse, {kind.weights.size} synapses"
+            label = f"sparse, {kind.weights.size} {plural(kind.weights.size, 'synapse')}"
         case OneToOne():
             label = "one to one"
         case Wire():

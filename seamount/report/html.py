@@ -9,6 +9,8 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from seamount.errors import plural
+
 from . import charts, figures, text
 from .schema import Missing, Quantity, Report, Series
 
@@ -58,6 +60,7 @@ def _environment() -> jinja2.Environment:
         "num": number,
         "si": text.si,
         "count": text.count,
+        "plural": plural,
         "signed": text.signed,
         "shape": lambda shape: "×".join(str(n) for n in shape) or "1",
         "share": lambda share: f"{100 * share:.0f} %",

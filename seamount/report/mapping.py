@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from seamount.compile.place.placement import Core as PlacedCore
 from seamount.compile.place.placement import LayerUse, Placement, limits
+from seamount.errors import plural
 
 from .evidence import Evidence
 from .quantities import known, tidy, unknown
@@ -45,8 +46,7 @@ def _placed(evidence: Evidence, placement: Placement) -> Mapping:
     n_cores, n_chips = placement.n_cores, placement.n_chips
     if placement.fits:
         words = (
-            f"{n_cores} {'core' if n_cores == 1 else 'cores'} on {n_chips} {'chip' if n_chips == 1 else 'chips'}; "
-            f"{binding(cores, layers)}."
+            f"{n_cores} {plural(n_cores, 'core')} on {n_chips} {plural(n_chips, 'chip')}; {binding(cores, layers)}."
         )
     else:
         words = "; ".join(str(f) for f in placement.violations[:3])
@@ -56,8 +56,8 @@ def _placed(evidence: Evidence, placement: Placement) -> Mapping:
         words=words,
         assumed=_assumed(evidence),
         objective=placement.objective,
-        n_cores=known(n_cores, "core" if n_cores == 1 else "cores", "counted"),
-        n_chips=known(n_chips, "chip" if n_chips == 1 else "chips", "counted"),
+        n_cores=known(n_cores, "cores", "counted"),
+        n_chips=known(n_chips, "chips", "counted"),
         cores_per_chip=placement.cores_per_chip,
         cores=cores,
         layers=layers,

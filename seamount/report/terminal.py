@@ -8,6 +8,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from seamount.errors import plural
+
 from . import text
 from .advice import energy_range
 from .mapping import binding
@@ -42,7 +44,7 @@ def _head(report: Report) -> RenderableType:
         ("Seamount  ", "bold cyan"),
         (report.run.name, "bold"),
         f" on {report.run.target}",
-        "" if report.run.n_steps is None else f", {report.run.n_steps} steps",
+        "" if report.run.n_steps is None else f", {report.run.n_steps} {plural(report.run.n_steps, 'step')}",
         f", {text.quantity(report.run.n_neurons)}, {text.quantity(report.run.n_weights)}",
     )
     line.truncate(80, overflow="ellipsis")

@@ -67,7 +67,8 @@ def quantity(q: Quantity) -> str:
         case "1":
             return digits(float(q.value))
         case _:
-            return f"{count(q.value)} {q.unit}"
+            things, per, one = q.unit.partition("/")
+            return f"{count(q.value)} {things.removesuffix('s') if q.value == 1 else things}{per}{one}"
 
 
 def number(q: Quantity) -> str:

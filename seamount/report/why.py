@@ -37,7 +37,7 @@ from seamount.compile.network import (
 )
 from seamount.compile.passes.merge_linear import matrix
 from seamount.compile.program import Program
-from seamount.errors import InputError
+from seamount.errors import InputError, plural
 from seamount.hardware_targets.simulator.simulate import simulate
 
 from . import text
@@ -156,7 +156,13 @@ def _words(found: Quantity, everything: Quantity, effects: tuple[Effect, ...], n
         sentences.append("No single one stands out.")
     if abs(total - all_rounded) > 0.02 * total:
         sentences.append(f"The integer state moves it from {all_rounded:.2f} % to {total:.2f} %.")
-    sentences.append(f"{n_overflows:,} values left their range." if n_overflows else "No value left its range.")
+    match n_overflows:
+        case 0:
+            sentences.append("No value left its range.")
+        case 1:
+            sentences.append("1 value left its range.")
+        case _:
+            sentences.append(f"{n_overflows:,} values left their range.")
     return " ".join(sentences)
 
 
@@ -260,6 +266,7 @@ def render_why(explanation: Explanation) -> RenderableType:
     head = Text.assemble(
         ("Seamount  ", "bold cyan"),
         (explanation.layer, "bold"),
-        f": {explanation.measure} against the network in real numbers, {explanation.n_samples:,} samples",
+        f": {explanation.measure} against the network in real numbers, "
+        f"{explanation.n_samples:,} {plural(explanation.n_samples, 'sample')}",
     )
     return Group(head, Text(explanation.words), Text(""), table)

@@ -97,6 +97,17 @@ def test_answers_after_each_step() -> None:
     assert "fewer-steps" in [o.id for o in report.opportunities]
 
 
+def test_a_single_sample_is_written_as_one() -> None:
+    wrong = np.array([1 - LABELS[0], *LABELS[1:]])
+    report = assemble(hand_made(answers=(Answers("float", LABELS, LABELS), Answers("deployed", wrong, LABELS))))
+    assert isinstance(report.accuracy, Accuracy)
+    assert not isinstance(report.accuracy.mcnemar, Missing)
+    assert report.accuracy.mcnemar.words == (
+        "1 sample only the float student gets right, 0 only the deployed program: "
+        "no more than chance explains (exact McNemar p = 1)."
+    )
+
+
 def test_one_step_is_all_there_is() -> None:
     answers = (Answers("deployed", LABELS, LABELS, LABELS[None]),)
     report = assemble(hand_made(answers=answers))
@@ -199,6 +210,9 @@ def test_an_unknown_number_needs_a_reason() -> None:
         (signed(-0.304), "\N{MINUS SIGN}0.30"),
         (signed(0.001), "±0"),
         (quantity(known(46_123, "B", "derived")), "46.1 kB"),
+        (quantity(known(1, "cores", "counted")), "1 core"),
+        (quantity(known(1.0, "operations/sample", "counted")), "1 operation/sample"),
+        (quantity(known(2, "cores", "counted")), "2 cores"),
     ],
 )
 def test_how_numbers_are_written(written: str, expected: str) -> None:
