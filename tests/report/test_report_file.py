@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,8 +40,24 @@ def test_equal_runs_differ_in_timing_alone() -> None:
     assert [a.split(":")[0] for a, b in lines if a != b] == ['"timing"']
 
 
+def meaning(schema: Any) -> Any:
+    """A JSON schema without what versions of pydantic write differently: titles, one-valued enums, allOf of one."""
+    match schema:
+        case dict():
+            told = {k: meaning(v) for k, v in schema.items() if not (k == "title" and isinstance(v, str))}
+            if len(told.get("enum", ())) == 1:
+                told["const"] = told.pop("enum")[0]
+            if len(told.get("allOf", ())) == 1:
+                told |= told.pop("allOf")[0]
+            return told
+        case list():
+            return [meaning(v) for v in schema]
+        case _:
+            return schema
+
+
 def test_the_schema_is_published() -> None:
-    assert json.loads(PUBLISHED.read_text()) == json_schema(), (
+    assert meaning(json.loads(PUBLISHED.read_text())) == meaning(json_schema()), (
         "write it anew: python -m seamount.report.schema > seamount/report/report.schema.json"
     )
 
