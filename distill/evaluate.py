@@ -73,7 +73,7 @@ def evaluate(
     sums = torch.zeros(n_steps + 1, dtype=torch.float64)
     fired: dict[str, Tensor] = {}
     with torch.inference_mode():
-        for numbers in torch.split(torch.arange(len(part))[world.rank :: world.size], batch_size):
+        for numbers in torch.split(world.share(torch.arange(len(part))), batch_size):
             batch = to_device(data, part, numbers, world)
             if spiking:
                 logits, spikes = student_output(network, batch, record=True)

@@ -176,7 +176,7 @@ class _Run:
             len(self.data.train),
             generator=torch.Generator().manual_seed(int(mix(self.seed, self.state.epoch, 1)) % 2**63),
         )
-        shares = [order[first:last][self.world.rank :: self.world.size] for first, last in pieces]
+        shares = [self.world.share(order[first:last]) for first, last in pieces]
         source = _Shares(self.data, shares, int(mix(self.seed, self.state.epoch, 2)))
         loader: DataLoader[tuple[Tensor, Tensor]] = DataLoader(
             source, batch_size=None, shuffle=False, num_workers=self.config.n_workers
@@ -234,7 +234,13 @@ class _Run:
             )
         if not (isinstance(error, torch.cuda.OutOfMemoryError) or "can't allocate memory" in text):
             return error
-        fits, n = 0, self.config.batch_size // self.world.size // 2
+        if self.world.size > 1:  # to try means to talk to the others, who do not know of it
+            return ConfigError(
+                f"{self.task.name}: process {self.world.rank} of {self.world.size} is out of memory with "
+                f"{len(numbers)} of a batch of {self.config.batch_size}; lower train.batch_size, start more processes, "
+                f"or set precision = 'bf16', which needs about half; run again, {self.folder} is resumed"
+            )
+        fits, n = 0, self.config.batch_size // 2
         while n >= 1 and not fits:
             self.optimizer.zero_grad(set_to_none=True)
             if self.world.device.type == "cuda":
@@ -245,7 +251,7 @@ class _Run:
                 fits = n
             except RuntimeError:
                 n //= 2
-        advice = f"train.batch_size = {fits * self.world.size} fits" if fits else "not even a batch of 1 fits"
+        advice = f"train.batch_size = {fits} fits" if fits else "not even a batch of 1 fits"
         return ConfigError(
             f"{self.task.name}: out of memory with a batch of {self.config.batch_size}; {advice}; "
             f"precision = 'bf16' needs about half; set it and run again, {self.folder} is resumed"

@@ -1,4 +1,4 @@
-"""Several processes that train one network: who am I, sums over all, batch norm over all samples of a step.
+"""Several processes that train one network: who am I, whose samples are mine, sums and statistics over all of them.
 
 ``torchrun`` sets the environment; without it everything here is a single process and costs nothing.
 """
@@ -32,6 +32,10 @@ class World:
     rank: int
     size: int
     device: torch.device
+
+    def share(self, numbers: Tensor) -> Tensor:
+        """This process's part of a batch: samples are dealt out in turn, which ``whole_batch`` undoes."""
+        return numbers[self.rank :: self.size]
 
     def sum(self, values: Tensor) -> Tensor:
         """Over all processes."""
@@ -87,14 +91,7 @@ class _SharedBatchNorm(_BatchNorm):
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (torch's name)
         if not self.training:
             return super().forward(input)
-        x = input.float()
-        axes = [d for d in range(x.ndim) if d != 1]
-        view = [1, -1] + [1] * (x.ndim - 2)
-        count = x.new_tensor([x.numel() / x.shape[1]])
-        dist.all_reduce(count)
-        mean: Tensor = _Sum.apply(x.sum(axes)) / count
-        centred = x - mean.view(view)
-        variance: Tensor = _Sum.apply(centred.square().sum(axes)) / count
+        out, count, mean, variance = normalise(input, self.eps)
         if self.track_running_stats and self.running_mean is not None and self.running_var is not None:
             with torch.no_grad():
                 assert self.num_batches_tracked is not None
@@ -102,10 +99,47 @@ class _SharedBatchNorm(_BatchNorm):
                 share = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
                 self.running_mean.lerp_(mean.to(self.running_mean.dtype), share)
                 self.running_var.lerp_((variance * count / (count - 1)).to(self.running_var.dtype), share)
-        out = centred * (variance + self.eps).rsqrt().view(view)
         if self.affine:
+            view = [1, -1] + [1] * (input.ndim - 2)
             out = out * self.weight.view(view) + self.bias.view(view)
         return out.to(input.dtype)
+
+
+def alone() -> bool:
+    """Whether this process trains by itself."""
+    return not dist.is_initialized() or dist.get_world_size() == 1
+
+
+def normalise(x: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """(B, M, ...) less its mean, over its spread, per channel of the samples of all processes, with gradients.
+
+    Returns:
+        It, in at least float32; how many values a channel has; their mean (M,) and their (biased) variance (M,).
+    """
+    x = x.to(torch.promote_types(x.dtype, torch.float32))
+    axes = [d for d in range(x.ndim) if d != 1]
+    view = [1, -1] + [1] * (x.ndim - 2)
+    count = x.new_tensor([x.numel() / x.shape[1]])
+    dist.all_reduce(count)
+    mean: Tensor = _Sum.apply(x.sum(axes)) / count
+    centred = x - mean.view(view)
+    variance: Tensor = _Sum.apply(centred.square().sum(axes)) / count
+    return centred * (variance + eps).rsqrt().view(view), count, mean.detach(), variance.detach()
+
+
+def whole_batch(rows: Tensor) -> Tensor:
+    """The rows of all processes' samples in the batch's order, with gradients: (T, own, N) -> (T, B, N).
+
+    Alone, what came in. Shares need not be equal, as long as they were dealt out by ``World.share``.
+    """
+    if alone():
+        return rows
+    count = torch.tensor(rows.shape[1], device=rows.device)
+    dist.all_reduce(count)
+    batch = rows.new_zeros(rows.shape[0], int(count), *rows.shape[2:])
+    batch[:, dist.get_rank() :: dist.get_world_size()] = rows
+    whole: Tensor = _Sum.apply(batch)
+    return whole
 
 
 class _Sum(torch.autograd.Function):
@@ -113,12 +147,12 @@ class _Sum(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, values: Tensor) -> Tensor:
-        total = values.clone()
+        total = values.clone(memory_format=torch.contiguous_format)
         dist.all_reduce(total)
         return total
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
-        total = grads[0].clone()
+        total = grads[0].clone(memory_format=torch.contiguous_format)
         dist.all_reduce(total)
         return total

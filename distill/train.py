@@ -285,7 +285,7 @@ def _make_tutor(
             config.sta_target,
             maps.choose("student", maps.student_shapes(spikes), config.student_maps or _features(student)),
             maps.choose("teacher", maps.teacher_shapes(teacher, batch.teacher_x), config.teacher_maps),
-            exact_batch=train.batch_size // world.size if config.sastc == "exact" else None,
+            exact_batch=train.batch_size if config.sastc == "exact" else None,
         )
         names = list(settings.teacher_shapes or ())
 

@@ -3,7 +3,9 @@
 Two readings of the relations. ``exact``: the released code, whose embeddings take a row of a batch's Gram matrix as
 it is, so that their width is the batch size, a batch of 4 has one unit (which cannot learn) and a silent layer can
 give 0/0. ``repaired`` (default): a row of cosines, sorted (a sample's place in the batch means nothing) and read at a
-fixed number of points, and an epsilon in the norm; any batch, any number of processes, all else unchanged.
+fixed number of points, and an epsilon in the norm; any batch, all else unchanged.
+
+Under several processes a batch is still one: relations and statistics are those of all its samples.
 """
 
 from __future__ import annotations
@@ -17,12 +19,16 @@ from torch import Tensor, nn
 
 from seamount.errors import ConfigError, InputError
 
+from ..parallel import alone, normalise, whole_batch
 from .lesson import Lesson, full
 
 Shape = tuple[int, int, int]
 
 POINTS = 32
 """Width of the repaired embedding's input: a sorted row of cosines is read at so many places."""
+
+EPS = 1e-5
+"""Of the regressors' batch norm, torch's own."""
 
 FACTOR = 4
 """The authors' reduction: widths n -> 2 (n // 4) -> n // 4."""
@@ -81,12 +87,6 @@ class Sastc(nn.Module):
             student: per layer (B, T, C, H, W).
             teacher: per layer (B, C, H, W).
         """
-        n_samples = teacher[0].shape[0]
-        if self.batch_size not in (None, n_samples):
-            raise InputError(
-                f"sastc: a batch of {n_samples}, but the exact mode holds for batches of {self.batch_size} only; "
-                "drop short batches, or use sastc = 'repaired'"
-            )
         with torch.autocast(teacher[0].device.type, enabled=False):
             queries = torch.stack([self.relate(maps.transpose(0, 1)) for maps in student])  # (S, T, B, width)
             keys = torch.stack([self.relate(maps.unsqueeze(0)) for maps in teacher])  # (L, 1, B, width)
@@ -97,9 +97,15 @@ class Sastc(nn.Module):
         """How each sample relates to its batch: (T, B, C, H, W) -> (T, B, width)."""
         flat = full(maps.flatten(2))
         if self.batch_size is not None:
-            return flat @ flat.transpose(1, 2)
+            others = whole_batch(flat)
+            if others.shape[1] != self.batch_size:
+                raise InputError(
+                    f"sastc: a batch of {others.shape[1]}, but the exact mode holds for batches of "
+                    f"{self.batch_size} only; drop short batches, or use sastc = 'repaired'"
+                )
+            return flat @ others.transpose(1, 2)
         flat = flat / flat.norm(dim=-1, keepdim=True).clamp_min(1e-6)
-        cosines = (flat @ flat.transpose(1, 2)).sort(-1).values
+        cosines = (flat @ whole_batch(flat).transpose(1, 2)).sort(-1).values
         return F.interpolate(cosines, self.points, mode="linear", align_corners=True)
 
     def errors(self, student: list[Tensor], teacher: list[Tensor]) -> Tensor:
@@ -189,13 +195,18 @@ class StepNorm(nn.Module):
     def forward(self, maps: Tensor, n_steps: int) -> Tensor:
         """(B * T, M, h, w), samples outermost -> the same."""
         n, channels, height, width = maps.shape
-        if n // n_steps * height * width == 1:  # a single value has no spread: normalised, it is 0
-            return maps * 0 + self.bias[:, None, None]
         flat = maps.reshape(n // n_steps, n_steps * channels, height, width)
-        mean = self.running_mean.new_zeros(n_steps * channels)
-        variance = torch.ones_like(mean)
         weight, bias = self.weight.repeat(n_steps), self.bias.repeat(n_steps)
-        flat = F.batch_norm(flat, mean, variance, weight, bias, training=True, momentum=1.0)
+        if not alone():
+            flat, count, mean, variance = normalise(flat, EPS)
+            flat = (flat * weight[:, None, None] + bias[:, None, None]).to(maps.dtype)
+            variance = variance * count / (count - 1)
+        elif flat[:, 0].numel() == 1:  # a single value has no spread: normalised, it is 0
+            return maps * 0 + self.bias[:, None, None]
+        else:
+            mean = self.running_mean.new_zeros(n_steps * channels)
+            variance = torch.ones_like(mean)
+            flat = F.batch_norm(flat, mean, variance, weight, bias, training=True, momentum=1.0, eps=EPS)
         with torch.no_grad():
             keep = 1 - self.momentum
             shares = self.momentum * keep ** torch.arange(n_steps - 1, -1, -1, device=mean.device, dtype=mean.dtype)

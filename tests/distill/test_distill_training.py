@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from distill_worker import N_STEPS, digits, student, teacher, train
+from distill_worker import N_STEPS, SASTC_CASES, digits, sastc_gradients, student, teacher, train
 from torch import Tensor, nn
 
 from seamount.distill import checkpoint
@@ -58,8 +58,8 @@ def one_thread() -> Iterator[None]:
 
 @pytest.mark.usefixtures("one_thread")
 def test_a_killed_run_resumes_to_the_same_weights(tmp_path: Path) -> None:
-    killed, whole = tmp_path / "killed", tmp_path / "whole"
-    process = run_worker(killed, "seal-kd", EPOCHS)
+    killed, whole = tmp_path / "seal-kd", tmp_path / "whole"
+    process = run_worker("train", tmp_path, EPOCHS, 32, "seal-kd")
     last, deadline = killed / "last.safetensors", time.monotonic() + 300
     state = {"epoch": 0, "done": 0}
     while not (state["epoch"] >= 1 and state["done"] > 0):  # in the middle of an epoch
@@ -134,20 +134,40 @@ def test_the_callers_random_numbers_are_left_alone(tmp_path: Path) -> None:
 # ---------------------------------------------------------------------------------------- several processes
 
 
+TWO = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_thread")
 def test_two_processes_give_the_result_of_one(tmp_path: Path) -> None:
-    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
-    process = run_worker(tmp_path / "two", "seal-kd", 1, launcher=launcher)
-    train(tmp_path / "one", epochs=1)
+    methods, batch = ("seal-kd", "sastc", "seal-kd+sastc"), 33  # which is 17 + 16, and the last one less
+    process = run_worker("train", tmp_path, 1, batch, *methods, launcher=TWO)
+    for method in methods:
+        train(tmp_path / "one" / method, method, epochs=1, batch_size=batch)
     _, stderr = process.communicate(timeout=300)
     assert process.returncode == 0, stderr
-    two = weights(tmp_path / "two")
-    for name, value in weights(tmp_path / "one").items():
-        assert torch.allclose(two[name].double(), value.double(), atol=1e-4), name
-    found = [checkpoint.load(tmp_path / k / "last.safetensors")[1]["state"]["history"] for k in ("one", "two")]
-    for one, other in zip(*found, strict=True):
-        assert other["loss"] == pytest.approx(one["loss"], rel=1e-4)
-        assert other["validation"] == pytest.approx(one["validation"], abs=0.1)
+    for method in methods:
+        one, two = tmp_path / "one" / method, tmp_path / method
+        found = weights(two)
+        for name, value in weights(one).items():
+            assert torch.allclose(found[name].double(), value.double(), atol=1e-4), (method, name)
+        histories = [checkpoint.load(k / "last.safetensors")[1]["state"]["history"] for k in (one, two)]
+        for epoch, other in zip(*histories, strict=True):
+            assert other["loss"] == pytest.approx(epoch["loss"], rel=1e-4)
+            assert other["validation"] == pytest.approx(epoch["validation"], abs=0.1)
+
+
+@pytest.mark.slow
+def test_sastc_over_two_processes_is_sastc_over_the_batch(tmp_path: Path) -> None:
+    process = run_worker("sastc", tmp_path / "two.pt", launcher=TWO)
+    alone = {f"{n} {exact}": sastc_gradients(n, exact=exact) for n, exact in SASTC_CASES}
+    _, stderr = process.communicate(timeout=300)
+    assert process.returncode == 0, stderr
+    together = torch.load(tmp_path / "two.pt")
+    for case, found in alone.items():
+        assert found.keys() == together[case].keys()
+        for name, value in found.items():
+            assert torch.allclose(together[case][name], value, rtol=1e-9, atol=1e-13), (case, name)
 
 
 # -------------------------------------------------------------------------------------------- what is kept
