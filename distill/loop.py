@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset
 
-from seamount.errors import ConfigError
+from seamount.errors import ConfigError, SeamountError
 
 from . import checkpoint
 from .config import TrainConfig
@@ -157,17 +157,18 @@ class _Run:
                 f"{self.config.batch_size} over {self.world.size} processes; lower train.batch_size"
             )
         began = started - state.seconds
-        for (first, last), (values, seeds, numbers) in zip(pieces, self.batches(pieces), strict=True):
-            self.step(values, seeds, numbers, last - first)
-            state.done = last
-            self.progress.advance()
-            if self.stopped:
-                state.seconds = time.monotonic() - began
-                self.save()
-                raise KeyboardInterrupt(f"{self.task.name}: stopped, saved in {self.folder}; run again to go on")
-            if time.monotonic() - self.saved_at > self.config.checkpoint_every_s:
-                state.seconds = time.monotonic() - began
-                self.save()
+        with self.lost_workers():
+            for (first, last), (values, seeds, numbers) in zip(pieces, self.batches(pieces), strict=True):
+                self.step(values, seeds, numbers, last - first)
+                state.done = last
+                self.progress.advance()
+                if self.stopped:
+                    state.seconds = time.monotonic() - began
+                    self.save()
+                    raise KeyboardInterrupt(f"{self.task.name}: stopped, saved in {self.folder}; run again to go on")
+                if time.monotonic() - self.saved_at > self.config.checkpoint_every_s:
+                    state.seconds = time.monotonic() - began
+                    self.save()
         self.close_epoch(time.monotonic() - began)
 
     def batches(self, pieces: list[tuple[int, int]]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
@@ -178,11 +179,31 @@ class _Run:
         )
         shares = [self.world.share(order[first:last]) for first, last in pieces]
         source = _Shares(self.data, shares, int(mix(self.seed, self.state.epoch, 2)))
-        loader: DataLoader[tuple[Tensor, Tensor]] = DataLoader(
-            source, batch_size=None, shuffle=False, num_workers=self.config.n_workers
+        n_workers = self.config.n_workers
+        loader: DataLoader[_Read] = DataLoader(
+            source,
+            batch_size=None,
+            num_workers=n_workers,
+            worker_init_fn=_leave_ctrl_c if n_workers else None,
+            multiprocessing_context="fork" if n_workers else None,  # samples are read by closures, which only fork
         )
-        for share, (values, seeds) in zip(shares, loader, strict=True):
-            yield values, seeds, share
+        for share, read in zip(shares, loader, strict=True):
+            if isinstance(read, SeamountError):
+                raise read
+            yield *read, share
+
+    @contextmanager
+    def lost_workers(self) -> Iterator[None]:
+        """Within it, a reading process that dies (torch then interrupts whatever goes on) is explained."""
+        try:
+            yield
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            raise ConfigError(
+                f"{self.task.name}: one of {self.config.n_workers} processes that read data is gone; lower "
+                f"train.n_workers (0 reads without them) or give them more memory; {self.folder} is resumed"
+            ) from None
 
     def step(self, values: Tensor, seeds: Tensor, numbers: Tensor, n_together: int) -> None:
         """One step of the optimiser."""
@@ -237,8 +258,8 @@ class _Run:
         if self.world.size > 1:  # to try means to talk to the others, who do not know of it
             return ConfigError(
                 f"{self.task.name}: process {self.world.rank} of {self.world.size} is out of memory with "
-                f"{len(numbers)} of a batch of {self.config.batch_size}; lower train.batch_size, start more processes, "
-                f"or set precision = 'bf16', which needs about half; run again, {self.folder} is resumed"
+                f"{len(numbers)} of a batch of {self.config.batch_size}; lower train.batch_size, start more "
+                f"processes, or set precision = 'bf16', which needs about half; {self.folder} is resumed"
             )
         fits, n = 0, self.config.batch_size // 2
         while n >= 1 and not fits:
@@ -325,7 +346,11 @@ def make_optimizer(module: nn.Module, config: TrainConfig) -> torch.optim.Optimi
     return torch.optim.AdamW(groups, config.lr)
 
 
-class _Shares(Dataset[tuple[Tensor, Tensor]]):
+_Read = tuple[Tensor, Tensor] | SeamountError
+"""Values and seeds, or why they cannot be read."""
+
+
+class _Shares(Dataset[_Read]):
     """The batches of an epoch, read (and augmented) in a worker."""
 
     def __init__(self, data: Data, shares: list[Tensor], epoch_seed: int) -> None:
@@ -334,8 +359,16 @@ class _Shares(Dataset[tuple[Tensor, Tensor]]):
     def __len__(self) -> int:
         return len(self.shares)
 
-    def __getitem__(self, number: int) -> tuple[Tensor, Tensor]:
-        return self.data.read(self.data.train, self.shares[number], self.epoch_seed)
+    def __getitem__(self, number: int) -> _Read:
+        try:
+            return self.data.read(self.data.train, self.shares[number], self.epoch_seed)
+        except SeamountError as error:  # returned: raised in a worker, its message would be a traceback
+            return error
+
+
+def _leave_ctrl_c(worker: int) -> None:
+    """Ctrl-C reaches all processes of a terminal; the training decides what becomes of it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _resume(task: Task, optimizer: torch.optim.Optimizer, folder: Path) -> _State:

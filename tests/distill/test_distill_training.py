@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +18,8 @@ from distill_worker import N_STEPS, SASTC_CASES, digits, sastc_gradients, studen
 from torch import Tensor, nn
 
 from seamount.distill import checkpoint
-from seamount.distill.config import DistillConfig, QuantConfig, TeacherConfig, TrainConfig
+from seamount.distill.config import DataConfig, DistillConfig, QuantConfig, TeacherConfig, TrainConfig
+from seamount.distill.data import load_data
 from seamount.distill.data.samples import Batch
 from seamount.distill.evaluate import Evaluation, answers, evaluate
 from seamount.distill.loop import Task, fit, learning_rate, make_optimizer
@@ -96,32 +98,52 @@ def test_other_settings_are_refused_but_another_batch_size_is_not(tmp_path: Path
     train(tmp_path, epochs=1, batch_size=16)
 
 
-def test_ctrl_c_saves_the_step_and_the_run_goes_on(tmp_path: Path) -> None:
-    @dataclass
-    class Impatient:
-        steps: int = 0
+@dataclass
+class After:
+    """Progress that does something after the ninth step, and nothing else."""
 
-        def begin(self, task: str, total: int, done: int = 0) -> None: ...
+    act: Callable[[], object]
+    steps: int = 0
 
-        def advance(self, steps: int = 1) -> None:
-            self.steps += 1
-            if self.steps == 9:
-                os.kill(os.getpid(), signal.SIGINT)
+    def begin(self, task: str, total: int, done: int = 0) -> None: ...
 
-        def say(self, text: str) -> None: ...
+    def advance(self, steps: int = 1) -> None:
+        self.steps += 1
+        if self.steps == 9:
+            self.act()
 
-        def end(self) -> None: ...
+    def say(self, text: str) -> None: ...
 
-    settings = TrainConfig(epochs=2, batch_size=32, lr=2e-3)
+    def end(self) -> None: ...
+
+
+# 3.12 and later warn of forks of a process with threads; readers run no code that could wait for one of them
+forks = pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarning")
+
+
+@forks
+@pytest.mark.parametrize("n_workers", [0, 2])
+def test_ctrl_c_saves_the_step_and_the_run_goes_on(
+    tmp_path: Path, n_workers: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def ctrl_c() -> None:
+        readers = [process.pid for process in multiprocessing.active_children()]
+        assert len(readers) == n_workers
+        for pid in (*readers, os.getpid()):  # a terminal sends it to all
+            assert pid is not None
+            os.kill(pid, signal.SIGINT)
+
+    settings = TrainConfig(epochs=2, batch_size=32, lr=2e-3, n_workers=n_workers)
     arguments = (digits(), teacher(), student(), DistillConfig(), settings, tmp_path / "a")
     with pytest.raises(KeyboardInterrupt) as stop:
-        distill(*arguments, progress=Impatient())
+        distill(*arguments, progress=After(ctrl_c))
     assert str(stop.value) == f"student: stopped, saved in {tmp_path / 'a'}; run again to go on"
     assert checkpoint.load(tmp_path / "a" / "last.safetensors")[1]["state"]["epoch"] == 1
     train(tmp_path / "a")
     train(tmp_path / "b")
     for name, value in weights(tmp_path / "b").items():
         assert torch.equal(value, weights(tmp_path / "a")[name]), name
+    assert capfd.readouterr() == ("", "")
 
 
 def test_the_callers_random_numbers_are_left_alone(tmp_path: Path) -> None:
@@ -131,7 +153,64 @@ def test_the_callers_random_numbers_are_left_alone(tmp_path: Path) -> None:
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
-# ---------------------------------------------------------------------------------------- several processes
+# ------------------------------------------------------------------------------------ reading processes
+
+
+@forks
+@pytest.mark.usefixtures("one_thread")
+def test_readers_in_processes_of_their_own_change_nothing(tmp_path: Path) -> None:
+    data = digits(augment=("crop", "autoaugment", "cutout"))  # autoaugment draws from torch's own generator
+    for n_workers in (0, 2):
+        settings = TrainConfig(epochs=2, batch_size=50, n_workers=n_workers)
+        distill(data, teacher(), student(), DistillConfig(), settings, tmp_path / str(n_workers))
+    for name, value in weights(tmp_path / "0").items():
+        assert torch.equal(value, weights(tmp_path / "2")[name]), name
+
+
+@forks
+def test_a_damaged_image_in_a_reader_is_named(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    from PIL import Image
+
+    for part in ("train", "val"):
+        for name in ("cat", "dog"):
+            (tmp_path / part / name).mkdir(parents=True)
+            for k in range(8):
+                Image.new("RGB", (9, 9), (k, 0, 0)).save(tmp_path / part / name / f"{k}.png")
+    config = DataConfig(name="imagenet", root=str(tmp_path), size=8, augment=("flip",))
+    data = load_data(config, n_steps=N_STEPS)
+    bad = tmp_path / "train" / "dog" / "3.png"
+    bad.write_bytes(bad.read_bytes()[:50])
+    settings = TrainConfig(epochs=1, batch_size=4, n_workers=2)
+    with pytest.raises(InputError) as error:
+        train_teacher(
+            data,
+            TeacherConfig(epochs=1),
+            settings,
+            tmp_path / "run",
+            network=nn.Sequential(nn.Flatten(), nn.Linear(192, 2)),
+        )
+    assert str(error.value).startswith(f"imagenet: 1 of 4 files cannot be used: {bad}: not a readable image (")
+    assert str(error.value).endswith("; replace them, or set data.skip_corrupt = true to go on without them")
+    assert capfd.readouterr() == ("", "")
+
+
+@forks
+def test_a_reader_that_dies_is_explained(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    def kill() -> None:
+        for process in multiprocessing.active_children():
+            process.kill()
+
+    settings = TrainConfig(epochs=2, batch_size=8, n_workers=2)
+    with pytest.raises(ConfigError) as error:
+        distill(digits(), teacher(), student(), DistillConfig(), settings, tmp_path, progress=After(kill))
+    assert str(error.value) == (
+        "student: one of 2 processes that read data is gone; lower train.n_workers (0 reads without them) or give "
+        f"them more memory; {tmp_path} is resumed"
+    )
+    assert capfd.readouterr() == ("", "")
+
+
+# -------------------------------------------------------------------------------------- several processes
 
 
 TWO = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
