@@ -176,8 +176,8 @@ class _Stepper:
             torch.from_numpy(a.copy()) for a in (p.a_s, p.a_m, p.gain, p.bias, p.late_bias, p.v_leak, p.v_reset)
         )
         self.v_th = None if p.v_th is None else torch.from_numpy(p.v_th.copy())
-        start = torch.from_numpy(p.v_init.copy()).broadcast_to(full).clone()
-        self.state = _State(torch.zeros(full, dtype=torch.float64), start, torch.zeros(full, dtype=torch.float64))
+        u, v = (torch.from_numpy(a.copy()).broadcast_to(full).clone() for a in (p.u_init, p.v_init))
+        self.state = _State(u, v, torch.zeros(full, dtype=torch.float64))
 
     def step(self, drive: Tensor, first: bool) -> _State:
         bias = self.bias - self.late if first else self.bias

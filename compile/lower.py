@@ -4,7 +4,7 @@ With the scale s of a population (units of v_th_mant per unit of its membrane), 
 
     v_th_mant = s (v_th - v_reset)              weight = s gain W / (scale of a graded input)
     du = 4096 a_s       dv = 4096 a_m           bias = 64 s (a_m (v_leak - v_reset) + gain b / a_s)
-    v_init = 64 s (v_init - v_reset)            u_init = -64 s gain b / a_s      (0 without a current)
+    v_init = 64 s (v_init - v_reset)            u_init = 64 s (u_init - gain b / a_s)      (0 without a current)
 
 The constant b passes the current's filter: its steady part stands in the bias, its transient in u_init.
 """
@@ -21,10 +21,21 @@ from seamount.errors import InputError, Unsupported
 from . import program as chip
 from .network import Connection, Conv, Delay, Linear, Network, Population, Reals, Reshape, Scale, reals, size
 from .passes.balance_latency import Schedule
+from .passes.emulate_soft_reset import SOFT_RESETS
 from .passes.fold_scale import per_channel
 from .passes.merge_linear import matrix
 from .program import NEVER_FIRES, Ints, Lif, Program, Readout, Relay, Synapses, ints
-from .quantise import Rounded, decay_grid, exact_bias, exact_ints, exact_weights, round_weights, split_bias
+from .quantise import (
+    Rounded,
+    decay_grid,
+    exact_bias,
+    exact_ints,
+    exact_weights,
+    round_weights,
+    sign_mode_of,
+    split_bias,
+    whole_pieces,
+)
 from .rounding_table import GroupRounding, PopulationRounding, RoundingTable
 
 V_TH_MANT_MAX = (1 << 17) - 1
@@ -205,6 +216,11 @@ def _population(p: Population, s: float, form: NumberFormat, exact: bool, parts:
 def _refuse_foreign_rules(p: Population) -> None:
     if p.v_th is None:
         return
+    if p.reset in SOFT_RESETS:
+        raise Unsupported(
+            f"{p.name}: reset {p.reset!r}, the chip resets to one value; say --soft-reset emulate to have it "
+            "emulated by a synapse from each neuron to itself, or --set reset=value if the file's tool meant that"
+        )
     if p.reset != "value":
         raise Unsupported(
             f"{p.name}: reset {p.reset!r}, the chip resets to one value; train with a reset to v_reset, or say "
@@ -222,14 +238,14 @@ def steady_bias(p: Population, s: float) -> tuple[Reals, Reals]:
     shape = np.broadcast_shapes(p.gain.shape, p.bias.shape, p.a_s.shape, p.a_m.shape)
     leak = p.a_m * (p.v_leak - p.v_reset)
     if not np.any(p.bias):
-        return reals(64 * s * leak), reals(0.0)
+        return reals(64 * s * leak), reals(np.where(p.a_s == 1, 0.0, 64 * s * p.u_init))
     if np.any(p.a_s == 0):
         raise Unsupported(f"{p.name}: a bias into a current that never decays grows without bound; give a_s above 0")
     driven = np.broadcast_to(p.gain * p.bias / p.a_s, shape)
     late = np.zeros(())
     if np.any(p.late_bias):
         late = np.where(p.a_s < 1, p.gain * p.late_bias / np.maximum(1 - p.a_s, 1e-300), 0.0)
-    u_init = np.where(p.a_s == 1, 0.0, -64 * s * (driven + late))
+    u_init = np.where(p.a_s == 1, 0.0, 64 * s * (p.u_init - driven - late))
     return reals(64 * s * (leak + driven)), reals(u_init if np.any(u_init) else 0.0)
 
 
@@ -264,7 +280,7 @@ def _threshold(
 def _at_threshold(p: Population, v_th: Ints, state: tuple[Ints, Ints, Ints, Ints], parts: _Parts) -> Ints:
     """v >= th is v > th - 1; where v can only be a multiple of 64 that is one less of the mantissa."""
     dv, bias, v_init, u_init = state
-    whole_steps = np.all((dv == 0) | (dv == 4096)) and np.all(p.a_s == 1)
+    whole_steps = np.all((dv == 0) | (dv == 4096)) and np.all((p.a_s == 0) | (p.a_s == 1))
     if whole_steps and not np.any(bias % 64) and not np.any(v_init % 64) and not np.any(u_init) and v_th.min() > 0:
         return ints(v_th - 1)
     parts.warnings.append(
@@ -279,6 +295,8 @@ def _group(
 ) -> GroupRounding:
     c = group.connection
     weight = reals(s * group.weight)
+    if c.fine:
+        return _fine_group(group, weight, delay, form, exact, parts)
     limits = form.conv_exponents if group.conv is not None else form.exponents
     rounded = exact_weights(weight, limits, c.name) if exact else round_weights(weight, limits, form.weight_bits)
     kind, delay = _kind(group, rounded.weights, delay)
@@ -309,6 +327,31 @@ def _group(
         rounded.n_clipped,
         int(np.sum((rounded.weights == 0) & (weight != 0))),
         rounded.relative_error,
+    )
+
+
+def _fine_group(
+    group: RealGroup, weight: Reals, delay: Ints, form: NumberFormat, exact: bool, parts: _Parts
+) -> GroupRounding:
+    """One-to-one weights as whole numbers: the sum of as many synapse groups as they need."""
+    c = group.connection
+    whole = exact_ints(weight, c.name) if exact else ints(np.rint(weight))
+    pieces = whole_pieces(whole, form.exponents, form.weight_bits, c.name)
+    for n, (weights, exponent) in enumerate(pieces):
+        name = c.name if n == 0 else f"{c.name}.{n + 1}"
+        parts.synapses.append(Synapses(name, c.source, c.target, chip.OneToOne(weights), exponent, delay=delay))
+    norm = float(np.sum(weight**2))
+    return GroupRounding(
+        c.name,
+        c.source,
+        f"{len(pieces)} x onetoone" if len(pieces) > 1 else "onetoone",
+        sign_mode_of(whole),
+        pieces[0][1] if pieces else 0,
+        whole.size,
+        int(np.abs(whole).max(initial=0)),
+        0,
+        int(np.sum((whole == 0) & (weight != 0))),
+        float(np.sqrt(np.sum((whole - weight) ** 2) / norm)) if norm else 0.0,
     )
 
 

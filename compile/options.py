@@ -9,7 +9,7 @@ from typing import Any
 
 from seamount.errors import ConfigError
 
-from .pipeline import CompileOptions
+from .pipeline import CompileOptions, SoftReset
 from .presets import Discretisation
 from .read_net import NetOptions
 from .read_nir import NirOptions
@@ -47,6 +47,7 @@ def compile_options(
     n_steps: int | None = None,
     print_after: str | None = None,
     calibration: Any = None,
+    soft_reset: str | None = None,
 ) -> CompileOptions:
     """Options from text.
 
@@ -59,6 +60,7 @@ def compile_options(
         n_steps: length of a sample.
         print_after: name of a pass.
         calibration: real inputs (T, B, *shape); makes "calibrated" the scale search unless ``method`` says otherwise.
+        soft_reset: "refuse" or "emulate", also as the setting ``soft_reset``.
     """
     told: dict[str, Any] = {}
     nir: dict[str, Any] = {}
@@ -73,6 +75,8 @@ def compile_options(
             raise ConfigError(f"--set {setting}: found no '=', needed is key=value")
         if key.startswith("scale."):
             scales[key.removeprefix("scale.")] = _number(setting, float, text)
+        elif key == "soft_reset":
+            soft_reset = text.strip()
         elif key in known:
             told[key] = _number(setting, float, text) if key == "dt" else text.strip()
         elif key in NIR_KEYS:
@@ -82,7 +86,7 @@ def compile_options(
         elif key in SEARCH_KEYS:
             search[key] = _number(setting, SEARCH_KEYS[key], text.strip())
         else:
-            possible = sorted({*known, *NIR_KEYS, *NET_KEYS, *SEARCH_KEYS, "scale.POPULATION"})
+            possible = sorted({*known, *NIR_KEYS, *NET_KEYS, *SEARCH_KEYS, "scale.POPULATION", "soft_reset"})
             near = difflib.get_close_matches(key, possible, 1)
             hint = f"; did you mean {near[0]}?" if near else ""
             raise ConfigError(f"--set {key}: no such setting, possible are {', '.join(possible)}{hint}")
@@ -95,7 +99,18 @@ def compile_options(
         CompileOptions(nir=options, scales=scales, calibration=calibration, print_after=print_after),
         net=NetOptions(**net),
         search=SearchOptions(**_checked(search)),
+        soft_reset=_soft_reset(soft_reset),
     )
+
+
+def _soft_reset(text: str | None) -> SoftReset:
+    match text:
+        case None | "refuse":
+            return "refuse"
+        case "emulate":
+            return "emulate"
+        case _:
+            raise ConfigError(f"--soft-reset {text}: possible are refuse, emulate")
 
 
 def _number(setting: str, kind: Any, text: str) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from .lower import Lowered, NumberFormat, lower
 from .network import Network
 from .passes.align_startup import align_startup
 from .passes.balance_latency import Schedule, balance_latency, own_delay
+from .passes.emulate_soft_reset import emulate_soft_reset
 from .passes.fold_pooling import fold_pooling
 from .passes.fold_scale import fold_scale
 from .passes.merge_linear import merge_linear
@@ -29,11 +30,14 @@ from .rounding_table import RoundingTable
 from .scale_search import SearchOptions, choose_scales
 
 NETWORK_PASSES: tuple[Callable[[Network], Network], ...] = (remove_unseen, fold_scale, fold_pooling, merge_linear)
-"""Real numbers in, the same function out. Behind them: balance_latency, quantise, align_startup, range_analysis."""
+"""Real numbers in, the same function out. Behind them: emulate_soft_reset where asked for, then the rest."""
+
+SoftReset = Literal["refuse", "emulate"]
 
 PASS_NAMES = (
     "read",
     *(p.__name__ for p in NETWORK_PASSES),
+    "emulate_soft_reset",
     "balance_latency",
     "quantise",
     "align_startup",
@@ -52,6 +56,7 @@ class CompileOptions:
         scales: population -> scale, wins over both.
         calibration: real inputs (T, B, *shape) for the calibrated search.
         number_format: overrides what the target says.
+        soft_reset: a reset by subtraction is refused ("refuse") or emulated (``passes/emulate_soft_reset.py``).
         print_after: name of a pass (PASS_NAMES) after which to hand the state to ``printer``.
     """
 
@@ -61,6 +66,7 @@ class CompileOptions:
     scales: Mapping[str, float] = field(default_factory=dict)
     calibration: NDArray[np.float64] | Mapping[str, NDArray[np.float64]] | None = None
     number_format: NumberFormat | None = None
+    soft_reset: SoftReset = "refuse"
     print_after: str | None = None
     printer: Callable[[str], None] = print
 
@@ -122,7 +128,8 @@ def compile_graph(source: Any, target: HasChip | None = None, options: CompileOp
     read = source if isinstance(source, Network) else read_nir(source, options.nir)
     _print(options, "read", read)
     network = read
-    for a_pass in NETWORK_PASSES:
+    asked = (emulate_soft_reset,) if options.soft_reset == "emulate" else ()
+    for a_pass in (*NETWORK_PASSES, *asked):
         network = a_pass(network)
         _print(options, a_pass.__name__, network)
     schedule = balance_latency(network)
@@ -145,7 +152,7 @@ def compile_graph(source: Any, target: HasChip | None = None, options: CompileOp
             "without a number of steps"
         )
     program = align_startup(lowered.program, arrival, remembers=remembers)
-    program = program.with_(provenance=_provenance(read, source))
+    program = program.with_(provenance=_provenance(network, source))
     _print(options, "align_startup", program)
     ranges = analyse_ranges(program)
     _print(options, "range_analysis", "\n".join(ranges.lines()))
@@ -156,7 +163,7 @@ def compile_graph(source: Any, target: HasChip | None = None, options: CompileOp
         schedule=schedule,
         rounding=lowered.table,
         ranges=ranges,
-        assumptions=read.assumptions,
+        assumptions=network.assumptions,
         warnings=(*lowered.warnings, *ranges.warnings()),
     )
 
@@ -168,6 +175,7 @@ def _from_net(path: Path, options: CompileOptions) -> Compiled:
         or options.search != SearchOptions()
         or options.scales
         or options.calibration is not None
+        or options.soft_reset != "refuse"
     ):
         raise ConfigError(
             f"{path}: a .net file holds integers in known steps already; possible settings are n_steps, input_bits, "

@@ -10,6 +10,7 @@ Pure functions on numpy arrays, shared with the quantised student:
     exact_weights(w)             -> the same where the numbers lie on the grid already; refuses otherwise
     split_bias(b)                -> mantissa and exponent, |mantissa| <= 4095
     exact_bias(b)                -> the same without any loss; refuses otherwise
+    whole_pieces(w)              -> whole numbers of one sign as a sum of grid weights and exponents
 
 Units: with the scale s of a population, weights are s * gain * W (in units of v_th_mant) and biases 64 * s * bias
 (in units of v). Rounding is to nearest, halves to even.
@@ -33,6 +34,7 @@ EXACT = 1e-6
 """How far a number may be from a whole one and still be taken for it."""
 
 LARGEST = 1e30
+MAX_PIECES = 8
 
 LOWEST = {"mixed": -256, "excitatory": 0, "inhibitory": -255}
 HIGHEST = {"mixed": 254, "excitatory": 255, "inhibitory": 0}
@@ -191,3 +193,25 @@ def exact_ints(values: Reals, where: str) -> Ints:
             f"{where}: {np.asarray(values).reshape(-1)[at]:.9g} with the given scale, needed is a whole number"
         )
     return ints(whole)
+
+
+def whole_pieces(
+    whole: Ints, exponents: tuple[int, int] = (-7, 7), weight_bits: int = 8, where: str = "weights"
+) -> list[tuple[Ints, int]]:
+    """Whole weights of one sign as a sum of grid weights shifted by exponents, the largest exponent first."""
+    assert np.all(whole >= 0) or np.all(whole <= 0), f"{where}: weights of both signs"
+    drop = 8 - weight_bits  # fewer bits keep the top ones, so the same weight takes a lower exponent
+    top = (1 << weight_bits) - 1
+    high = exponents[1] + drop
+    rest, found = np.abs(whole), []
+    while np.any(rest):
+        shift = min(high, max(0, int(rest.max()).bit_length() - weight_bits))
+        part = np.minimum(rest >> shift, top)
+        found.append((ints(np.sign(whole) * (part << drop)), shift - drop))
+        rest = rest - (part << shift)
+        if len(found) > MAX_PIECES:
+            raise InputError(
+                f"{where}: {int(np.abs(whole).max())} needs more than {MAX_PIECES} synapse groups; choose a smaller "
+                "scale"
+            )
+    return found

@@ -100,7 +100,8 @@ def highest_scale(
     largest_bias = float(np.abs(bias).max(initial=0.0))
     if largest_bias:
         limits.append(form.bias_mant_max * 2.0**form.bias_exp_max / largest_bias)
-    worst = sum(largest_drive(g, _input_high(network, g)) for g in groups)
+    # a soft reset's own inhibition follows a spike and never takes u below what it would be without
+    worst = sum(largest_drive(g, _input_high(network, g)) for g in groups if not g.connection.fine)
     slowest = float(np.min(p.a_s))
     steps = float(network.n_steps or 1 << 10)
     kept = min(steps, 1 / slowest if slowest else np.inf)
@@ -135,7 +136,7 @@ def _candidates(
         (1.0,) if options.method in ("max-fit", "percentile") else tuple(np.linspace(1.0, 0.6, options.n_candidates))
     )
     fine = _fine_scale(p)
-    largest = [unit for g in groups if (unit := _unit_scale(g, options)) is not None]
+    largest = [unit for g in groups if not g.connection.fine and (unit := _unit_scale(g, options)) is not None]
     if options.method in ("max-fit", "percentile"):
         largest = [min(largest)] if largest else []
     for unit in largest:
@@ -190,6 +191,9 @@ def _error(s: float, groups: list[RealGroup], form: NumberFormat, importance: Ma
     for g in groups:
         weight = reals(s * g.weight)
         weights_of = importance.get(g.connection.name)
+        if g.connection.fine:
+            total += float(np.sum(((np.rint(weight) - weight) / s) ** 2))
+            continue
         rounded = round_weights(weight, _limits(g, form), form.weight_bits, weights_of)
         squared = ((rounded.effective - weight) / s) ** 2
         total += float(np.sum(squared if weights_of is None else squared * weights_of))

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arithmetic.definition import V_MAX, bias_of
-from ..program import Conv, Dense, Lif, OneToOne, Program, Relay, Sparse, Synapses, TernaryLif, Wire
+from ..program import Conv, Dense, Lif, OneToOne, Population, Program, Relay, Sparse, Synapses, TernaryLif, Wire
 
 Doubles = NDArray[np.float64]
 
@@ -92,16 +92,22 @@ def analyse_ranges(program: Program) -> RangeReport:
 def _layer(program: Program, name: str) -> LayerRange:
     p = program.population(name)
     low, high, bits = np.zeros(p.shape), np.zeros(p.shape), 0
+    inhibited = np.zeros(p.shape)
     for s in program.into(name):
         s_low, s_high = group_range(program, s)
         bits = max(bits, int(max(-s_low.min(initial=0), s_high.max(initial=0))).bit_length())
         factor = 2.0**s.exponent
+        if inhibits_itself(p, s):
+            inhibited = inhibited - np.floor(s_low * factor).reshape(p.shape)
+            continue
         low, high = low + np.floor(s_low * factor).reshape(p.shape), high + np.floor(s_high * factor).reshape(p.shape)
     neuron = p.neuron
     if isinstance(neuron, Relay):
         return LayerRange(name, int(low.min()), int(high.max()), 0, 0, 0, 0, True, True, bits)
     u_low, u_high = _settled(low * 64, high * 64, neuron.du / 4096, neuron.u_init, program.n_steps)
     bias = bias_of(neuron)
+    if isinstance(neuron, Lif):
+        u_low = u_low - _below_the_fall(neuron, inhibited, bias)
     v_low, v_high = _settled(
         np.asarray(u_low + bias), np.asarray(u_high + bias), neuron.dv / 4096, neuron.v_init, program.n_steps
     )
@@ -127,6 +133,23 @@ def _layer(program: Program, name: str) -> LayerRange:
         v_proven,
         bits,
     )
+
+
+def inhibits_itself(p: Population, s: Synapses) -> bool:
+    """Whether the group only takes back what made a neuron fire a step ago (see ``passes/emulate_soft_reset.py``)."""
+    if not (s.source == s.target and isinstance(p.neuron, Lif) and isinstance(s.kind, OneToOne)):
+        return False
+    return bool(np.all(p.neuron.dv == 4096) and np.all(s.kind.weights <= 0) and not np.any(s.delay) and not s.graded)
+
+
+def _below_the_fall(neuron: Lif, inhibited: Doubles, bias: NDArray[np.int64]) -> Doubles:
+    """How far a neuron's own inhibition can take u below what it would be without.
+
+    It follows a spike, so the u before was above the threshold less the bias (v holds nothing else), and of it
+    (1 - du / 4096), rounded down, is left. Never again: behind the fall u decays, or falls from above the threshold.
+    """
+    left = (1 - neuron.du / 4096) * ((neuron.v_th_mant << 6) - bias) - 1
+    return np.where(inhibited > 0, np.maximum(0, 64 * inhibited - left), 0.0)
 
 
 def _settled(

@@ -44,6 +44,9 @@ def compile_(
     calibrate: Annotated[
         Path | None, typer.Option(help="A .npz with real inputs x (T, B, *shape), from which scales are chosen.")
     ] = None,
+    soft_reset: Annotated[
+        str | None, typer.Option(help="A reset by subtraction: refuse (the default), or emulate it exactly.")
+    ] = None,
     print_after: Annotated[str | None, typer.Option(help="Print the network after this pass.")] = None,
     explain: Annotated[str | None, typer.Option(help="Show the formulas of this layer with the numbers in.")] = None,
     nir: Annotated[Path | None, typer.Option(help="Write the program as a NIR file, too, if NIR can say it.")] = None,
@@ -67,6 +70,7 @@ def compile_(
         n_steps=steps,
         print_after=print_after,
         calibration=None if calibrate is None else api.arrays_of(calibrate)["x"],
+        soft_reset=soft_reset,
     )
     options = replace(options, printer=lambda text: stderr_console().print(text, markup=False))
     done = api.compile_source(source, target, out, options)
