@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from seamount.errors import ConfigError, InputError
 
-from .interpret import run_network
+from .interpret import Trace, run_network
 from .lower import NumberFormat, RealGroup, largest_drive, real_groups, steady_bias
 from .network import Network, NetworkInput, Population, Reals, reals
 from .quantise import HIGHEST, LOWEST, real_sign_mode, round_weights
@@ -30,6 +30,12 @@ STATE_LIMIT = float((1 << 17) - 1)
 
 DRIFT = 1e-3
 """Share of the threshold that rounding the states may cost before a larger scale than the weights need is taken."""
+
+
+FEWEST_UNITS = 0.25
+HEADROOM = 2.0
+"""Where u holds the membrane of an emulated soft reset and its worst case would take the weights' bits: their grid is
+used up to this share, or u may reach so many times what it did in calibration."""
 
 
 @dataclass(frozen=True)
@@ -67,18 +73,28 @@ def choose_scales(
         calibration: real inputs (T, B, *shape) for "calibrated", or a mapping input -> array.
     """
     importance: dict[str, Reals] = {}
+    reached: dict[str, float] = {}
     if options.method == "calibrated":
         if calibration is None:
             raise InputError(f"{network.name}: the calibrated scale search needs input data (T, B, ...)")
-        importance = _importance(network, calibration)
-    return {p.name: _scale(network, p, form, options, importance) for p in network.populations}
+        traces = run_network(network, calibration)
+        importance = _importance(network, calibration, traces)
+        reached = {name: float(np.abs(trace.u).max(initial=0.0)) for name, trace in traces.items()}
+    return {
+        p.name: _scale(network, p, form, options, importance, reached.get(p.name, 0.0)) for p in network.populations
+    }
 
 
 def _scale(
-    network: Network, p: Population, form: NumberFormat, options: SearchOptions, importance: Mapping[str, Reals]
+    network: Network,
+    p: Population,
+    form: NumberFormat,
+    options: SearchOptions,
+    importance: Mapping[str, Reals],
+    reached: float,
 ) -> float:
     groups = real_groups(network, p.name)
-    highest, calm = highest_scale(network, p, groups, form)
+    highest, calm = highest_scale(network, p, groups, form, reached)
     candidates = _candidates(p, groups, form, options, highest, calm)
     if not candidates:
         return highest if np.isfinite(highest) else 1.0
@@ -87,11 +103,12 @@ def _scale(
 
 
 def highest_scale(
-    network: Network, p: Population, groups: list[RealGroup], form: NumberFormat
+    network: Network, p: Population, groups: list[RealGroup], form: NumberFormat, reached: float = 0.0
 ) -> tuple[float, float]:
     """(largest scale at which threshold and bias have room and nothing wraps, and at which v cannot saturate either).
 
     A readout must not saturate, so both are one for it; a neuron that fires may, far below its threshold.
+    reached: largest |u| that calibration saw; 0: there was none.
     """
     limits = []
     if p.v_th is not None:
@@ -106,7 +123,12 @@ def highest_scale(
     steps = float(network.n_steps or 1 << 10)
     kept = min(steps, 1 / slowest if slowest else np.inf)
     if worst:
-        limits.append(STATE_LIMIT / (worst * kept + float(np.abs(u_init).max(initial=0.0)) / 64))
+        room = STATE_LIMIT / (worst * kept + float(np.abs(u_init).max(initial=0.0)) / 64)
+        if any(g.connection.fine for g in groups):
+            # the membrane of a soft reset: a slow leak would leave the weights no bits; the range analysis warns
+            useful = FEWEST_UNITS * _whole_grid(groups) if not reached else STATE_LIMIT / (HEADROOM * reached)
+            room = max(room, min(STATE_LIMIT / worst, useful))
+        limits.append(room)
     highest = min(limits, default=np.inf)
     if worst == largest_bias == 0:
         return highest, highest
@@ -165,6 +187,12 @@ def _fine_scale(p: Population) -> float:
     return lost / (DRIFT * 64 * float(np.min(p.v_th - p.v_reset)))
 
 
+def _whole_grid(groups: list[RealGroup]) -> float:
+    """The scale at which every group's largest weight has the whole grid, with exponent 0."""
+    units = [_unit_scale(g, SearchOptions("max-fit")) for g in groups if not g.connection.fine]
+    return max((unit for unit in units if unit is not None), default=0.0)
+
+
 def _unit_scale(group: RealGroup, options: SearchOptions) -> float | None:
     """The scale at which the group's largest weight is the grid's largest, with exponent 0."""
     mode = real_sign_mode(group.weight)
@@ -206,10 +234,11 @@ def _error(s: float, groups: list[RealGroup], form: NumberFormat, importance: Ma
 
 
 def _importance(
-    network: Network, calibration: NDArray[np.float64] | Mapping[str, NDArray[np.float64]]
+    network: Network,
+    calibration: NDArray[np.float64] | Mapping[str, NDArray[np.float64]],
+    traces: Mapping[str, Trace],
 ) -> dict[str, Reals]:
     """Mean square of what each weight multiplies, by connection; broadcasts to the weights."""
-    traces = run_network(network, calibration)
     given = calibration if isinstance(calibration, Mapping) else {network.inputs[0].name: calibration}
     found = {}
     for p in network.populations:
