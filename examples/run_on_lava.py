@@ -6,9 +6,9 @@ python examples/run_on_lava.py
 import numpy as np
 
 from seamount.compile.program import Dense, Input, Lif, OneToOne, Population, Program, Readout, Reset, Synapses, ints
+from seamount.hardware_targets.agreement import compare_runs
 from seamount.hardware_targets.lava import run_on_lava
 from seamount.hardware_targets.simulator import simulate
-from seamount.proof import compare_activities
 
 T = 12
 
@@ -40,7 +40,7 @@ def main() -> None:
     spikes = (rng.random((T, 5, 10)) < 0.4).astype(np.int64)  # (T, B, N)
     simulated = simulate(program, spikes, record=("spikes", "v"))
     on_lava = run_on_lava(program, spikes, record=("spikes", "v"))
-    print(compare_activities(program, ("simulator", simulated), ("Lava", on_lava)))
+    print(compare_runs(program, ("simulator", simulated), ("Lava", on_lava)))
 
 
 if __name__ == "__main__":

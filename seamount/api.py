@@ -20,7 +20,7 @@ from seamount.config import load_config, to_toml
 from seamount.distill.progress import QUIET, Progress
 from seamount.doctor import Finding
 from seamount.errors import ConfigError, InputError
-from seamount.proof import Agreement
+from seamount.hardware_targets.agreement import Agreement
 
 if TYPE_CHECKING:
     from seamount.compile.finding import Finding as TargetFinding
@@ -415,16 +415,16 @@ class LavaRun:
 
 def run_lava(program: Path, data: str, *, n_samples: int = 20, time_limit_s: float = 600.0) -> LavaRun:
     """Run a program on Lava's fixed-point processes and compare every spike and membrane with the simulator."""
+    from seamount.hardware_targets.agreement import compare_runs
     from seamount.hardware_targets.lava import run_on_lava
     from seamount.hardware_targets.simulator import simulate as run
-    from seamount.proof import compare_activities
 
     loaded = load_any_program(program)
     samples = samples_for(loaded, data, n_samples)
     traces = ("spikes", "v")
     on_lava = run_on_lava(loaded, samples.values, record=traces, time_limit_s=time_limit_s)
     simulated = run(loaded, samples.values, record=traces)
-    agreement = compare_activities(loaded, ("simulator", simulated), ("Lava", on_lava))
+    agreement = compare_runs(loaded, ("simulator", simulated), ("Lava", on_lava))
     return LavaRun(on_lava, simulated, agreement, _accuracy(on_lava, samples))
 
 

@@ -14,9 +14,9 @@ from torch import nn
 from seamount.compile.interpret import run_network
 from seamount.compile.read_nir import read_nir
 from seamount.errors import CheckFailed
+from seamount.hardware_targets.agreement import Agreement, compare_traces
 from seamount.models.export import to_nir
 from seamount.models.spiking_net import SpikingNet
-from seamount.proof import Agreement, compare
 from seamount.runs import write_atomically
 
 PROOF_SAMPLES = 8
@@ -55,7 +55,7 @@ def prove(student: SpikingNet, graph: Any, seed: int) -> Agreement:
         spikes = {name: s.numpy() for name, s in double(x, record=True).spikes.items()}
     traces = run_network(read_nir(graph), frames.numpy())
     found = {name: trace.spikes for name, trace in traces.items() if name in spikes}
-    return compare(("student", spikes, {}), ("NIR graph", found, {}), list(spikes))
+    return compare_traces(("student", spikes, {}), ("NIR graph", found, {}), list(spikes))
 
 
 def _in_double(student: SpikingNet) -> nn.Module:

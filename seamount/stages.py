@@ -33,12 +33,12 @@ from seamount.distill.progress import QUIET, Progress
 from seamount.distill.quantised import QuantisedStudent
 from seamount.distill.train import Trained, distill, finetune_quantised, train_teacher
 from seamount.export import export_student, write_graph
+from seamount.hardware_targets.agreement import compare_runs, compare_student
 from seamount.hardware_targets.lava import run_on_lava
 from seamount.hardware_targets.simulator import simulate
 from seamount.hardware_targets.target import Target, load_target
 from seamount.models.spiking_net import SpikingNet
 from seamount.models.zoo import build_student, build_teacher
-from seamount.proof import compare_activities, compare_student
 from seamount.runs import Run, Stage, write_atomically, write_json
 
 Array = NDArray[Any]
@@ -285,7 +285,7 @@ def lava_stage(context: Context, folder: Path) -> None:
     values = data.chip_inputs(data.test, torch.arange(n))
     on_lava = run_on_lava(program, values, record=("spikes", "v"), time_limit_s=config.time_limit_s)
     simulated = simulate(program, values, record=("spikes", "v"))
-    agreement = compare_activities(program, ("simulator", simulated), ("Lava 0.10.0", on_lava))
+    agreement = compare_runs(program, ("simulator", simulated), ("Lava 0.10.0", on_lava))
     same = int((on_lava.predictions() != simulated.predictions()).sum())
     write_json(folder / "proof.json", {**asdict(agreement), "answers_compared": n, "answers_differing": same})
 

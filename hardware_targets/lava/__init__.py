@@ -4,14 +4,11 @@ but in processes of its own."""
 from .run import run_on_lava
 from .shim import LavaStatus, lava_status
 from .standalone import write_standalone
-from .stream import Agreement, compare_runs
 from .write_net import NetFile, write_net
 
 __all__ = [
-    "Agreement",
     "LavaStatus",
     "NetFile",
-    "compare_runs",
     "lava_status",
     "run_on_lava",
     "write_net",

@@ -17,7 +17,8 @@ from lava_programs import conv_net, even, lif, random_inputs, random_program, re
 
 from seamount.compile.program import Conv, Dense, Input, Population, Program, Readout, Reset, Synapses, ints
 from seamount.errors import BackendMissing, ConfigError
-from seamount.hardware_targets.lava import compare_runs, lava_status, run_on_lava
+from seamount.hardware_targets.agreement import compare_runs
+from seamount.hardware_targets.lava import lava_status, run_on_lava
 from seamount.hardware_targets.lava.run import save_inputs, supervise, write_job
 from seamount.hardware_targets.lava.stream import fresh_schedule
 from seamount.hardware_targets.simulator import simulate
@@ -32,7 +33,7 @@ def test_a_batch_streams_through_one_runtime_and_equals_the_simulator_in_its_win
     program, inputs = conv_net(), random_inputs(conv_net(), 4)
     simulated = simulate(program, inputs, record=RECORD)
     streamed = run_on_lava(program, inputs, record=RECORD)
-    agreement = compare_runs(simulated, streamed, program)
+    agreement = compare_runs(program, ("simulator", simulated), ("Lava", streamed))
     assert (agreement.n_differing, agreement.first) == (0, None)
     # 6 steps x 4 samples x (224 + 64 + 10 neurons) x 3 traces, and the readout
     assert agreement.n_compared == 6 * 4 * (224 + 64 + 10) * 3 + 4 * 10
@@ -46,7 +47,8 @@ def test_a_batch_streams_through_one_runtime_and_equals_the_simulator_in_its_win
 def test_samples_started_afresh_equal_the_simulator_at_every_step() -> None:
     program, inputs = conv_net(), random_inputs(conv_net(), 2)
     fresh = run_on_lava(program, inputs, record=RECORD, streamed=False)
-    agreement = compare_runs(simulate(program, inputs, record=RECORD), fresh, program, whole=True)
+    simulated = simulate(program, inputs, record=RECORD)
+    agreement = compare_runs(program, ("simulator", simulated), ("Lava", fresh), whole=True)
     assert (agreement.n_differing, agreement.first) == (0, None)
     assert agreement.n_compared > 2 * 9 * 298 * 3
 
@@ -54,7 +56,8 @@ def test_samples_started_afresh_equal_the_simulator_at_every_step() -> None:
 def test_a_residual_network_streams_exactly() -> None:
     program, inputs = residual_net(), random_inputs(residual_net(), 3)
     simulated = simulate(program, inputs, record=RECORD)
-    agreement = compare_runs(simulated, run_on_lava(program, inputs, record=RECORD, streamed=True), program)
+    on_lava = run_on_lava(program, inputs, record=RECORD, streamed=True)
+    agreement = compare_runs(program, ("simulator", simulated), ("Lava", on_lava))
     assert (agreement.n_differing, agreement.first) == (0, None)
     assert agreement.n_compared > 100_000
     assert all(simulated.spikes[name].any() for name in ("stem", "a1", "a2", "b1", "b2", "pool"))
@@ -64,9 +67,8 @@ def test_a_residual_network_streams_exactly() -> None:
 def test_random_programs_with_everything_in_them_are_exact_at_every_step(seed: int) -> None:
     program = random_program(seed)
     inputs = random_inputs(program, 2)
-    agreement = compare_runs(
-        simulate(program, inputs, record=RECORD), run_on_lava(program, inputs, record=RECORD), program, whole=True
-    )
+    simulated, on_lava = (run(program, inputs, record=RECORD) for run in (simulate, run_on_lava))
+    agreement = compare_runs(program, ("simulator", simulated), ("Lava", on_lava), whole=True)
     assert (agreement.n_differing, agreement.first) == (0, None)
     assert agreement.n_compared > 1000
 
@@ -76,7 +78,8 @@ def test_the_raw_stream_of_a_session_is_one_long_sample() -> None:
     stream = random_inputs(program, 1)["image"]
     long = np.concatenate([stream, 255 - stream, stream])
     simulated = simulate(program, long, n_steps=20, record=RECORD)
-    agreement = compare_runs(simulated, run_on_lava(program, long, n_steps=20, record=RECORD), program, whole=True)
+    on_lava = run_on_lava(program, long, n_steps=20, record=RECORD)
+    agreement = compare_runs(program, ("simulator", simulated), ("Lava", on_lava), whole=True)
     assert (agreement.n_differing, agreement.first) == (0, None)
 
 
@@ -100,7 +103,8 @@ def test_128_groups_and_128_pixels_go_beyond_what_lava_itself_can_count() -> Non
     )
     inputs = random_inputs(program, 1)
     simulated = simulate(program, inputs, record=RECORD)
-    agreement = compare_runs(simulated, run_on_lava(program, inputs, record=RECORD), program, whole=True)
+    on_lava = run_on_lava(program, inputs, record=RECORD)
+    agreement = compare_runs(program, ("simulator", simulated), ("Lava", on_lava), whole=True)
     assert (agreement.n_differing, agreement.first) == (0, None)
     assert simulated.spikes["d"].any()
     assert simulated.spikes["l"].any()

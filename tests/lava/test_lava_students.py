@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from seamount.compile.pipeline import compile_graph
-from seamount.hardware_targets.lava import compare_runs, lava_status, run_on_lava
+from seamount.hardware_targets.agreement import compare_runs
+from seamount.hardware_targets.lava import lava_status, run_on_lava
 from seamount.hardware_targets.simulator import simulate
 from seamount.models.export import to_nir
 from seamount.models.zoo import build_student
@@ -44,7 +45,8 @@ def test_a_compiled_student_is_exact_on_lava(
     image = np.random.default_rng(0).integers(0, 256, (2, *shape))
     inputs = np.repeat(image[None], n_steps, axis=0)
     simulated = simulate(program, inputs, record=RECORD)
-    agreement = compare_runs(simulated, run_on_lava(program, inputs, record=RECORD, time_limit_s=300), program)
+    on_lava = run_on_lava(program, inputs, record=RECORD, time_limit_s=300)
+    agreement = compare_runs(program, ("simulator", simulated), ("Lava", on_lava))
     assert (agreement.n_differing, agreement.first) == (0, None)
     assert all(simulated.spikes[p.name].any() for p in program.populations[:-1])
     assert agreement.n_compared > 1000

@@ -1,8 +1,13 @@
+"""Two computations compared value by value: windows, what only one side has, what a run leaves behind."""
+
+from dataclasses import replace
+
 import numpy as np
 
 from seamount.compile.activity import Activity
-from seamount.compile.program import Dense, Input, Lif, Population, Program, Synapses, ints
-from seamount.proof import compare_activities, compare_student
+from seamount.compile.arithmetic.definition import run_definition
+from seamount.compile.program import Dense, Input, Lif, Population, Program, Readout, Synapses, ints
+from seamount.hardware_targets.agreement import compare_runs, compare_student
 
 
 def chain() -> Program:
@@ -27,7 +32,7 @@ def run_of_chain() -> Activity:
 
 
 def test_equal_runs_are_bit_exact_and_count_only_their_own_steps() -> None:
-    found = compare_activities(chain(), ("simulator", run_of_chain()), ("Lava", run_of_chain()))
+    found = compare_runs(chain(), ("simulator", run_of_chain()), ("Lava", run_of_chain()))
     assert found.exact
     assert (found.n_samples, found.spikes_compared, found.membranes_compared) == (2, 16, 16)
 
@@ -35,9 +40,9 @@ def test_equal_runs_are_bit_exact_and_count_only_their_own_steps() -> None:
 def test_what_lies_outside_of_the_window_does_not_count_and_inside_does() -> None:
     other = run_of_chain()
     other.v["a"][0] += 1  # before the sample arrives at a
-    assert compare_activities(chain(), ("x", run_of_chain()), ("y", other)).exact
+    assert compare_runs(chain(), ("x", run_of_chain()), ("y", other)).exact
     other.v["a"][2, 1, 0] += 1
-    found = compare_activities(chain(), ("x", run_of_chain()), ("y", other))
+    found = compare_runs(chain(), ("x", run_of_chain()), ("y", other))
     assert not found.exact
     assert found.membranes_differing == 1
     assert found.first == "v of a, step 1, sample 1, neuron (0,): 10 against 11"
@@ -46,9 +51,29 @@ def test_what_lies_outside_of_the_window_does_not_count_and_inside_does() -> Non
 def test_a_population_that_only_one_side_recorded_is_a_difference() -> None:
     other = run_of_chain()
     del other.spikes["b"]  # type: ignore[attr-defined]
-    found = compare_activities(chain(), ("x", run_of_chain()), ("y", other))
+    found = compare_runs(chain(), ("x", run_of_chain()), ("y", other))
     assert not found.exact
     assert "spikes of b: (2, 2, 2) and nothing" in str(found)
+
+
+def test_whole_runs_are_compared_in_every_step_and_in_what_they_leave() -> None:
+    program = replace(chain(), readout=Readout("b", "count"))
+    spikes = np.random.default_rng(0).integers(0, 2, (2, 3, 2))
+    run = run_definition(program, spikes)
+    counts = {name: n.copy() for name, n in run.spike_counts.items()}
+    counts["b"][2, 1] += 1
+    other = replace(run, spike_counts=counts)
+    assert compare_runs(program, ("x", run), ("y", other)).exact
+    found = compare_runs(program, ("x", run), ("y", other), whole=True)
+    # u, spike counts, last u and v of a and b, and the readout
+    assert (found.others_compared, found.others_differing) == (run.n_steps * 12 + 3 * 12 + 6, 1)
+    n, there = run.n_steps * 12, int(counts["b"][2, 1])
+    assert str(found) == (
+        f"NOT bit-exact: x = y, 3 samples, 0 of {n} spikes and 0 of {n} membrane values differ, "
+        f"1 of {found.others_compared} other values\n"
+        f"first difference: spike_counts of b, sample 2, neuron (1,): {there - 1} against {there}"
+    )
+    assert compare_runs(program, ("x", run), ("y", run), whole=True).exact
 
 
 def test_the_student_is_compared_with_the_window_of_its_program() -> None:
