@@ -89,7 +89,7 @@ class IntegerSpikes(torch.autograd.Function):
         ctx.save_for_backward(neurons.kept(done.v_before_reset, torch.bfloat16 if half else torch.float32))
         ctx.neurons, ctx.repeated = neurons, drive.shape[0] == 1 and n_steps > 1
         ctx.bias_shape = None if bias is None else bias.shape
-        return done.spikes.to(torch.float32)
+        return done.spikes.to(torch.bfloat16 if half else torch.float32)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
@@ -138,30 +138,37 @@ def _bias_gradient(g_drive: Tensor, shape: torch.Size | None) -> Tensor | None:
     return g_drive.flatten(0, 1).sum_to_size(1, *shape)[0] / 64
 
 
-def weighted(x: Tensor, weights: Tensor, conv: Conv | None, bound: int) -> Tensor:
+def weighted(x: Tensor, weights: Tensor, conv: Conv | None, bound: int, *, spikes: bool) -> Tensor:
     """Exact integer drive (M, *target) of values (M, *source); ``bound``: no sum is larger.
 
     Values and weights of 8 significant bits: their products may be taken in the device's narrow precision.
+
+    Args:
+        spikes: whether x is of zeros and ones.
     """
     narrow = bound < 1 << 24
-    if not narrow:
-        x, weights = x.double(), weights.double()
+    wide = torch.float32 if narrow else torch.float64
+    weights = weights.to(wide)
     if conv is None:
-        return matrix_sum(x.flatten(1), weights, narrow=narrow)
+        return matrix_sum(x.flatten(1).to(wide), weights, narrow=narrow)
     half = narrow and torch.is_autocast_enabled(x.device.type)
-    drive: Tensor = ExactConv.apply(x, weights, conv, narrow, half)
+    drive: Tensor = ExactConv.apply(x if narrow else x.to(wide), weights, conv, narrow, half, spikes)
     return drive
 
 
 class ExactConv(torch.autograd.Function):
-    """forward(x, weights, conv, narrow, half): exact sums; ``half``: gradients as autocast to bf16 has them."""
+    """forward(x, weights, conv, narrow, half, spikes): exact sums.
+
+    ``half``: gradients as autocast to bf16 has them; ``spikes``: x is of zeros and ones.
+    """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weights: Tensor, conv: Conv, narrow: bool, half: bool) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weights: Tensor, conv: Conv, narrow: bool, half: bool, spikes: bool) -> Tensor:
         kept = torch.bfloat16 if half else x.dtype  # 8 significant bits: nothing is lost
         ctx.save_for_backward(x.to(kept), weights.to(kept))
         ctx.conv = conv
-        return conv_sum(x, weights, conv.stride, conv.padding, conv.dilation, conv.groups, narrow=narrow)
+        values = x != 0 if spikes else x.to(weights.dtype)
+        return conv_sum(values, weights, conv.stride, conv.padding, conv.dilation, conv.groups, narrow=narrow)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
@@ -175,6 +182,7 @@ class ExactConv(torch.autograd.Function):
         return (
             g_x if g_x is None else g_x.to(grads[0].dtype),
             g_weights if g_weights is None else g_weights.to(grads[0].dtype),
+            None,
             None,
             None,
             None,

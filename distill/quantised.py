@@ -238,7 +238,9 @@ class QuantisedStudent(nn.Module):
                 part = x * weights
             else:
                 conv = op if isinstance(op, fold.Conv) else None
-                part = wrapped(weighted(x.flatten(0, 1), weights, conv, bound), 24 if conv else 32, bound)
+                spikes = source != INPUT or not self.net.input_bits
+                part = weighted(x.flatten(0, 1), weights, conv, bound, spikes=spikes)
+                part = wrapped(part, 24 if conv else 32, bound)
                 part = part.view(*x.shape[:2], *part.shape[1:])
             total = part if total is None else total + part
         assert total is not None

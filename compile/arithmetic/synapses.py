@@ -4,6 +4,9 @@ A sum of integers is exact in float32 while no partial sum reaches 2**24, in flo
 bound is proved for every group from its weights and the range of its source: max over targets of sum |w| * max |x|.
 Where it does not hold, float64 or int64 computes.
 
+Spikes that are convolved on a CPU go through oneDNN's 8-bit products, several times as fast: 0 and 1 times 8-bit
+weights, summed in int32 (``_conv_of_spikes``).
+
 Three traps, and what is done here. A narrow *result* would round the sum: tensors stay float32, and only the
 multiplication inside a matrix product may be narrower (bfloat16 on CPU, TF32 on CUDA), where weights and values have
 at most 8 significant bits, so that products are exact and accumulate in float32. Winograd and FFT convolutions are
@@ -164,11 +167,13 @@ def drive(part: Lowered, x: torch.Tensor) -> tuple[torch.Tensor, int]:
     x holds whole numbers of any dtype. The result is whole numbers in float32, float64 or int64.
     """
     values = x if part.graded else x != 0
+    spikes_meet_kernel = not part.graded and isinstance(part.kind, Conv) and part.dtype == torch.float32
     if part.dtype == torch.int64:
         exact = torch.from_numpy(weighted_sum(part.kind, values.cpu().numpy().astype(np.int64), part.target))
         total = exact.to(x.device)
     else:
-        total = _sums(part, values.to(part.dtype)).reshape(len(x), *part.target)
+        values = values if spikes_meet_kernel else values.to(part.dtype)
+        total = _sums(part, values).reshape(len(x), *part.target)
     if not part.wraps:
         if part.exponent < 0:
             scaled = total * 2.0**part.exponent if part.dtype != torch.int64 else total >> -part.exponent
@@ -228,13 +233,83 @@ def conv_sum(
     *,
     narrow: bool = False,
 ) -> torch.Tensor:
-    """Convolution, exact under the bound of the caller: (M, C, H, W) -> (M, C_out, H_out, W_out)."""
+    """Convolution, exact under the bound of the caller: (M, C, H, W) -> (M, C_out, H_out, W_out).
+
+    x is of the weights' type, or bool: spikes.
+    """
+    if x.dtype == torch.bool:
+        found = _conv_of_spikes(x, weights, stride, padding, dilation, groups) if narrow else None
+        if found is not None:
+            return found
+        x = x.to(weights.dtype)
     # Never narrow on CPU: oneDNN 3.12 (torch 2.14, AMX) returns values it never wrote for some strides and dilations,
     # such as 2 x 3 taps, stride (1, 3), padding (1, 2), dilation 2 on 5 x 3.
     with _exactly(x.device, narrow and x.device.type != "cpu"):
         if x.device.type == "cpu":
             return F.conv2d(x, weights, None, stride, padding, dilation, groups)
         return _conv_as_product(x, weights, stride, padding, dilation, groups)
+
+
+def _conv_of_spikes(
+    x: torch.Tensor,
+    weights: torch.Tensor,
+    stride: tuple[int, int],
+    padding: tuple[int, int],
+    dilation: tuple[int, int],
+    groups: int,
+) -> torch.Tensor | None:
+    """The same sums from 8-bit products accumulated in int32, or None where they are not to be had.
+
+    Only geometries for which oneDNN's kernels are right: those of 3.12 return wrong sums for strided convolutions
+    whose output is one pixel wide, and crash for some that are dilated or grouped.
+    """
+    (k_h, k_w), (s, s_w), (p, p_w) = weights.shape[2:], stride, padding
+    if x.device.type != "cpu" or (k_h, s, p) != (k_w, s_w, p_w) or dilation != (1, 1) or groups != 1:
+        return None
+    if k_h == 1 and s > 1 and p == 0:
+        x, s = x[:, :, ::s, ::s], 1
+    narrowest = min((size + 2 * p - k_h) // s + 1 for size in x.shape[2:])
+    proved = p < k_h <= 7 if s == 1 else s == 2 and k_h in (2, 3) and p <= k_h // 2 and narrowest >= 4
+    if not proved or narrowest < 1 or 0 in x.shape or not _has_8_bit_products():
+        return None
+    unit = 1.0
+    with torch.no_grad():
+        whole = weights.detach()
+        if torch.equal((halves := whole / 2).round(), halves):
+            whole, unit = halves, 2.0
+        if whole.numel() == 0 or float(whole.abs().max()) > 127:
+            return None
+    return _product_of_8_bits(x, whole.to(torch.int8), unit, s, p)
+
+
+def _product_of_8_bits(spikes: torch.Tensor, weights: torch.Tensor, unit: float, s: int, p: int) -> torch.Tensor:
+    """unit * convolution of spikes (bool) with weights (int8), float32."""
+    x = spikes.view(torch.uint8) if spikes.is_contiguous() else spikes.to(torch.uint8)
+    n, (stride, padding, dilation) = len(weights), ([s, s], [p, p], [1, 1])
+    units, zeros = torch.full((n,), unit), torch.zeros(n, dtype=torch.int64)
+    packed = torch.ops.onednn.qconv_prepack(weights, units, 1.0, 0, stride, padding, dilation, 1, list(x.shape))
+    found: torch.Tensor = torch.ops.onednn.qconv2d_pointwise(
+        x, 1.0, 0, packed, units, zeros, None, stride, padding, dilation, 1, 1.0, 0, torch.float32, "none", [], ""
+    )
+    return found.contiguous()
+
+
+@lru_cache(maxsize=1)
+def _has_8_bit_products() -> bool:
+    """Whether this machine and this torch convolve spikes with 8-bit weights exactly; else float32 does."""
+    if not torch.backends.mkldnn.is_available() or torch.backends.cpu.get_cpu_capability() != "AVX512":  # type: ignore[no-untyped-call]
+        return False
+    generator = torch.Generator().manual_seed(0)
+    for s, size in ((1, 5), (2, 9)):
+        spikes = torch.rand(2, 19, size, size, generator=generator) < 0.7
+        weights = torch.randint(-127, 128, (9, 19, 3, 3), generator=generator).to(torch.int8)
+        try:
+            found = _product_of_8_bits(spikes, weights, 2.0, s, 1)
+        except (AttributeError, RuntimeError, TypeError):  # another torch, another signature
+            return False
+        if not torch.equal(found.double(), F.conv2d(spikes.double(), 2 * weights.double(), None, s, 1)):
+            return False
+    return True
 
 
 def _conv_as_product(

@@ -5,11 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from seamount.compile.arithmetic.definition import by_delay, synapse_drive
-from seamount.compile.arithmetic.synapses import conv_sum, drive, lower, matrix_sum, self_test
+from seamount.compile.arithmetic.synapses import (
+    _conv_of_spikes,
+    _has_8_bit_products,
+    conv_sum,
+    drive,
+    lower,
+    matrix_sum,
+    self_test,
+)
 from seamount.compile.program import Conv, Dense, Kind, OneToOne, Sparse, Synapses, ints
 
 TARGET = {"dense": (5,), "sparse": (5,), "conv": (4, 5, 4), "one": (2, 5, 4)}
@@ -115,3 +123,41 @@ def test_odd_strides_and_dilations_are_exact_when_narrow() -> None:
         expected = torch.nn.functional.conv2d(x.double(), weights.double(), None, stride, padding, dilation)
         for _ in range(20):
             assert torch.equal(conv_sum(x, weights, stride, padding, dilation, narrow=True).double(), expected)
+
+
+@given(
+    taps=st.sampled_from([1, 2, 3, 5]),
+    stride=st.integers(1, 3),
+    padding=st.integers(0, 2),
+    dilation=st.integers(1, 2),
+    groups=st.sampled_from([1, 2]),
+    size=st.tuples(st.integers(1, 12), st.integers(1, 12)),
+    channels=st.tuples(st.integers(1, 20), st.integers(1, 20)),
+    unit=st.sampled_from([1, 2, 4]),
+    seed=st.integers(0, 1000),
+)
+@settings(max_examples=60, deadline=None)
+def test_convolved_spikes_are_exact_in_every_geometry(
+    taps: int,
+    stride: int,
+    padding: int,
+    dilation: int,
+    groups: int,
+    size: tuple[int, int],
+    channels: tuple[int, int],
+    unit: int,
+    seed: int,
+) -> None:
+    assume(min(size) + 2 * padding >= dilation * (taps - 1) + 1)
+    random = np.random.default_rng(seed)
+    c_in, c_out = (groups * n for n in channels)
+    high = 127 if seed % 3 else 255  # 255 does not fit 8 bits with a sign: float32 does these
+    weights = torch.from_numpy(random.integers(-high, high + 1, (c_out, c_in // groups, taps, taps)) * unit).float()
+    spikes = torch.from_numpy(random.integers(0, 2, (3, c_in, *size)) > 0)
+    geometry = ((stride, stride), (padding, padding), (dilation, dilation), groups)
+    found = conv_sum(spikes, weights, *geometry, narrow=True)
+    expected = torch.nn.functional.conv2d(spikes.double(), weights.double(), None, *geometry)
+    assert found.dtype == torch.float32
+    assert torch.equal(found.double(), expected)
+    if groups == 1 and high == 127 and (stride, dilation) == (1, 1) and padding < taps and _has_8_bit_products():
+        assert _conv_of_spikes(spikes, weights / unit * 2, *geometry) is not None, "8-bit products are not used"
