@@ -62,13 +62,13 @@ class Counts:
     """Events of one inference (mean over the samples of a run).
 
     Attributes:
-        synops: synaptic operations by the encoding of their synapses; weights that are zero not counted.
-        synops_with_zeros: all, stored zeros counted.
+        sops: synaptic operations by the encoding of their synapses; weights that are zero not counted.
+        sops_with_zeros: all, stored zeros counted.
         messages, hops_ew, hops_ns: None without a placement.
     """
 
-    synops: Mapping[Encoding, float]
-    synops_with_zeros: float
+    sops: Mapping[Encoding, float]
+    sops_with_zeros: float
     updates: float
     active_updates: float
     spikes: float
@@ -77,20 +77,20 @@ class Counts:
     hops_ns: float | None = None
 
     @property
-    def n_synops(self) -> float:
-        return sum(self.synops.values())
+    def n_sops(self) -> float:
+        return sum(self.sops.values())
 
 
 def price(counts: Counts, constants: EnergySet) -> dict[str, float]:
     """Joules per term; terms whose events are unknown are left out."""
-    per_synop = {
-        "dense": constants.synop_dense.value,
-        "sparse": constants.synop_sparse.value,
-        "conv": constants.synop_conv.value,
+    per_sop = {
+        "dense": constants.sop_dense.value,
+        "sparse": constants.sop_sparse.value,
+        "conv": constants.sop_conv.value,
     }
     idle = counts.updates - counts.active_updates
     terms = {
-        "synops": sum(n * per_synop[encoding] for encoding, n in counts.synops.items()),
+        "sops": sum(n * per_sop[encoding] for encoding, n in counts.sops.items()),
         "updates": counts.active_updates * constants.update_active.value + idle * constants.update_idle.value,
         "spikes": counts.spikes * constants.spike.value,
     }
@@ -101,7 +101,7 @@ def price(counts: Counts, constants: EnergySet) -> dict[str, float]:
     return terms
 
 
-COMPUTE = ("synops", "updates")
+COMPUTE = ("sops", "updates")
 """Terms inside the boundary "compute only"."""
 
 
@@ -267,7 +267,7 @@ def estimate_energy(
         least, middling, most = (j - sum(static.values()) + joules for j in total)
         sensitivity.append((period, least, middling, most))
     synapses = sum(connections(program, g.synapses, zeros=False) for g in prepared if g.synapses.target in layers)
-    per_synapse = counts.n_synops / synapses if synapses else 0.0
+    per_synapse = counts.n_sops / synapses if synapses else 0.0
     rate = counts.spikes / counts.updates if counts.updates else 0.0
     return EnergyReport(
         program=program.name,
@@ -295,7 +295,7 @@ def estimate_energy(
         spikes_per_synapse=per_synapse,
         spike_rate=rate,
         bands=band_verdicts(per_synapse, rate),
-        comparison=compare(program, counts.n_synops),
+        comparison=compare(program, counts.n_sops),
         state_reset_j=energy.static.state_reset.value * n_chips,
         bit_planes_at_most_j=_bit_planes(prepared, loads, energy.sets),
         message_crossings=None if placement is None else placement.message_crossings,
@@ -329,18 +329,18 @@ def _layer_counts(
     found = {}
     for name in on_chip(program):
         events = activity.events[name]
-        synops: dict[Encoding, float] = {}
+        sops: dict[Encoding, float] = {}
         for group in prepared:
             stored = encoding(group)
             if group.synapses.target == name and stored is not None:
-                synops[stored] = synops.get(stored, 0.0) + loads.by_group[group.name]
+                sops[stored] = sops.get(stored, 0.0) + loads.by_group[group.name]
         n = activity.n_samples
         messages = None
         if placement is not None and placement.layer_messages is not None:
             messages = placement.layer_messages.get(name, 0.0)
         found[name] = Counts(
-            synops=synops,
-            synops_with_zeros=float(np.sum(events.sops_with_zeros)) / n,
+            sops=sops,
+            sops_with_zeros=float(np.sum(events.sops_with_zeros)) / n,
             updates=events.n_updates / n,
             active_updates=events.n_active_updates / n,
             spikes=float(np.sum(events.n_spikes)) / n,
@@ -350,13 +350,13 @@ def _layer_counts(
 
 
 def _total(layers: list[Counts], placement: Placement | None) -> Counts:
-    synops: dict[Encoding, float] = {}
+    sops: dict[Encoding, float] = {}
     for counts in layers:
-        for stored, n in counts.synops.items():
-            synops[stored] = synops.get(stored, 0.0) + n
+        for stored, n in counts.sops.items():
+            sops[stored] = sops.get(stored, 0.0) + n
     return Counts(
-        synops=synops,
-        synops_with_zeros=sum(c.synops_with_zeros for c in layers),
+        sops=sops,
+        sops_with_zeros=sum(c.sops_with_zeros for c in layers),
         updates=sum(c.updates for c in layers),
         active_updates=sum(c.active_updates for c in layers),
         spikes=sum(c.spikes for c in layers),
@@ -400,7 +400,7 @@ def _bit_planes(prepared: list[Group], loads: NeuronLoads, sets: Mapping[str, En
         if group.planes > 1 and stored is not None:
             more[stored] = more.get(stored, 0.0) + loads.by_group.get(group.name, 0.0) * (group.planes - 1)
     extra = Counts(more, 0.0, 0.0, 0.0, 0.0)
-    return {name: price(extra, constants)["synops"] for name, constants in sets.items()} if more else {}
+    return {name: price(extra, constants)["sops"] for name, constants in sets.items()} if more else {}
 
 
 def _notes(target: Target, placement: Placement | None, model: StepTime | None, prepared: list[Group]) -> list[str]:

@@ -67,7 +67,7 @@ def core_time(core: Core, activity: Activity, timing: Timing) -> float:
         active = events.n_active_updates / events.n_updates if events.n_updates else 0.0
         updates += tile.n_neurons * (active * timing.update_active.value + (1 - active) * timing.update_idle.value)
     spikes = core.load.spikes / activity.n_steps
-    return core.load.peak_sops * timing.synop.value + updates + spikes * timing.spike.value
+    return core.load.peak_sops * timing.sop.value + updates + spikes * timing.spike.value
 
 
 def barrier(placement: Placement, target: Target, timing: Timing) -> float:

@@ -100,7 +100,7 @@ def band_verdicts(spikes_per_synapse: float, spike_rate: float) -> tuple[BandVer
     return tuple(verdicts)
 
 
-def compare(program: Program, n_synops: float) -> Comparison:
+def compare(program: Program, n_sops: float) -> Comparison:
     """The ANN with the same connections, in fp32 and quantised, beside additions alone."""
     operations = literature().operations
     macs = sum(
@@ -113,6 +113,6 @@ def compare(program: Program, n_synops: float) -> Comparison:
         ann_fp32_j=macs * operations.mac_fp32.value,
         qnn_bits=bits,
         qnn_j=macs * operations.mac_int8.value if bits <= 8 else None,
-        snn_ac_fp32_j=n_synops * operations.ac_fp32.value,
-        snn_ac_int8_j=n_synops * operations.ac_int8.value,
+        snn_ac_fp32_j=n_sops * operations.ac_fp32.value,
+        snn_ac_int8_j=n_sops * operations.ac_int8.value,
     )

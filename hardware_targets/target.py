@@ -122,9 +122,9 @@ class EnergySet(Record):
     """Energies per event from one source; [J] once loaded, whatever unit the file is written in."""
 
     description: Text
-    synop_dense: Figure[Cost]
-    synop_sparse: Figure[Cost]
-    synop_conv: Figure[Cost]
+    sop_dense: Figure[Cost]
+    sop_sparse: Figure[Cost]
+    sop_conv: Figure[Cost]
     update_active: Figure[Cost]
     update_idle: Figure[Cost]
     spike: Figure[Cost]
@@ -147,7 +147,7 @@ class Static(Record):
 class Timing(Record):
     """Seconds per event on one core, and the barrier that ends a step."""
 
-    synop: Figure[Cost]
+    sop: Figure[Cost]
     update_active: Figure[Cost]
     update_idle: Figure[Cost]
     spike: Figure[Cost]

@@ -70,7 +70,7 @@ def energy(evidence: Evidence) -> Energy | Missing:
         layers=tuple(
             LayerEnergy(
                 name=layer.population,
-                sops=known(layer.counts.n_synops, "SOP", "counted", n),
+                sops=known(layer.counts.n_sops, "SOP", "counted", n),
                 energy_j=known(
                     layer.dynamic_j[found.mid],
                     "J",
@@ -118,7 +118,7 @@ def energy_per_step(evidence: Evidence) -> list[float] | None:
     mid = next(s for s in found.sets if s.name == found.mid)
     sops, spikes = _share(run, "sops"), _share(run, "n_spikes")
     even = np.full(run.n_steps, 1 / run.n_steps)
-    shares = {"synops": sops, "updates": even}
+    shares = {"sops": sops, "updates": even}
     total = sum(joules * shares.get(name, spikes) for name, joules in mid.terms.items())
     return [float(j) for j in np.asarray(total)]
 
@@ -153,7 +153,7 @@ def _set(entry: SetEstimate, counts: Counts, n: int) -> EnergySet:
     status = _weakest(list(entry.statuses))
     hops = None if counts.hops_ew is None or counts.hops_ns is None else counts.hops_ew + counts.hops_ns
     events = {
-        "synops": (counts.n_synops, "SOP"),
+        "sops": (counts.n_sops, "SOP"),
         "updates": (counts.updates, "updates"),
         "spikes": (counts.spikes, "spikes"),
         "messages": (counts.messages, "messages"),

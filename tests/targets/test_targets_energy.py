@@ -63,7 +63,7 @@ def test_the_worked_example(constants: str, encoding: Encoding, active: float, e
 def test_the_worked_example_in_additions_alone() -> None:
     assert LOIHI1.energy is not None
     terms = price(example("dense", 0), LOIHI1.energy.sets["davies2018"])
-    assert round(terms["synops"] / MICRO) == 47
+    assert round(terms["sops"] / MICRO) == 47
     operations = literature().operations
     assert 2e6 * operations.ac_int8.value == pytest.approx(0.06 * MICRO)
     assert 2e6 * operations.ac_fp32.value == pytest.approx(1.8 * MICRO)
@@ -112,14 +112,14 @@ def test_every_count_of_a_run_by_hand() -> None:
     report = estimate_energy(program, activity, on_two_cores(program, activity), LOIHI1, 1e-3)
     # per sample: half of everything; every spike of a is a message one router to the east
     assert report.counts == Counts({"dense": 16.0}, 16.0, 20.0, 7.0, 3.0, 2.0, 2.0, 0.0)
-    assert [(layer.population, layer.counts.n_synops, layer.counts.messages) for layer in report.layers] == [
+    assert [(layer.population, layer.counts.n_sops, layer.counts.messages) for layer in report.layers] == [
         ("a", 12.0, 2.0),
         ("b", 4.0, 0.0),
     ]
     davies = next(s for s in report.sets if s.name == "davies2018")
     pico = 1e-12
     assert davies.terms == {
-        "synops": pytest.approx(16 * 23.6 * pico),
+        "sops": pytest.approx(16 * 23.6 * pico),
         "updates": pytest.approx((7 * 81 + 13 * 52) * pico),
         "spikes": pytest.approx(3 * 1.7 * pico),
         "messages": 0.0,
@@ -179,7 +179,7 @@ def test_without_a_placement_the_missing_terms_are_named() -> None:
     program, activity = two_layers()
     report = estimate_energy(program, activity, None, LOIHI1, 1e-3)
     assert (report.counts.messages, report.n_cores, report.n_chips) == (None, None, 1)
-    assert set(report.sets[0].terms) == {"synops", "updates", "spikes"}
+    assert set(report.sets[0].terms) == {"sops", "updates", "spikes"}
     assert report.notes[0].startswith("mapping not run: no messages, hops, cores in use")
 
 
@@ -260,11 +260,11 @@ def test_encodings_are_told_apart_inside_a_layer() -> None:
     report = estimate_energy(program, activity, placement, LOIHI1, 1e-3)
     b = next(layer for layer in report.layers if layer.population == "b").counts
     spikes = activity.spike_counts["a"].sum() / 6
-    assert b.synops["sparse"] == pytest.approx(spikes)
-    assert b.n_synops == pytest.approx(activity.events["b"].sops.sum() / 6)
+    assert b.sops["sparse"] == pytest.approx(spikes)
+    assert b.n_sops == pytest.approx(activity.events["b"].sops.sum() / 6)
     # graded input on a chip of binary spikes: 7 further bit planes at most
     a = next(layer for layer in report.layers if layer.population == "a").counts
-    assert report.bit_planes_at_most_j["davies2018"] == pytest.approx(7 * a.n_synops * 23.6e-12)
+    assert report.bit_planes_at_most_j["davies2018"] == pytest.approx(7 * a.n_sops * 23.6e-12)
     assert any("bit planes" in note for note in report.notes)
 
 

@@ -40,9 +40,9 @@ def test_the_published_figures_of_loihi1() -> None:
     assert (chip.v_th_mant_bits, chip.decay_bits, chip.delay_max, chip.payload_bits) == (17, 12, 62, 0)
     assert target.energy is not None
     davies = target.energy.sets["davies2018"]
-    assert (davies.synop_dense.value, davies.synop_dense.unit) == (pytest.approx(23.6e-12), "J")
-    assert davies.synop_dense.status == "simulated"
-    assert target.energy.sets["sana_fe"].synop_conv.status == "fitted"
+    assert (davies.sop_dense.value, davies.sop_dense.unit) == (pytest.approx(23.6e-12), "J")
+    assert davies.sop_dense.status == "simulated"
+    assert target.energy.sets["sana_fe"].sop_conv.status == "fitted"
     assert target.energy.static.chip.value == pytest.approx(0.104)
     assert target.worst_grade() == "B"
 
@@ -94,14 +94,14 @@ def test_a_source_without_an_address_does_not_count(tmp_path: Path) -> None:
     ("old", "new", "complaint"),
     [
         (
-            "synop_conv = { value = 24.0",
-            "synop_conv = { value = -24.0",
-            "mine.toml: energy.sets.sana_fe.synop_conv: Input should be greater than or equal to 0 (found -2.4e-11)",
+            "sop_conv = { value = 24.0",
+            "sop_conv = { value = -24.0",
+            "mine.toml: energy.sets.sana_fe.sop_conv: Input should be greater than or equal to 0 (found -2.4e-11)",
         ),
         (
-            "synop_conv = { value = 24.0",
-            "synop_conv = { value = nan",
-            "mine.toml: energy.sets.sana_fe.synop_conv: Input should be a finite number (found nan)",
+            "sop_conv = { value = 24.0",
+            "sop_conv = { value = nan",
+            "mine.toml: energy.sets.sana_fe.sop_conv: Input should be a finite number (found nan)",
         ),
         (
             "cores_per_chip = { value = 128",
