@@ -23,7 +23,7 @@ from seamount.errors import ConfigError, InputError
 
 from .latency import StepTime, step_time
 from .literature import BandVerdict, Comparison, band_verdicts, compare, literature
-from .target import EnergySet, Target
+from .target import Energy, EnergySet, Target
 
 __all__ = [
     "BandVerdict",
@@ -224,48 +224,21 @@ def estimate_energy(
     Raises:
         ConfigError: the target has no constants, or neither a period nor times to make one from.
     """
-    energy = target.energy
-    if energy is None:
-        raise ConfigError(f"{target.name}: no energy constants; name a target that has them, or add them to its file")
-    if step_period_s is not None and not 0 < step_period_s < 3600:
-        raise ConfigError(f"step period {step_period_s} s: it must be above 0 (1e-3 is a millisecond)")
-    if placement is not None and placement.program != program.name:
-        raise InputError(f"{program.name}: the placement is of {placement.program}")
+    energy = _constants(program, placement, target, step_period_s)
     prepared = groups(program, target.chip)
     loads = neuron_loads(program, prepared, activity)
     layers = _layer_counts(program, prepared, activity, loads, placement)
     counts = _total(list(layers.values()), placement)
     model = None if placement is None else step_time(placement, activity, target)
-    if model is None and step_period_s is None:
-        raise ConfigError(
-            f"{target.name}: no step period given, and none can be computed "
-            f"({'the target has no times per event' if target.timing is None else 'no placement with this run'}); "
-            "state one, e.g. 1e-3"
-        )
-    shortest = 0.0 if model is None else model.step_s
-    step_s = max(step_period_s or 0.0, shortest)
-    n_chips = (
-        placement.n_chips
-        if placement is not None
-        else max(1, ceil(_n_neurons(program) / target.limits.neurons_per_chip.value))
-    )
+    step_s = _step_s(target, placement, model, step_period_s)
+    n_chips = _n_chips(program, placement, target)
     power = _static_power(target, placement, n_chips)
     static = {name: watts * step_s * activity.n_steps for name, watts in power.items()}
     sets = tuple(_estimate(name, constants, counts, sum(static.values())) for name, constants in energy.sets.items())
     ranked = sorted(sets, key=lambda s: s.on_chip_dynamic_j)
-    middle = median_low(range(len(ranked)))
-    low, mid, high = ranked[0], ranked[middle], ranked[-1]
-
-    def span(boundary: str) -> Range:
-        values = [getattr(s, boundary) for s in (low, mid, high)]
-        return Range(min(values), getattr(mid, boundary), max(values))
-
-    sensitivity = []
-    for period in PERIODS_S:
-        joules = sum(power.values()) * max(period, shortest) * activity.n_steps
-        total = (low.with_static_j, mid.with_static_j, high.with_static_j)
-        least, middling, most = (j - sum(static.values()) + joules for j in total)
-        sensitivity.append((period, least, middling, most))
+    low, mid, high = ranked[0], ranked[median_low(range(len(ranked)))], ranked[-1]
+    shortest = 0.0 if model is None else model.step_s
+    static_j = {period: sum(power.values()) * max(period, shortest) * activity.n_steps for period in PERIODS_S}
     synapses = sum(connections(program, g.synapses, zeros=False) for g in prepared if g.synapses.target in layers)
     per_synapse = counts.n_sops / synapses if synapses else 0.0
     rate = counts.spikes / counts.updates if counts.updates else 0.0
@@ -281,7 +254,7 @@ def estimate_energy(
         low=low.name,
         mid=mid.name,
         high=high.name,
-        boundaries={b: span(f"{b}_j") for b in ("compute_only", "on_chip_dynamic", "with_static")},
+        boundaries=_boundaries(low, mid, high),
         static_terms=static,
         n_cores=None if placement is None else placement.n_cores,
         n_chips=n_chips,
@@ -289,7 +262,10 @@ def estimate_energy(
         step_s=step_s,
         sample_s=step_s * activity.n_steps,
         step_model=model,
-        sensitivity=tuple(sensitivity),
+        sensitivity=tuple(
+            (period, low.on_chip_dynamic_j + j, mid.on_chip_dynamic_j + j, high.on_chip_dynamic_j + j)
+            for period, j in static_j.items()
+        ),
         layers=tuple(_layer_energy(name, one, energy.sets) for name, one in layers.items()),
         n_synapses=synapses,
         spikes_per_synapse=per_synapse,
@@ -303,6 +279,43 @@ def estimate_energy(
         not_included=NOT_INCLUDED,
         constants=tuple(constant_table(target)),
     )
+
+
+def _constants(program: Program, placement: Placement | None, target: Target, step_period_s: float | None) -> Energy:
+    if target.energy is None:
+        raise ConfigError(f"{target.name}: no energy constants; name a target that has them, or add them to its file")
+    if step_period_s is not None and not 0 < step_period_s < 3600:
+        raise ConfigError(f"step period {step_period_s} s: it must be above 0 (1e-3 is a millisecond)")
+    if placement is not None and placement.program != program.name:
+        raise InputError(f"{program.name}: the placement is of {placement.program}")
+    return target.energy
+
+
+def _step_s(target: Target, placement: Placement | None, model: StepTime | None, stated: float | None) -> float:
+    """The stated period, or what the model needs where that is longer."""
+    if model is None and stated is None:
+        raise ConfigError(
+            f"{target.name}: no step period given, and none can be computed "
+            f"({'the target has no times per event' if target.timing is None else 'no placement with this run'}); "
+            "state one, e.g. 1e-3"
+        )
+    return max(stated or 0.0, 0.0 if model is None else model.step_s)
+
+
+def _n_chips(program: Program, placement: Placement | None, target: Target) -> int:
+    if placement is not None:
+        return placement.n_chips
+    n_neurons = sum(program.population(name).n_neurons for name in on_chip(program))
+    return max(1, ceil(n_neurons / target.limits.neurons_per_chip.value))
+
+
+def _boundaries(low: SetEstimate, mid: SetEstimate, high: SetEstimate) -> dict[str, Range]:
+    """The sets are ranked by dynamic energy; in another boundary their order may be another."""
+    found = {}
+    for boundary in ("compute_only", "on_chip_dynamic", "with_static"):
+        values = [getattr(s, f"{boundary}_j") for s in (low, mid, high)]
+        found[boundary] = Range(min(values), values[1], max(values))
+    return found
 
 
 # ------------------------------------------------------------------------------------------------- counting
@@ -364,10 +377,6 @@ def _total(layers: list[Counts], placement: Placement | None) -> Counts:
         hops_ew=None if placement is None else placement.hops_ew,
         hops_ns=None if placement is None else placement.hops_ns,
     )
-
-
-def _n_neurons(program: Program) -> int:
-    return sum(program.population(name).n_neurons for name in on_chip(program))
 
 
 def _estimate(name: str, constants: EnergySet, counts: Counts, static_j: float) -> SetEstimate:
