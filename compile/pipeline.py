@@ -30,14 +30,14 @@ from .rounding_table import RoundingTable
 from .scale_search import SearchOptions, choose_scales
 
 NETWORK_PASSES: tuple[Callable[[Network], Network], ...] = (remove_unseen, fold_scale, fold_pooling, merge_linear)
-"""Real numbers in, the same function out. Behind them: emulate_soft_reset where asked for, then the rest."""
+"""Real numbers in, the same function out. Before them: emulate_soft_reset, where asked for."""
 
 SoftReset = Literal["refuse", "emulate"]
 
 PASS_NAMES = (
     "read",
-    *(p.__name__ for p in NETWORK_PASSES),
     "emulate_soft_reset",
+    *(p.__name__ for p in NETWORK_PASSES),
     "balance_latency",
     "quantise",
     "align_startup",
@@ -129,7 +129,7 @@ def compile_graph(source: Any, target: HasChip | None = None, options: CompileOp
     _print(options, "read", read)
     network = read
     asked = (emulate_soft_reset,) if options.soft_reset == "emulate" else ()
-    for a_pass in (*NETWORK_PASSES, *asked):
+    for a_pass in (*asked, *NETWORK_PASSES):
         network = a_pass(network)
         _print(options, a_pass.__name__, network)
     schedule = balance_latency(network)

@@ -9,7 +9,7 @@ a ``Wire`` costs nothing. Arrays put time first, then batch, then the shape of t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, assert_never
 
@@ -438,15 +438,23 @@ def arrivals(program: Program) -> dict[str, int]:
         for name in pending:
             incoming = [s for s in program.into(name) if group.get(s.source, -1) != group.get(name, -2)]
             if all(s.source in steps for s in incoming):
-                steps[name] = max((steps[s.source] + s.latency for s in incoming), default=0)
+                steps[name] = max(_first(steps, incoming).values(), default=0)
             else:
                 rest.append(name)
         if len(rest) == len(pending):  # inside a loop of several populations: enter where the outside does
             name = next(n for n in rest if any(s.source in steps for s in program.into(n)))
-            steps[name] = max(steps[s.source] + s.latency for s in program.into(name) if s.source in steps)
+            steps[name] = max(_first(steps, [s for s in program.into(name) if s.source in steps]).values())
             rest.remove(name)
         pending = rest
     return steps
+
+
+def _first(steps: Mapping[str, int], incoming: Iterable[Synapses]) -> dict[str, int]:
+    """Source -> step at which its first value arrives; groups beside the fastest only add what was sent before."""
+    found: dict[str, int] = {}
+    for s in incoming:
+        found[s.source] = min(found.get(s.source, 1 << 30), steps[s.source] + s.latency)
+    return found
 
 
 # ------------------------------------------------------------------------------------------------- printing

@@ -10,7 +10,9 @@ takes one step, as the formula asks. The potential follows the current without m
 the chip's own reset of v, which leaves u alone, takes nothing away. snnTorch's late subtraction acts behind the
 decay: there the weight is -v_th. Both are the same network in real arithmetic.
 
-A current has one rate of decay, so where a neuron has a synaptic current already its membrane finds no room.
+A synaptic current must then be outside of the neuron, as its membrane has taken u. What a spike leaves of it k steps
+later is (1 - a_s)**k, so every connection becomes one synapse group for each k, delayed by k steps: exact in samples
+of no more steps than groups, else without the tail below TAIL.
 """
 
 from __future__ import annotations
@@ -21,9 +23,15 @@ import numpy as np
 
 from seamount.errors import Unsupported
 
-from ..network import Connection, Linear, Network, Population, Reshape, Scale, reals
+from ..network import Connection, Delay, Linear, Network, Population, Reals, Reshape, Scale, reals
 
 SOFT_RESETS = ("subtract", "subtract-next-step")
+
+TAIL = 2.0**-12
+"""What may be left of a spike's current when it is dropped: as fine as the chip's rates of decay."""
+
+MAX_TAPS = 63
+"""A synapse delays by up to 62 steps."""
 
 
 def emulate_soft_reset(network: Network) -> Network:
@@ -37,25 +45,29 @@ def emulate_soft_reset(network: Network) -> Network:
         return network
     _refuse(soft, network)
     populations: list[Population] = []
-    connections = list(network.connections)
+    connections = [c for c in network.connections if c.target not in {p.name for p in soft}]
+    told = []
     for p in network.populations:
         if p not in soft:
             populations.append(p)
             continue
-        hard = _emulated(p)
-        connections += _self_inhibition(p)
-        if np.any(hard.a_s == 0) and np.any(hard.bias):
+        hard, driving = _emulated(p), list(network.into(p.name))
+        if np.any(hard.bias) and (np.any(hard.a_s == 0) or np.any(p.a_s != 1)):
             for clock, tick in _clocks(p):
                 populations.append(clock)
-                connections.append(tick)
+                driving.append(tick)
             hard = replace(hard, bias=reals(0.0), late_bias=reals(0.0))
+        n_taps = _n_taps(p, network.n_steps)
+        connections += [tap for c in driving for tap in _taps(c, 1 - p.a_s, n_taps)]
+        connections += _self_inhibition(p)
         populations.append(hard)
-    names = ", ".join(p.name for p in soft)
-    told = f"soft reset of {names} emulated: the membrane in u, a synapse from each neuron to itself"
+        told.append(f"{p.name}: soft reset emulated, the membrane in u, a synapse from each neuron to itself")
+        if n_taps > 1:
+            told.append(f"{p.name}: synaptic current emulated by {n_taps} delayed copies of every synapse")
     return network.with_(
         populations=tuple(populations),
         connections=tuple(connections),
-        assumptions=(*network.assumptions, told),
+        assumptions=(*network.assumptions, *told),
     )
 
 
@@ -68,11 +80,12 @@ def _refuse(soft: list[Population], network: Network) -> None:
                 f"{p.name}: several spikes in one step, the chip sends one; train with single spikes, or say "
                 "--set multi_spike=off to compile it as if it had been"
             )
-        if np.any(p.a_s != 1):
+        if _n_taps(p, network.n_steps) > MAX_TAPS:
+            kept = float(np.max(1 - p.a_s))
             problems.append(
-                f"{p.name}: reset {p.reset!r} with a synaptic current (which keeps {float(np.max(1 - p.a_s)):.4g} a "
-                "step); only u outlives a spike, and its one rate of decay goes to the membrane; train without a "
-                "synaptic current or with a reset to v_reset, or say --set reset=value if the file's tool meant that"
+                f"{p.name}: reset {p.reset!r} with a synaptic current that keeps {kept:.4g} a step; the "
+                f"membrane takes u, and delays of up to {MAX_TAPS - 1} steps cannot stand for so slow a current; "
+                "train with a faster one or a reset to v_reset, or say --set reset=value if the tool meant that"
             )
         if np.any(p.v_th <= 0) or np.any(p.gain == 0):
             problems.append(
@@ -112,8 +125,25 @@ def _self_inhibition(p: Population) -> list[Connection]:
     return [Connection(f"{p.name}.soft_reset", p.name, p.name, (Scale(weight),), previous=True, fine=True)]
 
 
+def _n_taps(p: Population, n_steps: int | None) -> int:
+    """Delayed copies of a synapse until its current is gone, or the sample is over."""
+    kept = float(np.max(1 - p.a_s))
+    if kept == 0:
+        return 1
+    needed = np.inf if kept == 1 else np.ceil(np.log(TAIL) / np.log(kept))
+    return int(min(needed, MAX_TAPS + 1 if n_steps is None else n_steps))
+
+
+def _taps(c: Connection, kept: Reals, n_taps: int) -> list[Connection]:
+    """A copy for every step that the current lasts; the first is the connection itself."""
+    return [c] + [
+        replace(c, name=f"{c.name}.after{k}", ops=(Delay(np.array(k)), *c.ops, Scale(reals(kept**k))))
+        for k in range(1, n_taps)
+    ]
+
+
 def _clocks(p: Population) -> list[tuple[Population, Connection]]:
-    """Neurons that fire at every step, for biases into a current that never decays: nothing else can bring them.
+    """Neurons that fire at every step, for biases that u itself must take: into an integrator, or through a current.
 
     One starts at step 0, one at step 1 for the part of the bias that is missing at step 0.
     """

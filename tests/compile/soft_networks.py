@@ -8,6 +8,7 @@ import numpy as np
 from seamount.compile.interpret import run_network
 from seamount.compile.network import Network, Population, reals
 from seamount.compile.passes.emulate_soft_reset import SOFT_RESETS, emulate_soft_reset
+from seamount.compile.passes.fold_scale import fold_scale
 from seamount.compile.passes.merge_linear import merge_linear
 from seamount.compile.pipeline import Compiled, compile_graph
 from seamount.errors import InputError, Unsupported
@@ -15,10 +16,12 @@ from seamount.hardware_targets.simulator import simulate
 from tests.compile.compile_networks import random_network
 
 
-def random_soft_network(seed: int, rates: tuple[float, ...], *, uneven: bool = False) -> Network:
+def random_soft_network(
+    seed: int, rates: tuple[float, ...], *, currents: tuple[float, ...] = (1.0,), uneven: bool = False
+) -> Network:
     """A random network with skips and recurrence, whose populations have soft resets, leaks, biases and gains.
 
-    rates: of a_m, one a neuron. uneven: real numbers with no common grid in place of dyadic ones.
+    rates, currents: of a_m and a_s, one a neuron. uneven: real numbers with no common grid in place of dyadic ones.
     """
     rng = np.random.default_rng(seed)
 
@@ -32,6 +35,7 @@ def random_soft_network(seed: int, rates: tuple[float, ...], *, uneven: bool = F
         late = bias * rng.integers(0, 2, p.shape) if rng.random() < 0.3 and np.all(a_m < 1) else np.zeros(())
         leak = rng.integers(-2, 2, p.shape) / 2 if rng.random() < 0.5 else np.zeros(())
         values: dict[str, Any] = {
+            "a_s": rng.choice(currents, p.shape),
             "a_m": a_m,
             "gain": 2.0 ** rng.integers(-1, 2, p.shape),
             "bias": bias,
@@ -60,12 +64,17 @@ def program_differs(made: Compiled, net: Network, x: np.ndarray) -> tuple[int, i
     return wrong, spikes
 
 
-def exact_program(seed: int, n_steps: int = 8) -> tuple[Compiled, Network] | None:
-    """On grid numbers: 64 * 16 = 2**10 units of u take the ten bits that eight steps of 1/2 and gains of 1/2 need."""
-    net = random_soft_network(seed, (0.0, 0.5, 1.0))
-    emulated = emulate_soft_reset(net).with_(n_steps=n_steps)
+def exact_program(
+    seed: int, n_steps: int = 8, currents: tuple[float, ...] = (1.0,), scale: float = 16.0
+) -> tuple[Compiled, Network] | None:
+    """On grid numbers: 64 * 16 units of u take the ten bits that eight steps of 1/2 and gains of 1/2 need.
+
+    Currents halve the weights again, so they need a larger scale; u must not wrap.
+    """
+    net = random_soft_network(seed, (0.0, 0.5, 1.0), currents=currents)
+    emulated = merge_linear(fold_scale(emulate_soft_reset(net.with_(n_steps=n_steps))))
     try:
-        return compile_graph(emulated.with_(scales={p.name: 16.0 for p in emulated.populations})), net
+        return compile_graph(emulated.with_(scales={p.name: scale for p in emulated.populations})), net
     except (InputError, Unsupported) as error:  # composed kernels may leave the grid, biases may fire in the fill
         if not any(reason in str(error) for reason in ("8-bit grid", "fill", "missing at step 0")):
             raise

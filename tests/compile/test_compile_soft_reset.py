@@ -66,6 +66,32 @@ def test_rewritten_networks_of_any_numbers_spike_alike_unless_tied() -> None:
     assert spikes > 30_000
 
 
+def test_synaptic_currents_become_delayed_synapses() -> None:
+    # no more steps than copies: nothing is dropped, and what is left after k steps is a dyadic number
+    spikes = copies = 0
+    for seed in range(30):
+        net = random_soft_network(seed, (0.0, 0.25, 0.5, 1.0), currents=(0.25, 0.5, 1.0)).with_(n_steps=10)
+        n_differing, n_spikes = differing(net, random_spikes(seed, net, 10))
+        assert n_differing == 0, seed
+        spikes += n_spikes
+        copies += len(emulate_soft_reset(net).connections) - len(net.connections)
+    assert spikes > 10_000
+    assert copies > 500
+
+
+def test_a_dropped_tail_is_smaller_than_a_rate_of_decay_can_tell() -> None:
+    net = random_soft_network(2, (0.1,), currents=(0.5,), uneven=True)
+    x = random_spikes(2, net, 60)
+    old, new = run_network(net, x), run_network(emulate_soft_reset(net), x)
+    first = next(c.target for c in net.connections if net.population(c.target).reset != "value")
+    assert {c.ops[0].steps.item() for c in emulate_soft_reset(net).into(first) if ".after" in c.name} == set(
+        range(1, 12)
+    )
+    spikes = sum(t.spikes.sum() for t in old.values())
+    assert spikes > 1000
+    assert sum(int(np.sum(old[n].spikes != new[n].spikes)) for n in old) < 0.01 * spikes
+
+
 def test_a_hand_worked_soft_reset() -> None:
     # a_m = 1/2, threshold 2, drive 3 at every step: m = 3 fires, 1 -> 3.5 fires, 1.5 -> 3.75 fires, ...
     net = one_population(a_m=0.5, v_th=2.0, reset="subtract")
@@ -100,6 +126,20 @@ def test_programs_on_grid_numbers_spike_as_the_soft_reset_does() -> None:
         spikes, compiled = spikes + n_spikes, compiled + 1
     assert compiled > 20
     assert spikes > 10_000
+
+
+def test_programs_with_currents_on_grid_numbers_spike_as_the_soft_reset_does() -> None:
+    spikes = compiled = 0
+    for seed in range(100, 130):
+        found = exact_program(seed, 6, (0.5,), 128.0)
+        if found is None:
+            continue
+        made, net = found
+        wrong, n_spikes = program_differs(made, net, random_spikes(seed, net, 6))
+        assert wrong == 0, seed
+        spikes, compiled = spikes + n_spikes, compiled + 1
+    assert compiled > 5
+    assert spikes > 500
 
 
 def test_a_program_stays_within_the_truncation_of_its_float() -> None:
@@ -146,10 +186,10 @@ def test_a_late_reset_to_a_value_is_refused_either_way() -> None:
     ("changes", "told"),
     [
         (
-            {"a_s": 0.5},
-            "a: reset 'subtract' with a synaptic current (which keeps 0.5 a step); only u outlives a spike, and its "
-            "one rate of decay goes to the membrane; train without a synaptic current or with a reset to v_reset, or "
-            "say --set reset=value if the file's tool meant that",
+            {"a_s": 0.05},
+            "a: reset 'subtract' with a synaptic current that keeps 0.95 a step; the membrane takes u, and delays of "
+            "up to 62 steps cannot stand for so slow a current; train with a faster one or a reset to v_reset, or "
+            "say --set reset=value if the tool meant that",
         ),
         (
             {"multi_spike": True},
