@@ -165,7 +165,7 @@ def lower(
     for p in network.populations:
         row = _population(p, scales[p.name], form, p.name in exact, parts)
         groups = [
-            _group(g, p, scales[p.name], schedule.delay[g.connection.name], form, p.name in exact, parts)
+            _group(g, scales[p.name], schedule.delay[g.connection.name], form, p.name in exact, parts)
             for g in real_groups(network, p.name)
         ]
         parts.rows.append(PopulationRounding(**{**vars(row), "groups": tuple(groups)}))
@@ -290,9 +290,7 @@ def _at_threshold(p: Population, v_th: Ints, state: tuple[Ints, Ints, Ints, Ints
     return v_th
 
 
-def _group(
-    group: RealGroup, p: Population, s: float, delay: Ints, form: NumberFormat, exact: bool, parts: _Parts
-) -> GroupRounding:
+def _group(group: RealGroup, s: float, delay: Ints, form: NumberFormat, exact: bool, parts: _Parts) -> GroupRounding:
     c = group.connection
     weight = reals(s * group.weight)
     if c.fine:

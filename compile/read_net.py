@@ -206,7 +206,7 @@ class _Reader:
             )
         shape = (int(np.prod(_shape_of(layer))),)
         weights = _matrix(layer, "weight", shape[0])
-        source = self._listen(i, layer, weights.shape[1])
+        source = self._listen(layer, weights.shape[1])
         neuron = self._neuron(i, layer, shape)
         delay = _delays(layer, weights.shape) if layer.has("delay") else ints(0)
         self._note_delay_clip(i, layer)
@@ -260,7 +260,7 @@ class _Reader:
 
     # -- parts
 
-    def _listen(self, i: int, layer: Group, n_sources: int) -> str:
+    def _listen(self, layer: Group, n_sources: int) -> str:
         """Name of what a dense layer listens to; makes the input if it is the first."""
         if self.last is None:
             self._input_node((n_sources,))

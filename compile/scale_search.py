@@ -47,12 +47,11 @@ class SearchOptions:
             "mse": least squared error of the weights; "calibrated": least squared error of what arrives at the
             neurons on the user's data, run through the float64 interpreter.
         percentile: for that method.
-        n_positions: values of drive that a calibration looks at per population.
+        n_candidates: scales that are tried per population, from 1.0 to 0.6 of the largest that fits.
     """
 
     method: Method = "mse"
     percentile: float = 99.9
-    max_samples: int = 64
     n_candidates: int = 24
 
     def __post_init__(self) -> None:
@@ -95,7 +94,7 @@ def _scale(
 ) -> float:
     groups = real_groups(network, p.name)
     highest, calm = highest_scale(network, p, groups, form, reached)
-    candidates = _candidates(p, groups, form, options, highest, calm)
+    candidates = _candidates(p, groups, options, highest, calm)
     if not candidates:
         return highest if np.isfinite(highest) else 1.0
     errors = [_error(s, groups, form, importance) for s in candidates]
@@ -150,7 +149,7 @@ def _limits(group: RealGroup, form: NumberFormat) -> tuple[int, int]:
 
 
 def _candidates(
-    p: Population, groups: list[RealGroup], form: NumberFormat, options: SearchOptions, highest: float, calm: float
+    p: Population, groups: list[RealGroup], options: SearchOptions, highest: float, calm: float
 ) -> list[float]:
     """Scales to try, each in the highest octave that is possible and useful."""
     found: list[float] = []

@@ -241,7 +241,7 @@ def _synapses(s: Synapses, program: Program, chip: Chip) -> Iterator[Finding]:
         )
     bits = value_bits(program, s.source)
     if s.graded and bits > chip.payload_bits:
-        yield from _bit_planes(s, bits, form.exponent, program, chip)
+        yield from _bit_planes(s, bits, form.exponent, chip)
     worst = worst_drive(s, bits if s.graded else 0)
     if worst >= 1 << (chip.drive_bits - 1) and not isinstance(s.kind, Conv):
         yield Finding(
@@ -254,7 +254,7 @@ def _synapses(s: Synapses, program: Program, chip: Chip) -> Iterator[Finding]:
         )
 
 
-def _bit_planes(s: Synapses, bits: int, exponent: int, program: Program, chip: Chip) -> Iterator[Finding]:
+def _bit_planes(s: Synapses, bits: int, exponent: int, chip: Chip) -> Iterator[Finding]:
     """Graded values on a chip of binary spikes: value = sum of 2**b, one axon a bit, exponents raised by b."""
     highest = exponent + bits - 1
     if bits <= 16 and highest <= chip.weight_exponent[1]:

@@ -305,7 +305,7 @@ class _Run:
                     self.folder / "best.safetensors", weights, {"epoch": epoch.number, "accuracy": key[0]}
                 )
         if self.world.rank == 0:
-            _log(self.folder, epoch, config)
+            _log(self.folder, epoch)
         self.progress.say(f"loss {epoch.loss:.3f}, validation {100 * validation.accuracy:.1f} %")
         self.save()
 
@@ -406,7 +406,7 @@ def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
     return plain
 
 
-def _log(folder: Path, epoch: Epoch, config: TrainConfig) -> None:
+def _log(folder: Path, epoch: Epoch) -> None:
     """TensorBoard: loss, terms, accuracies, learning rate, firing rates."""
     from torch.utils.tensorboard.writer import SummaryWriter
 

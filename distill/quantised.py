@@ -116,13 +116,13 @@ class QuantisedStudent(nn.Module):
         self.ops = {name: _folded(student, name, source) for name, source, _ in student.edges}
         self.weights = nn.ParameterDict()
         self.biases = nn.ParameterDict()
-        for name, source, target in student.edges:
+        for name, _, target in student.edges:
             op = self.ops[name]
             if op is None:
                 continue
             self.weights[name] = nn.Parameter(torch.tensor(op.weight, dtype=torch.float32))
             if op.bias is not None:
-                self._add_bias(name, source, target, op)
+                self._add_bias(name, target, op)
         self.log_scales = nn.ParameterDict({name: nn.Parameter(torch.zeros(())) for name in student.order})
         self.register_buffer("frozen", torch.zeros((), dtype=torch.bool))
         for name in student.order:
@@ -130,7 +130,7 @@ class QuantisedStudent(nn.Module):
                 self.log_scales[name].fill_(math.log(self._best_scale(name, largest_drive=0.0)))
         self._register_integers()
 
-    def _add_bias(self, synapse: str, source: str, target: str, op: fold.Conv | fold.Linear) -> None:
+    def _add_bias(self, synapse: str, target: str, op: fold.Conv | fold.Linear) -> None:
         if self.plans[target].a_syn != 1:
             raise Unsupported(
                 f"{synapse}: a bias into the current of {target} leaves a transient that the chip does not have; "

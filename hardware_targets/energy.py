@@ -230,7 +230,7 @@ def estimate_energy(
     layers = _layer_counts(program, prepared, activity, loads, placement)
     counts = _total(list(layers.values()), placement)
     model = None if placement is None else step_time(placement, activity, target)
-    step_s = _step_s(target, placement, model, step_period_s)
+    step_s = _step_s(target, model, step_period_s)
     n_chips = _n_chips(program, placement, target)
     power = _static_power(target, placement, n_chips)
     static = {name: watts * step_s * activity.n_steps for name, watts in power.items()}
@@ -291,7 +291,7 @@ def _constants(program: Program, placement: Placement | None, target: Target, st
     return target.energy
 
 
-def _step_s(target: Target, placement: Placement | None, model: StepTime | None, stated: float | None) -> float:
+def _step_s(target: Target, model: StepTime | None, stated: float | None) -> float:
     """The stated period, or what the model needs where that is longer."""
     if model is None and stated is None:
         raise ConfigError(

@@ -241,11 +241,6 @@ class Target(Record):
         """Every figure with its dotted key, in file order."""
         yield from _figures("", self)
 
-    def worst_grade(self) -> Grade:
-        """The least reliable grade among formats and limits: what a verdict of fitting rests on."""
-        grades = [figure.grade for key, figure in self.figures() if key.startswith(("formats", "limits"))]
-        return max(grades, key="ABC?".index)
-
     def rows(self) -> list[tuple[str, str, str, str, str, str]]:
         """Key, value, unit, grade and status, source, conditions of every figure: for tables."""
         return [

@@ -217,12 +217,6 @@ class SpikingNet(nn.Module):
             logits.append(values[READOUT])
         return StudentOutput(torch.stack(logits))
 
-    def set_fused(self, fused: bool) -> SpikingNet:
-        """Whether neurons take all steps at once (default) or step norse's cells."""
-        for neurons in self.neurons().values():
-            neurons.fused = fused
-        return self
-
     def _measure(self) -> dict[str, tuple[int, ...]]:
         """Shape of every population, from one silent sample."""
         values = {INPUT: torch.zeros(1, *self.input_shape)}

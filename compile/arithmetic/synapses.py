@@ -85,7 +85,7 @@ class Lowered:
         )
 
 
-def sum_bound(kind: Kind, source: tuple[int, ...], target: tuple[int, ...], x_bound: int) -> int:
+def sum_bound(kind: Kind, x_bound: int) -> int:
     """The largest |sum| that values up to ``x_bound`` can make, over all targets."""
     match kind:
         case Wire():
@@ -128,7 +128,7 @@ def _lower(
     x_bound: int,
     device: torch.device | str,
 ) -> Lowered:
-    bound = sum_bound(kind, source, target, x_bound)
+    bound = sum_bound(kind, x_bound)
     weights = np.ones(1, np.int64) if isinstance(kind, Wire) else kind.weights
     largest = max(bound, int(np.abs(weights).max(initial=0)), x_bound)
     dtype = torch.float32 if largest < FLOAT32_EXACT else torch.float64 if largest < FLOAT64_EXACT else torch.int64

@@ -57,7 +57,7 @@ def _aligned(p: Population, program: Program, arrival: int, quiet: bool) -> Popu
         return replace(p, reset=Reset(program.n_steps, (arrival + 1) % program.n_steps or program.n_steps))
     if _at_rest(p.neuron) and not np.any(p.neuron.bias_mant):
         return p
-    u, v = solved_back(p.name, p.neuron, p.shape, arrival)
+    u, v = solved_back(p.name, p.neuron, arrival)
     return replace(p, neuron=replace(p.neuron, u_init=u, v_init=v))
 
 
@@ -72,7 +72,7 @@ def fires_alone(lif: Lif, n_steps: int) -> bool:
     return False
 
 
-def solved_back(name: str, lif: Lif, shape: tuple[int, ...], n_steps: int) -> tuple[Ints, Ints]:
+def solved_back(name: str, lif: Lif, n_steps: int) -> tuple[Ints, Ints]:
     """The state (u, v) that ``n_steps`` of bias alone turn into (u_init, v_init)."""
     full = np.broadcast_shapes(
         *(a.shape for a in (lif.du, lif.dv, lif.u_init, lif.v_init, lif.bias_mant, lif.bias_exp))

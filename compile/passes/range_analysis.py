@@ -18,9 +18,6 @@ from ..program import Conv, Dense, Lif, OneToOne, Population, Program, Relay, Sp
 
 Doubles = NDArray[np.float64]
 
-EXACT_FLOAT32 = 1 << 24
-"""Sums of integers up to here are exact in float32."""
-
 
 @dataclass(frozen=True)
 class LayerRange:

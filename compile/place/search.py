@@ -173,9 +173,7 @@ class _Search:
             return None
         for use, times in worst:
             total += times * (1 + use.input_axons / chip.input_axons + use.synapse_words / chip.synapse_words)
-        asked = sum(
-            int(demand(group, cut, self.chip).sum()) for group in self.into[cut.population] if not group.external
-        )
+        asked = sum(int(demand(group, cut).sum()) for group in self.into[cut.population] if not group.external)
         return total + asked / chip.output_axons
 
     def worst_inputs(self, cut: Cut) -> list[tuple[Use, int]] | None:
@@ -216,9 +214,9 @@ class _Search:
             follower = known.get(group.synapses.target)
             if follower is None:
                 continue
-            asked = demand(group, follower, self.chip).reshape(-1, *cut.shape[1:])
+            asked = demand(group, follower).reshape(-1, *cut.shape[1:])
             if axon_kind(group, follower) == "population":
-                sent += _shared_output(group, follower, asked, starts, cut)
+                sent += _shared_output(group, follower, starts, cut)
                 continue
             for axis, side in enumerate(starts):
                 asked = np.add.reduceat(asked, side, axis=axis)
@@ -337,7 +335,7 @@ def axon_kind(group: Group, cut: Cut) -> AxonKind:
     return cut.axons if group.can_share_axons else "discrete"
 
 
-def demand(group: Group, follower: Cut, chip: Chip) -> Ints:
+def demand(group: Group, follower: Cut) -> Ints:
     """Per source neuron, the tiles of the follower that it must reach: output axons, if each takes its own."""
     kind = group.synapses.kind
     if isinstance(kind, Conv):
@@ -361,7 +359,7 @@ def demand(group: Group, follower: Cut, chip: Chip) -> Ints:
     return reached.reshape(group.source_shape)
 
 
-def _shared_output(group: Group, follower: Cut, asked: Ints, starts: Sequence[Sequence[int]], cut: Cut) -> Ints:
+def _shared_output(group: Group, follower: Cut, starts: Sequence[Sequence[int]], cut: Cut) -> Ints:
     """Output axons of every tile when the channels of a pixel share one for each follower tile."""
     sides = follower.sides()
     rows, columns = (np.zeros(n, dtype=np.int64) for n in group.source_shape[1:])

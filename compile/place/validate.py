@@ -45,7 +45,7 @@ def validate_placement(
     places = [(index, tile) for index, entry in enumerate(assignment) for tile in entry.tiles]
     loads = None if activity is None else neuron_loads(program, prepared, activity)
     routes, sent, layer_messages = _routes(prepared, places, kinds, loads)
-    tile_uses = [_tile_use(program, prepared, tile, kinds, chip, int(sent[n])) for n, (_, tile) in enumerate(places)]
+    tile_uses = [_tile_use(program, prepared, tile, kinds, int(sent[n])) for n, (_, tile) in enumerate(places)]
     uses = [Use() for _ in assignment]
     for (index, _), use in zip(places, tile_uses, strict=True):
         uses[index] = uses[index] + use
@@ -106,7 +106,7 @@ def _check_assignment(program: Program, assignment: Sequence[Assignment], chip: 
 
 
 def _tile_use(
-    program: Program, prepared: Sequence[Group], tile: Tile, kinds: Mapping[str, AxonKind], chip: Chip, sent: int
+    program: Program, prepared: Sequence[Group], tile: Tile, kinds: Mapping[str, AxonKind], sent: int
 ) -> Use:
     use = neuron_use(program.population(tile.population), tile) + Use(output_axons=sent)
     for group in prepared:

@@ -105,7 +105,7 @@ def test_the_state_before_the_fill_decays_to_the_state_at_rest() -> None:
     lif = Lif(
         du=ints(1000), dv=ints(400), v_th_mant=ints(5000), bias_mant=ints([100, -7, 0]), u_init=ints([9, -50, 3])
     )
-    u, v = solved_back("p", lif, (3,), 3)
+    u, v = solved_back("p", lif, 3)
     from seamount.compile.arithmetic.definition import bias_of, decay
 
     for _ in range(3):

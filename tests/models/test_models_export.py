@@ -63,7 +63,7 @@ def test_the_file_gives_the_students_spikes(name: str, tmp_path: Path) -> None:
     path = tmp_path / "net.nir"
     nir.write(path, to_nir(net))
     nir.read(path)  # with nir's own type check
-    exact = copy.deepcopy(net).double().set_fused(False)
+    exact = copy.deepcopy(net).double()
     with torch.no_grad():
         out = exact(x.double(), record=True)
     frames = x.double() if x.dim() == len(net.input_shape) + 2 else x.double().expand(net.n_steps, *x.shape)
@@ -88,7 +88,7 @@ def test_cells_with_leak_and_reset_potentials_are_carried_over(tmp_path: Path) -
     )
     x = (torch.rand(20, 3, 6) < 0.5).double()
     nir.write(tmp_path / "net.nir", to_nir(net))
-    out = net.double().set_fused(False)(x, record=True)
+    out = net.double()(x, record=True)
     traces = run_network(read_nir(tmp_path / "net.nir"), x.numpy())
     assert out.spikes["a"].sum() > 20
     assert np.array_equal(traces["a"].spikes, out.spikes["a"].detach().numpy())
@@ -169,7 +169,7 @@ def test_a_users_own_module_becomes_the_same_spikes(kind: str, tmp_path: Path) -
     x = (torch.rand(12, 3, *shape) < 0.5).double()
     nir.write(tmp_path / "net.nir", to_nir(net))
     nir.read(tmp_path / "net.nir")
-    out = copy.deepcopy(net).double().set_fused(False)(x, record=True)
+    out = copy.deepcopy(net).double()(x, record=True)
     traces = run_network(read_nir(tmp_path / "net.nir"), x.numpy())
     assert sum(int(s.sum()) for s in out.spikes.values()) > 100
     for population, spikes in out.spikes.items():

@@ -70,7 +70,9 @@ def test_fused_and_stepped_cells_train_alike() -> None:
     gradients = []
     for fused in (True, False):
         torch.manual_seed(0)
-        net = build_student("resnet18", n_classes=4, input_shape=(2, 8, 8), n_steps=3, width=0.1).set_fused(fused)
+        net = build_student("resnet18", n_classes=4, input_shape=(2, 8, 8), n_steps=3, width=0.1)
+        for neurons in net.neurons().values():
+            neurons.fused = fused
         net(torch.rand(4, 2, 8, 8)).logits.square().mean().backward()
         gradients.append(torch.cat([p.grad.flatten() for p in net.parameters()]))
     assert (gradients[0] - gradients[1]).abs().max() <= 1e-5 * max(1, float(gradients[1].abs().max()))

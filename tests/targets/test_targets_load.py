@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from seamount.errors import ConfigError
-from seamount.hardware_targets.target import FOLDER, GRADES, list_targets, load_target
+from seamount.hardware_targets.target import FOLDER, GRADES, Target, list_targets, load_target
 
 LOIHI1 = (FOLDER / "loihi1.toml").read_text(encoding="utf-8")
 ROOT = Path(__file__).resolve().parents[2]
@@ -16,6 +16,11 @@ def variant(folder: Path, old: str, new: str, text: str = LOIHI1) -> Path:
     path = folder / "mine.toml"
     path.write_text(text.replace(old, new, 1), encoding="utf-8")
     return path
+
+
+def fit_grades(target: Target) -> set[str]:
+    """The grades of the figures that a verdict of fitting rests on."""
+    return {figure.grade for key, figure in target.figures() if key.startswith(("formats", "limits"))}
 
 
 @pytest.mark.parametrize("name", ["loihi1", "loihi2"])
@@ -44,7 +49,7 @@ def test_the_published_figures_of_loihi1() -> None:
     assert davies.sop_dense.status == "simulated"
     assert target.energy.sets["sana_fe"].sop_conv.status == "fitted"
     assert target.energy.static.chip.value == pytest.approx(0.104)
-    assert target.worst_grade() == "B"
+    assert fit_grades(target) == {"A", "B"}
 
 
 def test_loihi2_never_presents_a_constant_as_known() -> None:
@@ -57,7 +62,7 @@ def test_loihi2_never_presents_a_constant_as_known() -> None:
             assert (figure.status, figure.grade) == ("assumed", "?"), key
             assert figure.conditions.startswith("placeholder: a constant of loihi1"), key
     assert target.timing is None
-    assert target.worst_grade() == "?"
+    assert "?" in fit_grades(target)
 
 
 @pytest.mark.parametrize("fact", ["source", "status", "conditions", "grade", "unit"])
@@ -177,7 +182,7 @@ def test_the_example_of_the_documentation_adds_a_target(tmp_path: Path, monkeypa
     target = load_target("tinychip")
     assert (target.chip.compartments, target.chip.cores_per_chip) == (256, 4)
     assert target.energy is None
-    assert target.worst_grade() == "?"
+    assert "?" in fit_grades(target)
 
 
 def test_a_target_is_plain_data_for_a_report() -> None:
