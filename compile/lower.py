@@ -19,6 +19,7 @@ import numpy as np
 from seamount.errors import InputError, Unsupported
 
 from . import program as chip
+from .joint_rounding import Moments, round_with_moments
 from .network import Connection, Conv, Delay, Linear, Network, Population, Reals, Reshape, Scale, reals, size
 from .passes.balance_latency import Schedule
 from .passes.emulate_soft_reset import SOFT_RESETS
@@ -31,6 +32,7 @@ from .quantise import (
     exact_bias,
     exact_ints,
     exact_weights,
+    real_sign_mode,
     round_weights,
     sign_mode_of,
     split_bias,
@@ -94,6 +96,7 @@ class _Parts:
     synapses: list[Synapses] = field(default_factory=list)
     rows: list[PopulationRounding] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    moments: Mapping[str, Moments] = field(default_factory=dict)
 
 
 # ---------------------------------------------------------------------------------------------- real groups
@@ -134,12 +137,18 @@ def _real_group(network: Network, c: Connection) -> RealGroup:
     return RealGroup(c, reals(whole * np.broadcast_to(gain, p.shape).reshape(-1, 1)), None, graded, shape, True)
 
 
-def largest_drive(group: RealGroup, input_high: float) -> float:
-    """Largest |sum| that the group can bring to a neuron in a step, before the scale."""
-    per_spike = input_high if group.graded else 1.0
-    if group.is_one_to_one:
-        return float(np.abs(group.weight).max(initial=0.0)) * per_spike
-    return float(np.abs(group.weight).reshape(len(group.weight), -1).sum(1).max(initial=0.0)) * per_spike
+def exponent_limits(group: RealGroup, form: NumberFormat) -> tuple[int, int]:
+    """Lowest and highest exponent that the group's weights can have."""
+    low, high = form.conv_exponents if group.conv is not None else form.exponents
+    return (max(0, low) if group.connection.whole else low), high
+
+
+def largest_drive(group: RealGroup, low: float, high: float) -> float:
+    """Largest |sum| that the group can bring to a neuron in a step, before the scale; its source sends low .. high."""
+    weight = group.weight.reshape(-1, 1) if group.is_one_to_one else group.weight.reshape(len(group.weight), -1)
+    excitatory, inhibitory = np.maximum(weight, 0).sum(1), np.minimum(weight, 0).sum(1)
+    most, least = excitatory * high + inhibitory * low, excitatory * low + inhibitory * high
+    return float(max(most.max(initial=0.0), -least.min(initial=0.0)))
 
 
 # -------------------------------------------------------------------------------------------------- lowering
@@ -152,6 +161,7 @@ def lower(
     form: NumberFormat,
     *,
     exact: Sequence[str] = (),
+    moments: Mapping[str, Moments] | None = None,
 ) -> Lowered:
     """Integers for every population and connection.
 
@@ -160,8 +170,9 @@ def lower(
         schedule: arrivals and delays of ``balance_latency``.
         scales: population -> s.
         exact: populations whose numbers must lie on the grid already (scales that came with the file).
+        moments: of connections whose weights are rounded together, as suits the calibration data.
     """
-    parts = _Parts()
+    parts = _Parts(moments=moments or {})
     for p in network.populations:
         row = _population(p, scales[p.name], form, p.name in exact, parts)
         groups = [
@@ -293,10 +304,15 @@ def _at_threshold(p: Population, v_th: Ints, state: tuple[Ints, Ints, Ints, Ints
 def _group(group: RealGroup, s: float, delay: Ints, form: NumberFormat, exact: bool, parts: _Parts) -> GroupRounding:
     c = group.connection
     weight = reals(s * group.weight)
-    if c.fine:
-        return _fine_group(group, weight, delay, form, exact, parts)
-    limits = form.conv_exponents if group.conv is not None else form.exponents
-    rounded = exact_weights(weight, limits, c.name) if exact else round_weights(weight, limits, form.weight_bits)
+    if c.whole and group.is_one_to_one and real_sign_mode(weight) != "mixed":
+        return _whole_group(group, weight, delay, form, exact, parts)
+    limits = exponent_limits(group, form)
+    if exact:
+        rounded = exact_weights(weight, limits, c.name)
+    elif c.name in parts.moments:
+        rounded = round_with_moments(weight, parts.moments[c.name], limits, form.weight_bits)
+    else:
+        rounded = round_weights(weight, limits, form.weight_bits)
     kind, delay = _kind(group, rounded.weights, delay)
     source = c.source
     if delay.max(initial=0) > form.delay_max:
@@ -325,10 +341,11 @@ def _group(group: RealGroup, s: float, delay: Ints, form: NumberFormat, exact: b
         rounded.n_clipped,
         int(np.sum((rounded.weights == 0) & (weight != 0))),
         rounded.relative_error,
+        rounded.sum_error,
     )
 
 
-def _fine_group(
+def _whole_group(
     group: RealGroup, weight: Reals, delay: Ints, form: NumberFormat, exact: bool, parts: _Parts
 ) -> GroupRounding:
     """One-to-one weights as whole numbers: the sum of as many synapse groups as they need."""

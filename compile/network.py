@@ -211,7 +211,8 @@ class Population:
 class Connection:
     """A chain of linear operators from an input or a population to a population.
 
-    ``fine``: one-to-one weights that the program holds as whole numbers of any size, by several synapse groups.
+    ``whole``: the program holds its weights as whole numbers (an exponent below 0 would round every sum down), and
+    one-to-one weights of one sign exactly, by as many synapse groups as they need.
     """
 
     name: str
@@ -219,7 +220,7 @@ class Connection:
     target: str
     ops: tuple[Op, ...]
     previous: bool = False
-    fine: bool = False
+    whole: bool = False
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from seamount.errors import ConfigError, InputError
 
-from .interpret import Trace, run_network
-from .lower import NumberFormat, RealGroup, largest_drive, real_groups, steady_bias
-from .network import Network, NetworkInput, Population, Reals, reals
+from .calibration import Calibration
+from .lower import NumberFormat, RealGroup, exponent_limits, largest_drive, real_groups, steady_bias
+from .network import Delay, Network, NetworkInput, Population, Reals, reals
 from .quantise import HIGHEST, LOWEST, real_sign_mode, round_weights
 
 Method = Literal["max-fit", "mse", "percentile", "calibrated"]
@@ -45,7 +44,7 @@ class SearchOptions:
     Attributes:
         method: "max-fit": the largest weight sets the grid; "percentile": so does that percentile of |weight|;
             "mse": least squared error of the weights; "calibrated": least squared error of what arrives at the
-            neurons on the user's data, run through the float64 interpreter.
+            neurons on the user's data, for whose sums the weights are then rounded together.
         percentile: for that method.
         n_candidates: scales that are tried per population, from 1.0 to 0.6 of the largest that fits.
     """
@@ -63,22 +62,21 @@ def choose_scales(
     network: Network,
     form: NumberFormat,
     options: SearchOptions,
-    calibration: NDArray[np.float64] | Mapping[str, NDArray[np.float64]] | None = None,
+    calibration: Calibration | None = None,
 ) -> dict[str, float]:
     """Population -> scale.
 
     Args:
         network: behind ``merge_linear``.
-        calibration: real inputs (T, B, *shape) for "calibrated", or a mapping input -> array.
+        calibration: what the network does on the user's data, for "calibrated".
     """
     importance: dict[str, Reals] = {}
-    reached: dict[str, float] = {}
+    reached: Mapping[str, float] = {}
     if options.method == "calibrated":
         if calibration is None:
             raise InputError(f"{network.name}: the calibrated scale search needs input data (T, B, ...)")
-        traces = run_network(network, calibration)
-        importance = _importance(network, calibration, traces)
-        reached = {name: float(np.abs(trace.u).max(initial=0.0)) for name, trace in traces.items()}
+        importance = {name: moments.square for name, moments in calibration.moments.items()}
+        reached = calibration.reached
     return {
         p.name: _scale(network, p, form, options, importance, reached.get(p.name, 0.0)) for p in network.populations
     }
@@ -117,13 +115,15 @@ def highest_scale(
     if largest_bias:
         limits.append(form.bias_mant_max * 2.0**form.bias_exp_max / largest_bias)
     # a soft reset's own inhibition follows a spike and never takes u below what it would be without
-    worst = sum(largest_drive(g, _input_high(network, g)) for g in groups if not g.connection.fine)
+    worst = sum(largest_drive(g, *_sent(network, g)) for g in groups if not _takes_back(g))
+    lost = sum(_rounded_away(g, _sent(network, g)[1]) for g in groups if not _takes_back(g))
     slowest = float(np.min(p.a_s))
     steps = float(network.n_steps or 1 << 10)
     kept = min(steps, 1 / slowest if slowest else np.inf)
+    lost = min(lost, STATE_LIMIT / (2 * kept))
     if worst:
-        room = STATE_LIMIT / (worst * kept + float(np.abs(u_init).max(initial=0.0)) / 64)
-        if any(g.connection.fine for g in groups):
+        room = (STATE_LIMIT - lost * kept) / (worst * kept + float(np.abs(u_init).max(initial=0.0)) / 64)
+        if any(_takes_back(g) for g in groups):
             # the membrane of a soft reset: a slow leak would leave the weights no bits; the range analysis warns
             useful = FEWEST_UNITS * _whole_grid(groups) if not reached else STATE_LIMIT / (HEADROOM * reached)
             room = max(room, min(STATE_LIMIT / worst, useful))
@@ -137,15 +137,20 @@ def highest_scale(
     return (calm if p.v_th is None else highest), calm
 
 
-def _input_high(network: Network, group: RealGroup) -> float:
+def _sent(network: Network, group: RealGroup) -> tuple[float, float]:
+    """Lowest and highest value that the group's source can send; a silent source sends 0."""
     source: NetworkInput | None = next((i for i in network.inputs if i.name == group.connection.source), None)
     if source is None or source.bits == 0:
-        return 1.0
-    return float((1 << (source.bits - 1)) if source.signed else (1 << source.bits) - 1)
+        return 0.0, 1.0
+    if source.signed:
+        return -float(1 << (source.bits - 1)), float(1 << (source.bits - 1))
+    return 0.0, float((1 << source.bits) - 1)
 
 
-def _limits(group: RealGroup, form: NumberFormat) -> tuple[int, int]:
-    return form.conv_exponents if group.conv is not None else form.exponents
+def _rounded_away(group: RealGroup, high: float) -> float:
+    """What rounding may add to a sum, at three standard deviations: every weight is off by up to 1 either way."""
+    n = 1 if group.is_one_to_one else group.weight[0].size
+    return high * float(np.sqrt(3 * n))
 
 
 def _candidates(
@@ -157,7 +162,7 @@ def _candidates(
         (1.0,) if options.method in ("max-fit", "percentile") else tuple(np.linspace(1.0, 0.6, options.n_candidates))
     )
     fine = _fine_scale(p)
-    largest = [unit for g in groups if not g.connection.fine and (unit := _unit_scale(g, options)) is not None]
+    largest = [unit for g in groups if not g.connection.whole and (unit := _unit_scale(g, options)) is not None]
     if options.method in ("max-fit", "percentile"):
         largest = [min(largest)] if largest else []
     for unit in largest:
@@ -186,9 +191,15 @@ def _fine_scale(p: Population) -> float:
     return lost / (DRIFT * 64 * float(np.min(p.v_th - p.v_reset)))
 
 
+def _takes_back(group: RealGroup) -> bool:
+    """Whether it is the synapse of an emulated soft reset, from each neuron to itself."""
+    c = group.connection
+    return c.whole and c.source == c.target and not any(isinstance(op, Delay) for op in c.ops)
+
+
 def _whole_grid(groups: list[RealGroup]) -> float:
     """The scale at which every group's largest weight has the whole grid, with exponent 0."""
-    units = [_unit_scale(g, SearchOptions("max-fit")) for g in groups if not g.connection.fine]
+    units = [_unit_scale(g, SearchOptions("max-fit")) for g in groups if not g.connection.whole]
     return max((unit for unit in units if unit is not None), default=0.0)
 
 
@@ -218,44 +229,12 @@ def _error(s: float, groups: list[RealGroup], form: NumberFormat, importance: Ma
     for g in groups:
         weight = reals(s * g.weight)
         weights_of = importance.get(g.connection.name)
-        if g.connection.fine:
+        if _takes_back(g):
             total += float(np.sum(((np.rint(weight) - weight) / s) ** 2))
             continue
-        rounded = round_weights(weight, _limits(g, form), form.weight_bits, weights_of)
+        rounded = round_weights(weight, exponent_limits(g, form), form.weight_bits, weights_of)
         squared = ((rounded.effective - weight) / s) ** 2
         total += float(np.sum(squared if weights_of is None else squared * weights_of))
         if rounded.exponent < 0:  # the sum is floored: half a unit on average, uniform
             total += (0.5 / s) ** 2 + (1 / (12 * s * s))
     return total
-
-
-# -------------------------------------------------------------------------------------------- calibration
-
-
-def _importance(
-    network: Network,
-    calibration: NDArray[np.float64] | Mapping[str, NDArray[np.float64]],
-    traces: Mapping[str, Trace],
-) -> dict[str, Reals]:
-    """Mean square of what each weight multiplies, by connection; broadcasts to the weights."""
-    given = calibration if isinstance(calibration, Mapping) else {network.inputs[0].name: calibration}
-    found = {}
-    for p in network.populations:
-        for g in real_groups(network, p.name):
-            source = g.connection.source
-            x = traces[source].spikes if source in traces else np.asarray(given[source])
-            if source not in traces:
-                x = x * network.input(source).scale
-            flat = x.reshape(-1, *x.shape[2:])
-            square = np.mean(flat**2, axis=0)
-            if g.conv is not None:
-                per_channel = square.mean((1, 2)).reshape(g.conv.groups, 1, -1, 1, 1)
-                wide = np.broadcast_to(
-                    per_channel, (g.conv.groups, g.weight.shape[0] // g.conv.groups, g.weight.shape[1], 1, 1)
-                )
-                found[g.connection.name] = reals(wide.reshape(g.weight.shape[0], g.weight.shape[1], 1, 1) + 1e-6)
-            elif g.is_matrix:
-                found[g.connection.name] = reals(square.reshape(1, -1) + 1e-6)
-            else:
-                found[g.connection.name] = reals((square if g.weight.shape == square.shape else square.mean()) + 1e-6)
-    return found

@@ -122,7 +122,7 @@ def _self_inhibition(p: Population) -> list[Connection]:
     weight = reals(-kept * p.v_th / p.gain)
     if not np.any(weight):
         return []
-    return [Connection(f"{p.name}.soft_reset", p.name, p.name, (Scale(weight),), previous=True, fine=True)]
+    return [Connection(f"{p.name}.soft_reset", p.name, p.name, (Scale(weight),), previous=True, whole=True)]
 
 
 def _n_taps(p: Population, n_steps: int | None) -> int:
@@ -137,7 +137,7 @@ def _n_taps(p: Population, n_steps: int | None) -> int:
 def _taps(c: Connection, kept: Reals, n_taps: int) -> list[Connection]:
     """A copy for every step that the current lasts; the first is the connection itself."""
     return [c] + [
-        replace(c, name=f"{c.name}.after{k}", ops=(Delay(np.array(k)), *c.ops, Scale(reals(kept**k))))
+        replace(c, name=f"{c.name}.after{k}", ops=(Delay(np.array(k)), *c.ops, Scale(reals(kept**k))), whole=True)
         for k in range(1, n_taps)
     ]
 
