@@ -35,7 +35,7 @@ def population(name: str, node: RawNode, shape: Shape, s: Discretisation) -> Pop
             gain = r if s.integrator == "step" else reals(r * _dt(name, s))
         case "LI" | "LIF":
             a_m = _rate(values, "tau", shape, s)
-            gain = one if s.membrane == "unit" else reals(a_m * r)
+            gain = {"ode": reals(a_m * r), "unit": one, "decayed": reals(1 - a_m)}[_drive(node.kind, s)]
         case _:
             a_s, a_m = _rate(values, "tau_syn", shape, s), _rate(values, "tau_mem", shape, s)
             w_in = values.parameter("w_in", shape) if "w_in" in node.values else one
@@ -59,7 +59,7 @@ def population(name: str, node: RawNode, shape: Shape, s: Discretisation) -> Pop
         v_th=v_th,
         v_reset=v_reset,
         v_init=_start(node.kind, s, v_leak, v_reset),
-        reset=s.reset or "value",
+        reset=_reset(node.kind, s),
         fires_at_threshold=s.threshold == ">=",
         multi_spike=s.multi_spike == "on" and v_th is not None,
     )
@@ -75,6 +75,17 @@ def _below(values: NodeValues, shape: Shape) -> tuple[Reals, Reals]:
     """v_reset and v_init of a Threshold: nothing is kept (a_m = 1), any reset below the threshold will do."""
     v_reset = reals(np.minimum(values.parameter("threshold", shape) - 1.0, 0.0))
     return v_reset, reals(0.0)
+
+
+def _drive(kind: str, s: Discretisation) -> str:
+    return (s.li if kind == "LI" else s.membrane) or "ode"
+
+
+def _reset(kind: str, s: Discretisation) -> str:
+    """One of the resets of a Population."""
+    if s.reset == "subtract-spyx":
+        return "subtract" if kind == "CubaLIF" else "subtract-next-step"
+    return s.reset or "value"
 
 
 def _start(kind: str, s: Discretisation, v_leak: Reals, v_reset: Reals) -> Reals:

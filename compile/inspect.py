@@ -11,11 +11,11 @@ from seamount.errors import ConfigError, InputError, plural
 
 from .arithmetic.definition import V_MAX
 from .nir_file import RawGraph, file_bytes, opened, read_raw
+from .nir_timestep import dt_candidates
 from .pipeline import Compiled
 from .program import NEVER_FIRES, Lif, Program, Synapses, Wire
 from .program_file import is_program_file, load_program
 from .read_net import read_net
-from .read_nir import dt_candidates
 
 
 def inspect_file(path: str | Path) -> list[str]:

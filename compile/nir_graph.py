@@ -51,6 +51,12 @@ class NirGraph:
         kind = self.raw.nodes[name].kind
         return "operator" if kind in ("Input", "Output") and self.is_inner_port(name) else NODE_TYPES[kind].role
 
+    def is_matrix(self, name: str) -> bool:
+        weight = self.raw.nodes[name].values.get("weight")
+        return (
+            self.raw.nodes[name].kind in ("Affine", "Linear") and isinstance(weight, np.ndarray) and weight.ndim == 2
+        )
+
     def is_inner_port(self, name: str) -> bool:
         """An Input with predecessors or an Output with followers is the port of a subgraph: it passes on."""
         kind = self.raw.nodes[name].kind
@@ -154,13 +160,14 @@ def _shape_in(graph: NirGraph, name: str) -> Shape | None:
 
 
 def _declared(graph: NirGraph, name: str) -> Shape:
-    """Shape that an Input states; a batch axis of 1 in front of a map is dropped."""
+    """Shape that an Input states; a batch axis of 1 in front of a map, or of a vector before a weight, is dropped."""
     value = graph.raw.nodes[name].values.get("shape")
     array = np.atleast_1d(np.asarray(value)) if isinstance(value, np.ndarray | int) else np.zeros((0, 0))
     if array.ndim != 1 or array.dtype.kind not in "iu" or array.size > MAX_AXES:
         return (0,)
     shape = tuple(int(n) for n in array)
-    if len(shape) == 4 and shape[0] == 1:
+    after = graph.after[name]
+    if shape[:1] == (1,) and (len(shape) == 4 or (len(shape) == 2 and after and all(map(graph.is_matrix, after)))):
         graph.notes.append(f"{name}: shape {shape} read as {shape[1:]} (batch of 1 dropped)")
         shape = shape[1:]
     return shape

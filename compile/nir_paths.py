@@ -48,15 +48,20 @@ def connections(graph: NirGraph, cells: dict[str, Population], place: Mapping[st
             previous = source in place and place[source] >= place[target]
             name = _name(path, source, target, names, graph)
             names.add(name)
+            if _comes_late(graph, source) and not previous:  # what feeds back has its step already
+                ops = (Delay(np.array(1)), *ops)
             found.append(Connection(name, source, target, ops, previous))
-            if graph.settings.output == "next-step" and source in cells:
-                found[-1] = Connection(name, source, target, (Delay(np.array(1)), *ops), previous)
     graph.problems += constants.problems
     return found
 
 
 def _with(population: Population, **changes: Any) -> Population:
     return Population(**{**vars(population), **changes})
+
+
+def _comes_late(graph: NirGraph, source: str) -> bool:
+    """True where a source's spikes leave a step after its potential crossed the threshold."""
+    return graph.settings.output == "next-step" and graph.raw.nodes[source].kind in ("IF", "LIF", "CubaLIF")
 
 
 def _spikes(graph: NirGraph, cells: Mapping[str, Population], source: str) -> bool:

@@ -23,7 +23,8 @@ class Discretisation:
         time_unit: what the file's time constants count in. "steps" needs no dt.
         decay: a = dt / tau ("euler") or 1 - exp(-dt / tau) ("exp").
         spike: a spike is the value 1 during its step ("bin") or an impulse of area 1 ("dirac").
-        reset: to v_reset or by subtraction of v_threshold; "-next-step" acts a step late (snnTorch).
+        reset: to v_reset or by subtraction of v_threshold; "-next-step" acts a step late, behind the decay and the
+            input of that step (snnTorch); "subtract-spyx" does so in I, IF and LIF, and at once in CubaLIF.
         threshold: fires where v > or >= v_threshold.
         multi_spike: several spikes in one step (floor of v / v_threshold).
         init: v starts at v_leak, zero or v_reset.
@@ -31,16 +32,19 @@ class Discretisation:
         cuba_order: the current drives v before it decays ("fresh") or after ("decayed").
         current: CubaLIF's input enters with w_in * a_syn ("ode") or with w_in alone ("jump": i = (1 - a) i + w_in x).
         integrator: I and IF add r * dt * x ("dt") or r * x ("step").
-        membrane: LIF's drive enters with r * a_mem ("ode") or with 1 ("unit": the tool ignores r).
+        membrane: the drive of LIF, CubaLI and CubaLIF enters v with r * a_mem ("ode") or with 1 ("unit": the tool
+            ignores r).
+        li: LI's drive enters with r * a_mem ("ode"), with 1 ("unit") or with 1 - a_mem ("decayed").
         tau: time constants as meant ("plain") or multiplied by dt once too often ("times-dt", norse 1.1.0).
-        output: spikes leave in the step in which v crosses ("same-step") or one later ("next-step").
+        output: IF's, LIF's and CubaLIF's spikes leave in the step in which v crosses ("same-step") or one later
+            ("next-step"); what a graph's Output shows is not shifted.
     """
 
     dt: float | None = None
     time_unit: Literal["s", "ms", "steps"] | None = None
     decay: Literal["euler", "exp"] | None = None
     spike: Literal["bin", "dirac"] | None = None
-    reset: Literal["value", "subtract", "value-next-step", "subtract-next-step"] | None = None
+    reset: Literal["value", "subtract", "value-next-step", "subtract-next-step", "subtract-spyx"] | None = None
     threshold: Literal[">", ">="] | None = None
     multi_spike: Literal["off", "on"] | None = None
     init: Literal["leak", "zero", "reset"] | None = None
@@ -49,6 +53,7 @@ class Discretisation:
     current: Literal["ode", "jump"] | None = None
     integrator: Literal["dt", "step"] | None = None
     membrane: Literal["ode", "unit"] | None = None
+    li: Literal["ode", "unit", "decayed"] | None = None
     tau: Literal["plain", "times-dt"] | None = None
     output: Literal["same-step", "next-step"] | None = None
 
@@ -66,7 +71,7 @@ def choices(key: str) -> tuple[str, ...]:
         "time_unit": Literal["s", "ms", "steps"],
         "decay": Literal["euler", "exp"],
         "spike": Literal["bin", "dirac"],
-        "reset": Literal["value", "subtract", "value-next-step", "subtract-next-step"],
+        "reset": Literal["value", "subtract", "value-next-step", "subtract-next-step", "subtract-spyx"],
         "threshold": Literal[">", ">="],
         "multi_spike": Literal["off", "on"],
         "init": Literal["leak", "zero", "reset"],
@@ -75,6 +80,7 @@ def choices(key: str) -> tuple[str, ...]:
         "current": Literal["ode", "jump"],
         "integrator": Literal["dt", "step"],
         "membrane": Literal["ode", "unit"],
+        "li": Literal["ode", "unit", "decayed"],
         "tau": Literal["plain", "times-dt"],
         "output": Literal["same-step", "next-step"],
     }
@@ -94,6 +100,7 @@ DEFAULTS = Discretisation(
     current="ode",
     integrator="dt",
     membrane="ode",
+    li="ode",
     tau="plain",
     output="same-step",
 )
@@ -106,18 +113,53 @@ PRESETS: Mapping[str, Discretisation] = {
     "norse-head": _NORSE,
     "snntorch": Discretisation(dt=1e-4, reset="subtract-next-step"),
     "sinabs": Discretisation(
-        time_unit="steps", decay="exp", threshold=">=", multi_spike="on", reset="subtract", cuba_order="decayed"
+        time_unit="steps", decay="exp", threshold=">=", multi_spike="on", reset="subtract", li="unit"
     ),
     "spikingjelly": Discretisation(dt=1e-4, threshold=">=", init="reset"),
     "rockpool": Discretisation(
-        decay="exp", spike="dirac", threshold=">=", multi_spike="on", reset="subtract", cuba_order="decayed"
+        decay="exp",
+        threshold=">=",
+        multi_spike="on",
+        reset="subtract",
+        cuba_order="decayed",
+        current="jump",
+        membrane="unit",
+        li="decayed",
     ),
-    "spyx": Discretisation(dt=1.0, reset="subtract", current="jump", membrane="unit", output="next-step"),
+    "spyx": Discretisation(
+        time_unit="steps",
+        reset="subtract-spyx",
+        current="jump",
+        integrator="step",
+        membrane="unit",
+        li="unit",
+        output="next-step",
+    ),
     "hxtorch": Discretisation(time_unit="ms", dt=1e-3, spike="dirac"),
     "lava": Discretisation(),
     "nengo": Discretisation(decay="exp"),
 }
 """``--from``: what each tool means (nothing here: NIR's own text and DEFAULTS)."""
+
+NOT_WRITTEN: Mapping[str, str] = {
+    "norse": "norse 1.1.0 writes neither v_reset (read as 0) nor the way of the reset (read as to v_reset)",
+    "norse-head": "norse does not write the way of the reset (read as to v_reset)",
+    "snntorch": (
+        "snnTorch does not write reset_mechanism and reset_delay (read as its defaults, by subtraction a step late; "
+        "'zero' is reset=value for Leaky and reset=value-next-step for Synaptic, RLeaky, RSynaptic), inhibition, "
+        "state_quant, graded_spikes_factor, AvgPool2d's padding"
+    ),
+    "sinabs": (
+        "sinabs does not write norm_input (read as its defaults, LIF normalised, ExpLeak not; where LIF is not: "
+        "membrane=unit), spike_fn and reset_fn (MultiSpike, MembraneSubtract; SingleSpike is multi_spike=off, "
+        "MembraneReset is reset=value), tau_syn, min_v_mem (none)"
+    ),
+    "rockpool": "rockpool does not write w_rec and bias of LIFTorch, bias of LIFNeuronTorch, noise (read as none)",
+    "spyx": (
+        "spyx does not write Conv's dilation (read as 1); its spikes come a step later than those of the outputs here"
+    ),
+}
+"""What a tool's exporter leaves out although its networks depend on it, and what is taken instead; always told."""
 
 
 @dataclass(frozen=True)
@@ -156,6 +198,8 @@ def resolve(preset: str, options: Discretisation, metadata: Mapping[str, Any]) -
         values[key] = value
         if value is not None and source != "metadata":
             assumptions.append(f"{key} = {value} ({source})")
+    if preset in NOT_WRITTEN:
+        assumptions.append(f"not in the file: {NOT_WRITTEN[preset]}")
     return Resolved(Discretisation(**values), tuple(assumptions))
 
 

@@ -14,7 +14,9 @@ from seamount.errors import InputError
 from .elaborate import check_nodes, elaborate
 from .network import Network
 from .nir_file import RawGraph, from_graph, read_raw
-from .presets import DEFAULTS, PRESETS, Discretisation, resolve
+from .nir_mends import as_run
+from .nir_timestep import no_step, with_own_step
+from .presets import Discretisation, Resolved, resolve
 
 
 @dataclass(frozen=True)
@@ -52,13 +54,18 @@ def read_nir(source: Any, options: NirOptions | None = None) -> Network:
     raw = read_raw(source) if isinstance(source, str | Path) else from_graph(source)
     name = options.name or (Path(source).stem if isinstance(source, str | Path) else "network")
     check_nodes(raw, name)
+    raw = as_run(raw, options.preset)
     metadata = _group(raw.metadata, "discretization")
     ours = _group(raw.metadata, "seamount")
     resolved = resolve(options.preset, options.discretisation, metadata)
     settings = resolved.settings
+    if options.discretisation.dt is None and "dt" not in metadata:
+        settings, told = with_own_step(raw, options.preset, settings)
+        if told is not None:
+            others = tuple(t for t in resolved.assumptions if not t.startswith(("dt = ", "time_unit = ")))
+            resolved = Resolved(settings, (told, f"time_unit = {settings.time_unit}", *others))
     if settings.dt is None and settings.time_unit != "steps" and _needs_dt(raw, settings):
-        settings = _inferred(raw, name, options.preset, settings)
-        resolved = type(resolved)(settings, (f"dt = {settings.dt} (tau / r)", *resolved.assumptions))
+        raise no_step(raw, name, options.preset)
     inputs = _input_facts(ours, options)
     network = elaborate(raw, name, settings, inputs)
     asked = () if str(metadata.get("exporter", "")).startswith("seamount") else resolved.assumptions
@@ -81,63 +88,6 @@ def _needs_dt(raw: RawGraph, settings: Discretisation) -> bool:
     kinds = {node.kind for node in raw.nodes.values()}
     leaky = bool(kinds & {"LI", "LIF", "CubaLI", "CubaLIF", "Delay"})
     return leaky or (bool(kinds & {"I", "IF"}) and settings.integrator == "dt") or settings.spike == "dirac"
-
-
-def dt_candidates(raw: RawGraph) -> dict[str, float]:
-    """Where the file seems to say its time step: rule -> value, only where one value holds for all neurons."""
-    rules: dict[str, list[np.ndarray[Any, Any]]] = {
-        "tau / r": [],
-        "tau_mem / r": [],
-        "tau_syn / w_in": [],
-        "1 / r": [],
-    }
-    for node in raw.nodes.values():
-        values = {k: np.asarray(v, dtype=np.float64) for k, v in node.values.items() if not isinstance(v, str)}
-        pairs = {
-            "LIF": ("tau / r", "tau", "r"),
-            "LI": ("tau / r", "tau", "r"),
-            "CubaLIF": ("tau_mem / r", "tau_mem", "r"),
-            "CubaLI": ("tau_mem / r", "tau_mem", "r"),
-        }
-        if node.kind in pairs:
-            rule, top, bottom = pairs[node.kind]
-            _ratio(rules[rule], values, top, bottom)
-        if node.kind in ("CubaLIF", "CubaLI"):
-            _ratio(rules["tau_syn / w_in"], values, "tau_syn", "w_in")
-        if node.kind in ("I", "IF") and "r" in values and np.all(values["r"] > 0):
-            rules["1 / r"].append(1 / values["r"].reshape(-1))
-    found = {}
-    for rule, ratios in rules.items():
-        if ratios:
-            every = np.concatenate(ratios)
-            if every.size and np.all(np.isfinite(every)) and np.ptp(every) <= 1e-4 * abs(every[0]) and every[0] > 0:
-                found[rule] = float(f"{every[0]:.6g}")
-    return found
-
-
-def _ratio(
-    into: list[np.ndarray[Any, Any]], values: Mapping[str, np.ndarray[Any, Any]], top: str, bottom: str
-) -> None:
-    if top in values and bottom in values and np.all(values[bottom] > 0) and np.all(values[bottom] != 1):
-        try:
-            into.append((values[top] / values[bottom]).reshape(-1))
-        except ValueError:
-            return
-
-
-def _inferred(raw: RawGraph, name: str, preset: str, settings: Discretisation) -> Discretisation:
-    """The time step by the rule of the preset; else an error that lists what can be seen."""
-    candidates = dt_candidates(raw)
-    if preset in ("lava", "snntorch", "rockpool") and candidates:
-        values = set(candidates.values())
-        if len(values) == 1:
-            return Discretisation(**{**vars(settings), "dt": values.pop()})
-    seen = ", ".join(f"{rule} = {value:g} for all neurons" for rule, value in candidates.items())
-    raise InputError(
-        f"{name}: the file names no time step; candidates: {seen or 'none can be seen'}; "
-        "give --dt, or --from with the tool that wrote the file "
-        f"({', '.join(PRESETS)})"
-    )
 
 
 # -------------------------------------------------------------------------------------------------- metadata
@@ -204,4 +154,4 @@ def _readout(ours: Mapping[str, Any], options: NirOptions, network: Network) -> 
     return asked, quantity
 
 
-__all__ = ["DEFAULTS", "PRESETS", "Discretisation", "NirOptions", "dt_candidates", "read_nir"]
+__all__ = ["Discretisation", "NirOptions", "read_nir"]
