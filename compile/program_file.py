@@ -1,4 +1,8 @@
-"""Saves a program as one HDF5 file and loads it again; whatever is not exactly such a file is refused."""
+"""Saves a program as one HDF5 file and loads it again; whatever is not exactly such a file is refused.
+
+The file begins with a head of 512 bytes, HDF5's user block: the version and the SHA-256 of all that follows, as text.
+The head has no freedom and is compared whole before HDF5 sees a byte, so that no changed bit goes unnoticed.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,6 @@ import io
 import json
 import os
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +23,11 @@ from . import program as chip
 from .nir_file import file_bytes, opened, values_limit
 from .program import Program, Readout, ints
 
-SCHEMA = 1
-"""Raise with every change of what a file holds; ``load_program`` keeps reading the older ones."""
+SCHEMA = 2
+"""Raise with every change of what a file holds."""
 
-FORMAT = "seamount program"
+MAGIC = b"seamount program "
+HEAD_BYTES = 512
 
 KINDS = {k.__name__: k for k in (chip.Dense, chip.Sparse, chip.Conv, chip.OneToOne, chip.Wire)}
 NEURONS = {k.__name__: k for k in (chip.Lif, chip.TernaryLif, chip.Relay)}
@@ -52,29 +56,33 @@ def save_program(program: Program, path: str | Path) -> None:
 
 
 def program_bytes(program: Program) -> bytes:
-    """The file's content: a description in JSON, the arrays, and a checksum over both."""
+    """The file's content: the head, a description in JSON and the arrays."""
     arrays: list[chip.Ints] = []
     text = json.dumps(_described(program, arrays), sort_keys=True)
     buffer = io.BytesIO()
-    with h5py.File(buffer, "w", track_order=False) as file:
-        file.attrs["format"] = np.bytes_(FORMAT)
-        file.attrs["schema"] = SCHEMA
-        file.attrs["sha256"] = np.bytes_(_checksum(SCHEMA, text, arrays))
+    with h5py.File(buffer, "w", track_order=False, userblock_size=HEAD_BYTES) as file:
         file.create_dataset("description", data=np.frombuffer(text.encode(), dtype=np.uint8))
         for i, array in enumerate(arrays):
             small = array.astype(np.min_scalar_type(int(np.abs(array).max(initial=0)) * -1 - 1))
             options = {"compression": "gzip", "compression_opts": 4} if small.size > 64 else {}
             file.create_dataset(f"arrays/{i}", data=small, track_times=False, **options)
-    return buffer.getvalue()
+    return sealed(buffer.getvalue()[HEAD_BYTES:])
+
+
+def sealed(body: bytes, schema: int = SCHEMA) -> bytes:
+    """A file of this body, with its head."""
+    head = MAGIC + f"{schema}\nsha256 {hashlib.sha256(body).hexdigest()}\n".encode()
+    return head.ljust(HEAD_BYTES, b"\0") + body
 
 
 def load_program(path: str | Path) -> Program:
     """The program in a file that ``save_program`` wrote.
 
     Raises:
-        InputError: not such a file, damaged (checksum), or written by a newer version.
+        InputError: not such a file, damaged (checksum), or written by another version.
     """
     content = file_bytes(Path(path))
+    _check_head(content, str(path))
     try:
         with opened(content) as file:
             return _loaded(file, str(path), values_limit(content))
@@ -97,19 +105,20 @@ def load_program(path: str | Path) -> Program:
 
 def is_program_file(content: bytes) -> bool:
     """True where the bytes say that they are a program file of ours."""
-    try:
-        with opened(content) as file:
-            return _attribute(file, "format") == FORMAT
-    except (InputError, OSError, KeyError, ValueError, RuntimeError, TypeError):
-        return False
+    return content.startswith(MAGIC)
+
+
+def _check_head(content: bytes, path: str) -> None:
+    if not is_program_file(content):
+        raise InputError(f"{path}: not a seamount program, or one from before version 0.1.0; compile it again")
+    schema = content[len(MAGIC) : HEAD_BYTES].split(b"\n")[0]
+    if not (schema.isdigit() and content == sealed(content[HEAD_BYTES:], int(schema))):
+        raise InputError(f"{path}: the checksum does not match; the file is damaged or was changed")
+    if int(schema) != SCHEMA:
+        raise InputError(f"{path}: schema {int(schema)}, this version reads {SCHEMA}; a newer seamount wrote it")
 
 
 def _loaded(file: h5py.File, path: str, bytes_left: int) -> Program:
-    if _attribute(file, "format") != FORMAT:
-        raise InputError(f"{path}: an HDF5 file, but not a seamount program")
-    schema = int(file.attrs["schema"])
-    if not 1 <= schema <= SCHEMA:
-        raise InputError(f"{path}: schema {schema}, this version reads 1 to {SCHEMA}; a newer seamount wrote it")
     text = bytes(_read(file["description"], path, bytes_left).astype(np.uint8)).decode()
     folder = file.get("arrays")
     n_arrays = 0 if folder is None else len(folder)
@@ -117,19 +126,7 @@ def _loaded(file: h5py.File, path: str, bytes_left: int) -> Program:
     for i in range(n_arrays):
         arrays.append(_read(folder[str(i)], path, bytes_left))
         bytes_left -= 8 * arrays[-1].size
-    if _attribute(file, "sha256") != _checksum(schema, text, arrays):
-        raise InputError(f"{path}: the checksum does not match; the file is damaged or was changed")
     return _rebuilt(json.loads(text), arrays)
-
-
-def _attribute(file: h5py.File, name: str) -> str | None:
-    """A text of fixed length; one of variable length could claim 4 GiB, which HDF5 would take before it looks."""
-    if name not in file.attrs:
-        return None
-    kind = h5py.h5a.open(file.id, name.encode()).get_type()
-    if not isinstance(kind, h5py.h5t.TypeStringID) or kind.is_variable_str() or kind.get_size() > 1000:
-        return None
-    return bytes(file.attrs[name]).decode("ascii", "replace")
 
 
 def _read(item: Any, path: str, bytes_left: int) -> chip.Ints:
@@ -138,14 +135,6 @@ def _read(item: Any, path: str, bytes_left: int) -> chip.Ints:
     if int(np.prod([float(n) for n in item.shape])) * 8 > bytes_left:
         raise InputError(f"{path}: {item.name} of shape {item.shape} needs more than the {bytes_left} bytes left")
     return ints(item[()])
-
-
-def _checksum(schema: int, text: str, arrays: list[chip.Ints]) -> str:
-    digest = hashlib.sha256(f"seamount program {schema}\n{text}\n".encode())
-    for array in arrays:
-        digest.update(f"{array.shape}\n".encode())
-        digest.update(np.ascontiguousarray(array, dtype="<i8").tobytes())
-    return digest.hexdigest()
 
 
 # -------------------------------------------------------------------------------------------- description
@@ -225,10 +214,3 @@ def _value(value: Any, arrays: list[chip.Ints]) -> Any:
     if isinstance(value, dict):
         return arrays[value["array"]]
     return tuple(value) if isinstance(value, list) else value
-
-
-def all_arrays(program: Program) -> Iterator[chip.Ints]:
-    """Every array of the program, in the order of the file."""
-    arrays: list[chip.Ints] = []
-    _described(program, arrays)
-    yield from arrays

@@ -1,5 +1,8 @@
 """Program files: round trip, and every damage is noticed."""
 
+import hashlib
+import io
+import json
 from pathlib import Path
 
 import h5py
@@ -25,7 +28,7 @@ from seamount.compile.program import (
     Wire,
     ints,
 )
-from seamount.compile.program_file import all_arrays, load_program, save_program
+from seamount.compile.program_file import HEAD_BYTES, SCHEMA, load_program, program_bytes, save_program, sealed
 from seamount.errors import InputError
 
 
@@ -67,11 +70,12 @@ def test_a_program_comes_back_as_it_was(tmp_path: Path) -> None:
         assert str(again) == str(program)
         assert again.scales == dict(program.scales)
         assert again.provenance == dict(program.provenance)
-        for a, b in zip(all_arrays(program), all_arrays(again), strict=True):
-            assert a.shape == b.shape
-            assert np.array_equal(a, b)
-            assert b.dtype == np.int64
-            assert not b.flags.writeable
+        assert program_bytes(again) == program_bytes(program)
+        arrays = [a for s in again.synapses for a in vars(s.kind).values() if isinstance(a, np.ndarray)]
+        arrays += [a for p in again.populations for a in vars(p.neuron).values() if isinstance(a, np.ndarray)]
+        assert len(arrays) > 10
+        assert {a.dtype for a in arrays} == {np.dtype(np.int64)}
+        assert not any(a.flags.writeable for a in arrays)
 
 
 def test_saving_twice_gives_the_same_bytes_and_no_other_file(tmp_path: Path) -> None:
@@ -88,42 +92,62 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     assert str(caught.value) == f"{tmp_path / 'absent' / 'p.h5'}: cannot be written (No such file or directory)"
 
 
-def test_every_flipped_byte_is_refused_or_means_nothing(tmp_path: Path) -> None:
+WHOLE = program_bytes(every_kind())
+
+
+def test_every_flipped_bit_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "p.h5"
+    rng = np.random.default_rng(0)
+    for n_bytes in (HEAD_BYTES, len(WHOLE)):
+        for at in rng.integers(0, 8 * n_bytes, 300).tolist():
+            damaged = bytearray(WHOLE)
+            damaged[at // 8] ^= 1 << at % 8
+            path.write_bytes(damaged)
+            with pytest.raises(InputError):
+                load_program(path)
+
+
+def test_the_file_is_hdf5_behind_its_head(tmp_path: Path) -> None:
     path = tmp_path / "p.h5"
     save_program(every_kind(), path)
-    whole, told = path.read_bytes(), str(every_kind())
-    rng = np.random.default_rng(0)
-    refused = 0
-    for at in rng.integers(0, len(whole), 150):
-        damaged = bytearray(whole)
-        damaged[at] ^= 1 << int(rng.integers(8))
-        path.write_bytes(bytes(damaged))
-        try:
-            assert str(load_program(path)) == told  # padding of the HDF5 file
-        except InputError:
-            refused += 1
-    assert refused > 20
+    head = path.read_bytes()[:HEAD_BYTES].rstrip(b"\0").decode()
+    digest = hashlib.sha256(path.read_bytes()[HEAD_BYTES:]).hexdigest()
+    assert head == f"seamount program {SCHEMA}\nsha256 {digest}\n"
+    with h5py.File(path) as file:
+        assert json.loads(bytes(file["description"][()]))["name"] == "every kind"
 
 
 def test_truncated_foreign_and_newer_files(tmp_path: Path) -> None:
     path = tmp_path / "p.h5"
-    save_program(every_kind(), path)
-    whole = path.read_bytes()
-    for n in (0, 10, len(whole) // 2, len(whole) - 1):
-        path.write_bytes(whole[:n])
+    for n in (0, 10, 100, HEAD_BYTES, len(WHOLE) // 2, len(WHOLE) - 1):
+        path.write_bytes(WHOLE[:n])
         with pytest.raises(InputError):
             load_program(path)
-    path.write_bytes(whole)
-    with h5py.File(path, "a") as file:
-        file.attrs["schema"] = 2
+    path.write_bytes(sealed(WHOLE[HEAD_BYTES:], 3))
     with pytest.raises(InputError) as caught:
         load_program(path)
-    assert str(caught.value) == f"{path}: schema 2, this version reads 1 to 1; a newer seamount wrote it"
+    assert str(caught.value) == f"{path}: schema 3, this version reads 2; a newer seamount wrote it"
     with h5py.File(path, "w") as file:
         file["node"] = 1
     with pytest.raises(InputError) as caught:
         load_program(path)
-    assert str(caught.value) == f"{path}: an HDF5 file, but not a seamount program"
+    assert str(caught.value) == (
+        f"{path}: not a seamount program, or one from before version 0.1.0; compile it again"
+    )
+
+
+@pytest.mark.parametrize(
+    "description",
+    ["", "{}", "[" * 100_000, '{"name": 1, "inputs": [], "populations": [{}]}', '{"populations": 3}', "\ud800"],
+)
+def test_a_sealed_file_with_another_description_is_refused(description: str, tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w", userblock_size=HEAD_BYTES) as file:
+        file["description"] = np.frombuffer(description.encode("utf-8", "surrogatepass"), dtype=np.uint8)
+    path = tmp_path / "p.h5"
+    path.write_bytes(sealed(buffer.getvalue()[HEAD_BYTES:]))
+    with pytest.raises(InputError, match="not a readable program file"):
+        load_program(path)
 
 
 def test_a_changed_weight_is_noticed(tmp_path: Path) -> None:

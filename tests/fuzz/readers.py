@@ -311,7 +311,8 @@ def try_reading(path: Path, kind: str, original: Any, inspect: bool) -> str:
                 if sum(p.n_neurons for p in network.populations) < 10_000:
                     str(compile_graph(network, None, CompileOptions(search=SearchOptions("max-fit"))).program)
             case "program":
-                if str(load_program(path)) != original:
+                loaded = str(load_program(path))
+                if original is not None and loaded != original:
                     return "another program was loaded"
             case _:
                 str(read_net(path))
@@ -335,7 +336,7 @@ def run_child(n: int, first: int, seed: int) -> None:
     """Tries files first .. n - 1, a JSON line each; started by ``run``."""
     import torch
 
-    from seamount.compile.program_file import load_program
+    from seamount.compile.program_file import HEAD_BYTES, load_program, sealed
 
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
@@ -350,10 +351,14 @@ def run_child(n: int, first: int, seed: int) -> None:
             path, content = contents[kind][int(rng.integers(len(contents[kind])))]
             trial = Path(folder) / f"trial{path.suffix}"
             how = mutated(content, trial, rng)
+            same = told.get(path)
+            if kind == "program" and rng.random() < 0.5:  # a hostile file has the right checksum
+                trial.write_bytes(sealed(trial.read_bytes()[HEAD_BYTES:]))
+                same = None
             started = time.monotonic()
             signal.alarm(SECONDS)  # ends the process, wherever it hangs; the parent goes on behind this file
             try:
-                outcome = try_reading(trial, kind, told.get(path), inspect=i % 4 == 0)
+                outcome = try_reading(trial, kind, same, inspect=i % 4 == 0)
             except BaseException:  # whatever it is, it should have been a SeamountError
                 outcome = traceback.format_exc()
             signal.alarm(0)
