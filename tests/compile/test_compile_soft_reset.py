@@ -131,11 +131,11 @@ def test_programs_on_grid_numbers_spike_as_the_soft_reset_does() -> None:
 def test_programs_with_currents_on_grid_numbers_spike_as_the_soft_reset_does() -> None:
     spikes = compiled = 0
     for seed in range(100, 130):
-        found = exact_program(seed, 6, (0.5,), 128.0)
+        found = exact_program(seed, 4, (0.5,), 128.0)
         if found is None:
             continue
         made, net = found
-        wrong, n_spikes = program_differs(made, net, random_spikes(seed, net, 6))
+        wrong, n_spikes = program_differs(made, net, random_spikes(seed, net, 4))
         assert wrong == 0, seed
         spikes, compiled = spikes + n_spikes, compiled + 1
     assert compiled > 5
