@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from seamount.errors import BackendMissing, InputError
 
 from ..config import DataConfig
+from .aedat4 import read_aedat4
 from .files import read_each
 from .samples import Bytes, Samples, in_memory
 
@@ -51,7 +52,7 @@ def read_events(path: Path) -> Events:
         case ".bin":
             events = _read_bin(path)
         case ".aedat4":
-            events = _read_aedat4(path)
+            events = _columns(read_aedat4(path))
         case ".raw" | ".dat":
             events = _read_prophesee(path)
         case ".npy":  # tonic's DVS-Gesture: rows x, y, p, t in milliseconds
@@ -83,19 +84,6 @@ def _read_bin(path: Path) -> Events:
     tonic_io = _tonic()
     columns = np.dtype([("x", np.int64), ("y", np.int64), ("t", np.int64), ("p", np.int64)])
     return _columns(tonic_io.read_mnist_file(str(path), dtype=columns))
-
-
-def _read_aedat4(path: Path) -> Events:
-    try:
-        import aedat  # noqa: F401 (tonic imports it when it reads)
-    except ImportError:
-        raise BackendMissing(f"{path}: .aedat4 needs the package aedat; pip install aedat") from None
-    try:
-        found = _tonic().read_aedat4(str(path))
-    except Exception as error:  # the decoder's own classes
-        raise InputError(f"not a readable .aedat4 file ({error})") from None
-    found.dtype.names = ("t", "x", "y", "p")
-    return _columns(found)
 
 
 def _read_prophesee(path: Path) -> Events:

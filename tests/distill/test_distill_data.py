@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import struct
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ import torch
 
 from seamount.distill.config import DataConfig
 from seamount.distill.data import load_data
+from seamount.distill.data.aedat4 import Table
 from seamount.distill.data.augment import augment, crop, cutout, roll_rotate_cutout
 from seamount.distill.data.cifar import read_shard
 from seamount.distill.data.encode import encode, latency, rate
@@ -323,7 +326,7 @@ def test_a_class_without_a_sample_is_named(recordings: Path) -> None:
         ("event_formats", "expelliarmus/evt3_sample.raw", 219596, (720, 1280)),
         ("event_formats", "faery/evt2.raw", 521252, (480, 640)),
         ("event_formats", "tonic/sample_ncars.dat", 2009, (100, 120)),
-        ("event_formats", "tonic/sample.aedat4", 111954, (480, 640)),
+        ("event_formats", "tonic/sample.aedat4", 111954, (240, 320)),
         ("event_formats", "tonic/sample_nmnist.bin", 4325, (34, 34)),
         ("dvs_gesture_samples", "0_hand_clapping.bin", None, (128, 128)),
         ("dvs_gesture_samples", "9_air_guitar.bin", 85936, (128, 128)),
@@ -332,9 +335,7 @@ def test_a_class_without_a_sample_is_named(recordings: Path) -> None:
 def test_real_recordings_are_read(
     archive: str, name: str, n: int | None, sensor: tuple[int, int], tmp_path: Path
 ) -> None:
-    pytest.importorskip("tonic")
-    if name.endswith(".aedat4"):
-        pytest.importorskip("aedat", reason="the package aedat, which reads .aedat4, is not installed")
+    pytest.importorskip("lz4.frame" if name.endswith(".aedat4") else "tonic")
     with zipfile.ZipFile(SHARED / archive / f"{archive}.zip") as packed:
         packed.extract(name, tmp_path)
     events = read_events(tmp_path / name)
@@ -342,6 +343,116 @@ def test_real_recordings_are_read(
     frames = to_frames(events, sensor, 32, 5, "count")
     assert frames.shape == (5, 2, 32, 32)
     assert frames.sum((1, 2, 3)).min() > 0
+
+
+@pytest.fixture
+def aedat4(tmp_path: Path) -> Path:
+    """A true recording of a DVXplorer, 111,954 events in packets of LZ4."""
+    pytest.importorskip("lz4.frame")
+    with zipfile.ZipFile(SHARED / "event_formats" / "event_formats.zip") as packed:
+        return Path(packed.extract("tonic/sample.aedat4", tmp_path))
+
+
+def packed_anew(raw: bytes, compression: int, pack: Callable[[bytes], bytes]) -> bytes:
+    """An AEDAT 4 file with its packets compressed in another way, and no table of them."""
+    import lz4.frame
+
+    (size,) = struct.unpack_from("<i", raw, 14)
+    head = bytearray(raw[: 18 + size])
+    table = Table(bytes(head[18:]), 0, b"IOHE", "head")
+    places = table.place(0), table.place(1)
+    assert None not in places
+    end = table.number(1, "<q", -1)
+    struct.pack_into("<i", head, 18 + places[0], compression)
+    struct.pack_into("<q", head, 18 + places[1], -1)
+    out, at = bytes(head), len(head)
+    while at < end:
+        number, size = struct.unpack_from("<ii", raw, at)
+        packet = pack(lz4.frame.decompress(raw[at + 8 : at + 8 + size]))
+        out += struct.pack("<ii", number, len(packet)) + packet
+        at += 8 + size
+    return out
+
+
+@pytest.mark.shared
+@absent
+def test_an_aedat4_recording_is_read_event_by_event(aedat4: Path) -> None:
+    events = read_events(aedat4)
+    assert (len(events), int(events.t[0]), int(events.t[-1])) == (111954, 1605537493718345, 1605537494308262)
+    assert (int(events.x.min()), int(events.x.max()), int(events.y.min()), int(events.y.max())) == (0, 319, 0, 239)
+    assert np.bincount(events.p).tolist() == [56931, 55023]
+    assert (np.diff(events.t) >= 0).all()
+
+
+@pytest.mark.shared
+@absent
+@pytest.mark.parametrize("kind", ["none", "zstandard"])
+def test_other_compressions_hold_the_same_events(aedat4: Path, kind: str) -> None:
+    zstandard = pytest.importorskip("zstandard")
+    pack = bytes if kind == "none" else zstandard.ZstdCompressor().compress
+    other = aedat4.with_name("other.aedat4")
+    other.write_bytes(packed_anew(aedat4.read_bytes(), 0 if kind == "none" else 3, pack))
+    found, wanted = read_events(other), read_events(aedat4)
+    for column in "xytp":
+        assert np.array_equal(getattr(found, column), getattr(wanted, column)), column
+    other.write_bytes(other.read_bytes()[:-1])  # without a table only the last packet tells
+    with pytest.raises(InputError, match=r"the packet at byte \d+ is to have \d+ bytes, \d+ are left; it is cut off"):
+        read_events(other)
+
+
+@pytest.mark.shared
+@absent
+def test_damaged_aedat4_files_say_what_is_wrong(aedat4: Path) -> None:
+    raw = aedat4.read_bytes()
+    (size,) = struct.unpack_from("<i", raw, 14)
+
+    def changed(at: int, kind: str, value: int) -> bytes:
+        out = bytearray(raw)
+        struct.pack_into(kind, out, at, value)
+        return bytes(out)
+
+    cases = {
+        raw[:500000]: "the table of packets is to be at byte 945243 of 500000; the file is cut off or damaged",
+        raw[:1000]: "a header of 2316 bytes in a file of 1000; it is cut off or damaged",
+        raw[:16]: "the header's length ends at byte 16, byte 14 is needed; it is cut off or damaged",
+        b"#!AER-DAT2.0\r\n": "not an AEDAT 4 file, starts with b'#!AER-DAT2.0\\r\\n'",
+        b"": "not an AEDAT 4 file, starts with b''",
+        changed(14, "<i", -5): f"a header of -5 bytes in a file of {len(raw)}; it is cut off or damaged",
+        changed(18 + size + 4, "<i", 2**31 - 1): (
+            "the packet at byte 2334 is to have 2147483647 bytes, 942901 are left; it is cut off"
+        ),
+    }
+    for bad, message in cases.items():
+        aedat4.write_bytes(bad)
+        with pytest.raises(InputError) as error:
+            read_events(aedat4)
+        assert str(error.value) == message
+    rng = np.random.default_rng(0)
+    for _ in range(60):  # nothing but our own errors, wherever the damage is
+        place = int(rng.integers(0, 4000 if rng.random() < 0.5 else len(raw)))
+        aedat4.write_bytes(changed(place, "B", int(rng.integers(0, 256))))
+        with contextlib.suppress(InputError):
+            read_events(aedat4)
+
+
+@pytest.mark.shared
+@absent
+def test_a_damaged_recording_is_named_by_its_data_set(aedat4: Path, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        for k in range(8):
+            (tmp_path / "set" / name / f"{k}.aedat4").symlink_to(aedat4)
+    bad = tmp_path / "set" / "b" / "3.aedat4"
+    bad.unlink()
+    bad.write_bytes(aedat4.read_bytes()[:-30000])
+    config = DataConfig(name="event-folder", root=str(tmp_path / "set"), size=16, sensor=(240, 320), augment=())
+    with pytest.raises(InputError) as error:
+        load_data(config, n_steps=3)
+    assert str(error.value).startswith(
+        f"event-folder: 1 of 16 files cannot be used: {bad}: the table of packets is to"
+    )
+    data = load_data(config.model_copy(update={"skip_corrupt": True}), n_steps=3)
+    assert len(data.train) + len(data.val) + len(data.test) == 15
 
 
 @pytest.mark.shared
