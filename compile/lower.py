@@ -144,7 +144,10 @@ def exponent_limits(group: RealGroup, form: NumberFormat) -> tuple[int, int]:
 
 
 def largest_drive(group: RealGroup, low: float, high: float) -> float:
-    """Largest |sum| that the group can bring to a neuron in a step, before the scale; its source sends low .. high."""
+    """Largest |sum| that the group can bring to a neuron in a step, before the scale.
+
+    low, high: what its source can send.
+    """
     weight = group.weight.reshape(-1, 1) if group.is_one_to_one else group.weight.reshape(len(group.weight), -1)
     excitatory, inhibitory = np.maximum(weight, 0).sum(1), np.minimum(weight, 0).sum(1)
     most, least = excitatory * high + inhibitory * low, excitatory * low + inhibitory * high

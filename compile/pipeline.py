@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from seamount.errors import ConfigError, Unsupported
 
+from .calibration import calibrate
 from .chip import HasChip
 from .lower import Lowered, NumberFormat, lower
 from .network import Network
@@ -140,9 +141,13 @@ def compile_graph(source: Any, target: HasChip | None = None, options: CompileOp
         raise ConfigError(f"scales: {', '.join(sorted(unknown))} are not populations of {network.name}")
     if options.calibration is not None and names <= set(given):
         raise ConfigError(f"{network.name}: calibration has nothing to choose, every population's scale is given")
-    search = {} if names <= set(given) else choose_scales(network, form, options.search, options.calibration)
+    calibration = None
+    if options.calibration is not None and options.search.method == "calibrated":
+        calibration = calibrate(network, options.calibration)
+    search = {} if names <= set(given) else choose_scales(network, form, options.search, calibration)
     exact = tuple(name for name in network.scales if name not in options.scales)
-    lowered: Lowered = lower(network, schedule, {**search, **given}, form, exact=exact)
+    moments = None if calibration is None else calibration.moments
+    lowered: Lowered = lower(network, schedule, {**search, **given}, form, exact=exact, moments=moments)
     _print(options, "quantise", lowered.program)
     arrival = lowered.program.arrivals()
     remembers = any(own_delay(c).any() for c in network.connections)

@@ -42,13 +42,18 @@ HIGHEST = {"mixed": 254, "excitatory": 255, "inhibitory": 0}
 
 @dataclass(frozen=True)
 class Rounded:
-    """Weights on the grid: the chip adds ``weights << exponent`` (floored sum where the exponent is negative)."""
+    """Weights on the grid: the chip adds ``weights << exponent`` (floored sum where the exponent is negative).
+
+    Attributes:
+        relative_error: of the weights. sum_error: of the sums that they make of calibration data; None without.
+    """
 
     weights: Ints
     exponent: int
     mode: str
     n_clipped: int
     relative_error: float
+    sum_error: float | None = None
 
     @property
     def effective(self) -> Reals:

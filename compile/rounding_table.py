@@ -20,7 +20,8 @@ class GroupRounding:
     Attributes:
         largest: largest |weight| on the grid, of 254 or 255.
         n_clipped: weights beyond the grid's end. n_zeroed: weights that were not 0 and are now.
-        relative_error: root of (sum of squared errors / sum of squares).
+        relative_error: root of (sum of squared errors / sum of squares), of the weights.
+        sum_error: the same of the sums that they make of the calibration data; None where there was none.
     """
 
     name: str
@@ -33,6 +34,7 @@ class GroupRounding:
     n_clipped: int
     n_zeroed: int
     relative_error: float
+    sum_error: float | None = None
 
 
 @dataclass(frozen=True)
@@ -87,9 +89,10 @@ class RoundingTable:
             for g in p.groups:
                 lost = f", {g.n_clipped} clipped" if g.n_clipped else ""
                 lost += f", {g.n_zeroed} became 0" if g.n_zeroed else ""
+                sums = "" if g.sum_error is None else f", its sums by {100 * g.sum_error:.3g} %"
                 yield (
                     f"  {g.name}: {g.kind} of {g.n_weights} {g.mode} {plural(g.n_weights, 'weight')} "
-                    f"up to {g.largest}, exponent {g.exponent}, off by {100 * g.relative_error:.3g} %{lost}"
+                    f"up to {g.largest}, exponent {g.exponent}, off by {100 * g.relative_error:.3g} %{sums}{lost}"
                 )
 
 

@@ -16,8 +16,9 @@ import numpy as np
 from seamount.errors import ConfigError, InputError
 
 from .calibration import Calibration
+from .joint_rounding import Moments, mean_square, round_with_moments
 from .lower import NumberFormat, RealGroup, exponent_limits, largest_drive, real_groups, steady_bias
-from .network import Delay, Network, NetworkInput, Population, Reals, reals
+from .network import Delay, Network, NetworkInput, Population, reals
 from .quantise import HIGHEST, LOWEST, real_sign_mode, round_weights
 
 Method = Literal["max-fit", "mse", "percentile", "calibrated"]
@@ -30,6 +31,9 @@ STATE_LIMIT = float((1 << 17) - 1)
 DRIFT = 1e-3
 """Share of the threshold that rounding the states may cost before a larger scale than the weights need is taken."""
 
+
+FEW_WEIGHTS = 1 << 12
+"""Up to here chance decides which scale rounds the weights of a group well together, and every candidate is tried."""
 
 FEWEST_UNITS = 0.25
 HEADROOM = 2.0
@@ -70,16 +74,13 @@ def choose_scales(
         network: behind ``merge_linear``.
         calibration: what the network does on the user's data, for "calibrated".
     """
-    importance: dict[str, Reals] = {}
+    moments: Mapping[str, Moments] = {}
     reached: Mapping[str, float] = {}
     if options.method == "calibrated":
         if calibration is None:
             raise InputError(f"{network.name}: the calibrated scale search needs input data (T, B, ...)")
-        importance = {name: moments.square for name, moments in calibration.moments.items()}
-        reached = calibration.reached
-    return {
-        p.name: _scale(network, p, form, options, importance, reached.get(p.name, 0.0)) for p in network.populations
-    }
+        moments, reached = calibration.moments, calibration.reached
+    return {p.name: _scale(network, p, form, options, moments, reached.get(p.name, 0.0)) for p in network.populations}
 
 
 def _scale(
@@ -87,7 +88,7 @@ def _scale(
     p: Population,
     form: NumberFormat,
     options: SearchOptions,
-    importance: Mapping[str, Reals],
+    moments: Mapping[str, Moments],
     reached: float,
 ) -> float:
     groups = real_groups(network, p.name)
@@ -95,7 +96,7 @@ def _scale(
     candidates = _candidates(p, groups, options, highest, calm)
     if not candidates:
         return highest if np.isfinite(highest) else 1.0
-    errors = [_error(s, groups, form, importance) for s in candidates]
+    errors = [_error(s, groups, form, moments) for s in candidates]
     return candidates[int(np.argmin(errors))]
 
 
@@ -224,17 +225,23 @@ def _whole_threshold(p: Population, s: float) -> float:
     return float(np.floor(s * float(height.flat[0])) / float(height.flat[0]))
 
 
-def _error(s: float, groups: list[RealGroup], form: NumberFormat, importance: Mapping[str, Reals]) -> float:
+def _error(s: float, groups: list[RealGroup], form: NumberFormat, moments: Mapping[str, Moments]) -> float:
     total = 0.0
     for g in groups:
         weight = reals(s * g.weight)
-        weights_of = importance.get(g.connection.name)
         if _takes_back(g):
             total += float(np.sum(((np.rint(weight) - weight) / s) ** 2))
             continue
-        rounded = round_weights(weight, exponent_limits(g, form), form.weight_bits, weights_of)
-        squared = ((rounded.effective - weight) / s) ** 2
-        total += float(np.sum(squared if weights_of is None else squared * weights_of))
+        known, limits = moments.get(g.connection.name), exponent_limits(g, form)
+        if known is None:
+            rounded = round_weights(weight, limits, form.weight_bits)
+            total += float(np.sum(((rounded.effective - weight) / s) ** 2))
+        elif weight.size <= FEW_WEIGHTS:
+            rounded = round_with_moments(weight, known, limits, form.weight_bits)
+            total += mean_square(reals((rounded.effective - weight) / s), known)
+        else:
+            rounded = round_weights(weight, limits, form.weight_bits, known.square)
+            total += float(np.sum(((rounded.effective - weight) / s) ** 2 * known.square))
         if rounded.exponent < 0:  # the sum is floored: half a unit on average, uniform
             total += (0.5 / s) ** 2 + (1 / (12 * s * s))
     return total

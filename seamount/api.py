@@ -212,15 +212,44 @@ class CompiledFile:
     Attributes:
         findings: where the program exceeds the target, and what its fitting assumes; the file is written all the
             same, for the simulator.
+        rounded: what rounding changed on the calibration samples; None without them, or without a readout.
     """
 
     path: Path
     compiled: Compiled
     findings: tuple[TargetFinding, ...]
+    rounded: RoundedAnswers | None = None
+
+
+@dataclass(frozen=True)
+class RoundedAnswers:
+    """The program's answers beside the float network's, on the ``n`` samples it was calibrated with.
+
+    Attributes:
+        n_same: equal answers. float_accuracy, accuracy: of network and program; None without labels.
+    """
+
+    n: int
+    n_same: int
+    float_accuracy: float | None
+    accuracy: float | None
+
+    def __str__(self) -> str:
+        told = f"calibration: {self.n_same} of {self.n} answers are the float network's"
+        if self.float_accuracy is None or self.accuracy is None:
+            return told
+        points = 100 * (self.accuracy - self.float_accuracy)
+        return (
+            f"{told}; accuracy {100 * self.accuracy:.2f} %, float {100 * self.float_accuracy:.2f} % ({points:+.2f})"
+        )
 
 
 def compile_source(
-    source: Path, target: str = "loihi1", out: Path | None = None, options: CompileOptions | None = None
+    source: Path,
+    target: str = "loihi1",
+    out: Path | None = None,
+    options: CompileOptions | None = None,
+    labels: NDArray[Any] | None = None,
 ) -> CompiledFile:
     """Lower a NIR file, a lava-dl ``.net`` file or a finished run's student to a program file.
 
@@ -228,6 +257,7 @@ def compile_source(
         source: ``.nir``, ``.net``, or a run folder (its exported student is taken).
         target: name or file of a target, whose number formats are kept and against which the program is verified.
         out: where the program goes; default: beside the source (in the run folder), ending ``.program.h5``.
+        labels: of the calibration samples, (B,).
     """
     from seamount.compile.pipeline import compile_graph
     from seamount.compile.program_file import save_program
@@ -237,9 +267,30 @@ def compile_source(
     found = _student_of_run(source) if source.is_dir() else source
     chip = load_target(target)
     compiled = compile_graph(found, chip, options)
+    calibration = None if options is None else options.calibration
+    rounded = None if calibration is None else _rounded_answers(compiled, calibration, labels)
     path = out or (source if source.is_dir() else source.parent) / f"{found.stem}.program.h5"
     save_program(compiled.program, path)
-    return CompiledFile(path, compiled, tuple(verify_program(compiled.program, chip)))
+    return CompiledFile(path, compiled, tuple(verify_program(compiled.program, chip)), rounded)
+
+
+def _rounded_answers(compiled: Compiled, x: Any, labels: NDArray[Any] | None) -> RoundedAnswers | None:
+    """Network and program on the calibration samples (T, B, *shape)."""
+    from seamount.compile.interpret import run_network
+    from seamount.hardware_targets.simulator import simulate as run
+
+    network, readout = compiled.network, compiled.program.readout
+    if network is None or readout is None or len(network.inputs) != 1:
+        return None
+    n = x.shape[1]
+    if labels is not None and labels.shape != (n,):
+        raise InputError(f"calibration: y {labels.shape}; x has {n} samples, so y needs ({n},)")
+    trace = run_network(network, x)[readout.population]
+    shown = trace.v[-1] if readout.quantity == "v" else trace.spikes.sum(0)
+    reference = shown.reshape(n, -1).argmax(1)
+    classes = run(compiled.program, np.rint(x * network.inputs[0].scale).astype(np.int64)).predictions()
+    right = (None, None) if labels is None else tuple(float(np.mean(c == labels)) for c in (reference, classes))
+    return RoundedAnswers(n, int(np.sum(classes == reference)), *right)
 
 
 def write_nir(program: Program, path: Path) -> None:

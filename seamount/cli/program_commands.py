@@ -42,7 +42,8 @@ def compile_(
     ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Timesteps of one sample at the input.")] = None,
     calibrate: Annotated[
-        Path | None, typer.Option(help="A .npz with real inputs x (T, B, *shape), from which scales are chosen.")
+        Path | None,
+        typer.Option(help="A .npz with real inputs x (T, B, *shape) to round for, and perhaps labels y (B,)."),
     ] = None,
     soft_reset: Annotated[
         str | None, typer.Option(help="A reset by subtraction: refuse (the default), or emulate it exactly.")
@@ -64,19 +65,21 @@ def compile_(
     from seamount.compile.inspect import explain as formulas
     from seamount.compile.options import compile_options
 
+    samples = {} if calibrate is None else api.arrays_of(calibrate)
     options = compile_options(
         written_by=written_by,
         settings=settings or [],
         n_steps=steps,
         print_after=print_after,
-        calibration=None if calibrate is None else api.arrays_of(calibrate)["x"],
+        calibration=samples.get("x"),
         soft_reset=soft_reset,
     )
     options = replace(options, printer=lambda text: stderr_console().print(text, markup=False))
-    done = api.compile_source(source, target, out, options)
+    done = api.compile_source(source, target, out, options, samples.get("y"))
     compiled = done.compiled
     written = [f"wrote {done.path}", *_write_others(compiled.program, nir, net, standalone)]
     document = {"file": str(done.path), "findings": [asdict(f) for f in done.findings], **compiled.to_dict()}
+    document["rounded"] = None if done.rounded is None else asdict(done.rounded)
     document["written"] = [str(path) for path in (done.path, nir, net, standalone) if path is not None]
     if explain is not None:
         lines = [formulas(compiled, explain)]
@@ -85,6 +88,8 @@ def compile_(
         lines = [str(compiled.program)]
         if compiled.rounding is not None:
             lines += ["", "rounding", *(f"  {line}" for line in compiled.rounding.lines())]
+        if done.rounded is not None:
+            lines.append(f"  {done.rounded}")
         lines += ["", "ranges", *(f"  {line}" for line in compiled.ranges.lines())]
         lines += [f"assumed: {text}" for text in compiled.assumptions]
         lines += [f"warning: {text}" for text in compiled.warnings]
