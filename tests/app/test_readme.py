@@ -1,12 +1,17 @@
-"""What the README tells people to type exists, and what it links to is there."""
+"""What the README tells people to type exists and works, and what it links to is there."""
 
 import re
 import shlex
+import shutil
+import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from seamount.cli import app, load_commands
+from seamount.compile.program_file import load_program
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
@@ -30,6 +35,50 @@ def test_a_seamount_line_names_a_command_and_its_options(line: str) -> None:
     for word in words:
         if word.startswith("--"):
             assert word in known, f"{word} in: {line}"
+
+
+TINY = (
+    *("teacher.epochs=1", "train.epochs=1", "quant.epochs=1", "student.n_steps=2", "lava.n_samples=0"),
+    *("data.max_train=64", "data.max_test=16", "report.n_compared=2"),
+)
+ELSEWHERE = {
+    "--resume": "test_pipeline.py",
+    "compile old.net": "test_cli_compile.py; needs a file of lava-dl",
+    "run-lava": "test_cli.py",
+    "distill train.toml": "half of run",
+    "sweep": "several runs",
+    "doctor": "test_cli.py",
+    "mnist.toml": "needs MNIST",
+}
+
+
+def beforehand(line: str) -> None:
+    """Puts in place what the user brings, or what a line left out would have made."""
+    match shlex.split(line)[1:3]:
+        case ["compile", path]:
+            shutil.copy(next(Path("runs/train").rglob("*.nir")), path)
+        case ["simulate", program]:
+            shape = load_program(program).inputs[0].shape
+            np.savez("x.npz", x=np.zeros((16, 2, *shape), dtype=np.int64))
+        case ["diff", path]:
+            shutil.copy(path, "lava.npz")
+        case ["compare", path]:
+            shutil.copytree(path, "runs/other")
+
+
+@pytest.mark.slow
+def test_the_lines_work_one_after_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    lines = [line for line in typed_lines() if line.startswith("seamount") and not any(e in line for e in ELSEWHERE)]
+    assert len(lines) >= 8
+    for line in lines:
+        beforehand(line)
+        words = shlex.split(line)[1:]
+        if words[0] == "run":
+            words += [word for setting in TINY for word in ("--set", setting)]
+        with warnings.catch_warnings():
+            done = CliRunner().invoke(app, words)
+        assert done.exit_code == 0, f"{line}\n{done.output}"
 
 
 @pytest.mark.parametrize("line", [line for line in typed_lines() if line.startswith("make")])
