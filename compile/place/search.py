@@ -85,26 +85,28 @@ def place(
     """
     if objective not in OBJECTIVES:
         raise ConfigError(f"objective {objective!r} is not one of {', '.join(OBJECTIVES)}")
-    chip = target.chip
-    search = _Search(program, chip, groups(program, chip))
-    cuts = search.best(beam)
-    for _ in range(REPAIRS):
-        placement = search.finish(cuts, target, objective, activity, max_chips)
-        if placement.fits:
-            break
-        cuts = search.repair(cuts, placement)
-    if not placement.fits:
-        raise DoesNotFit("\n".join(str(f) for f in placement.violations[:10]))
+    search = _Search(program, target.chip, groups(program, target.chip))
+    cuts, placement = search.run(target, beam, objective, activity, max_chips)
     if objective == "load":
         return search.spread(cuts, placement, target, activity, max_chips)
     return placement
 
 
+def cut_to_fit(program: Program, target: HasChip) -> dict[str, Cut]:
+    """How each population is cut so that every tile fits a core, maps whole if possible; on any number of chips."""
+    search = _Search(program, target.chip, groups(program, target.chip), whole_maps=True)
+    cuts, _ = search.run(_Roomy(target.chip), 1, "cores", None, None)
+    return cuts
+
+
 @dataclass
 class _Search:
+    """whole_maps: cut a population (C, H, W) along H and W only where cutting along C is not enough."""
+
     program: Program
     chip: Chip
     groups: list[Group]
+    whole_maps: bool = False
 
     def __post_init__(self) -> None:
         self.judged: dict[Cut, list[tuple[Use, int]] | None] = {}
@@ -118,6 +120,23 @@ class _Search:
         arrivals = self.program.arrivals()
         rank = {name: n for n, name in enumerate(self.into)}
         self.order = sorted(self.into, key=lambda name: (-arrivals[name], -rank[name]))
+
+    def run(
+        self,
+        target: HasChip,
+        beam: int,
+        objective: Objective,
+        activity: Activity | None,
+        max_chips: int | None,
+    ) -> tuple[dict[str, Cut], Placement]:
+        """Cuts whose placement keeps every limit, and that placement."""
+        cuts = self.best(beam)
+        for _ in range(REPAIRS):
+            placement = self.finish(cuts, target, objective, activity, max_chips)
+            if placement.fits:
+                return cuts, placement
+            cuts = self.repair(cuts, placement)
+        raise DoesNotFit("\n".join(str(f) for f in placement.violations[:10]))
 
     # ------------------------------------------------------------------------------------------- cutting
 
@@ -141,6 +160,26 @@ class _Search:
         if any(group.can_share_axons for group in self.into[name]):
             kinds.append("population")
         sizes = [sorted({-(-n // pieces) for pieces in range(1, n + 1)}, reverse=True) for n in shape]
+        if self.whole_maps and len(shape) == 3:
+            found = self.fitting(name, [sizes[0], [shape[1]], [shape[2]]], kinds, cuts, keep, at_least)
+            if found:
+                return found
+        found = self.fitting(name, sizes, kinds, cuts, keep, at_least)
+        if not found:
+            self.refuse(name, kinds, cuts)
+        return found
+
+    def fitting(
+        self,
+        name: str,
+        sizes: Sequence[Sequence[int]],
+        kinds: Sequence[AxonKind],
+        cuts: Cuts,
+        keep: int,
+        at_least: int,
+    ) -> list[Cut]:
+        """The cheapest of the cuts into tiles of these sizes that keep all limits."""
+        shape = self.program.population(name).shape
         options = sorted(
             (Cut(name, shape, tile, kind) for tile in product(*sizes) for kind in kinds),
             key=lambda cut: (cut.n_tiles, cut.axons),
@@ -156,8 +195,6 @@ class _Search:
             cost = self.cost(cut, cuts)
             if cost is not None:
                 found = sorted([*found, replace(cut, cost=cost)], key=lambda c: c.cost)[: max(keep, 1)]
-        if not found:
-            self.refuse(name, kinds, cuts)
         return found
 
     def cost(self, cut: Cut, cuts: Cuts) -> float | None:
