@@ -90,12 +90,12 @@ def load_program(path: str | Path) -> Program:
         raise InputError(str(error) if str(error).startswith(str(path)) else f"{path}: {error}") from None
     except (
         OSError,
-        KeyError,
+        LookupError,
         ValueError,
         TypeError,
         RuntimeError,
         AttributeError,
-        OverflowError,
+        ArithmeticError,
         MemoryError,
     ) as error:
         # h5py and the constructors raise all of these on damaged files
