@@ -120,7 +120,7 @@ def simulate(
     data: Data,
     samples: Annotated[int | None, typer.Option(min=1, help="At most so many samples.")] = None,
     record: Annotated[str, typer.Option(help="Traces to keep, of spikes,v,u,drive.")] = "",
-    layers: Annotated[str, typer.Option(help="Populations whose traces are kept, as conv1,fc; default: all.")] = "",
+    layers: Annotated[str, typer.Option(help="Layers whose traces are kept, as conv1,fc; default: all.")] = "",
     out: Annotated[Path | None, typer.Option(help="Write the traces and counts here (.npz).")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     memory_limit: Annotated[str | None, typer.Option(help="As 4GiB or 500MiB; chunks time and batch.")] = None,

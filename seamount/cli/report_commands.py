@@ -73,7 +73,7 @@ def check(
 @command(app, "why", example="seamount why runs/demo conv2", panel=PANEL)
 def why(
     run: Annotated[Path, typer.Argument(help="A finished run directory.")],
-    layer: Annotated[str, typer.Argument(help="A population, as the report names it.")],
+    layer: Annotated[str, typer.Argument(help="A layer, as the report names it.")],
     samples: Annotated[int, typer.Option(min=1, help="So many test samples.")] = 16,
 ) -> Result:
     """Explain why a layer of the program differs from the float student: each effect switched off by itself."""

@@ -120,7 +120,7 @@ def _drop(accuracy: Accuracy | Missing) -> Verdict:
 def _overflow(layers: tuple[Layer, ...] | Missing) -> Verdict:
     n = overflows(layers)
     if n is None:
-        reason = layers.missing if isinstance(layers, Missing) else "a population's events were not counted"
+        reason = layers.missing if isinstance(layers, Missing) else "a layer's events were not counted"
         return Verdict(id="overflow", title="Overflow", word="unknown", state="unknown", detail=reason)
     if n == 0:
         return Verdict(
@@ -291,7 +291,7 @@ def _of_layer(evidence: Evidence, layer: Layer) -> list[Opportunity]:
             Opportunity(
                 id=f"overflow-{layer.name}",
                 title=f"{layer.name}: values left their range {count(int(n_overflow))} times",
-                gain="A lower scale of this population removes it; each wrapped value is an arbitrary error.",
+                gain="A lower scale of this layer removes it; each wrapped value is an arbitrary error.",
                 command=f"seamount why runs/{evidence.name} {layer.name}",
             )
         )

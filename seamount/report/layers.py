@@ -362,7 +362,7 @@ def _overflow_words(parts: dict[str, Quantity]) -> list[str]:
     )
     return [
         f"{words.capitalize() if words[0] != 'v' and words[0] != 'u' else words} {parts[key].value} times: "
-        "lower the scale of this population."
+        "lower the scale of this layer."
         for key, words in told
         if parts[key].value
     ]

@@ -20,7 +20,7 @@ def raster(evidence: Evidence) -> Raster | Missing:
     float_ = _float_spikes(traced, deployed)
     firing = [n for n in names if np.any(deployed[n]) or np.any(float_.get(n, 0))]
     if not firing:
-        return Missing(missing="no recorded population fires")
+        return Missing(missing="no recorded layer fires")
     sample, why = _choose(traced, deployed, float_)
     shown = firing if len(firing) <= MAX_POPULATIONS else [firing[0], *_middle(firing), firing[-1]]
     predictions = traced.deployed.predictions() if traced.deployed.readout is not None else None
