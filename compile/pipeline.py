@@ -57,6 +57,7 @@ class CompileOptions:
         scales: population -> scale, wins over both.
         calibration: real inputs (T, B, *shape) for the calibrated search.
         number_format: overrides what the target says.
+        whole_sums: weights get no exponent below 0, so that no sum is rounded down and every sum can be cut.
         soft_reset: a reset by subtraction is refused ("refuse") or emulated (``passes/emulate_soft_reset.py``).
         print_after: name of a pass (PASS_NAMES) after which to hand the state to ``printer``.
     """
@@ -67,6 +68,7 @@ class CompileOptions:
     scales: Mapping[str, float] = field(default_factory=dict)
     calibration: NDArray[np.float64] | Mapping[str, NDArray[np.float64]] | None = None
     number_format: NumberFormat | None = None
+    whole_sums: bool = False
     soft_reset: SoftReset = "refuse"
     print_after: str | None = None
     printer: Callable[[str], None] = print
@@ -126,6 +128,8 @@ def compile_graph(source: Any, target: HasChip | None = None, options: CompileOp
         told = ", ".join(k for k, v in vars(options.net).items() if v != getattr(NetOptions(), k))
         raise ConfigError(f"{told}: only a .net file is read so; leave it out")
     form = options.number_format or number_format(target)
+    if options.whole_sums:
+        form = replace(form, exponents=(max(0, form.exponents[0]), form.exponents[1]))
     read = source if isinstance(source, Network) else read_nir(source, options.nir)
     _print(options, "read", read)
     network = read

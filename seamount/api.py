@@ -6,6 +6,8 @@ report = api.run(Path("train.toml"), folder=Path("runs/first"))
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,6 +26,7 @@ from seamount.hardware_targets.agreement import Agreement
 
 if TYPE_CHECKING:
     from seamount.compile.finding import Finding as TargetFinding
+    from seamount.compile.passes.split_populations import Split
     from seamount.compile.pipeline import Compiled, CompileOptions
     from seamount.hardware_targets.lava import NetFile
     from seamount.hardware_targets.simulator.diff import Difference
@@ -268,13 +271,13 @@ def compile_source(
     chip = load_target(target)
     compiled = compile_graph(found, chip, options)
     calibration = None if options is None else options.calibration
-    rounded = None if calibration is None else _rounded_answers(compiled, calibration, labels)
+    rounded = None if calibration is None else rounded_answers(compiled, calibration, labels)
     path = out or (source if source.is_dir() else source.parent) / f"{found.stem}.program.h5"
     save_program(compiled.program, path)
     return CompiledFile(path, compiled, tuple(verify_program(compiled.program, chip)), rounded)
 
 
-def _rounded_answers(compiled: Compiled, x: Any, labels: NDArray[Any] | None) -> RoundedAnswers | None:
+def rounded_answers(compiled: Compiled, x: Any, labels: NDArray[Any] | None) -> RoundedAnswers | None:
     """Network and program on the calibration samples (T, B, *shape)."""
     from seamount.compile.interpret import run_network
     from seamount.hardware_targets.simulator import simulate as run
@@ -285,12 +288,25 @@ def _rounded_answers(compiled: Compiled, x: Any, labels: NDArray[Any] | None) ->
     n = x.shape[1]
     if labels is not None and labels.shape != (n,):
         raise InputError(f"calibration: y {labels.shape}; x has {n} samples, so y needs ({n},)")
+    if labels is not None and labels.dtype.kind not in "iu":
+        raise InputError(f"calibration: y of type {labels.dtype}; whole numbers of classes are needed")
     trace = run_network(network, x)[readout.population]
     shown = trace.v[-1] if readout.quantity == "v" else trace.spikes.sum(0)
     reference = shown.reshape(n, -1).argmax(1)
     classes = run(compiled.program, np.rint(x * network.inputs[0].scale).astype(np.int64)).predictions()
     right = (None, None) if labels is None else tuple(float(np.mean(c == labels)) for c in (reference, classes))
     return RoundedAnswers(n, int(np.sum(classes == reference)), *right)
+
+
+def write_split(program: Program, target: str, path: Path) -> Split:
+    """Write a program with the same integers whose populations each fit a core of the target."""
+    from seamount.compile.passes.split_populations import split_populations
+    from seamount.compile.program_file import save_program
+    from seamount.hardware_targets.target import load_target
+
+    split = split_populations(program, load_target(target))
+    save_program(split.program, path)
+    return split
 
 
 def write_nir(program: Program, path: Path) -> None:
@@ -386,7 +402,7 @@ def arrays_of(path: Path) -> dict[str, NDArray[Any]]:
             arrays = {name: file[name] for name in file.files}
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{path}: not a readable .npz file ({error})") from None
     if "x" not in arrays:
         raise InputError(f"{path}: holds {', '.join(arrays) or 'nothing'}; x is needed, and y for labels")

@@ -57,6 +57,9 @@ def compile_(
     standalone: Annotated[
         Path | None, typer.Option(help="Write a folder, too, that runs it on Lava without Seamount.")
     ] = None,
+    split: Annotated[
+        Path | None, typer.Option(help="Write a program file, too, whose populations each fit a core of the target.")
+    ] = None,
 ) -> Result:
     """Lower a network to a fixed-point program, exactly or not at all."""
     from rich.text import Text
@@ -74,13 +77,19 @@ def compile_(
         calibration=samples.get("x"),
         soft_reset=soft_reset,
     )
-    options = replace(options, printer=lambda text: stderr_console().print(text, markup=False))
+    options = replace(
+        options, printer=lambda text: stderr_console().print(text, markup=False), whole_sums=split is not None
+    )
     done = api.compile_source(source, target, out, options, samples.get("y"))
     compiled = done.compiled
     written = [f"wrote {done.path}", *_write_others(compiled.program, nir, net, standalone)]
+    if split is not None:
+        pieces = api.write_split(compiled.program, target, split).pieces
+        n_pieces = sum(map(len, pieces.values()))
+        written.append(f"wrote {split}; {len(pieces)} populations as {n_pieces}, each within a core of {target}")
     document = {"file": str(done.path), "findings": [asdict(f) for f in done.findings], **compiled.to_dict()}
     document["rounded"] = None if done.rounded is None else asdict(done.rounded)
-    document["written"] = [str(path) for path in (done.path, nir, net, standalone) if path is not None]
+    document["written"] = [str(path) for path in (done.path, nir, net, standalone, split) if path is not None]
     if explain is not None:
         lines = [formulas(compiled, explain)]
         document["explain"] = lines[0].splitlines()
