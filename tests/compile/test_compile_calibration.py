@@ -1,6 +1,7 @@
 """Calibration: moments of what arrives, weights rounded together, and what bad data are told."""
 
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from compile_networks import network, population
 from hypothesis import given
 from hypothesis import strategies as st
 
+from seamount.api import arrays_of, rounded_answers
 from seamount.compile.calibration import calibrate
 from seamount.compile.interpret import run_network
 from seamount.compile.joint_rounding import BLOCK, Moments, mean_square, round_with_moments
@@ -106,7 +108,9 @@ def test_the_largest_drive_is_of_one_sign_where_the_source_has_one() -> None:
 def one_layer(weights: np.ndarray) -> Network:
     out = population("out", (len(weights),), v_th=None)
     inputs = [NetworkInput("x", (weights.shape[1],), 0, 1.0)]
-    return network([out], [Connection("fc", "x", "out", (Linear(reals(weights)),))], inputs, n_steps=2)
+    return network(
+        [out], [Connection("fc", "x", "out", (Linear(reals(weights)),))], inputs, n_steps=2, readout_quantity="v"
+    )
 
 
 @pytest.mark.parametrize(
@@ -126,3 +130,25 @@ def test_bad_calibration_data_are_refused(x: np.ndarray, told: str) -> None:
     net = one_layer(np.ones((2, 3)))
     with pytest.raises(InputError, match=told):
         compile_graph(net, None, CompileOptions(search=SearchOptions("calibrated"), calibration=x))
+
+
+def test_compiling_tells_what_rounding_changed_on_the_calibration_samples() -> None:
+    net = one_layer(np.array([[3.0, -1.0, 0.2], [0.5, -2.0, 1.0]]))
+    x = np.random.default_rng(0).integers(0, 2, size=(2, 9, 3)).astype(np.float64)
+    compiled = compile_graph(net, None, CompileOptions(search=SearchOptions("calibrated"), calibration=x))
+    told = rounded_answers(compiled, x, np.zeros(9, dtype=np.int64))
+    assert told is not None
+    assert (told.n, told.n_same) == (9, 9)
+    assert told.accuracy == told.float_accuracy
+    assert str(told).startswith("calibration: 9 of 9 answers are the float network's; accuracy ")
+    for labels, complaint in ((np.zeros(4), "y needs \\(9,\\)"), (np.array(["q"] * 9), "whole numbers of classes")):
+        with pytest.raises(InputError, match=complaint):
+            rounded_answers(compiled, x, labels)
+
+
+def test_a_file_that_ends_too_early_is_refused(tmp_path: Path) -> None:
+    whole = tmp_path / "x.npz"
+    np.savez(whole, x=np.zeros((2, 3)))
+    whole.write_bytes(whole.read_bytes()[:100])
+    with pytest.raises(InputError, match=r"not a readable \.npz file"):
+        arrays_of(whole)
