@@ -134,6 +134,9 @@ class TrainConfig(Section):
     precision: Literal["fp32", "bf16"] = Field(
         "fp32", description='"bf16" is autocast with channels last; membranes and losses stay fp32'
     )
+    compile: bool = Field(
+        False, description="torch.compile teacher and student; its minutes at the start pay in long runs, if at all"
+    )
     n_workers: Annotated[int, Field(ge=0)] = Field(0, description="processes that read and augment images")
     checkpoint_every_s: Positive = Field(60.0, description="time between checkpoints within an epoch [s]")
     select_on: Literal["validation", "test-set-as-in-the-papers", "last-epoch"] = Field(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -52,10 +52,10 @@ def answers(logits: Tensor) -> Tensor:
 
 
 def student_output(
-    student: nn.Module, batch: Batch, *, record: bool | Collection[str]
+    student: Callable[..., Output], batch: Batch, *, record: bool | Collection[str]
 ) -> tuple[Tensor, Mapping[str, Tensor]]:
     """Logits (T, B, K), and what the populations asked for (True: all that spike) sent, (T, B, ...)."""
-    output: Output = student(batch.x, record=record)
+    output = student(batch.x, record=record)
     return output.logits, output.spikes if record else {}
 
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from seamount.errors import ConfigError
 
 from . import checkpoint, maps
+from .compiled import check_compiler, compiled
 from .config import DistillConfig, QuantConfig, TeacherConfig, TrainConfig
 from .data.randomness import mix
 from .data.samples import Batch, Data
@@ -69,6 +70,8 @@ def train_teacher(
         network: a module of one's own that gives logits (B, K); by default ``config.arch``.
     """
     world = open_world(device)
+    if train.compile and config.checkpoint is None:
+        check_compiler(world)
     if network is None:
         from seamount.models.zoo import build_teacher  # here, because torchvision takes seconds to import
 
@@ -81,7 +84,7 @@ def train_teacher(
     own = train.model_copy(update={"epochs": config.epochs, "lr": config.lr})
     task = Task(
         name="teacher",
-        learner=_TeacherLearner(network),
+        learner=_TeacherLearner(network, own),
         network=network,
         prepare=lambda batch, _: (batch.teacher_x, batch.labels),
         evaluate=_evaluator(network, data, world, spiking=False),
@@ -113,6 +116,8 @@ def distill(
         student: gives ``Output`` (logits (T, B, K), spikes when asked to record).
     """
     world = open_world(device)
+    if train.compile:
+        check_compiler(world)
     student.to(world.device)
     weights = weights_of(config.method)
     if needs_teacher(weights) and teacher is None:
@@ -128,7 +133,7 @@ def distill(
         loss = WeightedSum(weights, tutor.settings).to(world.device)
     task = Task(
         name=name,
-        learner=_StudentLearner(student, loss, record=tuple(tutor.settings.student_shapes or ())),
+        learner=_StudentLearner(student, loss, train, record=tuple(tutor.settings.student_shapes or ())),
         network=student,
         prepare=tutor.prepare,
         evaluate=_evaluator(student, data, world, spiking=True),
@@ -182,7 +187,8 @@ def finetune_quantised(
         )
         quantised.freeze()
         return _result(task, (), folder)
-    own = train.model_copy(update={"epochs": quant.epochs, "lr": quant.lr, "precision": "fp32", "warmup_epochs": 0.0})
+    changed = {"epochs": quant.epochs, "lr": quant.lr, "warmup_epochs": 0.0, "precision": "fp32", "compile": False}
+    own = train.model_copy(update=changed)
     result = distill(
         data,
         teacher,
@@ -227,26 +233,28 @@ def check_classes(data: Data, teacher: nn.Module | None, student: nn.Module | No
 
 
 class _TeacherLearner(nn.Module):
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, train: TrainConfig) -> None:
         super().__init__()
         self.network = network
+        self.run = compiled(network) if train.compile else network.__call__
 
     def forward(self, x: Tensor, labels: Tensor) -> Loss:
-        loss = F.cross_entropy(self.network(x).float(), labels)
+        loss = F.cross_entropy(self.run(x).float(), labels)
         return loss, {}
 
 
 class _StudentLearner(nn.Module):
     """Student and loss together, because a loss may have parameters of its own (SASTC)."""
 
-    def __init__(self, student: nn.Module, loss: WeightedSum, *, record: Collection[str]) -> None:
+    def __init__(self, student: nn.Module, loss: WeightedSum, train: TrainConfig, *, record: Collection[str]) -> None:
         super().__init__()
         self.student, self.loss, self.record = student, loss, record
+        self.run = compiled(student) if train.compile else student.__call__
 
     def forward(
         self, batch: Batch, teacher_logits: Tensor | None, teacher_maps: Mapping[str, Tensor]
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        logits, spikes = student_output(self.student, batch, record=self.record)
+        logits, spikes = student_output(self.run, batch, record=self.record)
         loss: Loss = self.loss(Lesson(logits, batch.labels, teacher_logits, spikes, teacher_maps))
         return loss
 
@@ -299,9 +307,11 @@ def _make_tutor(
         cached = _teacher_logits(data, teacher, world, folder)
         return _Tutor(settings, lambda batch, numbers: (batch, cached[numbers].to(world.device), {}))
 
+    run = compiled(teacher) if train.compile else teacher
+
     def logits_only(batch: Batch, _: Tensor) -> tuple[Any, ...]:
         with torch.no_grad():
-            return batch, teacher(batch.teacher_x), {}
+            return batch, run(batch.teacher_x), {}
 
     return _Tutor(settings, logits_only)
 
@@ -360,8 +370,8 @@ def _result(task: Task, history: tuple[Epoch, ...], folder: Path) -> Trained:
 
 
 def _settings(data: Data, train: TrainConfig, seed: int, **more: Mapping[str, Any]) -> dict[str, Any]:
-    """What decides the weights at the end; reading speed and the batch size may change on resumption."""
-    free = {"n_workers", "checkpoint_every_s", "batch_size"}
+    """What decides the weights at the end; how fast it goes and the batch size may change on resumption."""
+    free = {"n_workers", "checkpoint_every_s", "batch_size", "compile"}
     facts: dict[str, Any] = {"seed": seed, "n_steps": data.n_steps, "encoding": data.encoding, "n": len(data.train)}
     sections = {"train": train.model_dump(exclude=free), "data": data.config.model_dump(exclude={"root", "cache"})}
     for section, values in {**sections, **more}.items():

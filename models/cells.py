@@ -7,7 +7,7 @@ autocast runs the rest in bf16.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -78,6 +78,15 @@ def inverse_time_constant(decay: float, dt_s: float = DT_S) -> Tensor:
     return min(steps, key=lambda inverse: abs(float(dt_s * inverse) - decay))
 
 
+def _same_in_graphs(method: Any) -> Any:
+    """Marks what torch.compile calls once and takes for a constant.
+
+    It is what torch.compiler.assume_constant_result does, which first imports the compiler: 2 s.
+    """
+    method._dynamo_marked_constant = True
+    return method
+
+
 # ----------------------------------------------------------------------------------------------- populations
 
 
@@ -134,7 +143,8 @@ class Neurons(nn.Module):
     def surrogate(self) -> Surrogate:
         return Surrogate(self.cell.p.method, float(self.cell.p.alpha))
 
-    def constants(self) -> LifConstants:
+    @_same_in_graphs
+    def constants(self, *, recurrent: bool = False) -> LifConstants:
         surrogate = self.surrogate
         return LifConstants(
             a_mem=self.decay_mem,
@@ -145,6 +155,8 @@ class Neurons(nn.Module):
             gain=self.gain,
             method=surrogate.method,
             alpha=surrogate.alpha,
+            # norse's recurrent cell sends no gradient through the reset
+            detach_reset=recurrent and isinstance(self.cell, LIFCell),
         )
 
     def forward(self, drive: Tensor, n_steps: int | None = None, recurrent: Tensor | None = None) -> Tensor:
@@ -161,9 +173,7 @@ class Neurons(nn.Module):
         if not self.fused or not self._fusable(drive):
             return self._stepped(drive, n_steps, recurrent)
         if recurrent is not None:
-            # norse's recurrent cell sends no gradient through the reset
-            constants = replace(self.constants(), detach_reset=isinstance(self.cell, LIFCell))
-            return fused_recurrent_lif(drive, recurrent, constants, n_steps)
+            return fused_recurrent_lif(drive, recurrent, self.constants(recurrent=True), n_steps)
         if self.spiking:
             return fused_lif(drive, self.constants(), n_steps)
         return self._filtered(drive, n_steps)
@@ -213,6 +223,7 @@ class Neurons(nn.Module):
             v: Tensor = torch.tensordot(kernel.float(), drive.float(), dims=1) + self.v_leak
         return v
 
+    @_same_in_graphs
     def response(self, n_steps: int) -> Tensor:
         """What a drive of 1 at step s makes of an integrator's v at step t, (t, s) in float64."""
         steps = torch.arange(n_steps, dtype=torch.float64)

@@ -58,6 +58,10 @@ def fused_lif(drive: Tensor, constants: LifConstants, n_steps: int) -> Tensor:
     Returns:
         (T, B, *shape) zeros and ones of the drive's type and memory layout.
     """
+    if torch.compiler.is_compiling():
+        from . import operators  # here: it imports the compiler, which takes seconds
+
+        return operators.fused_lif(drive, constants, n_steps)
     spikes: Tensor = _FusedLif.apply(drive, constants, n_steps)
     return spikes
 
@@ -65,18 +69,24 @@ def fused_lif(drive: Tensor, constants: LifConstants, n_steps: int) -> Tensor:
 class _FusedLif(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, drive: Tensor, constants: LifConstants, n_steps: int) -> Tensor:
-        x, form = rows(drive), _form(drive)
-        spikes = x.new_empty(n_steps, x.shape[1])
-        kept = torch.empty_like(spikes)
-        _kernels(x)[0](x, spikes, kept, constants)
-        ctx.save_for_backward(unrows(kept, form))
+        spikes, kept = spikes_and_potential(drive, constants, n_steps)
+        ctx.save_for_backward(kept)
         ctx.constants, ctx.repeated = constants, drive.shape[0] == 1 and n_steps > 1
-        return unrows(spikes, form)
+        return spikes
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
         (kept,) = ctx.saved_tensors
         return fused_lif_gradient(grads[0], kept, ctx.constants, repeated=ctx.repeated), None, None
+
+
+def spikes_and_potential(drive: Tensor, constants: LifConstants, n_steps: int) -> tuple[Tensor, Tensor]:
+    """Spikes, and v - v_th before the reset, both (T, B, *shape)."""
+    x, form = rows(drive), form_of(drive)
+    spikes = x.new_empty(n_steps, x.shape[1])
+    kept = torch.empty_like(spikes)
+    _kernels(x)[0](x, spikes, kept, constants)
+    return unrows(spikes, form), unrows(kept, form)
 
 
 def fused_recurrent_lif(drive: Tensor, weight: Tensor, constants: LifConstants, n_steps: int) -> Tensor:
@@ -88,11 +98,16 @@ def fused_recurrent_lif(drive: Tensor, weight: Tensor, constants: LifConstants, 
     Args:
         drive: (T or 1, B, N).
     """
-    spikes: Tensor = _FusedRecurrentLif.apply(drive, weight, constants, n_steps)
+    if torch.compiler.is_compiling():
+        from . import operators
+
+        outside: Tensor = operators.fused_recurrent_lif(drive, weight, constants, n_steps)
+        return outside
+    spikes: Tensor = FusedRecurrentLif.apply(drive, weight, constants, n_steps)
     return spikes
 
 
-class _FusedRecurrentLif(torch.autograd.Function):
+class FusedRecurrentLif(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, drive: Tensor, weight: Tensor, constants: LifConstants, n_steps: int) -> Tensor:
         c = constants
@@ -146,7 +161,7 @@ def recurrent_gradient(gradient: Tensor, kept: Tensor, weight: Tensor, c: LifCon
 
 def fused_lif_gradient(gradient: Tensor, kept: Tensor, c: LifConstants, *, repeated: bool) -> Tensor:
     """Gradient of the drive (T or 1, B, *shape) from that of the spikes; ``kept`` (T, B, *shape) is v - v_th."""
-    form = _form(kept)
+    form = form_of(kept)
     x = rows(kept)
     out = x.new_empty(1 if repeated else x.shape[0], x.shape[1])
     _kernels(x)[1](rows(_like_form(gradient, form)), x, out, c)
@@ -192,7 +207,7 @@ class Form:
     channels_last: bool
 
 
-def _form(x: Tensor) -> Form:
+def form_of(x: Tensor) -> Form:
     maps = x.flatten(0, 1)
     last = maps.dim() == 4 and not maps.is_contiguous() and maps.is_contiguous(memory_format=torch.channels_last)
     return Form(tuple(x.shape[1:]), last)
@@ -207,7 +222,7 @@ def _like_form(x: Tensor, form: Form) -> Tensor:
 
 def rows(x: Tensor) -> Tensor:
     """(T, B, *shape) -> (T, N) in the order of memory."""
-    if _form(x).channels_last:
+    if form_of(x).channels_last:
         return x.permute(0, 1, 3, 4, 2).reshape(x.shape[0], -1)
     return x.contiguous().view(x.shape[0], -1)
 

@@ -1,0 +1,48 @@
+"""torch.compile of the networks of a training, and whether this machine can.
+
+Evaluations stay as they are: their batches have other sizes, each of which would be compiled anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from seamount.errors import BackendMissing, ConfigError
+
+from .parallel import World
+
+
+def compiled(network: nn.Module) -> Callable[..., Any]:
+    """Calls the network through torch.compile, which works at the first call of each batch size."""
+
+    def run(*arguments: Any, **options: Any) -> Any:
+        return network(*arguments, **options)
+
+    run_compiled: Callable[..., Any] = torch.compile(run, dynamic=False)
+    return run_compiled
+
+
+def check_compiler(world: World) -> None:
+    """Compiles something small, so that what is missing is said before anything is trained."""
+    if world.size > 1:
+        raise ConfigError(
+            f"train.compile: {world.size} processes, but what they compute together (batch norm) cannot be compiled; "
+            "set train.compile = false"
+        )
+    try:
+        torch.compile(_small, dynamic=False)(torch.ones(16, device=world.device))
+    except Exception as error:  # dynamo, inductor and the compilers below it have their own
+        lines = [line for line in str(error).splitlines() if line and not line.startswith("backend=")]
+        reason = lines[0] if lines else type(error).__name__
+        raise BackendMissing(
+            f"train.compile: torch.compile does not work here ({reason}); it needs a C++ compiler and Python's "
+            "headers (Debian: apt install g++ python3-dev), or set train.compile = false"
+        ) from None
+
+
+def _small(x: Tensor) -> Tensor:
+    return (x * 2).tanh() + 1

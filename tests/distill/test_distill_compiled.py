@@ -1,0 +1,134 @@
+"""Students and teachers through torch.compile: the same numbers, whole graphs, and what is missing is said."""
+
+from __future__ import annotations
+
+import copy
+import shutil
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from distill_worker import N_STEPS, digits, student, teacher
+from torch import Tensor, nn
+
+from seamount.distill import checkpoint
+from seamount.distill.compiled import check_compiler
+from seamount.distill.config import DistillConfig, TeacherConfig, TrainConfig
+from seamount.distill.data import Data
+from seamount.distill.parallel import World
+from seamount.distill.train import distill, train_teacher
+from seamount.errors import BackendMissing, ConfigError
+from seamount.models.cells import SASTC, lif, lif_box
+from seamount.models.zoo import build_student
+
+# the compiler and opcheck look at every tensor's gradient
+pytestmark = pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
+
+NO_COMPILER = "torch.compile needs a C++ compiler, g++"
+
+
+def gradients(run: object, net: nn.Module, x: Tensor, *, bf16: bool = False) -> list[Tensor]:
+    assert callable(run)
+    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        logits = run(x).logits
+    net.zero_grad()
+    logits.float().square().mean().backward()
+    return [logits.detach(), *(p.grad for p in net.parameters() if p.grad is not None)]
+
+
+@pytest.mark.parametrize("case", ["image", "bf16", "frames", "recurrent"])
+def test_a_traced_student_is_the_student(case: str) -> None:
+    shape, frames = {"recurrent": ((9,), True), "frames": ((1, 8, 8), True)}.get(case, ((1, 8, 8), False))
+    name = "recurrent" if case == "recurrent" else "small"
+    torch.manual_seed(0)
+    net = build_student(name, n_classes=10, input_shape=shape, n_steps=N_STEPS, width=0.5).train()
+    bf16 = case == "bf16"
+    if bf16:
+        net.to(memory_format=torch.channels_last)
+    twin = copy.deepcopy(net)
+    # without code generation; only the recurrence stays outside of the graph
+    traced = torch.compile(net, backend="aot_eager", fullgraph=case != "recurrent", dynamic=False)
+    x = torch.rand(*([N_STEPS] if frames else []), 6, *shape)
+    found, wanted = gradients(traced, net, x, bf16=bf16), gradients(twin, twin, x, bf16=bf16)
+    assert len(found) == len(wanted) > 3
+    for one, other in zip(found, wanted, strict=True):
+        assert torch.allclose(one, other, atol=1e-6)
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("make", [lif_box, lif])
+def test_the_operator_keeps_what_torch_asks_of_one(make: type, channels_last: bool) -> None:
+    from seamount.models import operators
+
+    c = make(surrogate=SASTC).constants()
+    drive = torch.randn(1, 4, 3, 2, 2)
+    if channels_last:
+        drive = drive.flatten(0, 1).contiguous(memory_format=torch.channels_last).view(drive.shape)
+    numbers = (c.a_mem, c.a_syn, c.v_leak, c.v_th, c.v_reset, c.gain, c.method, c.alpha, c.detach_reset)
+    found = torch.library.opcheck(operators.lif, (drive.requires_grad_(), 3, *numbers))
+    assert set(found.values()) == {"SUCCESS"}
+
+
+def assert_equal_runs(folder: Path) -> None:
+    wanted, _ = checkpoint.load(folder / "False" / "last.safetensors")
+    found, _ = checkpoint.load(folder / "True" / "last.safetensors")
+    assert found.keys() == wanted.keys()
+    for name, value in wanted.items():
+        assert torch.allclose(found[name].double(), value.double(), atol=1e-5), name
+
+
+def two_steps(data: Data, *, compiled: bool) -> TrainConfig:
+    return TrainConfig(epochs=1, batch_size=len(data.train) // 2, lr=0.05, optimizer="sgd", compile=compiled)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason=NO_COMPILER)
+def test_two_compiled_steps_end_with_the_weights_of_two_others(tmp_path: Path) -> None:
+    data = digits(max_train=40)
+    for compiled in (False, True):
+        net, settings = student(), two_steps(data, compiled=compiled)
+        distill(data, None, net, DistillConfig(method="hard"), settings, tmp_path / str(compiled))
+        assert list(net.state_dict()) == list(student().state_dict())
+    assert_equal_runs(tmp_path)
+
+
+def test_teacher_and_student_are_trained_alike_when_traced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # without code generation, which takes a minute
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+    data = digits(max_train=40)
+    for compiled in (False, True):
+        settings = two_steps(data, compiled=compiled)
+        train_teacher(
+            data, TeacherConfig(epochs=1), settings, tmp_path / "teacher" / str(compiled), network=teacher()
+        )
+        folder = tmp_path / "student" / str(compiled)
+        distill(data, teacher(), student(), DistillConfig(method="seal-kd+sastc"), settings, folder)
+        distill(data, teacher(), student(), DistillConfig(), settings, tmp_path / "kd" / str(compiled))
+    for who in ("teacher", "student", "kd"):
+        assert_equal_runs(tmp_path / who)
+
+
+def test_without_a_compiler_nothing_is_begun(tmp_path: Path) -> None:
+    import torch._inductor.config as inductor
+
+    torch._dynamo.reset()
+    settings = TrainConfig(compile=True)
+    with inductor.patch({"cpp.cxx": (None, "no-such-compiler")}), pytest.raises(BackendMissing) as error:
+        distill(digits(), teacher(), student(), DistillConfig(), settings, tmp_path / "run")
+    assert str(error.value).startswith("train.compile: torch.compile does not work here (")
+    assert str(error.value).endswith(
+        "); it needs a C++ compiler and Python's headers (Debian: apt install g++ python3-dev), or set "
+        "train.compile = false"
+    )
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_several_processes_do_not_compile() -> None:
+    with pytest.raises(ConfigError) as error:
+        check_compiler(World(0, 2, torch.device("cpu")))
+    assert str(error.value) == (
+        "train.compile: 2 processes, but what they compute together (batch norm) cannot be compiled; "
+        "set train.compile = false"
+    )
