@@ -143,15 +143,12 @@ def exponent_limits(group: RealGroup, form: NumberFormat) -> tuple[int, int]:
     return (max(0, low) if group.connection.whole else low), high
 
 
-def largest_drive(group: RealGroup, low: float, high: float) -> float:
-    """Largest |sum| that the group can bring to a neuron in a step, before the scale.
-
-    low, high: what its source can send.
-    """
-    weight = group.weight.reshape(-1, 1) if group.is_one_to_one else group.weight.reshape(len(group.weight), -1)
-    excitatory, inhibitory = np.maximum(weight, 0).sum(1), np.minimum(weight, 0).sum(1)
-    most, least = excitatory * high + inhibitory * low, excitatory * low + inhibitory * high
-    return float(max(most.max(initial=0.0), -least.min(initial=0.0)))
+def largest_drive(group: RealGroup, input_high: float) -> float:
+    """Largest |sum| that the group can bring to a neuron in a step, before the scale."""
+    per_spike = input_high if group.graded else 1.0
+    if group.is_one_to_one:
+        return float(np.abs(group.weight).max(initial=0.0)) * per_spike
+    return float(np.abs(group.weight).reshape(len(group.weight), -1).sum(1).max(initial=0.0)) * per_spike
 
 
 # -------------------------------------------------------------------------------------------------- lowering

@@ -116,14 +116,12 @@ def highest_scale(
     if largest_bias:
         limits.append(form.bias_mant_max * 2.0**form.bias_exp_max / largest_bias)
     # a soft reset's own inhibition follows a spike and never takes u below what it would be without
-    worst = sum(largest_drive(g, *_sent(network, g)) for g in groups if not _takes_back(g))
-    lost = sum(_rounded_away(g, _sent(network, g)[1]) for g in groups if not _takes_back(g))
+    worst = sum(largest_drive(g, _input_high(network, g)) for g in groups if not _takes_back(g))
     slowest = float(np.min(p.a_s))
     steps = float(network.n_steps or 1 << 10)
     kept = min(steps, 1 / slowest if slowest else np.inf)
-    lost = min(lost, STATE_LIMIT / (2 * kept))
     if worst:
-        room = (STATE_LIMIT - lost * kept) / (worst * kept + float(np.abs(u_init).max(initial=0.0)) / 64)
+        room = STATE_LIMIT / (worst * kept + float(np.abs(u_init).max(initial=0.0)) / 64)
         if any(_takes_back(g) for g in groups):
             # the membrane of a soft reset: a slow leak would leave the weights no bits; the range analysis warns
             useful = FEWEST_UNITS * _whole_grid(groups) if not reached else STATE_LIMIT / (HEADROOM * reached)
@@ -138,20 +136,11 @@ def highest_scale(
     return (calm if p.v_th is None else highest), calm
 
 
-def _sent(network: Network, group: RealGroup) -> tuple[float, float]:
-    """Lowest and highest value that the group's source can send; a silent source sends 0."""
+def _input_high(network: Network, group: RealGroup) -> float:
     source: NetworkInput | None = next((i for i in network.inputs if i.name == group.connection.source), None)
     if source is None or source.bits == 0:
-        return 0.0, 1.0
-    if source.signed:
-        return -float(1 << (source.bits - 1)), float(1 << (source.bits - 1))
-    return 0.0, float((1 << source.bits) - 1)
-
-
-def _rounded_away(group: RealGroup, high: float) -> float:
-    """What rounding may add to a sum, at three standard deviations: every weight is off by up to 1 either way."""
-    n = 1 if group.is_one_to_one else group.weight[0].size
-    return high * float(np.sqrt(3 * n))
+        return 1.0
+    return float((1 << (source.bits - 1)) if source.signed else (1 << source.bits) - 1)
 
 
 def _candidates(

@@ -14,7 +14,7 @@ from seamount.api import arrays_of, rounded_answers
 from seamount.compile.calibration import calibrate
 from seamount.compile.interpret import run_network
 from seamount.compile.joint_rounding import BLOCK, Moments, mean_square, round_with_moments
-from seamount.compile.lower import largest_drive, real_groups
+from seamount.compile.lower import real_groups
 from seamount.compile.network import Connection, Conv, Linear, Network, NetworkInput, Reshape, reals
 from seamount.compile.pipeline import CompileOptions, compile_graph
 from seamount.compile.quantise import nearest_on_grid, round_weights
@@ -95,14 +95,6 @@ def test_one_to_one_weights_are_rounded_each_for_itself() -> None:
     weights = reals([3.1, -2.9, 100.0])
     together = round_with_moments(weights, Moments((), reals(np.ones(3))), (0, 7))
     assert np.array_equal(together.weights, round_weights(weights, (0, 7)).weights)
-
-
-def test_the_largest_drive_is_of_one_sign_where_the_source_has_one() -> None:
-    net = one_layer(np.array([[3.0, -1.0], [0.5, -2.0]]))
-    (group,) = real_groups(net, "out")
-    assert largest_drive(group, 0.0, 1.0) == 3.0
-    assert largest_drive(group, 0.0, 10.0) == 30.0
-    assert largest_drive(group, -1.0, 1.0) == 4.0
 
 
 def one_layer(weights: np.ndarray) -> Network:
