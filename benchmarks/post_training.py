@@ -243,7 +243,7 @@ def table(facts: dict[str, Any], results: Sequence[Result]) -> list[str]:
     ]
     for method in METHODS:
         points = [100 * (r.accuracy - r.float_accuracy) for r in results if r.method == method]
-        lines.append(f"| mean | {method} | | | | {statistics.mean(points):+.2f} | | |")
+        lines.append(f"| mean | {method} | | | | {round(statistics.mean(points), 2) + 0.0:+.2f} | | |")
     return [*lines, ""]
 
 
