@@ -7,17 +7,20 @@ population, through the normalised drive (weights over threshold), in which s wo
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from seamount.compile.arithmetic.scan import NeuronTable, ScanResult, lif_scan
+from seamount.compile.arithmetic.scan import NeuronTable, ScanResult, lif_scan, neuron_table
 from seamount.compile.arithmetic.synapses import conv_sum, matrix_sum
 from seamount.compile.program import Lif
 from seamount.models.fold import Conv
-from seamount.models.fused_lif import LifConstants, fused_lif_gradient, recurrent_gradient
+from seamount.models.fused_lif import LifConstants, form_of, fused_lif_gradient, recurrent_gradient
 
 
 class OnGrid(torch.autograd.Function):
@@ -57,10 +60,19 @@ class IntegerNeurons:
     """
 
     lif: Lif
-    table: NeuronTable
     shape: tuple[int, ...]
     constants: LifConstants
     unit: float
+
+    @cached_property
+    def table(self) -> NeuronTable:
+        return neuron_table(self.lif, self.shape)
+
+    @cached_property
+    def table_channels_last(self) -> NeuronTable:
+        """Of neurons (C, H, W) in the order (H, W, C)."""
+        order = np.arange(math.prod(self.shape)).reshape(self.shape).transpose(1, 2, 0)
+        return neuron_table(self.lif, self.shape, order.ravel())
 
     def scan(self, drive: Tensor, want: str, *states: Tensor, drive_limit: int | None = None) -> ScanResult:
         u, v = states if states else (None, None)
@@ -82,14 +94,22 @@ class IntegerSpikes(torch.autograd.Function):
     def forward(
         ctx: Any, drive: Tensor, bias: Tensor | None, neurons: IntegerNeurons, n_steps: int, drive_limit: int | None
     ) -> Tensor:
-        whole = drive.expand(n_steps, *drive.shape[1:])
-        done = neurons.scan(whole, "v_before_reset", drive_limit=drive_limit)
+        last = form_of(drive).channels_last  # then the neurons are scanned in that order, as no sum depends on it
+        seen, table = drive, neurons.table
+        if last:
+            seen, table = drive.permute(0, 1, 3, 4, 2), neurons.table_channels_last
+        whole = seen.expand(n_steps, *seen.shape[1:])
+        want = ("v_before_reset",)
+        done = lif_scan(whole, neurons.lif, seen.shape[2:], want=want, drive_limit=drive_limit, table=table)
         assert done.v_before_reset is not None
-        half = torch.is_autocast_enabled(drive.device.type)
-        ctx.save_for_backward(neurons.kept(done.v_before_reset, torch.bfloat16 if half else torch.float32))
+        dtype = torch.bfloat16 if torch.is_autocast_enabled(drive.device.type) else torch.float32
+        kept, spikes = neurons.kept(done.v_before_reset, dtype), done.spikes.to(dtype)
+        if last:
+            kept, spikes = (x.permute(0, 1, 4, 2, 3) for x in (kept, spikes))
+        ctx.save_for_backward(kept)
         ctx.neurons, ctx.repeated = neurons, drive.shape[0] == 1 and n_steps > 1
         ctx.bias_shape = None if bias is None else bias.shape
-        return done.spikes.to(torch.bfloat16 if half else torch.float32)
+        return spikes
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
@@ -165,6 +185,8 @@ class ExactConv(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weights: Tensor, conv: Conv, narrow: bool, half: bool, spikes: bool) -> Tensor:
         kept = torch.bfloat16 if half else x.dtype  # 8 significant bits: nothing is lost
+        if half:
+            x = x.contiguous(memory_format=torch.channels_last)
         ctx.save_for_backward(x.to(kept), weights.to(kept))
         ctx.conv = conv
         values = x != 0 if spikes else x.to(weights.dtype)
@@ -180,7 +202,7 @@ class ExactConv(torch.autograd.Function):
             conv.groups, needed,
         )  # fmt: skip
         return (
-            g_x if g_x is None else g_x.to(grads[0].dtype),
+            g_x,
             g_weights if g_weights is None else g_weights.to(grads[0].dtype),
             None,
             None,

@@ -25,7 +25,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from seamount.compile.arithmetic.scan import neuron_table
 from seamount.compile.arithmetic.synapses import matrix_sum
 from seamount.compile.program import NEVER_FIRES, Lif, ints
 from seamount.compile.quantise import BIAS_EXP_MAX, BIAS_MANT_MAX, split_bias
@@ -281,7 +280,6 @@ class QuantisedStudent(nn.Module):
             bias_mant=ints(integers.bias_mant.get(name, 0)),
             bias_exp=ints(integers.bias_exp.get(name, 0)),
         )
-        shape = self.shapes[name]
         constants = plan.constants or LifConstants(plan.a_mem, None, 0.0, 1.0, 0.0)
         unit = constants.v_th / (64 * mant)
         tuned = LifConstants(
@@ -291,7 +289,7 @@ class QuantisedStudent(nn.Module):
                 "detach_reset": self.net.loop(name) is not None and constants.a_syn is not None,
             }
         )
-        return IntegerNeurons(lif, neuron_table(lif, shape), shape, tuned, unit)
+        return IntegerNeurons(lif, self.shapes[name], tuned, unit)
 
     # -------------------------------------------------------------------------------------------- integers
 

@@ -284,14 +284,16 @@ def _conv_of_spikes(
 
 def _product_of_8_bits(spikes: torch.Tensor, weights: torch.Tensor, unit: float, s: int, p: int) -> torch.Tensor:
     """unit * convolution of spikes (bool) with weights (int8), float32."""
-    x = spikes.view(torch.uint8) if spikes.is_contiguous() else spikes.to(torch.uint8)
+    x = spikes.view(torch.uint8)
+    last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
+    x = x if last else x.contiguous()
     n, (stride, padding, dilation) = len(weights), ([s, s], [p, p], [1, 1])
     units, zeros = torch.full((n,), unit), torch.zeros(n, dtype=torch.int64)
     packed = torch.ops.onednn.qconv_prepack(weights, units, 1.0, 0, stride, padding, dilation, 1, list(x.shape))
     found: torch.Tensor = torch.ops.onednn.qconv2d_pointwise(
         x, 1.0, 0, packed, units, zeros, None, stride, padding, dilation, 1, 1.0, 0, torch.float32, "none", [], ""
     )
-    return found.contiguous()
+    return found if last else found.contiguous()
 
 
 @lru_cache(maxsize=1)
