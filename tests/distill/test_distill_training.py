@@ -194,22 +194,6 @@ def test_a_damaged_image_in_a_reader_is_named(tmp_path: Path, capfd: pytest.Capt
     assert capfd.readouterr() == ("", "")
 
 
-@forks
-def test_a_reader_that_dies_is_explained(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    def kill() -> None:
-        for process in multiprocessing.active_children():
-            process.kill()
-
-    settings = TrainConfig(epochs=2, batch_size=8, n_workers=2)
-    with pytest.raises(ConfigError) as error:
-        distill(digits(), teacher(), student(), DistillConfig(), settings, tmp_path, progress=After(kill))
-    assert str(error.value) == (
-        "student: one of 2 processes that read data is gone; lower train.n_workers (0 reads without them) or give "
-        f"them more memory; {tmp_path} is resumed"
-    )
-    assert capfd.readouterr() == ("", "")
-
-
 # -------------------------------------------------------------------------------------- several processes
 
 
