@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from seamount.compile.place import Placement, place
-from seamount.compile.program import (
+from seamount.compile.fit.place import Placement, place
+from seamount.compile.program.program import (
     Conv,
     Dense,
     Input,

@@ -25,20 +25,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from seamount.compile.lower.scale_search import METHODS, Method, SearchOptions
 from seamount.compile.pipeline import Compiled, CompileOptions, compile_graph
-from seamount.compile.program_file import program_bytes
-from seamount.compile.scale_search import METHODS, Method, SearchOptions
+from seamount.compile.program.file import program_bytes
 from seamount.distill import checkpoint
 from seamount.distill.config import DataConfig, DistillConfig, TrainConfig
 from seamount.distill.data import Data, load_data
 from seamount.distill.evaluate import answers
 from seamount.distill.progress import terminal_progress
 from seamount.distill.train import distill
-from seamount.export import export_student
 from seamount.hardware_targets.simulator import simulate
 from seamount.hardware_targets.target import load_target
 from seamount.models.spiking_net import SpikingNet
 from seamount.models.zoo import build_student
+from seamount.run.export import export_student
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "post_training.json"

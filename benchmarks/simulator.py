@@ -30,7 +30,8 @@ import numpy as np
 import torch
 
 from seamount.compile.arithmetic.definition import run_definition
-from seamount.compile.program import (
+from seamount.compile.net.read import read_net
+from seamount.compile.program.program import (
     Conv,
     Dense,
     Input,
@@ -42,7 +43,6 @@ from seamount.compile.program import (
     ints,
     target_shape,
 )
-from seamount.compile.read_net import read_net
 from seamount.hardware_targets.simulator import simulate
 
 HERE = Path(__file__).parent

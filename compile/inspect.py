@@ -10,12 +10,12 @@ import numpy as np
 from seamount.errors import ConfigError, InputError, plural
 
 from .arithmetic.definition import V_MAX
-from .nir_file import RawGraph, file_bytes, opened, read_raw
-from .nir_timestep import dt_candidates
+from .net.read import read_net
+from .nir.file import RawGraph, file_bytes, opened, read_raw
+from .nir.timestep import dt_candidates
 from .pipeline import Compiled
-from .program import NEVER_FIRES, Lif, Program, Synapses, Wire
-from .program_file import is_program_file, load_program
-from .read_net import read_net
+from .program.file import is_program_file, load_program
+from .program.program import NEVER_FIRES, Lif, Program, Synapses, Wire
 
 
 def inspect_file(path: str | Path) -> list[str]:

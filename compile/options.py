@@ -9,11 +9,11 @@ from typing import Any
 
 from seamount.errors import ConfigError
 
+from .lower.scale_search import SearchOptions
+from .net.read import NetOptions
+from .nir.presets import Discretisation
+from .nir.read import NirOptions
 from .pipeline import CompileOptions, SoftReset
-from .presets import Discretisation
-from .read_net import NetOptions
-from .read_nir import NirOptions
-from .scale_search import SearchOptions
 
 
 def _truth(text: str) -> bool:

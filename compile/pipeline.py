@@ -12,10 +12,14 @@ from numpy.typing import NDArray
 
 from seamount.errors import ConfigError, Unsupported
 
-from .calibration import calibrate
-from .chip import HasChip
-from .lower import Lowered, NumberFormat, lower
-from .network import Network
+from .fit.chip import HasChip
+from .lower.calibration import calibrate
+from .lower.lower import Lowered, NumberFormat, lower
+from .lower.rounding_table import RoundingTable
+from .lower.scale_search import SearchOptions, choose_scales
+from .net.read import NetOptions, read_net
+from .network.network import Network
+from .nir.read import NirOptions, read_nir
 from .passes.align_startup import align_startup
 from .passes.balance_latency import Schedule, balance_latency, own_delay
 from .passes.emulate_soft_reset import emulate_soft_reset
@@ -24,11 +28,7 @@ from .passes.fold_scale import fold_scale
 from .passes.merge_linear import merge_linear
 from .passes.range_analysis import RangeReport, analyse_ranges
 from .passes.remove_unseen import remove_unseen
-from .program import Program
-from .read_net import NetOptions, read_net
-from .read_nir import NirOptions, read_nir
-from .rounding_table import RoundingTable
-from .scale_search import SearchOptions, choose_scales
+from .program.program import Program
 
 NETWORK_PASSES: tuple[Callable[[Network], Network], ...] = (remove_unseen, fold_scale, fold_pooling, merge_linear)
 """Real numbers in, the same function out. Before them: emulate_soft_reset, where asked for."""

@@ -18,9 +18,9 @@ from torch import Tensor
 
 from seamount.compile.arithmetic.scan import NeuronTable, ScanResult, lif_scan, neuron_table
 from seamount.compile.arithmetic.synapses import conv_sum, matrix_sum
-from seamount.compile.program import Lif
+from seamount.compile.program.program import Lif
 from seamount.models.fold import Conv
-from seamount.models.fused_lif import LifConstants, form_of, fused_lif_gradient, recurrent_gradient
+from seamount.models.lif.fused import LifConstants, form_of, fused_lif_gradient, recurrent_gradient
 
 
 class OnGrid(torch.autograd.Function):

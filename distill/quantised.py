@@ -26,13 +26,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from seamount.compile.arithmetic.synapses import matrix_sum
-from seamount.compile.program import NEVER_FIRES, Lif, ints
-from seamount.compile.quantise import BIAS_EXP_MAX, BIAS_MANT_MAX, split_bias
+from seamount.compile.lower.quantise import BIAS_EXP_MAX, BIAS_MANT_MAX, split_bias
+from seamount.compile.program.program import NEVER_FIRES, Lif, ints
 from seamount.errors import InputError, Unsupported
 from seamount.models import fold
 from seamount.models.cells import DECAY_GRID, Neurons
 from seamount.models.export import Quantised, exact_decay, to_nir, unsupported
-from seamount.models.fused_lif import LifConstants
+from seamount.models.lif.fused import LifConstants
 from seamount.models.spiking_net import INPUT, READOUT, SpikingNet, StudentOutput, Sum
 
 from .integer import (

@@ -5,7 +5,18 @@ python examples/run_on_lava.py
 
 import numpy as np
 
-from seamount.compile.program import Dense, Input, Lif, OneToOne, Population, Program, Readout, Reset, Synapses, ints
+from seamount.compile.program.program import (
+    Dense,
+    Input,
+    Lif,
+    OneToOne,
+    Population,
+    Program,
+    Readout,
+    Reset,
+    Synapses,
+    ints,
+)
 from seamount.hardware_targets.agreement import compare_runs
 from seamount.hardware_targets.lava import run_on_lava
 from seamount.hardware_targets.simulator import simulate

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seamount.compile.activity import Activity
-from seamount.compile.program import Program
+from seamount.compile.program.activity import Activity
+from seamount.compile.program.program import Program
 from seamount.errors import plural
 
 Array = NDArray[Any]

@@ -14,11 +14,11 @@ from typing import Any, Literal, assert_never
 
 import numpy as np
 
-from seamount.compile.activity import Activity
-from seamount.compile.place import Placement
-from seamount.compile.place.load import NeuronLoads, connections, neuron_loads
-from seamount.compile.place.rules import Group, groups, on_chip
-from seamount.compile.program import Conv, Dense, OneToOne, Program, Sparse, Wire
+from seamount.compile.fit.place import Placement
+from seamount.compile.fit.place.load import NeuronLoads, connections, neuron_loads
+from seamount.compile.fit.place.rules import Group, groups, on_chip
+from seamount.compile.program.activity import Activity
+from seamount.compile.program.program import Conv, Dense, OneToOne, Program, Sparse, Wire
 from seamount.errors import ConfigError, InputError
 
 from .latency import StepTime, step_time

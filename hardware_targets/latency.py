@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from seamount.compile.activity import Activity
-from seamount.compile.place import Core, Placement
+from seamount.compile.fit.place import Core, Placement
+from seamount.compile.program.activity import Activity
 
 from .target import Target, Timing
 

@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from seamount.compile.place.load import connections
-from seamount.compile.program import Conv, Dense, Program, Sparse
+from seamount.compile.fit.place.load import connections
+from seamount.compile.program.program import Conv, Dense, Program, Sparse
 
 from .target import Cost, Figure, Record, load_figures
 

@@ -14,10 +14,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from seamount.compile.activity import Activity
-from seamount.compile.place.load import connections, received_by
-from seamount.compile.place.rules import value_bits
-from seamount.compile.program import (
+from seamount.compile.fit.place.load import connections, received_by
+from seamount.compile.fit.place.rules import value_bits
+from seamount.compile.program.activity import Activity
+from seamount.compile.program.program import (
     NEVER_FIRES,
     Conv,
     Dense,

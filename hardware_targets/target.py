@@ -16,7 +16,7 @@ from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from seamount.compile.chip import Chip, ConvStorage
+from seamount.compile.fit.chip import Chip, ConvStorage
 from seamount.errors import ConfigError
 
 T = TypeVar("T")

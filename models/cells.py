@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from seamount.errors import ConfigError, InputError
 
-from .fused_lif import METHODS, LifConstants, fused_lif, fused_recurrent_lif
+from .lif.fused import METHODS, LifConstants, fused_lif, fused_recurrent_lif
 
 DECAY_GRID = 4096
 """Decay rates on chip are whole numbers of 4096ths a step."""

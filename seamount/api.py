@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seamount.compile.activity import Activity
-from seamount.compile.program import Program
+from seamount.compile.program.activity import Activity
+from seamount.compile.program.program import Program
 from seamount.config import load_config, to_toml
 from seamount.distill.progress import QUIET, Progress
 from seamount.doctor import Finding
@@ -25,7 +25,7 @@ from seamount.errors import ConfigError, InputError
 from seamount.hardware_targets.agreement import Agreement
 
 if TYPE_CHECKING:
-    from seamount.compile.finding import Finding as TargetFinding
+    from seamount.compile.fit.finding import Finding as TargetFinding
     from seamount.compile.passes.split_populations import Split
     from seamount.compile.pipeline import Compiled, CompileOptions
     from seamount.hardware_targets.lava import NetFile
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from seamount.report.gates import Gates, Outcome
     from seamount.report.schema import Report
     from seamount.report.why import Explanation
-    from seamount.sweep import Sweep
+    from seamount.run.sweep import Sweep
 
 Ints = NDArray[np.int64]
 
@@ -54,7 +54,7 @@ class Told:
 
 def init(path: Path, settings: Sequence[str] = ()) -> None:
     """Write a commented configuration; an existing file is not replaced."""
-    from seamount.runs import write_atomically
+    from seamount.run.folder import write_atomically
 
     if path.exists():
         raise ConfigError(f"{path}: exists already; choose another name")
@@ -77,8 +77,8 @@ def run(
         settings: ``section.key=value`` each.
         folder: the run directory.
     """
-    from seamount.pipeline import run_stages
-    from seamount.reporting import report_run
+    from seamount.run.pipeline import run_stages
+    from seamount.run.reporting import report_run
 
     told = told or Told()
     context = run_stages(
@@ -117,8 +117,8 @@ def distill(
 
     None in a process that torchrun started only to help.
     """
-    from seamount.pipeline import run_stages
-    from seamount.stages import read_answers
+    from seamount.run.pipeline import run_stages
+    from seamount.run.stages import read_answers
 
     training = ("teacher", "distill", "quantise", "export")
     if until not in training:
@@ -147,7 +147,7 @@ def distill(
 
 def report(folder: Path) -> Report:
     """Write report.json and report.html of a finished run."""
-    from seamount.reporting import report_run
+    from seamount.run.reporting import report_run
 
     return report_run(folder)
 
@@ -185,7 +185,7 @@ def why(folder: Path, layer: str, n_samples: int = 16) -> Explanation:
 
     from seamount.compile.pipeline import compile_graph
     from seamount.report.why import why as explain
-    from seamount.reporting import open_finished
+    from seamount.run.reporting import open_finished
 
     context = open_finished(folder)
     network = compile_graph(context.folder("export") / "float.nir", context.target).network
@@ -200,7 +200,7 @@ def sweep(
     config: Path | None, over: Sequence[str], settings: Sequence[str] = (), *, folder: Path, told: Told | None = None
 ) -> Sweep:
     """Every combination of the axes ``over`` (``section.key=value,value``), each an ordinary run below ``folder``."""
-    from seamount.sweep import sweep as grid
+    from seamount.run.sweep import sweep as grid
 
     return grid(config, over, settings, folder, told or Told())
 
@@ -262,9 +262,9 @@ def compile_source(
         out: where the program goes; default: beside the source (in the run folder), ending ``.program.h5``.
         labels: of the calibration samples, (B,).
     """
+    from seamount.compile.fit.verify import verify_program
     from seamount.compile.pipeline import compile_graph
-    from seamount.compile.program_file import save_program
-    from seamount.compile.verify import verify_program
+    from seamount.compile.program.file import save_program
     from seamount.hardware_targets.target import load_target
 
     found = _student_of_run(source) if source.is_dir() else source
@@ -279,7 +279,7 @@ def compile_source(
 
 def rounded_answers(compiled: Compiled, x: Any, labels: NDArray[Any] | None) -> RoundedAnswers | None:
     """Network and program on the calibration samples (T, B, *shape)."""
-    from seamount.compile.interpret import run_network
+    from seamount.compile.network.interpret import run_network
     from seamount.hardware_targets.simulator import simulate as run
 
     network, readout = compiled.network, compiled.program.readout
@@ -301,7 +301,7 @@ def rounded_answers(compiled: Compiled, x: Any, labels: NDArray[Any] | None) -> 
 def write_split(program: Program, target: str, path: Path) -> Split:
     """Write a program with the same integers whose populations each fit a core of the target."""
     from seamount.compile.passes.split_populations import split_populations
-    from seamount.compile.program_file import save_program
+    from seamount.compile.program.file import save_program
     from seamount.hardware_targets.target import load_target
 
     split = split_populations(program, load_target(target))
@@ -311,8 +311,8 @@ def write_split(program: Program, target: str, path: Path) -> Split:
 
 def write_nir(program: Program, path: Path) -> None:
     """Write a program as a NIR file that compiles to it again; refuses what NIR cannot say exactly."""
-    from seamount.compile.net_to_nir import net_to_nir
-    from seamount.export import write_graph
+    from seamount.compile.to_nir import net_to_nir
+    from seamount.run.export import write_graph
 
     write_graph(net_to_nir(program), path)
 
@@ -342,7 +342,7 @@ def _student_of_run(folder: Path) -> Path:
 def load_any_program(path: Path, target: str = "loihi1") -> Program:
     """A program file, or a program made on the spot from a run folder, a NIR or a ``.net`` file."""
     from seamount.compile.pipeline import compile_graph
-    from seamount.compile.program_file import load_program
+    from seamount.compile.program.file import load_program
     from seamount.hardware_targets.target import load_target
 
     if path.is_dir():
@@ -497,7 +497,7 @@ def run_lava(program: Path, data: str, *, n_samples: int = 20, time_limit_s: flo
 
 def diff(a: Path, b: Path) -> Difference | None:
     """The first step, population and neuron in which two trace files differ; None if they are equal."""
-    from seamount.compile.activity_file import load_activity
+    from seamount.compile.program.activity_file import load_activity
     from seamount.hardware_targets.simulator.diff import first_difference
 
     return first_difference(load_activity(a), load_activity(b))

@@ -16,8 +16,8 @@ from typing import Any, assert_never
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from seamount.compile.activity import Activity, Events
-from seamount.compile.program import (
+from seamount.compile.program.activity import Activity, Events
+from seamount.compile.program.program import (
     Conv,
     Dense,
     Ints,

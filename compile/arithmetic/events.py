@@ -12,7 +12,7 @@ from typing import Any, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from seamount.compile.program import Conv, Dense, Ints, Kind, OneToOne, Sparse, Wire
+from seamount.compile.program.program import Conv, Dense, Ints, Kind, OneToOne, Sparse, Wire
 
 from .kernels import LANES
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seamount.compile.program import Input, Program
+from seamount.compile.program.program import Input, Program
 from seamount.errors import InputError, plural
 
 

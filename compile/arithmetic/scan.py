@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from seamount.compile.program import Ints, Lif, Reset, TernaryLif, ints
+from seamount.compile.program.program import Ints, Lif, Reset, TernaryLif, ints
 from seamount.errors import ConfigError, InputError
 
 from .definition import UNITY, V_MAX, bias_of, is_reset, wrap

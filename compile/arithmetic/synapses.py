@@ -26,7 +26,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from seamount.compile.program import Conv, Dense, Ints, Kind, OneToOne, Sparse, Synapses, Wire
+from seamount.compile.program.program import Conv, Dense, Ints, Kind, OneToOne, Sparse, Synapses, Wire
 from seamount.errors import CheckFailed, ConfigError
 
 from .definition import by_delay, weighted_sum, with_weights

@@ -23,7 +23,7 @@ import numpy as np
 from seamount.errors import Unsupported
 
 from ..arithmetic.definition import V_MAX, bias_of, decay
-from ..program import Ints, Lif, Population, Program, Reset, ints
+from ..program.program import Ints, Lif, Population, Program, Reset, ints
 
 
 def align_startup(program: Program, arrival: Mapping[str, int], *, remembers: bool = False) -> Program:

@@ -18,7 +18,7 @@ import numpy as np
 
 from seamount.errors import Unsupported
 
-from ..network import Connection, Delay, Ints, Network
+from ..network.network import Connection, Delay, Ints, Network
 
 
 @dataclass(frozen=True)

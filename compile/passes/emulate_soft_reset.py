@@ -23,7 +23,7 @@ import numpy as np
 
 from seamount.errors import Unsupported
 
-from ..network import Connection, Delay, Linear, Network, Population, Reals, Reshape, Scale, reals
+from ..network.network import Connection, Delay, Linear, Network, Population, Reals, Reshape, Scale, reals
 
 SOFT_RESETS = ("subtract", "subtract-next-step")
 

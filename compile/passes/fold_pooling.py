@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..network import Conv, Network, Op, Shape, SumPool, chain_shapes, op_shape, reals
+from ..network.network import Conv, Network, Op, Shape, SumPool, chain_shapes, op_shape, reals
 
 MAX_KERNEL = 1 << 24
 """Weights of a composed kernel; more are left to the matrix."""

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..network import (
+from ..network.network import (
     Connection,
     Conv,
     Delay,

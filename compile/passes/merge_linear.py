@@ -13,8 +13,8 @@ import torch
 
 from seamount.errors import Unsupported
 
-from ..interpret import apply_op
-from ..network import (
+from ..network.interpret import apply_op
+from ..network.network import (
     Connection,
     Conv,
     Delay,

@@ -14,7 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arithmetic.definition import V_MAX, bias_of
-from ..program import Conv, Dense, Lif, OneToOne, Population, Program, Relay, Sparse, Synapses, TernaryLif, Wire
+from ..program.program import (
+    Conv,
+    Dense,
+    Lif,
+    OneToOne,
+    Population,
+    Program,
+    Relay,
+    Sparse,
+    Synapses,
+    TernaryLif,
+    Wire,
+)
 
 Doubles = NDArray[np.float64]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..network import Network
+from ..network.network import Network
 
 
 def remove_unseen(network: Network) -> Network:

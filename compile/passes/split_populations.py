@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 
 from seamount.errors import Unsupported
 
-from ..chip import HasChip
-from ..place.rules import Box, flat_indices
-from ..place.search import Cut, cut_to_fit
-from ..program import Conv, Dense, Ints, OneToOne, Population, Program, Sparse, Synapses, Wire, ints
+from ..fit.chip import HasChip
+from ..fit.place.rules import Box, flat_indices
+from ..fit.place.search import Cut, cut_to_fit
+from ..program.program import Conv, Dense, Ints, OneToOne, Population, Program, Sparse, Synapses, Wire, ints
 from .range_analysis import group_range
 
 MAX_ENTRIES = 1 << 26

@@ -14,7 +14,7 @@ from typing import Any, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from seamount.compile.program import (
+from seamount.compile.program.program import (
     Conv,
     Dense,
     Ints,

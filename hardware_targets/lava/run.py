@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seamount.compile.activity import Activity
 from seamount.compile.arithmetic.inputs import check_inputs, default_steps, readout_window
-from seamount.compile.program import Program, Relay
+from seamount.compile.program.activity import Activity
+from seamount.compile.program.program import Program, Relay
 from seamount.errors import BackendMissing, ConfigError
 
 from . import plain_lava

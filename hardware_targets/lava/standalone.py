@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from seamount.compile.activity import Activity
 from seamount.compile.arithmetic.inputs import check_inputs, default_steps
-from seamount.compile.program import Program
+from seamount.compile.program.activity import Activity
+from seamount.compile.program.program import Program
 from seamount.errors import InputError
 
 from .run import RECORDABLE, save_inputs, write_job

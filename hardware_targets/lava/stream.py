@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from seamount.compile.program import Program, Relay, Wire, loops
+from seamount.compile.program.program import Program, Relay, Wire, loops
 
 from ..agreement import sample_windows
 

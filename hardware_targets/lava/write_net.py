@@ -16,7 +16,8 @@ import h5py
 import numpy as np
 
 from seamount.compile.arithmetic.definition import bias_of
-from seamount.compile.program import (
+from seamount.compile.net.read import BIAS_EXPONENT, LONGEST_DELAY, effective_weights
+from seamount.compile.program.program import (
     Conv,
     Dense,
     Ints,
@@ -30,7 +31,6 @@ from seamount.compile.program import (
     TernaryLif,
     Wire,
 )
-from seamount.compile.read_net import BIAS_EXPONENT, LONGEST_DELAY, effective_weights
 from seamount.errors import Unsupported
 
 from .lower import check_wrap, payload_bounds

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from seamount.compile.activity import Activity, Array
+from seamount.compile.program.activity import Activity, Array
 from seamount.errors import InputError
 
 AROUND = 3

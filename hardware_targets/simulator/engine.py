@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from seamount.compile.activity import Events
 from seamount.compile.arithmetic.events import aligned
 from seamount.compile.arithmetic.kernels import LANES, count_operations, scatter
 from seamount.compile.arithmetic.scan import (
@@ -28,7 +27,8 @@ from seamount.compile.arithmetic.scan import (
 )
 from seamount.compile.arithmetic.synapses import Lowered, drive, wrap
 from seamount.compile.arithmetic.threads import share
-from seamount.compile.program import Relay
+from seamount.compile.program.activity import Events
+from seamount.compile.program.program import Relay
 
 from .plan import EventPart, Plan, SumPart
 from .sources import Source, from_plain, to_plain

@@ -14,7 +14,18 @@ from seamount.compile.arithmetic.events import Layout, Runs, fan_out, layout_for
 from seamount.compile.arithmetic.kernels import LANES
 from seamount.compile.arithmetic.scan import NeuronTable, neuron_table
 from seamount.compile.arithmetic.synapses import Lowered, lower
-from seamount.compile.program import Dense, Kind, Lif, Population, Program, Relay, Sparse, Synapses, TernaryLif, Wire
+from seamount.compile.program.program import (
+    Dense,
+    Kind,
+    Lif,
+    Population,
+    Program,
+    Relay,
+    Sparse,
+    Synapses,
+    TernaryLif,
+    Wire,
+)
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ from .shell import Result, command, stderr_console
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from seamount.compile.activity import Activity
-    from seamount.compile.finding import Finding
-    from seamount.compile.program import Program
+    from seamount.compile.fit.finding import Finding
+    from seamount.compile.program.activity import Activity
+    from seamount.compile.program.program import Program
 
 PANEL = "A network or a program"
 
@@ -139,7 +139,7 @@ def simulate(
     from rich.text import Text
 
     from seamount import api
-    from seamount.compile.activity_file import save_activity
+    from seamount.compile.program.activity_file import save_activity
 
     done = api.simulate(
         program,
@@ -171,7 +171,7 @@ def run_lava(
 ) -> Result:
     """Run a program on Lava itself (fixed point) and compare every spike and membrane with the simulator."""
     from seamount import api
-    from seamount.compile.activity_file import save_activity
+    from seamount.compile.program.activity_file import save_activity
 
     done = api.run_lava(program, data, n_samples=samples, time_limit_s=time_limit)
     if out is not None:

@@ -32,7 +32,7 @@ def compare(
 
     from seamount import api
     from seamount.report.compare import render_comparison_html, render_comparison_terminal
-    from seamount.runs import write_atomically
+    from seamount.run.folder import write_atomically
 
     found = api.compare(a, b)
     rendering = render_comparison_terminal(found)

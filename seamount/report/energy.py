@@ -6,7 +6,7 @@ from typing import get_args
 
 import numpy as np
 
-from seamount.compile.activity import Activity
+from seamount.compile.program.activity import Activity
 from seamount.hardware_targets.energy import BandVerdict, Counts, EnergyReport, Range, SetEstimate
 
 from .evidence import Evidence

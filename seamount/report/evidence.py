@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seamount.compile.activity import Activity
-from seamount.compile.place.placement import Placement
-from seamount.compile.program import Program
+from seamount.compile.fit.place.placement import Placement
+from seamount.compile.program.activity import Activity
+from seamount.compile.program.program import Program
 from seamount.hardware_targets.energy import EnergyReport
 from seamount.hardware_targets.neurobench import NeuroBench
 from seamount.hardware_targets.target import Target

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from seamount.compile.program import Conv, Dense, OneToOne, Program, Sparse, Synapses, Wire
+from seamount.compile.program.program import Conv, Dense, OneToOne, Program, Sparse, Synapses, Wire
 from seamount.errors import plural
 
 from .layers import parameters

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from seamount.compile.program import (
+from seamount.compile.program.program import (
     NEVER_FIRES,
     Lif,
     Population,

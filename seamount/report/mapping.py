@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from seamount.compile.place.placement import Core as PlacedCore
-from seamount.compile.place.placement import LayerUse, Placement, limits
+from seamount.compile.fit.place.placement import Core as PlacedCore
+from seamount.compile.fit.place.placement import LayerUse, Placement, limits
 from seamount.errors import plural
 
 from .evidence import Evidence

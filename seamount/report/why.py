@@ -18,10 +18,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from seamount.compile import program as chip
-from seamount.compile.interpret import Trace, run_network
-from seamount.compile.lower import RealGroup, real_groups
-from seamount.compile.network import (
+from seamount.compile.lower.lower import RealGroup, real_groups
+from seamount.compile.network.interpret import Trace, run_network
+from seamount.compile.network.network import (
     Connection,
     Conv,
     Delay,
@@ -36,7 +35,8 @@ from seamount.compile.network import (
     size,
 )
 from seamount.compile.passes.merge_linear import matrix
-from seamount.compile.program import Program
+from seamount.compile.program import program as chip
+from seamount.compile.program.program import Program
 from seamount.errors import InputError, plural
 from seamount.hardware_targets.simulator.simulate import simulate
 

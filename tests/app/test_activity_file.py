@@ -3,8 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from seamount.compile.activity import Activity, Events
-from seamount.compile.activity_file import load_activity, save_activity
+from seamount.compile.program.activity import Activity, Events
+from seamount.compile.program.activity_file import load_activity, save_activity
 from seamount.errors import InputError
 
 

@@ -10,10 +10,10 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from seamount.cli import app, load_commands
+from seamount.compile.net.read import read_net
 from seamount.compile.pipeline import compile_graph
-from seamount.compile.program import Program, Reset
-from seamount.compile.program_file import load_program
-from seamount.compile.read_net import read_net
+from seamount.compile.program.file import load_program
+from seamount.compile.program.program import Program, Reset
 from seamount.hardware_targets.simulator import simulate
 
 load_commands()

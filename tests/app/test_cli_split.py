@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from seamount.cli import app, load_commands
-from seamount.compile.program_file import load_program
+from seamount.compile.program.file import load_program
 from seamount.hardware_targets.simulator import simulate
 
 load_commands()

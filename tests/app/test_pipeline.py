@@ -14,8 +14,8 @@ import pytest
 from seamount import api
 from seamount.config import load_config
 from seamount.errors import InputError
-from seamount.pipeline import run_stages
-from seamount.runs import file_hash
+from seamount.run.folder import file_hash
+from seamount.run.pipeline import run_stages
 
 SMALL = (
     "teacher.epochs=1",

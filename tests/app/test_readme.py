@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from seamount.cli import app, load_commands
-from seamount.compile.program_file import load_program
+from seamount.compile.program.file import load_program
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from seamount.errors import ConfigError, InputError
-from seamount.runs import Run, Stage, open_run, write_atomically, write_json
+from seamount.run.folder import Run, Stage, open_run, write_atomically, write_json
 
 STAGES = (Stage("teacher"), Stage("distill", ("teacher",)))
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seamount.compile.arithmetic.definition import decay, run_definition, shift, weight_grid, wrap
-from seamount.compile.program import (
+from seamount.compile.program.program import (
     NEVER_FIRES,
     Conv,
     Dense,

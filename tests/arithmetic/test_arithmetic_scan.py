@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from seamount.compile.arithmetic.definition import State, is_reset, neuron_step, rest_state
 from seamount.compile.arithmetic.scan import TRACES, lif_scan, reset_steps
-from seamount.compile.program import Ints, Lif, Reset, TernaryLif, ints
+from seamount.compile.program.program import Ints, Lif, Reset, TernaryLif, ints
 from seamount.errors import ConfigError, InputError
 
 

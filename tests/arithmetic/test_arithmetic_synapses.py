@@ -18,7 +18,7 @@ from seamount.compile.arithmetic.synapses import (
     matrix_sum,
     self_test,
 )
-from seamount.compile.program import Conv, Dense, Kind, OneToOne, Sparse, Synapses, ints
+from seamount.compile.program.program import Conv, Dense, Kind, OneToOne, Sparse, Synapses, ints
 
 TARGET = {"dense": (5,), "sparse": (5,), "conv": (4, 5, 4), "one": (2, 5, 4)}
 SOURCE = (2, 5, 4)

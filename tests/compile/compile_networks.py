@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from seamount.compile.network import (
+from seamount.compile.network.network import (
     Connection,
     Conv,
     Linear,

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from seamount.compile.interpret import run_network
-from seamount.compile.network import Network
+from seamount.compile.network.interpret import run_network
+from seamount.compile.network.network import Network
+from seamount.compile.nir.read import read_nir
 from seamount.compile.options import compile_options
 from seamount.compile.pipeline import CompileOptions
-from seamount.compile.read_nir import read_nir
 
 FOLDER = Path(__file__).parent / "recordings"
 

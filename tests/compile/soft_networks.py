@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from seamount.compile.interpret import run_network
-from seamount.compile.network import Network, Population, reals
+from seamount.compile.network.interpret import run_network
+from seamount.compile.network.network import Network, Population, reals
 from seamount.compile.passes.emulate_soft_reset import SOFT_RESETS, emulate_soft_reset
 from seamount.compile.passes.fold_scale import fold_scale
 from seamount.compile.passes.merge_linear import merge_linear

@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seamount.api import arrays_of, rounded_answers
-from seamount.compile.calibration import calibrate
-from seamount.compile.interpret import run_network
-from seamount.compile.joint_rounding import BLOCK, Moments, mean_square, round_with_moments
-from seamount.compile.lower import real_groups
-from seamount.compile.network import Connection, Conv, Linear, Network, NetworkInput, Reshape, reals
+from seamount.compile.lower.calibration import calibrate
+from seamount.compile.lower.joint_rounding import BLOCK, Moments, mean_square, round_with_moments
+from seamount.compile.lower.lower import real_groups
+from seamount.compile.lower.quantise import nearest_on_grid, round_weights
+from seamount.compile.lower.scale_search import SearchOptions
+from seamount.compile.network.interpret import run_network
+from seamount.compile.network.network import Connection, Conv, Linear, Network, NetworkInput, Reshape, reals
 from seamount.compile.pipeline import CompileOptions, compile_graph
-from seamount.compile.quantise import nearest_on_grid, round_weights
-from seamount.compile.scale_search import SearchOptions
 from seamount.errors import InputError
 
 

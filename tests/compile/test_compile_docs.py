@@ -6,8 +6,8 @@ from pathlib import Path
 import nir
 import pytest
 
-from seamount.compile.nir_nodes import NODE_TYPES, support_table
-from seamount.compile.presets import DEFAULTS, PRESETS, Discretisation, choices
+from seamount.compile.nir.nodes import NODE_TYPES, support_table
+from seamount.compile.nir.presets import DEFAULTS, PRESETS, Discretisation, choices
 
 DOC = Path(__file__).resolve().parents[2] / "docs" / "nir_support.md"
 

@@ -12,10 +12,10 @@ import pytest
 from frontend_recordings import FOLDER, Recording, compare
 from nir_files import write
 
+from seamount.compile.nir.presets import NOT_WRITTEN
+from seamount.compile.nir.read import read_nir
 from seamount.compile.options import compile_options
 from seamount.compile.pipeline import compile_graph
-from seamount.compile.presets import NOT_WRITTEN
-from seamount.compile.read_nir import read_nir
 from seamount.errors import SeamountError, Unsupported
 from seamount.hardware_targets.target import load_target
 

@@ -8,11 +8,11 @@ from compile_networks import network, population
 from nir_files import METADATA, chain, write
 
 from seamount.compile.inspect import explain, inspect_file
-from seamount.compile.network import Connection, Linear, NetworkInput, reals
+from seamount.compile.net.read import read_net
+from seamount.compile.network.network import Connection, Linear, NetworkInput, reals
 from seamount.compile.options import compile_options
 from seamount.compile.pipeline import Compiled, CompileOptions, compile_graph
-from seamount.compile.program_file import save_program
-from seamount.compile.read_net import read_net
+from seamount.compile.program.file import save_program
 from seamount.errors import ConfigError, InputError
 from seamount.hardware_targets.lava import write_net
 

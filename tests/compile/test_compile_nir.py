@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from nir_files import METADATA, ONES3, chain, write
 
-from seamount.compile.interpret import run_network
-from seamount.compile.network import Conv, Delay, Linear, Reshape, Scale, SumPool
-from seamount.compile.read_nir import Discretisation, NirOptions, read_nir
+from seamount.compile.network.interpret import run_network
+from seamount.compile.network.network import Conv, Delay, Linear, Reshape, Scale, SumPool
+from seamount.compile.nir.read import Discretisation, NirOptions, read_nir
 from seamount.errors import ConfigError, InputError, Unsupported
 
 CASES = Path(__file__).resolve().parents[3] / "shared" / "cases"
@@ -502,7 +502,7 @@ def test_late_and_soft_resets_of_the_interpreter() -> None:
     # v counts 1 a step; threshold 2.5: fires at v = 3
     from compile_networks import network, population
 
-    from seamount.compile.network import Connection, NetworkInput, reals
+    from seamount.compile.network.network import Connection, NetworkInput, reals
 
     expected = {
         "value": [1, 2, 0, 1, 2, 0, 1],

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from compile_networks import network, population, random_network, random_spikes
 
-from seamount.compile.interpret import run_network
-from seamount.compile.network import (
+from seamount.compile.network.interpret import run_network
+from seamount.compile.network.network import (
     Connection,
     Conv,
     Delay,

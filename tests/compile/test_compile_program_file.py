@@ -11,7 +11,8 @@ import pytest
 from compile_networks import random_network
 
 from seamount.compile.pipeline import compile_graph
-from seamount.compile.program import (
+from seamount.compile.program.file import HEAD_BYTES, SCHEMA, load_program, program_bytes, save_program, sealed
+from seamount.compile.program.program import (
     Conv,
     Dense,
     Input,
@@ -28,7 +29,6 @@ from seamount.compile.program import (
     Wire,
     ints,
 )
-from seamount.compile.program_file import HEAD_BYTES, SCHEMA, load_program, program_bytes, save_program, sealed
 from seamount.errors import InputError
 
 

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from compile_networks import network, population, random_network, random_spikes
 
-from seamount.compile.interpret import run_network
-from seamount.compile.network import Connection, Linear, Network, NetworkInput, Scale, reals
+from seamount.compile.network.interpret import run_network
+from seamount.compile.network.network import Connection, Linear, Network, NetworkInput, Scale, reals
 from seamount.compile.passes.align_startup import solved_back
 from seamount.compile.pipeline import Compiled, CompileOptions, compile_graph
-from seamount.compile.program import Lif, Program, ints
+from seamount.compile.program.program import Lif, Program, ints
 from seamount.errors import InputError, Unsupported
 from seamount.hardware_targets.simulator import simulate
 

@@ -10,10 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from seamount.compile.arithmetic.definition import weight_grid
-from seamount.compile.interpret import run_network
-from seamount.compile.network import Connection, Conv, Linear, Network, NetworkInput, Reshape, SumPool, reals
-from seamount.compile.pipeline import CompileOptions, compile_graph
-from seamount.compile.quantise import (
+from seamount.compile.lower.quantise import (
     decay_grid,
     exact_bias,
     exact_weights,
@@ -22,7 +19,10 @@ from seamount.compile.quantise import (
     round_weights,
     split_bias,
 )
-from seamount.compile.scale_search import METHODS, Method, SearchOptions
+from seamount.compile.lower.scale_search import METHODS, Method, SearchOptions
+from seamount.compile.network.interpret import run_network
+from seamount.compile.network.network import Connection, Conv, Linear, Network, NetworkInput, Reshape, SumPool, reals
+from seamount.compile.pipeline import CompileOptions, compile_graph
 from seamount.errors import InputError
 from seamount.hardware_targets.simulator import simulate
 

@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from seamount.compile.interpret import run_network
-from seamount.compile.network import Connection, Linear, Network, NetworkInput, reals
+from seamount.compile.network.interpret import run_network
+from seamount.compile.network.network import Connection, Linear, Network, NetworkInput, reals
 from seamount.compile.passes.emulate_soft_reset import emulate_soft_reset
 from seamount.compile.pipeline import CompileOptions, compile_graph
-from seamount.compile.program import Dense, Lif
+from seamount.compile.program.program import Dense, Lif
 from seamount.errors import Unsupported
 from seamount.hardware_targets.simulator import simulate
 from tests.compile.compile_networks import network, population, random_network, random_spikes

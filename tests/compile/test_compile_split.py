@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from seamount.compile.chip import Chip
+from seamount.compile.fit.chip import Chip
+from seamount.compile.fit.place import place
 from seamount.compile.passes.split_populations import Split, split_populations, written_out
-from seamount.compile.place import place
-from seamount.compile.program import (
+from seamount.compile.program.program import (
     Conv,
     Dense,
     Input,

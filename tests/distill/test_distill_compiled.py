@@ -59,7 +59,7 @@ def test_a_traced_student_is_the_student(case: str) -> None:
 @pytest.mark.parametrize("channels_last", [False, True])
 @pytest.mark.parametrize("make", [lif_box, lif])
 def test_the_operator_keeps_what_torch_asks_of_one(make: type, channels_last: bool) -> None:
-    from seamount.models import operators
+    from seamount.models.lif import operators
 
     c = make(surrogate=SASTC).constants()
     drive = torch.randn(1, 4, 3, 2, 2)

@@ -38,9 +38,9 @@ MEMORY_BYTES = 2 << 30
 
 def write_originals(folder: Path) -> dict[str, list[Path]]:
     """Whole files of every kind."""
+    from seamount.compile.nir.read import Discretisation, NirOptions, read_nir
     from seamount.compile.pipeline import compile_graph
-    from seamount.compile.program_file import save_program
-    from seamount.compile.read_nir import Discretisation, NirOptions, read_nir
+    from seamount.compile.program.file import save_program
     from seamount.hardware_targets.lava import write_net
 
     nirs = [_dense(folder / "dense.nir"), _maps(folder / "maps.nir"), _nested(folder / "nested.nir")]
@@ -297,11 +297,11 @@ def _edited(file: h5py.File, rng: np.random.Generator) -> str:
 def try_reading(path: Path, kind: str, original: Any, inspect: bool) -> str:
     """ "accepted" or "refused"; anything else is what went wrong."""
     from seamount.compile.inspect import inspect_file
+    from seamount.compile.lower.scale_search import SearchOptions
+    from seamount.compile.net.read import read_net
+    from seamount.compile.nir.read import Discretisation, NirOptions, read_nir
     from seamount.compile.pipeline import CompileOptions, compile_graph
-    from seamount.compile.program_file import load_program
-    from seamount.compile.read_net import read_net
-    from seamount.compile.read_nir import Discretisation, NirOptions, read_nir
-    from seamount.compile.scale_search import SearchOptions
+    from seamount.compile.program.file import load_program
     from seamount.errors import SeamountError
 
     try:
@@ -336,7 +336,7 @@ def run_child(n: int, first: int, seed: int) -> None:
     """Tries files first .. n - 1, a JSON line each; started by ``run``."""
     import torch
 
-    from seamount.compile.program_file import HEAD_BYTES, load_program, sealed
+    from seamount.compile.program.file import HEAD_BYTES, load_program, sealed
 
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from seamount.compile.read_net import read_net
+from seamount.compile.net.read import read_net
 from seamount.errors import InputError, Unsupported
 
 

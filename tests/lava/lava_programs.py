@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from seamount.compile.program import (
+from seamount.compile.program.program import (
     NEVER_FIRES,
     Conv,
     Dense,

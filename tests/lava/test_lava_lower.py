@@ -7,7 +7,7 @@ import pytest
 from lava_programs import conv_net, lif, random_inputs, random_program, residual_net
 
 from seamount.compile.arithmetic.definition import run_definition, weight_grid
-from seamount.compile.program import (
+from seamount.compile.program.program import (
     Conv,
     Dense,
     Input,

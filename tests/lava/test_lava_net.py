@@ -16,7 +16,8 @@ import pytest
 from lava_fuzz import fuzz
 from lava_programs import conv_net, even, lif, random_inputs, residual_net
 
-from seamount.compile.program import (
+from seamount.compile.net.read import read_net
+from seamount.compile.program.program import (
     Conv,
     Dense,
     Input,
@@ -30,7 +31,6 @@ from seamount.compile.program import (
     Wire,
     ints,
 )
-from seamount.compile.read_net import read_net
 from seamount.errors import InputError, Unsupported
 from seamount.hardware_targets.lava import lava_status, write_net
 from seamount.hardware_targets.simulator import simulate

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from lava_programs import conv_net, even
 
-from seamount.compile.net_to_nir import net_to_nir
+from seamount.compile.net.read import NetOptions, read_net
 from seamount.compile.pipeline import CompileOptions, compile_graph
-from seamount.compile.program import (
+from seamount.compile.program.program import (
     NEVER_FIRES,
     Conv,
     Dense,
@@ -29,7 +29,7 @@ from seamount.compile.program import (
     Wire,
     ints,
 )
-from seamount.compile.read_net import NetOptions, read_net
+from seamount.compile.to_nir import net_to_nir
 from seamount.errors import ConfigError, InputError, Unsupported
 from seamount.hardware_targets.lava import write_net
 from seamount.hardware_targets.simulator import simulate

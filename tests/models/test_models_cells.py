@@ -21,7 +21,7 @@ from seamount.models.cells import (
     lif_box,
     snap,
 )
-from seamount.models.fused_lif import METHODS
+from seamount.models.lif.fused import METHODS
 
 SURROGATES = [SEAL, SASTC, *(Surrogate(m, a) for m, a in zip(METHODS[1:], (100, 0.3, 3, 0.5, 2), strict=True))]
 

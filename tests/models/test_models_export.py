@@ -12,8 +12,8 @@ import torch
 from norse.torch import LICell, LIFBoxCell, LIFCell, SequentialState
 from torch import nn
 
-from seamount.compile.interpret import run_network
-from seamount.compile.read_nir import read_nir
+from seamount.compile.network.interpret import run_network
+from seamount.compile.nir.read import read_nir
 from seamount.errors import Unsupported
 from seamount.models import fold
 from seamount.models.cells import li_box, lif_box

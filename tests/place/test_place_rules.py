@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seamount.compile.chip import Chip
-from seamount.compile.place import Assignment, Tile, place, validate_placement
-from seamount.compile.place.rules import Group, groups, index_bits, list_words, overlap, weight_format
-from seamount.compile.program import (
+from seamount.compile.fit.chip import Chip
+from seamount.compile.fit.place import Assignment, Tile, place, validate_placement
+from seamount.compile.fit.place.rules import Group, groups, index_bits, list_words, overlap, weight_format
+from seamount.compile.program.program import (
     Conv,
     Dense,
     Input,

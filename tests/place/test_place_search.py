@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from seamount.compile.arithmetic.definition import run_definition
-from seamount.compile.place import Placement, place, validate_placement
-from seamount.compile.place.placement import Assignment, limits
-from seamount.compile.program import (
+from seamount.compile.fit.place import Placement, place, validate_placement
+from seamount.compile.fit.place.placement import Assignment, limits
+from seamount.compile.program.program import (
     Conv,
     Dense,
     Input,

@@ -3,7 +3,7 @@
 import numpy as np
 
 from seamount.compile.arithmetic.definition import run_definition
-from seamount.compile.program import (
+from seamount.compile.program.program import (
     NEVER_FIRES,
     Dense,
     Input,

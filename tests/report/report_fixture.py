@@ -10,10 +10,10 @@ import torch
 from sklearn.datasets import load_digits
 from torch.nn.functional import conv2d
 
-from seamount.compile.activity import Activity
 from seamount.compile.arithmetic.definition import run_definition, weight_grid
-from seamount.compile.place.search import place
-from seamount.compile.program import (
+from seamount.compile.fit.place.search import place
+from seamount.compile.program.activity import Activity
+from seamount.compile.program.program import (
     NEVER_FIRES,
     Conv,
     Dense,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from seamount.compile.network import (
+from seamount.compile.network.network import (
     Connection,
     Conv,
     Linear,

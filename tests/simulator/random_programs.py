@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seamount.compile.program import (
+from seamount.compile.program.program import (
     Conv,
     Dense,
     Input,

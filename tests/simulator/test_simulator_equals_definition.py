@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from random_programs import random_case
 
-from seamount.compile.activity import Activity
 from seamount.compile.arithmetic.definition import run_definition
-from seamount.compile.program import Conv, Dense, Kind, OneToOne, Program, Sparse, Wire
+from seamount.compile.program.activity import Activity
+from seamount.compile.program.program import Conv, Dense, Kind, OneToOne, Program, Sparse, Wire
 from seamount.errors import InputError
 from seamount.hardware_targets.simulator.simulate import Chunk, memory_needed, simulate
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from seamount.compile.arithmetic.definition import run_definition
-from seamount.compile.program import Input, Lif, OneToOne, Population, Program, Synapses, ints
+from seamount.compile.program.program import Input, Lif, OneToOne, Population, Program, Synapses, ints
 from seamount.hardware_targets.simulator import simulate
 from tests.vectors.lava import outcomes
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from seamount.compile.activity import Activity
-from seamount.compile.program import Conv, Dense, Input, Lif, Population, Program, Readout, Synapses, ints
+from seamount.compile.program.activity import Activity
+from seamount.compile.program.program import Conv, Dense, Input, Lif, Population, Program, Readout, Synapses, ints
 from seamount.errors import BackendMissing, ConfigError, InputError
 from seamount.hardware_targets.simulator import simulate
 from seamount.hardware_targets.simulator.diff import first_difference

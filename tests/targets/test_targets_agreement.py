@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from seamount.compile.activity import Activity
 from seamount.compile.arithmetic.definition import run_definition
-from seamount.compile.program import Dense, Input, Lif, Population, Program, Readout, Synapses, ints
+from seamount.compile.program.activity import Activity
+from seamount.compile.program.program import Dense, Input, Lif, Population, Program, Readout, Synapses, ints
 from seamount.hardware_targets.agreement import compare_runs, compare_student
 
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from seamount.compile.activity import Activity, Events
 from seamount.compile.arithmetic.definition import run_definition
-from seamount.compile.place import Assignment, Placement, Tile, place, validate_placement
-from seamount.compile.program import (
+from seamount.compile.fit.place import Assignment, Placement, Tile, place, validate_placement
+from seamount.compile.program.activity import Activity, Events
+from seamount.compile.program.program import (
     Conv,
     Dense,
     Input,

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from seamount.compile.activity import Activity
 from seamount.compile.arithmetic.definition import run_definition
-from seamount.compile.program import (
+from seamount.compile.program.activity import Activity
+from seamount.compile.program.program import (
     NEVER_FIRES,
     Conv,
     Dense,

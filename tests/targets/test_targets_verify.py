@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from seamount.compile.arithmetic.definition import run_definition
-from seamount.compile.program import (
+from seamount.compile.fit.verify import require, verify_program
+from seamount.compile.program.program import (
     NEVER_FIRES,
     Conv,
     Dense,
@@ -23,7 +24,6 @@ from seamount.compile.program import (
     Wire,
     ints,
 )
-from seamount.compile.verify import require, verify_program
 from seamount.errors import DoesNotFit, Unsupported
 from seamount.hardware_targets.target import load_target
 

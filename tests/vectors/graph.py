@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seamount.compile.activity import Activity
 from seamount.compile.arithmetic.definition import weight_grid
-from seamount.compile.program import (
+from seamount.compile.program.activity import Activity
+from seamount.compile.program.program import (
     Conv,
     Dense,
     Input,

@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seamount.compile.activity import Activity
 from seamount.compile.arithmetic.definition import run_definition
-from seamount.compile.program import Program
+from seamount.compile.program.activity import Activity
+from seamount.compile.program.program import Program
 from seamount.errors import SeamountError
 
 from .graph import Replay, graph_replays

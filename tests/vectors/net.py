@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seamount.compile.program import Input, Program
-from seamount.compile.read_net import read_net
+from seamount.compile.net.read import read_net
+from seamount.compile.program.program import Input, Program
 from seamount.errors import Unsupported
 
 from .graph import Replay, chw, value_range

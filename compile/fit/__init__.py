@@ -1,0 +1,1 @@
+"""Whether a chip holds a program, and on which cores."""

@@ -1,0 +1,304 @@
+"""Whether a chip can hold a program exactly: formats, ranges, spikes, delays. What a core holds: ``place/``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import assert_never
+
+import numpy as np
+
+from ..program.program import (
+    NEVER_FIRES,
+    Conv,
+    Dense,
+    Ints,
+    Lif,
+    OneToOne,
+    Population,
+    Program,
+    Relay,
+    Sparse,
+    Synapses,
+    TernaryLif,
+    Wire,
+)
+from .chip import Chip, HasChip
+from .finding import Finding, require
+from .place.rules import value_bits, weight_format
+
+__all__ = ["Finding", "require", "verify_program"]
+
+
+def verify_program(program: Program, target: HasChip) -> list[Finding]:
+    """All findings on formats and neuron models, errors first; empty if the chip holds the program as it is."""
+    chip = target.chip
+    found = [f for p in program.populations for f in _population(p, program, chip)]
+    found += [f for s in program.synapses for f in _synapses(s, program, chip)]
+    return sorted(found, key=lambda f: f.severity == "assumption")
+
+
+# --------------------------------------------------------------------------------------------- populations
+
+
+def _population(population: Population, program: Program, chip: Chip) -> Iterator[Finding]:
+    name = population.name
+    reset = population.reset
+    if reset is not None and chip.reset_interval_power_of_two and reset.interval & (reset.interval - 1):
+        rounded = 1 << reset.interval.bit_length()
+        yield Finding(
+            name,
+            "reset interval",
+            str(reset.interval),
+            f"{chip.name} has powers of two",
+            "assumption",
+            (f"samples are streamed every {rounded} steps, silent in between, or the host clears the state",),
+        )
+    match population.neuron:
+        case Lif() as lif:
+            thresholds: tuple[tuple[str, Ints], ...] = (("threshold mantissa", lif.v_th_mant),)
+            yield from _state(name, lif, thresholds, chip)
+            if lif.refractory_steps > chip.refractory_max:
+                yield Finding(
+                    name,
+                    "refractory period",
+                    f"{lif.refractory_steps} steps",
+                    f"{chip.name} has at most {chip.refractory_max}",
+                    "does_not_fit",
+                    ("train without a refractory period", "lengthen the timestep", "choose another target"),
+                )
+        case TernaryLif() as ternary:
+            yield from _state(
+                name,
+                ternary,
+                (("upper threshold", ternary.v_th_hi_mant),),
+                chip,
+            )
+            if not chip.ternary_spikes:
+                yield Finding(
+                    name,
+                    "signed spikes",
+                    "-1, 0, 1",
+                    f"{chip.name} has spikes 0, 1",
+                    "unsupported",
+                    (
+                        "train with LIF neurons",
+                        "two LIF populations, one for each sign",
+                        "choose a target with graded spikes",
+                    ),
+                )
+        case Relay():
+            incoming = program.into(name)
+            if value_bits(program, name) == 24 and incoming:
+                yield Finding(
+                    name,
+                    "relay of a sum",
+                    "graded values",
+                    f"{chip.name} relays what one source sends",
+                    "unsupported" if chip.payload_bits < 24 else "assumption",
+                    (
+                        "relay each branch by itself and add at the next population",
+                        "shorten the other branch so that no relay is needed",
+                        "choose a target with graded spikes of 24 bits",
+                    ),
+                )
+        case _ as neuron:
+            assert_never(neuron)
+
+
+def _state(
+    name: str, neuron: Lif | TernaryLif, thresholds: tuple[tuple[str, Ints], ...], chip: Chip
+) -> Iterator[Finding]:
+    yield from _decay(name, "du", neuron.du, chip.u_decay_offset, chip)
+    yield from _decay(name, "dv", neuron.dv, chip.v_decay_offset, chip)
+    limit = (1 << chip.v_th_mant_bits) - 1
+    for what, values in thresholds:
+        low, high = int(values.min()), int(values.max())
+        if (high > limit and np.any((values > limit) & (values != NEVER_FIRES))) or low < 0:
+            yield Finding(
+                name,
+                what,
+                str(high if high > limit else low),
+                f"{chip.name} holds 0 to {limit} (u{chip.v_th_mant_bits})",
+                "does_not_fit",
+                (
+                    "lower the weight exponent of the synapses into it",
+                    "choose a smaller scale for the population",
+                    "train with a lower threshold",
+                ),
+            )
+        elif np.any(values == NEVER_FIRES):
+            yield Finding(
+                name,
+                what,
+                "never fires",
+                f"{chip.name} holds 0 to {limit}",
+                "assumption",
+                (f"held as {limit}: exact while v stays at or below {limit << 6}",),
+            )
+    mant = int(np.abs(neuron.bias_mant).max())
+    exp_low, exp_high = int(neuron.bias_exp.min()), int(neuron.bias_exp.max())
+    if mant > chip.bias_mant_max or exp_high > chip.bias_exp_max or exp_low < 0:
+        yield Finding(
+            name,
+            "bias",
+            f"mantissa {mant}, exponent {exp_low} to {exp_high}",
+            f"{chip.name} holds mantissas to {chip.bias_mant_max}, exponents 0 to {chip.bias_exp_max}",
+            "does_not_fit",
+            (
+                "choose a smaller scale for the population",
+                "split the bias into mantissa and exponent anew",
+                "feed the constant through an input that is always on",
+            ),
+        )
+    if np.any(neuron.u_init) or np.any(neuron.v_init):
+        yield Finding(
+            name,
+            "initial state",
+            "not 0",
+            f"{chip.name} starts at 0",
+            "assumption",
+            ("the host writes u and v before the first step, and after each reset",),
+        )
+
+
+def _decay(name: str, rate: str, values: Ints, offset: int, chip: Chip) -> Iterator[Finding]:
+    """Rates 0 and 4096 may be one beyond the register; Lava's model takes them, so they are no error."""
+    low, high = int(values.min()), int(values.max())
+    first, last = offset, (1 << chip.decay_bits) - 1 + offset
+    if first <= low and high <= last:
+        return
+    if low >= 0 and high <= 1 << chip.decay_bits:
+        nearest = last if high > last else first
+        ways: tuple[str, ...] = (
+            f"exact in Lava's model, whose registers have no limits; nearest on the chip: {nearest}",
+        )
+    else:
+        ways = ("lengthen the time constant", "shorten the timestep", "choose another neuron model")
+    yield Finding(
+        name,
+        f"decay {rate}",
+        str(low) if low == high else f"{low} to {high}",
+        f"{chip.name} holds {first} to {last} of {1 << chip.decay_bits}",
+        "assumption" if len(ways) == 1 else "does_not_fit",
+        ways,
+    )
+
+
+# ------------------------------------------------------------------------------------------------ synapses
+
+
+def _synapses(s: Synapses, program: Program, chip: Chip) -> Iterator[Finding]:
+    inputs = {i.name for i in program.inputs}
+    if isinstance(s.kind, Wire):
+        if s.source not in inputs:
+            yield Finding(
+                s.name,
+                "connection within a step",
+                f"{s.source} to {s.target}",
+                f"on {chip.name} every connection takes a step",
+                "unsupported",
+                (
+                    "connect through synapses of weight 1 and balance the latency",
+                    "merge the two populations",
+                    "run the program on the simulator or Lava only",
+                ),
+            )
+        elif not isinstance(program.population(s.target).neuron, Relay):
+            yield Finding(
+                s.name,
+                "input without synapses",
+                f"{s.source} to {s.target}",
+                f"{chip.name} receives spikes through synapses",
+                "assumption",
+                ("the host writes the values as biases at every step",),
+            )
+        return
+    form = weight_format(s.kind.weights, s.exponent, chip)
+    if form.width is None:
+        low, high = int(s.kind.weights.min()), int(s.kind.weights.max())
+        yield Finding(
+            s.name,
+            "weights",
+            f"{low} to {high} with exponent {s.exponent} ({form.needed_bits} bits, format exponent {form.exponent})",
+            f"{chip.name} holds {chip.weight_widths[-1]} bits with exponents "
+            f"{chip.weight_exponent[0]} to {chip.weight_exponent[1]}",
+            "does_not_fit",
+            (
+                "quantise to 8 bits",
+                "choose another scale for the target population",
+                "split the weights over two synapse groups that add up",
+            ),
+        )
+    delay = int(s.delay.max()) if s.delay.size else 0
+    if delay > chip.delay_max:
+        yield Finding(
+            s.name,
+            "delay",
+            f"{delay} steps",
+            f"{chip.name} holds {chip.delay_max}",
+            "does_not_fit",
+            ("a relay population on the way", "train with a shorter largest delay", "lengthen the timestep"),
+        )
+    bits = value_bits(program, s.source)
+    if s.graded and bits > chip.payload_bits:
+        yield from _bit_planes(s, bits, form.exponent, chip)
+    worst = worst_drive(s, bits if s.graded else 0)
+    if worst >= 1 << (chip.drive_bits - 1) and not isinstance(s.kind, Conv):
+        yield Finding(
+            s.name,
+            "worst-case drive",
+            str(worst),
+            f"{chip.name} accumulates {chip.drive_bits} bits, up to {(1 << (chip.drive_bits - 1)) - 1}",
+            "assumption",
+            ("spikes never add up to that; Lava's model has 32 bits here, so run the range analysis",),
+        )
+
+
+def _bit_planes(s: Synapses, bits: int, exponent: int, chip: Chip) -> Iterator[Finding]:
+    """Graded values on a chip of binary spikes: value = sum of 2**b, one axon a bit, exponents raised by b."""
+    highest = exponent + bits - 1
+    if bits <= 16 and highest <= chip.weight_exponent[1]:
+        yield Finding(
+            s.name,
+            "graded values",
+            f"{bits} bits",
+            f"{chip.name} has spikes of {chip.payload_bits} bits",
+            "assumption",
+            (
+                f"sent as {bits} bit planes, an axon each, whose weights are shifted by the format's exponent "
+                f"({exponent} to {highest}): the same sums, {bits} times the axons and synapse words",
+            ),
+        )
+        return
+    yield Finding(
+        s.name,
+        "graded values",
+        f"{bits} bits with format exponent {exponent}",
+        f"{chip.name} has spikes of {chip.payload_bits} bits and exponents up to {chip.weight_exponent[1]}",
+        "unsupported",
+        (
+            f"an input of {max(1, chip.weight_exponent[1] - exponent + 1)} bits or fewer",
+            "encode the input as spikes (rate or latency)",
+            "choose a target with graded spikes",
+        ),
+    )
+
+
+def worst_drive(s: Synapses, value_bits_: int = 0) -> int:
+    """Largest |sum| that can arrive at one neuron in one step, were every source active at its largest value."""
+    match s.kind:
+        case Dense(weights=weights):
+            rows = np.abs(weights).sum(axis=1)
+        case Sparse() as sparse:
+            rows = np.bincount(sparse.rows, np.abs(sparse.weights), sparse.n_target)
+        case Conv(weights=weights):
+            rows = np.abs(weights).reshape(len(weights), -1).sum(axis=1)
+        case OneToOne(weights=weights):
+            rows = np.abs(weights)
+        case Wire():
+            return 0
+        case _ as kind:
+            assert_never(kind)
+    largest = int(rows.max()) if rows.size else 0
+    scaled = largest * ((1 << value_bits_) - 1 if value_bits_ else 1)
+    return scaled << s.exponent if s.exponent > 0 else scaled >> -s.exponent

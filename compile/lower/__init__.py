@@ -1,0 +1,1 @@
+"""The one place where real numbers become the program's integers: scales, rounding, calibration."""

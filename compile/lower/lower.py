@@ -1,0 +1,416 @@
+"""From the network (real numbers) to the program (integers): formulas of scale, weights, biases and initial states.
+
+With the scale s of a population (units of v_th_mant per unit of its membrane), and v counted from v_reset::
+
+    v_th_mant = s (v_th - v_reset)              weight = s gain W / (scale of a graded input)
+    du = 4096 a_s       dv = 4096 a_m           bias = 64 s (a_m (v_leak - v_reset) + gain b / a_s)
+    v_init = 64 s (v_init - v_reset)            u_init = 64 s (u_init - gain b / a_s)      (0 without a current)
+
+The constant b passes the current's filter: its steady part stands in the bias, its transient in u_init.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from seamount.errors import InputError, Unsupported
+
+from ..network.network import Connection, Conv, Delay, Linear, Network, Population, Reals, Reshape, Scale, reals, size
+from ..passes.balance_latency import Schedule
+from ..passes.emulate_soft_reset import SOFT_RESETS
+from ..passes.fold_scale import per_channel
+from ..passes.merge_linear import matrix
+from ..program import program as chip
+from ..program.program import NEVER_FIRES, Ints, Lif, Program, Readout, Relay, Synapses, ints
+from .joint_rounding import Moments, round_with_moments
+from .quantise import (
+    Rounded,
+    decay_grid,
+    exact_bias,
+    exact_ints,
+    exact_weights,
+    real_sign_mode,
+    round_weights,
+    sign_mode_of,
+    split_bias,
+    whole_pieces,
+)
+from .rounding_table import GroupRounding, PopulationRounding, RoundingTable
+
+V_TH_MANT_MAX = (1 << 17) - 1
+SPARSE_BELOW = 0.25
+"""A matrix with a smaller share of entries that are not 0 is stored as entries."""
+
+
+@dataclass(frozen=True)
+class NumberFormat:
+    """What the integers may be; the defaults are Loihi's.
+
+    Attributes:
+        exponents: of a matrix's weights. conv_exponents: of a convolution's (Lava's has no negative ones).
+    """
+
+    weight_bits: int = 8
+    exponents: tuple[int, int] = (-7, 7)
+    conv_exponents: tuple[int, int] = (0, 7)
+    v_th_mant_max: int = V_TH_MANT_MAX
+    bias_mant_max: int = 4095
+    bias_exp_max: int = 7
+    delay_max: int = 62
+
+
+@dataclass(frozen=True)
+class RealGroup:
+    """One connection's weights in the population's own units (gain and input scale included), before the scale s.
+
+    weight: (n_target, n_source) where ``is_matrix``, a kernel where there is a ``conv``, else one per neuron.
+    """
+
+    connection: Connection
+    weight: Reals
+    conv: Conv | None
+    graded: bool
+    source_shape: tuple[int, ...]
+    is_matrix: bool
+
+    @property
+    def is_one_to_one(self) -> bool:
+        return self.conv is None and not self.is_matrix
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """The program without resets, and what rounding did to every layer."""
+
+    program: Program
+    table: RoundingTable
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass
+class _Parts:
+    populations: list[chip.Population] = field(default_factory=list)
+    synapses: list[Synapses] = field(default_factory=list)
+    rows: list[PopulationRounding] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    moments: Mapping[str, Moments] = field(default_factory=dict)
+
+
+# ---------------------------------------------------------------------------------------------- real groups
+
+
+def real_groups(network: Network, population: str) -> list[RealGroup]:
+    """The synapse groups into a population, in real units."""
+    return [_real_group(network, c) for c in network.into(population)]
+
+
+def _real_group(network: Network, c: Connection) -> RealGroup:
+    p = network.population(c.target)
+    source = next((i for i in network.inputs if i.name == c.source), None)
+    if source is None and network.population(c.source).v_th is None:
+        raise Unsupported(
+            f"{c.name}: {c.source} emits its potential, not spikes, and {c.target} needs it; a chip of spikes cannot "
+            "send it; put a spiking population between them, or make it the readout"
+        )
+    gain = reals(p.gain / source.scale) if source is not None else p.gain
+    ops = tuple(op for op in c.ops if not isinstance(op, Delay))
+    core = tuple(op for op in ops if not isinstance(op, Reshape))
+    graded = source is not None and source.bits > 0
+    shape = network.shape(c.source)
+    match core:
+        case ():
+            weight = np.broadcast_to(gain, p.shape).reshape(shape) if gain.ndim else gain.reshape(1)
+            return RealGroup(c, reals(weight), None, graded, shape, False)
+        case (Scale(scale=scale),):
+            return RealGroup(c, reals(np.atleast_1d(scale * gain)), None, graded, shape, False)
+        case (Conv() as conv,):
+            channels = per_channel(gain if gain.ndim == 0 else reals(np.broadcast_to(gain, p.shape)))
+            if channels is not None:
+                return RealGroup(c, reals(conv.weight * channels.reshape(-1, 1, 1, 1)), conv, graded, shape, False)
+        case (Linear(weight=weight),):
+            rows = np.broadcast_to(gain, p.shape).reshape(-1, 1) if gain.ndim else gain
+            return RealGroup(c, reals(weight * rows), None, graded, shape, True)
+    whole = matrix(ops, shape, c.name)
+    return RealGroup(c, reals(whole * np.broadcast_to(gain, p.shape).reshape(-1, 1)), None, graded, shape, True)
+
+
+def exponent_limits(group: RealGroup, form: NumberFormat) -> tuple[int, int]:
+    """Lowest and highest exponent that the group's weights can have."""
+    low, high = form.conv_exponents if group.conv is not None else form.exponents
+    return (max(0, low) if group.connection.whole else low), high
+
+
+def largest_drive(group: RealGroup, input_high: float) -> float:
+    """Largest |sum| that the group can bring to a neuron in a step, before the scale."""
+    per_spike = input_high if group.graded else 1.0
+    if group.is_one_to_one:
+        return float(np.abs(group.weight).max(initial=0.0)) * per_spike
+    return float(np.abs(group.weight).reshape(len(group.weight), -1).sum(1).max(initial=0.0)) * per_spike
+
+
+# -------------------------------------------------------------------------------------------------- lowering
+
+
+def lower(
+    network: Network,
+    schedule: Schedule,
+    scales: Mapping[str, float],
+    form: NumberFormat,
+    *,
+    exact: Sequence[str] = (),
+    moments: Mapping[str, Moments] | None = None,
+) -> Lowered:
+    """Integers for every population and connection.
+
+    Args:
+        network: behind ``merge_linear``.
+        schedule: arrivals and delays of ``balance_latency``.
+        scales: population -> s.
+        exact: populations whose numbers must lie on the grid already (scales that came with the file).
+        moments: of connections whose weights are rounded together, as suits the calibration data.
+    """
+    parts = _Parts(moments=moments or {})
+    for p in network.populations:
+        row = _population(p, scales[p.name], form, p.name in exact, parts)
+        groups = [
+            _group(g, scales[p.name], schedule.delay[g.connection.name], form, p.name in exact, parts)
+            for g in real_groups(network, p.name)
+        ]
+        parts.rows.append(PopulationRounding(**{**vars(row), "groups": tuple(groups)}))
+    readout = None if network.readout is None else Readout(network.readout, network.readout_quantity)
+    made = Program(
+        name=network.name,
+        inputs=tuple(chip.Input(i.name, i.shape, i.bits, i.signed) for i in network.inputs),
+        populations=tuple(parts.populations),
+        synapses=tuple(parts.synapses),
+        readout=readout,
+        n_steps=network.n_steps,
+        timestep_s=network.timestep_s,
+        scales=dict(scales),
+    )
+    return Lowered(made, RoundingTable(tuple(parts.rows)), tuple(parts.warnings))
+
+
+def _population(p: Population, s: float, form: NumberFormat, exact: bool, parts: _Parts) -> PopulationRounding:
+    _refuse_foreign_rules(p)
+    du, du_error = decay_grid(p.a_s)
+    dv, dv_error = decay_grid(p.a_m)
+    if exact:
+        du, dv = exact_ints(reals(p.a_s * 4096), f"{p.name}: du"), exact_ints(reals(p.a_m * 4096), f"{p.name}: dv")
+    real_bias, u_init = steady_bias(p, s)
+    if exact:
+        bias_mant, bias_exp = exact_bias(real_bias, f"{p.name}: bias")
+    else:
+        bias_mant, bias_exp = split_bias(real_bias, form.bias_mant_max, form.bias_exp_max, f"{p.name}: bias")
+    v_init = ints(np.rint(64 * s * (p.v_init - p.v_reset)))
+    v_init = ints(v_init + np.rint(late_v(p, s)))
+    v_th, v_th_error = _threshold(
+        p, s, form, exact, (dv, bias_mant << bias_exp, v_init, ints(np.rint(u_init))), parts
+    )
+    neuron = Lif(
+        du=du,
+        dv=dv,
+        v_th_mant=v_th,
+        bias_mant=bias_mant,
+        bias_exp=bias_exp,
+        u_init=ints(np.rint(u_init)),
+        v_init=v_init,
+    )
+    parts.populations.append(chip.Population(p.name, p.shape, neuron))
+    bias_error = float(np.max(np.abs((bias_mant << bias_exp) - real_bias), initial=0.0))
+    return PopulationRounding(p.name, s, du, dv, du_error, dv_error, v_th, v_th_error, bias_error, ())
+
+
+def _refuse_foreign_rules(p: Population) -> None:
+    if p.v_th is None:
+        return
+    if p.reset in SOFT_RESETS:
+        raise Unsupported(
+            f"{p.name}: reset {p.reset!r}, the chip resets to one value; say --soft-reset emulate to have it "
+            "emulated by a synapse from each neuron to itself, or --set reset=value if the file's tool meant that"
+        )
+    if p.reset != "value":
+        raise Unsupported(
+            f"{p.name}: reset {p.reset!r}, the chip resets to one value; train with a reset to v_reset, or say "
+            "--reset value if the file's tool meant that"
+        )
+    if p.multi_spike:
+        raise Unsupported(
+            f"{p.name}: several spikes in one step, the chip sends one; train with single spikes, or say "
+            "--multi-spike off to compile it as if it had been"
+        )
+
+
+def steady_bias(p: Population, s: float) -> tuple[Reals, Reals]:
+    """(bias, u_init) in units of v: see the top of this file."""
+    shape = np.broadcast_shapes(p.gain.shape, p.bias.shape, p.a_s.shape, p.a_m.shape)
+    leak = p.a_m * (p.v_leak - p.v_reset)
+    if not np.any(p.bias):
+        return reals(64 * s * leak), reals(np.where(p.a_s == 1, 0.0, 64 * s * p.u_init))
+    if np.any(p.a_s == 0):
+        raise Unsupported(f"{p.name}: a bias into a current that never decays grows without bound; give a_s above 0")
+    driven = np.broadcast_to(p.gain * p.bias / p.a_s, shape)
+    late = np.zeros(())
+    if np.any(p.late_bias):
+        late = np.where(p.a_s < 1, p.gain * p.late_bias / np.maximum(1 - p.a_s, 1e-300), 0.0)
+    u_init = np.where(p.a_s == 1, 0.0, 64 * s * (p.u_init - driven - late))
+    return reals(64 * s * (leak + driven)), reals(u_init if np.any(u_init) else 0.0)
+
+
+def late_v(p: Population, s: float) -> Reals:
+    """What v_init must lack where a bias is missing at step 0 and there is no current to carry it."""
+    if not np.any(p.late_bias):
+        return reals(0.0)
+    needed = (p.a_s == 1) & (p.late_bias != 0)
+    if np.any(needed & (p.a_m == 1)):
+        raise Unsupported(f"{p.name}: a bias that is missing at step 0 cannot be held without a state")
+    return reals(np.where(needed, -64 * s * p.gain * p.late_bias / np.maximum(1 - p.a_m, 1e-300), 0.0))
+
+
+def _threshold(
+    p: Population, s: float, form: NumberFormat, exact: bool, state: tuple[Ints, Ints, Ints, Ints], parts: _Parts
+) -> tuple[Ints, float]:
+    if p.v_th is None:
+        return ints(NEVER_FIRES), 0.0
+    real = reals(s * (p.v_th - p.v_reset))
+    v_th = exact_ints(real, f"{p.name}: v_threshold") if exact else ints(np.rint(real))
+    if v_th.max() > form.v_th_mant_max or v_th.min() < 0:
+        raise InputError(
+            f"{p.name}: threshold mantissa {int(v_th.max())}, possible are 0 to {form.v_th_mant_max}; "
+            "choose a smaller scale for it"
+        )
+    if p.fires_at_threshold:
+        v_th = _at_threshold(p, v_th, state, parts)
+        return v_th, 0.0
+    return v_th, float(np.max(np.abs(v_th / real - 1))) if np.all(real) else 0.0
+
+
+def _at_threshold(p: Population, v_th: Ints, state: tuple[Ints, Ints, Ints, Ints], parts: _Parts) -> Ints:
+    """v >= th is v > th - 1; where v can only be a multiple of 64 that is one less of the mantissa."""
+    dv, bias, v_init, u_init = state
+    whole_steps = np.all((dv == 0) | (dv == 4096)) and np.all((p.a_s == 0) | (p.a_s == 1))
+    if whole_steps and not np.any(bias % 64) and not np.any(v_init % 64) and not np.any(u_init) and v_th.min() > 0:
+        return ints(v_th - 1)
+    parts.warnings.append(
+        f"{p.name}: fires at v >= v_threshold; the chip compares with > at steps of 64, so a v that meets the "
+        "threshold exactly does not fire"
+    )
+    return v_th
+
+
+def _group(group: RealGroup, s: float, delay: Ints, form: NumberFormat, exact: bool, parts: _Parts) -> GroupRounding:
+    c = group.connection
+    weight = reals(s * group.weight)
+    if c.whole and group.is_one_to_one and real_sign_mode(weight) != "mixed":
+        return _whole_group(group, weight, delay, form, exact, parts)
+    limits = exponent_limits(group, form)
+    if exact:
+        rounded = exact_weights(weight, limits, c.name)
+    elif c.name in parts.moments:
+        rounded = round_with_moments(weight, parts.moments[c.name], limits, form.weight_bits)
+    else:
+        rounded = round_weights(weight, limits, form.weight_bits)
+    kind, delay = _kind(group, rounded.weights, delay)
+    source = c.source
+    if delay.max(initial=0) > form.delay_max:
+        source, delay = _relays(group, delay, form, parts)
+    name = c.name
+    parts.synapses.append(
+        Synapses(
+            name,
+            source,
+            c.target,
+            kind,
+            rounded.exponent,
+            group.graded,
+            delay,
+            24 if group.conv is not None else 32,
+        )
+    )
+    return GroupRounding(
+        name,
+        c.source,
+        type(kind).__name__.lower(),
+        rounded.mode,
+        rounded.exponent,
+        rounded.weights.size,
+        int(np.abs(rounded.weights).max(initial=0)),
+        rounded.n_clipped,
+        int(np.sum((rounded.weights == 0) & (weight != 0))),
+        rounded.relative_error,
+        rounded.sum_error,
+    )
+
+
+def _whole_group(
+    group: RealGroup, weight: Reals, delay: Ints, form: NumberFormat, exact: bool, parts: _Parts
+) -> GroupRounding:
+    """One-to-one weights as whole numbers: the sum of as many synapse groups as they need."""
+    c = group.connection
+    whole = exact_ints(weight, c.name) if exact else ints(np.rint(weight))
+    pieces = whole_pieces(whole, form.exponents, form.weight_bits, c.name)
+    for n, (weights, exponent) in enumerate(pieces):
+        name = c.name if n == 0 else f"{c.name}.{n + 1}"
+        parts.synapses.append(Synapses(name, c.source, c.target, chip.OneToOne(weights), exponent, delay=delay))
+    norm = float(np.sum(weight**2))
+    return GroupRounding(
+        c.name,
+        c.source,
+        f"{len(pieces)} x onetoone" if len(pieces) > 1 else "onetoone",
+        sign_mode_of(whole),
+        pieces[0][1] if pieces else 0,
+        whole.size,
+        int(np.abs(whole).max(initial=0)),
+        0,
+        int(np.sum((whole == 0) & (weight != 0))),
+        float(np.sqrt(np.sum((whole - weight) ** 2) / norm)) if norm else 0.0,
+    )
+
+
+def _kind(group: RealGroup, weights: Ints, delay: Ints) -> tuple[chip.Kind, Ints]:
+    """The program's synapses, and the delay in the shape they need."""
+    if group.conv is not None:
+        if delay.ndim:
+            raise Unsupported(
+                f"{group.connection.name}: a delay per neuron in front of a convolution; use one for all"
+            )
+        conv = group.conv
+        return chip.Conv(weights, conv.stride, conv.padding, conv.dilation, conv.groups), delay
+    if group.is_one_to_one:
+        if delay.ndim == 0:
+            return chip.OneToOne(weights), delay
+        n = delay.size
+        wide = np.broadcast_to(weights, delay.shape).reshape(-1)
+        return chip.Sparse(ints(wide), ints(np.arange(n)), ints(np.arange(n)), n, n), ints(delay.reshape(-1))
+    if delay.ndim:
+        delay = ints(np.broadcast_to(delay.reshape(1, -1), weights.shape))
+    density = np.count_nonzero(weights) / max(1, weights.size)
+    if density < SPARSE_BELOW and weights.size > 4096:
+        rows, columns = np.nonzero(weights)
+        entries = chip.Sparse(ints(weights[rows, columns]), ints(rows), ints(columns), *weights.shape)
+        return entries, ints(delay[rows, columns]) if delay.ndim else delay
+    return chip.Dense(weights), delay
+
+
+def _relays(group: RealGroup, delay: Ints, form: NumberFormat, parts: _Parts) -> tuple[str, Ints]:
+    """A chain of relays where a delay is longer than a synapse can hold: a hop takes 1 to delay_max + 1 steps."""
+    c = group.connection
+    if delay.ndim:
+        raise Unsupported(f"{c.name}: delays per neuron up to {delay.max()} steps, possible are {form.delay_max}")
+    source, left, count = c.source, int(delay), 0
+    while left > form.delay_max:
+        count += 1
+        hop = min(form.delay_max, left - 1)
+        name = f"{c.name}.relay{count}"
+        parts.populations.append(chip.Population(name, group.source_shape, Relay()))
+        parts.synapses.append(
+            Synapses(f"{name}.in", source, name, chip.OneToOne(ints([1])), 0, group.graded, ints(hop))
+        )
+        source, left = name, left - hop - 1
+    return source, ints(left)
+
+
+__all__ = ["Lowered", "NumberFormat", "RealGroup", "Rounded", "largest_drive", "lower", "real_groups", "size"]

@@ -1,0 +1,236 @@
+"""Chooses the scale of each population: how many units of the threshold's mantissa one real unit is.
+
+A scale fixes the weights' grid and the threshold together, and all synapses into a population share it. Candidates
+are the scales at which the largest (or a slightly clipped largest) weight of one of its groups just fits the grid,
+within the limits of threshold, bias and current; the search takes the one with the least error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from seamount.errors import ConfigError, InputError
+
+from ..network.network import Delay, Network, NetworkInput, Population, reals
+from .calibration import Calibration
+from .joint_rounding import Moments, mean_square, round_with_moments
+from .lower import NumberFormat, RealGroup, exponent_limits, largest_drive, real_groups, steady_bias
+from .quantise import HIGHEST, LOWEST, real_sign_mode, round_weights
+
+Method = Literal["max-fit", "mse", "percentile", "calibrated"]
+METHODS: tuple[Method, ...] = ("max-fit", "mse", "percentile", "calibrated")
+
+STATE_LIMIT = float((1 << 17) - 1)
+"""u and v hold 24 bits, so 17 in units of v_th_mant."""
+
+
+DRIFT = 1e-3
+"""Share of the threshold that rounding the states may cost before a larger scale than the weights need is taken."""
+
+
+FEW_WEIGHTS = 1 << 12
+"""Up to here chance decides which scale rounds the weights of a group well together, and every candidate is tried."""
+
+FEWEST_UNITS = 0.25
+HEADROOM = 2.0
+"""Where u holds the membrane of an emulated soft reset and its worst case would take the weights' bits: their grid is
+used up to this share, or u may reach so many times what it did in calibration."""
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """How scales are chosen.
+
+    Attributes:
+        method: "max-fit": the largest weight sets the grid; "percentile": so does that percentile of |weight|;
+            "mse": least squared error of the weights; "calibrated": least squared error of what arrives at the
+            neurons on the user's data, for whose sums the weights are then rounded together.
+        percentile: for that method.
+        n_candidates: scales that are tried per population, from 1.0 to 0.6 of the largest that fits.
+    """
+
+    method: Method = "mse"
+    percentile: float = 99.9
+    n_candidates: int = 24
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise ConfigError(f"scale search {self.method!r} does not exist, possible are {', '.join(METHODS)}")
+
+
+def choose_scales(
+    network: Network,
+    form: NumberFormat,
+    options: SearchOptions,
+    calibration: Calibration | None = None,
+) -> dict[str, float]:
+    """Population -> scale.
+
+    Args:
+        network: behind ``merge_linear``.
+        calibration: what the network does on the user's data, for "calibrated".
+    """
+    moments: Mapping[str, Moments] = {}
+    reached: Mapping[str, float] = {}
+    if options.method == "calibrated":
+        if calibration is None:
+            raise InputError(f"{network.name}: the calibrated scale search needs input data (T, B, ...)")
+        moments, reached = calibration.moments, calibration.reached
+    return {p.name: _scale(network, p, form, options, moments, reached.get(p.name, 0.0)) for p in network.populations}
+
+
+def _scale(
+    network: Network,
+    p: Population,
+    form: NumberFormat,
+    options: SearchOptions,
+    moments: Mapping[str, Moments],
+    reached: float,
+) -> float:
+    groups = real_groups(network, p.name)
+    highest, calm = highest_scale(network, p, groups, form, reached)
+    candidates = _candidates(p, groups, options, highest, calm)
+    if not candidates:
+        return highest if np.isfinite(highest) else 1.0
+    errors = [_error(s, groups, form, moments) for s in candidates]
+    return candidates[int(np.argmin(errors))]
+
+
+def highest_scale(
+    network: Network, p: Population, groups: list[RealGroup], form: NumberFormat, reached: float = 0.0
+) -> tuple[float, float]:
+    """(largest scale at which threshold and bias have room and nothing wraps, and at which v cannot saturate either).
+
+    A readout must not saturate, so both are one for it; a neuron that fires may, far below its threshold.
+    reached: largest |u| that calibration saw; 0: there was none.
+    """
+    limits = []
+    if p.v_th is not None:
+        limits.append(form.v_th_mant_max / float(np.max(p.v_th - p.v_reset)))
+    bias, u_init = steady_bias(p, 1.0)
+    largest_bias = float(np.abs(bias).max(initial=0.0))
+    if largest_bias:
+        limits.append(form.bias_mant_max * 2.0**form.bias_exp_max / largest_bias)
+    # a soft reset's own inhibition follows a spike and never takes u below what it would be without
+    worst = sum(largest_drive(g, _input_high(network, g)) for g in groups if not _takes_back(g))
+    slowest = float(np.min(p.a_s))
+    steps = float(network.n_steps or 1 << 10)
+    kept = min(steps, 1 / slowest if slowest else np.inf)
+    if worst:
+        room = STATE_LIMIT / (worst * kept + float(np.abs(u_init).max(initial=0.0)) / 64)
+        if any(_takes_back(g) for g in groups):
+            # the membrane of a soft reset: a slow leak would leave the weights no bits; the range analysis warns
+            useful = FEWEST_UNITS * _whole_grid(groups) if not reached else STATE_LIMIT / (HEADROOM * reached)
+            room = max(room, min(STATE_LIMIT / worst, useful))
+        limits.append(room)
+    highest = min(limits, default=np.inf)
+    if worst == largest_bias == 0:
+        return highest, highest
+    leak = float(np.min(p.a_m))
+    summed = min(steps, 1 / leak if leak else np.inf)
+    calm = min(highest, STATE_LIMIT / ((worst * kept + largest_bias / 64) * summed))
+    return (calm if p.v_th is None else highest), calm
+
+
+def _input_high(network: Network, group: RealGroup) -> float:
+    source: NetworkInput | None = next((i for i in network.inputs if i.name == group.connection.source), None)
+    if source is None or source.bits == 0:
+        return 1.0
+    return float((1 << (source.bits - 1)) if source.signed else (1 << source.bits) - 1)
+
+
+def _candidates(
+    p: Population, groups: list[RealGroup], options: SearchOptions, highest: float, calm: float
+) -> list[float]:
+    """Scales to try, each in the highest octave that is possible and useful."""
+    found: list[float] = []
+    ratios = (
+        (1.0,) if options.method in ("max-fit", "percentile") else tuple(np.linspace(1.0, 0.6, options.n_candidates))
+    )
+    fine = _fine_scale(p)
+    largest = [unit for g in groups if not g.connection.whole and (unit := _unit_scale(g, options)) is not None]
+    if options.method in ("max-fit", "percentile"):
+        largest = [min(largest)] if largest else []
+    for unit in largest:
+        for ratio in ratios:
+            s = unit / ratio
+            while s * 2 <= min(calm, unit * 16) and s < fine:
+                s *= 2
+            if s > highest:  # exponents cannot go below their lowest: then the more scale the better
+                found.append(_whole_threshold(p, highest * ratio))
+            while s > highest:
+                s /= 2
+            found.append(_whole_threshold(p, s))
+    return found
+
+
+def _fine_scale(p: Population) -> float:
+    """A scale at which rounding decayed states towards zero moves v by less than DRIFT of the threshold.
+
+    Each step takes up to 1 from u and from v, and the losses add up over their time constants.
+    """
+    if p.v_th is None:
+        return 0.0
+    moving = [np.where((a > 0) & (a < 1), a, np.inf) for a in (p.a_s, p.a_m)]
+    slow_s, slow_m = (float(np.max(1 / a)) for a in moving)
+    lost = slow_m + slow_s * max(1.0, slow_m)
+    return lost / (DRIFT * 64 * float(np.min(p.v_th - p.v_reset)))
+
+
+def _takes_back(group: RealGroup) -> bool:
+    """Whether it is the synapse of an emulated soft reset, from each neuron to itself."""
+    c = group.connection
+    return c.whole and c.source == c.target and not any(isinstance(op, Delay) for op in c.ops)
+
+
+def _whole_grid(groups: list[RealGroup]) -> float:
+    """The scale at which every group's largest weight has the whole grid, with exponent 0."""
+    units = [_unit_scale(g, SearchOptions("max-fit")) for g in groups if not g.connection.whole]
+    return max((unit for unit in units if unit is not None), default=0.0)
+
+
+def _unit_scale(group: RealGroup, options: SearchOptions) -> float | None:
+    """The scale at which the group's largest weight is the grid's largest, with exponent 0."""
+    mode = real_sign_mode(group.weight)
+    weight = np.abs(group.weight)
+    largest = (
+        float(np.percentile(weight, options.percentile)) if options.method == "percentile" else float(weight.max())
+    )
+    limit = max(HIGHEST[mode], -LOWEST[mode])
+    return min(limit, 254) / largest if largest else None
+
+
+def _whole_threshold(p: Population, s: float) -> float:
+    """The nearest scale below at which the threshold is a whole number, where it is one for all neurons."""
+    if p.v_th is None:
+        return s
+    height = p.v_th - p.v_reset
+    if np.ptp(height) > 0 or s * float(height.flat[0]) < 1:
+        return s
+    return float(np.floor(s * float(height.flat[0])) / float(height.flat[0]))
+
+
+def _error(s: float, groups: list[RealGroup], form: NumberFormat, moments: Mapping[str, Moments]) -> float:
+    total = 0.0
+    for g in groups:
+        weight = reals(s * g.weight)
+        if _takes_back(g):
+            total += float(np.sum(((np.rint(weight) - weight) / s) ** 2))
+            continue
+        known, limits = moments.get(g.connection.name), exponent_limits(g, form)
+        if known is None:
+            rounded = round_weights(weight, limits, form.weight_bits)
+            total += float(np.sum(((rounded.effective - weight) / s) ** 2))
+        elif weight.size <= FEW_WEIGHTS:
+            rounded = round_with_moments(weight, known, limits, form.weight_bits)
+            total += mean_square(reals((rounded.effective - weight) / s), known)
+        else:
+            rounded = round_weights(weight, limits, form.weight_bits, known.square)
+            total += float(np.sum(((rounded.effective - weight) / s) ** 2 * known.square))
+        if rounded.exponent < 0:  # the sum is floored: half a unit on average, uniform
+            total += (0.5 / s) ** 2 + (1 / (12 * s * s))
+    return total

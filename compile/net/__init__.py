@@ -1,0 +1,1 @@
+"""lava-dl's .net files (HDF5), read as programs."""

@@ -1,0 +1,1 @@
+"""NIR graphs and files: read as a Network, or refused with every reason."""

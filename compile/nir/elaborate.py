@@ -1,0 +1,211 @@
+"""From NIR nodes to a ``Network``: nodes checked, populations made discrete and put in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from seamount.errors import InputError, Unsupported
+
+from ..graphs import strongly_connected
+from ..network.network import (
+    Network,
+    NetworkInput,
+    Population,
+)
+from .cells import memoryless, population
+from .file import RawGraph, RawNode
+from .graph import NirGraph, check_operator_loops, compute_shapes
+from .nodes import NODE_TYPES
+from .paths import connections
+from .presets import Discretisation
+
+LARGEST = 1e30
+
+
+def elaborate(raw: RawGraph, name: str, settings: Discretisation, inputs: Mapping[str, Any]) -> Network:
+    """The network that ``raw`` means under ``settings``; every problem is named at once.
+
+    Args:
+        raw: nodes and edges, behind ``check_nodes``.
+        name: for messages and the program.
+        settings: every field answered (dt may be None where nothing needs it).
+        inputs: "bits", "scale", "signed" of the graded inputs.
+    """
+    graph = NirGraph(raw, settings)
+    graph.before = {node: [] for node in raw.nodes}
+    graph.after = {node: [] for node in raw.nodes}
+    for source, target in raw.edges:
+        graph.before[target].append(source)
+        graph.after[source].append(target)
+    compute_shapes(graph)
+    check_operator_loops(graph)
+    _raise(graph, name)
+    network_inputs = tuple(
+        NetworkInput(node, graph.shapes[node], **inputs)
+        for node in raw.nodes
+        if raw.nodes[node].kind == "Input" and graph.role(node) == "port"
+    )
+    cells, outputs = _populations(graph)
+    _raise(graph, name)
+    order, place = _evaluation_order(graph, list(cells))
+    found = connections(graph, cells, place)
+    _raise(graph, name)
+    return Network(
+        name=name,
+        inputs=network_inputs,
+        populations=tuple(cells[node] for node in order),
+        connections=tuple(found),
+        outputs=outputs,
+        timestep_s=_timestep_s(settings),
+        assumptions=tuple(graph.notes),
+        source_sha256=raw.sha256,
+    )
+
+
+def _timestep_s(settings: Discretisation) -> float | None:
+    if settings.dt is None or settings.time_unit == "steps":
+        return None
+    return settings.dt * (1e-3 if settings.time_unit == "ms" else 1.0)
+
+
+def _raise(graph: NirGraph, name: str) -> None:
+    _refuse(name, graph.unsupported, graph.problems)
+
+
+def check_nodes(raw: RawGraph, name: str) -> None:
+    """Refuses unknown types, missing and unknown keys, values that are not finite, time constants not above 0."""
+    problems: list[str] = []
+    unsupported: list[str] = []
+    for node_name, node in raw.nodes.items():
+        kind = NODE_TYPES.get(node.kind)
+        if kind is None:
+            unsupported.append(
+                f"{node_name}: node type {node.kind!r} is not one of nir 1.0.8 ({', '.join(NODE_TYPES)}); "
+                "replace it by these"
+            )
+            continue
+        problems += [f"{node_name}: {node.kind} without {key}" for key in kind.required if key not in node.values]
+        extra = set(node.values) - set(kind.required) - set(kind.optional)
+        if extra:
+            unsupported.append(
+                f"{node_name}: {node.kind} with {', '.join(sorted(extra))}, which NIR 1.0.8 does not define; "
+                "remove it if it has no meaning"
+            )
+        problems += _value_problems(node_name, node)
+    if not any(node.kind == "Input" for node in raw.nodes.values()):
+        problems.append("no Input node")
+    _refuse(name, unsupported, problems)
+
+
+def _value_problems(name: str, node: RawNode) -> Iterator[str]:
+    for key, value in sorted(node.values.items()):
+        if isinstance(value, np.ndarray):
+            if value.dtype.kind == "f" and not np.all(np.isfinite(value)):
+                yield f"{name}: {key} holds NaN or infinite values"
+            elif value.dtype.kind == "f" and np.any(np.abs(value) > LARGEST):
+                yield f"{name}: {key} holds {np.abs(value).max():.3g}, possible are numbers up to {LARGEST:g}"
+            elif key.startswith("tau") and value.size and value.min() <= 0:
+                yield f"{name}: {key} goes down to {value.min():.6g}, needed is above 0"
+
+
+def _refuse(name: str, unsupported: list[str], problems: list[str]) -> None:
+    told = "\n".join(f"{name}: {p}" for p in unsupported[:20] + problems[:20])
+    if unsupported:
+        raise Unsupported(told)
+    if problems:
+        raise InputError(told)
+
+
+# ---------------------------------------------------------------------------------------------- populations
+
+
+def _populations(graph: NirGraph) -> tuple[dict[str, Population], dict[str, str]]:
+    """Every neuron node, and one memoryless population for each Output that does not show exactly one of them."""
+    cells: dict[str, Population] = {}
+    outputs: dict[str, str] = {}
+    for name, node in graph.raw.nodes.items():
+        role = graph.role(name)
+        if role == "population":
+            cell = _try(graph, partial(population, name, node, graph.shapes[name], graph.settings))
+            if cell is not None:
+                cells[name] = cell
+        elif node.kind == "Output" and role == "port":
+            shown = _shown_directly(graph, name)
+            if shown is not None:
+                outputs[name] = shown
+            else:
+                cells[name] = memoryless(name, graph.shapes[name])
+                outputs[name] = name
+    return cells, outputs
+
+
+def _shown_directly(graph: NirGraph, name: str) -> str | None:
+    """The population that an Output shows without anything between, ports of subgraphs apart."""
+    while len(before := graph.before[name]) == 1:
+        name = before[0]
+        if graph.role(name) == "population":
+            return name
+        if graph.role(name) != "operator" or graph.ops[name] or name in graph.biases:
+            return None
+    return None
+
+
+def _try(graph: NirGraph, make: Callable[[], Population]) -> Population | None:
+    try:
+        return make()
+    except Unsupported as error:
+        graph.unsupported.append(str(error))
+    except InputError as error:
+        graph.problems += str(error).split("\n")
+    return None
+
+
+def _evaluation_order(graph: NirGraph, cells: list[str]) -> tuple[list[str], dict[str, int]]:
+    """Populations from the input on; inside of a loop in the order in which the outside reaches them."""
+    followers = {name: _next_cells(graph, name, cells) for name in cells}
+    order: list[str] = []
+    for loop in strongly_connected(cells, followers):
+        if len(loop) == 1:
+            order += loop
+            continue
+        inside = set(loop)
+        entered = [n for n in loop if _enters(graph, n, inside)] or loop[:1]
+        seen = list(entered)
+        for name in seen:  # breadth first; the list grows while it is read
+            seen += [f for f in followers[name] if f in inside and f not in seen]
+        order += seen
+    return order, {name: i for i, name in enumerate(order)}
+
+
+def _next_cells(graph: NirGraph, name: str, cells: Iterable[str]) -> list[str]:
+    known = set(cells)
+    found: dict[str, None] = {}
+    seen = {name}
+    stack = [name]
+    while stack:
+        for follower in graph.after[stack.pop()]:
+            if follower in known:
+                found[follower] = None
+            elif follower not in seen and graph.role(follower) == "operator":
+                seen.add(follower)
+                stack.append(follower)
+    return list(found)
+
+
+def _enters(graph: NirGraph, name: str, inside: set[str]) -> bool:
+    """True where a source outside of the loop reaches ``name`` through operators alone."""
+    seen: set[str] = set()
+    stack = list(graph.before[name])
+    while stack:
+        node = stack.pop()
+        if node in seen or node in inside:
+            continue
+        seen.add(node)
+        if graph.role(node) != "operator":
+            return True
+        stack += graph.before[node]
+    return False

@@ -1,0 +1,417 @@
+"""A NIR file or graph object as plain nodes and edges, nothing interpreted yet.
+
+Files are read straight from HDF5 and trusted in nothing: links out of the file, virtual and external data, cycles of
+groups, unknown types and sizes above the caps are refused before any memory is taken.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from seamount.errors import InputError
+
+from ..hdf5.heap import heap_damage
+
+MAX_FILE_BYTES = 1 << 30
+MAX_VALUES_BYTES = 1 << 30
+MIN_VALUES_BYTES = 1 << 27
+"""Of all arrays of a file together, unpacked: 100 times the file's size, within these bounds."""
+TEXT_ENTRY = 16
+"""Bytes of a text of variable length where it is referred to: its length, and where it lies."""
+MAX_NODES = 20_000
+MAX_DEPTH = 16
+MAX_NAME = 256
+
+Value = np.ndarray[Any, Any] | str | int | float | bool
+
+
+@dataclass(frozen=True)
+class RawNode:
+    """Type and parameters as they stand in the file."""
+
+    kind: str
+    values: Mapping[str, Value]
+
+
+@dataclass(frozen=True)
+class RawGraph:
+    """Nodes by name (subgraphs flattened to ``graph.node``), edges in the file's order, metadata of the root."""
+
+    nodes: Mapping[str, RawNode]
+    edges: tuple[tuple[str, str], ...]
+    metadata: Mapping[str, Any]
+    version: str | None
+    sha256: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass
+class _Collected:
+    """What has been gathered so far, and what was wrong."""
+
+    nodes: dict[str, RawNode] = field(default_factory=dict)
+    edges: list[tuple[str, str]] = field(default_factory=list)
+    ports: dict[str, tuple[list[str], list[str]]] = field(default_factory=dict)  # subgraph -> its inputs, outputs
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    bytes_left: int = MAX_VALUES_BYTES
+    content: bytes = b""
+
+
+def read_raw(source: str | Path) -> RawGraph:
+    """A ``.nir`` file; raises InputError with every reason why not."""
+    path = Path(source)
+    content = file_bytes(path)
+    if not content.startswith(b"\x89HDF\r\n\x1a\n"):
+        raise InputError(f"{path}: not an HDF5 file, so not a NIR file")
+    got = _Collected()
+    try:
+        with opened(content) as file:
+            got.content, got.bytes_left = content, values_limit(content)
+            _require_hard_links(file, "", got)
+            if got.problems:
+                raise InputError(_told(path, got.problems))
+            version = _version(file, got)
+            root = file.get("node")
+            if not isinstance(root, h5py.Group):
+                raise InputError(f"{path}: no group 'node', so not a NIR file")
+            kind = _text(root.get("type"), content)
+            if kind != "NIRGraph":
+                raise InputError(f"{path}: node/type is {kind!r}, needed is 'NIRGraph'")
+            metadata = _metadata(root.get("metadata"), got)
+            _collect_group(root, "", got, set(), 0)
+    except InputError as error:
+        raise InputError(str(error) if str(error).startswith(str(path)) else f"{path}: {error}") from None
+    except (
+        OSError,
+        KeyError,
+        RuntimeError,
+        ValueError,
+        TypeError,
+        MemoryError,
+        AttributeError,
+        UnicodeError,
+        OverflowError,
+    ) as error:
+        # h5py raises all of these on damaged files
+        raise InputError(f"{path}: damaged HDF5 file ({type(error).__name__}: {_short(error)})") from None
+    sha256 = hashlib.sha256(content).hexdigest()
+    return _finished(str(path), got, metadata, version, sha256)
+
+
+def file_bytes(path: Path) -> bytes:
+    """The whole file, no larger than MAX_FILE_BYTES, so that it cannot change while it is read."""
+    try:
+        length = path.stat().st_size
+        if not path.is_file():
+            raise InputError(f"{path}: not a file")
+        if length > MAX_FILE_BYTES:
+            raise InputError(f"{path}: {length} bytes, the reader takes up to {MAX_FILE_BYTES}")
+        return path.read_bytes()
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({_short(error)})") from None
+
+
+def text_fits(item: h5py.Dataset, content: bytes) -> bool:
+    """False where a text of ``item`` claims to be longer than the file: HDF5 would take that much memory first."""
+    if item.dtype.kind != "O" or item.size == 0:
+        return True
+    plist = item.id.get_create_plist()
+    if plist.get_layout() == h5py.h5d.CONTIGUOUS:
+        blocks = [(item.id.get_offset(), item.size)]
+    elif plist.get_layout() == h5py.h5d.CHUNKED and plist.get_nfilters() == 0:
+        infos = [item.id.get_chunk_info(i) for i in range(item.id.get_num_chunks())]
+        blocks = [(info.byte_offset, info.size // TEXT_ENTRY) for info in infos]
+    else:
+        return False
+    for offset, n in blocks:
+        if offset is None or offset + n * TEXT_ENTRY > len(content):
+            return offset is None  # never written: all texts are empty
+        lengths = np.frombuffer(content, "<u4", n * (TEXT_ENTRY // 4), offset)[:: TEXT_ENTRY // 4]
+        if int(lengths.astype(np.int64).sum()) > 4 * len(content):
+            return False
+    return True
+
+
+def values_limit(content: bytes) -> int:
+    """Bytes that all values of a file may take, unpacked: a small file cannot fill the memory."""
+    return min(MAX_VALUES_BYTES, max(MIN_VALUES_BYTES, 100 * len(content)))
+
+
+def opened(content: bytes) -> h5py.File:
+    """The HDF5 file that these bytes are."""
+    damage = heap_damage(content, len(content))
+    if damage is not None:
+        raise InputError(damage)
+    return h5py.File(h5py.h5f.open_file_image(content))
+
+
+def from_graph(graph: Any) -> RawGraph:
+    """The same from a ``nir.NIRGraph`` in memory."""
+    got = _Collected()
+    _collect_object(graph, "", got, 0)
+    digest = hashlib.sha256()
+    for name in sorted(got.nodes):
+        node = got.nodes[name]
+        digest.update(f"{name} {node.kind}".encode())
+        for key in sorted(node.values):
+            value = node.values[key]
+            digest.update(key.encode() + (value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode()))
+    digest.update(repr(got.edges).encode())
+    metadata = dict(getattr(graph, "metadata", None) or {})
+    return _finished("graph", got, metadata, None, digest.hexdigest())
+
+
+# -------------------------------------------------------------------------------------------------- from HDF5
+
+
+def _require_hard_links(group: h5py.Group, path: str, got: _Collected, depth: int = 0) -> None:
+    """Refuses every link that is not a plain one, before anything is opened through it."""
+    if depth > MAX_DEPTH:
+        got.problems.append(f"{path or '/'}: groups more than {MAX_DEPTH} deep, or a group that contains itself")
+        return
+    if len(group) > MAX_NODES:
+        got.problems.append(f"{path or '/'}: {len(group)} items, the reader takes up to {MAX_NODES}")
+        return
+    for name in group:
+        if len(got.problems) > 100:
+            return
+        where = f"{path}/{name}"
+        link = group.get(name, getlink=True)
+        if not isinstance(link, h5py.HardLink):
+            got.problems.append(f"{where}: a {type(link).__name__}; only data inside of the file is read")
+            continue
+        item = group[name]
+        if isinstance(item, h5py.Group):
+            _require_hard_links(item, where, got, depth + 1)
+
+
+def _version(file: h5py.File, got: _Collected) -> str | None:
+    if "version" not in file:
+        got.notes.append("the file names no NIR version; read as 1.0")
+        return None
+    version = _text(file["version"], got.content)
+    major = (version or "").split(".")[0]
+    if major not in ("0", "1"):
+        got.problems.append(f"version: found {version!r}, readable are 0.1 to 1.x")
+    return version
+
+
+def _text(item: Any, content: bytes) -> str | None:
+    if not isinstance(item, h5py.Dataset) or item.shape not in ((), (1,)):
+        return None
+    if h5py.check_string_dtype(item.dtype) is None or _stored_elsewhere(item) or not text_fits(item, content):
+        return None
+    value = item[()]
+    value = value[0] if isinstance(value, np.ndarray) else value
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def _stored_elsewhere(item: h5py.Dataset) -> bool:
+    return bool(item.is_virtual or item.external)
+
+
+def _array(item: h5py.Dataset, where: str, got: _Collected) -> Value | None:
+    """The dataset's values, None (and a problem) where they cannot be taken."""
+    if _stored_elsewhere(item):
+        got.problems.append(f"{where}: its data lie outside of the file")
+        return None
+    if item.shape is None:
+        got.problems.append(f"{where}: empty (no value at all)")
+        return None
+    if h5py.check_string_dtype(item.dtype) is not None:
+        text = _text(item, got.content)
+        if text is None:
+            got.problems.append(f"{where}: text of shape {item.shape}, needed is one string")
+        return text
+    if item.dtype.kind not in "biuf":
+        got.problems.append(f"{where}: values of type {item.dtype}, needed are real numbers")
+        return None
+    n_bytes = int(np.prod([float(n) for n in item.shape])) * max(item.dtype.itemsize, 8)
+    if n_bytes > got.bytes_left:
+        got.problems.append(f"{where}: shape {item.shape} needs {n_bytes} bytes, left are {got.bytes_left}")
+        return None
+    got.bytes_left -= n_bytes
+    value: Value = np.asarray(item[()])
+    return value
+
+
+def _metadata(item: Any, got: _Collected, depth: int = 0) -> dict[str, Any]:
+    if not isinstance(item, h5py.Group) or depth > MAX_DEPTH:
+        return {}
+    result: dict[str, Any] = {}
+    for name in item:
+        child = item[name]
+        if isinstance(child, h5py.Group):
+            result[name] = _metadata(child, got, depth + 1)
+        else:
+            value = _array(child, f"metadata/{name}", got)
+            result[name] = value.item() if isinstance(value, np.ndarray) and value.ndim == 0 else value
+    return result
+
+
+def _collect_group(group: h5py.Group, prefix: str, got: _Collected, above: set[Any], depth: int) -> None:
+    where = prefix.rstrip(".") or "node"
+    address = h5py.h5o.get_info(group.id).addr
+    if address in above or depth > MAX_DEPTH:
+        got.problems.append(f"{where}: a graph that contains itself")
+        return
+    nodes = group.get("nodes")
+    edges = group.get("edges")
+    if not isinstance(nodes, h5py.Group):
+        got.problems.append(f"{where}: no group 'nodes'")
+        return
+    got.ports[prefix] = ([], [])
+    for name in nodes:
+        item = nodes[name]
+        full = prefix + name
+        if not isinstance(item, h5py.Group):
+            got.problems.append(f"{full}: not a node but a {type(item).__name__.lower()}")
+            continue
+        kind = _text(item.get("type"), got.content)
+        if kind is None:
+            got.problems.append(f"{full}: no type")
+        elif kind == "NIRGraph":
+            _collect_group(item, f"{full}.", got, above | {address}, depth + 1)
+        else:
+            values: dict[str, Value] = {}
+            for key in item:
+                child = item[key]
+                if key in ("type", "metadata"):
+                    continue
+                if not isinstance(child, h5py.Dataset):
+                    got.problems.append(f"{full}: {key} is a group, needed is a value")
+                    continue
+                value = _array(child, f"{full}: {key}", got)
+                if value is not None:
+                    values[key] = value
+            _add(full, prefix, RawNode(kind, values), got)
+    if edges is None:
+        got.notes.append(f"{where}: no edges")
+    elif not isinstance(edges, h5py.Dataset):
+        got.problems.append(f"{where}: edges are a group, needed are pairs of names")
+    else:
+        _collect_edges(edges, prefix, where, got)
+
+
+def _collect_edges(edges: h5py.Dataset, prefix: str, where: str, got: _Collected) -> None:
+    if edges.shape is None or edges.size == 0:
+        return
+    if len(edges.shape) != 2 or edges.shape[1] != 2 or h5py.check_string_dtype(edges.dtype) is None:
+        got.problems.append(
+            f"{where}: edges of shape {edges.shape} and type {edges.dtype}, needed are pairs of names"
+        )
+        return
+    if edges.shape[0] > 10 * MAX_NODES or edges.dtype.itemsize > 4 * MAX_NAME or _stored_elsewhere(edges):
+        got.problems.append(f"{where}: {edges.shape[0]} edges, the reader takes up to {10 * MAX_NODES}")
+        return
+    if not text_fits(edges, got.content):
+        got.problems.append(f"{where}: edges whose names are longer than the file")
+        return
+    for pair in edges[()]:
+        source, target = (n.decode("utf-8", "replace") if isinstance(n, bytes) else str(n) for n in pair)
+        got.edges.append((prefix + source, prefix + target))
+
+
+def _add(name: str, prefix: str, node: RawNode, got: _Collected) -> None:
+    if name in got.nodes:
+        got.problems.append(f"{name}: the name is used twice")
+    elif len(got.nodes) >= MAX_NODES:
+        got.problems.append(f"{name}: more than {MAX_NODES} nodes")
+    elif len(name) > MAX_NAME or not name.isprintable() or "/" in name or not name.strip("."):
+        got.problems.append(f"{name[:40]!r}: a name must be printable, without '/', up to {MAX_NAME} characters")
+    else:
+        got.nodes[name] = node
+        if node.kind in ("Input", "Output"):
+            got.ports[prefix][node.kind == "Output"].append(name)
+
+
+# ------------------------------------------------------------------------------------------- from nir objects
+
+
+def _collect_object(graph: Any, prefix: str, got: _Collected, depth: int) -> None:
+    if depth > MAX_DEPTH:
+        got.problems.append(f"{prefix or 'graph'}: a graph that contains itself")
+        return
+    if not hasattr(graph, "nodes") or not hasattr(graph, "edges"):
+        raise InputError(f"{type(graph).__name__}: not a NIR graph; give a path or a nir.NIRGraph")
+    got.ports[prefix] = ([], [])
+    for name, item in graph.nodes.items():
+        full = f"{prefix}{name}"
+        if hasattr(item, "nodes"):
+            _collect_object(item, f"{full}.", got, depth + 1)
+            continue
+        values: dict[str, Value] = {}
+        for key, value in vars(item).items():
+            if key in ("metadata", "output_type", "input_type") or value is None:
+                continue
+            values[key] = value if isinstance(value, str) else _as_array(value, f"{full}: {key}", got)
+        kind = type(item).__name__
+        ports = getattr(item, "output_type" if kind == "Output" else "input_type", None)
+        if ports and kind in ("Input", "Output", "Flatten"):
+            key = "input_type" if kind == "Flatten" else "shape"
+            values[key] = np.asarray(next(iter(ports.values())))
+        _add(full, prefix, RawNode(kind, values), got)
+    got.edges += [(f"{prefix}{source}", f"{prefix}{target}") for source, target in graph.edges]
+
+
+def _as_array(value: Any, where: str, got: _Collected) -> np.ndarray[Any, Any]:
+    if hasattr(value, "detach"):
+        value = value.detach().cpu().numpy()
+    array = np.asarray(value)
+    if array.dtype.kind not in "biuf":
+        got.problems.append(f"{where}: values of type {array.dtype}, needed are real numbers")
+        return np.zeros(())
+    return array
+
+
+# ----------------------------------------------------------------------------------------------------- both
+
+
+def _finished(where: str, got: _Collected, metadata: Mapping[str, Any], version: str | None, sha256: str) -> RawGraph:
+    """Edges to a subgraph lead to its port; names that do not exist are problems."""
+    edges: dict[tuple[str, str], None] = {}
+    missing: dict[str, None] = {}
+    for outer_source, outer_target in got.edges:
+        source, target = _port(outer_source, 1, got), _port(outer_target, 0, got)
+        missing |= {name: None for name in (source, target) if name not in got.nodes}
+        if (source, target) in edges:
+            got.notes.append(f"the edge {source} -> {target} stands twice; it counts once")
+        edges[source, target] = None
+    if not got.problems:
+        got.problems += [f"{name}: an edge names it, but there is no such node" for name in missing]
+    if not got.nodes:
+        got.problems.append("no nodes")
+    if got.problems:
+        raise InputError(_told(where, got.problems))
+    return RawGraph(got.nodes, tuple(edges), metadata, version, sha256, tuple(got.notes))
+
+
+def _port(name: str, side: int, got: _Collected) -> str:
+    """The Input (side 0) or Output (side 1) of a subgraph that an edge names as a whole."""
+    ports = got.ports.get(f"{name}.")
+    if ports is None or name in got.nodes:
+        return name
+    if len(ports[side]) != 1:
+        word = ("input", "output")[side]
+        names = ", ".join(ports[side]) or "none"
+        got.problems.append(f"{name}: an edge needs one {word} of this graph, it has {len(ports[side])} ({names})")
+        return name
+    return ports[side][0]
+
+
+def _told(where: object, problems: list[str]) -> str:
+    shown = problems[:20]
+    more = f"\n{where}: and {len(problems) - 20} more" if len(problems) > 20 else ""
+    return "\n".join(f"{where}: {problem}" for problem in shown) + more
+
+
+def _short(error: Exception) -> str:
+    return str(error).split("\n")[0][:160]

@@ -1,0 +1,227 @@
+"""The NIR graph with operators, shapes and neighbours: shapes are computed here and taken from no file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from seamount.errors import InputError, SeamountError
+
+from ..graphs import strongly_connected
+from ..network.network import (
+    Delay,
+    Linear,
+    Op,
+    Reals,
+    Reshape,
+    Scale,
+    Shape,
+    chain_shapes,
+    op_shape,
+    reals,
+    size,
+)
+from .file import RawGraph
+from .nodes import NODE_TYPES
+from .presets import Discretisation
+from .values import NodeValues
+
+MAX_NEURONS = 1 << 26
+MAX_AXES = 8
+
+
+@dataclass
+class NirGraph:
+    """The raw graph with what is found out about it on the way."""
+
+    raw: RawGraph
+    settings: Discretisation
+    ops: dict[str, tuple[Op, ...]] = field(default_factory=dict)
+    biases: dict[str, Reals] = field(default_factory=dict)
+    shapes: dict[str, Shape] = field(default_factory=dict)
+    before: dict[str, list[str]] = field(default_factory=dict)
+    after: dict[str, list[str]] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    unsupported: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def role(self, name: str) -> str:
+        kind = self.raw.nodes[name].kind
+        return "operator" if kind in ("Input", "Output") and self.is_inner_port(name) else NODE_TYPES[kind].role
+
+    def is_matrix(self, name: str) -> bool:
+        weight = self.raw.nodes[name].values.get("weight")
+        return (
+            self.raw.nodes[name].kind in ("Affine", "Linear") and isinstance(weight, np.ndarray) and weight.ndim == 2
+        )
+
+    def is_inner_port(self, name: str) -> bool:
+        """An Input with predecessors or an Output with followers is the port of a subgraph: it passes on."""
+        kind = self.raw.nodes[name].kind
+        return bool(self.before[name]) if kind == "Input" else bool(self.after[name])
+
+
+def _operators(graph: NirGraph, name: str, shape: Shape) -> tuple[tuple[Op, ...], Reals | None]:
+    """The operators that a node stands for, given the shape in front of it, and its bias."""
+    values = NodeValues(name, graph.raw.nodes[name])
+    match graph.raw.nodes[name].kind:
+        case "Affine" | "Linear":
+            weight = values.array("weight")
+            if weight.ndim < 2:
+                raise InputError(f"{name}: weight {weight.shape} needs at least two axes (..., out, in)")
+            return (Linear(weight),), values.bias(op_shape(Linear(weight), shape))
+        case "Scale":
+            return (Scale(values.parameter("scale", shape)),), None
+        case "Conv2d":
+            conv = values.conv2d(shape)
+            return (conv,), values.channel_bias(conv.weight.shape[0])
+        case "Conv1d":
+            conv, flat, out = values.conv1d(shape)
+            bias = values.channel_bias(conv.weight.shape[0])
+            return (Reshape(flat), conv, Reshape(out)), None if bias is None else bias[:, 0]
+        case "SumPool2d":
+            return (values.pool(),), None
+        case "AvgPool2d":
+            pool = values.pool()
+            if any(pool.padding):
+                graph.notes.append(f"{name}: zeros of the padding count in the mean (torch's count_include_pad)")
+            return (pool, Scale(reals(1.0 / (pool.kernel[0] * pool.kernel[1])))), None
+        case "Flatten":
+            return (Reshape(values.flattened(shape)),), None
+        case "Delay":
+            return (Delay(_steps(graph, name, values.parameter("delay", shape))),), None
+        case _:  # ports of subgraphs, Identity
+            return (), None
+
+
+def _steps(graph: NirGraph, name: str, delay: Reals) -> np.ndarray[Any, np.dtype[np.int64]]:
+    s = graph.settings
+    if s.time_unit != "steps":
+        if s.dt is None:
+            raise InputError(f"{name}: a delay needs the time step; give --dt")
+        delay = reals(delay / s.dt)
+    steps = np.rint(delay)
+    if np.any(np.abs(delay - steps) > 1e-6 * np.maximum(1, steps)) or np.any(delay < 0) or np.any(delay > 1e6):
+        raise InputError(
+            f"{name}: delays of {delay.min():.6g} to {delay.max():.6g} time steps, possible are whole numbers from 0"
+        )
+    return steps.astype(np.int64)
+
+
+def compute_shapes(graph: NirGraph) -> None:
+    """Shapes behind all nodes, from the Inputs on; every node is visited when a shape in front of it is known."""
+    waiting = dict.fromkeys(graph.raw.nodes)
+    while waiting:
+        ready = [n for n in waiting if _shape_in(graph, n) is not None]
+        if not ready:  # a loop or a root: a population or a weight that knows its own size
+            ready = [n for n in waiting if _own_shape(graph, n) is not None][:1]
+        if not ready:
+            graph.problems.append(f"{', '.join(waiting)}: no shape leads here; is there a path from an Input?")
+            return
+        for name in ready:
+            if name not in waiting:  # behind a node that failed
+                continue
+            del waiting[name]
+            try:
+                graph.shapes[name] = _shape_out(graph, name)
+            except SeamountError as error:
+                told = str(error)
+                graph.problems.append(told if told.startswith(name) else f"{name}: {told}")
+                for follower in _downstream(graph, name):
+                    waiting.pop(follower, None)
+    if graph.problems:
+        return
+    for source, target in graph.raw.edges:
+        needed = _shape_in(graph, target)
+        if needed != graph.shapes[source]:
+            graph.problems.append(
+                f"{target}: gets shapes {needed} and {graph.shapes[source]} (from {source}); "
+                "what is added must have one shape"
+            )
+
+
+def _downstream(graph: NirGraph, name: str) -> set[str]:
+    seen = {name}
+    stack = [name]
+    while stack:
+        for follower in graph.after[stack.pop()]:
+            if follower not in seen:
+                seen.add(follower)
+                stack.append(follower)
+    return seen
+
+
+def _shape_in(graph: NirGraph, name: str) -> Shape | None:
+    if graph.raw.nodes[name].kind == "Input" and not graph.before[name]:
+        return _declared(graph, name)
+    return next((graph.shapes[b] for b in graph.before[name] if b in graph.shapes), None)
+
+
+def _declared(graph: NirGraph, name: str) -> Shape:
+    """Shape that an Input states; a batch axis of 1 in front of a map, or of a vector before a weight, is dropped."""
+    value = graph.raw.nodes[name].values.get("shape")
+    array = np.atleast_1d(np.asarray(value)) if isinstance(value, np.ndarray | int) else np.zeros((0, 0))
+    if array.ndim != 1 or array.dtype.kind not in "iu" or array.size > MAX_AXES:
+        return (0,)
+    shape = tuple(int(n) for n in array)
+    after = graph.after[name]
+    if shape[:1] == (1,) and (len(shape) == 4 or (len(shape) == 2 and after and all(map(graph.is_matrix, after)))):
+        graph.notes.append(f"{name}: shape {shape} read as {shape[1:]} (batch of 1 dropped)")
+        shape = shape[1:]
+    return shape
+
+
+def _own_shape(graph: NirGraph, name: str) -> Shape | None:
+    """Shape in front of a node that nothing known leads to, from its own parameters."""
+    values = NodeValues(name, graph.raw.nodes[name])
+    if graph.role(name) == "population":
+        shapes = [v.shape for v in graph.raw.nodes[name].values.values() if isinstance(v, np.ndarray)]
+        return max(shapes, key=lambda s: (len(s), size(s)), default=None) if shapes else None
+    if graph.raw.nodes[name].kind in ("Affine", "Linear") and not graph.before[name]:
+        weight = values.array("weight")
+        return (*weight.shape[:-2], weight.shape[-1]) if weight.ndim >= 2 else None
+    return None
+
+
+def _shape_out(graph: NirGraph, name: str) -> Shape:
+    shape = _shape_in(graph, name)
+    if shape is None:
+        shape = _own_shape(graph, name)
+        assert shape is not None, name
+        if not graph.before[name]:
+            graph.notes.append(f"{name}: no edge leads to it; it receives nothing")
+    if not shape or min(shape) < 1 or _too_large(shape):
+        raise InputError(f"{name}: shape {shape}, possible are 1 to {MAX_NEURONS} values in all")
+    if graph.role(name) != "operator":
+        if graph.raw.nodes[name].kind == "Output":
+            _compare_output(graph, name, shape)
+        return shape
+    ops, bias = _operators(graph, name, shape)
+    after = chain_shapes(ops, shape)[-1]
+    if _too_large(after):
+        raise InputError(f"{name}: makes {after}, possible are 1 to {MAX_NEURONS} values in all")
+    graph.ops[name] = ops
+    if bias is not None and np.any(bias):
+        graph.biases[name] = reals(np.broadcast_to(bias, after))
+    return after
+
+
+def _too_large(shape: Shape) -> bool:
+    return float(np.prod([float(n) for n in shape])) > MAX_NEURONS
+
+
+def _compare_output(graph: NirGraph, name: str, shape: Shape) -> None:
+    told = graph.raw.nodes[name].values.get("shape")
+    if isinstance(told, np.ndarray) and told.size <= MAX_AXES and tuple(np.atleast_1d(told).tolist()) != shape:
+        graph.notes.append(f"{name}: the file says shape {tuple(np.atleast_1d(told).tolist())}, computed is {shape}")
+
+
+def check_operator_loops(graph: NirGraph) -> None:
+    """A loop of operators alone has no state and no delay: it is an equation, not a network."""
+    operators = [n for n in graph.raw.nodes if graph.role(n) == "operator"]
+    inner = {n: [a for a in graph.after[n] if graph.role(a) == "operator"] for n in operators}
+    for loop in strongly_connected(operators, inner):
+        if len(loop) > 1 or loop[0] in inner[loop[0]]:
+            graph.problems.append(f"loop without a neuron: {' -> '.join((*loop, loop[0]))}; put a neuron into it")

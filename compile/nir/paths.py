@@ -1,0 +1,176 @@
+"""Every path of operators between two populations as a connection, and the constants that biases add on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..graphs import strongly_connected
+from ..network.interpret import apply_op
+from ..network.network import (
+    Connection,
+    Delay,
+    Population,
+    Reals,
+    Scale,
+    reals,
+)
+from .graph import NirGraph
+
+MAX_PATHS = 4096
+"""Operator paths into one population; more are refused (a ladder of n diamonds has 2**n)."""
+
+
+def connections(graph: NirGraph, cells: dict[str, Population], place: Mapping[str, int]) -> list[Connection]:
+    """Every path of operators between two populations, and the constants that they add."""
+    constants = _Constants(graph)
+    found: list[Connection] = []
+    names: set[str] = set()
+    for target in cells:
+        if _count_paths(graph, target) > MAX_PATHS:
+            graph.problems.append(f"{target}: more than {MAX_PATHS} paths of operators lead to it; merge branches")
+            continue
+        bias = constants.into(target)
+        late = None
+        if graph.settings.first_step_feedback == "absent":
+            late = constants.into(target, only=_loop_operators(graph))
+        if bias is not None:
+            extra = {} if late is None else {"late_bias": reals(late)}
+            cells[target] = _with(cells[target], bias=reals(bias), **extra)
+        for source, path in _paths(graph, target):
+            ops = tuple(op for node in path for op in graph.ops[node])
+            if graph.settings.spike == "dirac" and _spikes(graph, cells, source):
+                assert graph.settings.dt is not None
+                ops = (*ops, Scale(reals(1.0 / graph.settings.dt)))
+            previous = source in place and place[source] >= place[target]
+            name = _name(path, source, target, names, graph)
+            names.add(name)
+            if _comes_late(graph, source) and not previous:  # what feeds back has its step already
+                ops = (Delay(np.array(1)), *ops)
+            found.append(Connection(name, source, target, ops, previous))
+    graph.problems += constants.problems
+    return found
+
+
+def _with(population: Population, **changes: Any) -> Population:
+    return Population(**{**vars(population), **changes})
+
+
+def _comes_late(graph: NirGraph, source: str) -> bool:
+    """True where a source's spikes leave a step after its potential crossed the threshold."""
+    return graph.settings.output == "next-step" and graph.raw.nodes[source].kind in ("IF", "LIF", "CubaLIF")
+
+
+def _spikes(graph: NirGraph, cells: Mapping[str, Population], source: str) -> bool:
+    return source not in cells or cells[source].v_th is not None
+
+
+def _count_paths(graph: NirGraph, target: str) -> int:
+    counts: dict[str, int] = {}
+
+    def visit(root: str) -> None:
+        stack = [root]
+        while stack:
+            node = stack[-1]
+            if graph.role(node) != "operator":
+                counts[node] = 1
+            missing = [b for b in graph.before[node] if b not in counts] if node not in counts else []
+            if missing:
+                stack += missing
+                continue
+            if node not in counts:
+                counts[node] = min(sum(counts[b] for b in graph.before[node]), MAX_PATHS + 1)
+            stack.pop()
+
+    total = 0
+    for node in graph.before[target]:
+        visit(node)
+        total += counts[node]
+    return total
+
+
+def _paths(graph: NirGraph, target: str) -> list[tuple[str, tuple[str, ...]]]:
+    """(source, operator nodes from source to target) of every path, in the order of the edges."""
+    found = []
+    stack: list[tuple[str, tuple[str, ...]]] = [(b, ()) for b in reversed(graph.before[target])]
+    while stack:
+        node, path = stack.pop()
+        if graph.role(node) == "operator":
+            stack += [(b, (node, *path)) for b in reversed(graph.before[node])]
+        else:
+            found.append((node, path))
+    return found
+
+
+def _name(path: tuple[str, ...], source: str, target: str, taken: set[str], graph: NirGraph) -> str:
+    """The name of the last weight on the path, or source->target; unique, also among the nodes that stay."""
+    weighted = [n for n in path if graph.raw.nodes[n].kind in ("Affine", "Linear", "Conv1d", "Conv2d", "Scale")]
+    for name in (*weighted[::-1], f"{source}->{target}", f"{source}->{'->'.join((*path, target))}"):
+        if name not in taken:
+            return name
+    return next(name for i in range(2, MAX_PATHS + 3) if (name := f"{source}->{target}#{i}") not in taken)
+
+
+def _loop_operators(graph: NirGraph) -> set[str]:
+    """Operators that lie on a loop."""
+    loops = strongly_connected(list(graph.raw.nodes), graph.after)
+    return {n for loop in loops if len(loop) > 1 for n in loop if graph.role(n) == "operator"}
+
+
+class _Constants:
+    """What the biases of the operators alone bring to each node; computed once per node."""
+
+    def __init__(self, graph: NirGraph) -> None:
+        self.graph = graph
+        self.known: dict[tuple[str, bool], Reals | None] = {}
+        self.problems: list[str] = []
+
+    def into(self, target: str, only: set[str] | None = None) -> Reals | None:
+        """Sum over what enters ``target``; None for nothing. ``only``: count the biases of these nodes alone."""
+        total: Reals | None = None
+        for node in self.graph.before[target]:
+            total = _added(total, self._of(node, only))
+        return total
+
+    def _of(self, root: str, only: set[str] | None) -> Reals | None:
+        stack = [root]
+        while stack:
+            node = stack[-1]
+            key = (node, only is None)
+            if key in self.known:
+                stack.pop()
+                continue
+            if self.graph.role(node) != "operator":
+                self.known[key] = None
+                continue
+            missing = [b for b in self.graph.before[node] if (b, only is None) not in self.known]
+            if missing:
+                stack += missing
+                continue
+            value: Reals | None = None
+            for b in self.graph.before[node]:
+                value = _added(value, self.known[b, only is None])
+            value = self._through(node, value)
+            if node in self.graph.biases and (only is None or node in only):
+                value = _added(value, self.graph.biases[node])
+            self.known[key] = value
+        return self.known[root, only is None]
+
+    def _through(self, node: str, value: Reals | None) -> Reals | None:
+        if value is None or not np.any(value):
+            return None
+        for op in self.graph.ops[node]:
+            if isinstance(op, Delay):
+                self.problems.append(f"{node}: a bias in front of a delay; put the delay first")
+                return None
+            value = reals(apply_op(op, torch.from_numpy(value.copy())[None])[0].numpy())
+        return value
+
+
+def _added(a: Reals | None, b: Reals | None) -> Reals | None:
+    if a is None or b is None:
+        return a if b is None else b
+    return reals(a + b)

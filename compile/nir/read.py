@@ -1,0 +1,157 @@
+"""Reads a NIR file or graph into a ``Network``, and says what had to be assumed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from seamount.errors import InputError
+
+from ..network.network import Network
+from .elaborate import check_nodes, elaborate
+from .file import RawGraph, from_graph, read_raw
+from .mends import as_run
+from .presets import Discretisation, Resolved, resolve
+from .timestep import no_step, with_own_step
+
+
+@dataclass(frozen=True)
+class NirOptions:
+    """How to read a NIR file.
+
+    Attributes:
+        preset: the tool that wrote it, a name in PRESETS.
+        discretisation: single answers that win over file and preset.
+        input_bits, input_scale, input_signed: graded input x = x_int / scale; None: from metadata, else spikes.
+        n_steps: length of a sample; None: from metadata, else unknown.
+        readout, readout_quantity: population and "v" or "count"; None: from metadata, else the only output.
+        name: of the network; None: the file's stem.
+    """
+
+    preset: str = "nir"
+    discretisation: Discretisation = field(default_factory=Discretisation)
+    input_bits: int | None = None
+    input_scale: float | None = None
+    input_signed: bool | None = None
+    n_steps: int | None = None
+    readout: str | None = None
+    readout_quantity: str | None = None
+    name: str | None = None
+
+
+def read_nir(source: Any, options: NirOptions | None = None) -> Network:
+    """The network of a ``.nir`` file (path) or a ``nir.NIRGraph``.
+
+    Raises:
+        InputError: damaged, incomplete or contradictory; every problem is named.
+        Unsupported: a node or rule that has no exact meaning here.
+    """
+    options = options or NirOptions()
+    raw = read_raw(source) if isinstance(source, str | Path) else from_graph(source)
+    name = options.name or (Path(source).stem if isinstance(source, str | Path) else "network")
+    check_nodes(raw, name)
+    raw = as_run(raw, options.preset)
+    metadata = _group(raw.metadata, "discretization")
+    ours = _group(raw.metadata, "seamount")
+    resolved = resolve(options.preset, options.discretisation, metadata)
+    settings = resolved.settings
+    if options.discretisation.dt is None and "dt" not in metadata:
+        settings, told = with_own_step(raw, options.preset, settings)
+        if told is not None:
+            others = tuple(t for t in resolved.assumptions if not t.startswith(("dt = ", "time_unit = ")))
+            resolved = Resolved(settings, (told, f"time_unit = {settings.time_unit}", *others))
+    if settings.dt is None and settings.time_unit != "steps" and _needs_dt(raw, settings):
+        raise no_step(raw, name, options.preset)
+    inputs = _input_facts(ours, options)
+    network = elaborate(raw, name, settings, inputs)
+    asked = () if str(metadata.get("exporter", "")).startswith("seamount") else resolved.assumptions
+    scales = _scales(raw.metadata, network)
+    readout, quantity = _readout(ours, options, network)
+    n_steps = options.n_steps if options.n_steps is not None else _whole(ours.get("n_steps"), "n_steps", 1, 1 << 20)
+    return network.with_(
+        assumptions=(*asked, *raw.notes, *network.assumptions),
+        scales=scales,
+        readout=readout,
+        readout_quantity=quantity,
+        n_steps=n_steps,
+    )
+
+
+# ------------------------------------------------------------------------------------------------- time step
+
+
+def _needs_dt(raw: RawGraph, settings: Discretisation) -> bool:
+    kinds = {node.kind for node in raw.nodes.values()}
+    leaky = bool(kinds & {"LI", "LIF", "CubaLI", "CubaLIF", "Delay"})
+    return leaky or (bool(kinds & {"I", "IF"}) and settings.integrator == "dt") or settings.spike == "dirac"
+
+
+# -------------------------------------------------------------------------------------------------- metadata
+
+
+def _group(metadata: Mapping[str, Any], key: str) -> dict[str, Any]:
+    value = metadata.get(key)
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise InputError(f"metadata/{key}: a {type(value).__name__}, needed is a group")
+    return {k: (v.item() if isinstance(v, np.ndarray) and v.size == 1 else v) for k, v in value.items()}
+
+
+def _whole(value: Any, key: str, low: int, high: int) -> int | None:
+    if value is None:
+        return None
+    if not isinstance(value, int | float | np.number) or not low <= value <= high or value != int(value):
+        raise InputError(f"metadata/seamount/{key}: found {value!r}, possible are whole numbers {low} to {high}")
+    return int(value)
+
+
+def _input_facts(ours: Mapping[str, Any], options: NirOptions) -> dict[str, Any]:
+    bits = (
+        options.input_bits if options.input_bits is not None else _whole(ours.get("input_bits"), "input_bits", 0, 16)
+    )
+    scale = options.input_scale if options.input_scale is not None else ours.get("input_scale")
+    signed = options.input_signed if options.input_signed is not None else bool(ours.get("input_signed", False))
+    bits = bits or 0
+    if scale is None:
+        scale = float((1 << bits) - 1) if bits else 1.0
+    if not isinstance(scale, int | float | np.number) or not 0 < float(scale) < float("inf"):
+        raise InputError(f"input_scale: found {scale!r}, needed is a number above 0")
+    return {"bits": bits, "scale": float(scale), "signed": signed}
+
+
+def _scales(metadata: Mapping[str, Any], network: Network) -> dict[str, float]:
+    given = _group(_group(metadata, "quantised"), "scale")
+    names = {p.name for p in network.populations}
+    scales = {}
+    for name, value in given.items():
+        if name not in names:
+            raise InputError(f"metadata/quantised/scale: {name} is not a neuron node of this graph")
+        if not isinstance(value, int | float) or not 0 < value < float("inf"):
+            raise InputError(f"metadata/quantised/scale/{name}: found {value!r}, needed is a number above 0")
+        scales[name] = float(value)
+    return scales
+
+
+def _readout(ours: Mapping[str, Any], options: NirOptions, network: Network) -> tuple[str | None, str]:
+    asked = options.readout or ours.get("readout")
+    shown = set(network.outputs.values())
+    if asked is None and len(shown) == 1:
+        asked = next(iter(shown))
+    if asked is None:
+        return None, "v"
+    asked = network.outputs.get(asked, asked)
+    if asked not in {p.name for p in network.populations}:
+        raise InputError(f"{network.name}: readout {asked!r} is not there, possible are {', '.join(sorted(shown))}")
+    default = "v" if network.population(asked).v_th is None else "count"
+    quantity = options.readout_quantity or ours.get("readout_quantity") or default
+    if quantity not in ("v", "count"):
+        raise InputError(f"{network.name}: readout_quantity {quantity!r}, possible are 'v', 'count'")
+    return asked, quantity
+
+
+__all__ = ["Discretisation", "NirOptions", "read_nir"]

@@ -1,0 +1,216 @@
+"""Saves a program as one HDF5 file and loads it again; whatever is not exactly such a file is refused.
+
+The file begins with a head of 512 bytes, HDF5's user block: the version and the SHA-256 of all that follows, as text.
+The head has no freedom and is compared whole before HDF5 sees a byte, so that no changed bit goes unnoticed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from seamount.errors import InputError, SeamountError
+
+from ..nir.file import file_bytes, opened, values_limit
+from . import program as chip
+from .program import Program, Readout, ints
+
+SCHEMA = 2
+"""Raise with every change of what a file holds."""
+
+MAGIC = b"seamount program "
+HEAD_BYTES = 512
+
+KINDS = {k.__name__: k for k in (chip.Dense, chip.Sparse, chip.Conv, chip.OneToOne, chip.Wire)}
+NEURONS = {k.__name__: k for k in (chip.Lif, chip.TernaryLif, chip.Relay)}
+
+
+def save_program(program: Program, path: str | Path) -> None:
+    """Writes the file in one piece: an interrupted write leaves what was there before."""
+    content = program_bytes(program)
+    target = Path(path)
+    try:
+        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from None
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, target)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from None
+    finally:
+        if os.path.exists(temporary):
+            os.unlink(temporary)
+
+
+def program_bytes(program: Program) -> bytes:
+    """The file's content: the head, a description in JSON and the arrays."""
+    arrays: list[chip.Ints] = []
+    text = json.dumps(_described(program, arrays), sort_keys=True)
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w", track_order=False, userblock_size=HEAD_BYTES) as file:
+        file.create_dataset("description", data=np.frombuffer(text.encode(), dtype=np.uint8))
+        for i, array in enumerate(arrays):
+            small = array.astype(np.min_scalar_type(int(np.abs(array).max(initial=0)) * -1 - 1))
+            options = {"compression": "gzip", "compression_opts": 4} if small.size > 64 else {}
+            file.create_dataset(f"arrays/{i}", data=small, track_times=False, **options)
+    return sealed(buffer.getvalue()[HEAD_BYTES:])
+
+
+def sealed(body: bytes, schema: int = SCHEMA) -> bytes:
+    """A file of this body, with its head."""
+    head = MAGIC + f"{schema}\nsha256 {hashlib.sha256(body).hexdigest()}\n".encode()
+    return head.ljust(HEAD_BYTES, b"\0") + body
+
+
+def load_program(path: str | Path) -> Program:
+    """The program in a file that ``save_program`` wrote.
+
+    Raises:
+        InputError: not such a file, damaged (checksum), or written by another version.
+    """
+    content = file_bytes(Path(path))
+    _check_head(content, str(path))
+    try:
+        with opened(content) as file:
+            return _loaded(file, str(path), values_limit(content))
+    except SeamountError as error:
+        raise InputError(str(error) if str(error).startswith(str(path)) else f"{path}: {error}") from None
+    except (
+        OSError,
+        LookupError,
+        ValueError,
+        TypeError,
+        RuntimeError,
+        AttributeError,
+        ArithmeticError,
+        MemoryError,
+    ) as error:
+        # h5py and the constructors raise all of these on damaged files
+        first = str(error).split("\n")[0][:160]
+        raise InputError(f"{path}: not a readable program file ({type(error).__name__}: {first})") from None
+
+
+def is_program_file(content: bytes) -> bool:
+    """True where the bytes say that they are a program file of ours."""
+    return content.startswith(MAGIC)
+
+
+def _check_head(content: bytes, path: str) -> None:
+    if not is_program_file(content):
+        raise InputError(f"{path}: not a seamount program, or one from before version 0.1.0; compile it again")
+    schema = content[len(MAGIC) : HEAD_BYTES].split(b"\n")[0]
+    if not (schema.isdigit() and content == sealed(content[HEAD_BYTES:], int(schema))):
+        raise InputError(f"{path}: the checksum does not match; the file is damaged or was changed")
+    if int(schema) != SCHEMA:
+        raise InputError(f"{path}: schema {int(schema)}, this version reads {SCHEMA}; a newer seamount wrote it")
+
+
+def _loaded(file: h5py.File, path: str, bytes_left: int) -> Program:
+    text = bytes(_read(file["description"], path, bytes_left).astype(np.uint8)).decode()
+    folder = file.get("arrays")
+    n_arrays = 0 if folder is None else len(folder)
+    arrays = []
+    for i in range(n_arrays):
+        arrays.append(_read(folder[str(i)], path, bytes_left))
+        bytes_left -= 8 * arrays[-1].size
+    return _rebuilt(json.loads(text), arrays)
+
+
+def _read(item: Any, path: str, bytes_left: int) -> chip.Ints:
+    if not isinstance(item, h5py.Dataset) or item.is_virtual or item.external or item.dtype.kind not in "iu":
+        raise InputError(f"{path}: {getattr(item, 'name', item)} is not an array of integers of this file")
+    if int(np.prod([float(n) for n in item.shape])) * 8 > bytes_left:
+        raise InputError(f"{path}: {item.name} of shape {item.shape} needs more than the {bytes_left} bytes left")
+    return ints(item[()])
+
+
+# -------------------------------------------------------------------------------------------- description
+
+
+def _described(program: Program, arrays: list[chip.Ints]) -> dict[str, Any]:
+    return {
+        "name": program.name,
+        "inputs": [vars(i) for i in program.inputs],
+        "populations": [
+            {
+                "name": p.name,
+                "shape": p.shape,
+                "neuron": _with_arrays(p.neuron, arrays),
+                "reset": None if p.reset is None else [p.reset.interval, p.reset.offset],
+            }
+            for p in program.populations
+        ],
+        "synapses": [
+            {
+                **{k: getattr(s, k) for k in ("name", "source", "target", "exponent", "graded", "wrap_bits")},
+                "kind": _with_arrays(s.kind, arrays),
+                "delay": _stored(s.delay, arrays),
+            }
+            for s in program.synapses
+        ],
+        "readout": None if program.readout is None else [program.readout.population, program.readout.quantity],
+        "n_steps": program.n_steps,
+        "timestep_s": program.timestep_s,
+        "scales": dict(program.scales),
+        "provenance": dict(program.provenance),
+    }
+
+
+def _with_arrays(item: Any, arrays: list[chip.Ints]) -> dict[str, Any]:
+    values = {
+        key: _stored(value, arrays) if isinstance(value, np.ndarray) else value for key, value in vars(item).items()
+    }
+    return {"type": type(item).__name__, **values}
+
+
+def _stored(array: chip.Ints, arrays: list[chip.Ints]) -> dict[str, int]:
+    arrays.append(array)
+    return {"array": len(arrays) - 1}
+
+
+def _rebuilt(told: dict[str, Any], arrays: list[chip.Ints]) -> Program:
+    def made(item: dict[str, Any], types: dict[str, Any]) -> Any:
+        values = {k: _value(v, arrays) for k, v in item.items() if k != "type"}
+        return types[item["type"]](**values)
+
+    return Program(
+        name=told["name"],
+        inputs=tuple(chip.Input(**{**i, "shape": tuple(i["shape"])}) for i in told["inputs"]),
+        populations=tuple(
+            chip.Population(
+                p["name"],
+                tuple(p["shape"]),
+                made(p["neuron"], NEURONS),
+                None if p["reset"] is None else chip.Reset(*p["reset"]),
+            )
+            for p in told["populations"]
+        ),
+        synapses=tuple(
+            chip.Synapses(**{**s, "kind": made(s["kind"], KINDS), "delay": _value(s["delay"], arrays)})
+            for s in told["synapses"]
+        ),
+        readout=None if told["readout"] is None else Readout(*told["readout"]),
+        n_steps=told["n_steps"],
+        timestep_s=told["timestep_s"],
+        scales=told["scales"],
+        provenance=told["provenance"],
+    )
+
+
+def _value(value: Any, arrays: list[chip.Ints]) -> Any:
+    if isinstance(value, dict):
+        return arrays[value["array"]]
+    return tuple(value) if isinstance(value, list) else value

@@ -1,0 +1,212 @@
+"""From a finished run directory to its report: reads the stages' files, adds mapping, energy and metrics."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from seamount.compile.fit.finding import Finding
+from seamount.compile.fit.place import Placement, place
+from seamount.compile.fit.place.search import Objective
+from seamount.compile.fit.verify import require, verify_program
+from seamount.compile.program.activity import Activity
+from seamount.compile.program.activity_file import load_activity
+from seamount.compile.program.program import Program
+from seamount.config import load_config
+from seamount.errors import ConfigError, DoesNotFit, InputError, Unsupported
+from seamount.hardware_targets.energy import EnergyReport, estimate_energy
+from seamount.hardware_targets.neurobench import neurobench_metrics
+from seamount.hardware_targets.target import Target
+from seamount.report.assemble import assemble
+from seamount.report.evidence import Answers, Compared, Evidence, Traced, Trial
+from seamount.report.html import render_html
+from seamount.report.schema import Report
+from seamount.run.folder import Run, file_hash, read_json, write_atomically
+from seamount.run.stages import STAGES, Context, read_answers
+
+ORACLE = "Lava 0.10.0, fixed point"
+
+
+def report_run(folder: Path, sweep: Sequence[Trial] = ()) -> Report:
+    """Assemble the report of a run and write report.json and report.html beside its stages.
+
+    Args:
+        sweep: all points of the sweep that the run belongs to.
+
+    Raises:
+        InputError: it is no run directory, or stages are missing; they are named.
+    """
+    context = open_finished(folder)
+    try:
+        evidence = gather(context)
+    except KeyError as error:
+        raise InputError(f"{folder}: a stage's file lacks {error}; run again with --resume or --overwrite") from None
+    trials = [replace(trial, current=trial.name == folder.name) for trial in sweep]
+    report = assemble(replace(evidence, sweep=trials))
+    write_atomically(folder / "report.json", report.to_json())
+    write_atomically(folder / "report.html", render_html(report))
+    return report
+
+
+def open_finished(folder: Path) -> Context:
+    """The run of a folder whose stages are all done."""
+    if not (folder / "resolved.toml").exists():
+        raise InputError(f"{folder}: not a run directory (no resolved.toml); `seamount run` makes one")
+    run = Run(folder, STAGES)
+    missing = [stage.name for stage in STAGES if run.status(stage.name) is None]
+    if missing:
+        raise InputError(
+            f"{folder}: stages {', '.join(missing)} have not finished; `seamount run --resume` continues"
+        )
+    return Context(load_config(folder / "resolved.toml"), run)
+
+
+def gather(context: Context) -> Evidence:
+    """Everything the report is made of."""
+    run, config = context.run, context.config
+    program, target = context.program(), context.target
+    counts = load_activity(context.folder("simulate") / "counts.npz")
+    traced = load_activity(context.folder("simulate") / "trace.npz")
+    compiled = read_json(context.folder("compile") / "compile.json")
+    manifest = read_json(run.folder / "manifest.json")
+    reasons: dict[str, str] = {}
+    findings = verify_program(program, target)
+    placement, does_not_fit = _placement(program, target, findings, config.target.placement, traced)
+    inputs = context.data.chip_inputs(context.data.test, torch.arange(traced.n_samples))
+    energy = _energy(program, counts, placement, target, config.target.step_period_s, reasons)
+    proofs = _proofs(context, reasons)
+    return Evidence(
+        name=run.folder.name,
+        program=program,
+        target=target,
+        command=manifest["command"],
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        wall_s={stage.name: float((run.status(stage.name) or {})["seconds"]) for stage in STAGES},
+        seeds={"run": config.run.seed, "data": config.data.seed},
+        versions={"seamount": manifest["seamount"], "python": manifest["python"], **manifest["versions"]},
+        hashes={
+            "program.h5": file_hash(context.folder("compile") / "program.h5"),
+            "student.nir": file_hash(context.folder("export") / "student.nir"),
+        },
+        hardware=f"{platform.machine()}, {os.cpu_count()} cores, {config.run.device}",
+        oracle=ORACLE if "oracle" not in reasons else None,
+        answers=_answers(context),
+        proof=proofs,
+        traced=_traced(context, traced, inputs),
+        full_run=counts,
+        rounding=compiled["rounding_lines"],
+        assumptions=compiled["assumptions"],
+        deviations=[*compiled["warnings"], *(str(f) for f in findings if f.severity == "assumption")],
+        placement=placement,
+        does_not_fit=does_not_fit,
+        energy=energy,
+        neurobench=neurobench_metrics(program, traced),
+        reasons=reasons,
+    )
+
+
+def _placement(
+    program: Program, target: Target, findings: Sequence[Finding], objective: Objective, activity: Activity
+) -> tuple[Placement | None, str | None]:
+    """Cores for the program, or why there are none."""
+    try:
+        require(findings)
+        return place(program, target, objective=objective, activity=activity), None
+    except (DoesNotFit, Unsupported) as error:
+        return None, str(error)
+
+
+def _energy(
+    program: Program,
+    activity: Activity,
+    placement: Placement | None,
+    target: Target,
+    step_period_s: float,
+    reasons: dict[str, str],
+) -> EnergyReport | None:
+    try:
+        return estimate_energy(program, activity, placement, target, step_period_s)
+    except (ConfigError, Unsupported) as error:
+        reasons["energy"] = str(error)
+        return None
+
+
+def _answers(context: Context) -> list[Answers]:
+    found = []
+    for stage, name in (
+        ("teacher", "teacher"),
+        ("distill", "float"),
+        ("quantise", "quantised"),
+        ("simulate", "deployed"),
+    ):
+        folder = context.folder(stage)
+        if (folder / "answers.npz").exists():
+            arrays = read_answers(folder)
+            found.append(Answers(name, arrays["predictions"], arrays["labels"], arrays["per_step"]))  # type: ignore[arg-type]
+    return found
+
+
+def _proofs(context: Context, reasons: dict[str, str]) -> list[Compared]:
+    found = []
+    for stage in ("export", "simulate", "lava"):
+        document = read_json(context.folder(stage) / "proof.json")
+        if "skipped" in document:
+            reasons["oracle"] = document["skipped"]
+            continue
+        found.append(
+            Compared(
+                a=document["a"],
+                b=document["b"],
+                n_samples=document["n_samples"],
+                spikes_compared=document["spikes_compared"],
+                spikes_differing=document["spikes_differing"],
+                membrane_compared=document["membranes_compared"],
+                membrane_differing=document["membranes_differing"],
+                first_difference=document["first"] or _answers_differing(document),
+            )
+        )
+    return found
+
+
+def _answers_differing(document: dict[str, Any]) -> str | None:
+    """Proofs of traces carry the answers of more samples; a differing answer is a difference too."""
+    differing = document.get("answers_differing", 0)
+    return f"{differing} of {document['answers_compared']} answers" if differing else None
+
+
+def _traced(context: Context, activity: Activity, inputs: NDArray[np.int64]) -> Traced:
+    with np.load(context.folder("simulate") / "float_spikes.npz") as file:
+        float_spikes = {name: file[name] for name in file.files}
+    return Traced(
+        deployed=activity,
+        float_spikes=float_spikes,
+        inputs=inputs,
+        labels=context.data.test.labels[: activity.n_samples].numpy(),
+        note=f"the first {activity.n_samples} test samples",
+    )
+
+
+def trial_of(folder: Path, name: str, settings: str) -> Trial:
+    """A finished run as one point of a sweep."""
+    evidence = gather(open_finished(folder))
+    deployed = next(a for a in evidence.answers if a.stage == "deployed")
+    run = evidence.full_run
+    assert run is not None, "gather always gives the counts"
+    return Trial(
+        name=name,
+        settings=settings,
+        accuracy=float(np.mean(deployed.predictions == deployed.labels)),
+        n_samples=len(deployed.labels),
+        energy_j=None if evidence.energy is None else evidence.energy.boundaries["on_chip_dynamic"].mid,
+        spikes=sum(int(events.n_spikes.sum()) for events in run.events.values()) / run.n_samples,
+        cores=None if evidence.placement is None else evidence.placement.n_cores,
+    )

@@ -1,0 +1,108 @@
+"""A grid of runs: every combination of some settings, resumable, shared out over the ranks of ``torchrun``.
+
+runs/NAME/
+    sweep.json              the grid and what each point reached
+    points/T=4,bits=8/      an ordinary run directory each; its report shows the whole front
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from seamount.config import load_config
+from seamount.errors import ConfigError, SeamountError
+from seamount.report.evidence import Trial
+from seamount.run.folder import write_json
+from seamount.run.pipeline import run_stages
+from seamount.run.reporting import open_finished, report_run, trial_of
+
+if TYPE_CHECKING:
+    from seamount.api import Told
+
+
+@dataclass(frozen=True)
+class Point:
+    """One combination: its folder's name and the settings that make it."""
+
+    name: str
+    settings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What a sweep found. ``failed`` maps a point to its error; ``waiting`` are points of other ranks."""
+
+    trials: tuple[Trial, ...]
+    failed: dict[str, str]
+    waiting: tuple[str, ...]
+
+
+def grid(over: Sequence[str]) -> list[Point]:
+    """Points of ``section.key=value,value,...`` axes (spaces part them too), in order, the last axis fastest."""
+    axes = []
+    for axis in [word for words in over for word in words.split()]:
+        key, sign, values = axis.partition("=")
+        choices = [value.strip() for value in values.split(",") if value.strip()]
+        if not sign or not choices:
+            raise ConfigError(f"--over {axis}: needs the form section.key=value,value,...")
+        axes.append([(key.strip(), value) for value in choices])
+    if not axes:
+        raise ConfigError("--over: no axis; name at least one, as student.n_steps=2,4,8")
+    points = []
+    for combination in itertools.product(*axes):
+        name = ",".join(f"{key.split('.')[-1]}={value}" for key, value in combination)
+        points.append(Point(name.replace("/", "_"), tuple(f"{key}={value}" for key, value in combination)))
+    return points
+
+
+def sweep(config: Path | None, over: Sequence[str], settings: Sequence[str], folder: Path, told: Told) -> Sweep:
+    """Run what is not done yet of the grid; every rank takes its share, and each writes the reports it can.
+
+    A point that fails is noted with its error and the others go on.
+    """
+    points = grid(over)
+    for point in points:  # every point is checked before the first one costs time
+        load_config(config, [*settings, *point.settings])
+    rank, n_ranks = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    os.environ["WORLD_SIZE"] = "1"  # ranks share the points out; a point is trained by one process
+    failed = {}
+    for number, point in enumerate(points):
+        if number % n_ranks != rank:
+            continue
+        told.stage(f"point {number + 1} of {len(points)}: {point.name}")
+        point_folder = folder / "points" / point.name
+        try:
+            run_stages(
+                load_config(config, [*settings, *point.settings]),
+                point_folder,
+                resume=point_folder.exists(),
+                progress=told.progress,
+                tell=told.stage,
+                command=told.command,
+            )
+        except SeamountError as error:
+            failed[point.name] = str(error)
+    return collect(folder, points, failed)
+
+
+def collect(folder: Path, points: Sequence[Point], failed: dict[str, str]) -> Sweep:
+    """Gather the finished points, and draw each one's report with all of them in it."""
+    done, waiting = [], []
+    for point in points:
+        try:
+            open_finished(folder / "points" / point.name)
+        except SeamountError:
+            waiting.append(point.name)
+        else:
+            done.append(point)
+    trials = [trial_of(folder / "points" / p.name, p.name, ", ".join(p.settings)) for p in done]
+    for point in done:
+        report_run(folder / "points" / point.name, trials)
+    found = Sweep(tuple(trials), failed, tuple(name for name in waiting if name not in failed))
+    write_json(folder / "sweep.json", asdict(found))
+    return found
