@@ -16,19 +16,11 @@ from typing import Any
 import numpy as np
 
 from seamount.compile.fit.place import Placement, place
-from seamount.compile.program.program import (
-    Conv,
-    Dense,
-    Input,
-    Lif,
-    OneToOne,
-    Population,
-    Program,
-    Readout,
-    Relay,
-    Synapses,
-    ints,
-)
+from seamount.compile.neurons.lif import Lif
+from seamount.compile.neurons.relay import Relay
+from seamount.compile.numbers import ints
+from seamount.compile.program.program import Input, Population, Program, Readout
+from seamount.compile.synapses.kinds import Conv, Dense, OneToOne, Synapses
 from seamount.errors import SeamountError
 from seamount.hardware_targets.target import load_target
 

@@ -31,18 +31,11 @@ import torch
 
 from seamount.compile.arithmetic.definition import run_definition
 from seamount.compile.net.read import read_net
-from seamount.compile.program.program import (
-    Conv,
-    Dense,
-    Input,
-    Lif,
-    Population,
-    Program,
-    Readout,
-    Synapses,
-    ints,
-    target_shape,
-)
+from seamount.compile.neurons.lif import Lif
+from seamount.compile.numbers import ints
+from seamount.compile.program.program import Input, Population, Program, Readout
+from seamount.compile.synapses.kinds import Conv, Dense, Synapses
+from seamount.compile.synapses.shape import target_shape
 from seamount.hardware_targets.simulator import simulate
 
 HERE = Path(__file__).parent

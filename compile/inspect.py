@@ -9,13 +9,15 @@ import numpy as np
 
 from seamount.errors import ConfigError, InputError, plural
 
-from .arithmetic.definition import V_MAX
 from .net.read import read_net
+from .neurons.lif import NEVER_FIRES, Lif
 from .nir.file import RawGraph, file_bytes, opened, read_raw
 from .nir.timestep import dt_candidates
+from .numbers import V_MAX
 from .pipeline import Compiled
 from .program.file import is_program_file, load_program
-from .program.program import NEVER_FIRES, Lif, Program, Synapses, Wire
+from .program.program import Program
+from .synapses.kinds import Synapses, Wire
 
 
 def inspect_file(path: str | Path) -> list[str]:

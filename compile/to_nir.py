@@ -21,28 +21,16 @@ import numpy as np
 
 from seamount.errors import InputError, Unsupported
 
-from .arithmetic.definition import bias_of
 from .network.network import Reals
+from .neurons.cuba import bias_of
+from .neurons.lif import NEVER_FIRES, Lif
+from .neurons.relay import Relay
+from .neurons.ternary_lif import TernaryLif
+from .numbers import Ints, ints
 from .passes.align_startup import fires_alone
 from .pipeline import compile_graph
-from .program.program import (
-    NEVER_FIRES,
-    Conv,
-    Dense,
-    Ints,
-    Kind,
-    Lif,
-    OneToOne,
-    Population,
-    Program,
-    Relay,
-    Sparse,
-    Synapses,
-    TernaryLif,
-    Wire,
-    ints,
-    loops,
-)
+from .program.program import Population, Program, loops
+from .synapses.kinds import Conv, Dense, Kind, OneToOne, Sparse, Synapses, Wire
 
 SCALE = 64.0
 """Units of v_th_mant per real unit, of every population: slayer's 2^6."""

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from seamount.compile.arithmetic.scan import NeuronTable, ScanResult, lif_scan, neuron_table
 from seamount.compile.arithmetic.synapses import conv_sum, matrix_sum
-from seamount.compile.program.program import Lif
+from seamount.compile.neurons.lif import Lif
 from seamount.models.fold import Conv
 from seamount.models.lif.fused import LifConstants, form_of, fused_lif_gradient, recurrent_gradient
 

@@ -27,7 +27,8 @@ from torch import Tensor, nn
 
 from seamount.compile.arithmetic.synapses import matrix_sum
 from seamount.compile.lower.quantise import BIAS_EXP_MAX, BIAS_MANT_MAX, split_bias
-from seamount.compile.program.program import NEVER_FIRES, Lif, ints
+from seamount.compile.neurons.lif import NEVER_FIRES, Lif
+from seamount.compile.numbers import ints
 from seamount.errors import InputError, Unsupported
 from seamount.models import fold
 from seamount.models.cells import DECAY_GRID, Neurons

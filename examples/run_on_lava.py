@@ -5,18 +5,10 @@ python examples/run_on_lava.py
 
 import numpy as np
 
-from seamount.compile.program.program import (
-    Dense,
-    Input,
-    Lif,
-    OneToOne,
-    Population,
-    Program,
-    Readout,
-    Reset,
-    Synapses,
-    ints,
-)
+from seamount.compile.neurons.lif import Lif
+from seamount.compile.numbers import ints
+from seamount.compile.program.program import Input, Population, Program, Readout, Reset
+from seamount.compile.synapses.kinds import Dense, OneToOne, Synapses
 from seamount.hardware_targets.agreement import compare_runs
 from seamount.hardware_targets.lava import run_on_lava
 from seamount.hardware_targets.simulator import simulate

@@ -18,7 +18,8 @@ from seamount.compile.fit.place import Placement
 from seamount.compile.fit.place.load import NeuronLoads, connections, neuron_loads
 from seamount.compile.fit.place.rules import Group, groups, on_chip
 from seamount.compile.program.activity import Activity
-from seamount.compile.program.program import Conv, Dense, OneToOne, Program, Sparse, Wire
+from seamount.compile.program.program import Program
+from seamount.compile.synapses.kinds import Conv, Dense, OneToOne, Sparse, Wire
 from seamount.errors import ConfigError, InputError
 
 from .latency import StepTime, step_time

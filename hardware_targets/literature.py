@@ -10,7 +10,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from seamount.compile.fit.place.load import connections
-from seamount.compile.program.program import Conv, Dense, Program, Sparse
+from seamount.compile.program.program import Program
+from seamount.compile.synapses.kinds import Conv, Dense, Sparse
 
 from .target import Cost, Figure, Record, load_figures
 

@@ -16,20 +16,11 @@ from numpy.typing import NDArray
 
 from seamount.compile.fit.place.load import connections, received_by
 from seamount.compile.fit.place.rules import value_bits
+from seamount.compile.neurons.lif import NEVER_FIRES, Lif
+from seamount.compile.neurons.relay import Relay
 from seamount.compile.program.activity import Activity
-from seamount.compile.program.program import (
-    NEVER_FIRES,
-    Conv,
-    Dense,
-    Lif,
-    OneToOne,
-    Population,
-    Program,
-    Relay,
-    Sparse,
-    Synapses,
-    Wire,
-)
+from seamount.compile.program.program import Population, Program
+from seamount.compile.synapses.kinds import Conv, Dense, OneToOne, Sparse, Synapses, Wire
 from seamount.errors import InputError
 
 Operation = Literal["mac", "ac", "none"]

@@ -9,11 +9,60 @@ SeamountError            1  unexpected; only subclasses are raised
 └── BackendMissing       6  Lava, CUDA or an optional package is not there
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Self
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why something was refused; this is the one place where its words are put together.
+
+    Attributes:
+        found: what is the matter, with the numbers.
+        where: the user's name for the file, setting, layer or array; empty where there is none.
+        possible: what would have been taken ("possible are 0 to 62").
+        ways_out: what to do, best first.
+    """
+
+    found: str
+    where: str = ""
+    possible: str = ""
+    ways_out: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        place = f"{self.where}: " if self.where else ""
+        limit = f", {self.possible}" if self.possible else ""
+        ways = f"; {'; or '.join(self.ways_out)}" if self.ways_out else ""
+        return f"{place}{self.found}{limit}{ways}"
+
 
 class SeamountError(Exception):
-    """Who: what was found, what is possible; what to do."""
+    """Where: what was found, what is possible; what to do.
+
+    Attributes:
+        reasons: one, or all that were found before anything was given up (``together``). Code that has to decide asks
+            these fields or the class; the text is for people.
+    """
 
     exit_code = 1
+
+    def __init__(
+        self, found: str, *, where: object = "", possible: str = "", ways_out: str | Iterable[str] = ()
+    ) -> None:
+        ways = (ways_out,) if isinstance(ways_out, str) else tuple(ways_out)
+        self.reasons: tuple[Reason, ...] = (Reason(found, str(where), possible, ways),)
+        super().__init__(str(self.reasons[0]))
+
+    @classmethod
+    def together(cls, reasons: Iterable[Reason]) -> Self:
+        """One error for several reasons, a line each."""
+        found = tuple(reasons)
+        error = cls("\n".join(str(reason) for reason in found))
+        error.reasons = found
+        return error
 
 
 class ConfigError(SeamountError):

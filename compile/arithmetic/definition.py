@@ -10,135 +10,28 @@ Arrays of values are (B, *shape) per step here, (T, B, *shape) per run.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from typing import Any, assert_never
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
+from seamount.compile.neurons.lif import Lif
+from seamount.compile.neurons.relay import Relay
+from seamount.compile.numbers import Ints
 from seamount.compile.program.activity import Activity, Events
-from seamount.compile.program.program import (
-    Conv,
-    Dense,
-    Ints,
-    Kind,
-    Lif,
-    OneToOne,
-    Population,
-    Program,
-    Relay,
-    Reset,
-    Sparse,
-    Synapses,
-    TernaryLif,
-    Wire,
-    order,
-)
-from seamount.errors import ConfigError
+from seamount.compile.program.program import Population, Program, Reset, order
+from seamount.compile.synapses.kinds import Wire
 
+from ..neurons.cuba import State, neuron_step, rest_state
+from ..numbers import wrap
+from ..synapses.algebra import by_delay
+from ..synapses.sums import operations, synapse_drive
 from .inputs import check_inputs, default_steps, readout_window
-
-UNITY = 4096
-"""A decay rate of 4096/4096 forgets everything in one step."""
-
-STATE_BITS = 24
-V_MAX = (1 << (STATE_BITS - 1)) - 1
-
-SIGN_MODES = ("mixed", "excitatory", "inhibitory", "null")
-
 
 # --------------------------------------------------------------------------------------------------- numbers
 
 
-def wrap(values: Ints, bits: int) -> Ints:
-    """The low ``bits`` bits, read as two's complement."""
-    half = 1 << (bits - 1)
-    wrapped: Ints = ((values + half) & ((1 << bits) - 1)) - half
-    return wrapped
-
-
-def decay(state: Ints, rate: Ints) -> Ints:
-    """What a state keeps of itself in one step: (4096 - rate) / 4096 of it, rounded towards zero."""
-    product = state * (UNITY - rate)
-    kept: Ints = np.sign(product) * (np.abs(product) >> 12)
-    return kept
-
-
-def shift(values: Ints, exponent: int) -> Ints:
-    """values * 2**exponent; a negative exponent rounds down (towards minus infinity)."""
-    return values << exponent if exponent >= 0 else values >> -exponent
-
-
-def weight_grid(weights: ArrayLike, sign_mode: str | None = None, weight_bits: int = 8) -> Ints:
-    """What the chip keeps of the weights it is given: of the 8-bit full scale, the top ``weight_bits`` bits.
-
-    Args:
-        weights: truncated towards zero first.
-        sign_mode: "mixed" (even numbers -256..254 at 8 bits), "excitatory" (0..255), "inhibitory" (-255..0),
-            "null" (as excitatory); None: excitatory if no weight is negative, else inhibitory if none is positive,
-            else mixed.
-        weight_bits: 1..8. Lava 0.10.0 shifts by a negative count for 9 bits of a one-signed matrix, which gives 0
-            everywhere; we do what it does.
-    """
-    whole = np.trunc(np.asarray(weights)).astype(np.int64)
-    mode = sign_mode_of(whole) if sign_mode is None else sign_mode.lower()
-    if mode not in SIGN_MODES:
-        raise ConfigError(f"sign mode {sign_mode!r} does not exist; possible are {', '.join(SIGN_MODES)}")
-    magnitude = -whole if mode == "inhibitory" else whole
-    clipped = np.clip(magnitude, -256 if mode == "mixed" else 0, 255)
-    drop = 8 - weight_bits + (mode == "mixed")
-    kept: Ints = (clipped >> drop) << drop if drop >= 0 else np.zeros_like(clipped)
-    return -kept if mode == "inhibitory" else kept
-
-
-def sign_mode_of(weights: Ints) -> str:
-    """The sign mode that Lava chooses for a matrix."""
-    if weights.size == 0 or weights.min() >= 0:
-        return "excitatory"
-    return "inhibitory" if weights.max() <= 0 else "mixed"
-
-
 # --------------------------------------------------------------------------------------------------- neurons
-
-
-def bias_of(neuron: Lif | TernaryLif) -> Ints:
-    """What is added to v at every step. The mantissa is an int16, as in Lava: 40000 means -25536."""
-    mantissa, exponent = np.broadcast_arrays(wrap(neuron.bias_mant, 16), neuron.bias_exp)
-    up, down = np.maximum(exponent, 0), np.maximum(-exponent, 0)
-    bias: Ints = np.where(exponent >= 0, mantissa << up, mantissa >> down)
-    return bias
-
-
-@dataclass(frozen=True)
-class State:
-    """u and v after a step, and the steps for which a neuron that fired still rests; each (B, *shape)."""
-
-    u: Ints
-    v: Ints
-    rest: Ints
-
-
-@dataclass(frozen=True)
-class Step:
-    """What one step of a population did.
-
-    Attributes:
-        spikes: -1, 0, 1.
-        v_before_reset: v that was compared with the threshold.
-        u_wraps, v_saturates: where the exact sum did not fit.
-    """
-
-    state: State
-    spikes: Ints
-    v_before_reset: Ints
-    u_wraps: NDArray[np.bool_]
-    v_saturates: NDArray[np.bool_]
-
-
-def rest_state(neuron: Lif | TernaryLif, shape: tuple[int, ...]) -> State:
-    """The state before the first step, (*shape)."""
-    u, v = np.broadcast_to(neuron.u_init, shape), np.broadcast_to(neuron.v_init, shape)
-    return State(u.copy(), v.copy(), np.zeros(shape, np.int64))
 
 
 def is_reset(reset: Reset | None, step: int) -> bool:
@@ -146,147 +39,7 @@ def is_reset(reset: Reset | None, step: int) -> bool:
     return reset is not None and (step + 1) % reset.interval == reset.offset % reset.interval
 
 
-def integrate(state: State, drive: Ints, neuron: Lif | TernaryLif) -> tuple[Ints, Ints, Ints, Ints]:
-    """The new u and v, and the exact sums that they would be without limits.
-
-    u wraps once around 24 bits: the range is (-2**23, 2**23], +2**23 stays and -2**23 becomes +2**23; what lies
-    further than one turn away stays outside, held by 32 bits. v saturates.
-    """
-    u_exact = decay(state.u, neuron.du) + (drive << 6)
-    u = wrap(u_exact, 32)
-    turn = 1 << STATE_BITS
-    u = np.where(u > V_MAX + 1, u - turn, np.where(u <= -(V_MAX + 1), u + turn, u))
-    v_exact = decay(state.v, neuron.dv) + u + bias_of(neuron)
-    v = np.clip(wrap(v_exact, 32), -V_MAX, V_MAX)
-    return u, v, u_exact, v_exact
-
-
-def neuron_step(state: State, drive: Ints, neuron: Lif | TernaryLif) -> Step:
-    """One step of a population: integrate, compare (strictly), reset v to 0 where it fired. u does not notice."""
-    u, v, u_exact, v_exact = integrate(state, drive, neuron)
-    match neuron:
-        case Lif():
-            # Hardware's refractory period: v rests at 0 and integrates nothing; u goes on. Lava has none.
-            v = np.where(state.rest > 0, 0, v)
-            v_exact = np.where(state.rest > 0, 0, v_exact)
-            spikes = (v > neuron.v_th_mant << 6) & (state.rest == 0)
-            rest = np.where(spikes, neuron.refractory_steps, np.maximum(state.rest - 1, 0))
-            spikes = spikes.astype(np.int64)
-        case TernaryLif():
-            # Lava shifts these two thresholds in 32 bits
-            high, low = wrap(neuron.v_th_hi_mant << 6, 32), wrap(neuron.v_th_lo_mant << 6, 32)
-            spikes = (v > high).astype(np.int64) - (v < low).astype(np.int64)
-            rest = state.rest
-        case _:
-            assert_never(neuron)
-    after = State(u, np.where(spikes != 0, 0, v), rest)
-    return Step(after, spikes, v, u != u_exact, v != v_exact)
-
-
 # -------------------------------------------------------------------------------------------------- synapses
-
-
-def weighted_sum(kind: Kind, x: Ints, target: tuple[int, ...]) -> Ints:
-    """Exact sums of weight times value: (B, *source) -> (B, *target)."""
-    batch = x.shape[0]
-    match kind:
-        case Dense(weights=weights):
-            total = x.reshape(batch, -1) @ weights.T
-        case Sparse():
-            total = np.zeros((kind.n_target, batch), np.int64)
-            np.add.at(total, kind.rows, kind.weights[:, None] * x.reshape(batch, -1).T[kind.columns])
-            total = total.T
-        case Conv():
-            total = convolution(kind, x)
-        case OneToOne(weights=weights):
-            total = weights * x
-        case Wire():
-            total = x
-        case _:
-            assert_never(kind)
-    return total.reshape(batch, *target)
-
-
-def convolution(kind: Conv, x: Ints) -> Ints:
-    """Cross-correlation as torch defines it: (B, C, H, W) -> (B, C_out, H_out, W_out)."""
-    c_out, c_in, k_h, k_w = kind.weights.shape
-    (s_h, s_w), (p_h, p_w), (d_h, d_w) = kind.stride, kind.padding, kind.dilation
-    padded = np.pad(x, ((0, 0), (0, 0), (p_h, p_h), (p_w, p_w)))
-    height = (padded.shape[2] - d_h * (k_h - 1) - 1) // s_h + 1
-    width = (padded.shape[3] - d_w * (k_w - 1) - 1) // s_w + 1
-    weights = kind.weights.reshape(kind.groups, c_out // kind.groups, c_in, k_h, k_w)
-    total = np.zeros((x.shape[0], kind.groups, c_out // kind.groups, height, width), np.int64)
-    for i in range(k_h):
-        for j in range(k_w):
-            seen = padded[
-                :,
-                :,
-                i * d_h : i * d_h + s_h * (height - 1) + 1 : s_h,
-                j * d_w : j * d_w + s_w * (width - 1) + 1 : s_w,
-            ]
-            seen = seen.reshape(x.shape[0], kind.groups, c_in, height, width)
-            total += np.einsum("goc,bgchw->bgohw", weights[..., i, j], seen)
-    return total.reshape(x.shape[0], c_out, height, width)
-
-
-def with_weights(kind: Kind, weights: Ints) -> Kind:
-    """The same connections with other weights."""
-    match kind:
-        case Dense():
-            return Dense(weights)
-        case Sparse():
-            return Sparse(weights, kind.rows, kind.columns, kind.n_target, kind.n_source)
-        case Conv():
-            return Conv(weights, kind.stride, kind.padding, kind.dilation, kind.groups)
-        case OneToOne():
-            return OneToOne(weights)
-        case Wire():
-            return kind
-        case _:
-            assert_never(kind)
-
-
-def by_delay(synapses: Synapses) -> list[tuple[int, Kind]]:
-    """(delay, the synapses that have it): each delay value has its own sum, and its own rounding."""
-    if synapses.delay.ndim == 0:
-        return [(int(synapses.delay), synapses.kind)]
-    assert isinstance(synapses.kind, Dense | Sparse), "Program.check admits delays per synapse for these alone"
-    weights = synapses.kind.weights
-    return [
-        (int(d), with_weights(synapses.kind, np.where(synapses.delay == d, weights, 0)))
-        for d in np.unique(synapses.delay)
-    ]
-
-
-def payload(x: Ints, synapses: Synapses) -> Ints:
-    """What a message counts: its value in graded synapses, else 1 for every value other than 0."""
-    if synapses.graded or isinstance(synapses.kind, Wire):
-        return x
-    spikes: Ints = (x != 0).astype(np.int64)
-    return spikes
-
-
-def synapse_drive(synapses: Synapses, kind: Kind, x: Ints, target: tuple[int, ...]) -> tuple[Ints, int]:
-    """Drive of the synapses of one delay value, and how many of its values wrapped.
-
-    The sum is held in 32 bits, shifted by the exponent, and wraps to ``wrap_bits``.
-    """
-    exact = weighted_sum(kind, payload(x, synapses), target)
-    if isinstance(kind, Wire):
-        return exact, 0
-    shifted = shift(wrap(exact, 32), synapses.exponent)
-    drive = wrap(shifted, synapses.wrap_bits)
-    return drive, int(np.count_nonzero((drive != shifted) | (wrap(exact, 32) != exact)))
-
-
-def operations(kind: Kind, x: Ints, target: tuple[int, ...]) -> tuple[int, int]:
-    """Synaptic operations that these messages cause, without and with stored zero weights: counted one by one."""
-    if isinstance(kind, Wire):
-        return 0, 0
-    sent = (x != 0).astype(np.int64)
-    non_zero = with_weights(kind, (kind.weights != 0).astype(np.int64))
-    stored = with_weights(kind, np.ones_like(kind.weights))
-    return int(weighted_sum(non_zero, sent, target).sum()), int(weighted_sum(stored, sent, target).sum())
 
 
 # ------------------------------------------------------------------------------------------------- a whole run

@@ -12,7 +12,8 @@ from typing import Any, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from seamount.compile.program.program import Conv, Dense, Ints, Kind, OneToOne, Sparse, Wire
+from seamount.compile.numbers import Ints
+from seamount.compile.synapses.kinds import Conv, Dense, Kind, OneToOne, Sparse, Wire
 
 from .kernels import LANES
 

@@ -16,10 +16,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from seamount.compile.program.program import Ints, Lif, Reset, TernaryLif, ints
+from seamount.compile.neurons.lif import Lif
+from seamount.compile.neurons.ternary_lif import TernaryLif
+from seamount.compile.numbers import Ints, ints
+from seamount.compile.program.program import Reset
 from seamount.errors import ConfigError, InputError
 
-from .definition import UNITY, V_MAX, bias_of, is_reset, wrap
+from ..neurons.cuba import bias_of
+from ..numbers import UNITY, V_MAX, wrap
+from .definition import is_reset
 
 DRIVE_LIMIT = 1 << 18
 """Largest |drive| for which u needs no second turn: |u| + 64 |drive| <= 2**23 + 2**24."""

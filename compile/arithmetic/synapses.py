@@ -26,10 +26,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from seamount.compile.program.program import Conv, Dense, Ints, Kind, OneToOne, Sparse, Synapses, Wire
+from seamount.compile.numbers import Ints
+from seamount.compile.synapses.kinds import Conv, Dense, Kind, OneToOne, Sparse, Synapses, Wire
 from seamount.errors import CheckFailed, ConfigError
 
-from .definition import by_delay, weighted_sum, with_weights
+from ..synapses.algebra import by_delay, with_weights
+from ..synapses.sums import weighted_sum
 
 FLOAT32_EXACT = 1 << 24
 FLOAT64_EXACT = 1 << 53

@@ -7,21 +7,12 @@ from typing import assert_never
 
 import numpy as np
 
-from ..program.program import (
-    NEVER_FIRES,
-    Conv,
-    Dense,
-    Ints,
-    Lif,
-    OneToOne,
-    Population,
-    Program,
-    Relay,
-    Sparse,
-    Synapses,
-    TernaryLif,
-    Wire,
-)
+from ..neurons.lif import NEVER_FIRES, Lif
+from ..neurons.relay import Relay
+from ..neurons.ternary_lif import TernaryLif
+from ..numbers import Ints
+from ..program.program import Population, Program
+from ..synapses.kinds import Conv, Dense, OneToOne, Sparse, Synapses, Wire
 from .chip import Chip, HasChip
 from .finding import Finding, require
 from .place.rules import value_bits, weight_format

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..network.network import Reals, reals
-from ..program.program import ints
+from ..numbers import ints
 from .quantise import Rounded, nearest_on_grid, round_weights
 
 BLOCK = 512

@@ -19,12 +19,17 @@ import numpy as np
 from seamount.errors import InputError, Unsupported
 
 from ..network.network import Connection, Conv, Delay, Linear, Network, Population, Reals, Reshape, Scale, reals, size
+from ..neurons.lif import NEVER_FIRES, Lif
+from ..neurons.relay import Relay
+from ..numbers import Ints, ints
 from ..passes.balance_latency import Schedule
 from ..passes.emulate_soft_reset import SOFT_RESETS
 from ..passes.fold_scale import per_channel
 from ..passes.merge_linear import matrix
 from ..program import program as chip
-from ..program.program import NEVER_FIRES, Ints, Lif, Program, Readout, Relay, Synapses, ints
+from ..program.program import Program, Readout
+from ..synapses import kinds
+from ..synapses.kinds import Synapses
 from .joint_rounding import Moments, round_with_moments
 from .quantise import (
     Rounded,
@@ -354,7 +359,7 @@ def _whole_group(
     pieces = whole_pieces(whole, form.exponents, form.weight_bits, c.name)
     for n, (weights, exponent) in enumerate(pieces):
         name = c.name if n == 0 else f"{c.name}.{n + 1}"
-        parts.synapses.append(Synapses(name, c.source, c.target, chip.OneToOne(weights), exponent, delay=delay))
+        parts.synapses.append(Synapses(name, c.source, c.target, kinds.OneToOne(weights), exponent, delay=delay))
     norm = float(np.sum(weight**2))
     return GroupRounding(
         c.name,
@@ -370,7 +375,7 @@ def _whole_group(
     )
 
 
-def _kind(group: RealGroup, weights: Ints, delay: Ints) -> tuple[chip.Kind, Ints]:
+def _kind(group: RealGroup, weights: Ints, delay: Ints) -> tuple[kinds.Kind, Ints]:
     """The program's synapses, and the delay in the shape they need."""
     if group.conv is not None:
         if delay.ndim:
@@ -378,21 +383,21 @@ def _kind(group: RealGroup, weights: Ints, delay: Ints) -> tuple[chip.Kind, Ints
                 f"{group.connection.name}: a delay per neuron in front of a convolution; use one for all"
             )
         conv = group.conv
-        return chip.Conv(weights, conv.stride, conv.padding, conv.dilation, conv.groups), delay
+        return kinds.Conv(weights, conv.stride, conv.padding, conv.dilation, conv.groups), delay
     if group.is_one_to_one:
         if delay.ndim == 0:
-            return chip.OneToOne(weights), delay
+            return kinds.OneToOne(weights), delay
         n = delay.size
         wide = np.broadcast_to(weights, delay.shape).reshape(-1)
-        return chip.Sparse(ints(wide), ints(np.arange(n)), ints(np.arange(n)), n, n), ints(delay.reshape(-1))
+        return kinds.Sparse(ints(wide), ints(np.arange(n)), ints(np.arange(n)), n, n), ints(delay.reshape(-1))
     if delay.ndim:
         delay = ints(np.broadcast_to(delay.reshape(1, -1), weights.shape))
     density = np.count_nonzero(weights) / max(1, weights.size)
     if density < SPARSE_BELOW and weights.size > 4096:
         rows, columns = np.nonzero(weights)
-        entries = chip.Sparse(ints(weights[rows, columns]), ints(rows), ints(columns), *weights.shape)
+        entries = kinds.Sparse(ints(weights[rows, columns]), ints(rows), ints(columns), *weights.shape)
         return entries, ints(delay[rows, columns]) if delay.ndim else delay
-    return chip.Dense(weights), delay
+    return kinds.Dense(weights), delay
 
 
 def _relays(group: RealGroup, delay: Ints, form: NumberFormat, parts: _Parts) -> tuple[str, Ints]:
@@ -407,7 +412,7 @@ def _relays(group: RealGroup, delay: Ints, form: NumberFormat, parts: _Parts) ->
         name = f"{c.name}.relay{count}"
         parts.populations.append(chip.Population(name, group.source_shape, Relay()))
         parts.synapses.append(
-            Synapses(f"{name}.in", source, name, chip.OneToOne(ints([1])), 0, group.graded, ints(hop))
+            Synapses(f"{name}.in", source, name, kinds.OneToOne(ints([1])), 0, group.graded, ints(hop))
         )
         source, left = name, left - hop - 1
     return source, ints(left)

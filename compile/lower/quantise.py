@@ -24,9 +24,9 @@ import numpy as np
 
 from seamount.errors import InputError
 
-from ..arithmetic.definition import sign_mode_of as sign_mode_of
 from ..network.network import Reals
-from ..program.program import Ints, ints
+from ..numbers import Ints, ints
+from ..numbers import sign_mode_of as sign_mode_of
 
 BIAS_MANT_MAX = 4095
 BIAS_EXP_MAX = 7

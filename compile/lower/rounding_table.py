@@ -10,7 +10,8 @@ import numpy as np
 
 from seamount.errors import plural
 
-from ..program.program import NEVER_FIRES, Ints
+from ..neurons.lif import NEVER_FIRES
+from ..numbers import Ints
 
 
 @dataclass(frozen=True)

@@ -16,23 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seamount.compile.arithmetic.definition import weight_grid
-from seamount.compile.program.program import (
-    Conv,
-    Dense,
-    Input,
-    Ints,
-    Kind,
-    Lif,
-    Population,
-    Program,
-    Readout,
-    Reset,
-    Synapses,
-    Wire,
-    ints,
-    target_shape,
-)
+from seamount.compile.neurons.lif import Lif
+from seamount.compile.numbers import Ints, ints, weight_grid
+from seamount.compile.program.program import Input, Population, Program, Readout, Reset
+from seamount.compile.synapses.kinds import Conv, Dense, Kind, Synapses, Wire
+from seamount.compile.synapses.shape import target_shape
 from seamount.errors import InputError, Unsupported
 
 from .file import Group, open_net

@@ -22,8 +22,10 @@ import numpy as np
 
 from seamount.errors import Unsupported
 
-from ..arithmetic.definition import V_MAX, bias_of, decay
-from ..program.program import Ints, Lif, Population, Program, Reset, ints
+from ..neurons.cuba import bias_of
+from ..neurons.lif import Lif
+from ..numbers import V_MAX, Ints, decay, ints
+from ..program.program import Population, Program, Reset
 
 
 def align_startup(program: Program, arrival: Mapping[str, int], *, remembers: bool = False) -> Program:

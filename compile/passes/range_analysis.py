@@ -13,20 +13,13 @@ from typing import Any, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arithmetic.definition import V_MAX, bias_of
-from ..program.program import (
-    Conv,
-    Dense,
-    Lif,
-    OneToOne,
-    Population,
-    Program,
-    Relay,
-    Sparse,
-    Synapses,
-    TernaryLif,
-    Wire,
-)
+from ..neurons.cuba import bias_of
+from ..neurons.lif import Lif
+from ..neurons.relay import Relay
+from ..neurons.ternary_lif import TernaryLif
+from ..numbers import V_MAX
+from ..program.program import Population, Program
+from ..synapses.kinds import Conv, Dense, OneToOne, Sparse, Synapses, Wire
 
 Doubles = NDArray[np.float64]
 

@@ -24,7 +24,9 @@ from seamount.errors import Unsupported
 from ..fit.chip import HasChip
 from ..fit.place.rules import Box, flat_indices
 from ..fit.place.search import Cut, cut_to_fit
-from ..program.program import Conv, Dense, Ints, OneToOne, Population, Program, Sparse, Synapses, Wire, ints
+from ..numbers import Ints, ints
+from ..program.program import Population, Program
+from ..synapses.kinds import Conv, Dense, OneToOne, Sparse, Synapses, Wire
 from .range_analysis import group_range
 
 MAX_ENTRIES = 1 << 26

@@ -19,9 +19,13 @@ import numpy as np
 
 from seamount.errors import InputError, SeamountError
 
+from ..neurons.lif import Lif
+from ..neurons.relay import Relay
+from ..neurons.ternary_lif import TernaryLif
 from ..nir.file import file_bytes, opened, values_limit
-from . import program as chip
-from .program import Program, Readout, ints
+from ..numbers import Ints, ints
+from ..synapses.kinds import Conv, Dense, OneToOne, Sparse, Synapses, Wire
+from .program import Input, Population, Program, Readout, Reset
 
 SCHEMA = 2
 """Raise with every change of what a file holds."""
@@ -29,8 +33,8 @@ SCHEMA = 2
 MAGIC = b"seamount program "
 HEAD_BYTES = 512
 
-KINDS = {k.__name__: k for k in (chip.Dense, chip.Sparse, chip.Conv, chip.OneToOne, chip.Wire)}
-NEURONS = {k.__name__: k for k in (chip.Lif, chip.TernaryLif, chip.Relay)}
+KINDS = {k.__name__: k for k in (Dense, Sparse, Conv, OneToOne, Wire)}
+NEURONS = {k.__name__: k for k in (Lif, TernaryLif, Relay)}
 
 
 def save_program(program: Program, path: str | Path) -> None:
@@ -57,7 +61,7 @@ def save_program(program: Program, path: str | Path) -> None:
 
 def program_bytes(program: Program) -> bytes:
     """The file's content: the head, a description in JSON and the arrays."""
-    arrays: list[chip.Ints] = []
+    arrays: list[Ints] = []
     text = json.dumps(_described(program, arrays), sort_keys=True)
     buffer = io.BytesIO()
     with h5py.File(buffer, "w", track_order=False, userblock_size=HEAD_BYTES) as file:
@@ -129,7 +133,7 @@ def _loaded(file: h5py.File, path: str, bytes_left: int) -> Program:
     return _rebuilt(json.loads(text), arrays)
 
 
-def _read(item: Any, path: str, bytes_left: int) -> chip.Ints:
+def _read(item: Any, path: str, bytes_left: int) -> Ints:
     if not isinstance(item, h5py.Dataset) or item.is_virtual or item.external or item.dtype.kind not in "iu":
         raise InputError(f"{path}: {getattr(item, 'name', item)} is not an array of integers of this file")
     if int(np.prod([float(n) for n in item.shape])) * 8 > bytes_left:
@@ -140,7 +144,7 @@ def _read(item: Any, path: str, bytes_left: int) -> chip.Ints:
 # -------------------------------------------------------------------------------------------- description
 
 
-def _described(program: Program, arrays: list[chip.Ints]) -> dict[str, Any]:
+def _described(program: Program, arrays: list[Ints]) -> dict[str, Any]:
     return {
         "name": program.name,
         "inputs": [vars(i) for i in program.inputs],
@@ -169,37 +173,37 @@ def _described(program: Program, arrays: list[chip.Ints]) -> dict[str, Any]:
     }
 
 
-def _with_arrays(item: Any, arrays: list[chip.Ints]) -> dict[str, Any]:
+def _with_arrays(item: Any, arrays: list[Ints]) -> dict[str, Any]:
     values = {
         key: _stored(value, arrays) if isinstance(value, np.ndarray) else value for key, value in vars(item).items()
     }
     return {"type": type(item).__name__, **values}
 
 
-def _stored(array: chip.Ints, arrays: list[chip.Ints]) -> dict[str, int]:
+def _stored(array: Ints, arrays: list[Ints]) -> dict[str, int]:
     arrays.append(array)
     return {"array": len(arrays) - 1}
 
 
-def _rebuilt(told: dict[str, Any], arrays: list[chip.Ints]) -> Program:
+def _rebuilt(told: dict[str, Any], arrays: list[Ints]) -> Program:
     def made(item: dict[str, Any], types: dict[str, Any]) -> Any:
         values = {k: _value(v, arrays) for k, v in item.items() if k != "type"}
         return types[item["type"]](**values)
 
     return Program(
         name=told["name"],
-        inputs=tuple(chip.Input(**{**i, "shape": tuple(i["shape"])}) for i in told["inputs"]),
+        inputs=tuple(Input(**{**i, "shape": tuple(i["shape"])}) for i in told["inputs"]),
         populations=tuple(
-            chip.Population(
+            Population(
                 p["name"],
                 tuple(p["shape"]),
                 made(p["neuron"], NEURONS),
-                None if p["reset"] is None else chip.Reset(*p["reset"]),
+                None if p["reset"] is None else Reset(*p["reset"]),
             )
             for p in told["populations"]
         ),
         synapses=tuple(
-            chip.Synapses(**{**s, "kind": made(s["kind"], KINDS), "delay": _value(s["delay"], arrays)})
+            Synapses(**{**s, "kind": made(s["kind"], KINDS), "delay": _value(s["delay"], arrays)})
             for s in told["synapses"]
         ),
         readout=None if told["readout"] is None else Readout(*told["readout"]),
@@ -210,7 +214,7 @@ def _rebuilt(told: dict[str, Any], arrays: list[chip.Ints]) -> Program:
     )
 
 
-def _value(value: Any, arrays: list[chip.Ints]) -> Any:
+def _value(value: Any, arrays: list[Ints]) -> Any:
     if isinstance(value, dict):
         return arrays[value["array"]]
     return tuple(value) if isinstance(value, list) else value

@@ -11,80 +11,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, assert_never
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from seamount.errors import InputError, plural
 
-Ints = NDArray[np.int64]
-
-NEVER_FIRES = 1 << 17
-"""A threshold mantissa that v (at most 2**23 - 1) cannot exceed: the population only integrates."""
-
-
-def ints(values: ArrayLike, where: str = "values") -> Ints:
-    """A read-only int64 copy; refuses what is not a whole number."""
-    array = np.asarray(values)
-    if array.dtype == object or not np.can_cast(array.dtype, np.int64, "same_kind"):
-        whole = np.asarray(array, dtype=np.float64)
-        if not np.all(np.isfinite(whole)) or np.any(whole != np.rint(whole)):
-            raise InputError(f"{where}: whole numbers needed, found {array.dtype} values such as {whole.flat[0]}")
-        array = whole
-    result = np.array(array, dtype=np.int64)
-    result.setflags(write=False)
-    return result
-
+from ..neurons.models import Neuron
+from ..synapses.kinds import Conv, Dense, Sparse, Synapses, Wire
+from ..synapses.shape import target_shape
 
 # --------------------------------------------------------------------------------------------- populations
-
-
-@dataclass(frozen=True)
-class Lif:
-    """CUBA leaky integrate-and-fire, hard reset to 0; equations in ``arithmetic/definition.py``.
-
-    Every parameter is one integer, or an array that broadcasts to the population's shape.
-
-    Attributes:
-        du: decay of u: it keeps 1 - du/4096 a step; 4096 forgets, 0 keeps. (Lava writes du - 1.)
-        dv: decay of v, likewise. (Lava writes dv.)
-        v_th_mant: fires where v > v_th_mant << 6; ``NEVER_FIRES`` makes a readout integrator.
-        bias_mant, bias_exp: bias_mant << bias_exp is added to v at every step (>> for a negative exponent).
-        u_init, v_init: state before the first step.
-        refractory_steps: steps without integration or spike after a spike; 0 is the only value Lava has.
-    """
-
-    du: Ints
-    dv: Ints
-    v_th_mant: Ints
-    bias_mant: Ints = field(default_factory=lambda: ints(0))
-    bias_exp: Ints = field(default_factory=lambda: ints(0))
-    u_init: Ints = field(default_factory=lambda: ints(0))
-    v_init: Ints = field(default_factory=lambda: ints(0))
-    refractory_steps: int = 0
-
-
-@dataclass(frozen=True)
-class TernaryLif:
-    """As ``Lif``, with spikes -1, 0, 1: +1 where v > hi << 6, -1 where v < lo << 6; both reset v to 0."""
-
-    du: Ints
-    dv: Ints
-    v_th_hi_mant: Ints
-    v_th_lo_mant: Ints
-    bias_mant: Ints = field(default_factory=lambda: ints(0))
-    bias_exp: Ints = field(default_factory=lambda: ints(0))
-    u_init: Ints = field(default_factory=lambda: ints(0))
-    v_init: Ints = field(default_factory=lambda: ints(0))
-
-
-@dataclass(frozen=True)
-class Relay:
-    """No state: sends what arrives in the same step. A join of wires, or a hop between two synapse groups."""
-
-
-Neuron = Lif | TernaryLif | Relay
 
 
 @dataclass(frozen=True)
@@ -128,80 +65,6 @@ class Input:
 
 
 # ------------------------------------------------------------------------------------------------ synapses
-
-
-@dataclass(frozen=True)
-class Dense:
-    """weights (n_target, n_source) over the flattened (C order) source and target."""
-
-    weights: Ints
-
-
-@dataclass(frozen=True)
-class Sparse:
-    """The entries (row = target, column = source) of a dense matrix that exist; sorted by row, then column."""
-
-    weights: Ints
-    rows: Ints
-    columns: Ints
-    n_target: int
-    n_source: int
-
-
-@dataclass(frozen=True)
-class Conv:
-    """Torch's cross-correlation: weights (C_out, C_in / groups, K_h, K_w), zero padding; pairs are (h, w)."""
-
-    weights: Ints
-    stride: tuple[int, int] = (1, 1)
-    padding: tuple[int, int] = (0, 0)
-    dilation: tuple[int, int] = (1, 1)
-    groups: int = 1
-
-
-@dataclass(frozen=True)
-class OneToOne:
-    """Neuron i to neuron i: one weight for all, or an array that broadcasts to the shape."""
-
-    weights: Ints
-
-
-@dataclass(frozen=True)
-class Wire:
-    """No synapse: the source's value reaches the target in the same step, as drive (so << 6 into u)."""
-
-
-Kind = Dense | Sparse | Conv | OneToOne | Wire
-
-
-@dataclass(frozen=True)
-class Synapses:
-    """What connects two populations.
-
-    Weights are *effective*: on the grid already (``arithmetic.weight_grid``), before the exponent.
-
-    Attributes:
-        exponent: the sum is shifted left by it, or, where negative, floored right; a sum per delay value.
-        graded: multiply by the payload; else any value other than 0 counts as one spike.
-        delay: extra steps, 0..62: one for all, or an array of the weights' shape (Dense, Sparse).
-        wrap_bits: the drive wraps to so many bits (Lava: 32 for matrices, 24 for convolutions).
-    """
-
-    name: str
-    source: str
-    target: str
-    kind: Kind
-    exponent: int = 0
-    graded: bool = False
-    delay: Ints = field(default_factory=lambda: ints(0))
-    wrap_bits: int = 32
-
-    @property
-    def latency(self) -> int:
-        """Steps from a spike to its first effect."""
-        if isinstance(self.kind, Wire):
-            return 0
-        return 1 + (int(self.delay.min()) if self.delay.size else 0)
 
 
 @dataclass(frozen=True)
@@ -273,55 +136,6 @@ class Program:
 
 
 # ------------------------------------------------------------------------------------------------- checking
-
-
-def target_shape(kind: Kind, source: tuple[int, ...], where: str) -> tuple[int, ...] | int:
-    """Shape that the synapses produce, or their number of targets where only that is fixed."""
-    n_source = int(np.prod(source, dtype=np.int64))
-    match kind:
-        case Dense(weights=weights):
-            if weights.ndim != 2 or weights.shape[1] != n_source:
-                raise InputError(
-                    f"{where}: dense weights {weights.shape} need (targets, {n_source}) for source {source}"
-                )
-            return int(weights.shape[0])
-        case Sparse():
-            if kind.n_source != n_source:
-                raise InputError(f"{where}: sparse weights take {kind.n_source} sources, the source has {n_source}")
-            if not kind.weights.shape == kind.rows.shape == kind.columns.shape or kind.weights.ndim != 1:
-                raise InputError(f"{where}: weights, rows and columns differ in length")
-            if kind.weights.size and (
-                min(kind.rows.min(), kind.columns.min()) < 0
-                or kind.rows.max() >= kind.n_target
-                or kind.columns.max() >= kind.n_source
-            ):
-                raise InputError(f"{where}: an entry lies outside of {kind.n_target} x {kind.n_source}")
-            return kind.n_target
-        case Conv():
-            if len(source) != 3 or kind.weights.ndim != 4:
-                raise InputError(f"{where}: convolution needs source (C, H, W) and 4-d weights, found {source}")
-            c_out, c_in, k_h, k_w = kind.weights.shape
-            if source[0] != c_in * kind.groups or c_out % kind.groups:
-                raise InputError(
-                    f"{where}: weights {kind.weights.shape} in {kind.groups} groups do not fit {source[0]} channels"
-                )
-            size = [
-                (n + 2 * p - d * (k - 1) - 1) // s + 1
-                for n, k, s, p, d in zip(
-                    source[1:], (k_h, k_w), kind.stride, kind.padding, kind.dilation, strict=True
-                )
-            ]
-            if min(size) < 1:
-                raise InputError(f"{where}: kernel {(k_h, k_w)} is larger than the padded map of {source}")
-            return (int(c_out), *size)
-        case OneToOne(weights=weights):
-            if np.broadcast_shapes(weights.shape, source) != source:
-                raise InputError(f"{where}: weights {weights.shape} do not broadcast to {source}")
-            return source
-        case Wire():
-            return source
-        case _:
-            assert_never(kind)
 
 
 def check(program: Program) -> None:

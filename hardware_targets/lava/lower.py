@@ -14,21 +14,12 @@ from typing import Any, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from seamount.compile.program.program import (
-    Conv,
-    Dense,
-    Ints,
-    Lif,
-    OneToOne,
-    Population,
-    Program,
-    Relay,
-    Sparse,
-    Synapses,
-    TernaryLif,
-    Wire,
-    ints,
-)
+from seamount.compile.neurons.lif import Lif
+from seamount.compile.neurons.relay import Relay
+from seamount.compile.neurons.ternary_lif import TernaryLif
+from seamount.compile.numbers import Ints, ints
+from seamount.compile.program.program import Population, Program
+from seamount.compile.synapses.kinds import Conv, Dense, OneToOne, Sparse, Synapses, Wire
 from seamount.errors import Unsupported
 
 LONGEST_CHAIN = 4

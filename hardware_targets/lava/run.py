@@ -19,8 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seamount.compile.arithmetic.inputs import check_inputs, default_steps, readout_window
+from seamount.compile.neurons.relay import Relay
 from seamount.compile.program.activity import Activity
-from seamount.compile.program.program import Program, Relay
+from seamount.compile.program.program import Program
 from seamount.errors import BackendMissing, ConfigError
 
 from . import plain_lava

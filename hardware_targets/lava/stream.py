@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from seamount.compile.program.program import Program, Relay, Wire, loops
+from seamount.compile.neurons.relay import Relay
+from seamount.compile.program.program import Program, loops
+from seamount.compile.synapses.kinds import Wire
 
 from ..agreement import sample_windows
 

@@ -15,22 +15,14 @@ from typing import Any
 import h5py
 import numpy as np
 
-from seamount.compile.arithmetic.definition import bias_of
 from seamount.compile.net.read import BIAS_EXPONENT, LONGEST_DELAY, effective_weights
-from seamount.compile.program.program import (
-    Conv,
-    Dense,
-    Ints,
-    Lif,
-    OneToOne,
-    Population,
-    Program,
-    Relay,
-    Sparse,
-    Synapses,
-    TernaryLif,
-    Wire,
-)
+from seamount.compile.neurons.cuba import bias_of
+from seamount.compile.neurons.lif import Lif
+from seamount.compile.neurons.relay import Relay
+from seamount.compile.neurons.ternary_lif import TernaryLif
+from seamount.compile.numbers import Ints
+from seamount.compile.program.program import Population, Program
+from seamount.compile.synapses.kinds import Conv, Dense, OneToOne, Sparse, Synapses, Wire
 from seamount.errors import Unsupported
 
 from .lower import check_wrap, payload_bounds

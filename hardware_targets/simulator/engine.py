@@ -27,8 +27,8 @@ from seamount.compile.arithmetic.scan import (
 )
 from seamount.compile.arithmetic.synapses import Lowered, drive, wrap
 from seamount.compile.arithmetic.threads import share
+from seamount.compile.neurons.relay import Relay
 from seamount.compile.program.activity import Events
-from seamount.compile.program.program import Relay
 
 from .plan import EventPart, Plan, SumPart
 from .sources import Source, from_plain, to_plain

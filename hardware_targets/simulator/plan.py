@@ -9,23 +9,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from seamount.compile.arithmetic.definition import with_weights
 from seamount.compile.arithmetic.events import Layout, Runs, fan_out, layout_for, runs
 from seamount.compile.arithmetic.kernels import LANES
 from seamount.compile.arithmetic.scan import NeuronTable, neuron_table
 from seamount.compile.arithmetic.synapses import Lowered, lower
-from seamount.compile.program.program import (
-    Dense,
-    Kind,
-    Lif,
-    Population,
-    Program,
-    Relay,
-    Sparse,
-    Synapses,
-    TernaryLif,
-    Wire,
-)
+from seamount.compile.neurons.lif import Lif
+from seamount.compile.neurons.relay import Relay
+from seamount.compile.neurons.ternary_lif import TernaryLif
+from seamount.compile.program.program import Population, Program
+from seamount.compile.synapses.algebra import with_weights
+from seamount.compile.synapses.kinds import Dense, Kind, Sparse, Synapses, Wire
 
 
 @dataclass(frozen=True)

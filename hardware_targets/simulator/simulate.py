@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from seamount.compile.arithmetic.events import Layout
 from seamount.compile.arithmetic.inputs import check_inputs, default_steps, readout_window
 from seamount.compile.arithmetic.synapses import self_test
+from seamount.compile.neurons.lif import Lif
 from seamount.compile.program.activity import Activity, Array
-from seamount.compile.program.program import Lif, Program, loops, order
+from seamount.compile.program.program import Program, loops, order
 from seamount.errors import BackendMissing, ConfigError
 
 from .engine import SUM_VALUES, Running, events_of

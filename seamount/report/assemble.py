@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from seamount.compile.program.program import Wire
+from seamount.compile.synapses.kinds import Wire
 from seamount.hardware_targets.neurobench import footprint
 
 from . import advice

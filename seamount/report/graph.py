@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from seamount.compile.program.program import Conv, Dense, OneToOne, Program, Sparse, Synapses, Wire
+from seamount.compile.program.program import Program
+from seamount.compile.synapses.kinds import Conv, Dense, OneToOne, Sparse, Synapses, Wire
 from seamount.errors import plural
 
 from .layers import parameters

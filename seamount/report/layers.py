@@ -10,14 +10,10 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from seamount.compile.program.program import (
-    NEVER_FIRES,
-    Lif,
-    Population,
-    Relay,
-    Synapses,
-    Wire,
-)
+from seamount.compile.neurons.lif import NEVER_FIRES, Lif
+from seamount.compile.neurons.relay import Relay
+from seamount.compile.program.program import Population
+from seamount.compile.synapses.kinds import Synapses, Wire
 
 from .evidence import Array, Evidence, window
 from .quantities import box, known, series, tidy, unknown

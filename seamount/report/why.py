@@ -34,9 +34,10 @@ from seamount.compile.network.network import (
     reals,
     size,
 )
+from seamount.compile.neurons.lif import Lif
 from seamount.compile.passes.merge_linear import matrix
-from seamount.compile.program import program as chip
 from seamount.compile.program.program import Program
+from seamount.compile.synapses.kinds import Kind, Sparse, Wire
 from seamount.errors import InputError, plural
 from seamount.hardware_targets.simulator.simulate import simulate
 
@@ -188,7 +189,7 @@ def rounded(network: Network, program: Program, effects: Collection[str], only: 
 
 def _population(p: Population, program: Program, effects: Collection[str]) -> Population:
     neuron, s = program.population(p.name).neuron, program.scales[p.name]
-    assert isinstance(neuron, chip.Lif), f"{p.name}: networks become LIF populations"
+    assert isinstance(neuron, Lif), f"{p.name}: networks become LIF populations"
     made = p
     if "decays" in effects:
         made = replace(made, a_s=reals(neuron.du / 4096), a_m=reals(neuron.dv / 4096))
@@ -234,16 +235,16 @@ def _times(group: RealGroup, ratio: Reals, target: tuple[int, ...]) -> tuple[Op,
     return tuple(changed if op is core[0] else op for op in ops)
 
 
-def _weights(kind: chip.Kind) -> Reals:
+def _weights(kind: Kind) -> Reals:
     """As ``real_groups`` shapes them: a matrix, a kernel, or one per neuron."""
     match kind:
-        case chip.Sparse() if np.array_equal(kind.rows, kind.columns) and kind.weights.size == kind.n_target:
+        case Sparse() if np.array_equal(kind.rows, kind.columns) and kind.weights.size == kind.n_target:
             return reals(kind.weights)
-        case chip.Sparse():
+        case Sparse():
             dense = np.zeros((kind.n_target, kind.n_source))
             dense[kind.rows, kind.columns] = kind.weights
             return reals(dense)
-        case chip.Wire():
+        case Wire():
             return reals(1.0)
         case _:
             return reals(kind.weights)

@@ -11,8 +11,11 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from seamount.cli import app, load_commands
+from seamount.compile.neurons.lif import Lif
+from seamount.compile.numbers import ints
 from seamount.compile.program.file import save_program
-from seamount.compile.program.program import Dense, Input, Lif, Population, Program, Readout, Synapses, ints
+from seamount.compile.program.program import Input, Population, Program, Readout
+from seamount.compile.synapses.kinds import Dense, Synapses
 
 load_commands()
 COMMANDS = sorted(command.name for command in app.registered_commands if command.name)

@@ -9,24 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seamount.compile.arithmetic.definition import decay, run_definition, shift, weight_grid, wrap
-from seamount.compile.program.program import (
-    NEVER_FIRES,
-    Conv,
-    Dense,
-    Input,
-    Lif,
-    OneToOne,
-    Population,
-    Program,
-    Readout,
-    Relay,
-    Reset,
-    Synapses,
-    TernaryLif,
-    Wire,
-    ints,
-)
+from seamount.compile.arithmetic.definition import run_definition
+from seamount.compile.neurons.lif import NEVER_FIRES, Lif
+from seamount.compile.neurons.relay import Relay
+from seamount.compile.neurons.ternary_lif import TernaryLif
+from seamount.compile.numbers import decay, ints, shift, weight_grid, wrap
+from seamount.compile.program.program import Input, Population, Program, Readout, Reset
+from seamount.compile.synapses.kinds import Conv, Dense, OneToOne, Synapses, Wire
 from seamount.errors import ConfigError, InputError
 
 states = st.integers(-(1 << 24), 1 << 24)

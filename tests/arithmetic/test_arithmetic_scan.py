@@ -13,9 +13,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seamount.compile.arithmetic.definition import State, is_reset, neuron_step, rest_state
+from seamount.compile.arithmetic.definition import is_reset
 from seamount.compile.arithmetic.scan import TRACES, lif_scan, reset_steps
-from seamount.compile.program.program import Ints, Lif, Reset, TernaryLif, ints
+from seamount.compile.neurons.cuba import State, neuron_step, rest_state
+from seamount.compile.neurons.lif import Lif
+from seamount.compile.neurons.ternary_lif import TernaryLif
+from seamount.compile.numbers import Ints, ints
+from seamount.compile.program.program import Reset
 from seamount.errors import ConfigError, InputError
 
 

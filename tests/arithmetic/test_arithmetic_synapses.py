@@ -8,7 +8,6 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from seamount.compile.arithmetic.definition import by_delay, synapse_drive
 from seamount.compile.arithmetic.synapses import (
     _conv_of_spikes,
     _has_8_bit_products,
@@ -18,7 +17,10 @@ from seamount.compile.arithmetic.synapses import (
     matrix_sum,
     self_test,
 )
-from seamount.compile.program.program import Conv, Dense, Kind, OneToOne, Sparse, Synapses, ints
+from seamount.compile.numbers import ints
+from seamount.compile.synapses.algebra import by_delay
+from seamount.compile.synapses.kinds import Conv, Dense, Kind, OneToOne, Sparse, Synapses
+from seamount.compile.synapses.sums import synapse_drive
 
 TARGET = {"dense": (5,), "sparse": (5,), "conv": (4, 5, 4), "one": (2, 5, 4)}
 SOURCE = (2, 5, 4)

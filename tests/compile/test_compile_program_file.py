@@ -10,25 +10,14 @@ import numpy as np
 import pytest
 from compile_networks import random_network
 
+from seamount.compile.neurons.lif import Lif
+from seamount.compile.neurons.relay import Relay
+from seamount.compile.neurons.ternary_lif import TernaryLif
+from seamount.compile.numbers import ints
 from seamount.compile.pipeline import compile_graph
 from seamount.compile.program.file import HEAD_BYTES, SCHEMA, load_program, program_bytes, save_program, sealed
-from seamount.compile.program.program import (
-    Conv,
-    Dense,
-    Input,
-    Lif,
-    OneToOne,
-    Population,
-    Program,
-    Readout,
-    Relay,
-    Reset,
-    Sparse,
-    Synapses,
-    TernaryLif,
-    Wire,
-    ints,
-)
+from seamount.compile.program.program import Input, Population, Program, Readout, Reset
+from seamount.compile.synapses.kinds import Conv, Dense, OneToOne, Sparse, Synapses, Wire
 from seamount.errors import InputError
 
 

@@ -6,9 +6,11 @@ from compile_networks import network, population, random_network, random_spikes
 
 from seamount.compile.network.interpret import run_network
 from seamount.compile.network.network import Connection, Linear, Network, NetworkInput, Scale, reals
+from seamount.compile.neurons.lif import Lif
+from seamount.compile.numbers import ints
 from seamount.compile.passes.align_startup import solved_back
 from seamount.compile.pipeline import Compiled, CompileOptions, compile_graph
-from seamount.compile.program.program import Lif, Program, ints
+from seamount.compile.program.program import Program
 from seamount.errors import InputError, Unsupported
 from seamount.hardware_targets.simulator import simulate
 
@@ -106,7 +108,8 @@ def test_the_state_before_the_fill_decays_to_the_state_at_rest() -> None:
         du=ints(1000), dv=ints(400), v_th_mant=ints(5000), bias_mant=ints([100, -7, 0]), u_init=ints([9, -50, 3])
     )
     u, v = solved_back("p", lif, 3)
-    from seamount.compile.arithmetic.definition import bias_of, decay
+    from seamount.compile.neurons.cuba import bias_of
+    from seamount.compile.numbers import decay
 
     for _ in range(3):
         u = decay(u, lif.du)

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from seamount.compile.arithmetic.definition import weight_grid
 from seamount.compile.lower.quantise import (
     decay_grid,
     exact_bias,
@@ -22,6 +21,7 @@ from seamount.compile.lower.quantise import (
 from seamount.compile.lower.scale_search import METHODS, Method, SearchOptions
 from seamount.compile.network.interpret import run_network
 from seamount.compile.network.network import Connection, Conv, Linear, Network, NetworkInput, Reshape, SumPool, reals
+from seamount.compile.numbers import weight_grid
 from seamount.compile.pipeline import CompileOptions, compile_graph
 from seamount.errors import InputError
 from seamount.hardware_targets.simulator import simulate

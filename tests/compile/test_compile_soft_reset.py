@@ -7,9 +7,10 @@ import pytest
 
 from seamount.compile.network.interpret import run_network
 from seamount.compile.network.network import Connection, Linear, Network, NetworkInput, reals
+from seamount.compile.neurons.lif import Lif
 from seamount.compile.passes.emulate_soft_reset import emulate_soft_reset
 from seamount.compile.pipeline import CompileOptions, compile_graph
-from seamount.compile.program.program import Dense, Lif
+from seamount.compile.synapses.kinds import Dense
 from seamount.errors import Unsupported
 from seamount.hardware_targets.simulator import simulate
 from tests.compile.compile_networks import network, population, random_network, random_spikes

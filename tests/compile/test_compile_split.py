@@ -8,21 +8,12 @@ import pytest
 
 from seamount.compile.fit.chip import Chip
 from seamount.compile.fit.place import place
+from seamount.compile.neurons.lif import Lif
+from seamount.compile.numbers import ints
 from seamount.compile.passes.split_populations import Split, split_populations, written_out
-from seamount.compile.program.program import (
-    Conv,
-    Dense,
-    Input,
-    Lif,
-    Population,
-    Program,
-    Readout,
-    Sparse,
-    Synapses,
-    Wire,
-    ints,
-    target_shape,
-)
+from seamount.compile.program.program import Input, Population, Program, Readout
+from seamount.compile.synapses.kinds import Conv, Dense, Sparse, Synapses, Wire
+from seamount.compile.synapses.shape import target_shape
 from seamount.errors import DoesNotFit, Unsupported
 from seamount.hardware_targets.simulator import simulate
 from seamount.hardware_targets.target import load_target

@@ -4,26 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from seamount.compile.program.program import (
-    NEVER_FIRES,
-    Conv,
-    Dense,
-    Input,
-    Ints,
-    Lif,
-    OneToOne,
-    Population,
-    Program,
-    Readout,
-    Relay,
-    Reset,
-    Sparse,
-    Synapses,
-    TernaryLif,
-    Wire,
-    ints,
-    target_shape,
-)
+from seamount.compile.neurons.lif import NEVER_FIRES, Lif
+from seamount.compile.neurons.relay import Relay
+from seamount.compile.neurons.ternary_lif import TernaryLif
+from seamount.compile.numbers import Ints, ints
+from seamount.compile.program.program import Input, Population, Program, Readout, Reset
+from seamount.compile.synapses.kinds import Conv, Dense, OneToOne, Sparse, Synapses, Wire
+from seamount.compile.synapses.shape import target_shape
 
 Shape = tuple[int, ...]
 

@@ -6,25 +6,14 @@ import numpy as np
 import pytest
 from lava_programs import conv_net, lif, random_inputs, random_program, residual_net
 
-from seamount.compile.arithmetic.definition import run_definition, weight_grid
-from seamount.compile.program.program import (
-    Conv,
-    Dense,
-    Input,
-    Kind,
-    Lif,
-    Neuron,
-    OneToOne,
-    Population,
-    Program,
-    Relay,
-    Reset,
-    Sparse,
-    Synapses,
-    TernaryLif,
-    Wire,
-    ints,
-)
+from seamount.compile.arithmetic.definition import run_definition
+from seamount.compile.neurons.lif import Lif
+from seamount.compile.neurons.models import Neuron
+from seamount.compile.neurons.relay import Relay
+from seamount.compile.neurons.ternary_lif import TernaryLif
+from seamount.compile.numbers import ints, weight_grid
+from seamount.compile.program.program import Input, Population, Program, Reset
+from seamount.compile.synapses.kinds import Conv, Dense, Kind, OneToOne, Sparse, Synapses, Wire
 from seamount.errors import Unsupported
 from seamount.hardware_targets.agreement import compare_runs, sample_windows
 from seamount.hardware_targets.lava.lower import as_sparse, lower, sign_mode

@@ -17,20 +17,10 @@ from lava_fuzz import fuzz
 from lava_programs import conv_net, even, lif, random_inputs, residual_net
 
 from seamount.compile.net.read import read_net
-from seamount.compile.program.program import (
-    Conv,
-    Dense,
-    Input,
-    Lif,
-    OneToOne,
-    Population,
-    Program,
-    Readout,
-    Reset,
-    Synapses,
-    Wire,
-    ints,
-)
+from seamount.compile.neurons.lif import Lif
+from seamount.compile.numbers import ints
+from seamount.compile.program.program import Input, Population, Program, Readout, Reset
+from seamount.compile.synapses.kinds import Conv, Dense, OneToOne, Synapses, Wire
 from seamount.errors import InputError, Unsupported
 from seamount.hardware_targets.lava import lava_status, write_net
 from seamount.hardware_targets.simulator import simulate

@@ -12,23 +12,12 @@ import pytest
 from lava_programs import conv_net, even
 
 from seamount.compile.net.read import NetOptions, read_net
+from seamount.compile.neurons.lif import NEVER_FIRES, Lif
+from seamount.compile.neurons.ternary_lif import TernaryLif
+from seamount.compile.numbers import ints
 from seamount.compile.pipeline import CompileOptions, compile_graph
-from seamount.compile.program.program import (
-    NEVER_FIRES,
-    Conv,
-    Dense,
-    Input,
-    Lif,
-    OneToOne,
-    Population,
-    Program,
-    Readout,
-    Reset,
-    Synapses,
-    TernaryLif,
-    Wire,
-    ints,
-)
+from seamount.compile.program.program import Input, Population, Program, Readout, Reset
+from seamount.compile.synapses.kinds import Conv, Dense, OneToOne, Synapses, Wire
 from seamount.compile.to_nir import net_to_nir
 from seamount.errors import ConfigError, InputError, Unsupported
 from seamount.hardware_targets.lava import write_net

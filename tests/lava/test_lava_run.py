@@ -15,7 +15,9 @@ import numpy as np
 import pytest
 from lava_programs import conv_net, even, lif, random_inputs, random_program, residual_net
 
-from seamount.compile.program.program import Conv, Dense, Input, Population, Program, Readout, Reset, Synapses, ints
+from seamount.compile.numbers import ints
+from seamount.compile.program.program import Input, Population, Program, Readout, Reset
+from seamount.compile.synapses.kinds import Conv, Dense, Synapses
 from seamount.errors import BackendMissing, ConfigError
 from seamount.hardware_targets.agreement import compare_runs
 from seamount.hardware_targets.lava import lava_status, run_on_lava

@@ -144,9 +144,9 @@ def test_wrong_steps_and_surrogates_are_named() -> None:
 
 TRITON = """
 import torch
-from seamount.models import cpu_lif, triton_lif
+from seamount.models.lif import cpu as cpu_lif, gpu as triton_lif
 from seamount.models.cells import SEAL, SASTC, Surrogate, lif, lif_box
-from seamount.models.fused_lif import METHODS
+from seamount.models.lif.fused import METHODS
 torch.manual_seed(0)
 surrogates = [SEAL, SASTC, *(Surrogate(m, 0.7) for m in METHODS)]
 for neurons in [make(surrogate=s) for make in (lif_box, lif) for s in surrogates]:

@@ -10,19 +10,10 @@ from hypothesis import strategies as st
 from seamount.compile.fit.chip import Chip
 from seamount.compile.fit.place import Assignment, Tile, place, validate_placement
 from seamount.compile.fit.place.rules import Group, groups, index_bits, list_words, overlap, weight_format
-from seamount.compile.program.program import (
-    Conv,
-    Dense,
-    Input,
-    Kind,
-    Lif,
-    OneToOne,
-    Population,
-    Program,
-    Sparse,
-    Synapses,
-    ints,
-)
+from seamount.compile.neurons.lif import Lif
+from seamount.compile.numbers import ints
+from seamount.compile.program.program import Input, Population, Program
+from seamount.compile.synapses.kinds import Conv, Dense, Kind, OneToOne, Sparse, Synapses
 from seamount.errors import InputError
 from seamount.hardware_targets.target import load_target
 

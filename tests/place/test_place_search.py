@@ -8,21 +8,11 @@ import pytest
 from seamount.compile.arithmetic.definition import run_definition
 from seamount.compile.fit.place import Placement, place, validate_placement
 from seamount.compile.fit.place.placement import Assignment, limits
-from seamount.compile.program.program import (
-    Conv,
-    Dense,
-    Input,
-    Lif,
-    OneToOne,
-    Population,
-    Program,
-    Readout,
-    Relay,
-    Sparse,
-    Synapses,
-    Wire,
-    ints,
-)
+from seamount.compile.neurons.lif import Lif
+from seamount.compile.neurons.relay import Relay
+from seamount.compile.numbers import ints
+from seamount.compile.program.program import Input, Population, Program, Readout
+from seamount.compile.synapses.kinds import Conv, Dense, OneToOne, Sparse, Synapses, Wire
 from seamount.errors import ConfigError, DoesNotFit
 from seamount.hardware_targets.target import load_target
 

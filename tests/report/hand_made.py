@@ -3,19 +3,10 @@
 import numpy as np
 
 from seamount.compile.arithmetic.definition import run_definition
-from seamount.compile.program.program import (
-    NEVER_FIRES,
-    Dense,
-    Input,
-    Lif,
-    OneToOne,
-    Population,
-    Program,
-    Readout,
-    Reset,
-    Synapses,
-    ints,
-)
+from seamount.compile.neurons.lif import NEVER_FIRES, Lif
+from seamount.compile.numbers import ints
+from seamount.compile.program.program import Input, Population, Program, Readout, Reset
+from seamount.compile.synapses.kinds import Dense, OneToOne, Synapses
 from seamount.hardware_targets.target import load_target
 from seamount.report.evidence import Answers, Compared, Evidence, Traced
 

@@ -10,23 +10,13 @@ import torch
 from sklearn.datasets import load_digits
 from torch.nn.functional import conv2d
 
-from seamount.compile.arithmetic.definition import run_definition, weight_grid
+from seamount.compile.arithmetic.definition import run_definition
 from seamount.compile.fit.place.search import place
+from seamount.compile.neurons.lif import NEVER_FIRES, Lif
+from seamount.compile.numbers import ints, weight_grid
 from seamount.compile.program.activity import Activity
-from seamount.compile.program.program import (
-    NEVER_FIRES,
-    Conv,
-    Dense,
-    Input,
-    Lif,
-    OneToOne,
-    Population,
-    Program,
-    Readout,
-    Reset,
-    Synapses,
-    ints,
-)
+from seamount.compile.program.program import Input, Population, Program, Readout, Reset
+from seamount.compile.synapses.kinds import Conv, Dense, OneToOne, Synapses
 from seamount.hardware_targets.energy import estimate_energy
 from seamount.hardware_targets.neurobench import neurobench_metrics
 from seamount.hardware_targets.target import load_target

@@ -7,27 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seamount.compile.program.program import (
-    Conv,
-    Dense,
-    Input,
-    Ints,
-    Kind,
-    Lif,
-    Neuron,
-    OneToOne,
-    Population,
-    Program,
-    Readout,
-    Relay,
-    Reset,
-    Sparse,
-    Synapses,
-    TernaryLif,
-    Wire,
-    ints,
-    target_shape,
-)
+from seamount.compile.neurons.lif import Lif
+from seamount.compile.neurons.models import Neuron
+from seamount.compile.neurons.relay import Relay
+from seamount.compile.neurons.ternary_lif import TernaryLif
+from seamount.compile.numbers import Ints, ints
+from seamount.compile.program.program import Input, Population, Program, Readout, Reset
+from seamount.compile.synapses.kinds import Conv, Dense, Kind, OneToOne, Sparse, Synapses, Wire
+from seamount.compile.synapses.shape import target_shape
 from seamount.errors import InputError
 
 Random = np.random.Generator

@@ -15,7 +15,8 @@ from random_programs import random_case
 
 from seamount.compile.arithmetic.definition import run_definition
 from seamount.compile.program.activity import Activity
-from seamount.compile.program.program import Conv, Dense, Kind, OneToOne, Program, Sparse, Wire
+from seamount.compile.program.program import Program
+from seamount.compile.synapses.kinds import Conv, Dense, Kind, OneToOne, Sparse, Wire
 from seamount.errors import InputError
 from seamount.hardware_targets.simulator.simulate import Chunk, memory_needed, simulate
 

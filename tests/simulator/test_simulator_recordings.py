@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 
 from seamount.compile.arithmetic.definition import run_definition
-from seamount.compile.program.program import Input, Lif, OneToOne, Population, Program, Synapses, ints
+from seamount.compile.neurons.lif import Lif
+from seamount.compile.numbers import ints
+from seamount.compile.program.program import Input, Population, Program
+from seamount.compile.synapses.kinds import OneToOne, Synapses
 from seamount.hardware_targets.simulator import simulate
 from tests.vectors.lava import outcomes
 

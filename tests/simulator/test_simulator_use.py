@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from seamount.compile.neurons.lif import Lif
+from seamount.compile.numbers import ints
 from seamount.compile.program.activity import Activity
-from seamount.compile.program.program import Conv, Dense, Input, Lif, Population, Program, Readout, Synapses, ints
+from seamount.compile.program.program import Input, Population, Program, Readout
+from seamount.compile.synapses.kinds import Conv, Dense, Synapses
 from seamount.errors import BackendMissing, ConfigError, InputError
 from seamount.hardware_targets.simulator import simulate
 from seamount.hardware_targets.simulator.diff import first_difference

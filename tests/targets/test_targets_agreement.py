@@ -5,8 +5,11 @@ from dataclasses import replace
 import numpy as np
 
 from seamount.compile.arithmetic.definition import run_definition
+from seamount.compile.neurons.lif import Lif
+from seamount.compile.numbers import ints
 from seamount.compile.program.activity import Activity
-from seamount.compile.program.program import Dense, Input, Lif, Population, Program, Readout, Synapses, ints
+from seamount.compile.program.program import Input, Population, Program, Readout
+from seamount.compile.synapses.kinds import Dense, Synapses
 from seamount.hardware_targets.agreement import compare_runs, compare_student
 
 

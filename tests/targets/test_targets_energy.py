@@ -8,19 +8,11 @@ import pytest
 
 from seamount.compile.arithmetic.definition import run_definition
 from seamount.compile.fit.place import Assignment, Placement, Tile, place, validate_placement
+from seamount.compile.neurons.lif import Lif
+from seamount.compile.numbers import ints
 from seamount.compile.program.activity import Activity, Events
-from seamount.compile.program.program import (
-    Conv,
-    Dense,
-    Input,
-    Lif,
-    OneToOne,
-    Population,
-    Program,
-    Readout,
-    Synapses,
-    ints,
-)
+from seamount.compile.program.program import Input, Population, Program, Readout
+from seamount.compile.synapses.kinds import Conv, Dense, OneToOne, Synapses
 from seamount.errors import ConfigError, InputError
 from seamount.hardware_targets.energy import (
     Counts,

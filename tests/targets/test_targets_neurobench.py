@@ -7,23 +7,12 @@ import pytest
 import torch
 
 from seamount.compile.arithmetic.definition import run_definition
+from seamount.compile.neurons.lif import NEVER_FIRES, Lif
+from seamount.compile.neurons.relay import Relay
+from seamount.compile.numbers import ints
 from seamount.compile.program.activity import Activity
-from seamount.compile.program.program import (
-    NEVER_FIRES,
-    Conv,
-    Dense,
-    Input,
-    Lif,
-    OneToOne,
-    Population,
-    Program,
-    Readout,
-    Relay,
-    Reset,
-    Sparse,
-    Synapses,
-    ints,
-)
+from seamount.compile.program.program import Input, Population, Program, Readout, Reset
+from seamount.compile.synapses.kinds import Conv, Dense, OneToOne, Sparse, Synapses
 from seamount.errors import InputError
 from seamount.hardware_targets.neurobench import NeuroBench, neurobench_metrics
 

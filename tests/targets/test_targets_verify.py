@@ -7,23 +7,13 @@ import pytest
 
 from seamount.compile.arithmetic.definition import run_definition
 from seamount.compile.fit.verify import require, verify_program
-from seamount.compile.program.program import (
-    NEVER_FIRES,
-    Conv,
-    Dense,
-    Input,
-    Lif,
-    Neuron,
-    OneToOne,
-    Population,
-    Program,
-    Relay,
-    Reset,
-    Synapses,
-    TernaryLif,
-    Wire,
-    ints,
-)
+from seamount.compile.neurons.lif import NEVER_FIRES, Lif
+from seamount.compile.neurons.models import Neuron
+from seamount.compile.neurons.relay import Relay
+from seamount.compile.neurons.ternary_lif import TernaryLif
+from seamount.compile.numbers import ints
+from seamount.compile.program.program import Input, Population, Program, Reset
+from seamount.compile.synapses.kinds import Conv, Dense, OneToOne, Synapses, Wire
 from seamount.errors import DoesNotFit, Unsupported
 from seamount.hardware_targets.target import load_target
 

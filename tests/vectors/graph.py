@@ -16,25 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seamount.compile.arithmetic.definition import weight_grid
+from seamount.compile.neurons.lif import Lif
+from seamount.compile.neurons.relay import Relay
+from seamount.compile.neurons.ternary_lif import TernaryLif
+from seamount.compile.numbers import Ints, ints, weight_grid
 from seamount.compile.program.activity import Activity
-from seamount.compile.program.program import (
-    Conv,
-    Dense,
-    Input,
-    Ints,
-    Kind,
-    Lif,
-    Population,
-    Program,
-    Relay,
-    Reset,
-    Sparse,
-    Synapses,
-    TernaryLif,
-    Wire,
-    ints,
-)
+from seamount.compile.program.program import Input, Population, Program, Reset
+from seamount.compile.synapses.kinds import Conv, Dense, Kind, Sparse, Synapses, Wire
 from seamount.errors import Unsupported
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -403,7 +391,7 @@ def unrolled(
     target_order: NDArray[np.int64],
 ) -> Sparse:
     """A convolution as single synapses, where its source or target is not laid out as a map."""
-    from seamount.compile.arithmetic.definition import convolution
+    from seamount.compile.synapses.sums import convolution
 
     n_source = int(np.prod(source))
     each = np.eye(n_source, dtype=np.int64).reshape(n_source, *source)

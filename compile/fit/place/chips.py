@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from seamount.compile.fit.chip import Chip
-from seamount.compile.program.program import Ints
+from seamount.compile.numbers import Ints
 
 from .placement import Assignment, Placement, Tile
 

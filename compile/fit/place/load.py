@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from seamount.compile.fit.chip import Chip
 from seamount.compile.program.activity import Activity
-from seamount.compile.program.program import Conv, Dense, OneToOne, Program, Sparse, Synapses, Wire
+from seamount.compile.program.program import Program
+from seamount.compile.synapses.kinds import Conv, Dense, OneToOne, Sparse, Synapses, Wire
 from seamount.errors import InputError
 
 from .placement import Assignment, Load, Routes, Tile

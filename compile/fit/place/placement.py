@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from seamount.compile.fit.chip import Chip
 from seamount.compile.fit.finding import Finding
-from seamount.compile.program.program import Ints
+from seamount.compile.numbers import Ints
 
 from .rules import AxonKind, Box, n_neurons
 

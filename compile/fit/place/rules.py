@@ -21,18 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seamount.compile.fit.chip import Chip
-from seamount.compile.program.program import (
-    Conv,
-    Dense,
-    Ints,
-    OneToOne,
-    Program,
-    Relay,
-    Sparse,
-    Synapses,
-    TernaryLif,
-    Wire,
-)
+from seamount.compile.neurons.relay import Relay
+from seamount.compile.neurons.ternary_lif import TernaryLif
+from seamount.compile.numbers import Ints
+from seamount.compile.program.program import Program
+from seamount.compile.synapses.kinds import Conv, Dense, OneToOne, Sparse, Synapses, Wire
 
 Box = tuple[tuple[int, int], ...]
 """(start, stop) on each axis of a population's shape."""

@@ -15,8 +15,10 @@ from typing import Literal
 import numpy as np
 
 from seamount.compile.fit.chip import Chip, HasChip
+from seamount.compile.numbers import Ints
 from seamount.compile.program.activity import Activity
-from seamount.compile.program.program import Conv, Dense, Ints, OneToOne, Program, Wire
+from seamount.compile.program.program import Program
+from seamount.compile.synapses.kinds import Conv, Dense, OneToOne, Wire
 from seamount.errors import ConfigError, DoesNotFit
 
 from .chips import assign_chips

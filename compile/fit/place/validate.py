@@ -11,8 +11,12 @@ from numpy.typing import NDArray
 
 from seamount.compile.fit.chip import Chip, HasChip
 from seamount.compile.fit.finding import Finding
+from seamount.compile.neurons.relay import Relay
+from seamount.compile.neurons.ternary_lif import TernaryLif
+from seamount.compile.numbers import Ints
 from seamount.compile.program.activity import Activity
-from seamount.compile.program.program import Ints, Population, Program, Relay, TernaryLif, Wire
+from seamount.compile.program.program import Population, Program
+from seamount.compile.synapses.kinds import Wire
 from seamount.errors import InputError
 
 from .load import NeuronLoads, core_loads, mesh_traffic, neuron_loads

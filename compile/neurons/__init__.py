@@ -1,0 +1,1 @@
+"""Neuron models: one class, one file each."""

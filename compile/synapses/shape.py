@@ -1,0 +1,60 @@
+"""Shapes of what synapses produce."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+import numpy as np
+
+from seamount.errors import InputError
+
+from .kinds import Conv, Dense, Kind, OneToOne, Sparse, Wire
+
+
+def target_shape(kind: Kind, source: tuple[int, ...], where: str) -> tuple[int, ...] | int:
+    """Shape that the synapses produce, or their number of targets where only that is fixed."""
+    n_source = int(np.prod(source, dtype=np.int64))
+    match kind:
+        case Dense(weights=weights):
+            if weights.ndim != 2 or weights.shape[1] != n_source:
+                raise InputError(
+                    f"{where}: dense weights {weights.shape} need (targets, {n_source}) for source {source}"
+                )
+            return int(weights.shape[0])
+        case Sparse():
+            if kind.n_source != n_source:
+                raise InputError(f"{where}: sparse weights take {kind.n_source} sources, the source has {n_source}")
+            if not kind.weights.shape == kind.rows.shape == kind.columns.shape or kind.weights.ndim != 1:
+                raise InputError(f"{where}: weights, rows and columns differ in length")
+            if kind.weights.size and (
+                min(kind.rows.min(), kind.columns.min()) < 0
+                or kind.rows.max() >= kind.n_target
+                or kind.columns.max() >= kind.n_source
+            ):
+                raise InputError(f"{where}: an entry lies outside of {kind.n_target} x {kind.n_source}")
+            return kind.n_target
+        case Conv():
+            if len(source) != 3 or kind.weights.ndim != 4:
+                raise InputError(f"{where}: convolution needs source (C, H, W) and 4-d weights, found {source}")
+            c_out, c_in, k_h, k_w = kind.weights.shape
+            if source[0] != c_in * kind.groups or c_out % kind.groups:
+                raise InputError(
+                    f"{where}: weights {kind.weights.shape} in {kind.groups} groups do not fit {source[0]} channels"
+                )
+            size = [
+                (n + 2 * p - d * (k - 1) - 1) // s + 1
+                for n, k, s, p, d in zip(
+                    source[1:], (k_h, k_w), kind.stride, kind.padding, kind.dilation, strict=True
+                )
+            ]
+            if min(size) < 1:
+                raise InputError(f"{where}: kernel {(k_h, k_w)} is larger than the padded map of {source}")
+            return (int(c_out), *size)
+        case OneToOne(weights=weights):
+            if np.broadcast_shapes(weights.shape, source) != source:
+                raise InputError(f"{where}: weights {weights.shape} do not broadcast to {source}")
+            return source
+        case Wire():
+            return source
+        case _:
+            assert_never(kind)

@@ -1,0 +1,85 @@
+"""Weighted sums of arriving values: the definition, in int64."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+import numpy as np
+
+from ..numbers import Ints, shift, wrap
+from .algebra import with_weights
+from .kinds import Conv, Dense, Kind, OneToOne, Sparse, Synapses, Wire
+
+
+def weighted_sum(kind: Kind, x: Ints, target: tuple[int, ...]) -> Ints:
+    """Exact sums of weight times value: (B, *source) -> (B, *target)."""
+    batch = x.shape[0]
+    match kind:
+        case Dense(weights=weights):
+            total = x.reshape(batch, -1) @ weights.T
+        case Sparse():
+            total = np.zeros((kind.n_target, batch), np.int64)
+            np.add.at(total, kind.rows, kind.weights[:, None] * x.reshape(batch, -1).T[kind.columns])
+            total = total.T
+        case Conv():
+            total = convolution(kind, x)
+        case OneToOne(weights=weights):
+            total = weights * x
+        case Wire():
+            total = x
+        case _:
+            assert_never(kind)
+    return total.reshape(batch, *target)
+
+
+def convolution(kind: Conv, x: Ints) -> Ints:
+    """Cross-correlation as torch defines it: (B, C, H, W) -> (B, C_out, H_out, W_out)."""
+    c_out, c_in, k_h, k_w = kind.weights.shape
+    (s_h, s_w), (p_h, p_w), (d_h, d_w) = kind.stride, kind.padding, kind.dilation
+    padded = np.pad(x, ((0, 0), (0, 0), (p_h, p_h), (p_w, p_w)))
+    height = (padded.shape[2] - d_h * (k_h - 1) - 1) // s_h + 1
+    width = (padded.shape[3] - d_w * (k_w - 1) - 1) // s_w + 1
+    weights = kind.weights.reshape(kind.groups, c_out // kind.groups, c_in, k_h, k_w)
+    total = np.zeros((x.shape[0], kind.groups, c_out // kind.groups, height, width), np.int64)
+    for i in range(k_h):
+        for j in range(k_w):
+            seen = padded[
+                :,
+                :,
+                i * d_h : i * d_h + s_h * (height - 1) + 1 : s_h,
+                j * d_w : j * d_w + s_w * (width - 1) + 1 : s_w,
+            ]
+            seen = seen.reshape(x.shape[0], kind.groups, c_in, height, width)
+            total += np.einsum("goc,bgchw->bgohw", weights[..., i, j], seen)
+    return total.reshape(x.shape[0], c_out, height, width)
+
+
+def payload(x: Ints, synapses: Synapses) -> Ints:
+    """What a message counts: its value in graded synapses, else 1 for every value other than 0."""
+    if synapses.graded or isinstance(synapses.kind, Wire):
+        return x
+    spikes: Ints = (x != 0).astype(np.int64)
+    return spikes
+
+
+def synapse_drive(synapses: Synapses, kind: Kind, x: Ints, target: tuple[int, ...]) -> tuple[Ints, int]:
+    """Drive of the synapses of one delay value, and how many of its values wrapped.
+
+    The sum is held in 32 bits, shifted by the exponent, and wraps to ``wrap_bits``.
+    """
+    exact = weighted_sum(kind, payload(x, synapses), target)
+    if isinstance(kind, Wire):
+        return exact, 0
+    shifted = shift(wrap(exact, 32), synapses.exponent)
+    drive = wrap(shifted, synapses.wrap_bits)
+    return drive, int(np.count_nonzero((drive != shifted) | (wrap(exact, 32) != exact)))
+
+
+def operations(kind: Kind, x: Ints, target: tuple[int, ...]) -> tuple[int, int]:
+    """Synaptic operations that these messages cause, without and with stored zero weights: counted one by one."""
+    if isinstance(kind, Wire):
+        return 0, 0
+    sent = (x != 0).astype(np.int64)
+    non_zero = with_weights(kind, (kind.weights != 0).astype(np.int64))
+    stored = with_weights(kind, np.ones_like(kind.weights))
+    return int(weighted_sum(non_zero, sent, target).sum()), int(weighted_sum(stored, sent, target).sum())
