@@ -16,11 +16,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seamount.compile.arithmetic.scan import NeuronTable, ScanResult, lif_scan, neuron_table
+from seamount.compile.arithmetic.neurons import NeuronTable, neuron_table
+from seamount.compile.arithmetic.scan import ScanResult, lif_scan
 from seamount.compile.arithmetic.synapses import conv_sum, matrix_sum
 from seamount.compile.neurons.lif import Lif
 from seamount.models.fold import Conv
-from seamount.models.lif.fused import LifConstants, form_of, fused_lif_gradient, recurrent_gradient
+from seamount.models.lif.constants import LifConstants
+from seamount.models.lif.gradients import fused_lif_gradient, recurrent_gradient
+from seamount.models.lif.layout import form_of
 
 
 class OnGrid(torch.autograd.Function):

@@ -33,7 +33,7 @@ from seamount.errors import InputError, Unsupported
 from seamount.models import fold
 from seamount.models.cells import DECAY_GRID, Neurons
 from seamount.models.export import Quantised, exact_decay, to_nir, unsupported
-from seamount.models.lif.fused import LifConstants
+from seamount.models.lif.constants import LifConstants
 from seamount.models.spiking_net import INPUT, READOUT, SpikingNet, StudentOutput, Sum
 
 from .integer import (

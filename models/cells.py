@@ -28,7 +28,8 @@ from torch import Tensor, nn
 
 from seamount.errors import ConfigError, InputError
 
-from .lif.fused import METHODS, LifConstants, fused_lif, fused_recurrent_lif
+from .lif.constants import METHODS, LifConstants
+from .lif.fused import fused_lif, fused_recurrent_lif
 
 DECAY_GRID = 4096
 """Decay rates on chip are whole numbers of 4096ths a step."""

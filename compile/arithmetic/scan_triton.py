@@ -16,7 +16,7 @@ import torch
 import triton
 import triton.language as tl
 
-from .scan import NeuronTable, RawScan, State, empty_traces
+from .neurons import NeuronTable, RawScan, State, empty_traces
 
 BLOCK = 256
 

@@ -17,14 +17,8 @@ from numpy.typing import NDArray
 
 from seamount.compile.arithmetic.events import aligned
 from seamount.compile.arithmetic.kernels import LANES, count_operations, scatter
-from seamount.compile.arithmetic.scan import (
-    DRIVE_LIMIT,
-    Arrays,
-    Part,
-    lif_scan,
-    reset_steps,
-    scan_part,
-)
+from seamount.compile.arithmetic.neurons import DRIVE_LIMIT
+from seamount.compile.arithmetic.scan import Arrays, Part, lif_scan, reset_steps, scan_part
 from seamount.compile.arithmetic.synapses import Lowered, drive, wrap
 from seamount.compile.arithmetic.threads import share
 from seamount.compile.neurons.relay import Relay

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from seamount.compile.arithmetic.events import Layout, Runs, fan_out, layout_for, runs
 from seamount.compile.arithmetic.kernels import LANES
-from seamount.compile.arithmetic.scan import NeuronTable, neuron_table
+from seamount.compile.arithmetic.neurons import NeuronTable, neuron_table
 from seamount.compile.arithmetic.synapses import Lowered, lower
 from seamount.compile.neurons.lif import Lif
 from seamount.compile.neurons.relay import Relay

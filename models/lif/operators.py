@@ -12,7 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .fused import FusedRecurrentLif, LifConstants, form_of, fused_lif_gradient, spikes_and_potential, unrows
+from .constants import LifConstants
+from .gradients import FusedRecurrentLif, fused_lif_gradient, spikes_and_potential
+from .layout import form_of, unrows
 
 
 def fused_lif(drive: Tensor, c: LifConstants, n_steps: int) -> Tensor:

@@ -21,7 +21,7 @@ from seamount.models.cells import (
     lif_box,
     snap,
 )
-from seamount.models.lif.fused import METHODS
+from seamount.models.lif.constants import METHODS
 
 SURROGATES = [SEAL, SASTC, *(Surrogate(m, a) for m, a in zip(METHODS[1:], (100, 0.3, 3, 0.5, 2), strict=True))]
 
@@ -146,7 +146,7 @@ TRITON = """
 import torch
 from seamount.models.lif import cpu as cpu_lif, gpu as triton_lif
 from seamount.models.cells import SEAL, SASTC, Surrogate, lif, lif_box
-from seamount.models.lif.fused import METHODS
+from seamount.models.lif.constants import METHODS
 torch.manual_seed(0)
 surrogates = [SEAL, SASTC, *(Surrogate(m, 0.7) for m in METHODS)]
 for neurons in [make(surrogate=s) for make in (lif_box, lif) for s in surrogates]:
