@@ -2,533 +2,67 @@
 
 from seamount import api
 report = api.run(Path("train.toml"), folder=Path("runs/first"))
+
+Runs stand in ``runs``, networks and programs in ``programs``; this is the list of what may be relied on.
 """
 
-from __future__ import annotations
-
-import zipfile
-import zlib
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from numpy.typing import NDArray
-
-from seamount.compile.program.activity import Activity
-from seamount.compile.program.program import Program
-from seamount.config import load_config, to_toml
-from seamount.distill.progress import QUIET, Progress
-from seamount.doctor import Finding
-from seamount.errors import ConfigError, InputError
-from seamount.hardware_targets.agreement import Agreement
-
-if TYPE_CHECKING:
-    from seamount.compile.fit.finding import Finding as TargetFinding
-    from seamount.compile.passes.split_populations import Split
-    from seamount.compile.pipeline import Compiled, CompileOptions
-    from seamount.hardware_targets.lava import NetFile
-    from seamount.hardware_targets.simulator.diff import Difference
-    from seamount.hardware_targets.target import Target
-    from seamount.report.compare import ReportComparison
-    from seamount.report.gates import Gates, Outcome
-    from seamount.report.schema import Report
-    from seamount.report.why import Explanation
-    from seamount.run.sweep import Sweep
-
-Ints = NDArray[np.int64]
-
-
-# ---------------------------------------------------------------------------------------------------- runs
-
-
-@dataclass(frozen=True)
-class Told:
-    """Who hears about progress: a bar for epochs, a function for stage names; and the command line for the record."""
-
-    progress: Progress = QUIET
-    stage: Callable[[str], None] = field(default=lambda text: None)
-    command: str = ""
-
-
-def init(path: Path, settings: Sequence[str] = ()) -> None:
-    """Write a commented configuration; an existing file is not replaced."""
-    from seamount.run.folder import write_atomically
-
-    if path.exists():
-        raise ConfigError(f"{path}: exists already; choose another name")
-    write_atomically(path, to_toml(load_config(None, settings)))
-
-
-def run(
-    config: Path | None,
-    settings: Sequence[str] = (),
-    *,
-    folder: Path,
-    resume: bool = False,
-    overwrite: bool = False,
-    told: Told | None = None,
-) -> Report | None:
-    """All stages of a run and its report; None in a process that torchrun started only to help with training.
-
-    Args:
-        config: TOML file; None for the defaults, the demonstration on digits.
-        settings: ``section.key=value`` each.
-        folder: the run directory.
-    """
-    from seamount.run.pipeline import run_stages
-    from seamount.run.reporting import report_run
-
-    told = told or Told()
-    context = run_stages(
-        load_config(config, settings),
-        folder,
-        resume=resume,
-        overwrite=overwrite,
-        progress=told.progress,
-        tell=told.stage,
-        command=told.command,
-    )
-    if context is None:
-        return None
-    told.stage("report")
-    return report_run(folder)
-
-
-@dataclass(frozen=True)
-class StageAccuracy:
-    stage: str
-    accuracy: float
-    n: int
-
-
-def distill(
-    config: Path | None,
-    settings: Sequence[str] = (),
-    *,
-    folder: Path,
-    until: str = "export",
-    resume: bool = False,
-    overwrite: bool = False,
-    told: Told | None = None,
-) -> list[StageAccuracy] | None:
-    """The stages that train: teacher, student, student in integers, and its NIR file. Test accuracy of each.
-
-    None in a process that torchrun started only to help.
-    """
-    from seamount.run.pipeline import run_stages
-    from seamount.run.stages import read_answers
-
-    training = ("teacher", "distill", "quantise", "export")
-    if until not in training:
-        raise ConfigError(f"--to {until}: possible are {', '.join(training)}; `seamount run` does the others too")
-    told = told or Told()
-    context = run_stages(
-        load_config(config, settings),
-        folder,
-        resume=resume,
-        overwrite=overwrite,
-        until=until,
-        progress=told.progress,
-        tell=told.stage,
-        command=told.command,
-    )
-    if context is None:
-        return None
-    rows = []
-    for stage in training[: training.index(until) + 1]:
-        if (context.folder(stage) / "answers.npz").exists():
-            found = read_answers(context.folder(stage))
-            right = found["predictions"] == found["labels"]
-            rows.append(StageAccuracy(stage, float(right.mean()), len(right)))
-    return rows
-
-
-def report(folder: Path) -> Report:
-    """Write report.json and report.html of a finished run."""
-    from seamount.run.reporting import report_run
-
-    return report_run(folder)
-
-
-def load_report(path: Path) -> Report:
-    """The report of a run directory, or a report.json."""
-    from seamount.report.schema import from_json
-
-    file = path / "report.json" if path.is_dir() else path
-    if not file.exists():
-        raise InputError(f"{file}: no such report; `seamount report {path}` writes one")
-    return from_json(file.read_text(), str(file))
-
-
-def compare(a: Path, b: Path) -> ReportComparison:
-    """Two reports, row by row."""
-    from seamount.report.compare import compare as rows
-
-    return rows(load_report(a), load_report(b))
-
-
-def check(run: Path, gates: Gates) -> tuple[Outcome, ...]:
-    """Which of the gates a run passes."""
-    from seamount.report.gates import check as outcomes
-
-    return outcomes(load_report(run), gates)
-
-
-def why(folder: Path, layer: str, n_samples: int = 16) -> Explanation:
-    """What makes a layer of a run's program differ from the float student: each effect alone, and all but it.
-
-    "weights" holds both rounding and what fine-tuning in integers changed.
-    """
-    import torch
-
-    from seamount.compile.pipeline import compile_graph
-    from seamount.report.why import why as explain
-    from seamount.run.reporting import open_finished
-
-    context = open_finished(folder)
-    network = compile_graph(context.folder("export") / "float.nir", context.target).network
-    assert network is not None, "a NIR file gives a network"
-    data = context.data
-    n = min(n_samples, len(data.test))
-    inputs = data.chip_inputs(data.test, torch.arange(n)) / data.input_scale
-    return explain(network, context.program(), inputs, layer)
-
-
-def sweep(
-    config: Path | None, over: Sequence[str], settings: Sequence[str] = (), *, folder: Path, told: Told | None = None
-) -> Sweep:
-    """Every combination of the axes ``over`` (``section.key=value,value``), each an ordinary run below ``folder``."""
-    from seamount.run.sweep import sweep as grid
-
-    return grid(config, over, settings, folder, told or Told())
-
-
-# ------------------------------------------------------------------------------------------------ programs
-
-
-@dataclass(frozen=True)
-class CompiledFile:
-    """A program on disk.
-
-    Attributes:
-        findings: where the program exceeds the target, and what its fitting assumes; the file is written all the
-            same, for the simulator.
-        rounded: what rounding changed on the calibration samples; None without them, or without a readout.
-    """
-
-    path: Path
-    compiled: Compiled
-    findings: tuple[TargetFinding, ...]
-    rounded: RoundedAnswers | None = None
-
-
-@dataclass(frozen=True)
-class RoundedAnswers:
-    """The program's answers beside the float network's, on the ``n`` samples it was calibrated with.
-
-    Attributes:
-        n_same: equal answers. float_accuracy, accuracy: of network and program; None without labels.
-    """
-
-    n: int
-    n_same: int
-    float_accuracy: float | None
-    accuracy: float | None
-
-    def __str__(self) -> str:
-        told = f"calibration: {self.n_same} of {self.n} answers are the float network's"
-        if self.float_accuracy is None or self.accuracy is None:
-            return told
-        points = 100 * (self.accuracy - self.float_accuracy)
-        return (
-            f"{told}; accuracy {100 * self.accuracy:.2f} %, float {100 * self.float_accuracy:.2f} % ({points:+.2f})"
-        )
-
-
-def compile_source(
-    source: Path,
-    target: str = "loihi1",
-    out: Path | None = None,
-    options: CompileOptions | None = None,
-    labels: NDArray[Any] | None = None,
-) -> CompiledFile:
-    """Lower a NIR file, a lava-dl ``.net`` file or a finished run's student to a program file.
-
-    Args:
-        source: ``.nir``, ``.net``, or a run folder (its exported student is taken).
-        target: name or file of a target, whose number formats are kept and against which the program is verified.
-        out: where the program goes; default: beside the source (in the run folder), ending ``.program.h5``.
-        labels: of the calibration samples, (B,).
-    """
-    from seamount.compile.fit.verify import verify_program
-    from seamount.compile.pipeline import compile_graph
-    from seamount.compile.program.file import save_program
-    from seamount.hardware_targets.target import load_target
-
-    found = _student_of_run(source) if source.is_dir() else source
-    chip = load_target(target)
-    compiled = compile_graph(found, chip, options)
-    calibration = None if options is None else options.calibration
-    rounded = None if calibration is None else rounded_answers(compiled, calibration, labels)
-    path = out or (source if source.is_dir() else source.parent) / f"{found.stem}.program.h5"
-    save_program(compiled.program, path)
-    return CompiledFile(path, compiled, tuple(verify_program(compiled.program, chip)), rounded)
-
-
-def rounded_answers(compiled: Compiled, x: Any, labels: NDArray[Any] | None) -> RoundedAnswers | None:
-    """Network and program on the calibration samples (T, B, *shape)."""
-    from seamount.compile.network.interpret import run_network
-    from seamount.hardware_targets.simulator import simulate as run
-
-    network, readout = compiled.network, compiled.program.readout
-    if network is None or readout is None or len(network.inputs) != 1:
-        return None
-    n = x.shape[1]
-    if labels is not None and labels.shape != (n,):
-        raise InputError(f"calibration: y {labels.shape}; x has {n} samples, so y needs ({n},)")
-    if labels is not None and labels.dtype.kind not in "iu":
-        raise InputError(f"calibration: y of type {labels.dtype}; whole numbers of classes are needed")
-    trace = run_network(network, x)[readout.population]
-    shown = trace.v[-1] if readout.quantity == "v" else trace.spikes.sum(0)
-    reference = shown.reshape(n, -1).argmax(1)
-    classes = run(compiled.program, np.rint(x * network.inputs[0].scale).astype(np.int64)).predictions()
-    right = (None, None) if labels is None else tuple(float(np.mean(c == labels)) for c in (reference, classes))
-    return RoundedAnswers(n, int(np.sum(classes == reference)), *right)
-
-
-def write_split(program: Program, target: str, path: Path) -> Split:
-    """Write a program with the same integers whose populations each fit a core of the target."""
-    from seamount.compile.passes.split_populations import split_populations
-    from seamount.compile.program.file import save_program
-    from seamount.hardware_targets.target import load_target
-
-    split = split_populations(program, load_target(target))
-    save_program(split.program, path)
-    return split
-
-
-def write_nir(program: Program, path: Path) -> None:
-    """Write a program as a NIR file that compiles to it again; refuses what NIR cannot say exactly."""
-    from seamount.compile.to_nir import net_to_nir
-    from seamount.run.export import write_graph
-
-    write_graph(net_to_nir(program), path)
-
-
-def write_net(program: Program, path: Path) -> NetFile:
-    """Write a program as a lava-dl ``.net`` file; the result says what netx must be told beside its path."""
-    from seamount.hardware_targets.lava import write_net as write
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return write(program, path)
-
-
-def write_standalone(program: Program, folder: Path) -> Path:
-    """Write a program as a folder that runs on Lava without Seamount, and waits for inputs."""
-    from seamount.hardware_targets.lava import write_standalone as write
-
-    return write(program, folder)
-
-
-def _student_of_run(folder: Path) -> Path:
-    students = sorted(folder.glob("stages/*-export/student.nir"))
-    if not students:
-        raise InputError(f"{folder}: holds no exported student; finish the run with `seamount distill --resume`")
-    return students[0]
-
-
-def load_any_program(path: Path, target: str = "loihi1") -> Program:
-    """A program file, or a program made on the spot from a run folder, a NIR or a ``.net`` file."""
-    from seamount.compile.pipeline import compile_graph
-    from seamount.compile.program.file import load_program
-    from seamount.hardware_targets.target import load_target
-
-    if path.is_dir():
-        programs = sorted(path.glob("stages/*-compile/program.h5"))
-        if not programs:
-            raise InputError(f"{path}: holds no program; finish the run with --resume")
-        path = programs[0]
-    if path.suffix in (".nir", ".net"):
-        return compile_graph(path, load_target(target)).program
-    return load_program(path)
-
-
-# ------------------------------------------------------------------------------------------------- samples
-
-
-@dataclass(frozen=True)
-class ChipSamples:
-    """What enters the chip: ``values`` (T, B, *shape) integers; ``labels`` (B,) where they are known."""
-
-    values: Ints
-    labels: Ints | None
-    what: str
-
-    def first(self, n: int | None) -> ChipSamples:
-        if n is None or n >= self.values.shape[1]:
-            return self
-        return replace(self, values=self.values[:, :n], labels=None if self.labels is None else self.labels[:n])
-
-
-def samples_for(program: Program, data: str, n: int | None = None) -> ChipSamples:
-    """Integers for a program's input.
-
-    Args:
-        data: a ``.npz`` with ``x``, integers (T, B, *shape), or (B, *shape) for a still image shown at every step,
-            and perhaps ``y`` (B,); a run folder (its test set); or the name of a data set.
-        n: at most so many samples.
-    """
-    from seamount.distill.data import load_data
-
-    path = Path(data)
-    if path.suffix == ".npz":
-        return _samples_from_file(program, path).first(n)
-    if path.is_dir():
-        config = load_config(path / "resolved.toml").data
-    else:
-        config = load_config(None, [f'data.name="{data}"']).data
-    loaded = load_data(config, n_steps=program.n_steps or 1)
-    numbers = list(range(len(loaded.test)))[:n]
-    labels = loaded.test.labels[: len(numbers)].numpy()
-    return ChipSamples(loaded.chip_inputs(loaded.test, numbers), labels, f"{loaded.name} test set")
-
-
-def arrays_of(path: Path) -> dict[str, NDArray[Any]]:
-    """The arrays of a ``.npz`` file with at least ``x``."""
-    try:
-        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"{path}: not a readable .npz file ({error})") from None
-    if "x" not in arrays:
-        raise InputError(f"{path}: holds {', '.join(arrays) or 'nothing'}; x is needed, and y for labels")
-    return arrays
-
-
-def _samples_from_file(program: Program, path: Path) -> ChipSamples:
-    arrays = arrays_of(path)
-    x, shape = arrays["x"], program.inputs[0].shape
-    if x.shape[1:] == shape:
-        if program.n_steps is None:
-            raise InputError(f"{path}: x {x.shape} has one image a sample, but the program names no number of steps")
-        x = np.broadcast_to(x, (program.n_steps, *x.shape))
-    if x.shape[2:] != shape:
-        needed = ", ".join(str(n) for n in shape)
-        raise InputError(f"{path}: x {x.shape}; the program needs (T, B, {needed}), or without T")
-    y = arrays.get("y")
-    if y is not None and y.shape != x.shape[1:2]:
-        raise InputError(f"{path}: y {y.shape}; x has {x.shape[1]} samples, so y needs ({x.shape[1]},)")
-    return ChipSamples(x, y, str(path))
-
-
-# -------------------------------------------------------------------------------------------------- running
-
-
-@dataclass(frozen=True)
-class Simulated:
-    """A run of a program on samples; ``accuracy`` None without labels or readout."""
-
-    program: Program
-    samples: ChipSamples
-    activity: Activity
-    accuracy: float | None
-
-
-def simulate(
-    program: Path,
-    data: str,
-    *,
-    n_samples: int | None = None,
-    record: Collection[str] = (),
-    populations: Collection[str] | None = None,
-    device: str = "cpu",
-    memory_limit_bytes: int | None = None,
-) -> Simulated:
-    """Run a program on the simulator: exact integers, counts always, traces where asked for."""
-    from seamount.hardware_targets.simulator import simulate as run
-
-    loaded = load_any_program(program)
-    samples = samples_for(loaded, data, n_samples)
-    activity = run(
-        loaded,
-        samples.values,
-        record=record,
-        populations=populations,
-        device=device,
-        memory_limit_bytes=memory_limit_bytes,
-    )
-    return Simulated(loaded, samples, activity, _accuracy(activity, samples))
-
-
-def _accuracy(activity: Activity, samples: ChipSamples) -> float | None:
-    if samples.labels is None or activity.readout is None:
-        return None
-    return float(np.mean(activity.predictions() == samples.labels))
-
-
-@dataclass(frozen=True)
-class LavaRun:
-    """The same samples on Lava and on the simulator, and how far they agree."""
-
-    lava: Activity
-    simulated: Activity
-    agreement: Agreement
-    accuracy: float | None
-
-
-def run_lava(program: Path, data: str, *, n_samples: int = 20, time_limit_s: float = 600.0) -> LavaRun:
-    """Run a program on Lava's fixed-point processes and compare every spike and membrane with the simulator."""
-    from seamount.hardware_targets.agreement import compare_runs
-    from seamount.hardware_targets.lava import run_on_lava
-    from seamount.hardware_targets.simulator import simulate as run
-
-    loaded = load_any_program(program)
-    samples = samples_for(loaded, data, n_samples)
-    traces = ("spikes", "v")
-    on_lava = run_on_lava(loaded, samples.values, record=traces, time_limit_s=time_limit_s)
-    simulated = run(loaded, samples.values, record=traces)
-    agreement = compare_runs(loaded, ("simulator", simulated), ("Lava", on_lava))
-    return LavaRun(on_lava, simulated, agreement, _accuracy(on_lava, samples))
-
-
-def diff(a: Path, b: Path) -> Difference | None:
-    """The first step, population and neuron in which two trace files differ; None if they are equal."""
-    from seamount.compile.program.activity_file import load_activity
-    from seamount.hardware_targets.simulator.diff import first_difference
-
-    return first_difference(load_activity(a), load_activity(b))
-
-
-def inspect(path: Path) -> list[str]:
-    """A NIR, ``.net`` or program file, a line an item."""
-    from seamount.compile.inspect import inspect_file
-
-    return list(inspect_file(path))
-
-
-# ------------------------------------------------------------------------------------------- machine, targets
-
-
-def doctor() -> list[Finding]:
-    """Versions, GPU, disk, and whether Lava works."""
-    from seamount.doctor import doctor as examine
-
-    return examine()
-
-
-def targets() -> list[str]:
-    """Names of the known targets."""
-    from seamount.hardware_targets.target import list_targets
-
-    return list(list_targets())
-
-
-def target(name: str) -> Target:
-    """One target with all its figures."""
-    from seamount.hardware_targets.target import load_target
-
-    return load_target(name)
+from seamount.doctor import doctor
+from seamount.hardware_targets.target import list_targets as targets
+from seamount.hardware_targets.target import load_target as target
+from seamount.programs import (
+    ChipSamples,
+    CompiledFile,
+    LavaRun,
+    RoundedAnswers,
+    Simulated,
+    arrays_of,
+    compile_source,
+    diff,
+    inspect,
+    load_any_program,
+    rounded_answers,
+    run_lava,
+    samples_for,
+    simulate,
+    write_net,
+    write_nir,
+    write_split,
+    write_standalone,
+)
+from seamount.run.told import Told
+from seamount.runs import StageAccuracy, check, compare, distill, init, load_report, report, run, sweep, why
+
+__all__ = [
+    "ChipSamples",
+    "CompiledFile",
+    "LavaRun",
+    "RoundedAnswers",
+    "Simulated",
+    "StageAccuracy",
+    "Told",
+    "arrays_of",
+    "check",
+    "compare",
+    "compile_source",
+    "diff",
+    "distill",
+    "doctor",
+    "init",
+    "inspect",
+    "load_any_program",
+    "load_report",
+    "report",
+    "rounded_answers",
+    "run",
+    "run_lava",
+    "samples_for",
+    "simulate",
+    "sweep",
+    "target",
+    "targets",
+    "why",
+    "write_net",
+    "write_nir",
+    "write_split",
+    "write_standalone",
+]

@@ -13,8 +13,8 @@ from . import app
 from .shell import NOTHING, Result, command, stderr_console
 
 if TYPE_CHECKING:
-    from seamount.api import Told
     from seamount.report.schema import Report
+    from seamount.run.told import Told
 
 PANEL = "A run, from data to report"
 
@@ -133,8 +133,8 @@ def told(quiet: bool) -> Told:
     """Progress and stage names on stderr, unless quiet."""
     from rich.text import Text
 
-    from seamount.api import Told
     from seamount.distill.progress import QUIET, terminal_progress
+    from seamount.run.told import Told
 
     command_line = shlex.join(["seamount", *sys.argv[1:]])
     if quiet:

@@ -12,7 +12,6 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from seamount.config import load_config
 from seamount.errors import ConfigError, SeamountError
@@ -20,9 +19,7 @@ from seamount.report.evidence import Trial
 from seamount.run.folder import write_json
 from seamount.run.pipeline import run_stages
 from seamount.run.reporting import open_finished, report_run, trial_of
-
-if TYPE_CHECKING:
-    from seamount.api import Told
+from seamount.run.told import Told
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from compile_networks import network, population
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seamount.api import arrays_of, rounded_answers
 from seamount.compile.lower.calibration import calibrate
 from seamount.compile.lower.joint_rounding import BLOCK, Moments, mean_square, round_with_moments
 from seamount.compile.lower.lower import real_groups
@@ -20,6 +19,7 @@ from seamount.compile.network.interpret import run_network
 from seamount.compile.network.network import Connection, Conv, Linear, Network, NetworkInput, Reshape, reals
 from seamount.compile.pipeline import CompileOptions, compile_graph
 from seamount.errors import InputError
+from seamount.programs import arrays_of, rounded_answers
 
 
 def moments_of(x: np.ndarray) -> Moments:

@@ -1,0 +1,175 @@
+"""What is done with a run's folder: begin it, run its stages, report, ask questions about it, run a grid of them.
+
+Everything heavy is imported where it is used, so that the command line answers fast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from seamount.config import load_config, to_toml
+from seamount.errors import ConfigError, InputError
+from seamount.run.told import Told
+
+if TYPE_CHECKING:
+    from seamount.report.compare import ReportComparison
+    from seamount.report.gates import Gates, Outcome
+    from seamount.report.schema import Report
+    from seamount.report.why import Explanation
+    from seamount.run.sweep import Sweep
+
+
+def init(path: Path, settings: Sequence[str] = ()) -> None:
+    """Write a commented configuration; an existing file is not replaced."""
+    from seamount.run.folder import write_atomically
+
+    if path.exists():
+        raise ConfigError(f"{path}: exists already; choose another name")
+    write_atomically(path, to_toml(load_config(None, settings)))
+
+
+def run(
+    config: Path | None,
+    settings: Sequence[str] = (),
+    *,
+    folder: Path,
+    resume: bool = False,
+    overwrite: bool = False,
+    told: Told | None = None,
+) -> Report | None:
+    """All stages of a run and its report; None in a process that torchrun started only to help with training.
+
+    Args:
+        config: TOML file; None for the defaults, the demonstration on digits.
+        settings: ``section.key=value`` each.
+        folder: the run directory.
+    """
+    from seamount.run.pipeline import run_stages
+    from seamount.run.reporting import report_run
+
+    told = told or Told()
+    context = run_stages(
+        load_config(config, settings),
+        folder,
+        resume=resume,
+        overwrite=overwrite,
+        progress=told.progress,
+        tell=told.stage,
+        command=told.command,
+    )
+    if context is None:
+        return None
+    told.stage("report")
+    return report_run(folder)
+
+
+@dataclass(frozen=True)
+class StageAccuracy:
+    stage: str
+    accuracy: float
+    n: int
+
+
+def distill(
+    config: Path | None,
+    settings: Sequence[str] = (),
+    *,
+    folder: Path,
+    until: str = "export",
+    resume: bool = False,
+    overwrite: bool = False,
+    told: Told | None = None,
+) -> list[StageAccuracy] | None:
+    """The stages that train: teacher, student, student in integers, and its NIR file. Test accuracy of each.
+
+    None in a process that torchrun started only to help.
+    """
+    from seamount.run.pipeline import run_stages
+    from seamount.run.stages import read_answers
+
+    training = ("teacher", "distill", "quantise", "export")
+    if until not in training:
+        raise ConfigError(f"--to {until}: possible are {', '.join(training)}; `seamount run` does the others too")
+    told = told or Told()
+    context = run_stages(
+        load_config(config, settings),
+        folder,
+        resume=resume,
+        overwrite=overwrite,
+        until=until,
+        progress=told.progress,
+        tell=told.stage,
+        command=told.command,
+    )
+    if context is None:
+        return None
+    rows = []
+    for stage in training[: training.index(until) + 1]:
+        if (context.folder(stage) / "answers.npz").exists():
+            found = read_answers(context.folder(stage))
+            right = found["predictions"] == found["labels"]
+            rows.append(StageAccuracy(stage, float(right.mean()), len(right)))
+    return rows
+
+
+def report(folder: Path) -> Report:
+    """Write report.json and report.html of a finished run."""
+    from seamount.run.reporting import report_run
+
+    return report_run(folder)
+
+
+def load_report(path: Path) -> Report:
+    """The report of a run directory, or a report.json."""
+    from seamount.report.schema import from_json
+
+    file = path / "report.json" if path.is_dir() else path
+    if not file.exists():
+        raise InputError(f"{file}: no such report; `seamount report {path}` writes one")
+    return from_json(file.read_text(), str(file))
+
+
+def compare(a: Path, b: Path) -> ReportComparison:
+    """Two reports, row by row."""
+    from seamount.report.compare import compare as rows
+
+    return rows(load_report(a), load_report(b))
+
+
+def check(run: Path, gates: Gates) -> tuple[Outcome, ...]:
+    """Which of the gates a run passes."""
+    from seamount.report.gates import check as outcomes
+
+    return outcomes(load_report(run), gates)
+
+
+def why(folder: Path, layer: str, n_samples: int = 16) -> Explanation:
+    """What makes a layer of a run's program differ from the float student: each effect alone, and all but it.
+
+    "weights" holds both rounding and what fine-tuning in integers changed.
+    """
+    import torch
+
+    from seamount.compile.pipeline import compile_graph
+    from seamount.report.why import why as explain
+    from seamount.run.reporting import open_finished
+
+    context = open_finished(folder)
+    network = compile_graph(context.folder("export") / "float.nir", context.target).network
+    assert network is not None, "a NIR file gives a network"
+    data = context.data
+    n = min(n_samples, len(data.test))
+    inputs = data.chip_inputs(data.test, torch.arange(n)) / data.input_scale
+    return explain(network, context.program(), inputs, layer)
+
+
+def sweep(
+    config: Path | None, over: Sequence[str], settings: Sequence[str] = (), *, folder: Path, told: Told | None = None
+) -> Sweep:
+    """Every combination of the axes ``over`` (``section.key=value,value``), each an ordinary run below ``folder``."""
+    from seamount.run.sweep import sweep as grid
+
+    return grid(config, over, settings, folder, told or Told())
