@@ -9,9 +9,10 @@ import numpy as np
 
 from seamount.errors import ConfigError, InputError, plural
 
+from .hdf5.open import DAMAGE, file_bytes, opened
 from .net.read import read_net
 from .neurons.lif import NEVER_FIRES, Lif
-from .nir.file import RawGraph, file_bytes, opened, read_raw
+from .nir.file import RawGraph, read_raw
 from .nir.timestep import dt_candidates
 from .numbers import V_MAX
 from .pipeline import Compiled
@@ -41,7 +42,7 @@ def _has(content: bytes, name: str) -> bool:
     try:
         with opened(content) as file:
             return name in file
-    except (InputError, OSError, KeyError, RuntimeError, ValueError, TypeError):
+    except (InputError, *DAMAGE):
         return False
 
 

@@ -12,7 +12,7 @@ SeamountError            1  unexpected; only subclasses are raised
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 
@@ -37,6 +37,10 @@ class Reason:
         limit = f", {self.possible}" if self.possible else ""
         ways = f"; {'; or '.join(self.ways_out)}" if self.ways_out else ""
         return f"{place}{self.found}{limit}{ways}"
+
+    def inside(self, place: str) -> Reason:
+        """The same, with what the item lies in (a file, a network) named before it."""
+        return replace(self, where=f"{place}: {self.where}" if self.where else place)
 
 
 class SeamountError(Exception):

@@ -1,12 +1,11 @@
 """Reads the HDF5 structure of a lava-dl ``.net`` file, trusting nothing: links, sizes and types are checked before a
-value is read. What the values mean is said in ``read_net.py``."""
+value is read. What the values mean is said in ``read.py``."""
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,8 @@ from numpy.typing import NDArray
 
 from seamount.errors import InputError
 
-from ..hdf5.heap import heap_damage
+from ..hdf5.open import DAMAGE, file_bytes, opened, stored_elsewhere
 
-MAX_FILE_BYTES = 1 << 30
 MAX_VALUES = 1 << 24
 """Numbers that one dataset, or one of its chunks, may hold: 16 million weights are more than a chip has."""
 
@@ -29,9 +27,6 @@ MAX_LAYERS = 1000
 
 LONGEST_NAME = 1000
 """Bytes of a layer's or neuron's type."""
-
-# what h5py raises for damaged files
-DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, OverflowError, MemoryError)
 
 
 @contextmanager
@@ -51,6 +46,7 @@ class Group:
 
     where: str
     group: Any  # h5py.Group
+    content: bytes = field(repr=False)  # of the whole file: what texts claim is looked up here
 
     def has(self, key: str) -> bool:
         with reading(f"{self.where}/{key}"):
@@ -61,7 +57,7 @@ class Group:
         found = self._get(key)
         if not isinstance(found, h5py.Group):
             raise InputError(f"{self.where}/{key}: a group is expected here")
-        return Group(f"{self.where}/{key}", found)
+        return Group(f"{self.where}/{key}", found, self.content)
 
     def keys(self) -> list[str]:
         with reading(self.where):
@@ -73,7 +69,7 @@ class Group:
         where = f"{self.where}/{key}"
         with reading(where):
             is_text = dataset.dtype.kind == "S" or h5py.check_string_dtype(dataset.dtype) is not None
-            if not is_text or dataset.size != 1 or text_length(dataset) > LONGEST_NAME:
+            if not is_text or dataset.size != 1 or _text_length(dataset, self.content, where) > LONGEST_NAME:
                 raise InputError(f"{where}: a name is expected here, found {dataset.dtype} of shape {dataset.shape}")
             value = np.asarray(dataset[()]).reshape(-1)[0]
         raw = value if isinstance(value, bytes) else str(value).encode()
@@ -125,7 +121,7 @@ class Group:
         if not isinstance(found, h5py.Dataset):
             raise InputError(f"{where}: a dataset is expected here")
         with reading(where):
-            if found.external or found.is_virtual:
+            if stored_elsewhere(found):
                 raise InputError(f"{where}: its values lie in another file, which is not followed")
         return found
 
@@ -142,21 +138,13 @@ class Group:
 @contextmanager
 def open_net(path: Path) -> Iterator[list[Group]]:
     """The layers of a file, in order."""
+    content = file_bytes(path)
     try:
-        size = path.stat().st_size
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from None
-    if not path.is_file():
-        raise InputError(f"{path}: not a file")
-    if size > MAX_FILE_BYTES:
-        raise InputError(f"{path}: {size} bytes, at most {MAX_FILE_BYTES} are read")
-    check_heaps(path, size)
-    try:
-        file = h5py.File(path, "r")
+        file = opened(content, path)
     except DAMAGE as error:
-        raise InputError(f"{path}: not an HDF5 file, or damaged ({error})") from None
+        raise InputError(f"not an HDF5 file, or damaged ({error})", where=path) from None
     with file:
-        top = Group(str(path), file)
+        top = Group(str(path), file, content)
         if not top.has("layer"):
             raise InputError(f"{path}: no group 'layer'; not a .net file of lava-dl")
         layers = top.child("layer")
@@ -170,26 +158,11 @@ def open_net(path: Path) -> Iterator[list[Group]]:
         yield [layers.child(name) for name in expected]
 
 
-def check_heaps(path: Path, size: int) -> None:
-    """Refuses a file whose heaps of strings claim more than the file holds.
-
-    HDF5 itself would allocate and clear what a damaged heap claims, up to 4 GiB, before it looks.
-    """
-    if not size:
-        return
-    with path.open("rb") as raw, mmap.mmap(raw.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        damage = heap_damage(data, size)
-    if damage is not None:
-        raise InputError(f"{path}: {damage}")
-
-
-def text_length(dataset: Any) -> int:
+def _text_length(dataset: Any, content: bytes, where: str) -> int:
     """Bytes that a dataset says its string has, read before HDF5 allocates them: 4 GiB in a damaged file."""
     if h5py.check_string_dtype(dataset.dtype) is None or dataset.dtype.kind == "S":
         return int(dataset.dtype.itemsize)
     offset = dataset.id.get_offset()
     if offset is None:
-        raise InputError(f"{dataset.file.filename}{dataset.name}: a string that is stored in pieces")
-    with open(dataset.file.filename, "rb") as raw:
-        raw.seek(offset)
-        return int.from_bytes(raw.read(4), "little")
+        raise InputError("a string that is stored in pieces", where=where)
+    return int.from_bytes(content[offset : offset + 4], "little")

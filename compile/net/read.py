@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seamount.compile.neurons.lif import Lif
-from seamount.compile.numbers import Ints, ints, weight_grid
-from seamount.compile.program.program import Input, Population, Program, Readout, Reset
-from seamount.compile.synapses.kinds import Conv, Dense, Kind, Synapses, Wire
-from seamount.compile.synapses.shape import target_shape
 from seamount.errors import InputError, Unsupported
 
+from ..neurons.lif import Lif
+from ..numbers import Ints, ints, weight_grid
+from ..program.program import Input, Population, Program, Readout, Reset
+from ..synapses.kinds import Conv, Dense, Kind, Synapses, Wire
+from ..synapses.shape import target_shape
 from .file import Group, open_net
 
 Shape = tuple[int, ...]
@@ -96,9 +96,10 @@ def read_net(
         reader = _Reader(path, reset_interval, reset_offset, input_bits, input_shape)
         for i, layer in enumerate(kept):
             reader.read(i, layer, skipped=i < skip_layers, skip_unknown=skip_unknown)
+        sha256 = hashlib.sha256(layers[0].content).hexdigest()
     provenance = {
         "source": path.name,
-        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "sha256": sha256,
         "format": "lava-dl .net",
     }
     return reader.program(n_steps, provenance)

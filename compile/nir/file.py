@@ -17,14 +17,17 @@ import numpy as np
 
 from seamount.errors import InputError
 
-from ..hdf5.heap import heap_damage
+from ..hdf5.open import (
+    DAMAGE,
+    MAX_VALUES_BYTES,
+    file_bytes,
+    first_line,
+    opened,
+    stored_elsewhere,
+    text_fits,
+    values_limit,
+)
 
-MAX_FILE_BYTES = 1 << 30
-MAX_VALUES_BYTES = 1 << 30
-MIN_VALUES_BYTES = 1 << 27
-"""Of all arrays of a file together, unpacked: 100 times the file's size, within these bounds."""
-TEXT_ENTRY = 16
-"""Bytes of a text of variable length where it is referred to: its length, and where it lies."""
 MAX_NODES = 20_000
 MAX_DEPTH = 16
 MAX_NAME = 256
@@ -73,7 +76,7 @@ def read_raw(source: str | Path) -> RawGraph:
         raise InputError(f"{path}: not an HDF5 file, so not a NIR file")
     got = _Collected()
     try:
-        with opened(content) as file:
+        with opened(content, path) as file:
             got.content, got.bytes_left = content, values_limit(content)
             _require_hard_links(file, "", got)
             if got.problems:
@@ -87,70 +90,10 @@ def read_raw(source: str | Path) -> RawGraph:
                 raise InputError(f"{path}: node/type is {kind!r}, needed is 'NIRGraph'")
             metadata = _metadata(root.get("metadata"), got)
             _collect_group(root, "", got, set(), 0)
-    except InputError as error:
-        raise InputError(str(error) if str(error).startswith(str(path)) else f"{path}: {error}") from None
-    except (
-        OSError,
-        KeyError,
-        RuntimeError,
-        ValueError,
-        TypeError,
-        MemoryError,
-        AttributeError,
-        UnicodeError,
-        OverflowError,
-    ) as error:
-        # h5py raises all of these on damaged files
-        raise InputError(f"{path}: damaged HDF5 file ({type(error).__name__}: {_short(error)})") from None
+    except DAMAGE as error:
+        raise InputError(f"damaged HDF5 file ({type(error).__name__}: {first_line(error)})", where=path) from None
     sha256 = hashlib.sha256(content).hexdigest()
     return _finished(str(path), got, metadata, version, sha256)
-
-
-def file_bytes(path: Path) -> bytes:
-    """The whole file, no larger than MAX_FILE_BYTES, so that it cannot change while it is read."""
-    try:
-        length = path.stat().st_size
-        if not path.is_file():
-            raise InputError(f"{path}: not a file")
-        if length > MAX_FILE_BYTES:
-            raise InputError(f"{path}: {length} bytes, the reader takes up to {MAX_FILE_BYTES}")
-        return path.read_bytes()
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read ({_short(error)})") from None
-
-
-def text_fits(item: h5py.Dataset, content: bytes) -> bool:
-    """False where a text of ``item`` claims to be longer than the file: HDF5 would take that much memory first."""
-    if item.dtype.kind != "O" or item.size == 0:
-        return True
-    plist = item.id.get_create_plist()
-    if plist.get_layout() == h5py.h5d.CONTIGUOUS:
-        blocks = [(item.id.get_offset(), item.size)]
-    elif plist.get_layout() == h5py.h5d.CHUNKED and plist.get_nfilters() == 0:
-        infos = [item.id.get_chunk_info(i) for i in range(item.id.get_num_chunks())]
-        blocks = [(info.byte_offset, info.size // TEXT_ENTRY) for info in infos]
-    else:
-        return False
-    for offset, n in blocks:
-        if offset is None or offset + n * TEXT_ENTRY > len(content):
-            return offset is None  # never written: all texts are empty
-        lengths = np.frombuffer(content, "<u4", n * (TEXT_ENTRY // 4), offset)[:: TEXT_ENTRY // 4]
-        if int(lengths.astype(np.int64).sum()) > 4 * len(content):
-            return False
-    return True
-
-
-def values_limit(content: bytes) -> int:
-    """Bytes that all values of a file may take, unpacked: a small file cannot fill the memory."""
-    return min(MAX_VALUES_BYTES, max(MIN_VALUES_BYTES, 100 * len(content)))
-
-
-def opened(content: bytes) -> h5py.File:
-    """The HDF5 file that these bytes are."""
-    damage = heap_damage(content, len(content))
-    if damage is not None:
-        raise InputError(damage)
-    return h5py.File(h5py.h5f.open_file_image(content))
 
 
 def from_graph(graph: Any) -> RawGraph:
@@ -207,20 +150,16 @@ def _version(file: h5py.File, got: _Collected) -> str | None:
 def _text(item: Any, content: bytes) -> str | None:
     if not isinstance(item, h5py.Dataset) or item.shape not in ((), (1,)):
         return None
-    if h5py.check_string_dtype(item.dtype) is None or _stored_elsewhere(item) or not text_fits(item, content):
+    if h5py.check_string_dtype(item.dtype) is None or stored_elsewhere(item) or not text_fits(item, content):
         return None
     value = item[()]
     value = value[0] if isinstance(value, np.ndarray) else value
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
-def _stored_elsewhere(item: h5py.Dataset) -> bool:
-    return bool(item.is_virtual or item.external)
-
-
 def _array(item: h5py.Dataset, where: str, got: _Collected) -> Value | None:
     """The dataset's values, None (and a problem) where they cannot be taken."""
-    if _stored_elsewhere(item):
+    if stored_elsewhere(item):
         got.problems.append(f"{where}: its data lie outside of the file")
         return None
     if item.shape is None:
@@ -309,7 +248,7 @@ def _collect_edges(edges: h5py.Dataset, prefix: str, where: str, got: _Collected
             f"{where}: edges of shape {edges.shape} and type {edges.dtype}, needed are pairs of names"
         )
         return
-    if edges.shape[0] > 10 * MAX_NODES or edges.dtype.itemsize > 4 * MAX_NAME or _stored_elsewhere(edges):
+    if edges.shape[0] > 10 * MAX_NODES or edges.dtype.itemsize > 4 * MAX_NAME or stored_elsewhere(edges):
         got.problems.append(f"{where}: {edges.shape[0]} edges, the reader takes up to {10 * MAX_NODES}")
         return
     if not text_fits(edges, got.content):
@@ -411,7 +350,3 @@ def _told(where: object, problems: list[str]) -> str:
     shown = problems[:20]
     more = f"\n{where}: and {len(problems) - 20} more" if len(problems) > 20 else ""
     return "\n".join(f"{where}: {problem}" for problem in shown) + more
-
-
-def _short(error: Exception) -> str:
-    return str(error).split("\n")[0][:160]

@@ -19,10 +19,10 @@ import numpy as np
 
 from seamount.errors import InputError, SeamountError
 
+from ..hdf5.open import DAMAGE, file_bytes, first_line, opened, values_limit
 from ..neurons.lif import Lif
 from ..neurons.relay import Relay
 from ..neurons.ternary_lif import TernaryLif
-from ..nir.file import file_bytes, opened, values_limit
 from ..numbers import Ints, ints
 from ..synapses.kinds import Conv, Dense, OneToOne, Sparse, Synapses, Wire
 from .program import Input, Population, Program, Readout, Reset
@@ -89,22 +89,14 @@ def load_program(path: str | Path) -> Program:
     _check_head(content, str(path))
     try:
         with opened(content) as file:
-            return _loaded(file, str(path), values_limit(content))
+            return _loaded(file, values_limit(content))
     except SeamountError as error:
-        raise InputError(str(error) if str(error).startswith(str(path)) else f"{path}: {error}") from None
-    except (
-        OSError,
-        LookupError,
-        ValueError,
-        TypeError,
-        RuntimeError,
-        AttributeError,
-        ArithmeticError,
-        MemoryError,
-    ) as error:
-        # h5py and the constructors raise all of these on damaged files
-        first = str(error).split("\n")[0][:160]
-        raise InputError(f"{path}: not a readable program file ({type(error).__name__}: {first})") from None
+        # the checks of the parts name what they look at, not the file
+        raise InputError.together(reason.inside(str(path)) for reason in error.reasons) from None
+    except DAMAGE as error:  # the constructors raise these, too
+        raise InputError(
+            f"not a readable program file ({type(error).__name__}: {first_line(error)})", where=path
+        ) from None
 
 
 def is_program_file(content: bytes) -> bool:
@@ -122,22 +114,22 @@ def _check_head(content: bytes, path: str) -> None:
         raise InputError(f"{path}: schema {int(schema)}, this version reads {SCHEMA}; a newer seamount wrote it")
 
 
-def _loaded(file: h5py.File, path: str, bytes_left: int) -> Program:
-    text = bytes(_read(file["description"], path, bytes_left).astype(np.uint8)).decode()
+def _loaded(file: h5py.File, bytes_left: int) -> Program:
+    text = bytes(_read(file["description"], bytes_left).astype(np.uint8)).decode()
     folder = file.get("arrays")
     n_arrays = 0 if folder is None else len(folder)
     arrays = []
     for i in range(n_arrays):
-        arrays.append(_read(folder[str(i)], path, bytes_left))
+        arrays.append(_read(folder[str(i)], bytes_left))
         bytes_left -= 8 * arrays[-1].size
     return _rebuilt(json.loads(text), arrays)
 
 
-def _read(item: Any, path: str, bytes_left: int) -> Ints:
+def _read(item: Any, bytes_left: int) -> Ints:
     if not isinstance(item, h5py.Dataset) or item.is_virtual or item.external or item.dtype.kind not in "iu":
-        raise InputError(f"{path}: {getattr(item, 'name', item)} is not an array of integers of this file")
+        raise InputError(f"{getattr(item, 'name', item)} is not an array of integers of this file")
     if int(np.prod([float(n) for n in item.shape])) * 8 > bytes_left:
-        raise InputError(f"{path}: {item.name} of shape {item.shape} needs more than the {bytes_left} bytes left")
+        raise InputError(f"{item.name} of shape {item.shape} needs more than the {bytes_left} bytes left")
     return ints(item[()])
 
 
