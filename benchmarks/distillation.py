@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from figures import RESULTS, write_figures
 from torch import Tensor, nn
 
 from seamount.distill.methods.lesson import Lesson
@@ -180,14 +181,13 @@ def main() -> None:
     parser.add_argument("--paths", nargs="*", choices=list(PATHS))
     parser.add_argument("--external", help="FILE:FUNCTION of another implementation")
     parser.add_argument("--only", help=argparse.SUPPRESS)
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "distillation.json")
+    parser.add_argument("--out", type=Path, default=RESULTS / "distillation.json")
     arguments = parser.parse_args()
     if arguments.only:
         print(json.dumps(measure(arguments)))
         return
     report = run(arguments)
-    arguments.out.parent.mkdir(exist_ok=True)
-    arguments.out.write_text(json.dumps(report, indent=1) + "\n")
+    write_figures(arguments.out, report)
     for path, row in report["medians"].items():
         print(f"{path:28}" + "".join(f"  {key} {value:.2f}" for key, value in row.items()))
 

@@ -6,7 +6,6 @@ Programs with random integer weights in the shapes of known networks; one core (
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from figures import RESULTS, write_figures
 
 from seamount.compile.fit.place import Placement, place
 from seamount.compile.neurons.lif import Lif
@@ -155,7 +155,7 @@ def summary(placement: Placement) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "mapping.json")
+    parser.add_argument("--out", type=Path, default=RESULTS / "mapping.json")
     parser.add_argument("--only", default="", help="networks whose name contains this")
     arguments = parser.parse_args()
     results = []
@@ -188,10 +188,7 @@ def main() -> None:
         "numpy": np.__version__,
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "not set"),
     }
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(
-        json.dumps({"conditions": machine, "results": results}, indent=1) + "\n", encoding="utf-8"
-    )
+    write_figures(arguments.out, {"conditions": machine, "results": results})
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from figures import DOCS, RESULTS, write_figures, write_table
 from torch import nn
 
 from seamount.distill.config import DataConfig, DistillConfig, TeacherConfig, TrainConfig
@@ -32,9 +33,6 @@ from seamount.models.spiking_net import SpikingNet
 from seamount.models.zoo import build_student
 
 ROOT = Path(__file__).resolve().parents[1]
-RESULTS = ROOT / "benchmarks" / "results" / "methods.json"
-TABLE = ROOT / "docs" / "distillation.md"
-BEGIN, END = "<!-- benchmarks/methods.py writes from here -->", "<!-- to here -->"
 METHODS = ("hard", "kd", "seal-kd", "sastc", "seal-kd+sastc")
 
 
@@ -220,16 +218,8 @@ def main() -> None:
         facts, results = run(setting, options.methods, options.seeds, options.work / name)
         document[setting.data.name] = {**facts, "results": [asdict(r) for r in results]}
         lines += table(facts, results, options.methods)
-        write(document, lines)
-
-
-def write(document: dict[str, Any], lines: Sequence[str]) -> None:
-    """The figures as JSON, the table into the documentation."""
-    RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    RESULTS.write_text(json.dumps(document, indent=1) + "\n")
-    text = TABLE.read_text()
-    head, tail = text.split(BEGIN)[0], text.split(END)[1]
-    TABLE.write_text(f"{head}{BEGIN}\n\n" + "\n".join(lines) + f"\n{END}{tail}")
+        write_figures(RESULTS / "methods.json", document)
+        write_table(DOCS / "distillation.md", "methods.py", lines)
 
 
 if __name__ == "__main__":

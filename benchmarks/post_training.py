@@ -23,6 +23,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from figures import DOCS, RESULTS, write_figures, write_table
 from numpy.typing import NDArray
 
 from seamount.compile.lower.scale_search import METHODS, Method, SearchOptions
@@ -41,9 +42,6 @@ from seamount.models.zoo import build_student
 from seamount.run.export import export_student
 
 ROOT = Path(__file__).resolve().parents[1]
-RESULTS = ROOT / "benchmarks" / "results" / "post_training.json"
-TABLE = ROOT / "docs" / "quantising.md"
-BEGIN, END = "<!-- benchmarks/post_training.py writes from here -->", "<!-- to here -->"
 TARGETS = ("loihi1", "loihi2")
 BATCH = 250
 """Test samples at once."""
@@ -295,16 +293,8 @@ def main() -> None:
             "results": [asdict(r) for r in results],
         }
         lines += table(facts, results)
-        write(document, lines)
-
-
-def write(document: dict[str, Any], lines: Sequence[str]) -> None:
-    """The figures as JSON, the table into the documentation."""
-    RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    RESULTS.write_text(json.dumps(document, indent=1) + "\n")
-    text = TABLE.read_text()
-    head, tail = text.split(BEGIN)[0], text.split(END)[1]
-    TABLE.write_text(f"{head}{BEGIN}\n\n" + "\n".join(lines) + f"\n{END}{tail}")
+        write_figures(RESULTS / "post_training.json", document)
+        write_table(DOCS / "quantising.md", "post_training.py", lines)
 
 
 if __name__ == "__main__":

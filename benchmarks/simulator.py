@@ -28,6 +28,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from figures import RESULTS, cpu_name, write_figures
 
 from seamount.compile.arithmetic.definition import run_definition
 from seamount.compile.net.read import read_net
@@ -264,7 +265,7 @@ def main() -> int:
     parser.add_argument("--sweep", action="store_true", help="also measure how cost grows, and plot it")
     parser.add_argument("--pilotnet", action="store_true", help="also measure PilotNet's memory")
     parser.add_argument("--pilotnet-child", type=int, metavar="BATCH", help=argparse.SUPPRESS)
-    parser.add_argument("--out", type=Path, default=HERE / "results" / "simulator.json")
+    parser.add_argument("--out", type=Path, default=RESULTS / "simulator.json")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     if options.pilotnet_child:
@@ -278,7 +279,7 @@ def main() -> int:
     found: dict[str, Any] = {
         "date": str(date.today()),
         "machine": {
-            "cpu": _cpu(),
+            "cpu": cpu_name(),
             "threads": options.threads,
             "load": os.getloadavg(),
             "python": platform.python_version(),
@@ -302,14 +303,8 @@ def main() -> int:
     if options.sweep:
         found["sweep"] = sweep()
         plot(found["sweep"], options.out.with_suffix(".svg"))
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(found, indent=1) + "\n")
+    write_figures(options.out, found)
     return 1 if any(row.values_differing for row in rows) else 0
-
-
-def _cpu() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
 
 
 if __name__ == "__main__":
