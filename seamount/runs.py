@@ -17,7 +17,7 @@ from seamount.run.told import Told
 if TYPE_CHECKING:
     from seamount.report.compare import ReportComparison
     from seamount.report.gates import Gates, Outcome
-    from seamount.report.schema import Report
+    from seamount.report.report import Report
     from seamount.report.why import Explanation
     from seamount.run.sweep import Sweep
 
@@ -124,7 +124,7 @@ def report(folder: Path) -> Report:
 
 def load_report(path: Path) -> Report:
     """The report of a run directory, or a report.json."""
-    from seamount.report.schema import from_json
+    from seamount.report.report import from_json
 
     file = path / "report.json" if path.is_dir() else path
     if not file.exists():

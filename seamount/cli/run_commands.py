@@ -13,7 +13,7 @@ from . import app
 from .shell import NOTHING, Result, command, stderr_console
 
 if TYPE_CHECKING:
-    from seamount.report.schema import Report
+    from seamount.report.report import Report
     from seamount.run.told import Told
 
 PANEL = "A run, from data to report"
@@ -119,7 +119,7 @@ def report_result(report: Report | None, folder: Path) -> Result:
     from rich.console import Group
     from rich.text import Text
 
-    from seamount.report.terminal import render_terminal
+    from seamount.report.render.terminal import render_terminal
 
     if report is None:
         return NOTHING

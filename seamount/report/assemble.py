@@ -7,17 +7,17 @@ import numpy as np
 from seamount.compile.synapses.kinds import Wire
 from seamount.hardware_targets.neurobench import footprint
 
-from . import advice
-from .accuracy import accuracy, anytime
-from .energy import energy, energy_per_step
 from .evidence import Evidence
-from .graph import graph
-from .layers import layers
-from .mapping import mapping
-from .neurobench import neurobench
-from .quantities import known, unknown
-from .raster import raster
-from .schema import Provenance, Quantity, Report, Run, Timing
+from .parts import advice
+from .parts.accuracy import accuracy, anytime
+from .parts.energy import energy, energy_per_step
+from .parts.graph import graph
+from .parts.layers import layers
+from .parts.mapping import mapping
+from .parts.neurobench import neurobench
+from .parts.raster import raster
+from .report import Provenance, Quantity, Report, Run, Timing
+from .schema.quantities import known, unknown
 
 
 def assemble(evidence: Evidence) -> Report:

@@ -9,11 +9,11 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from . import text
-from .advice import overflows
-from .energy import WITH_STATIC
-from .html import page
-from .schema import Accuracy, Energy, Item, Layer, Mapping, Missing, Quantity, Report
+from .parts.advice import overflows
+from .parts.energy import WITH_STATIC
+from .render.html import page
+from .report import Accuracy, Energy, Item, Layer, Mapping, Missing, Quantity, Report
+from .schema import text
 
 Verdict = Literal["same", "better", "worse", "different", "unknown"]
 MARKS: dict[str, tuple[str, str]] = {

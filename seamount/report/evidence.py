@@ -19,7 +19,7 @@ from seamount.hardware_targets.energy import EnergyReport
 from seamount.hardware_targets.neurobench import NeuroBench
 from seamount.hardware_targets.target import Target
 
-from .schema import Stage
+from .report import Stage
 
 Array = NDArray[Any]
 

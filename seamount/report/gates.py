@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from seamount.errors import CheckFailed, DoesNotFit
 
-from .accuracy import loss
-from .schema import Mapping, Missing, Report
+from .parts.accuracy import loss
+from .report import Mapping, Missing, Report
 
 
 @dataclass(frozen=True)

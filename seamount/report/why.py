@@ -41,10 +41,10 @@ from seamount.compile.synapses.kinds import Kind, Sparse, Wire
 from seamount.errors import InputError, plural
 from seamount.hardware_targets.simulator.simulate import simulate
 
-from . import text
 from .evidence import window
-from .quantities import known
-from .schema import Item, Quantity
+from .report import Item, Quantity
+from .schema import text
+from .schema.quantities import known
 
 ROUNDINGS = ("weights", "decays", "threshold", "bias")
 Inputs = NDArray[np.float64] | Mapping[str, NDArray[np.float64]]

@@ -28,8 +28,8 @@ from seamount.hardware_targets.neurobench import neurobench_metrics
 from seamount.hardware_targets.target import Target
 from seamount.report.assemble import assemble
 from seamount.report.evidence import Answers, Compared, Evidence, Traced, Trial
-from seamount.report.html import render_html
-from seamount.report.schema import Report
+from seamount.report.render.html import render_html
+from seamount.report.report import Report
 from seamount.run.folder import Run, file_hash, read_json, write_atomically
 from seamount.run.stages import STAGES, Context, read_answers
 

@@ -53,7 +53,7 @@ def test_the_program_answers_what_the_quantised_student_answers(finished: Path) 
 
 
 def test_the_report_says_so_and_can_be_read_back(finished: Path) -> None:
-    from seamount.report.schema import from_json
+    from seamount.report.report import from_json
 
     report = from_json((finished / "report.json").read_text())
     assert report.proof.bit_exact

@@ -11,9 +11,9 @@ from seamount.compile.arithmetic.definition import run_definition
 from seamount.errors import InputError
 from seamount.report.assemble import assemble
 from seamount.report.evidence import Answers, Compared, Traced, Trial
-from seamount.report.quantities import known, mcnemar, wilson
-from seamount.report.schema import Accuracy, Anytime, Missing, Quantity
-from seamount.report.text import count, joule, quantity, si, signed
+from seamount.report.report import Accuracy, Anytime, Missing, Quantity
+from seamount.report.schema.quantities import known, mcnemar, wilson
+from seamount.report.schema.text import count, joule, quantity, si, signed
 
 
 def test_wilson_by_hand() -> None:

@@ -12,10 +12,10 @@ from report_fixture import evidence
 from rich.console import Console, RenderableType
 
 from seamount.report.assemble import assemble
-from seamount.report.charts import Scale
 from seamount.report.compare import compare, render_comparison_html, render_comparison_terminal
-from seamount.report.html import SECTIONS, render_html
-from seamount.report.terminal import render_terminal
+from seamount.report.render.charts import Scale
+from seamount.report.render.html import SECTIONS, render_html
+from seamount.report.render.terminal import render_terminal
 
 GOLDEN = Path(__file__).parent / "golden"
 

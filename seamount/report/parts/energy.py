@@ -9,9 +9,8 @@ import numpy as np
 from seamount.compile.program.activity import Activity
 from seamount.hardware_targets.energy import BandVerdict, Counts, EnergyReport, Range, SetEstimate
 
-from .evidence import Evidence
-from .quantities import known, series, tidy, unknown
-from .schema import (
+from ..evidence import Evidence
+from ..report import (
     Band,
     Boundary,
     Constant,
@@ -25,7 +24,8 @@ from .schema import (
     Status,
     StepTerm,
 )
-from .text import joule, si
+from ..schema.quantities import known, series, tidy, unknown
+from ..schema.text import joule, si
 
 DYNAMIC = "on-chip dynamic"
 WITH_STATIC = "with static power"

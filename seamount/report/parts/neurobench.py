@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from seamount.hardware_targets.neurobench import VERSION
 
-from .evidence import Evidence
-from .quantities import known, unknown
-from .schema import Metric, Missing, Neurobench, Quantity
+from ..evidence import Evidence
+from ..report import Metric, Missing, Neurobench, Quantity
+from ..schema.quantities import known, unknown
 
 
 def neurobench(evidence: Evidence) -> Neurobench | Missing:

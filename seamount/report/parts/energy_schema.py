@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from .values import Item, Quantity, Series, Status
+from ..schema.values import Item, Quantity, Series, Status
 
 
 class EnergyTerm(Item):

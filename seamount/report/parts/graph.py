@@ -6,8 +6,8 @@ from seamount.compile.program.program import Program
 from seamount.compile.synapses.kinds import Conv, Dense, OneToOne, Sparse, Synapses, Wire
 from seamount.errors import plural
 
+from ..report import Edge, Graph, Node
 from .layers import parameters
-from .schema import Edge, Graph, Node
 
 
 def graph(program: Program) -> Graph:

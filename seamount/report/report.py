@@ -16,23 +16,23 @@ from pydantic import ValidationError
 
 from seamount.errors import InputError
 
-from .energy_schema import Band as Band
-from .energy_schema import Boundary as Boundary
-from .energy_schema import Constant as Constant
-from .energy_schema import Energy as Energy
-from .energy_schema import EnergySet as EnergySet
-from .energy_schema import EnergyTerm as EnergyTerm
-from .energy_schema import LayerEnergy as LayerEnergy
-from .energy_schema import Rival as Rival
-from .energy_schema import StepTerm as StepTerm
-from .values import Box as Box
-from .values import Item as Item
-from .values import Missing as Missing
-from .values import Quantity as Quantity
-from .values import Series as Series
-from .values import Stage as Stage
-from .values import State as State
-from .values import Status as Status
+from .parts.energy_schema import Band as Band
+from .parts.energy_schema import Boundary as Boundary
+from .parts.energy_schema import Constant as Constant
+from .parts.energy_schema import Energy as Energy
+from .parts.energy_schema import EnergySet as EnergySet
+from .parts.energy_schema import EnergyTerm as EnergyTerm
+from .parts.energy_schema import LayerEnergy as LayerEnergy
+from .parts.energy_schema import Rival as Rival
+from .parts.energy_schema import StepTerm as StepTerm
+from .schema.values import Box as Box
+from .schema.values import Item as Item
+from .schema.values import Missing as Missing
+from .schema.values import Quantity as Quantity
+from .schema.values import Series as Series
+from .schema.values import Stage as Stage
+from .schema.values import State as State
+from .schema.values import Status as Status
 
 SCHEMA = "seamount.report"
 SCHEMA_VERSION = 1

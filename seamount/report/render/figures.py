@@ -10,8 +10,7 @@ from markupsafe import Markup, escape
 
 from seamount.errors import plural
 
-from .charts import Frame, Scale, dot, figure, fitted, polygon, polyline, rect, rule, stretched, text
-from .schema import (
+from ..report import (
     Accuracy,
     Anytime,
     Band,
@@ -28,7 +27,8 @@ from .schema import (
     SweepPoint,
     Weights,
 )
-from .text import count, digits, joule, si, signed
+from ..schema.text import count, digits, joule, si, signed
+from .charts import Frame, Scale, dot, figure, fitted, polygon, polyline, rect, rule, stretched, text
 
 
 def _floats(found: Series) -> list[float]:

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from .accuracy import loss
-from .energy import DYNAMIC, WITH_STATIC
-from .evidence import Evidence
-from .mapping import binding
-from .quantities import known, percent
-from .schema import (
+from ..evidence import Evidence
+from ..report import (
     Accuracy,
     Anytime,
     Check,
@@ -24,7 +20,11 @@ from .schema import (
     SweepPoint,
     Verdict,
 )
-from .text import count, joule, quantity, si
+from ..schema.quantities import known, percent
+from ..schema.text import count, joule, quantity, si
+from .accuracy import loss
+from .energy import DYNAMIC, WITH_STATIC
+from .mapping import binding
 
 DROP_WARNS_PP = 1.0
 """A larger loss from float student to deployed program is marked; users set their own limit with `seamount check`."""

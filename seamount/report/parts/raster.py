@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .evidence import Array, Evidence, Traced, window
-from .schema import Missing, Picture, Raster, RasterRow
+from ..evidence import Array, Evidence, Traced, window
+from ..report import Missing, Picture, Raster, RasterRow
 
 MAX_NEURONS = 24
 MAX_POPULATIONS = 4

@@ -10,10 +10,10 @@ from rich.text import Text
 
 from seamount.errors import plural
 
-from . import text
-from .advice import energy_range
-from .mapping import binding
-from .schema import Accuracy, Energy, Layer, Mapping, Missing, Proof, Quantity, Report, State
+from ..parts.advice import energy_range
+from ..parts.mapping import binding
+from ..report import Accuracy, Energy, Layer, Mapping, Missing, Proof, Quantity, Report, State
+from ..schema import text
 
 MARKS: dict[State, tuple[str, str]] = {
     "ok": ("✓", "bold green"),

@@ -11,8 +11,9 @@ from markupsafe import Markup
 
 from seamount.errors import plural
 
-from . import charts, figures, text
-from .schema import Missing, Quantity, Report, Series
+from ..report import Missing, Quantity, Report, Series
+from ..schema import text
+from . import charts, figures
 
 SYMBOLS = {"ok": "✓", "warning": "!", "error": "✕", "unknown": "?"}
 WORDS = {"ok": "passed", "warning": "warning", "error": "failed", "unknown": "unknown"}
@@ -80,7 +81,7 @@ def _environment() -> jinja2.Environment:
 
 
 def _file(name: str) -> str:
-    return (files(__package__) / name).read_text(encoding="utf-8")
+    return (files(__package__) / "templates" / name).read_text(encoding="utf-8")
 
 
 def quantity(q: Quantity) -> Markup:

@@ -6,9 +6,9 @@ from seamount.compile.fit.place.placement import Core as PlacedCore
 from seamount.compile.fit.place.placement import LayerUse, Placement, limits
 from seamount.errors import plural
 
-from .evidence import Evidence
-from .quantities import known, tidy, unknown
-from .schema import Core, MappedLayer, Mapping, Missing, Use
+from ..evidence import Evidence
+from ..report import Core, MappedLayer, Mapping, Missing, Use
+from ..schema.quantities import known, tidy, unknown
 
 
 def mapping(evidence: Evidence) -> Mapping | Missing:

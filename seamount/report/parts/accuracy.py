@@ -6,9 +6,9 @@ import numpy as np
 
 from seamount.errors import InputError, plural
 
-from .evidence import Answers, Evidence
-from .quantities import known, mcnemar, percent, series, unknown, wilson
-from .schema import Accuracy, Anytime, ClassDrop, Energy, McNemar, Missing, Quantity, Rung, Stage
+from ..evidence import Answers, Evidence
+from ..report import Accuracy, Anytime, ClassDrop, Energy, McNemar, Missing, Quantity, Rung, Stage
+from ..schema.quantities import known, mcnemar, percent, series, unknown, wilson
 
 TITLES: dict[Stage, str] = {
     "teacher": "Teacher (ANN)",

@@ -15,9 +15,9 @@ from seamount.compile.neurons.relay import Relay
 from seamount.compile.program.program import Population
 from seamount.compile.synapses.kinds import Synapses, Wire
 
-from .evidence import Array, Evidence, window
-from .quantities import box, known, series, tidy, unknown
-from .schema import Layer, Missing, Quantity, Series, StateRange, Weights
+from ..evidence import Array, Evidence, window
+from ..report import Layer, Missing, Quantity, Series, StateRange, Weights
+from ..schema.quantities import box, known, series, tidy, unknown
 
 STATE_LIMIT = (1 << 23) - 1
 RATE_BINS = 12

@@ -1,0 +1,1 @@
+"""The parts of a report: one file each, with what it holds and how it is computed."""

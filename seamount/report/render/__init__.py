@@ -1,0 +1,1 @@
+"""The report drawn: in the terminal and as one self-contained page."""

@@ -1,0 +1,1 @@
+"""What the report's numbers are, how they are made and how they are written."""
