@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,22 +13,20 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from seamount.errors import InputError
+from seamount.files import replacing
 
 
 def save(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-    """Writes beside the file, flushes, then renames."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """The whole file or nothing; its folder is made."""
+    # clones: safetensors refuses tensors that share memory, as tied weights do
     copies = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     try:
-        save_file(copies, fresh, metadata={"facts": json.dumps(facts)})
-        with open(fresh, "rb") as file:
-            os.fsync(file.fileno())
-        fresh.replace(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as fresh:
+            save_file(copies, fresh, metadata={"facts": json.dumps(facts)})
     except (OSError, SafetensorError) as error:
-        raise InputError(f"{path}: cannot be written ({error}); the file from before is unchanged") from None
-    finally:
-        fresh.unlink(missing_ok=True)
+        found = f"cannot be written ({error}); the file from before is unchanged"
+        raise InputError(found, where=path) from None
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

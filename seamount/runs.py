@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def init(path: Path, settings: Sequence[str] = ()) -> None:
     """Write a commented configuration; an existing file is not replaced."""
-    from seamount.run.folder import write_atomically
+    from seamount.files import write_atomically
 
     if path.exists():
         raise ConfigError(f"{path}: exists already; choose another name")

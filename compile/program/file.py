@@ -9,8 +9,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ import h5py
 import numpy as np
 
 from seamount.errors import InputError, SeamountError
+from seamount.files import replacing
 
 from ..hdf5.open import DAMAGE, file_bytes, first_line, opened, values_limit
 from ..neurons.lif import Lif
@@ -40,23 +39,11 @@ NEURONS = {k.__name__: k for k in (Lif, TernaryLif, Relay)}
 def save_program(program: Program, path: str | Path) -> None:
     """Writes the file in one piece: an interrupted write leaves what was there before."""
     content = program_bytes(program)
-    target = Path(path)
     try:
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        with replacing(Path(path)) as fresh:
+            fresh.write_bytes(content)
     except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from None
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, target)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from None
-    finally:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
+        raise InputError(f"cannot be written ({error.strerror})", where=path) from None
 
 
 def program_bytes(program: Program) -> bytes:

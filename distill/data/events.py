@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seamount.errors import BackendMissing, InputError
+from seamount.files import replacing
 
 from ..config import DataConfig
 from .aedat4 import read_aedat4
@@ -171,13 +171,12 @@ def framed(
 
 
 def _write(path: Path, array: NDArray[np.generic]) -> None:
-    fresh = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with fresh.open("wb") as file:
+        # an open file: np.save ends a name that lacks .npy with it
+        with replacing(path) as fresh, fresh.open("wb") as file:
             np.save(file, array)
-        fresh.replace(path)
     except OSError as error:
-        raise InputError(f"{path}: frames cannot be kept here ({error}); set data.cache to another folder") from None
-    finally:
-        fresh.unlink(missing_ok=True)
+        raise InputError(
+            f"frames cannot be kept here ({error})", where=path, ways_out="set data.cache to another folder"
+        ) from None

@@ -6,7 +6,6 @@ weight units, initial states) is refused with the reason; ``write_standalone`` h
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +23,7 @@ from seamount.compile.numbers import Ints
 from seamount.compile.program.program import Population, Program
 from seamount.compile.synapses.kinds import Conv, Dense, OneToOne, Sparse, Synapses, Wire
 from seamount.errors import Unsupported
+from seamount.files import replacing
 
 from .lower import check_wrap, payload_bounds
 
@@ -54,16 +54,11 @@ def write_net(program: Program, path: str | Path) -> NetFile:
     first = _input_layer(program, chain[0])
     layers = [layer for position, block in enumerate(chain) for layer in _layers(program, block, position)]
     arguments = _arguments(program, chain)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with h5py.File(partial, "w") as file:
-            for i, layer in enumerate([first, *layers]):
-                _write(file.create_group(f"layer/{i}"), layer)
-            if program.n_steps is not None:
-                file["simulation/tSample"] = program.n_steps
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(path) as fresh, h5py.File(fresh, "w") as file:
+        for i, layer in enumerate([first, *layers]):
+            _write(file.create_group(f"layer/{i}"), layer)
+        if program.n_steps is not None:
+            file["simulation/tSample"] = program.n_steps
     return NetFile(path, arguments)
 
 

@@ -31,8 +31,8 @@ def compare(
     from rich.text import Text
 
     from seamount import api
+    from seamount.files import write_atomically
     from seamount.report.compare import render_comparison_html, render_comparison_terminal
-    from seamount.run.folder import write_atomically
 
     found = api.compare(a, b)
     rendering = render_comparison_terminal(found)

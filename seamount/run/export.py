@@ -14,10 +14,10 @@ from torch import nn
 from seamount.compile.network.interpret import run_network
 from seamount.compile.nir.read import read_nir
 from seamount.errors import CheckFailed
+from seamount.files import write_atomically
 from seamount.hardware_targets.agreement import Agreement, compare_traces
 from seamount.models.export import to_nir
 from seamount.models.spiking_net import SpikingNet
-from seamount.run.folder import write_atomically
 
 PROOF_SAMPLES = 8
 

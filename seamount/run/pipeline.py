@@ -14,7 +14,8 @@ from seamount.config import Config, to_toml
 from seamount.distill.parallel import open_world
 from seamount.distill.progress import QUIET, Progress
 from seamount.errors import ConfigError
-from seamount.run.folder import Run, open_run, write_atomically, write_json
+from seamount.files import write_atomically, write_json
+from seamount.run.folder import Run, open_run
 from seamount.run.stages import (
     STAGES,
     Context,

@@ -23,6 +23,7 @@ from seamount.compile.program.activity_file import load_activity
 from seamount.compile.program.program import Program
 from seamount.config import load_config
 from seamount.errors import ConfigError, DoesNotFit, InputError, Unsupported
+from seamount.files import file_hash, read_json, write_atomically
 from seamount.hardware_targets.energy import EnergyReport, estimate_energy
 from seamount.hardware_targets.neurobench import neurobench_metrics
 from seamount.hardware_targets.target import Target
@@ -30,7 +31,7 @@ from seamount.report.assemble import assemble
 from seamount.report.evidence import Answers, Compared, Evidence, Traced, Trial
 from seamount.report.render.html import render_html
 from seamount.report.report import Report
-from seamount.run.folder import Run, file_hash, read_json, write_atomically
+from seamount.run.folder import Run
 from seamount.run.stages import STAGES, Context, read_answers
 
 ORACLE = "Lava 0.10.0, fixed point"

@@ -32,6 +32,7 @@ from seamount.distill.methods import needs_teacher, weights_of
 from seamount.distill.progress import QUIET, Progress
 from seamount.distill.quantised import QuantisedStudent
 from seamount.distill.train import Trained, distill, finetune_quantised, train_teacher
+from seamount.files import write_atomically, write_json
 from seamount.hardware_targets.agreement import compare_runs, compare_student
 from seamount.hardware_targets.lava import run_on_lava
 from seamount.hardware_targets.simulator import simulate
@@ -39,7 +40,7 @@ from seamount.hardware_targets.target import Target, load_target
 from seamount.models.spiking_net import SpikingNet
 from seamount.models.zoo import build_student, build_teacher
 from seamount.run.export import export_student, write_graph
-from seamount.run.folder import Run, Stage, write_atomically, write_json
+from seamount.run.folder import Run, Stage
 
 Array = NDArray[Any]
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from seamount.config import load_config
 from seamount.errors import ConfigError, SeamountError
+from seamount.files import write_json
 from seamount.report.evidence import Trial
-from seamount.run.folder import write_json
 from seamount.run.pipeline import run_stages
 from seamount.run.reporting import open_finished, report_run, trial_of
 from seamount.run.told import Told

@@ -14,7 +14,7 @@ import pytest
 from seamount import api
 from seamount.config import load_config
 from seamount.errors import InputError
-from seamount.run.folder import file_hash
+from seamount.files import file_hash
 from seamount.run.pipeline import run_stages
 
 SMALL = (

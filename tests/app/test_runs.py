@@ -1,10 +1,9 @@
-import json
 from pathlib import Path
 
 import pytest
 
 from seamount.errors import ConfigError, InputError
-from seamount.run.folder import Run, Stage, open_run, write_atomically, write_json
+from seamount.run.folder import Run, Stage, open_run
 
 STAGES = (Stage("teacher"), Stage("distill", ("teacher",)))
 
@@ -79,17 +78,3 @@ def test_a_folder_that_is_no_run_is_never_removed(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is not a run directory"):
         open_run(precious, STAGES, resume=False, overwrite=True)
     assert (precious / "chapter1.tex").exists()
-
-
-def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "a.json"
-    write_json(path, {"a": 1})
-
-    def no_space(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("os.fsync", no_space)
-    with pytest.raises(OSError, match="No space"):
-        write_atomically(path, "half")
-    assert json.loads(path.read_text()) == {"a": 1}
-    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]

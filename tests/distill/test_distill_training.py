@@ -260,7 +260,7 @@ def test_a_run_keeps_best_and_last_and_logs_rates(tmp_path: Path) -> None:
         "accuracy/after_step_1",
         f"accuracy/after_step_{N_STEPS}",
     } <= tags
-    assert not list(tmp_path.glob("*.tmp"))
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_the_best_epoch_is_chosen_as_asked(tmp_path: Path) -> None:

@@ -1,0 +1,70 @@
+"""Files as Seamount writes them, whole or not at all, and what tells one content from another."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from seamount.errors import InputError
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A fresh, empty file beside ``path``; on leaving it is flushed to disk and takes the place of ``path``.
+
+    An exception, or a process that ends, leaves at ``path`` what was there before.
+
+    Raises:
+        OSError: it cannot be written; names ``path``, because the fresh file's name means nothing to a user.
+    """
+    fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        # the kernel takes the umask off these rights: asking for the umask would set it, for all threads
+        os.close(os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        yield fresh
+        with fresh.open("rb") as file:
+            os.fsync(file.fileno())
+        fresh.replace(path)
+    except OSError as error:
+        if error.errno is None:  # a library's own words, which name the file themselves
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+def write_atomically(path: Path, content: bytes | str) -> None:
+    """The whole file or nothing; its folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as fresh:
+        fresh.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def write_json(path: Path, document: Any) -> None:
+    write_atomically(path, json.dumps(document, indent=2, sort_keys=True) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        raise InputError("no such file", where=path) from None
+    except (json.JSONDecodeError, UnicodeDecodeError, OSError) as error:
+        raise InputError(f"not readable as JSON ({error})", where=path) from None
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of what a file holds."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def text_hash(*parts: str) -> str:
+    """SHA-256 of some texts, in order."""
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()

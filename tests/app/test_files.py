@@ -1,0 +1,64 @@
+"""What is written is there whole, or not at all."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from seamount.errors import InputError
+from seamount.files import file_hash, read_json, replacing, write_atomically, write_json
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.json"
+    write_json(path, {"a": 1})
+
+    def no_space(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", no_space)
+    with pytest.raises(OSError, match="No space") as caught:
+        write_atomically(path, "half")
+    assert caught.value.filename == str(path)
+    assert json.loads(path.read_text()) == {"a": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_an_interrupted_write_leaves_no_fresh_file(tmp_path: Path) -> None:
+    def interrupted() -> None:
+        with replacing(tmp_path / "a") as fresh:
+            fresh.write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_others_may_read_what_the_umask_lets_them(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        write_json(tmp_path / "a.json", {})
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a.json").stat().st_mode & 0o777 == 0o640
+
+
+def test_a_file_that_cannot_be_written_is_named_as_the_user_named_it(tmp_path: Path) -> None:
+    path = tmp_path / "absent" / "a"
+    with pytest.raises(FileNotFoundError) as caught, replacing(path):
+        pass
+    assert caught.value.filename == str(path)
+
+
+def test_a_hash_is_of_the_content_alone(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / name).write_text("same")
+    assert file_hash(tmp_path / "a") == file_hash(tmp_path / "b")
+
+
+def test_json_that_is_none_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text("{")
+    with pytest.raises(InputError, match=r"a\.json: not readable as JSON"):
+        read_json(tmp_path / "a.json")
