@@ -1,11 +1,11 @@
-"""From a source to a program: the list of steps, in order."""
+"""From a source to a program: the lists of steps, in order (FROM_NETWORK, FROM_NET)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from seamount.errors import ConfigError, Unsupported
 
 from .fit.chip import HasChip
 from .lower.calibration import calibrate
+from .lower.joint_rounding import Moments
 from .lower.lower import Lowered, NumberFormat, lower
 from .lower.rounding_table import RoundingTable
 from .lower.scale_search import SearchOptions, choose_scales
@@ -30,20 +31,9 @@ from .passes.range_analysis import RangeReport, analyse_ranges
 from .passes.remove_unseen import remove_unseen
 from .program.program import Program
 
-NETWORK_PASSES: tuple[Callable[[Network], Network], ...] = (remove_unseen, fold_scale, fold_pooling, merge_linear)
-"""Real numbers in, the same function out. Before them: emulate_soft_reset, where asked for."""
-
 SoftReset = Literal["refuse", "emulate"]
 
-PASS_NAMES = (
-    "read",
-    "emulate_soft_reset",
-    *(p.__name__ for p in NETWORK_PASSES),
-    "balance_latency",
-    "quantise",
-    "align_startup",
-    "range_analysis",
-)
+Part = TypeVar("Part")
 
 
 @dataclass(frozen=True)
@@ -59,7 +49,7 @@ class CompileOptions:
         number_format: overrides what the target says.
         whole_sums: weights get no exponent below 0, so that no sum is rounded down and every sum can be cut.
         soft_reset: a reset by subtraction is refused ("refuse") or emulated (``passes/emulate_soft_reset.py``).
-        print_after: name of a pass (PASS_NAMES) after which to hand the state to ``printer``.
+        print_after: name of a step (PASS_NAMES) after which to hand the state to ``printer``.
     """
 
     nir: NirOptions = field(default_factory=NirOptions)
@@ -108,6 +98,43 @@ class Compiled:
         }
 
 
+@dataclass(frozen=True)
+class Draft:
+    """What is known so far; every step returns a new one.
+
+    Attributes:
+        source, options: what to compile and how. form: the numbers that the target has.
+        read: the network as read. network: behind the network passes so far.
+        moments: of the connections whose weights are rounded together.
+    """
+
+    source: Any
+    options: CompileOptions
+    form: NumberFormat = field(default_factory=NumberFormat)
+    read: Network | None = None
+    network: Network | None = None
+    schedule: Schedule | None = None
+    scales: Mapping[str, float] | None = None
+    moments: Mapping[str, Moments] | None = None
+    lowered: Lowered | None = None
+    program: Program | None = None
+    ranges: RangeReport | None = None
+
+
+def _made(part: Part | None) -> Part:
+    assert part is not None, "a step further up in the list makes it"
+    return part
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step: its name, what it does, and what ``print_after`` shows of it."""
+
+    name: str
+    work: Callable[[Draft], Draft]
+    shown: Callable[[Draft], object]
+
+
 def compile_graph(source: Any, target: HasChip | None = None, options: CompileOptions | None = None) -> Compiled:
     """A path (``.nir`` or ``.net``), a ``nir.NIRGraph`` or a ``Network`` as a program.
 
@@ -120,65 +147,183 @@ def compile_graph(source: Any, target: HasChip | None = None, options: CompileOp
         InputError, Unsupported: what cannot be carried over exactly, with the reason and what to do.
     """
     options = options or CompileOptions()
-    if options.print_after is not None and options.print_after not in PASS_NAMES:
-        raise ConfigError(f"print_after: no pass {options.print_after!r}, possible are {', '.join(PASS_NAMES)}")
     if isinstance(source, str | Path) and Path(source).suffix == ".net":
-        return _from_net(Path(source), options)
-    if options.net != NetOptions():
-        told = ", ".join(k for k, v in vars(options.net).items() if v != getattr(NetOptions(), k))
-        raise ConfigError(f"{told}: only a .net file is read so; leave it out")
-    form = options.number_format or number_format(target)
-    if options.whole_sums:
-        form = replace(form, exponents=(max(0, form.exponents[0]), form.exponents[1]))
-    read = source if isinstance(source, Network) else read_nir(source, options.nir)
-    _print(options, "read", read)
-    network = read
-    asked = (emulate_soft_reset,) if options.soft_reset == "emulate" else ()
-    for a_pass in (*asked, *NETWORK_PASSES):
-        network = a_pass(network)
-        _print(options, a_pass.__name__, network)
-    schedule = balance_latency(network)
-    _print(options, "balance_latency", "\n".join(_schedule_lines(schedule)))
-    given = {**network.scales, **options.scales}
-    names = {p.name for p in network.populations}
-    if unknown := set(given) - names:
-        raise ConfigError(f"scales: {', '.join(sorted(unknown))} are not populations of {network.name}")
-    if options.calibration is not None and names <= set(given):
-        raise ConfigError(f"{network.name}: calibration has nothing to choose, every population's scale is given")
-    calibration = None
-    if options.calibration is not None and options.search.method == "calibrated":
-        calibration = calibrate(network, options.calibration)
-    search = {} if names <= set(given) else choose_scales(network, form, options.search, calibration)
-    exact = tuple(name for name in network.scales if name not in options.scales)
-    moments = None if calibration is None else calibration.moments
-    lowered: Lowered = lower(network, schedule, {**search, **given}, form, exact=exact, moments=moments)
-    _print(options, "quantise", lowered.program)
-    arrival = lowered.program.arrivals()
-    remembers = any(own_delay(c).any() for c in network.connections)
-    if remembers and network.n_steps is not None and any(arrival[n] != a for n, a in schedule.arrival.items()):
-        raise Unsupported(
-            f"{network.name}: delays in the network make its samples longer than {network.n_steps} steps; compile it "
-            "without a number of steps"
+        steps, draft = FROM_NET, Draft(Path(source), options)
+        _refuse_network_options(draft)
+    else:
+        steps, draft = FROM_NETWORK, Draft(source, options, _form(target, options))
+        _refuse_net_options(options)
+    if options.print_after is not None and options.print_after not in (names := [step.name for step in steps]):
+        raise ConfigError(
+            f"no pass {options.print_after!r}", where="print_after", possible=f"possible are {', '.join(names)}"
         )
-    program = align_startup(lowered.program, arrival, remembers=remembers)
-    program = program.with_(provenance=_provenance(network, source))
-    _print(options, "align_startup", program)
-    ranges = analyse_ranges(program)
-    _print(options, "range_analysis", "\n".join(ranges.lines()))
+    for step in steps:
+        draft = step.work(draft)
+        if step.name == options.print_after:
+            options.printer(f"after {step.name}:\n{step.shown(draft)}")
+    return _compiled(draft)
+
+
+def _compiled(draft: Draft) -> Compiled:
+    ranges, lowered = _made(draft.ranges), draft.lowered
     return Compiled(
-        source=read,
-        network=network,
-        program=program,
-        schedule=schedule,
-        rounding=lowered.table,
+        source=draft.read,
+        network=draft.network,
+        program=_made(draft.program),
+        schedule=draft.schedule,
+        rounding=None if lowered is None else lowered.table,
         ranges=ranges,
-        assumptions=network.assumptions,
-        warnings=(*lowered.warnings, *ranges.warnings()),
+        assumptions=() if draft.network is None else draft.network.assumptions,
+        warnings=(*(() if lowered is None else lowered.warnings), *ranges.warnings()),
     )
 
 
-def _from_net(path: Path, options: CompileOptions) -> Compiled:
+# -------------------------------------------------------------------------------------------------- the steps
+
+
+def _read(draft: Draft) -> Draft:
+    source = draft.source
+    network = source if isinstance(source, Network) else read_nir(source, draft.options.nir)
+    return replace(draft, read=network, network=network)
+
+
+def _read_net(draft: Draft) -> Draft:
     """A lava-dl file is a program already."""
+    nir, net = draft.options.nir, draft.options.net
+    program = read_net(draft.source, n_steps=nir.n_steps, input_bits=nir.input_bits or 0, **vars(net))
+    return replace(draft, program=program)
+
+
+def _soft_resets(draft: Draft) -> Draft:
+    if draft.options.soft_reset == "refuse":  # lowering refuses them by name
+        return draft
+    return replace(draft, network=emulate_soft_reset(_made(draft.network)))
+
+
+def _network_step(a_pass: Callable[[Network], Network]) -> Step:
+    """Real numbers in, the same function out."""
+    return Step(a_pass.__name__, lambda d: replace(d, network=a_pass(_made(d.network))), lambda d: d.network)
+
+
+def _schedule(draft: Draft) -> Draft:
+    return replace(draft, schedule=balance_latency(_made(draft.network)))
+
+
+def _scales(draft: Draft) -> Draft:
+    """Scales of the options before those of the file; what neither gives is searched."""
+    network, options = _made(draft.network), draft.options
+    given = {**network.scales, **options.scales}
+    names = {p.name for p in network.populations}
+    if unknown := set(given) - names:
+        raise ConfigError(f"{', '.join(sorted(unknown))} are not populations of {network.name}", where="scales")
+    if names <= set(given):
+        if options.calibration is not None:
+            raise ConfigError(
+                "calibration has nothing to choose, every population's scale is given", where=network.name
+            )
+        return replace(draft, scales=given)
+    calibration = None
+    if options.calibration is not None and options.search.method == "calibrated":
+        calibration = calibrate(network, options.calibration)
+    found = choose_scales(network, draft.form, options.search, calibration)
+    return replace(draft, scales={**found, **given}, moments=None if calibration is None else calibration.moments)
+
+
+def _integers(draft: Draft) -> Draft:
+    network = _made(draft.network)
+    # the file's own scales come with numbers that lie on the grid already; one that the user changes does not
+    exact = tuple(name for name in network.scales if name not in draft.options.scales)
+    lowered = lower(
+        network, _made(draft.schedule), _made(draft.scales), draft.form, exact=exact, moments=draft.moments
+    )
+    return replace(draft, lowered=lowered, program=lowered.program)
+
+
+def _startup(draft: Draft) -> Draft:
+    network, program = _made(draft.network), _made(draft.program)
+    arrival = program.arrivals()
+    remembers = any(own_delay(c).any() for c in network.connections)
+    due = _made(draft.schedule).arrival
+    # the network's own delays are latency to the program: its first value comes after the schedule's step
+    if remembers and network.n_steps is not None and any(arrival[n] != a for n, a in due.items()):
+        raise Unsupported(
+            f"delays in the network make its samples longer than {network.n_steps} steps",
+            where=network.name,
+            ways_out="compile it without a number of steps",
+        )
+    aligned = align_startup(program, arrival, remembers=remembers)
+    return replace(draft, program=aligned.with_(provenance=_provenance(network, draft.source)))
+
+
+def _ranges(draft: Draft) -> Draft:
+    return replace(draft, ranges=analyse_ranges(_made(draft.program)))
+
+
+def _provenance(network: Network, source: Any) -> dict[str, str]:
+    facts = {"passes": ", ".join(PASS_NAMES)}
+    if network.source_sha256:
+        facts["source_sha256"] = network.source_sha256
+    if isinstance(source, str | Path):
+        facts["source"] = Path(source).name
+    if network.assumptions:
+        facts["assumptions"] = "; ".join(network.assumptions)
+    return facts
+
+
+# -------------------------------------------------------------------------------------------------- the lists
+
+
+def _network_shown(draft: Draft) -> object:
+    return draft.network
+
+
+def _program_shown(draft: Draft) -> object:
+    return draft.program
+
+
+def _schedule_shown(draft: Draft) -> str:
+    schedule = _made(draft.schedule)
+    lines = [f"arrival {name} {step}" for name, step in schedule.arrival.items()]
+    return "\n".join(lines + [f"delay {n} {int(d.max(initial=0))}" for n, d in schedule.delay.items() if d.any()])
+
+
+def _scales_shown(draft: Draft) -> str:
+    return "\n".join(f"scale {name} {scale:.9g}" for name, scale in _made(draft.scales).items())
+
+
+def _ranges_shown(draft: Draft) -> str:
+    return "\n".join(_made(draft.ranges).lines())
+
+
+FROM_NETWORK: tuple[Step, ...] = (
+    Step("read", _read, _network_shown),
+    Step("emulate_soft_reset", _soft_resets, _network_shown),
+    _network_step(remove_unseen),
+    _network_step(fold_scale),
+    _network_step(fold_pooling),
+    _network_step(merge_linear),
+    Step("balance_latency", _schedule, _schedule_shown),
+    Step("choose_scales", _scales, _scales_shown),
+    Step("quantise", _integers, _program_shown),
+    Step("align_startup", _startup, _program_shown),
+    Step("range_analysis", _ranges, _ranges_shown),
+)
+"""A NIR file or graph, or a network: physical time and real numbers become steps and integers."""
+
+FROM_NET: tuple[Step, ...] = (
+    Step("read", _read_net, _program_shown),
+    Step("range_analysis", _ranges, _ranges_shown),
+)
+"""A ``.net`` file of lava-dl: integers in steps already."""
+
+PASS_NAMES = tuple(step.name for step in FROM_NETWORK)
+
+
+# --------------------------------------------------------------------------------------------------- options
+
+
+def _refuse_network_options(draft: Draft) -> None:
+    options = draft.options
     if (
         replace(options.nir, n_steps=None, input_bits=None) != NirOptions()
         or options.search != SearchOptions()
@@ -187,13 +332,23 @@ def _from_net(path: Path, options: CompileOptions) -> Compiled:
         or options.soft_reset != "refuse"
     ):
         raise ConfigError(
-            f"{path}: a .net file holds integers in known steps already; possible settings are n_steps, input_bits, "
-            f"{', '.join(vars(options.net))}"
+            "a .net file holds integers in known steps already",
+            where=draft.source,
+            ways_out=f"possible settings are n_steps, input_bits, {', '.join(vars(options.net))}",
         )
-    program = read_net(path, n_steps=options.nir.n_steps, input_bits=options.nir.input_bits or 0, **vars(options.net))
-    _print(options, "read", program)
-    ranges = analyse_ranges(program)
-    return Compiled(program=program, ranges=ranges, warnings=tuple(ranges.warnings()))
+
+
+def _refuse_net_options(options: CompileOptions) -> None:
+    told = ", ".join(k for k, v in vars(options.net).items() if v != getattr(NetOptions(), k))
+    if told:
+        raise ConfigError("only a .net file is read so", where=told, ways_out="leave it out")
+
+
+def _form(target: HasChip | None, options: CompileOptions) -> NumberFormat:
+    form = options.number_format or number_format(target)
+    if options.whole_sums:
+        form = replace(form, exponents=(max(0, form.exponents[0]), form.exponents[1]))
+    return form
 
 
 def number_format(target: HasChip | None) -> NumberFormat:
@@ -210,24 +365,3 @@ def number_format(target: HasChip | None) -> NumberFormat:
         bias_exp_max=chip.bias_exp_max,
         delay_max=chip.delay_max,
     )
-
-
-def _print(options: CompileOptions, name: str, state: object) -> None:
-    if options.print_after == name:
-        options.printer(f"after {name}:\n{state}")
-
-
-def _schedule_lines(schedule: Schedule) -> list[str]:
-    lines = [f"arrival {name} {step}" for name, step in schedule.arrival.items()]
-    return lines + [f"delay {name} {int(d.max(initial=0))}" for name, d in schedule.delay.items() if d.any()]
-
-
-def _provenance(network: Network, source: Any) -> dict[str, str]:
-    facts = {"passes": ", ".join(PASS_NAMES)}
-    if network.source_sha256:
-        facts["source_sha256"] = network.source_sha256
-    if isinstance(source, str | Path):
-        facts["source"] = Path(source).name
-    if network.assumptions:
-        facts["assumptions"] = "; ".join(network.assumptions)
-    return facts

@@ -9,9 +9,9 @@ from seamount.compile.network.network import Connection, Linear, Network, Networ
 from seamount.compile.neurons.lif import Lif
 from seamount.compile.numbers import ints
 from seamount.compile.passes.align_startup import solved_back
-from seamount.compile.pipeline import Compiled, CompileOptions, compile_graph
+from seamount.compile.pipeline import PASS_NAMES, Compiled, CompileOptions, compile_graph
 from seamount.compile.program.program import Program
-from seamount.errors import InputError, Unsupported
+from seamount.errors import ConfigError, InputError, Unsupported
 from seamount.hardware_targets.simulator import simulate
 
 ONE = Linear(reals(np.eye(2)))
@@ -200,16 +200,27 @@ def test_the_readout_cannot_saturate_by_default() -> None:
     assert next(r for r in made.ranges.layers if r.name == "out").v_proven
 
 
-def test_print_after_hands_over_the_state() -> None:
+def test_print_after_hands_over_the_state_of_every_step() -> None:
     told: list[str] = []
     net = random_network(2)
-    for name in ("read", "fold_pooling", "quantise", "range_analysis"):
+    for name in PASS_NAMES:
         compile_graph(net, None, CompileOptions(print_after=name, printer=told.append))
-    assert [text.split("\n")[0] for text in told] == [
-        f"after {name}:" for name in ("read", "fold_pooling", "quantise", "range_analysis")
-    ]
-    assert told[1].split("\n")[1].startswith("network net")
-    assert told[2].split("\n")[1].startswith("program net")
+    assert [text.split("\n")[0] for text in told] == [f"after {name}:" for name in PASS_NAMES]
+    shown = {name: text.split("\n")[1].split()[0] for name, text in zip(PASS_NAMES, told, strict=True)}
+    assert shown == {
+        **dict.fromkeys(PASS_NAMES[: PASS_NAMES.index("balance_latency")], "network"),
+        "balance_latency": "arrival",
+        "choose_scales": "scale",
+        "quantise": "program",
+        "align_startup": "program",
+        "range_analysis": shown["range_analysis"],
+    }
+
+
+def test_print_after_an_unknown_step_names_those_there_are() -> None:
+    with pytest.raises(ConfigError) as refused:
+        compile_graph(random_network(2), None, CompileOptions(print_after="fold"))
+    assert str(refused.value) == f"print_after: no pass 'fold', possible are {', '.join(PASS_NAMES)}"
 
 
 def test_compiling_twice_gives_the_same_program() -> None:
