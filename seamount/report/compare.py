@@ -9,11 +9,15 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from .parts.advice import overflows
-from .parts.energy import WITH_STATIC
+from .parts.accuracy import Accuracy
+from .parts.energy import WITH_STATIC, Energy
+from .parts.layers import Layer
+from .parts.mapping import Mapping
+from .parts.verdicts import overflows
 from .render.html import page
-from .report import Accuracy, Energy, Item, Layer, Mapping, Missing, Quantity, Report
+from .report import Report
 from .schema import text
+from .schema.values import Item, Missing, Quantity
 
 Verdict = Literal["same", "better", "worse", "different", "unknown"]
 MARKS: dict[str, tuple[str, str]] = {

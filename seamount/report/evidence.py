@@ -19,7 +19,7 @@ from seamount.hardware_targets.energy import EnergyReport
 from seamount.hardware_targets.neurobench import NeuroBench
 from seamount.hardware_targets.target import Target
 
-from .report import Stage
+from .schema.values import Stage
 
 Array = NDArray[Any]
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from seamount.errors import CheckFailed, DoesNotFit
 
 from .parts.accuracy import loss
-from .report import Mapping, Missing, Report
+from .parts.mapping import Mapping
+from .report import Report
+from .schema.values import Missing
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,345 +17,25 @@ from pydantic import ValidationError
 
 from seamount.errors import InputError
 
-from .parts.energy_schema import Band as Band
-from .parts.energy_schema import Boundary as Boundary
-from .parts.energy_schema import Constant as Constant
-from .parts.energy_schema import Energy as Energy
-from .parts.energy_schema import EnergySet as EnergySet
-from .parts.energy_schema import EnergyTerm as EnergyTerm
-from .parts.energy_schema import LayerEnergy as LayerEnergy
-from .parts.energy_schema import Rival as Rival
-from .parts.energy_schema import StepTerm as StepTerm
-from .schema.values import Box as Box
-from .schema.values import Item as Item
-from .schema.values import Missing as Missing
-from .schema.values import Quantity as Quantity
-from .schema.values import Series as Series
-from .schema.values import Stage as Stage
-from .schema.values import State as State
-from .schema.values import Status as Status
+from .evidence import Evidence
+from .parts.accuracy import Accuracy, accuracy
+from .parts.anytime import Anytime, anytime
+from .parts.energy import Energy, energy
+from .parts.graph import Graph, graph
+from .parts.layers import Layer, layers
+from .parts.mapping import Mapping, mapping
+from .parts.neurobench import Neurobench, neurobench
+from .parts.opportunities import Opportunity, opportunities
+from .parts.proof import Proof, proof
+from .parts.provenance import Provenance, Timing, provenance, timing
+from .parts.raster import Raster, raster
+from .parts.run import Run, run
+from .parts.sweep import SweepPoint, sweep
+from .parts.verdicts import Check, Verdict, checks, headline, verdicts
+from .schema.values import Item, Missing
 
 SCHEMA = "seamount.report"
 SCHEMA_VERSION = 1
-
-
-class Verdict(Item):
-    """One cell of the strip on top: a question, its answer in a word, a line that backs it."""
-
-    id: str
-    title: str
-    word: str
-    state: State
-    detail: str
-
-
-class Check(Item):
-    id: str
-    code: str
-    state: State
-    message: str
-
-
-# ----------------------------------------------------------------------------------------------- accuracy
-
-
-class Rung(Item):
-    """One row of the accuracy ladder. ``lost_pp`` and ``agreement`` are against the rung before."""
-
-    stage: Stage
-    title: str
-    accuracy: Quantity
-    n_correct: int
-    lost_pp: Quantity | None
-    agreement: Quantity | None
-
-
-class McNemar(Item):
-    """Do float student and program differ by more than chance? Exact two-sided test on the discordant samples."""
-
-    only_float_correct: int
-    only_deployed_correct: int
-    p: Quantity
-    words: str
-
-
-class ClassDrop(Item):
-    label: int
-    n_samples: int
-    float_accuracy: Quantity
-    deployed_accuracy: Quantity
-    lost_pp: Quantity
-
-
-class Accuracy(Item):
-    n_samples: int
-    n_classes: int
-    rungs: tuple[Rung, ...]
-    absent: tuple[str, ...]
-    mcnemar: McNemar | Missing
-    classes: tuple[ClassDrop, ...] | Missing
-
-
-class Anytime(Item):
-    """Accuracy and energy if the answer is read after 1 .. T steps; ``enough`` comes within 0.5 points of T."""
-
-    steps: tuple[int, ...]
-    enough: int
-    accuracy: Series
-    low: Series
-    high: Series
-    energy_j: Series | Missing
-    latency_s: Series | Missing
-    words: str
-
-
-# -------------------------------------------------------------------------------------------------- proof
-
-
-class Comparison(Item):
-    """Two runs of the same samples, value by value."""
-
-    a: str
-    b: str
-    n_samples: int
-    spikes_compared: int
-    spikes_differing: int
-    membrane_compared: int
-    membrane_differing: int
-    first_difference: str | None
-
-    @property
-    def equal(self) -> bool:
-        return self.spikes_differing == 0 and self.membrane_differing == 0 and self.first_difference is None
-
-
-class Proof(Item):
-    bit_exact: bool
-    comparisons: tuple[Comparison, ...]
-    words: str
-
-
-# ------------------------------------------------------------------------------------------------- layers
-
-
-class Weights(Item):
-    """One group of synapses into a population."""
-
-    name: str
-    source: str
-    kind: str
-    shape: tuple[int, ...]
-    bits: int
-    exponent: int
-    n_stored: int
-    n_zero: int
-    n_at_limit: int
-    box: Box | Missing
-    bins: tuple[int, ...]
-    bin_counts: tuple[int, ...]
-
-
-class StateRange(Item):
-    """Where v or u went in the traced samples, in integer units of the chip."""
-
-    box: Box
-    threshold: Quantity | None
-    limit: int
-    bits_used: int
-    bits_held: int
-
-
-class Layer(Item):
-    """One population: what the float student did there and what the deployed program does."""
-
-    name: str
-    kind: str
-    shape: tuple[int, ...]
-    n_neurons: int
-    parameters: str
-    arrival: int
-    scale: Quantity
-    weights: tuple[Weights, ...]
-    rounding: tuple[str, ...]
-    spikes_float: Quantity
-    spikes_deployed: Quantity
-    change_percent: Quantity
-    agreement: Quantity
-    first_divergent_step: Quantity
-    membrane_rmse: Quantity
-    v_saturations: Quantity
-    u_wraps: Quantity
-    drive_wraps: Quantity
-    sops: Quantity
-    damage: Quantity
-    words: str
-    rate_float: Series | Missing
-    rate_deployed: Series | Missing
-    agreement_per_step: Series | Missing
-    rates: Series | Missing
-    rate_edges: tuple[float, ...]
-    n_dead: Quantity
-    n_always: Quantity
-    v: StateRange | Missing
-    u: StateRange | Missing
-
-
-class RasterRow(Item):
-    """One population's part of the raster: for each drawn neuron the steps at which it fires."""
-
-    name: str
-    n_neurons: int
-    neurons: tuple[int, ...]
-    steps_float: tuple[tuple[int, ...], ...] | Missing
-    steps_deployed: tuple[tuple[int, ...], ...]
-    n_agree: int | None
-    n_only_float: int | None
-    n_only_deployed: int | None
-
-
-class Picture(Item):
-    """A graded input of the chosen sample, 0 .. 255, rows from the top; the mean over time and channels."""
-
-    name: str
-    rows: tuple[tuple[int, ...], ...]
-
-
-class Raster(Item):
-    sample: int
-    label: int | None
-    predicted: int | None
-    n_steps: int
-    why: str
-    picture: Picture | Missing
-    rows: tuple[RasterRow, ...]
-
-
-# ------------------------------------------------------------------------------------------------ mapping
-
-
-class Use(Item):
-    """How much of one limit is used."""
-
-    resource: str
-    used: Quantity
-    limit: int | float
-    share: float
-
-
-class Core(Item):
-    chip: int
-    core: int
-    layers: tuple[str, ...]
-    worst: Use
-    sops: Quantity
-
-
-class MappedLayer(Item):
-    name: str
-    n_cores: int
-    uses: tuple[Use, ...]
-    binding: str
-    share: float
-    relief: str
-
-
-class Mapping(Item):
-    target: str
-    fits: bool
-    words: str
-    assumed: str | None
-    objective: str
-    n_cores: Quantity
-    n_chips: Quantity
-    cores_per_chip: int
-    assumptions: tuple[str, ...]
-    cores: tuple[Core, ...]
-    layers: tuple[MappedLayer, ...]
-    imbalance: Quantity
-    crossings: Quantity
-
-
-# ------------------------------------------------------------------------------------------- other parts
-
-
-class Metric(Item):
-    name: str
-    value: Quantity
-    note: str
-
-
-class Neurobench(Item):
-    version: str
-    metrics: tuple[Metric, ...]
-
-
-class Node(Item):
-    name: str
-    kind: str
-    shape: tuple[int, ...]
-    note: str
-    rank: int
-    supported: bool
-
-
-class Edge(Item):
-    source: str
-    target: str
-    label: str
-
-
-class Graph(Item):
-    nodes: tuple[Node, ...]
-    edges: tuple[Edge, ...]
-
-
-class SweepPoint(Item):
-    name: str
-    settings: str
-    accuracy: Quantity
-    energy_j: Quantity
-    spikes: Quantity
-    cores: Quantity
-    front: bool
-    current: bool
-
-
-class Opportunity(Item):
-    id: str
-    title: str
-    gain: str
-    command: str
-
-
-class Provenance(Item):
-    command: str
-    seeds: dict[str, int]
-    versions: dict[str, str]
-    hashes: dict[str, str]
-    hardware: str
-    oracle: str
-    deviations: tuple[str, ...]
-
-
-class Timing(Item):
-    """The one part that differs between two runs of the same inputs."""
-
-    created: str
-    wall_s: dict[str, float]
-
-
-class Run(Item):
-    name: str
-    target: str
-    target_version: str
-    n_steps: int | None
-    timestep_s: float | None
-    n_neurons: Quantity
-    n_weights: Quantity
-    footprint_bytes: Quantity
-    spikes: Quantity
-    sops: Quantity
-    readout: str
 
 
 class Report(Item):
@@ -394,7 +75,67 @@ class Report(Item):
         return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 
-# ---------------------------------------------------------------------------------------------- the file
+def assemble(evidence: Evidence) -> Report:
+    """The report of one run. Same evidence, same report, byte for byte, ``timing`` apart."""
+    rungs = accuracy(evidence)
+    proven = proof(evidence)
+    populations = layers(evidence)
+    placed = mapping(evidence)
+    estimate = energy(evidence)
+    early = anytime(evidence)
+    found = verdicts(rungs, proven, populations, placed, estimate)
+    return Report(
+        run=run(evidence),
+        headline=headline(rungs, proven),
+        verdicts=found,
+        checks=checks(found),
+        accuracy=rungs,
+        proof=proven,
+        layers=populations,
+        trace_note=evidence.traced.note if evidence.traced is not None else "",
+        raster=raster(evidence),
+        anytime=early,
+        mapping=placed,
+        energy=estimate,
+        neurobench=neurobench(evidence),
+        graph=graph(evidence.program),
+        sweep=sweep(evidence),
+        opportunities=opportunities(evidence, populations, placed, estimate, early),
+        assumptions=tuple(evidence.assumptions),
+        provenance=provenance(evidence),
+        timing=timing(evidence),
+    )
+
+
+@dataclass(frozen=True)
+class Section:
+    """One section of the page, with its name in the list beside it."""
+
+    id: str
+    title: str
+
+    @property
+    def template(self) -> str:
+        return f"sections/{self.id}.html.j2"
+
+
+SECTIONS = (
+    Section("proof", "Proof"),
+    Section("accuracy", "Accuracy"),
+    Section("divergence", "Divergence"),
+    Section("time", "Spikes over time"),
+    Section("ranges", "Ranges"),
+    Section("raster", "One sample"),
+    Section("anytime", "Early answers"),
+    Section("cores", "Cores"),
+    Section("energy", "Energy"),
+    Section("neurobench", "NeuroBench"),
+    Section("sweep", "Trade-offs"),
+    Section("network", "Network"),
+    Section("opportunities", "What to try"),
+    Section("provenance", "Provenance"),
+)
+"""Sections of the page, in order."""
 
 
 def from_json(text: str, where: str = "report.json") -> Report:

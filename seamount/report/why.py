@@ -42,9 +42,9 @@ from seamount.errors import InputError, plural
 from seamount.hardware_targets.simulator.simulate import simulate
 
 from .evidence import window
-from .report import Item, Quantity
 from .schema import text
 from .schema.quantities import known
+from .schema.values import Item, Quantity
 
 ROUNDINGS = ("weights", "decays", "threshold", "bias")
 Inputs = NDArray[np.float64] | Mapping[str, NDArray[np.float64]]

@@ -27,10 +27,9 @@ from seamount.files import file_hash, read_json, write_atomically
 from seamount.hardware_targets.energy import EnergyReport, estimate_energy
 from seamount.hardware_targets.neurobench import neurobench_metrics
 from seamount.hardware_targets.target import Target
-from seamount.report.assemble import assemble
 from seamount.report.evidence import Answers, Compared, Evidence, Traced, Trial
 from seamount.report.render.html import render_html
-from seamount.report.report import Report
+from seamount.report.report import Report, assemble
 from seamount.run.folder import Run
 from seamount.run.stages import STAGES, Context, read_answers
 

@@ -14,9 +14,9 @@ import pytest
 from hand_made import hand_made
 from report_fixture import evidence
 
-from seamount.report.assemble import assemble
 from seamount.report.compare import compare, render_comparison_html
 from seamount.report.render.html import render_html
+from seamount.report.report import assemble
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 WIDTHS = (360, 400, 768, 1024, 1280, 1920)

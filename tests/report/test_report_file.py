@@ -11,11 +11,11 @@ from hand_made import LABELS, hand_made
 from report_fixture import evidence
 
 from seamount.errors import CheckFailed, DoesNotFit, InputError
-from seamount.report.assemble import assemble
 from seamount.report.compare import compare
 from seamount.report.evidence import Answers, Compared
 from seamount.report.gates import Gates, check, enforce
-from seamount.report.report import SCHEMA_VERSION, Missing, from_json, json_schema, read_report
+from seamount.report.report import SCHEMA_VERSION, assemble, from_json, json_schema, read_report
+from seamount.report.schema.values import Missing
 
 PUBLISHED = files("seamount.report") / "schema/report.schema.json"
 

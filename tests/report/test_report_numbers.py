@@ -9,11 +9,13 @@ from pydantic import ValidationError
 
 from seamount.compile.arithmetic.definition import run_definition
 from seamount.errors import InputError
-from seamount.report.assemble import assemble
 from seamount.report.evidence import Answers, Compared, Traced, Trial
-from seamount.report.report import Accuracy, Anytime, Missing, Quantity
+from seamount.report.parts.accuracy import Accuracy
+from seamount.report.parts.anytime import Anytime
+from seamount.report.report import assemble
 from seamount.report.schema.quantities import known, mcnemar, wilson
 from seamount.report.schema.text import count, joule, quantity, si, signed
+from seamount.report.schema.values import Missing, Quantity
 
 
 def test_wilson_by_hand() -> None:

@@ -11,11 +11,11 @@ from hand_made import hand_made
 from report_fixture import evidence
 from rich.console import Console, RenderableType
 
-from seamount.report.assemble import assemble
 from seamount.report.compare import compare, render_comparison_html, render_comparison_terminal
 from seamount.report.render.charts import Scale
 from seamount.report.render.html import SECTIONS, render_html
 from seamount.report.render.terminal import render_terminal
+from seamount.report.report import assemble
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -119,7 +119,7 @@ def test_a_page_is_whole_small_and_stands_alone(name: str) -> None:
 
 def test_every_section_is_on_the_page() -> None:
     text = pages()["empty"]
-    assert [name for name, _ in SECTIONS if f'<section id="{name}"' not in text] == []
+    assert [s.id for s in SECTIONS if f'<section id="{s.id}"' not in text] == []
     assert text.count("Not computed") >= 8
 
 

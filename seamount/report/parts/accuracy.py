@@ -7,8 +7,46 @@ import numpy as np
 from seamount.errors import InputError, plural
 
 from ..evidence import Answers, Evidence
-from ..report import Accuracy, Anytime, ClassDrop, Energy, McNemar, Missing, Quantity, Rung, Stage
-from ..schema.quantities import known, mcnemar, percent, series, unknown, wilson
+from ..schema.quantities import known, mcnemar, percent, unknown
+from ..schema.values import Item, Missing, Quantity, Stage
+
+
+class Rung(Item):
+    """One row of the accuracy ladder. ``lost_pp`` and ``agreement`` are against the rung before."""
+
+    stage: Stage
+    title: str
+    accuracy: Quantity
+    n_correct: int
+    lost_pp: Quantity | None
+    agreement: Quantity | None
+
+
+class McNemar(Item):
+    """Do float student and program differ by more than chance? Exact two-sided test on the discordant samples."""
+
+    only_float_correct: int
+    only_deployed_correct: int
+    p: Quantity
+    words: str
+
+
+class ClassDrop(Item):
+    label: int
+    n_samples: int
+    float_accuracy: Quantity
+    deployed_accuracy: Quantity
+    lost_pp: Quantity
+
+
+class Accuracy(Item):
+    n_samples: int
+    n_classes: int
+    rungs: tuple[Rung, ...]
+    absent: tuple[str, ...]
+    mcnemar: McNemar | Missing
+    classes: tuple[ClassDrop, ...] | Missing
+
 
 TITLES: dict[Stage, str] = {
     "teacher": "Teacher (ANN)",
@@ -115,48 +153,6 @@ def _classes(float_: Answers | None, deployed: Answers | None) -> tuple[ClassDro
             )
         )
     return tuple(sorted(drops, key=lambda d: (-(d.lost_pp.value or 0), d.label)))
-
-
-def anytime(evidence: Evidence, energy: Energy | Missing, energy_per_step: list[float] | None) -> Anytime | Missing:
-    """What an answer after fewer steps is worth. ``energy_per_step``: dynamic energy [J] of each step of a run."""
-    answer = next((a for a in evidence.answers if a.stage == "deployed" and a.per_step is not None), None)
-    if answer is None or answer.per_step is None:
-        return Missing(
-            missing=evidence.reason("anytime", "the deployed program's answers after each step were not recorded")
-        )
-    per_step, labels = np.asarray(answer.per_step), np.asarray(answer.labels)
-    n_steps, n = per_step.shape
-    right = (per_step == labels).sum(axis=1)
-    bounds = [wilson(int(k), n) for k in right]
-    latency = evidence.program.steps_per_run() - n_steps if evidence.program.readout is not None else 0
-    steps = tuple(range(1, n_steps + 1))
-    total = right[-1] / n
-    early = next(t for t in steps if right[t - 1] / n >= total - 0.005)
-    if n_steps == 1:
-        words = "One step is all there is."
-    elif early == n_steps:
-        words = f"All {n_steps} steps are needed: one step fewer costs {100 * (total - right[-2] / n):.1f} pp."
-    else:
-        words = (
-            f"{early} of {n_steps} steps already {'comes' if early == 1 else 'come'} within 0.5 pp of the full run."
-        )
-    spent: Missing | list[float] = Missing(missing="needs the energy estimate")
-    times: Missing | list[float] = Missing(missing="needs the energy estimate's step time")
-    if energy_per_step is not None:
-        cumulative = np.cumsum(energy_per_step)
-        spent = [float(cumulative[min(t + latency, len(cumulative)) - 1]) for t in steps]
-    if isinstance(energy, Energy) and energy.step_s.value is not None:
-        times = [(t + latency) * energy.step_s.value for t in steps]
-    return Anytime(
-        steps=steps,
-        enough=early,
-        accuracy=series(100 * right / n, "%", "measured", n),
-        low=series([100 * b[0] for b in bounds], "%", "measured", n),
-        high=series([100 * b[1] for b in bounds], "%", "measured", n),
-        energy_j=spent if isinstance(spent, Missing) else series(spent, "J", "simulated"),
-        latency_s=times if isinstance(times, Missing) else series(times, "s", "derived"),
-        words=words,
-    )
 
 
 def loss(report_accuracy: Accuracy | Missing) -> Quantity:

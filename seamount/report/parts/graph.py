@@ -6,8 +6,28 @@ from seamount.compile.program.program import Program
 from seamount.compile.synapses.kinds import Conv, Dense, OneToOne, Sparse, Synapses, Wire
 from seamount.errors import plural
 
-from ..report import Edge, Graph, Node
+from ..schema.values import Item
 from .layers import parameters
+
+
+class Node(Item):
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    note: str
+    rank: int
+    supported: bool
+
+
+class Edge(Item):
+    source: str
+    target: str
+    label: str
+
+
+class Graph(Item):
+    nodes: tuple[Node, ...]
+    edges: tuple[Edge, ...]
 
 
 def graph(program: Program) -> Graph:

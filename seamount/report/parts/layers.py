@@ -6,22 +6,57 @@ those where only one does. It is 0 for equal trains and 100 % for trains that sh
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 
 from seamount.compile.neurons.lif import NEVER_FIRES, Lif
 from seamount.compile.neurons.relay import Relay
 from seamount.compile.program.program import Population
-from seamount.compile.synapses.kinds import Synapses, Wire
+from seamount.compile.synapses.kinds import Wire
 
 from ..evidence import Array, Evidence, window
-from ..report import Layer, Missing, Quantity, Series, StateRange, Weights
 from ..schema.quantities import box, known, series, tidy, unknown
+from ..schema.values import Item, Missing, Quantity, Series
+from .ranges import STATE_LIMIT, StateRange, Weights, _weight_words, _weights
 
-STATE_LIMIT = (1 << 23) - 1
+
+class Layer(Item):
+    """One population: what the float student did there and what the deployed program does."""
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    n_neurons: int
+    parameters: str
+    arrival: int
+    scale: Quantity
+    weights: tuple[Weights, ...]
+    rounding: tuple[str, ...]
+    spikes_float: Quantity
+    spikes_deployed: Quantity
+    change_percent: Quantity
+    agreement: Quantity
+    first_divergent_step: Quantity
+    membrane_rmse: Quantity
+    v_saturations: Quantity
+    u_wraps: Quantity
+    drive_wraps: Quantity
+    sops: Quantity
+    damage: Quantity
+    words: str
+    rate_float: Series | Missing
+    rate_deployed: Series | Missing
+    agreement_per_step: Series | Missing
+    rates: Series | Missing
+    rate_edges: tuple[float, ...]
+    n_dead: Quantity
+    n_always: Quantity
+    v: StateRange | Missing
+    u: StateRange | Missing
+
+
 RATE_BINS = 12
-WEIGHT_BINS = 64
+
+
 NO_FLOAT = "the float student's spikes were not recorded"
 
 
@@ -263,46 +298,6 @@ class _Maker:
         return known(int(np.sum(rates == rate)), "neurons", "counted", self.n_traced)
 
 
-def _weights(synapses: Synapses) -> Weights:
-    kind = synapses.kind
-    assert not isinstance(kind, Wire), f"{synapses.name}: a wire has no weights"
-    values = np.atleast_1d(kind.weights)
-    flat = values.ravel()
-    limit = int(np.abs(flat).max(initial=0))
-    counts, edges = _grid_histogram(flat)
-    return Weights(
-        name=synapses.name,
-        source=synapses.source,
-        kind=type(kind).__name__,
-        shape=values.shape,
-        bits=max(limit.bit_length() + (1 if flat.size and flat.min() < 0 else 0), 1),
-        exponent=synapses.exponent,
-        n_stored=int(flat.size),
-        n_zero=int(np.sum(flat == 0)),
-        n_at_limit=int(np.sum(np.abs(flat) >= 254)),
-        box=box(flat, "weight units", "counted") if flat.size else Missing(missing="no synapse is stored"),
-        bins=tuple(edges),
-        bin_counts=tuple(counts),
-    )
-
-
-def _grid_histogram(values: Array) -> tuple[list[int], list[int]]:
-    """Counts in bins of one width, a multiple of the grid step: no bin holds more grid points than another."""
-    if values.size == 0:
-        return [], []
-    step = max(int(np.gcd.reduce(values)), 1) if np.unique(values).size > 1 else 1
-    low, high = int(values.min()), int(values.max())
-    points = (high - low) // step + 1
-    width = step * -(-points // WEIGHT_BINS)
-    edges = list(range(low, high + width + 1, width))
-    edges = edges if edges[-1] > high else [*edges, edges[-1] + width]
-    counts = np.histogram(values, edges)[0].tolist()
-    while len(counts) > 1 and counts[-1] == 0:
-        counts.pop()
-        edges.pop()
-    return counts, edges
-
-
 def parameters(population: Population) -> str:
     """The integers of the neuron in a line."""
     if isinstance(population.neuron, Relay):
@@ -362,12 +357,3 @@ def _overflow_words(parts: dict[str, Quantity]) -> list[str]:
         for key, words in told
         if parts[key].value
     ]
-
-
-def _weight_words(weights: Iterable[Weights]) -> Iterable[str]:
-    for group in weights:
-        if group.n_stored and group.n_at_limit / group.n_stored > 0.01:
-            share = 100 * group.n_at_limit / group.n_stored
-            yield f"{share:.1f} % of the weights of {group.name} lie at the end of the 8-bit grid: clipped?"
-        if group.n_stored and group.bits < 7 and group.n_stored > 8:
-            yield f"{group.name} uses {group.bits} of 8 weight bits: its scale leaves precision unused."

@@ -7,8 +7,50 @@ from seamount.compile.fit.place.placement import LayerUse, Placement, limits
 from seamount.errors import plural
 
 from ..evidence import Evidence
-from ..report import Core, MappedLayer, Mapping, Missing, Use
 from ..schema.quantities import known, tidy, unknown
+from ..schema.values import Item, Missing, Quantity
+
+
+class Use(Item):
+    """How much of one limit is used."""
+
+    resource: str
+    used: Quantity
+    limit: int | float
+    share: float
+
+
+class Core(Item):
+    chip: int
+    core: int
+    layers: tuple[str, ...]
+    worst: Use
+    sops: Quantity
+
+
+class MappedLayer(Item):
+    name: str
+    n_cores: int
+    uses: tuple[Use, ...]
+    binding: str
+    share: float
+    relief: str
+
+
+class Mapping(Item):
+    target: str
+    fits: bool
+    words: str
+    assumed: str | None
+    objective: str
+    n_cores: Quantity
+    n_chips: Quantity
+    cores_per_chip: int
+    assumptions: tuple[str, ...]
+    cores: tuple[Core, ...]
+    layers: tuple[MappedLayer, ...]
+    imbalance: Quantity
+    crossings: Quantity
 
 
 def mapping(evidence: Evidence) -> Mapping | Missing:

@@ -5,8 +5,19 @@ from __future__ import annotations
 from seamount.hardware_targets.neurobench import VERSION
 
 from ..evidence import Evidence
-from ..report import Metric, Missing, Neurobench, Quantity
 from ..schema.quantities import known, unknown
+from ..schema.values import Item, Missing, Quantity
+
+
+class Metric(Item):
+    name: str
+    value: Quantity
+    note: str
+
+
+class Neurobench(Item):
+    version: str
+    metrics: tuple[Metric, ...]
 
 
 def neurobench(evidence: Evidence) -> Neurobench | Missing:

@@ -5,9 +5,42 @@ from __future__ import annotations
 import numpy as np
 
 from ..evidence import Array, Evidence, Traced, window
-from ..report import Missing, Picture, Raster, RasterRow
+from ..schema.values import Item, Missing
+
+
+class RasterRow(Item):
+    """One population's part of the raster: for each drawn neuron the steps at which it fires."""
+
+    name: str
+    n_neurons: int
+    neurons: tuple[int, ...]
+    steps_float: tuple[tuple[int, ...], ...] | Missing
+    steps_deployed: tuple[tuple[int, ...], ...]
+    n_agree: int | None
+    n_only_float: int | None
+    n_only_deployed: int | None
+
+
+class Picture(Item):
+    """A graded input of the chosen sample, 0 .. 255, rows from the top; the mean over time and channels."""
+
+    name: str
+    rows: tuple[tuple[int, ...], ...]
+
+
+class Raster(Item):
+    sample: int
+    label: int | None
+    predicted: int | None
+    n_steps: int
+    why: str
+    picture: Picture | Missing
+    rows: tuple[RasterRow, ...]
+
 
 MAX_NEURONS = 24
+
+
 MAX_POPULATIONS = 4
 
 

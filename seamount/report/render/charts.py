@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
+from ..schema.values import Series
+
 INSET = 0.0
 """Share of the width kept free at both ends; marks on the border may stand over into the padding around a figure."""
 
@@ -165,3 +167,11 @@ def contours() -> Markup:
         '<svg class="contours" aria-hidden="true" focusable="false" viewBox="0 0 600 300" '
         f'preserveAspectRatio="xMidYMid slice">{"".join(curves)}</svg>'
     )
+
+
+def floats(found: Series) -> list[float]:
+    return [float(v) for v in found.values if v is not None]
+
+
+def step_labels(n_steps: int) -> list[tuple[float, str]]:
+    return [(1, "step 1")] if n_steps == 1 else [(1, "step 1"), (n_steps, str(n_steps))]

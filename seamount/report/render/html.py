@@ -11,34 +11,18 @@ from markupsafe import Markup
 
 from seamount.errors import plural
 
-from ..report import Missing, Quantity, Report, Series
+from ..report import SECTIONS, Report
 from ..schema import text
+from ..schema.values import Missing, Quantity, Series
 from . import charts, figures
 
 SYMBOLS = {"ok": "✓", "warning": "!", "error": "✕", "unknown": "?"}
 WORDS = {"ok": "passed", "warning": "warning", "error": "failed", "unknown": "unknown"}
 
-SECTIONS = (
-    ("proof", "Proof"),
-    ("accuracy", "Accuracy"),
-    ("divergence", "Divergence"),
-    ("time", "Spikes over time"),
-    ("ranges", "Ranges"),
-    ("raster", "One sample"),
-    ("anytime", "Early answers"),
-    ("cores", "Cores"),
-    ("energy", "Energy"),
-    ("neurobench", "NeuroBench"),
-    ("sweep", "Trade-offs"),
-    ("network", "Network"),
-    ("opportunities", "What to try"),
-    ("provenance", "Provenance"),
-)
-
 
 def render_html(report: Report) -> str:
     """The whole page; the same report gives the same bytes."""
-    return page("page.html.j2", report=report, sections=SECTIONS, fingerprint=report.fingerprint()[:16])
+    return page("page.html.j2", r=report, sections=SECTIONS, fingerprint=report.fingerprint()[:16])
 
 
 def page(template: str, **context: Any) -> str:

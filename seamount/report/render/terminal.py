@@ -10,10 +10,14 @@ from rich.text import Text
 
 from seamount.errors import plural
 
-from ..parts.advice import energy_range
-from ..parts.mapping import binding
-from ..report import Accuracy, Energy, Layer, Mapping, Missing, Proof, Quantity, Report, State
+from ..parts.accuracy import Accuracy
+from ..parts.energy import Energy, energy_range
+from ..parts.layers import Layer
+from ..parts.mapping import Mapping, binding
+from ..parts.proof import Proof
+from ..report import Report
 from ..schema import text
+from ..schema.values import Missing, Quantity, State
 
 MARKS: dict[State, tuple[str, str]] = {
     "ok": ("✓", "bold green"),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..report import Box, Quantity, Series, Status
+from .values import Box, Quantity, Series, Status
 
 Z_95 = 1.959963984540054
 

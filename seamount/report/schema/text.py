@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..report import Quantity
+from .values import Quantity
 
 PREFIXES = {-15: "f", -12: "p", -9: "n", -6: "µ", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T"}
 NARROW = "\N{NARROW NO-BREAK SPACE}"

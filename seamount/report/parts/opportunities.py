@@ -1,0 +1,149 @@
+"""What to try next, the most promising first."""
+
+from __future__ import annotations
+
+from ..evidence import Evidence
+from ..schema.text import count, si
+from ..schema.values import Item, Missing, Series
+from .anytime import Anytime
+from .energy import Energy
+from .layers import Layer
+from .mapping import Mapping
+
+
+class Opportunity(Item):
+    id: str
+    title: str
+    gain: str
+    command: str
+
+
+def opportunities(
+    evidence: Evidence,
+    layers: tuple[Layer, ...] | Missing,
+    mapping: Mapping | Missing,
+    energy: Energy | Missing,
+    early: Anytime | Missing,
+) -> tuple[Opportunity, ...]:
+    """What to try, the most promising first. A gain is a bound or an estimate and says which."""
+    found: list[Opportunity] = []
+    if isinstance(mapping, Mapping):
+        found += _relieve(evidence, mapping)
+    if isinstance(layers, tuple):
+        for layer in layers:
+            found += _of_layer(evidence, layer)
+    if isinstance(energy, Energy):
+        found += _of_energy(evidence, energy)
+    if isinstance(early, Anytime):
+        found += _of_time(evidence, early)
+    if all("lava" not in f"{c.a} {c.b}".lower() for c in evidence.proof):
+        found.append(
+            Opportunity(
+                id="prove-lava",
+                title="Prove it against Lava",
+                gain="The verdict bit-exact then rests on an implementation that is not ours.",
+                command=f"seamount run-lava runs/{evidence.name} --samples 20",
+            )
+        )
+    return tuple(found)
+
+
+def _relieve(evidence: Evidence, mapping: Mapping) -> list[Opportunity]:
+    tight = sorted((m for m in mapping.layers if m.share >= 0.9 and m.n_cores > 1), key=lambda m: -m.share)
+    return [
+        Opportunity(
+            id=f"relieve-{m.name}",
+            title=f"{m.name} fills {100 * m.share:.0f} % of its {m.binding}",
+            gain=m.relief,
+            command=f"{_sweep(evidence)} target.placement=cores,load,crossings",
+        )
+        for m in tight[:3]
+    ]
+
+
+def _sweep(evidence: Evidence) -> str:
+    return f"seamount sweep runs/{evidence.name}/resolved.toml --over"
+
+
+def _of_time(evidence: Evidence, early: Anytime) -> list[Opportunity]:
+    n_steps = len(early.steps)
+    if early.enough >= n_steps:
+        return []
+    saved = ""
+    if isinstance(early.energy_j, Series):
+        full, part = (float(early.energy_j.values[t - 1] or 0) for t in (n_steps, early.enough))
+        saved = f" and saves {si(full - part, 'J')} of {si(full, 'J')} dynamic energy"
+    return [
+        Opportunity(
+            id="fewer-steps",
+            title=f"{early.enough} of {n_steps} steps {'is' if early.enough == 1 else 'are'} nearly enough",
+            gain=f"Reading the answer then costs at most 0.5 pp{saved}; a student trained for it may lose nothing.",
+            command=f"{_sweep(evidence)} student.n_steps={early.enough},{n_steps}",
+        )
+    ]
+
+
+def _of_layer(evidence: Evidence, layer: Layer) -> list[Opportunity]:
+    found = []
+    dead, always = layer.n_dead.value, layer.n_always.value
+    if dead is not None and dead / layer.n_neurons > 0.1:
+        found.append(
+            Opportunity(
+                id=f"prune-{layer.name}",
+                title=f"{layer.name}: {100 * dead / layer.n_neurons:.0f} % of the neurons never fired",
+                gain=f"Up to {dead:,} of {layer.n_neurons:,} neurons can go without a change in these "
+                f"{layer.n_dead.n:,} samples; confirm on the whole test set.",
+                command=f"seamount why runs/{evidence.name} {layer.name}",
+            )
+        )
+    if always is not None and always / layer.n_neurons > 0.05:
+        found.append(
+            Opportunity(
+                id=f"calm-{layer.name}",
+                title=f"{layer.name}: {always:,} {'neuron fires' if always == 1 else 'neurons fire'} at every step",
+                gain="That carries no information; a higher threshold saves spikes and synaptic operations.",
+                command=f"seamount why runs/{evidence.name} {layer.name}",
+            )
+        )
+    n_overflow = sum(q.value or 0 for q in (layer.v_saturations, layer.u_wraps, layer.drive_wraps))
+    if n_overflow:
+        found.append(
+            Opportunity(
+                id=f"overflow-{layer.name}",
+                title=f"{layer.name}: values left their range {count(int(n_overflow))} times",
+                gain="A lower scale of this layer removes it; each wrapped value is an arbitrary error.",
+                command=f"seamount why runs/{evidence.name} {layer.name}",
+            )
+        )
+    if layer.damage.value is not None and layer.damage.value > 5:
+        found.append(
+            Opportunity(
+                id=f"diverge-{layer.name}",
+                title=f"{layer.name}: {layer.damage.value:.1f} % of the spikes have no partner in the float student",
+                gain="Names which effect does it: weight rounding, decay grid, threshold or saturation.",
+                command=f"seamount why runs/{evidence.name} {layer.name}",
+            )
+        )
+    return found
+
+
+def _of_energy(evidence: Evidence, energy: Energy) -> list[Opportunity]:
+    found = []
+    mid = next((s for s in energy.sets if s.name == energy.mid), None)
+    if mid is not None and mid.dynamic_j.value and mid.total_j.value and energy.step_s.value:
+        static = float(mid.total_j.value) - float(mid.dynamic_j.value)
+        stated = energy.stated_period_s.value
+        shortest = max((float(t.time_s.value or 0) for t in energy.step_time), default=0.0)
+        if static > float(mid.dynamic_j.value) and stated is not None and 0 < shortest < float(stated):
+            saved = static * (1 - shortest / float(stated))
+            found.append(
+                Opportunity(
+                    id="step-period",
+                    title=f"Static power is {100 * static / float(mid.total_j.value):.0f} % of the total at "
+                    f"{si(float(stated), 's')} a step",
+                    gain=f"Up to {si(saved, 'J')} per inference less at the modelled step of {si(shortest, 's')} "
+                    "(derived).",
+                    command=f"{_sweep(evidence)} target.step_period_s={stated:g},{shortest:.1e}",
+                )
+            )
+    return found

@@ -1,0 +1,54 @@
+"""The runs of a sweep, and those that none of the others beats."""
+
+from __future__ import annotations
+
+from ..evidence import Evidence
+from ..schema.quantities import known, percent
+from ..schema.values import Item, Missing, Quantity
+
+
+class SweepPoint(Item):
+    name: str
+    settings: str
+    accuracy: Quantity
+    energy_j: Quantity
+    spikes: Quantity
+    cores: Quantity
+    front: bool
+    current: bool
+
+
+def sweep(evidence: Evidence) -> tuple[SweepPoint, ...] | Missing:
+    """The sweep's points; on the front: nobody is at least as accurate for less energy (or else fewer spikes)."""
+    if not evidence.sweep:
+        return Missing(missing=evidence.reason("sweep", "this run is not part of a sweep"))
+    costs = [t.energy_j if t.energy_j is not None else t.spikes for t in evidence.sweep]
+
+    def beaten(i: int) -> bool:
+        mine, cost = evidence.sweep[i].accuracy, costs[i]
+        if cost is None:
+            return True
+        return any(
+            other is not None and t.accuracy >= mine and other <= cost and (t.accuracy > mine or other < cost)
+            for t, other in zip(evidence.sweep, costs, strict=True)
+        )
+
+    return tuple(
+        SweepPoint(
+            name=t.name,
+            settings=t.settings,
+            accuracy=percent(round(t.accuracy * t.n_samples), t.n_samples),
+            energy_j=_or_unknown(t.energy_j, "J"),
+            spikes=_or_unknown(t.spikes, "spikes/sample"),
+            cores=_or_unknown(t.cores, "cores"),
+            front=not beaten(i),
+            current=t.current,
+        )
+        for i, t in enumerate(evidence.sweep)
+    )
+
+
+def _or_unknown(value: float | None, unit: str) -> Quantity:
+    if value is None:
+        return Quantity(value=None, unit=unit, status="unknown", reason="not computed for this point")
+    return known(value, unit, "simulated" if unit == "J" else "counted")

@@ -1,0 +1,39 @@
+"""The report's figures, a file a section. They scale and place; every number was there before.
+
+What stands here is what the sections' templates may draw.
+"""
+
+from __future__ import annotations
+
+from .accuracy import ladder
+from .anytime import anytime_accuracy, anytime_energy
+from .cores import uses
+from .energy import boundaries, break_even, energy_bars, sensitivity, terms
+from .layers import agreement, bar, over_time, rates
+from .network import network
+from .ranges import bits, state_box, weight_histogram
+from .raster import picture, raster_panel
+from .sweep import trade_off
+
+__all__ = [
+    "agreement",
+    "anytime_accuracy",
+    "anytime_energy",
+    "bar",
+    "bits",
+    "boundaries",
+    "break_even",
+    "energy_bars",
+    "ladder",
+    "network",
+    "over_time",
+    "picture",
+    "raster_panel",
+    "rates",
+    "sensitivity",
+    "state_box",
+    "terms",
+    "trade_off",
+    "uses",
+    "weight_histogram",
+]

@@ -1,0 +1,34 @@
+"""The runs of a sweep."""
+
+from __future__ import annotations
+
+from markupsafe import Markup
+
+from ...parts.sweep import SweepPoint
+from ...schema.text import si
+from ..charts import Frame, Scale, dot, figure, polyline, stretched, text
+
+
+def trade_off(points: tuple[SweepPoint, ...]) -> Markup:
+    """Accuracy against energy (else spikes); the points nobody beats are joined."""
+    use_energy = all(p.energy_j.value is not None for p in points)
+    costs = [float((p.energy_j if use_energy else p.spikes).value or 0) for p in points]
+    values = [float(p.accuracy.value or 0) for p in points]
+    span = max(values) - min(values) or 1
+    low, high = min(costs) or 1e-12, max(costs)
+    frame = Frame(
+        240, Scale(low / 1.25, high * 1.25, log=True), Scale(min(values) - 0.15 * span, max(values) + 0.15 * span)
+    )
+    unit = "J" if use_energy else "spikes"
+    ticks = frame.x.ticks(5) if len(frame.x.ticks(5)) > 1 else [low, high]
+    parts = frame.grid([(t, f"{t:g} %") for t in frame.y.ticks(4)], [(t, si(t, unit)) for t in ticks])
+    joined = sorted((c, v) for c, v, p in zip(costs, values, points, strict=True) if p.front)
+    parts.append(stretched(240, polyline([frame.point(*p) for p in joined], "deployed")))
+    for c, v, p in zip(costs, values, points, strict=True):
+        css = "dot current" if p.current else "dot deployed" if p.front else "dot beaten"
+        share, y = frame.point(c, v)
+        parts.append(dot(share, y, 5.5 if p.front else 4, css, f"{p.name}: {v:.2f} %, {si(c, unit)}"))
+        if p.front:
+            anchor = "end" if share > 0.8 else "start"
+            parts.append(text(share + (0.012 if anchor == "start" else -0.012), y + 16, p.name, "tick halo", anchor))
+    return figure(240, f"{len(points)} runs, {len(joined)} of them not beaten by another", parts)
