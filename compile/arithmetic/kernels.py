@@ -18,6 +18,8 @@ from numba import njit, types
 from numba.extending import intrinsic
 from numba.np import arrayobj
 
+from seamount.compiled import compiled
+
 BLOCK = 768
 """Neurons that are scanned over all steps before the next ones."""
 
@@ -85,7 +87,7 @@ def _decay(x, keep):
     return sub(ZERO, kept) if x < 0 else kept
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def scan_fast(
     part,
     drive,
@@ -168,7 +170,7 @@ def _decay64(x, keep):
     return -((-product) >> 12) if product < 0 else product >> 12
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def scan_general(
     part,
     drive,
@@ -240,7 +242,7 @@ def scan_general(
                     u_out[trace_t + t, b, i] = u1
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def scatter(part, words, drive, first_run, run_target, run_start, run_length, weights, fan_out, operations):
     """Add the weights of every spike to drive: (steps, samples, targets), with 15 spare values at the end of a row.
 
@@ -275,7 +277,7 @@ def scatter(part, words, drive, first_run, run_target, run_start, run_length, we
                 operations[operations_t + t, 1] += stored
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def count_operations(part, words, fan_out, operations):
     """What ``scatter`` counts, without a drive: for spikes whose effect lies beyond the end of a run."""
     first, last, n_steps, words_t, operations_t = part

@@ -8,11 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any
 
-import numba
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from seamount.compiled import compiled
 
 from .constants import LifConstants
 
@@ -62,12 +63,6 @@ def _in_parts(kernel: Callable[..., None], n: int, *arguments: Any) -> None:
 @cache
 def _pool(n_threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(n_threads, thread_name_prefix="fused-lif")
-
-
-def _compiled(function: Callable[..., None]) -> Callable[..., None]:
-    # no fastmath: a fused multiply-add would round once where norse rounds twice
-    made: Callable[..., None] = numba.njit(nogil=True, cache=True, error_model="numpy")(function)
-    return made
 
 
 def _load_row(row: Any, half: bool, bits: Any, values: Any) -> None:
@@ -213,6 +208,6 @@ def _backward_part(
             _store(out[0, at : at + m], half, into_bits, into)
 
 
-_load, _store, _exp = _compiled(_load_row), _compiled(_store_row), _compiled(_exp_row)
-_surrogate = _compiled(_surrogate_row)
-_run_forward, _run_backward = _compiled(_forward_part), _compiled(_backward_part)
+_load, _store, _exp = compiled(_load_row), compiled(_store_row), compiled(_exp_row)
+_surrogate = compiled(_surrogate_row)
+_run_forward, _run_backward = compiled(_forward_part), compiled(_backward_part)
