@@ -20,12 +20,13 @@ Traces = Mapping[str, Array]
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far two computations agree.
+    """How far two computations of the same samples agree, value by value.
 
     Attributes:
         a, b: what was compared.
-        others_compared, others_differing: values of u, readouts, and (whole runs) spike counts and final states.
-        first: the first difference in words; None if there is none.
+        membrane_compared, membrane_differing: values of v.
+        others_compared, others_differing: values of u, readouts, answers; in whole runs counts and final states.
+        first_difference: in words; None if there is none.
     """
 
     a: str
@@ -33,34 +34,40 @@ class Agreement:
     n_samples: int
     spikes_compared: int
     spikes_differing: int
-    membranes_compared: int
-    membranes_differing: int
+    membrane_compared: int
+    membrane_differing: int
     others_compared: int = 0
     others_differing: int = 0
-    first: str | None = None
+    first_difference: str | None = None
 
     @property
     def n_compared(self) -> int:
-        return self.spikes_compared + self.membranes_compared + self.others_compared
+        return self.spikes_compared + self.membrane_compared + self.others_compared
 
     @property
     def n_differing(self) -> int:
-        return self.spikes_differing + self.membranes_differing + self.others_differing
+        return self.spikes_differing + self.membrane_differing + self.others_differing
+
+    @property
+    def equal(self) -> bool:
+        """Nothing differs; also true where nothing was compared."""
+        return self.n_differing == 0 and self.first_difference is None
 
     @property
     def exact(self) -> bool:
-        return self.spikes_compared > 0 and self.n_differing == 0
+        """Nothing differs, and spikes were compared: two silent recordings prove nothing."""
+        return self.equal and self.spikes_compared > 0
 
     def __str__(self) -> str:
         verdict = "bit-exact" if self.exact else "NOT bit-exact"
         text = (
             f"{verdict}: {self.a} = {self.b}, {self.n_samples} {plural(self.n_samples, 'sample')}, "
             f"{self.spikes_differing:,} of {self.spikes_compared:,} spikes and "
-            f"{self.membranes_differing:,} of {self.membranes_compared:,} membrane values differ"
+            f"{self.membrane_differing:,} of {self.membrane_compared:,} membrane values differ"
         )
         if self.others_differing:
             text += f", {self.others_differing:,} of {self.others_compared:,} other values"
-        return text if self.first is None else f"{text}\nfirst difference: {self.first}"
+        return text if self.first_difference is None else f"{text}\nfirst difference: {self.first_difference}"
 
 
 def compare_runs(
@@ -156,11 +163,11 @@ def _compare(a: tuple[str, Values], b: tuple[str, Values], order: list[str]) -> 
         n_samples=n_samples,
         spikes_compared=compared["spikes"],
         spikes_differing=differing["spikes"],
-        membranes_compared=compared["v"],
-        membranes_differing=differing["v"],
+        membrane_compared=compared["v"],
+        membrane_differing=differing["v"],
         others_compared=compared["others"],
         others_differing=differing["others"],
-        first=min(firsts)[1] if firsts else None,
+        first_difference=min(firsts)[1] if firsts else None,
     )
 
 

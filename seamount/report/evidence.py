@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from seamount.compile.fit.place.placement import Placement
 from seamount.compile.program.activity import Activity
 from seamount.compile.program.program import Program
+from seamount.hardware_targets.agreement import Agreement
 from seamount.hardware_targets.energy import EnergyReport
 from seamount.hardware_targets.neurobench import NeuroBench
 from seamount.hardware_targets.target import Target
@@ -37,20 +38,6 @@ class Answers:
     predictions: Array
     labels: Array
     per_step: Array | None = None
-
-
-@dataclass(frozen=True)
-class Compared:
-    """Two runs of the same samples, value by value; ``first_difference`` in words if there is one."""
-
-    a: str
-    b: str
-    n_samples: int
-    spikes_compared: int
-    spikes_differing: int
-    membrane_compared: int
-    membrane_differing: int
-    first_difference: str | None = None
 
 
 @dataclass(frozen=True)
@@ -98,6 +85,7 @@ class Evidence:
         target: as loaded; its name, version and digest are printed.
         created: time of writing, ISO 8601; with ``wall_s`` the only part that may differ between equal runs.
         full_run: Activity over the whole test set (counts only); None: the traced run counts.
+        oracle: the implementation that is not ours among those in ``proof``; None: none took part.
         rounding: population -> lines on what rounding did to the synapses and thresholds there.
         neurobench: of the traced run where there is one, else of ``full_run``.
         does_not_fit: the message of DoesNotFit, where placing failed; then ``placement`` is None.
@@ -116,7 +104,7 @@ class Evidence:
     hardware: str = ""
     oracle: str | None = None
     answers: Sequence[Answers] = ()
-    proof: Sequence[Compared] = ()
+    proof: Sequence[Agreement] = ()
     traced: Traced | None = None
     full_run: Activity | None = None
     rounding: Mapping[str, Sequence[str]] = field(default_factory=dict)

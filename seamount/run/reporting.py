@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,11 @@ from seamount.compile.program.program import Program
 from seamount.config import load_config
 from seamount.errors import ConfigError, DoesNotFit, InputError, Unsupported
 from seamount.files import file_hash, read_json, write_atomically
+from seamount.hardware_targets.agreement import Agreement
 from seamount.hardware_targets.energy import EnergyReport, estimate_energy
 from seamount.hardware_targets.neurobench import neurobench_metrics
 from seamount.hardware_targets.target import Target
-from seamount.report.evidence import Answers, Compared, Evidence, Traced, Trial
+from seamount.report.evidence import Answers, Evidence, Traced, Trial
 from seamount.report.render.html import render_html
 from seamount.report.report import Report, assemble
 from seamount.run.folder import Run
@@ -155,32 +156,36 @@ def _answers(context: Context) -> list[Answers]:
     return found
 
 
-def _proofs(context: Context, reasons: dict[str, str]) -> list[Compared]:
+def _proofs(context: Context, reasons: dict[str, str]) -> list[Agreement]:
     found = []
     for stage in ("export", "simulate", "lava"):
         document = read_json(context.folder(stage) / "proof.json")
         if "skipped" in document:
             reasons["oracle"] = document["skipped"]
-            continue
-        found.append(
-            Compared(
-                a=document["a"],
-                b=document["b"],
-                n_samples=document["n_samples"],
-                spikes_compared=document["spikes_compared"],
-                spikes_differing=document["spikes_differing"],
-                membrane_compared=document["membranes_compared"],
-                membrane_differing=document["membranes_differing"],
-                first_difference=document["first"] or _answers_differing(document),
-            )
-        )
+        else:
+            found.append(_agreement(document))
     return found
 
 
-def _answers_differing(document: dict[str, Any]) -> str | None:
-    """Proofs of traces carry the answers of more samples; a differing answer is a difference too."""
-    differing = document.get("answers_differing", 0)
-    return f"{differing} of {document['answers_compared']} answers" if differing else None
+NAMES_BEFORE = {
+    "membranes_compared": "membrane_compared",
+    "membranes_differing": "membrane_differing",
+    "first": "first_difference",
+}
+"""How proof.json called its fields before report.json and it agreed: older run folders load."""
+
+
+def _agreement(document: dict[str, Any]) -> Agreement:
+    """A stage's proof; the answers of the test set, which it compares too, count among the other values."""
+    told = {NAMES_BEFORE.get(name, name): value for name, value in document.items()}
+    made = Agreement(**{field.name: told[field.name] for field in fields(Agreement)})
+    n, differing = told.get("answers_compared", 0), told.get("answers_differing", 0)
+    return replace(
+        made,
+        others_compared=made.others_compared + n,
+        others_differing=made.others_differing + differing,
+        first_difference=made.first_difference or (f"{differing} of {n} answers" if differing else None),
+    )
 
 
 def _traced(context: Context, activity: Activity, inputs: NDArray[np.int64]) -> Traced:

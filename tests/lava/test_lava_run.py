@@ -36,7 +36,7 @@ def test_a_batch_streams_through_one_runtime_and_equals_the_simulator_in_its_win
     simulated = simulate(program, inputs, record=RECORD)
     streamed = run_on_lava(program, inputs, record=RECORD)
     agreement = compare_runs(program, ("simulator", simulated), ("Lava", streamed))
-    assert (agreement.n_differing, agreement.first) == (0, None)
+    assert (agreement.n_differing, agreement.first_difference) == (0, None)
     # 6 steps x 4 samples x (224 + 64 + 10 neurons) x 3 traces, and the readout
     assert agreement.n_compared == 6 * 4 * (224 + 64 + 10) * 3 + 4 * 10
     assert simulated.spikes["c1"].sum() > 1000
@@ -51,7 +51,7 @@ def test_samples_started_afresh_equal_the_simulator_at_every_step() -> None:
     fresh = run_on_lava(program, inputs, record=RECORD, streamed=False)
     simulated = simulate(program, inputs, record=RECORD)
     agreement = compare_runs(program, ("simulator", simulated), ("Lava", fresh), whole=True)
-    assert (agreement.n_differing, agreement.first) == (0, None)
+    assert (agreement.n_differing, agreement.first_difference) == (0, None)
     assert agreement.n_compared > 2 * 9 * 298 * 3
 
 
@@ -60,7 +60,7 @@ def test_a_residual_network_streams_exactly() -> None:
     simulated = simulate(program, inputs, record=RECORD)
     on_lava = run_on_lava(program, inputs, record=RECORD, streamed=True)
     agreement = compare_runs(program, ("simulator", simulated), ("Lava", on_lava))
-    assert (agreement.n_differing, agreement.first) == (0, None)
+    assert (agreement.n_differing, agreement.first_difference) == (0, None)
     assert agreement.n_compared > 100_000
     assert all(simulated.spikes[name].any() for name in ("stem", "a1", "a2", "b1", "b2", "pool"))
 
@@ -71,7 +71,7 @@ def test_random_programs_with_everything_in_them_are_exact_at_every_step(seed: i
     inputs = random_inputs(program, 2)
     simulated, on_lava = (run(program, inputs, record=RECORD) for run in (simulate, run_on_lava))
     agreement = compare_runs(program, ("simulator", simulated), ("Lava", on_lava), whole=True)
-    assert (agreement.n_differing, agreement.first) == (0, None)
+    assert (agreement.n_differing, agreement.first_difference) == (0, None)
     assert agreement.n_compared > 1000
 
 
@@ -82,7 +82,7 @@ def test_the_raw_stream_of_a_session_is_one_long_sample() -> None:
     simulated = simulate(program, long, n_steps=20, record=RECORD)
     on_lava = run_on_lava(program, long, n_steps=20, record=RECORD)
     agreement = compare_runs(program, ("simulator", simulated), ("Lava", on_lava), whole=True)
-    assert (agreement.n_differing, agreement.first) == (0, None)
+    assert (agreement.n_differing, agreement.first_difference) == (0, None)
 
 
 def test_128_groups_and_128_pixels_go_beyond_what_lava_itself_can_count() -> None:
@@ -107,7 +107,7 @@ def test_128_groups_and_128_pixels_go_beyond_what_lava_itself_can_count() -> Non
     simulated = simulate(program, inputs, record=RECORD)
     on_lava = run_on_lava(program, inputs, record=RECORD)
     agreement = compare_runs(program, ("simulator", simulated), ("Lava", on_lava), whole=True)
-    assert (agreement.n_differing, agreement.first) == (0, None)
+    assert (agreement.n_differing, agreement.first_difference) == (0, None)
     assert simulated.spikes["d"].any()
     assert simulated.spikes["l"].any()
 

@@ -30,5 +30,5 @@ def test_an_emulated_soft_reset_is_the_floats_on_the_simulator_and_the_simulator
     simulated = simulate(made.program, inputs, record=RECORD)
     on_lava = run_on_lava(made.program, inputs, record=RECORD)
     agreement = compare_runs(made.program, ("simulator", simulated), ("Lava", on_lava))
-    assert (agreement.n_differing, agreement.first) == (0, None)
+    assert (agreement.n_differing, agreement.first_difference) == (0, None)
     assert agreement.n_compared > 5000

@@ -47,6 +47,6 @@ def test_a_compiled_student_is_exact_on_lava(
     simulated = simulate(program, inputs, record=RECORD)
     on_lava = run_on_lava(program, inputs, record=RECORD, time_limit_s=300)
     agreement = compare_runs(program, ("simulator", simulated), ("Lava", on_lava))
-    assert (agreement.n_differing, agreement.first) == (0, None)
+    assert (agreement.n_differing, agreement.first_difference) == (0, None)
     assert all(simulated.spikes[p.name].any() for p in program.populations[:-1])
     assert agreement.n_compared > 1000

@@ -7,8 +7,9 @@ from seamount.compile.neurons.lif import NEVER_FIRES, Lif
 from seamount.compile.numbers import ints
 from seamount.compile.program.program import Input, Population, Program, Readout, Reset
 from seamount.compile.synapses.kinds import Dense, OneToOne, Synapses
+from seamount.hardware_targets.agreement import Agreement
 from seamount.hardware_targets.target import load_target
-from seamount.report.evidence import Answers, Compared, Evidence, Traced
+from seamount.report.evidence import Answers, Evidence, Traced
 
 # u forgets, v keeps: v counts weights; the threshold is 10 << 6
 PROGRAM = Program(
@@ -60,7 +61,7 @@ def hand_made(**changes) -> Evidence:
             Answers("float", np.array([0, 1, 1, 1]), LABELS),
             Answers("deployed", deployed, LABELS),
         ),
-        "proof": (Compared("simulator", "Lava", 4, 24, 0, 48, 0),),
+        "proof": (Agreement("simulator", "Lava", 4, 24, 0, 48, 0),),
         "traced": Traced(run, {"hidden": FLOAT_SPIKES}, inputs=INPUTS, labels=LABELS, note="all four samples"),
         "reasons": {"mapping": "left out by hand", "energy": "left out by hand"},
     }

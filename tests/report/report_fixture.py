@@ -17,10 +17,11 @@ from seamount.compile.numbers import ints, weight_grid
 from seamount.compile.program.activity import Activity
 from seamount.compile.program.program import Input, Population, Program, Readout, Reset
 from seamount.compile.synapses.kinds import Conv, Dense, OneToOne, Synapses
+from seamount.hardware_targets.agreement import Agreement
 from seamount.hardware_targets.energy import estimate_energy
 from seamount.hardware_targets.neurobench import neurobench_metrics
 from seamount.hardware_targets.target import load_target
-from seamount.report.evidence import Answers, Compared, Evidence, Traced, Trial
+from seamount.report.evidence import Answers, Evidence, Traced, Trial
 
 T = 8
 N_TEST = 300
@@ -183,8 +184,8 @@ def evidence(name: str = "digits-seal-kd") -> Evidence:
             Answers("deployed", deployed.predictions(), test_y, per_step),
         ),
         proof=(
-            Compared("quantised student", "simulator", N_TEST, n_values, 0, n_values, 0),
-            Compared("simulator", "Lava 0.10.0", 20, n_values // 15, 0, n_values // 15, 0),
+            Agreement("quantised student", "simulator", N_TEST, n_values, 0, n_values, 0),
+            Agreement("simulator", "Lava 0.10.0", 20, n_values // 15, 0, n_values // 15, 0),
         ),
         traced=Traced(
             deployed=first(deployed, N_TRACED),

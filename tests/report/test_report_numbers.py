@@ -9,7 +9,8 @@ from pydantic import ValidationError
 
 from seamount.compile.arithmetic.definition import run_definition
 from seamount.errors import InputError
-from seamount.report.evidence import Answers, Compared, Traced, Trial
+from seamount.hardware_targets.agreement import Agreement
+from seamount.report.evidence import Answers, Traced, Trial
 from seamount.report.parts.accuracy import Accuracy
 from seamount.report.parts.anytime import Anytime
 from seamount.report.report import assemble
@@ -118,7 +119,11 @@ def test_one_step_is_all_there_is() -> None:
 
 
 def test_a_difference_is_named() -> None:
-    proof = (Compared("student", "simulator", 4, 24, 1, 48, 2, "hidden, sample 2, step 1, neuron 0: 1 and 0"),)
+    proof = (
+        Agreement(
+            "student", "simulator", 4, 24, 1, 48, 2, first_difference="hidden, sample 2, step 1, neuron 0: 1 and 0"
+        ),
+    )
     report = assemble(hand_made(proof=proof))
     assert report.verdicts[0].word == "no"
     assert report.headline == "The student is not the program the chip runs."
@@ -130,8 +135,8 @@ def test_a_difference_is_named() -> None:
 
 
 def test_a_proof_without_lava_says_so() -> None:
-    proof = (Compared("student", "simulator", 4, 24, 0, 48, 0),)
-    report = assemble(hand_made(proof=proof, reasons={"oracle": "lava-nc is not installed"}))
+    proof = (Agreement("student", "simulator", 4, 24, 0, 48, 0),)
+    report = assemble(hand_made(proof=proof, oracle=None, reasons={"oracle": "lava-nc is not installed"}))
     assert report.verdicts[0].word == "yes"
     assert report.verdicts[0].detail == (
         "0 of 24 spikes and 0 of 48 membrane values differ. Lava itself was not run: lava-nc is not installed."
@@ -140,7 +145,7 @@ def test_a_proof_without_lava_says_so() -> None:
 
 
 def test_nothing_compared_is_not_equal() -> None:
-    report = assemble(hand_made(proof=(Compared("a", "b", 0, 0, 0, 0, 0),)))
+    report = assemble(hand_made(proof=(Agreement("a", "b", 0, 0, 0, 0, 0),)))
     assert report.verdicts[0].word == "no"
 
 

@@ -37,7 +37,7 @@ def run_of_chain() -> Activity:
 def test_equal_runs_are_bit_exact_and_count_only_their_own_steps() -> None:
     found = compare_runs(chain(), ("simulator", run_of_chain()), ("Lava", run_of_chain()))
     assert found.exact
-    assert (found.n_samples, found.spikes_compared, found.membranes_compared) == (2, 16, 16)
+    assert (found.n_samples, found.spikes_compared, found.membrane_compared) == (2, 16, 16)
 
 
 def test_what_lies_outside_of_the_window_does_not_count_and_inside_does() -> None:
@@ -47,8 +47,8 @@ def test_what_lies_outside_of_the_window_does_not_count_and_inside_does() -> Non
     other.v["a"][2, 1, 0] += 1
     found = compare_runs(chain(), ("x", run_of_chain()), ("y", other))
     assert not found.exact
-    assert found.membranes_differing == 1
-    assert found.first == "v of a, step 1, sample 1, neuron (0,): 10 against 11"
+    assert found.membrane_differing == 1
+    assert found.first_difference == "v of a, step 1, sample 1, neuron (0,): 10 against 11"
 
 
 def test_a_population_that_only_one_side_recorded_is_a_difference() -> None:

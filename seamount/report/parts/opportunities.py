@@ -36,7 +36,7 @@ def opportunities(
         found += _of_energy(evidence, energy)
     if isinstance(early, Anytime):
         found += _of_time(evidence, early)
-    if all("lava" not in f"{c.a} {c.b}".lower() for c in evidence.proof):
+    if evidence.oracle is None:
         found.append(
             Opportunity(
                 id="prove-lava",
