@@ -35,7 +35,7 @@ def inspect_file(path: str | Path) -> list[str]:
         return list(nir_lines(read_raw(path)))
     if _has(content, "layer"):
         return str(read_net(Path(path))).splitlines()
-    raise InputError(f"{path}: neither a NIR file, a lava-dl .net file nor a program of seamount")
+    raise InputError("neither a NIR file, a lava-dl .net file nor a program of seamount", where=path)
 
 
 def _has(content: bytes, name: str) -> bool:
@@ -104,7 +104,9 @@ def explain(compiled: Compiled, layer: str) -> str:
         return "\n".join(_population_lines(compiled, layer))
     if layer in synapses:
         return "\n".join(_group_lines(compiled, synapses[layer]))
-    raise ConfigError(f"{layer}: no such layer, possible are {', '.join((*sorted(populations), *sorted(synapses)))}")
+    raise ConfigError(
+        "no such layer", where=layer, possible=f"possible are {', '.join((*sorted(populations), *sorted(synapses)))}"
+    )
 
 
 def _population_lines(compiled: Compiled, name: str) -> Iterator[str]:

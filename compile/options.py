@@ -72,7 +72,7 @@ def compile_options(
         key, equals, text = setting.partition("=")
         key = key.strip() if key.startswith("scale.") else key.strip().replace("-", "_")
         if not equals:
-            raise ConfigError(f"--set {setting}: found no '=', needed is key=value")
+            raise ConfigError("found no '='", where=f"--set {setting}", possible="needed is key=value")
         if key.startswith("scale."):
             scales[key.removeprefix("scale.")] = _number(setting, float, text)
         elif key == "soft_reset":
@@ -88,12 +88,16 @@ def compile_options(
         else:
             possible = sorted({*known, *NIR_KEYS, *NET_KEYS, *SEARCH_KEYS, "scale.POPULATION", "soft_reset"})
             near = difflib.get_close_matches(key, possible, 1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise ConfigError(f"--set {key}: no such setting, possible are {', '.join(possible)}{hint}")
+            raise ConfigError(
+                "no such setting",
+                where=f"--set {key}",
+                possible=f"possible are {', '.join(possible)}",
+                ways_out=[f"did you mean {name}?" for name in near],
+            )
     if n_steps is not None:
         nir["n_steps"] = n_steps
     if nir.get("n_steps", 1) < 1:
-        raise ConfigError(f"n_steps: {nir['n_steps']}, at least 1 step is needed")
+        raise ConfigError(f"{nir['n_steps']}", where="n_steps", possible="at least 1 step is needed")
     options = NirOptions(preset=written_by or "nir", discretisation=Discretisation(**told), **nir)
     return replace(
         CompileOptions(nir=options, scales=scales, calibration=calibration, print_after=print_after),
@@ -110,20 +114,22 @@ def _soft_reset(text: str | None) -> SoftReset:
         case "emulate":
             return "emulate"
         case _:
-            raise ConfigError(f"--soft-reset {text}: possible are refuse, emulate")
+            raise ConfigError(f"found {text!r}", where="--soft-reset", possible="possible are refuse, emulate")
 
 
 def _number(setting: str, kind: Any, text: str) -> Any:
     try:
         return kind(text)
     except (ValueError, KeyError):
-        raise ConfigError(f"--set {setting}: {text!r} is not a value of this setting") from None
+        raise ConfigError(f"{text!r} is not a value of this setting", where=f"--set {setting}") from None
 
 
 def _checked(search: Mapping[str, Any]) -> dict[str, Any]:
     percentile = search.get("percentile", 99.9)
     if not 50 <= percentile <= 100:
-        raise ConfigError(f"--set percentile={percentile}: possible are 50 to 100")
+        raise ConfigError(f"found {percentile}", where="--set percentile", possible="possible are 50 to 100")
     if not 1 <= search.get("n_candidates", 24) <= 1000:
-        raise ConfigError("--set n_candidates: possible are 1 to 1000")
+        raise ConfigError(
+            f"found {search['n_candidates']}", where="--set n_candidates", possible="possible are 1 to 1000"
+        )
     return dict(search)

@@ -37,7 +37,9 @@ def reading(where: str) -> Iterator[None]:
     except InputError:
         raise
     except DAMAGE as error:
-        raise InputError(f"{where}: cannot be read ({type(error).__name__}: {error}); the file is damaged") from None
+        raise InputError(
+            f"cannot be read ({type(error).__name__}: {error}); the file is damaged", where=where
+        ) from None
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Group:
         """A sub-group."""
         found = self._get(key)
         if not isinstance(found, h5py.Group):
-            raise InputError(f"{self.where}/{key}: a group is expected here")
+            raise InputError("a group is expected here", where=f"{self.where}/{key}")
         return Group(f"{self.where}/{key}", found, self.content)
 
     def keys(self) -> list[str]:
@@ -70,13 +72,15 @@ class Group:
         with reading(where):
             is_text = dataset.dtype.kind == "S" or h5py.check_string_dtype(dataset.dtype) is not None
             if not is_text or dataset.size != 1 or _text_length(dataset, self.content, where) > LONGEST_NAME:
-                raise InputError(f"{where}: a name is expected here, found {dataset.dtype} of shape {dataset.shape}")
+                raise InputError(
+                    f"a name is expected here, found {dataset.dtype} of shape {dataset.shape}", where=where
+                )
             value = np.asarray(dataset[()]).reshape(-1)[0]
         raw = value if isinstance(value, bytes) else str(value).encode()
         try:
             return raw.decode("ascii").strip("\0 ")
         except UnicodeDecodeError:
-            raise InputError(f"{where}: {raw[:40]!r} is not a name") from None
+            raise InputError(f"{raw[:40]!r} is not a name", where=where) from None
 
     def numbers(self, key: str) -> NDArray[Any]:
         """A numeric array as it is stored; finite."""
@@ -84,20 +88,20 @@ class Group:
         where = f"{self.where}/{key}"
         with reading(where):
             if dataset.dtype.kind not in "iufb":
-                raise InputError(f"{where}: numbers are expected here, found {dataset.dtype}")
+                raise InputError(f"numbers are expected here, found {dataset.dtype}", where=where)
             if dataset.size is None or dataset.size < 1:
-                raise InputError(f"{where}: holds no value")
+                raise InputError("holds no value", where=where)
             sizes = [dataset.size] + ([int(np.prod(dataset.chunks, dtype=float))] if dataset.chunks else [])
             if max(sizes) > MAX_VALUES:
-                raise InputError(f"{where}: {max(sizes)} values, at most {MAX_VALUES} are read")
+                raise InputError(f"{max(sizes)} values", where=where, possible=f"at most {MAX_VALUES} are read")
             if dataset.id.get_storage_size() * MOST_COMPRESSION < dataset.nbytes:
-                raise InputError(f"{where}: {dataset.size} values announced, but they are not in the file")
+                raise InputError(f"{dataset.size} values announced, but they are not in the file", where=where)
             values = np.asarray(dataset[()])
         if not np.all(np.isfinite(values)):
-            raise InputError(f"{where}: holds NaN or infinity")
+            raise InputError("holds NaN or infinity", where=where)
         low, high = float(values.min()), float(values.max())
         if low < -(1 << 31) or high >= 1 << 31:
-            raise InputError(f"{where}: holds {low} to {high}, which are no 32-bit numbers")
+            raise InputError(f"holds {low} to {high}, which are no 32-bit numbers", where=where)
         return values
 
     def integers(self, key: str) -> NDArray[np.int64]:
@@ -105,33 +109,33 @@ class Group:
         values = self.numbers(key)
         if np.any(values != np.rint(values)):
             fraction = values[values != np.rint(values)].flat[0]
-            raise InputError(f"{self.where}/{key}: {fraction} found, whole numbers are possible")
+            raise InputError(f"{fraction} found", possible="whole numbers are possible", where=f"{self.where}/{key}")
         return values.astype(np.int64)
 
     def integer(self, key: str) -> int:
         """One whole number."""
         values = self.integers(key)
         if values.size != 1:
-            raise InputError(f"{self.where}/{key}: shape {values.shape}, one number is expected")
+            raise InputError(f"shape {values.shape}", where=f"{self.where}/{key}", possible="one number is expected")
         return int(values.reshape(-1)[0])
 
     def _dataset(self, key: str) -> Any:
         found = self._get(key)
         where = f"{self.where}/{key}"
         if not isinstance(found, h5py.Dataset):
-            raise InputError(f"{where}: a dataset is expected here")
+            raise InputError("a dataset is expected here", where=where)
         with reading(where):
             if stored_elsewhere(found):
-                raise InputError(f"{where}: its values lie in another file, which is not followed")
+                raise InputError("its values lie in another file, which is not followed", where=where)
         return found
 
     def _get(self, key: str) -> Any:
         where = f"{self.where}/{key}"
         with reading(where):
             if key not in self.group:
-                raise InputError(f"{where}: is missing")
+                raise InputError("is missing", where=where)
             if not isinstance(self.group.get(key, getlink=True), h5py.HardLink):
-                raise InputError(f"{where}: is a link, which is not followed")
+                raise InputError("is a link, which is not followed", where=where)
             return self.group[key]
 
 
@@ -146,15 +150,15 @@ def open_net(path: Path) -> Iterator[list[Group]]:
     with file:
         top = Group(str(path), file, content)
         if not top.has("layer"):
-            raise InputError(f"{path}: no group 'layer'; not a .net file of lava-dl")
+            raise InputError("no group 'layer'; not a .net file of lava-dl", where=path)
         layers = top.child("layer")
         names = layers.keys()
         if not 1 <= len(names) <= MAX_LAYERS:
-            raise InputError(f"{path}: {len(names)} layers, 1 to {MAX_LAYERS} are possible")
+            raise InputError(f"{len(names)} layers", where=path, possible=f"1 to {MAX_LAYERS} are possible")
         expected = [str(i) for i in range(len(names))]
         missing = [name for name in expected if name not in names]
         if missing:
-            raise InputError(f"{path}: layers are numbered from 0, and layer/{missing[0]} is missing")
+            raise InputError(f"layers are numbered from 0, and layer/{missing[0]} is missing", where=path)
         yield [layers.child(name) for name in expected]
 
 

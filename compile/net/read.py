@@ -84,13 +84,13 @@ def read_net(
     """
     path = Path(path)
     if reset_interval is not None and reset_interval < 1:
-        raise InputError(f"{path}: reset interval {reset_interval}, at least 1 is possible")
+        raise InputError(f"reset interval {reset_interval}", where=path, possible="at least 1 is possible")
     if reset_offset < -1:
-        raise InputError(f"{path}: reset offset {reset_offset}, at least -1 is possible")
+        raise InputError(f"reset offset {reset_offset}", where=path, possible="at least -1 is possible")
     if (n_layers is not None and n_layers < 1) or skip_layers < 0:
-        raise InputError(f"{path}: layers {skip_layers} to {n_layers}, counts from 0 on are possible")
+        raise InputError(f"layers {skip_layers} to {n_layers}", where=path, possible="counts from 0 on are possible")
     if input_shape is not None and (len(input_shape) not in (1, 3) or min(input_shape) < 1):
-        raise InputError(f"{path}: input shape {input_shape}, (C, H, W) of at least 1 is possible")
+        raise InputError(f"input shape {input_shape}", where=path, possible="(C, H, W) of at least 1 is possible")
     with open_net(path) as layers:
         kept = layers if n_layers is None else layers[:n_layers]
         reader = _Reader(path, reset_interval, reset_offset, input_bits, input_shape)
@@ -145,16 +145,17 @@ class _Reader:
             case "conv":
                 self._conv(i, layer)
             case _ if kind in REFUSED:
-                raise Unsupported(f"{layer.where}: layer type '{kind}': {REFUSED[kind].format(i=i)}")
+                raise Unsupported(f"layer type '{kind}': {REFUSED[kind].format(i=i)}", where=layer.where)
             case _ if not skip_unknown:
                 raise Unsupported(
-                    f"{layer.where}: layer type {kind[:40]!r} is unknown; lava-dl leaves such layers out "
-                    "without a word: pass skip_unknown to do the same"
+                    f"layer type {kind[:40]!r} is unknown",
+                    where=layer.where,
+                    ways_out="lava-dl leaves such layers out without a word: pass skip_unknown to do the same",
                 )
 
     def program(self, n_steps: int | None, provenance: dict[str, str]) -> Program:
         if self.last is None or not self.populations:
-            raise InputError(f"{self.path}: no layer with neurons; nothing to run")
+            raise InputError("no layer with neurons; nothing to run", where=self.path)
         last = self.populations[-1]
         assert isinstance(last.neuron, Lif), "this reader makes no other"
         # slayer writes integrating outputs with the largest threshold there is
@@ -174,7 +175,7 @@ class _Reader:
     def _input(self, i: int, layer: Group, skipped: bool) -> None:
         shape = _shape_of(layer)
         if self.populations:
-            raise Unsupported(f"{layer.where}: a second input; lava-dl does not connect it to anything")
+            raise Unsupported("a second input; lava-dl does not connect it to anything", where=layer.where)
         self.input_shape = shape
         if not layer.has("neuron"):
             return
@@ -191,7 +192,7 @@ class _Reader:
     def _dense(self, i: int, layer: Group, recurrent: bool) -> None:
         if layer.has("weight") and layer.has("weight/imag"):
             raise Unsupported(
-                f"{layer.where}: complex weights belong to resonate-and-fire neurons, which are not supported"
+                "complex weights belong to resonate-and-fire neurons, which are not supported", where=layer.where
             )
         shape = (int(np.prod(_shape_of(layer))),)
         weights = _matrix(layer, "weight", shape[0])
@@ -205,13 +206,18 @@ class _Reader:
             return
         rec = _matrix(layer, "weight_rec", shape[0])
         if rec.shape != (shape[0], shape[0]):
-            raise InputError(f"{layer.where}/weight_rec: shape {rec.shape}, {(shape[0], shape[0])} is possible")
+            raise InputError(
+                f"shape {rec.shape}",
+                where=f"{layer.where}/weight_rec",
+                possible=f"{(shape[0], shape[0])} is possible",
+            )
         grid, exponent = self._grid(i, np.hstack([weights, rec]), [weights, rec])
         if layer.has("delay"):
             if weights.shape != rec.shape:
                 raise Unsupported(
-                    f"{layer.where}: delays in a recurrent layer of {weights.shape[1]} inputs and {shape[0]} "
-                    "neurons; lava-dl's loader fails unless they are equally many"
+                    f"delays in a recurrent layer of {weights.shape[1]} inputs and {shape[0]} neurons; "
+                    "lava-dl's loader fails unless they are equally many",
+                    where=layer.where,
                 )
             self._note(i, f"delays in a recurrent layer: lava-dl forgets the exponent {exponent}, and so do we")
             exponent = 0
@@ -221,25 +227,33 @@ class _Reader:
     def _conv(self, i: int, layer: Group) -> None:
         if self.last is None and self.input_shape is None:
             raise InputError(
-                f"{layer.where}: the file begins with a convolution and names no input; pass input_shape"
+                "the file begins with a convolution and names no input",
+                where=layer.where,
+                ways_out="pass input_shape",
             )
         before = self.input_shape if self.last is None else self.last.shape
         assert before is not None, "one of the two is known"
         if len(before) != 3:
-            raise Unsupported(f"{layer.where}: a convolution over a map of shape {before}, (C, H, W) is possible")
+            raise Unsupported(
+                f"a convolution over a map of shape {before}", where=layer.where, possible="(C, H, W) is possible"
+            )
         values = layer.numbers("weight")
         if values.ndim < 4 or any(n != 1 for n in values.shape[4:]):
-            raise InputError(f"{layer.where}/weight: shape {values.shape}, (out, in, height, width) is possible")
+            raise InputError(
+                f"shape {values.shape}",
+                where=f"{layer.where}/weight",
+                possible="(out, in, height, width) is possible",
+            )
         weights = self._truncate(i, values.reshape(values.shape[:4]))
         pairs = {name: _pair(layer, name) for name in ("stride", "padding", "dilation")}
         groups = layer.integer("groups")
         if min(*pairs["stride"], *pairs["dilation"], groups) < 1 or min(pairs["padding"]) < 0:
-            raise InputError(f"{layer.where}: stride, dilation and groups are at least 1, padding at least 0")
+            raise InputError("stride, dilation and groups are at least 1, padding at least 0", where=layer.where)
         kind = Conv(ints(weights), pairs["stride"], pairs["padding"], pairs["dilation"], groups)
         made = target_shape(kind, before, layer.where)
         shape = _shape_of(layer)
         if made != shape:
-            raise InputError(f"{layer.where}/shape: {shape}, but the convolution of {before} makes {made}")
+            raise InputError(f"{shape}, but the convolution of {before} makes {made}", where=f"{layer.where}/shape")
         if layer.has("delay"):
             self._note(i, "its delay is ignored, as lava-dl does for convolutions")
         if self.last is None:
@@ -254,15 +268,15 @@ class _Reader:
         if self.last is None:
             self._input_node((n_sources,))
         elif len(self.last.shape) == 3 and not self.flatten_next:
-            raise Unsupported(f"{layer.where}: follows a map of shape {self.last.shape} without a flatten layer")
+            raise Unsupported(f"follows a map of shape {self.last.shape} without a flatten layer", where=layer.where)
         elif len(self.last.shape) != 3 and self.flatten_next:
-            raise Unsupported(f"{layer.where}: a flatten layer before it, but {self.last.name} is no map")
+            raise Unsupported(f"a flatten layer before it, but {self.last.name} is no map", where=layer.where)
         assert self.last is not None, "made above"
         self.flatten_next = False
         n_before = int(np.prod(self.last.shape))
         if n_sources != n_before:
             raise InputError(
-                f"{layer.where}/weight: takes {n_sources} inputs, {self.last.name} has {n_before} neurons"
+                f"takes {n_sources} inputs, {self.last.name} has {n_before} neurons", where=f"{layer.where}/weight"
             )
         return self.last.name
 
@@ -275,8 +289,8 @@ class _Reader:
         """One block: a population, with its reset, and the synapses into it."""
         if self.message_bits_of is not None:
             raise Unsupported(
-                f"{self.message_bits_of}: graded spikes between LIF layers; "
-                "lava-dl's loader cannot build the next layer"
+                "graded spikes between LIF layers; lava-dl's loader cannot build the next layer",
+                where=self.message_bits_of,
             )
         name = f"layer{i}"
         reset = None
@@ -295,7 +309,7 @@ class _Reader:
     def _neuron(self, i: int, layer: Group, shape: Shape) -> Lif:
         if not layer.has("neuron"):
             if layer.text("type") in ("conv", "input"):
-                raise InputError(f"{layer.where}/neuron: is missing")
+                raise InputError("is missing", where=f"{layer.where}/neuron")
             du, dv, v_th = 0, 4096, 1 << 17  # netx: an integrator without memory that never fires
             return Lif(ints(du), ints(dv), ints(v_th), bias_mant=_bias(layer, shape), bias_exp=ints(BIAS_EXPONENT))
         neuron = layer.child("neuron")
@@ -306,7 +320,7 @@ class _Reader:
                 missing = "sigma-delta neurons send graded differences and have no spikes: this program has none such"
             elif "RF" in kind:
                 missing = "resonate-and-fire neurons have a complex state: this program has none such"
-            raise Unsupported(f"{neuron.where}/type: {kind[:40]!r}: {missing}")
+            raise Unsupported(f"{kind[:40]!r}: {missing}", where=f"{neuron.where}/type")
         if neuron.has("messageBits"):
             self.message_bits_of = f"{neuron.where}/messageBits"
         if neuron.has("weight_exp") and neuron.integer("weight_exp"):
@@ -361,7 +375,7 @@ def _shape_of(layer: Group) -> Shape:
     values = layer.integers("shape").reshape(-1)
     shape = tuple(int(n) for n in values)
     if not 1 <= len(shape) <= 4 or min(shape) < 1 or np.prod(shape, dtype=float) > 1 << 25:
-        raise InputError(f"{layer.where}/shape: {shape} is not a shape that can be run")
+        raise InputError(f"{shape} is not a shape that can be run", where=f"{layer.where}/shape")
     return shape
 
 
@@ -370,7 +384,9 @@ def _matrix(layer: Group, key: str, n_out: int) -> NDArray[Any]:
     if values.ndim == 1 and values.size % n_out == 0:
         values = values.reshape(n_out, -1)
     if values.ndim != 2 or values.shape[0] != n_out:
-        raise InputError(f"{layer.where}/{key}: shape {values.shape}, ({n_out}, inputs) is possible")
+        raise InputError(
+            f"shape {values.shape}", where=f"{layer.where}/{key}", possible=f"({n_out}, inputs) is possible"
+        )
     return values
 
 
@@ -405,7 +421,9 @@ def _delays(layer: Group, shape: Shape) -> Ints:
         values = np.clip(values, 0, LONGEST_DELAY)
     delays = np.trunc(values).astype(np.int64)
     if delays.min() < 0:
-        raise InputError(f"{layer.where}/delay: {delays.min()} found, 0 to {LONGEST_DELAY} are possible")
+        raise InputError(
+            f"{delays.min()} found", where=f"{layer.where}/delay", possible=f"0 to {LONGEST_DELAY} are possible"
+        )
     n_out, n_in = shape
     if delays.ndim == 0:
         return ints(delays)
@@ -414,7 +432,11 @@ def _delays(layer: Group, shape: Shape) -> Ints:
     elif delays.shape == (n_in,):
         delays = delays[None, :]
     elif delays.shape != shape:
-        raise InputError(f"{layer.where}/delay: shape {delays.shape}, ({n_out},), ({n_in},) or {shape} are possible")
+        raise InputError(
+            f"shape {delays.shape}",
+            where=f"{layer.where}/delay",
+            possible=f"({n_out},), ({n_in},) or {shape} are possible",
+        )
     return ints(np.broadcast_to(delays, shape))
 
 
@@ -429,7 +451,7 @@ def _bias(layer: Group, shape: Shape) -> Ints:
         return ints(bias.reshape(-1, 1, 1))
     if len(shape) == 3 and bias.shape == shape[::-1]:
         return ints(bias.T)
-    raise InputError(f"{layer.where}/bias: shape {bias.shape} does not fit neurons of shape {shape}")
+    raise InputError(f"shape {bias.shape} does not fit neurons of shape {shape}", where=f"{layer.where}/bias")
 
 
 def _parameter(neuron: Group, key: str, shape: Shape) -> Ints:
@@ -439,7 +461,7 @@ def _parameter(neuron: Group, key: str, shape: Shape) -> Ints:
         over_map = np.broadcast_to(values, shape[::-1] if len(shape) == 3 else shape)
     except ValueError:
         raise InputError(
-            f"{neuron.where}/{key}: shape {values.shape} does not fit neurons of shape {shape}"
+            f"shape {values.shape} does not fit neurons of shape {shape}", where=f"{neuron.where}/{key}"
         ) from None
     if values.size == 1:
         return ints(values.reshape(()))
@@ -453,5 +475,9 @@ def _pair(layer: Group, key: str) -> tuple[int, int]:
     if values.ndim == 0:
         return int(values), int(values)
     if values.shape != (2,):
-        raise InputError(f"{layer.where}/{key}: shape {values.shape}, one number or (height, width) is possible")
+        raise InputError(
+            f"shape {values.shape}",
+            where=f"{layer.where}/{key}",
+            possible="one number or (height, width) is possible",
+        )
     return int(values[0]), int(values[1])

@@ -71,16 +71,20 @@ def _checked_inputs(
     given = inputs if isinstance(inputs, Mapping) else {network.inputs[0].name: inputs}
     if set(given) != {i.name for i in network.inputs}:
         names = ", ".join(i.name for i in network.inputs)
-        raise InputError(f"{network.name}: inputs for {', '.join(given)} were given, needed are {names}")
+        raise InputError(
+            f"inputs for {', '.join(given)} were given", where=network.name, possible=f"needed are {names}"
+        )
     values = {name: torch.from_numpy(np.array(x, dtype=np.float64)) for name, x in given.items()}
     for i in network.inputs:
         if values[i.name].shape[2:] != i.shape:
             found = tuple(values[i.name].shape)
             raise InputError(
-                f"{i.name}: array of shape {found} given, needed is (T, B, {', '.join(map(str, i.shape))})"
+                f"array of shape {found} given",
+                where=i.name,
+                possible=f"needed is (T, B, {', '.join(map(str, i.shape))})",
             )
     if len({tuple(x.shape[:2]) for x in values.values()}) > 1:
-        raise InputError(f"{network.name}: the inputs differ in number of steps or samples")
+        raise InputError("the inputs differ in number of steps or samples", where=network.name)
     return values
 
 
@@ -265,7 +269,9 @@ def _split_delay(c: Connection) -> tuple[Connection, NDArray[np.int64]]:
         delay = delay + ops[0].steps
         ops = ops[1:]
     if any(isinstance(op, Delay) for op in ops):
-        raise Unsupported(f"{c.name}: a delay behind a weight inside of a loop; put the delay in front of the weight")
+        raise Unsupported(
+            "a delay behind a weight inside of a loop", where=c.name, ways_out="put the delay in front of the weight"
+        )
     return Connection(c.name, c.source, c.target, ops, c.previous), delay
 
 

@@ -98,7 +98,7 @@ def _dt(name: str, s: Discretisation) -> float:
     if s.time_unit == "steps":
         return 1.0
     if s.dt is None:
-        raise InputError(f"{name}: the time step is needed; give --dt")
+        raise InputError("the time step is needed", where=name, ways_out="give --dt")
     return s.dt
 
 
@@ -112,7 +112,8 @@ def _rate(values: NodeValues, key: str, shape: Shape, s: Discretisation) -> Real
         ratio = dt / tau
     if np.any(ratio > 1) and s.decay != "exp":
         raise InputError(
-            f"{values.name}: {key} goes down to {tau.min():.6g}, less than the time step {dt:g}; "
-            "is the time step or the time unit another one?"
+            f"{key} goes down to {tau.min():.6g}, less than the time step {dt:g}",
+            where=values.name,
+            ways_out="is the time step or the time unit another one?",
         )
     return reals(ratio if s.decay == "euler" else 1 - np.exp(-ratio))

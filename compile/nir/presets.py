@@ -60,9 +60,9 @@ class Discretisation:
     def __post_init__(self) -> None:
         for key, value in vars(self).items():
             if key != "dt" and value is not None and (not isinstance(value, str) or value not in choices(key)):
-                raise ConfigError(f"{key}: found {value!r}, possible are {', '.join(choices(key))}")
+                raise ConfigError(f"found {value!r}", where=key, possible=f"possible are {', '.join(choices(key))}")
         if self.dt is not None and not (isinstance(self.dt, int | float) and 0 < self.dt < float("inf")):
-            raise ConfigError(f"dt: found {self.dt!r}, needed is a number above 0")
+            raise ConfigError(f"found {self.dt!r}", where="dt", possible="needed is a number above 0")
 
 
 def choices(key: str) -> tuple[str, ...]:
@@ -179,7 +179,7 @@ def resolve(preset: str, options: Discretisation, metadata: Mapping[str, Any]) -
         metadata: the file's "discretization" group; keys that are not ours are left alone.
     """
     if preset not in PRESETS:
-        raise ConfigError(f"--from {preset}: no such preset, possible are {', '.join(PRESETS)}")
+        raise ConfigError("no such preset", where=f"--from {preset}", possible=f"possible are {', '.join(PRESETS)}")
     told = _from_metadata(metadata)
     values: dict[str, Any] = {}
     assumptions = []
@@ -212,4 +212,4 @@ def _from_metadata(metadata: Mapping[str, Any]) -> Discretisation:
     try:
         return Discretisation(**given)
     except (ConfigError, TypeError) as error:
-        raise InputError(f"metadata/discretization: {error}") from None
+        raise InputError(f"{error}", where="metadata/discretization") from None

@@ -98,7 +98,7 @@ def _group(metadata: Mapping[str, Any], key: str) -> dict[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, Mapping):
-        raise InputError(f"metadata/{key}: a {type(value).__name__}, needed is a group")
+        raise InputError(f"a {type(value).__name__}", where=f"metadata/{key}", possible="needed is a group")
     return {k: (v.item() if isinstance(v, np.ndarray) and v.size == 1 else v) for k, v in value.items()}
 
 
@@ -106,7 +106,11 @@ def _whole(value: Any, key: str, low: int, high: int) -> int | None:
     if value is None:
         return None
     if not isinstance(value, int | float | np.number) or not low <= value <= high or value != int(value):
-        raise InputError(f"metadata/seamount/{key}: found {value!r}, possible are whole numbers {low} to {high}")
+        raise InputError(
+            f"found {value!r}",
+            where=f"metadata/seamount/{key}",
+            possible=f"possible are whole numbers {low} to {high}",
+        )
     return int(value)
 
 
@@ -120,7 +124,7 @@ def _input_facts(ours: Mapping[str, Any], options: NirOptions) -> dict[str, Any]
     if scale is None:
         scale = float((1 << bits) - 1) if bits else 1.0
     if not isinstance(scale, int | float | np.number) or not 0 < float(scale) < float("inf"):
-        raise InputError(f"input_scale: found {scale!r}, needed is a number above 0")
+        raise InputError(f"found {scale!r}", where="input_scale", possible="needed is a number above 0")
     return {"bits": bits, "scale": float(scale), "signed": signed}
 
 
@@ -130,9 +134,11 @@ def _scales(metadata: Mapping[str, Any], network: Network) -> dict[str, float]:
     scales = {}
     for name, value in given.items():
         if name not in names:
-            raise InputError(f"metadata/quantised/scale: {name} is not a neuron node of this graph")
+            raise InputError(f"{name} is not a neuron node of this graph", where="metadata/quantised/scale")
         if not isinstance(value, int | float) or not 0 < value < float("inf"):
-            raise InputError(f"metadata/quantised/scale/{name}: found {value!r}, needed is a number above 0")
+            raise InputError(
+                f"found {value!r}", where=f"metadata/quantised/scale/{name}", possible="needed is a number above 0"
+            )
         scales[name] = float(value)
     return scales
 
@@ -146,11 +152,13 @@ def _readout(ours: Mapping[str, Any], options: NirOptions, network: Network) -> 
         return None, "v"
     asked = network.outputs.get(asked, asked)
     if asked not in {p.name for p in network.populations}:
-        raise InputError(f"{network.name}: readout {asked!r} is not there, possible are {', '.join(sorted(shown))}")
+        raise InputError(
+            f"readout {asked!r} is not there", where=network.name, possible=f"possible are {', '.join(sorted(shown))}"
+        )
     default = "v" if network.population(asked).v_th is None else "count"
     quantity = options.readout_quantity or ours.get("readout_quantity") or default
     if quantity not in ("v", "count"):
-        raise InputError(f"{network.name}: readout_quantity {quantity!r}, possible are 'v', 'count'")
+        raise InputError(f"readout_quantity {quantity!r}", where=network.name, possible="possible are 'v', 'count'")
     return asked, quantity
 
 

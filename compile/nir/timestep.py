@@ -102,7 +102,8 @@ def no_step(raw: RawGraph, name: str, preset: str) -> InputError:
     """Nothing names the time step; lists what can be seen."""
     seen = ", ".join(f"{rule} = {value:g} for all neurons" for rule, value in dt_candidates(raw, preset).items())
     return InputError(
-        f"{name}: the file names no time step; candidates: {seen or 'none can be seen'}; "
-        "give --dt, or --from with the tool that wrote the file "
-        f"({', '.join(PRESETS)})"
+        f"the file names no time step; candidates: {seen or 'none can be seen'}",
+        where=name,
+        ways_out=f"give --dt, or --from with the tool that wrote the file ({', '.join(PRESETS)})",
+    ),
     )

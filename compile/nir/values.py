@@ -22,9 +22,11 @@ class NodeValues:
     def array(self, key: str) -> Reals:
         value = self.node.values[key]
         if isinstance(value, str):
-            raise InputError(f"{self.name}: {key} is text, needed are numbers")
+            raise InputError(f"{key} is text", where=self.name, possible="needed are numbers")
         if np.asarray(value).dtype.kind not in "biuf":
-            raise InputError(f"{self.name}: {key} holds {np.asarray(value).dtype}, needed are real numbers")
+            raise InputError(
+                f"{key} holds {np.asarray(value).dtype}", where=self.name, possible="needed are real numbers"
+            )
         return reals(value)
 
     def parameter(self, key: str, shape: Shape) -> Reals:
@@ -35,14 +37,14 @@ class NodeValues:
         while value.ndim > len(shape) and value.shape[0] == 1:
             value = reals(value[0])
         if not broadcasts(value.shape, shape):
-            raise InputError(f"{self.name}: {key} of shape {value.shape} does not fit {shape}")
+            raise InputError(f"{key} of shape {value.shape} does not fit {shape}", where=self.name)
         # tools blow one number up to a full array
         return reals(value.flat[0]) if value.size and np.all(value == value.flat[0]) else value
 
     def positive(self, key: str, shape: Shape) -> Reals:
         value = self.parameter(key, shape)
         if np.any(value <= 0):
-            raise InputError(f"{self.name}: {key} goes down to {value.min():.6g}, needed is above 0")
+            raise InputError(f"{key} goes down to {value.min():.6g}", where=self.name, possible="needed is above 0")
         return value
 
     def bias(self, shape: Shape) -> Reals | None:
@@ -61,7 +63,9 @@ class NodeValues:
         """n whole numbers, or one for all."""
         value = self.array(key).reshape(-1)
         if value.size not in (1, n) or np.any(value != np.rint(value)) or np.any(value < low) or np.any(value > 1e6):
-            raise InputError(f"{self.name}: {key} is {value.tolist()[:4]}, needed are {n} whole numbers from {low}")
+            raise InputError(
+                f"{key} is {value.tolist()[:4]}", where=self.name, possible=f"needed are {n} whole numbers from {low}"
+            )
         whole = tuple(int(v) for v in value)
         return whole if len(whole) == n else whole * n
 
@@ -72,13 +76,15 @@ class NodeValues:
     def pool(self) -> SumPool:
         kernel, stride, padding = self.pair("kernel_size", 1), self.pair("stride", 1), self.pair("padding", 0)
         if any(2 * p > k for p, k in zip(padding, kernel, strict=True)):
-            raise InputError(f"{self.name}: padding {padding} is more than half of the window {kernel}")
+            raise InputError(f"padding {padding} is more than half of the window {kernel}", where=self.name)
         return SumPool(kernel, stride, padding)
 
     def conv2d(self, shape: Shape) -> Conv:
         weight = self.array("weight")
         if weight.ndim != 4 or 0 in weight.shape:
-            raise InputError(f"{self.name}: weight {weight.shape}, needed is (out, in / groups, height, width)")
+            raise InputError(
+                f"weight {weight.shape}", where=self.name, possible="needed is (out, in / groups, height, width)"
+            )
         conv = self._conv(weight, self.pair("stride", 1), self.pair("dilation", 1), 2)
         self._compare_input(shape[1:])
         return conv
@@ -87,7 +93,9 @@ class NodeValues:
         """As a convolution on maps of height 1: (it, shape in front of it, shape behind the way back)."""
         weight = self.array("weight")
         if weight.ndim != 3 or 0 in weight.shape or len(shape) != 2:
-            raise InputError(f"{self.name}: weight {weight.shape}, needed is (out, in / groups, width) on (C, L)")
+            raise InputError(
+                f"weight {weight.shape}", where=self.name, possible="needed is (out, in / groups, width) on (C, L)"
+            )
         (stride,), (dilation,) = self.numbers("stride", 1, 1), self.numbers("dilation", 1, 1)
         conv = self._conv(reals(weight[:, :, None]), (1, stride), (1, dilation), 1)
         length = window_size(shape[1], conv.weight.shape[3], stride, conv.padding[1], conv.dilation[1])
@@ -99,12 +107,16 @@ class NodeValues:
         padding = self.node.values["padding"]
         if isinstance(padding, str):
             if padding not in ("same", "valid"):
-                raise InputError(f"{self.name}: padding {padding!r}, possible are 'same', 'valid' or numbers")
+                raise InputError(
+                    f"padding {padding!r}", where=self.name, possible="possible are 'same', 'valid' or numbers"
+                )
             if padding == "valid":
                 return Conv(weight, stride, (0, 0), dilation, groups)
             if stride != (1, 1):
                 raise Unsupported(
-                    f"{self.name}: padding 'same' with stride {stride} is undefined; write the padding out"
+                    f"padding 'same' with stride {stride} is undefined",
+                    where=self.name,
+                    ways_out="write the padding out",
                 )
             return _same(weight, dilation, groups)
         given = self.numbers("padding", n_axes, 0)
@@ -115,7 +127,7 @@ class NodeValues:
             return
         told = tuple(int(n) for n in self.array("input_shape").reshape(-1))
         if told != shape and told[-len(shape) :] != shape:
-            raise InputError(f"{self.name}: input_shape {told} in the file, but {shape} arrives")
+            raise InputError(f"input_shape {told} in the file, but {shape} arrives", where=self.name)
 
     def flattened(self, shape: Shape) -> Shape:
         start = self._axis("start_dim", 1, len(shape))
@@ -123,13 +135,15 @@ class NodeValues:
         if start >= len(shape) == 1:
             return shape  # a vector is flat already, whatever start_dim says
         if not start <= end < len(shape):
-            raise InputError(f"{self.name}: start_dim {start}, end_dim {end} do not fit a shape of {len(shape)} axes")
+            raise InputError(
+                f"start_dim {start}, end_dim {end} do not fit a shape of {len(shape)} axes", where=self.name
+            )
         return (*shape[:start], size(shape[start : end + 1]), *shape[end + 1 :])
 
     def _axis(self, key: str, default: int, n_axes: int) -> int:
         value = self.array(key).reshape(-1) if key in self.node.values else reals([default])
         if value.size != 1 or value[0] != np.rint(value[0]):
-            raise InputError(f"{self.name}: {key} is {value.tolist()[:4]}, needed is a whole number")
+            raise InputError(f"{key} is {value.tolist()[:4]}", where=self.name, possible="needed is a whole number")
         axis = int(value[0])
         return axis + n_axes if axis < 0 else axis
 

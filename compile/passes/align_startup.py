@@ -86,15 +86,19 @@ def solved_back(name: str, lif: Lif, n_steps: int) -> tuple[Ints, Ints]:
         v = np.where(forgets, u + bias, v)  # the state at rest of a v without memory is no constraint
         if np.any(v > (lif.v_th_mant << 6)):
             raise Unsupported(
-                f"{name}: its bias makes it fire while the pipeline fills; give the number of steps of a sample, so "
-                "that it is reset when the sample arrives"
+                "its bias makes it fire while the pipeline fills",
+                where=name,
+                ways_out="give the number of steps of a sample, so that it is reset when the sample arrives",
             )
         v_before = _before(v - bias - u, np.broadcast_to(lif.dv, full))
         u_before = _before(u, np.broadcast_to(lif.du, full))
         if v_before is None or u_before is None:
             raise Unsupported(
-                f"{name}: no initial state leads to its state at rest after {n_steps} steps of pipeline fill within "
-                "24 bits; train with v_leak = v_reset and biases on LIFBox cells, or feed the bias through an input"
+                f"no initial state leads to its state at rest after {n_steps} steps of pipeline fill within 24 bits",
+                where=name,
+                ways_out=(
+                    "train with v_leak = v_reset and biases on LIFBox cells, or feed the bias through an input"
+                ),
             )
         v, u = v_before, u_before
     return ints(u), ints(v)

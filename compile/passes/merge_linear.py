@@ -45,7 +45,9 @@ def _merged(c: Connection, network: Network) -> Connection:
     delays = tuple(op for op in c.ops if isinstance(op, Delay))
     if any(isinstance(op, Delay) for op in c.ops[len(delays) :]):
         raise Unsupported(
-            f"{c.name}: a delay per neuron behind a weight; put it in front of the weight, as a synapse has it"
+            "a delay per neuron behind a weight",
+            where=c.name,
+            ways_out="put it in front of the weight, as a synapse has it",
         )
     ops = c.ops[len(delays) :]
     if not all(isinstance(op, Reshape | Scale) for op in ops):
@@ -83,8 +85,10 @@ def matrix(ops: tuple[Op, ...], source: Shape, name: str) -> Reals:
     n_source, n_target = size(source), size(target)
     if n_source * n_target > MAX_MATRIX:
         raise Unsupported(
-            f"{name}: operators between {source} and {target} fit no single convolution, and as a matrix they have "
-            f"{n_source * n_target} entries (possible: {MAX_MATRIX}); put a neuron between them"
+            f"operators between {source} and {target} fit no single convolution, and as a matrix they "
+            f"have {n_source * n_target} entries (possible: {MAX_MATRIX})",
+            where=name,
+            ways_out="put a neuron between them",
         )
     result = np.empty((n_target, n_source))
     if n_source <= n_target:
