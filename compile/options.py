@@ -114,7 +114,7 @@ def _soft_reset(text: str | None) -> SoftReset:
         case "emulate":
             return "emulate"
         case _:
-            raise ConfigError(f"found {text!r}", where="--soft-reset", possible="possible are refuse, emulate")
+            raise ConfigError("no such choice", where=f"--soft-reset {text}", possible="possible are refuse, emulate")
 
 
 def _number(setting: str, kind: Any, text: str) -> Any:
@@ -127,9 +127,10 @@ def _number(setting: str, kind: Any, text: str) -> Any:
 def _checked(search: Mapping[str, Any]) -> dict[str, Any]:
     percentile = search.get("percentile", 99.9)
     if not 50 <= percentile <= 100:
-        raise ConfigError(f"found {percentile}", where="--set percentile", possible="possible are 50 to 100")
-    if not 1 <= search.get("n_candidates", 24) <= 1000:
+        raise ConfigError("out of range", where=f"--set percentile={percentile}", possible="possible are 50 to 100")
+    n_candidates = search.get("n_candidates", 24)
+    if not 1 <= n_candidates <= 1000:
         raise ConfigError(
-            f"found {search['n_candidates']}", where="--set n_candidates", possible="possible are 1 to 1000"
+            "out of range", where=f"--set n_candidates={n_candidates}", possible="possible are 1 to 1000"
         )
     return dict(search)

@@ -49,15 +49,15 @@ def net_to_nir(program: Program) -> nir.NIRGraph:
     for s in program.synapses:
         problems += _of_synapses(program, s)
     if problems:
-        raise Unsupported(f"{program.name}: NIR cannot say it exactly:\n  " + "\n  ".join(problems))
+        raise Unsupported("NIR cannot say it exactly:\n  " + "\n  ".join(problems), where=program.name)
     graph = graph_of(program)
     try:
         again = compile_graph(graph).program
     except (InputError, Unsupported) as error:
-        raise Unsupported(f"{program.name}: the compiler would not read it back from NIR: {error}") from error
+        raise Unsupported(f"the compiler would not read it back from NIR: {error}", where=program.name) from error
     different = next(_differences(program, again), None)
     if different is not None:
-        raise Unsupported(f"{program.name}: NIR cannot say it exactly; compiled again, {different}")
+        raise Unsupported(f"NIR cannot say it exactly; compiled again, {different}", where=program.name)
     return graph
 
 

@@ -22,7 +22,7 @@ from typing import Any, assert_never
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from seamount.errors import InputError, plural
+from seamount.errors import InputError, Reason, plural
 
 Reals = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -283,50 +283,56 @@ def check(network: Network) -> None:
     """Refuses what no interpreter could run; names every problem at once."""
     shapes = shapes_of(network.inputs, network.populations)
     place = {p.name: i for i, p in enumerate(network.populations)} | {i.name: -1 for i in network.inputs}
-    problems = []
+    problems: list[Reason] = []
     if len(shapes) < len(network.inputs) + len(network.populations):
-        problems.append("a name is used more than once")
+        problems.append(Reason("a name is used more than once"))
     problems += [p for population in network.populations for p in _population_problems(population)]
     for c in network.connections:
         if c.source not in shapes or place.get(c.target, -1) < 0:
-            problems.append(f"{c.name}: connects {c.source} to {c.target}, which are not both there")
+            problems.append(Reason(f"connects {c.source} to {c.target}, which are not both there", where=c.name))
             continue
         try:
             made = chain_shapes(c.ops, shapes[c.source])[-1]
         except InputError as error:
-            problems.append(f"{c.name}: {error}")
+            problems += [reason.inside(c.name) for reason in error.reasons]
             continue
         if made != shapes[c.target]:
-            problems.append(f"{c.name}: makes {made}, but {c.target} has shape {shapes[c.target]}")
+            problems.append(Reason(f"makes {made}, but {c.target} has shape {shapes[c.target]}", where=c.name))
         if not c.previous and place[c.source] >= place[c.target]:
-            problems.append(f"{c.name}: {c.source} is evaluated after {c.target}, so it must read the previous step")
+            problems.append(
+                Reason(f"{c.source} is evaluated after {c.target}, so it must read the previous step", where=c.name)
+            )
     for output, population in network.outputs.items():
         if population not in {p.name for p in network.populations}:
-            problems.append(f"{output}: shows {population}, which is not a population")
+            problems.append(Reason(f"shows {population}, which is not a population", where=output))
     if network.readout is not None and network.readout not in {p.name for p in network.populations}:
-        problems.append(f"readout {network.readout} is not a population")
+        problems.append(Reason(f"readout {network.readout} is not a population"))
     if problems:
-        raise InputError("\n".join(f"{network.name}: {problem}" for problem in problems))
+        raise InputError.together(problem.inside(network.name) for problem in problems)
 
 
-def _population_problems(p: Population) -> Iterator[str]:
+def _population_problems(p: Population) -> Iterator[Reason]:
     for key, value in vars(p).items():
         if isinstance(value, np.ndarray):
             if not broadcasts(value.shape, p.shape):
-                yield f"{p.name}: {key} of shape {value.shape} does not fit {p.shape}"
+                yield Reason(f"{key} of shape {value.shape} does not fit {p.shape}", where=p.name)
             if not np.all(np.isfinite(value)):
-                yield f"{p.name}: {key} holds NaN or infinite values"
+                yield Reason(f"{key} holds NaN or infinite values", where=p.name)
     for key in ("a_s", "a_m"):
         array: Reals = getattr(p, key)
         if np.any((array < 0) | (array > 1)):
             yield (
-                f"{p.name}: {key} = timestep / time constant lies in {array.min():.4g} to {array.max():.4g}, "
-                "possible are 0 to 1; is the time step larger than the time constant, or in another unit?"
+                Reason(
+                    f"{key} = timestep / time constant lies in {array.min():.4g} to {array.max():.4g}",
+                    where=p.name,
+                    possible="possible are 0 to 1",
+                    ways_out=("is the time step larger than the time constant, or in another unit?",),
+                )
             )
     if p.v_th is not None and np.any(p.v_th <= p.v_reset):
-        yield f"{p.name}: v_threshold {p.v_th.min():.6g} is not above v_reset {p.v_reset.max():.6g}"
+        yield Reason(f"v_threshold {p.v_th.min():.6g} is not above v_reset {p.v_reset.max():.6g}", where=p.name)
     if p.reset not in RESETS:
-        yield f"{p.name}: reset {p.reset!r}, possible are {', '.join(RESETS)}"
+        yield Reason(f"reset {p.reset!r}", where=p.name, possible=f"possible are {', '.join(RESETS)}")
 
 
 # ------------------------------------------------------------------------------------------------- printing

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from seamount.errors import InputError, Unsupported
+from seamount.errors import InputError, Reason, Unsupported
 
 from ..graphs import strongly_connected
 from ..network.network import (
@@ -24,6 +24,10 @@ from .paths import connections
 from .presets import Discretisation
 
 LARGEST = 1e30
+"""Of a parameter: its products must stay far below the largest float64."""
+
+SHOWN = 20
+"""Problems of a kind that are named at once."""
 
 
 def elaborate(raw: RawGraph, name: str, settings: Discretisation, inputs: Mapping[str, Any]) -> Network:
@@ -78,46 +82,58 @@ def _raise(graph: NirGraph, name: str) -> None:
 
 def check_nodes(raw: RawGraph, name: str) -> None:
     """Refuses unknown types, missing and unknown keys, values that are not finite, time constants not above 0."""
-    problems: list[str] = []
-    unsupported: list[str] = []
+    problems: list[Reason] = []
+    unsupported: list[Reason] = []
     for node_name, node in raw.nodes.items():
         kind = NODE_TYPES.get(node.kind)
         if kind is None:
             unsupported.append(
-                f"{node_name}: node type {node.kind!r} is not one of nir 1.0.8 ({', '.join(NODE_TYPES)}); "
-                "replace it by these"
+                Reason(
+                    f"node type {node.kind!r} is not one of nir 1.0.8 ({', '.join(NODE_TYPES)})",
+                    where=node_name,
+                    ways_out=("replace it by these",),
+                )
             )
             continue
-        problems += [f"{node_name}: {node.kind} without {key}" for key in kind.required if key not in node.values]
+        problems += [
+            Reason(f"{node.kind} without {key}", where=node_name) for key in kind.required if key not in node.values
+        ]
         extra = set(node.values) - set(kind.required) - set(kind.optional)
         if extra:
             unsupported.append(
-                f"{node_name}: {node.kind} with {', '.join(sorted(extra))}, which NIR 1.0.8 does not define; "
-                "remove it if it has no meaning"
+                Reason(
+                    f"{node.kind} with {', '.join(sorted(extra))}, which NIR 1.0.8 does not define",
+                    where=node_name,
+                    ways_out=("remove it if it has no meaning",),
+                )
             )
         problems += _value_problems(node_name, node)
     if not any(node.kind == "Input" for node in raw.nodes.values()):
-        problems.append("no Input node")
+        problems.append(Reason("no Input node"))
     _refuse(name, unsupported, problems)
 
 
-def _value_problems(name: str, node: RawNode) -> Iterator[str]:
+def _value_problems(name: str, node: RawNode) -> Iterator[Reason]:
     for key, value in sorted(node.values.items()):
         if isinstance(value, np.ndarray):
             if value.dtype.kind == "f" and not np.all(np.isfinite(value)):
-                yield f"{name}: {key} holds NaN or infinite values"
+                yield Reason(f"{key} holds NaN or infinite values", where=name)
             elif value.dtype.kind == "f" and np.any(np.abs(value) > LARGEST):
-                yield f"{name}: {key} holds {np.abs(value).max():.3g}, possible are numbers up to {LARGEST:g}"
+                yield Reason(
+                    f"{key} holds {np.abs(value).max():.3g}",
+                    where=name,
+                    possible=f"possible are numbers up to {LARGEST:g}",
+                )
             elif key.startswith("tau") and value.size and value.min() <= 0:
-                yield f"{name}: {key} goes down to {value.min():.6g}, needed is above 0"
+                yield Reason(f"{key} goes down to {value.min():.6g}", where=name, possible="needed is above 0")
 
 
-def _refuse(name: str, unsupported: list[str], problems: list[str]) -> None:
-    told = "\n".join(f"{name}: {p}" for p in unsupported[:20] + problems[:20])
+def _refuse(name: str, unsupported: list[Reason], problems: list[Reason]) -> None:
+    told = [reason.inside(name) for reason in unsupported[:SHOWN] + problems[:SHOWN]]
     if unsupported:
-        raise Unsupported(told)
+        raise Unsupported.together(told)
     if problems:
-        raise InputError(told)
+        raise InputError.together(told)
 
 
 # ---------------------------------------------------------------------------------------------- populations
@@ -158,9 +174,9 @@ def _try(graph: NirGraph, make: Callable[[], Population]) -> Population | None:
     try:
         return make()
     except Unsupported as error:
-        graph.unsupported.append(str(error))
+        graph.unsupported += error.reasons
     except InputError as error:
-        graph.problems += str(error).split("\n")
+        graph.problems += error.reasons
     return None
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from seamount.errors import InputError
+from seamount.errors import InputError, Reason
 
 from ..hdf5.open import (
     DAMAGE,
@@ -31,6 +31,8 @@ from ..hdf5.open import (
 MAX_NODES = 20_000
 MAX_DEPTH = 16
 MAX_NAME = 256
+SHOWN = 20
+"""Problems that are named before the rest is counted."""
 
 Value = np.ndarray[Any, Any] | str | int | float | bool
 
@@ -62,7 +64,7 @@ class _Collected:
     nodes: dict[str, RawNode] = field(default_factory=dict)
     edges: list[tuple[str, str]] = field(default_factory=list)
     ports: dict[str, tuple[list[str], list[str]]] = field(default_factory=dict)  # subgraph -> its inputs, outputs
-    problems: list[str] = field(default_factory=list)
+    problems: list[Reason] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     bytes_left: int = MAX_VALUES_BYTES
     content: bytes = b""
@@ -73,21 +75,21 @@ def read_raw(source: str | Path) -> RawGraph:
     path = Path(source)
     content = file_bytes(path)
     if not content.startswith(b"\x89HDF\r\n\x1a\n"):
-        raise InputError(f"{path}: not an HDF5 file, so not a NIR file")
+        raise InputError("not an HDF5 file, so not a NIR file", where=path)
     got = _Collected()
     try:
         with opened(content, path) as file:
             got.content, got.bytes_left = content, values_limit(content)
             _require_hard_links(file, "", got)
             if got.problems:
-                raise InputError(_told(path, got.problems))
+                raise _refusal(path, got.problems)
             version = _version(file, got)
             root = file.get("node")
             if not isinstance(root, h5py.Group):
-                raise InputError(f"{path}: no group 'node', so not a NIR file")
+                raise InputError("no group 'node', so not a NIR file", where=path)
             kind = _text(root.get("type"), content)
             if kind != "NIRGraph":
-                raise InputError(f"{path}: node/type is {kind!r}, needed is 'NIRGraph'")
+                raise InputError(f"node/type is {kind!r}", where=path, possible="needed is 'NIRGraph'")
             metadata = _metadata(root.get("metadata"), got)
             _collect_group(root, "", got, set(), 0)
     except DAMAGE as error:
@@ -118,10 +120,14 @@ def from_graph(graph: Any) -> RawGraph:
 def _require_hard_links(group: h5py.Group, path: str, got: _Collected, depth: int = 0) -> None:
     """Refuses every link that is not a plain one, before anything is opened through it."""
     if depth > MAX_DEPTH:
-        got.problems.append(f"{path or '/'}: groups more than {MAX_DEPTH} deep, or a group that contains itself")
+        got.problems.append(
+            Reason(f"groups more than {MAX_DEPTH} deep, or a group that contains itself", where=path or "/")
+        )
         return
     if len(group) > MAX_NODES:
-        got.problems.append(f"{path or '/'}: {len(group)} items, the reader takes up to {MAX_NODES}")
+        got.problems.append(
+            Reason(f"{len(group)} items", where=path or "/", possible=f"the reader takes up to {MAX_NODES}")
+        )
         return
     for name in group:
         if len(got.problems) > 100:
@@ -129,7 +135,7 @@ def _require_hard_links(group: h5py.Group, path: str, got: _Collected, depth: in
         where = f"{path}/{name}"
         link = group.get(name, getlink=True)
         if not isinstance(link, h5py.HardLink):
-            got.problems.append(f"{where}: a {type(link).__name__}; only data inside of the file is read")
+            got.problems.append(Reason(f"a {type(link).__name__}; only data inside of the file is read", where=where))
             continue
         item = group[name]
         if isinstance(item, h5py.Group):
@@ -143,7 +149,7 @@ def _version(file: h5py.File, got: _Collected) -> str | None:
     version = _text(file["version"], got.content)
     major = (version or "").split(".")[0]
     if major not in ("0", "1"):
-        got.problems.append(f"version: found {version!r}, readable are 0.1 to 1.x")
+        got.problems.append(Reason(f"found {version!r}", where="version", possible="readable are 0.1 to 1.x"))
     return version
 
 
@@ -160,22 +166,24 @@ def _text(item: Any, content: bytes) -> str | None:
 def _array(item: h5py.Dataset, where: str, got: _Collected) -> Value | None:
     """The dataset's values, None (and a problem) where they cannot be taken."""
     if stored_elsewhere(item):
-        got.problems.append(f"{where}: its data lie outside of the file")
+        got.problems.append(Reason("its data lie outside of the file", where=where))
         return None
     if item.shape is None:
-        got.problems.append(f"{where}: empty (no value at all)")
+        got.problems.append(Reason("empty (no value at all)", where=where))
         return None
     if h5py.check_string_dtype(item.dtype) is not None:
         text = _text(item, got.content)
         if text is None:
-            got.problems.append(f"{where}: text of shape {item.shape}, needed is one string")
+            got.problems.append(Reason(f"text of shape {item.shape}", where=where, possible="needed is one string"))
         return text
     if item.dtype.kind not in "biuf":
-        got.problems.append(f"{where}: values of type {item.dtype}, needed are real numbers")
+        got.problems.append(Reason(f"values of type {item.dtype}", where=where, possible="needed are real numbers"))
         return None
     n_bytes = int(np.prod([float(n) for n in item.shape])) * max(item.dtype.itemsize, 8)
     if n_bytes > got.bytes_left:
-        got.problems.append(f"{where}: shape {item.shape} needs {n_bytes} bytes, left are {got.bytes_left}")
+        got.problems.append(
+            Reason(f"shape {item.shape} needs {n_bytes} bytes, left are {got.bytes_left}", where=where)
+        )
         return None
     got.bytes_left -= n_bytes
     value: Value = np.asarray(item[()])
@@ -200,23 +208,23 @@ def _collect_group(group: h5py.Group, prefix: str, got: _Collected, above: set[A
     where = prefix.rstrip(".") or "node"
     address = h5py.h5o.get_info(group.id).addr
     if address in above or depth > MAX_DEPTH:
-        got.problems.append(f"{where}: a graph that contains itself")
+        got.problems.append(Reason("a graph that contains itself", where=where))
         return
     nodes = group.get("nodes")
     edges = group.get("edges")
     if not isinstance(nodes, h5py.Group):
-        got.problems.append(f"{where}: no group 'nodes'")
+        got.problems.append(Reason("no group 'nodes'", where=where))
         return
     got.ports[prefix] = ([], [])
     for name in nodes:
         item = nodes[name]
         full = prefix + name
         if not isinstance(item, h5py.Group):
-            got.problems.append(f"{full}: not a node but a {type(item).__name__.lower()}")
+            got.problems.append(Reason(f"not a node but a {type(item).__name__.lower()}", where=full))
             continue
         kind = _text(item.get("type"), got.content)
         if kind is None:
-            got.problems.append(f"{full}: no type")
+            got.problems.append(Reason("no type", where=full))
         elif kind == "NIRGraph":
             _collect_group(item, f"{full}.", got, above | {address}, depth + 1)
         else:
@@ -226,7 +234,7 @@ def _collect_group(group: h5py.Group, prefix: str, got: _Collected, above: set[A
                 if key in ("type", "metadata"):
                     continue
                 if not isinstance(child, h5py.Dataset):
-                    got.problems.append(f"{full}: {key} is a group, needed is a value")
+                    got.problems.append(Reason(f"{key} is a group", where=full, possible="needed is a value"))
                     continue
                 value = _array(child, f"{full}: {key}", got)
                 if value is not None:
@@ -235,7 +243,7 @@ def _collect_group(group: h5py.Group, prefix: str, got: _Collected, above: set[A
     if edges is None:
         got.notes.append(f"{where}: no edges")
     elif not isinstance(edges, h5py.Dataset):
-        got.problems.append(f"{where}: edges are a group, needed are pairs of names")
+        got.problems.append(Reason("edges are a group", where=where, possible="needed are pairs of names"))
     else:
         _collect_edges(edges, prefix, where, got)
 
@@ -245,14 +253,20 @@ def _collect_edges(edges: h5py.Dataset, prefix: str, where: str, got: _Collected
         return
     if len(edges.shape) != 2 or edges.shape[1] != 2 or h5py.check_string_dtype(edges.dtype) is None:
         got.problems.append(
-            f"{where}: edges of shape {edges.shape} and type {edges.dtype}, needed are pairs of names"
+            Reason(
+                f"edges of shape {edges.shape} and type {edges.dtype}",
+                where=where,
+                possible="needed are pairs of names",
+            )
         )
         return
     if edges.shape[0] > 10 * MAX_NODES or edges.dtype.itemsize > 4 * MAX_NAME or stored_elsewhere(edges):
-        got.problems.append(f"{where}: {edges.shape[0]} edges, the reader takes up to {10 * MAX_NODES}")
+        got.problems.append(
+            Reason(f"{edges.shape[0]} edges", where=where, possible=f"the reader takes up to {10 * MAX_NODES}")
+        )
         return
     if not text_fits(edges, got.content):
-        got.problems.append(f"{where}: edges whose names are longer than the file")
+        got.problems.append(Reason("edges whose names are longer than the file", where=where))
         return
     for pair in edges[()]:
         source, target = (n.decode("utf-8", "replace") if isinstance(n, bytes) else str(n) for n in pair)
@@ -261,11 +275,13 @@ def _collect_edges(edges: h5py.Dataset, prefix: str, where: str, got: _Collected
 
 def _add(name: str, prefix: str, node: RawNode, got: _Collected) -> None:
     if name in got.nodes:
-        got.problems.append(f"{name}: the name is used twice")
+        got.problems.append(Reason("the name is used twice", where=name))
     elif len(got.nodes) >= MAX_NODES:
-        got.problems.append(f"{name}: more than {MAX_NODES} nodes")
+        got.problems.append(Reason(f"more than {MAX_NODES} nodes", where=name))
     elif len(name) > MAX_NAME or not name.isprintable() or "/" in name or not name.strip("."):
-        got.problems.append(f"{name[:40]!r}: a name must be printable, without '/', up to {MAX_NAME} characters")
+        got.problems.append(
+            Reason(f"a name must be printable, without '/', up to {MAX_NAME} characters", where=f"{name[:40]!r}")
+        )
     else:
         got.nodes[name] = node
         if node.kind in ("Input", "Output"):
@@ -277,10 +293,10 @@ def _add(name: str, prefix: str, node: RawNode, got: _Collected) -> None:
 
 def _collect_object(graph: Any, prefix: str, got: _Collected, depth: int) -> None:
     if depth > MAX_DEPTH:
-        got.problems.append(f"{prefix or 'graph'}: a graph that contains itself")
+        got.problems.append(Reason("a graph that contains itself", where=prefix or "graph"))
         return
     if not hasattr(graph, "nodes") or not hasattr(graph, "edges"):
-        raise InputError(f"{type(graph).__name__}: not a NIR graph; give a path or a nir.NIRGraph")
+        raise InputError("not a NIR graph", where=type(graph).__name__, ways_out="give a path or a nir.NIRGraph")
     got.ports[prefix] = ([], [])
     for name, item in graph.nodes.items():
         full = f"{prefix}{name}"
@@ -306,7 +322,7 @@ def _as_array(value: Any, where: str, got: _Collected) -> np.ndarray[Any, Any]:
         value = value.detach().cpu().numpy()
     array = np.asarray(value)
     if array.dtype.kind not in "biuf":
-        got.problems.append(f"{where}: values of type {array.dtype}, needed are real numbers")
+        got.problems.append(Reason(f"values of type {array.dtype}", where=where, possible="needed are real numbers"))
         return np.zeros(())
     return array
 
@@ -325,11 +341,11 @@ def _finished(where: str, got: _Collected, metadata: Mapping[str, Any], version:
             got.notes.append(f"the edge {source} -> {target} stands twice; it counts once")
         edges[source, target] = None
     if not got.problems:
-        got.problems += [f"{name}: an edge names it, but there is no such node" for name in missing]
+        got.problems += [Reason("an edge names it, but there is no such node", where=name) for name in missing]
     if not got.nodes:
-        got.problems.append("no nodes")
+        got.problems.append(Reason("no nodes"))
     if got.problems:
-        raise InputError(_told(where, got.problems))
+        raise _refusal(where, got.problems)
     return RawGraph(got.nodes, tuple(edges), metadata, version, sha256, tuple(got.notes))
 
 
@@ -341,12 +357,13 @@ def _port(name: str, side: int, got: _Collected) -> str:
     if len(ports[side]) != 1:
         word = ("input", "output")[side]
         names = ", ".join(ports[side]) or "none"
-        got.problems.append(f"{name}: an edge needs one {word} of this graph, it has {len(ports[side])} ({names})")
+        got.problems.append(
+            Reason(f"an edge needs one {word} of this graph, it has {len(ports[side])} ({names})", where=name)
+        )
         return name
     return ports[side][0]
 
 
-def _told(where: object, problems: list[str]) -> str:
-    shown = problems[:20]
-    more = f"\n{where}: and {len(problems) - 20} more" if len(problems) > 20 else ""
-    return "\n".join(f"{where}: {problem}" for problem in shown) + more
+def _refusal(where: object, problems: list[Reason]) -> InputError:
+    more = [Reason(f"and {len(problems) - SHOWN} more")] if len(problems) > SHOWN else []
+    return InputError.together(reason.inside(str(where)) for reason in problems[:SHOWN] + more)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from seamount.errors import InputError, SeamountError
+from seamount.errors import InputError, Reason, SeamountError
 
 from ..graphs import strongly_connected
 from ..network.network import (
@@ -43,8 +43,8 @@ class NirGraph:
     shapes: dict[str, Shape] = field(default_factory=dict)
     before: dict[str, list[str]] = field(default_factory=dict)
     after: dict[str, list[str]] = field(default_factory=dict)
-    problems: list[str] = field(default_factory=list)
-    unsupported: list[str] = field(default_factory=list)
+    problems: list[Reason] = field(default_factory=list)
+    unsupported: list[Reason] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def role(self, name: str) -> str:
@@ -70,7 +70,7 @@ def _operators(graph: NirGraph, name: str, shape: Shape) -> tuple[tuple[Op, ...]
         case "Affine" | "Linear":
             weight = values.array("weight")
             if weight.ndim < 2:
-                raise InputError(f"{name}: weight {weight.shape} needs at least two axes (..., out, in)")
+                raise InputError(f"weight {weight.shape} needs at least two axes (..., out, in)", where=name)
             return (Linear(weight),), values.bias(op_shape(Linear(weight), shape))
         case "Scale":
             return (Scale(values.parameter("scale", shape)),), None
@@ -100,12 +100,14 @@ def _steps(graph: NirGraph, name: str, delay: Reals) -> np.ndarray[Any, np.dtype
     s = graph.settings
     if s.time_unit != "steps":
         if s.dt is None:
-            raise InputError(f"{name}: a delay needs the time step; give --dt")
+            raise InputError("a delay needs the time step", where=name, ways_out="give --dt")
         delay = reals(delay / s.dt)
     steps = np.rint(delay)
     if np.any(np.abs(delay - steps) > 1e-6 * np.maximum(1, steps)) or np.any(delay < 0) or np.any(delay > 1e6):
         raise InputError(
-            f"{name}: delays of {delay.min():.6g} to {delay.max():.6g} time steps, possible are whole numbers from 0"
+            f"delays of {delay.min():.6g} to {delay.max():.6g} time steps",
+            where=name,
+            possible="possible are whole numbers from 0",
         )
     return steps.astype(np.int64)
 
@@ -118,7 +120,9 @@ def compute_shapes(graph: NirGraph) -> None:
         if not ready:  # a loop or a root: a population or a weight that knows its own size
             ready = [n for n in waiting if _own_shape(graph, n) is not None][:1]
         if not ready:
-            graph.problems.append(f"{', '.join(waiting)}: no shape leads here; is there a path from an Input?")
+            graph.problems.append(
+                Reason("no shape leads here", where=", ".join(waiting), ways_out=("is there a path from an Input?",))
+            )
             return
         for name in ready:
             if name not in waiting:  # behind a node that failed
@@ -127,8 +131,8 @@ def compute_shapes(graph: NirGraph) -> None:
             try:
                 graph.shapes[name] = _shape_out(graph, name)
             except SeamountError as error:
-                told = str(error)
-                graph.problems.append(told if told.startswith(name) else f"{name}: {told}")
+                # the algebra of operators knows shapes, not nodes
+                graph.problems += [reason if reason.where else reason.inside(name) for reason in error.reasons]
                 for follower in _downstream(graph, name):
                     waiting.pop(follower, None)
     if graph.problems:
@@ -137,8 +141,11 @@ def compute_shapes(graph: NirGraph) -> None:
         needed = _shape_in(graph, target)
         if needed != graph.shapes[source]:
             graph.problems.append(
-                f"{target}: gets shapes {needed} and {graph.shapes[source]} (from {source}); "
-                "what is added must have one shape"
+                Reason(
+                    f"gets shapes {needed} and {graph.shapes[source]} (from {source})",
+                    where=target,
+                    ways_out=("what is added must have one shape",),
+                )
             )
 
 
@@ -193,7 +200,7 @@ def _shape_out(graph: NirGraph, name: str) -> Shape:
         if not graph.before[name]:
             graph.notes.append(f"{name}: no edge leads to it; it receives nothing")
     if not shape or min(shape) < 1 or _too_large(shape):
-        raise InputError(f"{name}: shape {shape}, possible are 1 to {MAX_NEURONS} values in all")
+        raise InputError(f"shape {shape}", where=name, possible=f"possible are 1 to {MAX_NEURONS} values in all")
     if graph.role(name) != "operator":
         if graph.raw.nodes[name].kind == "Output":
             _compare_output(graph, name, shape)
@@ -201,7 +208,7 @@ def _shape_out(graph: NirGraph, name: str) -> Shape:
     ops, bias = _operators(graph, name, shape)
     after = chain_shapes(ops, shape)[-1]
     if _too_large(after):
-        raise InputError(f"{name}: makes {after}, possible are 1 to {MAX_NEURONS} values in all")
+        raise InputError(f"makes {after}", where=name, possible=f"possible are 1 to {MAX_NEURONS} values in all")
     graph.ops[name] = ops
     if bias is not None and np.any(bias):
         graph.biases[name] = reals(np.broadcast_to(bias, after))
@@ -224,4 +231,6 @@ def check_operator_loops(graph: NirGraph) -> None:
     inner = {n: [a for a in graph.after[n] if graph.role(a) == "operator"] for n in operators}
     for loop in strongly_connected(operators, inner):
         if len(loop) > 1 or loop[0] in inner[loop[0]]:
-            graph.problems.append(f"loop without a neuron: {' -> '.join((*loop, loop[0]))}; put a neuron into it")
+            graph.problems.append(
+                Reason(f"loop without a neuron: {' -> '.join((*loop, loop[0]))}", ways_out=("put a neuron into it",))
+            )

@@ -50,8 +50,9 @@ def _channels_first(raw: RawGraph) -> RawGraph:
             n = channels * height * width
             if raw.nodes[follower].kind not in ("Affine", "Linear") or np.asarray(weight).shape[1:] != (n,):
                 raise Unsupported(
-                    f"{name}: spyx flattens with the channels last and writes that they come first; only a weight "
-                    f"behind it can be put right, found is {follower} ({raw.nodes[follower].kind})"
+                    "spyx flattens with the channels last and writes that they come first; only a weight behind it "
+                    f"can be put right, found is {follower} ({raw.nodes[follower].kind})",
+                    where=name,
                 )
             rows = np.asarray(weight).reshape(-1, height, width, channels).transpose(0, 3, 1, 2).reshape(-1, n)
             nodes[follower] = RawNode(raw.nodes[follower].kind, {**raw.nodes[follower].values, "weight": rows})
@@ -68,8 +69,9 @@ def _even_pools(raw: RawGraph) -> RawGraph:
             continue
         if np.any(padding % 2):
             raise Unsupported(
-                f"{name}: spyx pads {padding.tolist()} in all, so one side by a zero more, which NIR cannot say; "
-                "pool without padding"
+                f"spyx pads {padding.tolist()} in all, so one side by a zero more, which NIR cannot say",
+                where=name,
+                ways_out="pool without padding",
             )
         nodes[name] = RawNode(node.kind, {**node.values, "padding": padding // 2})
         notes.append(f"{name}: padding {padding.tolist()} of both sides in spyx, so {(padding // 2).tolist()} each")

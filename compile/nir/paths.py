@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from seamount.errors import Reason
+
 from ..graphs import strongly_connected
 from ..network.interpret import apply_op
 from ..network.network import (
@@ -31,7 +33,11 @@ def connections(graph: NirGraph, cells: dict[str, Population], place: Mapping[st
     names: set[str] = set()
     for target in cells:
         if _count_paths(graph, target) > MAX_PATHS:
-            graph.problems.append(f"{target}: more than {MAX_PATHS} paths of operators lead to it; merge branches")
+            graph.problems.append(
+                Reason(
+                    f"more than {MAX_PATHS} paths of operators lead to it", where=target, ways_out=("merge branches",)
+                )
+            )
             continue
         bias = constants.into(target)
         late = None
@@ -126,7 +132,7 @@ class _Constants:
     def __init__(self, graph: NirGraph) -> None:
         self.graph = graph
         self.known: dict[tuple[str, bool], Reals | None] = {}
-        self.problems: list[str] = []
+        self.problems: list[Reason] = []
 
     def into(self, target: str, only: set[str] | None = None) -> Reals | None:
         """Sum over what enters ``target``; None for nothing. ``only``: count the biases of these nodes alone."""
@@ -164,7 +170,9 @@ class _Constants:
             return None
         for op in self.graph.ops[node]:
             if isinstance(op, Delay):
-                self.problems.append(f"{node}: a bias in front of a delay; put the delay first")
+                self.problems.append(
+                    Reason("a bias in front of a delay", where=node, ways_out=("put the delay first",))
+                )
                 return None
             value = reals(apply_op(op, torch.from_numpy(value.copy())[None])[0].numpy())
         return value

@@ -211,5 +211,5 @@ def _from_metadata(metadata: Mapping[str, Any]) -> Discretisation:
             given[key] = float(value) if key == "dt" and isinstance(value, int | float) else value
     try:
         return Discretisation(**given)
-    except (ConfigError, TypeError) as error:
-        raise InputError(f"{error}", where="metadata/discretization") from None
+    except ConfigError as error:
+        raise InputError.together(reason.inside("metadata/discretization") for reason in error.reasons) from None

@@ -105,5 +105,4 @@ def no_step(raw: RawGraph, name: str, preset: str) -> InputError:
         f"the file names no time step; candidates: {seen or 'none can be seen'}",
         where=name,
         ways_out=f"give --dt, or --from with the tool that wrote the file ({', '.join(PRESETS)})",
-    ),
     )

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from seamount.errors import Unsupported
+from seamount.errors import Unsupported, plural
 
 from ..network.network import Connection, Delay, Ints, Network
 
@@ -54,12 +54,12 @@ def balance_latency(network: Network) -> Schedule:
             break
     else:
         assert changed is not None
-        raise Unsupported(_loop_message(network, changed, cause))
+        raise _too_fast(network, changed, cause)
     delay = {c.name: arrival[c.target] - arrival[c.source] - 1 + own_delay(c) for c in network.connections}
     return Schedule(arrival, delay)
 
 
-def _loop_message(network: Network, start: str, cause: Mapping[str, Connection]) -> str:
+def _too_fast(network: Network, start: str, cause: Mapping[str, Connection]) -> Unsupported:
     name = start
     for _ in cause:  # walk back far enough to be on the loop
         name = cause[name].source
@@ -69,8 +69,10 @@ def _loop_message(network: Network, start: str, cause: Mapping[str, Connection])
     connections = [cause[n] for n in loop]
     steps = sum(int(own_delay(c).min()) for c in connections)
     told = " -> ".join((*reversed(loop), loop[-1]))
-    return (
-        f"{network.name}: the loop {told} takes {steps} step{'s' if steps != 1 else ''} in software, but "
-        f"{len(connections)} on the chip (one per synapse group); add a Delay of {len(connections) - steps} to the "
-        "loop before training, or join its populations into one recurrent population"
+    return Unsupported(
+        f"the loop {told} takes {steps} {plural(steps, 'step')} in software, but {len(connections)} on the chip "
+        "(one per synapse group)",
+        where=network.name,
+        ways_out=f"add a Delay of {len(connections) - steps} to the loop before training, or join its populations "
+        "into one recurrent population",
     )

@@ -21,7 +21,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from seamount.errors import Unsupported
+from seamount.errors import Reason, Unsupported
 
 from ..network.network import Connection, Delay, Linear, Network, Population, Reals, Reshape, Scale, reals
 
@@ -72,33 +72,53 @@ def emulate_soft_reset(network: Network) -> Network:
 
 
 def _refuse(soft: list[Population], network: Network) -> None:
-    problems = []
+    problems: list[Reason] = []
     for p in soft:
         assert p.v_th is not None
         if p.multi_spike:
             problems.append(
-                f"{p.name}: several spikes in one step, the chip sends one; train with single spikes, or say "
-                "--set multi_spike=off to compile it as if it had been"
+                Reason(
+                    "several spikes in one step, the chip sends one",
+                    where=p.name,
+                    ways_out=(
+                        "train with single spikes, or say --set multi_spike=off to compile it as if it had been",
+                    ),
+                )
             )
         if _n_taps(p, network.n_steps) > MAX_TAPS:
             kept = float(np.max(1 - p.a_s))
             problems.append(
-                f"{p.name}: reset {p.reset!r} with a synaptic current that keeps {kept:.4g} a step; the "
-                f"membrane takes u, and delays of up to {MAX_TAPS - 1} steps cannot stand for so slow a current; "
-                "train with a faster one or a reset to v_reset, or say --set reset=value if the tool meant that"
+                Reason(
+                    f"reset {p.reset!r} with a synaptic current that keeps {kept:.4g} a step; the membrane takes u, "
+                    f"and delays of up to {MAX_TAPS - 1} steps cannot stand for so slow a current",
+                    where=p.name,
+                    ways_out=(
+                        "train with a faster one or a reset to v_reset",
+                        "say --set reset=value if the tool meant that",
+                    ),
+                )
             )
         if np.any(p.v_th <= 0) or np.any(p.gain == 0):
             problems.append(
-                f"{p.name}: reset {p.reset!r} with thresholds down to {p.v_th.min():.6g} and gains down to "
-                f"{np.abs(p.gain).min():.6g}, needed is above 0 to emulate it"
+                Reason(
+                    f"reset {p.reset!r} with thresholds down to {p.v_th.min():.6g} and gains down to "
+                    f"{np.abs(p.gain).min():.6g}",
+                    where=p.name,
+                    possible="needed is above 0 to emulate it",
+                )
             )
         if network.readout == p.name and network.readout_quantity == "v":
             problems.append(
-                f"{p.name}: its v is the readout, and a soft reset is emulated with another v; read its spikes "
-                "(--set readout_quantity=count), or make it a readout that never fires"
+                Reason(
+                    "its v is the readout, and a soft reset is emulated with another v",
+                    where=p.name,
+                    ways_out=(
+                        "read its spikes (--set readout_quantity=count), or make it a readout that never fires",
+                    ),
+                )
             )
     if problems:
-        raise Unsupported("\n".join(problems))
+        raise Unsupported.together(problems)
 
 
 def _emulated(p: Population) -> Population:

@@ -46,7 +46,7 @@ def test_a_soft_reset_is_emulated_where_asked_for(graph: Path) -> None:
     assert "onetoone if0.soft_reset if0 -> if0" in done.stdout
     assert "assumed: if0: soft reset emulated, the membrane in u, a synapse from each neuron to itself" in done.stdout
     wrong = run(*words, "--soft-reset", "yes")
-    assert "--soft-reset yes: possible are refuse, emulate" in wrong.stderr
+    assert "--soft-reset yes: no such choice, possible are refuse, emulate" in wrong.stderr
 
 
 def test_a_split_program_is_written_and_can_be_inspected(graph: Path, tmp_path: Path) -> None:

@@ -189,7 +189,7 @@ def test_a_late_reset_to_a_value_is_refused_either_way() -> None:
         (
             {"a_s": 0.05},
             "a: reset 'subtract' with a synaptic current that keeps 0.95 a step; the membrane takes u, and delays of "
-            "up to 62 steps cannot stand for so slow a current; train with a faster one or a reset to v_reset, or "
+            "up to 62 steps cannot stand for so slow a current; train with a faster one or a reset to v_reset; or "
             "say --set reset=value if the tool meant that",
         ),
         (
