@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seamount.compile.program.activity import Activity
+from seamount.compile.program.activity import Activity, readout_so_far
 from seamount.compile.program.program import Program
 from seamount.config import load_config
 from seamount.errors import InputError
@@ -114,8 +114,7 @@ def rounded_answers(compiled: Compiled, x: Any, labels: NDArray[Any] | None) -> 
     if labels is not None and labels.dtype.kind not in "iu":
         raise InputError(f"calibration: y of type {labels.dtype}; whole numbers of classes are needed")
     trace = run_network(network, x)[readout.population]
-    shown = trace.v[-1] if readout.quantity == "v" else trace.spikes.sum(0)
-    reference = shown.reshape(n, -1).argmax(1)
+    reference = readout_so_far(readout.quantity, trace.spikes, trace.v)[-1].reshape(n, -1).argmax(1)
     classes = run(compiled.program, np.rint(x * network.inputs[0].scale).astype(np.int64)).predictions()
     right = (None, None) if labels is None else tuple(float(np.mean(c == labels)) for c in (reference, classes))
     return RoundedAnswers(n, int(np.sum(classes == reference)), *right)

@@ -51,16 +51,7 @@ def run(
     from seamount.run.reporting import report_run
 
     told = told or Told()
-    context = run_stages(
-        load_config(config, settings),
-        folder,
-        resume=resume,
-        overwrite=overwrite,
-        progress=told.progress,
-        tell=told.stage,
-        command=told.command,
-    )
-    if context is None:
+    if run_stages(load_config(config, settings), folder, resume=resume, overwrite=overwrite, told=told) is None:
         return None
     told.stage("report")
     return report_run(folder)
@@ -87,31 +78,28 @@ def distill(
 
     None in a process that torchrun started only to help.
     """
+    from seamount.run.answers import read_answers
     from seamount.run.pipeline import run_stages
-    from seamount.run.stages import read_answers
+    from seamount.run.stages import TRAINING
 
-    training = ("teacher", "distill", "quantise", "export")
-    if until not in training:
-        raise ConfigError(f"--to {until}: possible are {', '.join(training)}; `seamount run` does the others too")
-    told = told or Told()
-    context = run_stages(
-        load_config(config, settings),
-        folder,
-        resume=resume,
-        overwrite=overwrite,
-        until=until,
-        progress=told.progress,
-        tell=told.stage,
-        command=told.command,
-    )
-    if context is None:
+    names = [stage.name for stage in TRAINING]
+    if until not in names:
+        raise ConfigError(
+            "does more than training",
+            where=f"--to {until}",
+            possible=f"possible are {', '.join(names)}",
+            ways_out="`seamount run` does the others too",
+        )
+    made = load_config(config, settings)
+    run = run_stages(made, folder, resume=resume, overwrite=overwrite, until=until, told=told)
+    if run is None:
         return None
     rows = []
-    for stage in training[: training.index(until) + 1]:
-        if (context.folder(stage) / "answers.npz").exists():
-            found = read_answers(context.folder(stage))
+    for stage in TRAINING[: names.index(until) + 1]:
+        if (run.of(stage) / "answers.npz").exists():
+            found = read_answers(run.of(stage))
             right = found["predictions"] == found["labels"]
-            rows.append(StageAccuracy(stage, float(right.mean()), len(right)))
+            rows.append(StageAccuracy(stage.name, float(right.mean()), len(right)))
     return rows
 
 
@@ -156,14 +144,16 @@ def why(folder: Path, layer: str, n_samples: int = 16) -> Explanation:
     from seamount.compile.pipeline import compile_graph
     from seamount.report.why import why as explain
     from seamount.run.reporting import open_finished
+    from seamount.run.stages import EXPORT
+    from seamount.run.stages.export import float_graph
 
-    context = open_finished(folder)
-    network = compile_graph(context.folder("export") / "float.nir", context.target).network
+    finished = open_finished(folder)
+    network = compile_graph(float_graph(finished.of(EXPORT)), finished.target).network
     assert network is not None, "a NIR file gives a network"
-    data = context.data
+    data = finished.data
     n = min(n_samples, len(data.test))
     inputs = data.chip_inputs(data.test, torch.arange(n)) / data.input_scale
-    return explain(network, context.program(), inputs, layer)
+    return explain(network, finished.program(), inputs, layer)
 
 
 def sweep(

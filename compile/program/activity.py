@@ -69,3 +69,9 @@ class Activity:
             raise ValueError("this run has no readout")
         classes: Array = np.argmax(self.readout.reshape(self.n_samples, -1), axis=1)
         return classes
+
+
+def readout_so_far(quantity: str, spikes: Array, v: Array) -> Array:
+    """What is read of a population after each step, (T, ...): v, which has summed up itself, or the spikes so far."""
+    read: Array = v if quantity == "v" else np.cumsum(spikes, axis=0)
+    return read

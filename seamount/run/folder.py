@@ -1,20 +1,22 @@
-"""A run directory that survives interruption: stage folders, input hashes, atomic writes.
+"""A run's folder, which survives interruption: a folder for each stage, digests of what went in, atomic writes.
 
     runs/NAME/
         resolved.toml       the whole configuration, defaults filled in
-        manifest.json       seed, versions, data hash, command, wall time of every stage
-        stages/01-teacher/  what the stage wrote, its state while it runs, and status.json once it is done
+        manifest.json       seed, versions, command, machine
+        stages/01-teacher/  what the stage wrote, its state while it runs, and begun.json
+                            status.json once it is done: digests of its inputs and outputs, its wall time
         report.json, report.html
 
-A stage is done when its status.json exists, and still valid when the hash of its inputs (the part of the
-configuration it reads, the outputs of earlier stages, the version of Seamount) is the one noted there.
+A stage is done when its status.json exists, and still valid while the inputs noted there are those of now: the
+sections of the configuration that it reads, the contents of the files that these name, the outputs of the stages it
+needs, the version of Seamount.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,13 +27,10 @@ from seamount import __version__
 from seamount.errors import ConfigError, InputError
 from seamount.files import file_hash, read_json, text_hash, write_json
 
+from .stage import Stage
 
-@dataclass(frozen=True)
-class Stage:
-    """One step of the pipeline and the names of the stages whose outputs it reads."""
-
-    name: str
-    needs: tuple[str, ...] = ()
+Inputs = dict[str, str]
+"""A digest of each thing that a stage depends on, by what it is to a user."""
 
 
 @dataclass(frozen=True)
@@ -39,57 +38,73 @@ class Run:
     """A run directory. ``stages`` is the pipeline in order; it gives the folders their numbers."""
 
     folder: Path
-    stages: tuple[Stage, ...]
+    stages: tuple[Stage[Any], ...]
 
-    def stage_folder(self, name: str) -> Path:
-        position = next(i for i, stage in enumerate(self.stages, 1) if stage.name == name)
-        return self.folder / "stages" / f"{position:02d}-{name}"
+    def of(self, stage: Stage[Any]) -> Path:
+        """The folder of a stage."""
+        position = next(i for i, known in enumerate(self.stages, 1) if known.name == stage.name)
+        return self.folder / "stages" / f"{position:02d}-{stage.name}"
 
-    def status(self, name: str) -> dict[str, Any] | None:
+    def status(self, stage: Stage[Any]) -> dict[str, Any] | None:
         """What status.json of a finished stage says, or None."""
-        path = self.stage_folder(name) / "status.json"
+        path = self.of(stage) / "status.json"
         if not path.exists():
             return None
-        status: dict[str, Any] = read_json(path)
+        status = read_json(path)
+        if not isinstance(status, dict) or not {"inputs", "outputs", "seconds"} <= status.keys():
+            raise InputError(
+                "not the status of a stage", where=path, ways_out=f"remove {path.parent} to have the stage run again"
+            )
         return status
 
-    def inputs_hash(self, name: str, settings: Mapping[str, Any]) -> str:
-        """Of the settings that the stage reads and of the outputs it needs."""
-        stage = next(s for s in self.stages if s.name == name)
-        needed = []
+    def inputs(self, stage: Stage[Any], settings: Mapping[str, Any], contents: Mapping[str, str]) -> Inputs:
+        """Of the sections that the stage reads, the contents of files named there, and the outputs that it needs."""
+        found = {"version of Seamount": __version__}
+        found |= {f"[{name}]": text_hash(json.dumps(section, sort_keys=True)) for name, section in settings.items()}
+        found |= {f"content of {setting}": digest for setting, digest in contents.items()}
         for earlier in stage.needs:
             status = self.status(earlier)
             if status is None:
                 raise InputError(
-                    f"{self.folder}: stage {earlier} has not finished, {name} needs it; run with --resume"
+                    f"stage {earlier.name} has not finished, {stage.name} needs it",
+                    where=self.folder,
+                    ways_out="run with --resume",
                 )
-            needed.append(json.dumps(status["outputs"], sort_keys=True))
-        return text_hash(__version__, json.dumps(settings, sort_keys=True, default=str), *needed)
+            found[f"output of {earlier.name}"] = text_hash(json.dumps(status["outputs"], sort_keys=True))
+        return found
 
-    def is_done(self, name: str, inputs_hash: str) -> bool:
-        """Finished with these inputs, and its files are still what they were."""
-        status = self.status(name)
-        if status is None or status["inputs"] != inputs_hash:
-            return False
-        folder = self.stage_folder(name)
-        return all(
-            (folder / file).exists() and file_hash(folder / file) == digest
+    def stale(self, stage: Stage[Any], inputs: Inputs) -> str | None:
+        """Why the stage has to run; None: it finished with these inputs, and its files are what they were."""
+        status = self.status(stage)
+        if status is None:
+            return "not finished"
+        before = status["inputs"]
+        if not isinstance(before, dict):  # 0.1.0 before November 2026 noted one digest of everything
+            return "an earlier version of Seamount did not note what it depends on"
+        changed = [what for what in {**before, **inputs} if before.get(what) != inputs.get(what)]
+        if changed:
+            return f"changed: {', '.join(changed)}"
+        folder = self.of(stage)
+        touched = [
+            file
             for file, digest in status["outputs"].items()
-        )
+            if not (folder / file).exists() or file_hash(folder / file) != digest
+        ]
+        return f"changed or gone: {', '.join(touched)}" if touched else None
 
     @contextmanager
-    def stage(self, name: str, inputs_hash: str) -> Iterator[Path]:
+    def begin(self, stage: Stage[Any], inputs: Inputs) -> Iterator[Path]:
         """The stage's folder to write into; leaving without an exception marks it done.
 
         A stage that was begun with other inputs starts in an empty folder; one begun with the same inputs finds its
         own state there and continues.
         """
-        folder = self.stage_folder(name)
+        folder = self.of(stage)
         begun = folder / "begun.json"
-        if not begun.exists() or read_json(begun)["inputs"] != inputs_hash:
+        if not begun.exists() or read_json(begun) != {"inputs": inputs}:
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
-            write_json(begun, {"inputs": inputs_hash})
+            write_json(begun, {"inputs": inputs})
         (folder / "status.json").unlink(missing_ok=True)
         start = perf_counter()
         yield folder
@@ -100,11 +115,11 @@ class Run:
         }
         write_json(
             folder / "status.json",
-            {"inputs": inputs_hash, "outputs": outputs, "seconds": round(perf_counter() - start, 3)},
+            {"inputs": inputs, "outputs": outputs, "seconds": round(perf_counter() - start, 3)},
         )
 
 
-def open_run(folder: Path, stages: Sequence[Stage], *, resume: bool, overwrite: bool) -> Run:
+def open_run(folder: Path, stages: tuple[Stage[Any], ...], *, resume: bool, overwrite: bool) -> Run:
     """Make or reopen a run directory.
 
     Raises:
@@ -112,12 +127,13 @@ def open_run(folder: Path, stages: Sequence[Stage], *, resume: bool, overwrite: 
     """
     if folder.exists() and any(folder.iterdir()):
         if not (folder / "resolved.toml").exists():
-            raise ConfigError(f"{folder}: exists and is not a run directory; choose another name with --name")
+            raise ConfigError(
+                "exists and is not a run directory", where=folder, ways_out="choose another name with --name"
+            )
         if overwrite:
             shutil.rmtree(folder)
         elif not resume:
-            raise ConfigError(
-                f"{folder}: exists already; --resume continues it, --overwrite starts anew, --name chooses another"
-            )
+            ways = "--resume continues it, --overwrite starts anew, --name chooses another"
+            raise ConfigError("exists already", where=folder, ways_out=ways)
     folder.mkdir(parents=True, exist_ok=True)
-    return Run(folder, tuple(stages))
+    return Run(folder, stages)

@@ -1,9 +1,9 @@
-"""Runs the stages of a run directory that are not done yet, and makes its report."""
+"""Runs the stages of a run directory that are not done yet; what is finished stays whatever happens later."""
 
 from __future__ import annotations
 
+import functools
 import platform
-from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from importlib import metadata
 from pathlib import Path
@@ -11,49 +11,18 @@ from typing import Any
 
 from seamount import __version__
 from seamount.config import Config, to_toml
-from seamount.distill.parallel import open_world
-from seamount.distill.progress import QUIET, Progress
+from seamount.distill.config import DataConfig
+from seamount.distill.data import Data, load_data
+from seamount.distill.parallel import World, open_world
+from seamount.distill.progress import QUIET
 from seamount.errors import ConfigError
-from seamount.files import write_atomically, write_json
-from seamount.run.folder import Run, open_run
-from seamount.run.stages import (
-    STAGES,
-    Context,
-    compile_stage,
-    distill_stage,
-    export_stage,
-    lava_stage,
-    quantise_stage,
-    simulate_stage,
-    teacher_stage,
-)
+from seamount.files import file_hash, write_atomically, write_json
 
-STAGE_NAMES = tuple(stage.name for stage in STAGES)
-
-STAGE_WORK: Mapping[str, Callable[[Context, Path], None]] = {
-    "teacher": teacher_stage,
-    "distill": distill_stage,
-    "quantise": quantise_stage,
-    "export": export_stage,
-    "compile": compile_stage,
-    "simulate": simulate_stage,
-    "lava": lava_stage,
-}
-
-READS: Mapping[str, tuple[str, ...]] = {
-    "teacher": ("run", "data", "teacher", "train", "distill"),
-    "distill": ("run", "data", "student", "distill", "train"),
-    "quantise": ("run", "data", "student", "distill", "train", "quant"),
-    "export": ("student",),
-    "compile": ("target",),
-    "simulate": ("data", "report", "run"),
-    "lava": ("data", "lava"),
-}
-"""Sections of the configuration that a stage depends on; a change in another one does not make it run again."""
-
-
-TRAINING = ("teacher", "distill", "quantise")
-"""Stages that all processes of torchrun work on together; the first process does the others alone."""
+from .contents import Hash, contents
+from .folder import Inputs, Run, open_run
+from .stage import Place, Stage
+from .stages import STAGES
+from .told import Told
 
 
 def run_stages(
@@ -62,48 +31,82 @@ def run_stages(
     *,
     resume: bool = False,
     overwrite: bool = False,
-    until: str = STAGE_NAMES[-1],
-    progress: Progress = QUIET,
-    tell: Callable[[str], None] = lambda text: None,
-    command: str = "",
-) -> Context | None:
-    """Run the stages up to ``until`` that are not done yet; what is finished stays whatever happens later.
+    until: str = STAGES[-1].name,
+    told: Told | None = None,
+) -> Run | None:
+    """Run the stages up to ``until`` that are not done yet.
 
     Returns:
         The run; None in a process that torchrun started only to help with training.
     """
-    if until not in STAGE_NAMES:
-        raise ConfigError(f"--to {until}: no such stage; possible are {', '.join(STAGE_NAMES)}")
+    names = [stage.name for stage in STAGES]
+    if until not in names:
+        raise ConfigError("no such stage", where=f"--to {until}", possible=f"possible are {', '.join(names)}")
     world = open_world(config.run.device)
-    leads = world.rank == 0
-    if leads:
+    told = told or Told()
+    if world.rank == 0:
         run = open_run(folder, STAGES, resume=resume, overwrite=overwrite)
         write_atomically(run.folder / "resolved.toml", to_toml(config))
-        write_json(run.folder / "manifest.json", manifest(config, command))
+        write_json(run.folder / "manifest.json", manifest(config, told.command))
     world.wait()
-    run = Run(folder, STAGES)
-    context = Context(config, run, progress if leads else QUIET, leads)
-    document = config.model_dump(mode="json")
-    for stage in STAGES[: STAGE_NAMES.index(until) + 1]:
-        together = stage.name in TRAINING
-        if not leads and not together:
+    work = _Work(config, Run(folder, STAGES), world, told)
+    for stage in STAGES[: names.index(until) + 1]:
+        if world.rank != 0 and not stage.together:
             return None
-        inputs = run.inputs_hash(stage.name, {section: document[section] for section in READS[stage.name]})
-        done = run.is_done(stage.name, inputs)
-        if together:
-            world.wait()  # everybody has looked before anything changes
-        if leads:
-            tell(f"{stage.name}: done before" if done else stage.name)
-        if done:
-            continue
-        place = run.stage(stage.name, inputs) if leads else nullcontext(run.stage_folder(stage.name))
-        with place as stage_folder:
-            if together:
-                world.wait()  # the folder is ready
-            STAGE_WORK[stage.name](context, stage_folder)
-        if together:
-            world.wait()
-    return context if leads else None
+        work.do(stage)
+    return work.run if world.rank == 0 else None
+
+
+class _Work:
+    """Does one stage after the other; data and hashes that several of them ask for are made once."""
+
+    def __init__(self, config: Config, run: Run, world: World, told: Told) -> None:
+        self.config, self.run, self.world, self.told = config, run, world, told
+        self.leads = world.rank == 0
+        self.hash_of: Hash = functools.cache(file_hash)
+        self.data = functools.cache(_load)
+
+    def do(self, stage: Stage[Any]) -> None:
+        """Unless it is done; every process of the run comes to the same verdict."""
+        settings = stage.settings(self.config)
+        sections = settings.model_dump(mode="json")
+        inputs = self.run.inputs(stage, sections, contents(settings, self.hash_of))
+        stale = self.run.stale(stage, inputs)
+        self._wait(stage)  # everybody has looked before anything changes
+        if self.leads:
+            self.told.stage(_said(self.run, stage, stale))
+        if stale is None:
+            return
+        with self._begun(stage, inputs) as folder:
+            self._wait(stage)  # the folder is ready
+            stage.work(settings, self._place(stage, folder))
+        self._wait(stage)
+
+    def _begun(self, stage: Stage[Any], inputs: Inputs) -> Any:
+        return self.run.begin(stage, inputs) if self.leads else nullcontext(self.run.of(stage))
+
+    def _place(self, stage: Stage[Any], folder: Path) -> Place:
+        return Place(
+            folder=folder,
+            earlier={earlier.name: self.run.of(earlier) for earlier in stage.needs},
+            data=self.data,
+            progress=self.told.progress if self.leads else QUIET,
+            leads=self.leads,
+        )
+
+    def _wait(self, stage: Stage[Any]) -> None:
+        if stage.together:
+            self.world.wait()
+
+
+def _load(config: DataConfig, n_steps: int) -> Data:
+    return load_data(config, n_steps=n_steps)
+
+
+def _said(run: Run, stage: Stage[Any], stale: str | None) -> str:
+    if stale is None:
+        return f"{stage.name}: done before"
+    return stage.name if run.status(stage) is None else f"{stage.name}: again, {stale}"
 
 
 def manifest(config: Config, command: str) -> dict[str, Any]:

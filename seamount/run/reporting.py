@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,20 +22,48 @@ from seamount.compile.fit.verify import require, verify_program
 from seamount.compile.program.activity import Activity
 from seamount.compile.program.activity_file import load_activity
 from seamount.compile.program.program import Program
-from seamount.config import load_config
+from seamount.config import Config, load_config
+from seamount.distill.data import Data, load_data
 from seamount.errors import ConfigError, DoesNotFit, InputError, Unsupported
 from seamount.files import file_hash, read_json, write_atomically
 from seamount.hardware_targets.agreement import Agreement
 from seamount.hardware_targets.energy import EnergyReport, estimate_energy
 from seamount.hardware_targets.neurobench import neurobench_metrics
-from seamount.hardware_targets.target import Target
+from seamount.hardware_targets.target import Target, load_target
 from seamount.report.evidence import Answers, Evidence, Traced, Trial
 from seamount.report.render.html import render_html
 from seamount.report.report import Report, assemble
-from seamount.run.folder import Run
-from seamount.run.stages import STAGES, Context, read_answers
+
+from .answers import read_answers
+from .folder import Run
+from .stage import Stage
+from .stages import COMPILE, DISTILL, EXPORT, LAVA, QUANTISE, SIMULATE, STAGES, TEACHER
+from .stages.compile import compiled_program
 
 ORACLE = "Lava 0.10.0, fixed point"
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run whose stages are all done, and what the questions about it start from."""
+
+    config: Config
+    run: Run
+
+    @cached_property
+    def data(self) -> Data:
+        return load_data(self.config.data, n_steps=self.config.student.n_steps)
+
+    @cached_property
+    def target(self) -> Target:
+        return load_target(self.config.target.name)
+
+    def of(self, stage: Stage[Any]) -> Path:
+        """The folder of a stage."""
+        return self.run.of(stage)
+
+    def program(self) -> Program:
+        return compiled_program(self.of(COMPILE))
 
 
 def report_run(folder: Path, sweep: Sequence[Trial] = ()) -> Report:
@@ -46,11 +75,12 @@ def report_run(folder: Path, sweep: Sequence[Trial] = ()) -> Report:
     Raises:
         InputError: it is no run directory, or stages are missing; they are named.
     """
-    context = open_finished(folder)
+    finished = open_finished(folder)
     try:
-        evidence = gather(context)
+        evidence = gather(finished)
     except KeyError as error:
-        raise InputError(f"{folder}: a stage's file lacks {error}; run again with --resume or --overwrite") from None
+        found = f"a stage's file lacks {error}"
+        raise InputError(found, where=folder, ways_out="run again with --resume or --overwrite") from None
     trials = [replace(trial, current=trial.name == folder.name) for trial in sweep]
     report = assemble(replace(evidence, sweep=trials))
     write_atomically(folder / "report.json", report.to_json())
@@ -58,51 +88,51 @@ def report_run(folder: Path, sweep: Sequence[Trial] = ()) -> Report:
     return report
 
 
-def open_finished(folder: Path) -> Context:
+def open_finished(folder: Path) -> Finished:
     """The run of a folder whose stages are all done."""
     if not (folder / "resolved.toml").exists():
-        raise InputError(f"{folder}: not a run directory (no resolved.toml); `seamount run` makes one")
+        found = "not a run directory (no resolved.toml)"
+        raise InputError(found, where=folder, ways_out="`seamount run` makes one")
     run = Run(folder, STAGES)
-    missing = [stage.name for stage in STAGES if run.status(stage.name) is None]
+    missing = [stage.name for stage in STAGES if run.status(stage) is None]
     if missing:
-        raise InputError(
-            f"{folder}: stages {', '.join(missing)} have not finished; `seamount run --resume` continues"
-        )
-    return Context(load_config(folder / "resolved.toml"), run)
+        found = f"stages {', '.join(missing)} have not finished"
+        raise InputError(found, where=folder, ways_out="`seamount run --resume` continues")
+    return Finished(load_config(folder / "resolved.toml"), run)
 
 
-def gather(context: Context) -> Evidence:
+def gather(finished: Finished) -> Evidence:
     """Everything the report is made of."""
-    run, config = context.run, context.config
-    program, target = context.program(), context.target
-    counts = load_activity(context.folder("simulate") / "counts.npz")
-    traced = load_activity(context.folder("simulate") / "trace.npz")
-    compiled = read_json(context.folder("compile") / "compile.json")
+    run, config = finished.run, finished.config
+    program, target = finished.program(), finished.target
+    counts = load_activity(finished.of(SIMULATE) / "counts.npz")
+    traced = load_activity(finished.of(SIMULATE) / "trace.npz")
+    compiled = read_json(finished.of(COMPILE) / "compile.json")
     manifest = read_json(run.folder / "manifest.json")
     reasons: dict[str, str] = {}
     findings = verify_program(program, target)
     placement, does_not_fit = _placement(program, target, findings, config.target.placement, traced)
-    inputs = context.data.chip_inputs(context.data.test, torch.arange(traced.n_samples))
+    inputs = finished.data.chip_inputs(finished.data.test, torch.arange(traced.n_samples))
     energy = _energy(program, counts, placement, target, config.target.step_period_s, reasons)
-    proofs = _proofs(context, reasons)
+    proofs = _proofs(finished, reasons)
     return Evidence(
         name=run.folder.name,
         program=program,
         target=target,
         command=manifest["command"],
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        wall_s={stage.name: float((run.status(stage.name) or {})["seconds"]) for stage in STAGES},
+        wall_s={stage.name: float((run.status(stage) or {})["seconds"]) for stage in STAGES},
         seeds={"run": config.run.seed, "data": config.data.seed},
         versions={"seamount": manifest["seamount"], "python": manifest["python"], **manifest["versions"]},
         hashes={
-            "program.h5": file_hash(context.folder("compile") / "program.h5"),
-            "student.nir": file_hash(context.folder("export") / "student.nir"),
+            "program.h5": file_hash(finished.of(COMPILE) / "program.h5"),
+            "student.nir": file_hash(finished.of(EXPORT) / "student.nir"),
         },
         hardware=f"{platform.machine()}, {os.cpu_count()} cores, {config.run.device}",
         oracle=ORACLE if "oracle" not in reasons else None,
-        answers=_answers(context),
+        answers=_answers(finished),
         proof=proofs,
-        traced=_traced(context, traced, inputs),
+        traced=_traced(finished, traced, inputs),
         full_run=counts,
         rounding=compiled["rounding_lines"],
         assumptions=compiled["assumptions"],
@@ -141,25 +171,25 @@ def _energy(
         return None
 
 
-def _answers(context: Context) -> list[Answers]:
+def _answers(finished: Finished) -> list[Answers]:
     found = []
     for stage, name in (
-        ("teacher", "teacher"),
-        ("distill", "float"),
-        ("quantise", "quantised"),
-        ("simulate", "deployed"),
+        (TEACHER, "teacher"),
+        (DISTILL, "float"),
+        (QUANTISE, "quantised"),
+        (SIMULATE, "deployed"),
     ):
-        folder = context.folder(stage)
+        folder = finished.of(stage)
         if (folder / "answers.npz").exists():
             arrays = read_answers(folder)
             found.append(Answers(name, arrays["predictions"], arrays["labels"], arrays["per_step"]))  # type: ignore[arg-type]
     return found
 
 
-def _proofs(context: Context, reasons: dict[str, str]) -> list[Agreement]:
+def _proofs(finished: Finished, reasons: dict[str, str]) -> list[Agreement]:
     found = []
-    for stage in ("export", "simulate", "lava"):
-        document = read_json(context.folder(stage) / "proof.json")
+    for stage in (EXPORT, SIMULATE, LAVA):
+        document = read_json(finished.of(stage) / "proof.json")
         if "skipped" in document:
             reasons["oracle"] = document["skipped"]
         else:
@@ -188,14 +218,14 @@ def _agreement(document: dict[str, Any]) -> Agreement:
     )
 
 
-def _traced(context: Context, activity: Activity, inputs: NDArray[np.int64]) -> Traced:
-    with np.load(context.folder("simulate") / "float_spikes.npz") as file:
+def _traced(finished: Finished, activity: Activity, inputs: NDArray[np.int64]) -> Traced:
+    with np.load(finished.of(SIMULATE) / "float_spikes.npz") as file:
         float_spikes = {name: file[name] for name in file.files}
     return Traced(
         deployed=activity,
         float_spikes=float_spikes,
         inputs=inputs,
-        labels=context.data.test.labels[: activity.n_samples].numpy(),
+        labels=finished.data.test.labels[: activity.n_samples].numpy(),
         note=f"the first {activity.n_samples} test samples",
     )
 

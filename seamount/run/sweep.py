@@ -17,9 +17,10 @@ from seamount.config import load_config
 from seamount.errors import ConfigError, SeamountError
 from seamount.files import write_json
 from seamount.report.evidence import Trial
-from seamount.run.pipeline import run_stages
-from seamount.run.reporting import open_finished, report_run, trial_of
-from seamount.run.told import Told
+
+from .pipeline import run_stages
+from .reporting import open_finished, report_run, trial_of
+from .told import Told
 
 
 @dataclass(frozen=True)
@@ -78,9 +79,7 @@ def sweep(config: Path | None, over: Sequence[str], settings: Sequence[str], fol
                 load_config(config, [*settings, *point.settings]),
                 point_folder,
                 resume=point_folder.exists(),
-                progress=told.progress,
-                tell=told.stage,
-                command=told.command,
+                told=told,
             )
         except SeamountError as error:
             failed[point.name] = str(error)

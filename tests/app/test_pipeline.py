@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,9 +14,12 @@ import pytest
 
 from seamount import api
 from seamount.config import load_config
+from seamount.distill import checkpoint
 from seamount.errors import InputError
 from seamount.files import file_hash
+from seamount.hardware_targets.target import FOLDER
 from seamount.run.pipeline import run_stages
+from seamount.run.told import Told
 
 SMALL = (
     "teacher.epochs=1",
@@ -62,7 +66,7 @@ def test_the_report_says_so_and_can_be_read_back(finished: Path) -> None:
 
 def test_a_finished_run_resumes_to_nothing_left(finished: Path) -> None:
     said: list[str] = []
-    run_stages(load_config(finished / "resolved.toml"), finished, resume=True, tell=said.append)
+    run_stages(load_config(finished / "resolved.toml"), finished, resume=True, told=Told(stage=said.append))
     assert len(said) == 7
     assert all(text.endswith("done before") for text in said)
 
@@ -70,8 +74,46 @@ def test_a_finished_run_resumes_to_nothing_left(finished: Path) -> None:
 def test_a_change_runs_only_what_depends_on_it(finished: Path) -> None:
     said: list[str] = []
     config = load_config(finished / "resolved.toml", ["lava.n_samples=1"])
-    run_stages(config, finished, resume=True, tell=said.append)
-    assert [text for text in said if "done before" not in text] == ["lava"]
+    run_stages(config, finished, resume=True, told=Told(stage=said.append))
+    assert [text for text in said if "done before" not in text] == ["lava: again, changed: [lava]"]
+
+
+def resumed(folder: Path, *settings: str, until: str = "lava") -> list[str]:
+    """What is said of the stages of a run that goes on with some settings changed."""
+    said: list[str] = []
+    config = load_config(folder / "resolved.toml", settings)
+    run_stages(config, folder, resume=True, until=until, told=Told(stage=said.append))
+    return said
+
+
+def test_an_edited_target_is_compiled_for_again_and_nothing_is_trained(finished: Path, tmp_path: Path) -> None:
+    folder, target = tmp_path / "small", tmp_path / "mine.toml"
+    shutil.copytree(finished, folder)
+    target.write_text((FOLDER / "loihi1.toml").read_text())
+    resumed(folder, f'target.name="{target}"')
+    assert all("done before" in text for text in resumed(folder))
+    text = target.read_text()
+    assert "input_axons_per_core = { value = 4096," in text
+    target.write_text(
+        text.replace("input_axons_per_core = { value = 4096,", "input_axons_per_core = { value = 2048,")
+    )
+    said = resumed(folder)
+    assert [line for line in said if "done before" not in line] == [
+        "compile: again, changed: content of target.name"  # to the same program: the later stages have no new input
+    ]
+
+
+def test_an_edited_checkpoint_is_distilled_from_again(finished: Path, tmp_path: Path) -> None:
+    folder, weights = tmp_path / "small", tmp_path / "weights.safetensors"
+    shutil.copytree(finished, folder)
+    state = checkpoint.load_weights(folder / "stages/02-distill/student.safetensors")
+    checkpoint.save(weights, state, {})
+    resumed(folder, f'student.checkpoint="{weights}"', until="distill")
+    checkpoint.save(weights, {name: value * 0.5 for name, value in state.items()}, {})
+    assert resumed(folder, until="distill") == [
+        "teacher: done before",
+        "distill: again, changed: content of student.checkpoint",
+    ]
 
 
 def test_a_run_without_its_stages_names_them(finished: Path, tmp_path: Path) -> None:

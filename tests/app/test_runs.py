@@ -1,74 +1,139 @@
+"""A run's folder: what is done, what has to run again and why, and what interruption leaves."""
+
+import json
 from pathlib import Path
 
 import pytest
 
+from seamount.config import load_config
+from seamount.distill.config import Section
 from seamount.errors import ConfigError, InputError
-from seamount.run.folder import Run, Stage, open_run
+from seamount.run.folder import Inputs, Run, open_run
+from seamount.run.stage import Place, Stage
+from seamount.run.stages import STAGES
 
-STAGES = (Stage("teacher"), Stage("distill", ("teacher",)))
+
+class Nothing(Section):
+    """Of the configuration."""
+
+
+def idle(reads: Nothing, place: Place) -> None:
+    """Does nothing."""
+
+
+TEACHER = Stage("teacher", Nothing, idle)
+DISTILL = Stage("distill", Nothing, idle, needs=(TEACHER,))
+TWO = (TEACHER, DISTILL)
 
 
 def new_run(tmp_path: Path) -> Run:
-    run = open_run(tmp_path / "r", STAGES, resume=False, overwrite=False)
+    run = open_run(tmp_path / "r", TWO, resume=False, overwrite=False)
     (run.folder / "resolved.toml").write_text("")
     return run
 
 
-def finish(run: Run, name: str, content: str, settings: dict[str, int]) -> str:
-    inputs = run.inputs_hash(name, settings)
-    with run.stage(name, inputs) as folder:
+def inputs_of(run: Run, stage: Stage[Nothing], **settings: int) -> Inputs:
+    return run.inputs(stage, {"train": settings}, {})
+
+
+def finish(run: Run, stage: Stage[Nothing], content: str, **settings: int) -> Inputs:
+    inputs = inputs_of(run, stage, **settings)
+    with run.begin(stage, inputs) as folder:
         (folder / "result.txt").write_text(content)
     return inputs
 
 
-def test_a_finished_stage_is_skipped_until_its_inputs_change(tmp_path: Path) -> None:
+def test_a_finished_stage_is_done_until_its_inputs_change(tmp_path: Path) -> None:
     run = new_run(tmp_path)
-    inputs = finish(run, "teacher", "weights", {"epochs": 3})
-    assert run.is_done("teacher", inputs)
-    assert not run.is_done("teacher", run.inputs_hash("teacher", {"epochs": 4}))
-    before = run.inputs_hash("distill", {})
-    finish(run, "teacher", "other weights", {"epochs": 3})
-    assert run.inputs_hash("distill", {}) != before
+    inputs = inputs_of(run, TEACHER, epochs=3)
+    assert run.stale(TEACHER, inputs) == "not finished"
+    finish(run, TEACHER, "weights", epochs=3)
+    assert run.stale(TEACHER, inputs) is None
+    assert run.stale(TEACHER, inputs_of(run, TEACHER, epochs=4)) == "changed: [train]"
+    finish(run, DISTILL, "student")
+    finish(run, TEACHER, "other weights", epochs=3)
+    assert run.stale(DISTILL, inputs_of(run, DISTILL)) == "changed: output of teacher"
 
 
 def test_a_stage_whose_file_was_changed_is_not_done(tmp_path: Path) -> None:
     run = new_run(tmp_path)
-    inputs = finish(run, "teacher", "weights", {})
-    (run.stage_folder("teacher") / "result.txt").write_text("touched")
-    assert not run.is_done("teacher", inputs)
+    inputs = finish(run, TEACHER, "weights")
+    (run.of(TEACHER) / "result.txt").write_text("touched")
+    assert run.stale(TEACHER, inputs) == "changed or gone: result.txt"
+    (run.of(TEACHER) / "result.txt").unlink()
+    assert run.stale(TEACHER, inputs) == "changed or gone: result.txt"
 
 
 def test_an_interrupted_stage_keeps_its_state_and_is_not_done(tmp_path: Path) -> None:
     run = new_run(tmp_path)
-    inputs = run.inputs_hash("teacher", {})
+    inputs = inputs_of(run, TEACHER)
 
     def interrupted() -> None:
-        with run.stage("teacher", inputs) as folder:
+        with run.begin(TEACHER, inputs) as folder:
             (folder / "state").mkdir()
             (folder / "state" / "epoch").write_text("4")
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         interrupted()
-    assert run.status("teacher") is None
-    with run.stage("teacher", inputs) as folder:
+    assert run.status(TEACHER) is None
+    with run.begin(TEACHER, inputs) as folder:
         assert (folder / "state" / "epoch").read_text() == "4"
-    with run.stage("teacher", "other inputs") as folder:
+    with run.begin(TEACHER, inputs_of(run, TEACHER, epochs=4)) as folder:
         assert not (folder / "state").exists()
 
 
 def test_a_stage_whose_needs_have_not_finished_says_which(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="stage teacher has not finished, distill needs it"):
-        new_run(tmp_path).inputs_hash("distill", {})
+    with pytest.raises(InputError, match="stage teacher has not finished, distill needs it; run with --resume"):
+        inputs_of(new_run(tmp_path), DISTILL)
+
+
+def test_a_folder_of_0_1_0_is_read_and_says_why_its_stages_run_again(tmp_path: Path) -> None:
+    # one digest of all inputs: nothing says what it was made of
+    run = new_run(tmp_path)
+    folder = run.of(TEACHER)
+    folder.mkdir(parents=True)
+    (folder / "result.txt").write_text("weights")
+    (folder / "begun.json").write_text('{"inputs": "9f86d081884c"}')
+    status = {"inputs": "9f86d081884c", "outputs": {"result.txt": "60303ae22b99"}, "seconds": 1.5}
+    (folder / "status.json").write_text(json.dumps(status))
+    assert run.status(TEACHER) == status
+    assert run.stale(TEACHER, inputs_of(run, TEACHER)) == (
+        "an earlier version of Seamount did not note what it depends on"
+    )
+    finish(run, TEACHER, "new weights")
+    assert run.stale(TEACHER, inputs_of(run, TEACHER)) is None
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", '{"inputs": {}}'])
+def test_a_foreign_status_is_named_with_the_way_out(tmp_path: Path, text: str) -> None:
+    run = new_run(tmp_path)
+    finish(run, TEACHER, "weights")
+    path = run.of(TEACHER) / "status.json"
+    path.write_text(text)
+    with pytest.raises(InputError) as caught:
+        run.status(TEACHER)
+    assert str(caught.value) == (
+        f"{path}: not the status of a stage; remove {path.parent} to have the stage run again"
+    )
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
+def test_what_a_stage_reads_is_in_the_configuration(stage: Stage[Section]) -> None:
+    config = load_config()
+    for name, section in stage.settings(config):
+        whole = getattr(config, name).model_dump()
+        assert section.model_dump().items() <= whole.items()
+    assert {earlier.name for earlier in stage.needs} <= {s.name for s in STAGES[: STAGES.index(stage)]}
 
 
 def test_an_existing_run_is_not_overwritten_by_accident(tmp_path: Path) -> None:
     run = new_run(tmp_path)
     with pytest.raises(ConfigError, match="--resume continues it, --overwrite starts anew"):
-        open_run(run.folder, STAGES, resume=False, overwrite=False)
-    finish(run, "teacher", "weights", {})
-    assert open_run(run.folder, STAGES, resume=True, overwrite=False).status("teacher") is not None
-    assert open_run(run.folder, STAGES, resume=False, overwrite=True).status("teacher") is None
+        open_run(run.folder, TWO, resume=False, overwrite=False)
+    finish(run, TEACHER, "weights")
+    assert open_run(run.folder, TWO, resume=True, overwrite=False).status(TEACHER) is not None
+    assert open_run(run.folder, TWO, resume=False, overwrite=True).status(TEACHER) is None
 
 
 def test_a_folder_that_is_no_run_is_never_removed(tmp_path: Path) -> None:
@@ -76,5 +141,5 @@ def test_a_folder_that_is_no_run_is_never_removed(tmp_path: Path) -> None:
     precious.mkdir()
     (precious / "chapter1.tex").write_text("...")
     with pytest.raises(ConfigError, match="is not a run directory"):
-        open_run(precious, STAGES, resume=False, overwrite=True)
+        open_run(precious, TWO, resume=False, overwrite=True)
     assert (precious / "chapter1.tex").exists()

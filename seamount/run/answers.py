@@ -1,0 +1,57 @@
+"""The classes that a stage answered on the test set, read after each step: ``answers.npz``."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from seamount.distill.data import Samples
+from seamount.distill.evaluate import answers
+from seamount.files import write_atomically
+
+Array = NDArray[Any]
+
+BATCH = 256
+"""Test samples that are evaluated at once."""
+
+Logits = Callable[[torch.Tensor], torch.Tensor]
+"""Numbers of test samples (B,) -> (T, B, K)."""
+
+
+def batches(n_samples: int) -> list[torch.Tensor]:
+    """Numbers of all samples, in order."""
+    return list(torch.split(torch.arange(n_samples), BATCH))
+
+
+def write_answers(folder: Path, test: Samples, per_step: Array) -> None:
+    """Classes after each step, (T, n); the last one is the answer."""
+    found = {"predictions": per_step[-1], "labels": test.labels.numpy(), "per_step": per_step}
+    write_arrays(folder / "answers.npz", found)
+
+
+def read_answers(folder: Path) -> dict[str, Array]:
+    """predictions (n,), labels (n,), per_step (T, n)."""
+    with np.load(folder / "answers.npz") as file:
+        return {name: file[name] for name in file.files}
+
+
+def answer(test: Samples, logits: Logits) -> Array:
+    """A network's classes of the test set after each step, (T, n)."""
+    per_step = []
+    with torch.inference_mode():
+        for numbers in batches(len(test)):
+            # double: sums of integer logits stay exact, so that ties are ties here and on the chip
+            per_step.append(answers(logits(numbers).double()).argmax(-1).cpu().numpy())
+    return np.concatenate(per_step, axis=1)
+
+
+def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+    write_atomically(path, buffer.getvalue())

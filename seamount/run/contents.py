@@ -1,0 +1,72 @@
+"""What stands in the files that settings name: a stage depends on their contents, not on their names.
+
+A data set that is public is fixed by its name. One's own is hashed, see ``WHOLE_BYTES``.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from seamount.distill.config import DataConfig, Section, StudentConfig, TeacherConfig
+from seamount.distill.data.events import ENDINGS
+from seamount.files import text_hash
+from seamount.hardware_targets.target import load_target
+
+from .settings import ChipName
+
+WHOLE_BYTES = 1 << 30
+"""So much of one's own data is hashed whole, in about a second; of more only names, sizes and times of change are."""
+
+Hash = Callable[[Path], str]
+
+
+def contents(settings: Section, hash_of: Hash) -> dict[str, str]:
+    """A digest of each content that the settings of a stage name, by the setting.
+
+    Args:
+        hash_of: the hash of a file; it is asked for the same one by several stages.
+    """
+    found = {}
+    for _, section in settings:
+        match section:
+            case DataConfig(name="file" | "event-folder", root=str(root), cache=cache):
+                found["data.root"] = _data(Path(root).expanduser(), cache, hash_of)
+            case TeacherConfig(checkpoint=str(path)):
+                found["teacher.checkpoint"] = _file(Path(path), hash_of)
+            case StudentConfig(checkpoint=str(path)):
+                found["student.checkpoint"] = _file(Path(path), hash_of)
+            case ChipName(name=name):
+                # what the compiler takes of the file, borrowed figures resolved; a comment in it changes nothing
+                found["target.name"] = text_hash(json.dumps(asdict(load_target(name).chip), sort_keys=True))
+            case _:
+                pass
+    return found
+
+
+def _file(path: Path, hash_of: Hash) -> str:
+    # absent: the stage itself says so, with what to do
+    return hash_of(path) if path.is_file() else "absent"
+
+
+def _data(root: Path, cache: str | None, hash_of: Hash) -> str:
+    files = [root] if root.is_file() else _recordings(root, cache)
+    whole = sum(path.stat().st_size for path in files) <= WHOLE_BYTES
+    facts = [(str(path.relative_to(root)), hash_of(path) if whole else _changed(path)) for path in files]
+    return text_hash(*itertools.chain(*facts))
+
+
+def _recordings(root: Path, cache: str | None) -> list[Path]:
+    """Without the frames that were made of them: those lie in a hidden folder beside them, or in ``cache``."""
+    made = [] if cache is None else [Path(cache).resolve()]
+    found = [path for path in root.rglob("*") if path.suffix in ENDINGS and path.is_file()]
+    hidden = [path for path in found if any(part.startswith(".") for part in path.relative_to(root).parts)]
+    return sorted(p for p in found if p not in hidden and not any(p.resolve().is_relative_to(m) for m in made))
+
+
+def _changed(path: Path) -> str:
+    found = path.stat()
+    return f"{found.st_size} {found.st_mtime_ns}"

@@ -1,0 +1,60 @@
+"""Sections of the configuration narrowed to what a stage takes of them, so that the rest does not make it run again.
+
+Each field is one of the section's, by name.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from seamount.distill.config import Section
+
+
+class Device(Section):
+    """Of ``run``."""
+
+    device: str
+
+
+class Seed(Section):
+    """Of ``run``."""
+
+    seed: int
+
+
+class Teacher(Section):
+    """Of ``teacher``: how to build a trained one; its weights come from its stage."""
+
+    arch: str
+
+
+class Student(Section):
+    """Of ``student``: how to build a trained one; its weights come from its stage."""
+
+    arch: str
+    n_steps: int
+    options: dict[str, Any]
+
+
+class Steps(Section):
+    """Of ``student``: recordings are cut into so many frames."""
+
+    n_steps: int
+
+
+class Method(Section):
+    """Of ``distill``: whether there is a teacher at all."""
+
+    method: str | dict[str, float]
+
+
+class ChipName(Section):
+    """Of ``target``: which one; placement and energy are the report's."""
+
+    name: str
+
+
+class Compared(Section):
+    """Of ``report``."""
+
+    n_compared: int

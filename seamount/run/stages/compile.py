@@ -1,0 +1,39 @@
+"""Lowers the student's NIR file to a program for the target."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from seamount.compile.lower.rounding_table import RoundingTable
+from seamount.compile.pipeline import compile_graph
+from seamount.compile.program.file import load_program, save_program
+from seamount.compile.program.program import Program
+from seamount.distill.config import Section
+from seamount.files import write_json
+from seamount.hardware_targets.target import load_target
+
+from ..settings import ChipName
+from ..stage import Place, Stage
+from .export import EXPORT, quantised_graph
+
+PROGRAM = "program.h5"
+
+
+class Reads(Section):
+    target: ChipName
+
+
+def work(reads: Reads, place: Place) -> None:
+    compiled = compile_graph(quantised_graph(place.of(EXPORT)), load_target(reads.target.name))
+    save_program(compiled.program, place.folder / PROGRAM)
+    assert compiled.rounding is not None, "only .net files come without rounding"
+    rounding = {p.name: list(RoundingTable((p,)).lines()) for p in compiled.rounding.populations}
+    write_json(place.folder / "compile.json", {**compiled.to_dict(), "rounding_lines": rounding})
+
+
+COMPILE = Stage("compile", Reads, work, needs=(EXPORT,))
+
+
+def compiled_program(folder: Path) -> Program:
+    """The program that this stage left."""
+    return load_program(folder / PROGRAM)

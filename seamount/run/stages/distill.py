@@ -1,0 +1,76 @@
+"""Trains the spiking student in real numbers, by the method of the configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from seamount.config import RunConfig
+from seamount.distill import checkpoint
+from seamount.distill.config import DataConfig, DistillConfig, Section, StudentConfig, TrainConfig
+from seamount.distill.data import Data
+from seamount.distill.train import distill
+from seamount.models.spiking_net import SpikingNet
+from seamount.models.zoo import build_student
+
+from ..settings import Student, Teacher
+from ..stage import Place, Stage
+from .teacher import TEACHER, trained_teacher
+from .training import keep, student_logits, use_threads
+
+WEIGHTS = "student.safetensors"
+
+
+class Reads(Section):
+    run: RunConfig
+    data: DataConfig
+    teacher: Teacher
+    student: StudentConfig
+    distill: DistillConfig
+    train: TrainConfig
+
+
+def work(reads: Reads, place: Place) -> None:
+    data = place.data(reads.data, reads.student.n_steps)
+    use_threads(reads.run, data)
+    student = new_student(reads.student, data, reads.run.seed)
+    if reads.student.checkpoint is not None:
+        checkpoint.put(student, checkpoint.load_weights(Path(reads.student.checkpoint)), reads.student.checkpoint)
+    trained = distill(
+        data,
+        trained_teacher(place.of(TEACHER), reads.teacher.arch, data),
+        student,
+        reads.distill,
+        reads.train,
+        place.folder / "state",
+        seed=reads.run.seed,
+        device=reads.run.device,
+        progress=place.progress,
+    )
+    keep(place, WEIGHTS, trained, data, student_logits(trained.network, data, reads.run.device))
+
+
+DISTILL = Stage("distill", Reads, work, needs=(TEACHER,), together=True)
+
+
+def new_student(student: Student | StudentConfig, data: Data, seed: int | None = None) -> SpikingNet:
+    """An untrained one; without a seed for weights that are put into it."""
+    if seed is not None:
+        torch.manual_seed(seed)
+    return build_student(
+        student.arch,
+        n_classes=data.n_classes,
+        input_shape=data.input_shape,
+        n_steps=student.n_steps,
+        input_bits=data.input_bits,
+        input_scale=data.input_scale,
+        **student.options,
+    )
+
+
+def trained_student(folder: Path, student: Student, data: Data) -> SpikingNet:
+    """The student that this stage left."""
+    network = new_student(student, data)
+    checkpoint.put(network, checkpoint.load_weights(folder / WEIGHTS), str(folder / WEIGHTS))
+    return network.eval()

@@ -1,0 +1,69 @@
+"""Trains the network to learn from, or takes its weights from a checkpoint; a method without a teacher needs none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from seamount.config import RunConfig
+from seamount.distill import checkpoint
+from seamount.distill.config import DataConfig, Section, TeacherConfig, TrainConfig
+from seamount.distill.data import Data
+from seamount.distill.methods import needs_teacher, weights_of
+from seamount.distill.train import train_teacher
+from seamount.files import write_json
+from seamount.models.zoo import build_teacher
+
+from ..settings import Method, Steps
+from ..stage import Place, Stage
+from .training import keep, use_threads
+
+WEIGHTS = "teacher.safetensors"
+
+
+class Reads(Section):
+    run: RunConfig
+    data: DataConfig
+    teacher: TeacherConfig
+    train: TrainConfig
+    student: Steps
+    distill: Method
+
+
+def work(reads: Reads, place: Place) -> None:
+    if not needs_teacher(weights_of(reads.distill.method)):
+        if place.leads:
+            write_json(place.folder / "metrics.json", {"skipped": f"{reads.distill.method} needs no teacher"})
+        return
+    data = place.data(reads.data, reads.student.n_steps)
+    use_threads(reads.run, data)
+    trained = train_teacher(
+        data,
+        reads.teacher,
+        reads.train,
+        place.folder / "state",
+        seed=reads.run.seed,
+        device=reads.run.device,
+        progress=place.progress,
+    )
+
+    def logits(numbers: torch.Tensor) -> torch.Tensor:
+        x = data.inputs(data.test, numbers).teacher_x.to(reads.run.device)
+        result: torch.Tensor = trained.network(x).unsqueeze(0)
+        return result
+
+    keep(place, WEIGHTS, trained, data, logits)
+
+
+TEACHER = Stage("teacher", Reads, work, together=True)
+
+
+def trained_teacher(folder: Path, arch: str, data: Data) -> nn.Module | None:
+    """The teacher that this stage left; None for a method without one."""
+    if not (folder / WEIGHTS).exists():
+        return None
+    network = build_teacher(arch, n_classes=data.n_classes, input_shape=data.input_shape)
+    checkpoint.put(network, checkpoint.load_weights(folder / WEIGHTS), str(folder / WEIGHTS))
+    return network.eval()
