@@ -33,6 +33,14 @@ STATE_BITS = 24
 V_MAX = (1 << (STATE_BITS - 1)) - 1
 
 
+DRIVE_SHIFT = 6
+"""Drives and thresholds stand so many bits above u and v."""
+
+
+FULL_SCALE_BITS = 8
+"""Weights stand on a scale of so many bits, whatever width they are stored in."""
+
+
 SIGN_MODES = ("mixed", "excitatory", "inhibitory", "null")
 
 

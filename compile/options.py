@@ -37,6 +37,8 @@ NET_KEYS = {
     "input_shape": lambda text: tuple(int(n) for n in text.split("x")),
     "skip_unknown": _truth,
 }
+NAMED = ("scale.", "weight_bits.")
+OTHER_KEYS = ("scale.POPULATION", "soft_reset", "weight_bits", "weight_bits.LAYER")
 SEARCH_KEYS = {"method": str, "percentile": float, "n_candidates": int}
 
 
@@ -55,8 +57,9 @@ def compile_options(
         written_by: a preset (``--from``).
         settings: "key=value": a field of Discretisation (``dt=1e-4``, ``reset=subtract``, with - or _), of the input
             (``input_bits=8``), of the scale search (``method=max-fit``), the scale of a population
-            (``scale.hidden=312.5``), or for a ``.net`` file a field of NetOptions (``reset_interval=32``,
-            ``input_shape=2x34x34`` as channels, height, width).
+            (``scale.hidden=312.5``), the bits of weights (``weight_bits=4``, ``weight_bits.hidden=6``), or for a
+            ``.net`` file a field of NetOptions (``reset_interval=32``, ``input_shape=2x34x34`` as channels, height,
+            width).
         n_steps: length of a sample.
         print_after: name of a pass.
         calibration: real inputs (T, B, *shape); makes "calibrated" the scale search unless ``method`` says otherwise.
@@ -67,14 +70,17 @@ def compile_options(
     net: dict[str, Any] = {}
     search: dict[str, Any] = {} if calibration is None else {"method": "calibrated"}
     scales: dict[str, float] = {}
+    bits: dict[str, int] = {}
     known = {f.name for f in fields(Discretisation)}
     for setting in settings:
         key, equals, text = setting.partition("=")
-        key = key.strip() if key.startswith("scale.") else key.strip().replace("-", "_")
+        key = key.strip() if key.startswith(NAMED) else key.strip().replace("-", "_")
         if not equals:
             raise ConfigError("found no '='", where=f"--set {setting}", possible="needed is key=value")
         if key.startswith("scale."):
             scales[key.removeprefix("scale.")] = _number(setting, float, text)
+        elif key == "weight_bits" or key.startswith("weight_bits."):
+            bits[key.removeprefix("weight_bits").removeprefix(".") or "default"] = _number(setting, int, text)
         elif key == "soft_reset":
             soft_reset = text.strip()
         elif key in known:
@@ -86,7 +92,7 @@ def compile_options(
         elif key in SEARCH_KEYS:
             search[key] = _number(setting, SEARCH_KEYS[key], text.strip())
         else:
-            possible = sorted({*known, *NIR_KEYS, *NET_KEYS, *SEARCH_KEYS, "scale.POPULATION", "soft_reset"})
+            possible = sorted({*known, *NIR_KEYS, *NET_KEYS, *SEARCH_KEYS, *OTHER_KEYS})
             near = difflib.get_close_matches(key, possible, 1)
             raise ConfigError(
                 "no such setting",
@@ -102,6 +108,7 @@ def compile_options(
     return replace(
         CompileOptions(nir=options, scales=scales, calibration=calibration, print_after=print_after),
         net=NetOptions(**net),
+        weight_bits=bits or None,
         search=SearchOptions(**_checked(search)),
         soft_reset=_soft_reset(soft_reset),
     )

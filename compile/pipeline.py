@@ -13,9 +13,12 @@ from numpy.typing import NDArray
 from seamount.errors import ConfigError, Unsupported
 
 from .fit.chip import HasChip
+from .formats import LOIHI, BitsSetting, check_names, weight_bits
 from .lower.calibration import calibrate
+from .lower.given_scales import GivenScales, given_scales
 from .lower.joint_rounding import Moments
-from .lower.lower import Lowered, NumberFormat, lower
+from .lower.lower import Lowered, lower
+from .lower.real_groups import RoundingRules
 from .lower.rounding_table import RoundingTable
 from .lower.scale_search import SearchOptions, choose_scales
 from .net.read import NetOptions, read_net
@@ -46,7 +49,7 @@ class CompileOptions:
         search: how scales are chosen where the file gives none.
         scales: population -> scale, wins over both.
         calibration: real inputs (T, B, *shape) for the calibrated search.
-        number_format: overrides what the target says.
+        weight_bits: of all weights, or by synapse group or population; None: the target's widest.
         whole_sums: weights get no exponent below 0, so that no sum is rounded down and every sum can be cut.
         soft_reset: a reset by subtraction is refused ("refuse") or emulated (``passes/emulate_soft_reset.py``).
         print_after: name of a step (PASS_NAMES) after which to hand the state to ``printer``.
@@ -57,7 +60,7 @@ class CompileOptions:
     search: SearchOptions = field(default_factory=SearchOptions)
     scales: Mapping[str, float] = field(default_factory=dict)
     calibration: NDArray[np.float64] | Mapping[str, NDArray[np.float64]] | None = None
-    number_format: NumberFormat | None = None
+    weight_bits: BitsSetting = None
     whole_sums: bool = False
     soft_reset: SoftReset = "refuse"
     print_after: str | None = None
@@ -103,17 +106,19 @@ class Draft:
     """What is known so far; every step returns a new one.
 
     Attributes:
-        source, options: what to compile and how. form: the numbers that the target has.
+        source, options: what to compile and how. rules: for the integers.
         read: the network as read. network: behind the network passes so far.
+        given: scales that came with the file, where they are kept.
         moments: of the connections whose weights are rounded together.
     """
 
     source: Any
     options: CompileOptions
-    form: NumberFormat = field(default_factory=NumberFormat)
+    rules: RoundingRules = field(default_factory=RoundingRules)
     read: Network | None = None
     network: Network | None = None
     schedule: Schedule | None = None
+    given: GivenScales | None = None
     scales: Mapping[str, float] | None = None
     moments: Mapping[str, Moments] | None = None
     lowered: Lowered | None = None
@@ -151,7 +156,7 @@ def compile_graph(source: Any, target: HasChip | None = None, options: CompileOp
         steps, draft = FROM_NET, Draft(Path(source), options)
         _refuse_network_options(draft)
     else:
-        steps, draft = FROM_NETWORK, Draft(source, options, _form(target, options))
+        steps, draft = FROM_NETWORK, Draft(source, options, _rules(target, options))
         _refuse_net_options(options)
     if options.print_after is not None and options.print_after not in (names := [step.name for step in steps]):
         raise ConfigError(
@@ -174,7 +179,11 @@ def _compiled(draft: Draft) -> Compiled:
         rounding=None if lowered is None else lowered.table,
         ranges=ranges,
         assumptions=() if draft.network is None else draft.network.assumptions,
-        warnings=(*(() if lowered is None else lowered.warnings), *ranges.warnings()),
+        warnings=(
+            *(() if draft.given is None else draft.given.warnings),
+            *(() if lowered is None else lowered.warnings),
+            *ranges.warnings(),
+        ),
     )
 
 
@@ -212,10 +221,13 @@ def _schedule(draft: Draft) -> Draft:
 def _scales(draft: Draft) -> Draft:
     """Scales of the options before those of the file; what neither gives is searched."""
     network, options = _made(draft.network), draft.options
-    given = {**network.scales, **options.scales}
     names = {p.name for p in network.populations}
-    if unknown := set(given) - names:
+    if unknown := {*network.scales, *options.scales} - names:
         raise ConfigError(f"{', '.join(sorted(unknown))} are not populations of {network.name}", where="scales")
+    check_names(draft.rules.bits, [c.name for c in network.connections], sorted(names), "weight_bits")
+    kept = given_scales(network, draft.rules, options.scales)
+    draft = replace(draft, given=kept)
+    given = {**kept.exact, **options.scales}
     if names <= set(given):
         if options.calibration is not None:
             raise ConfigError(
@@ -225,16 +237,16 @@ def _scales(draft: Draft) -> Draft:
     calibration = None
     if options.calibration is not None and options.search.method == "calibrated":
         calibration = calibrate(network, options.calibration)
-    found = choose_scales(network, draft.form, options.search, calibration)
+    found = choose_scales(network, draft.rules, options.search, calibration)
     return replace(draft, scales={**found, **given}, moments=None if calibration is None else calibration.moments)
 
 
 def _integers(draft: Draft) -> Draft:
     network = _made(draft.network)
     # the file's own scales come with numbers that lie on the grid already; one that the user changes does not
-    exact = tuple(name for name in network.scales if name not in draft.options.scales)
+    exact = tuple(_made(draft.given).exact)
     lowered = lower(
-        network, _made(draft.schedule), _made(draft.scales), draft.form, exact=exact, moments=draft.moments
+        network, _made(draft.schedule), _made(draft.scales), draft.rules, exact=exact, moments=draft.moments
     )
     return replace(draft, lowered=lowered, program=lowered.program)
 
@@ -329,6 +341,7 @@ def _refuse_network_options(draft: Draft) -> None:
         or options.search != SearchOptions()
         or options.scales
         or options.calibration is not None
+        or options.weight_bits is not None
         or options.soft_reset != "refuse"
     ):
         raise ConfigError(
@@ -344,24 +357,7 @@ def _refuse_net_options(options: CompileOptions) -> None:
         raise ConfigError("only a .net file is read so", where=told, ways_out="leave it out")
 
 
-def _form(target: HasChip | None, options: CompileOptions) -> NumberFormat:
-    form = options.number_format or number_format(target)
-    if options.whole_sums:
-        form = replace(form, exponents=(max(0, form.exponents[0]), form.exponents[1]))
-    return form
-
-
-def number_format(target: HasChip | None) -> NumberFormat:
-    """What a target says about numbers; Loihi's where there is none."""
-    if target is None:
-        return NumberFormat()
-    chip = target.chip
-    return NumberFormat(
-        weight_bits=min(8, max(chip.weight_widths)),
-        exponents=chip.weight_exponent,
-        conv_exponents=(max(0, chip.weight_exponent[0]), chip.weight_exponent[1]),
-        v_th_mant_max=(1 << chip.v_th_mant_bits) - 1,
-        bias_mant_max=chip.bias_mant_max,
-        bias_exp_max=chip.bias_exp_max,
-        delay_max=chip.delay_max,
-    )
+def _rules(target: HasChip | None, options: CompileOptions) -> RoundingRules:
+    """What a target and the options say about numbers; Loihi's where there is no target."""
+    formats = LOIHI if target is None else target.chip.formats
+    return RoundingRules(formats, weight_bits(options.weight_bits, formats), options.whole_sums)

@@ -1,62 +1,49 @@
 """The quantised student: a torch module whose forward pass computes with the chip's integers.
 
-Batch norm is folded and frozen, every population has one learned scale s, weights lie on the 8-bit grid, thresholds,
+Batch norm is folded and frozen, every population has one learned scale s, weights lie on the chip's grid, thresholds,
 biases and decays on theirs. ``to_nir`` writes real numbers from which the compiler recovers the same integers, and
 the tests hold ``record`` and the simulator together: zero differing spikes, zero differing v.
 
 Integers of a population with scale s (units: v_th_mant per unit of the membrane in the NIR file)::
 
-    v_th_mant = round(s v_th)          weight = even(s a_m W / input_scale), -254 .. 254, a skip 0 .. 255
-    du = 4096 a_s, dv = 4096 a_m       bias = round(64 s a_m b) = mantissa << exponent, |mantissa| <= 4095
+    v_th_mant = round(s v_th)          weight = on_grid(s a_m W / input_scale), a skip a whole number
+    du = 4096 a_s, dv = 4096 a_m       bias = round(64 s a_m b) = mantissa << exponent
 
-The weights keep clear of -256, which a one-signed matrix could not hold.
+With n bits weights are multiples of 2**(9 - n) up to 256 - 2**(9 - n), or the same some places further down.
 """
 
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import nir
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from seamount.compile.arithmetic.synapses import matrix_sum
-from seamount.compile.lower.quantise import BIAS_EXP_MAX, BIAS_MANT_MAX, split_bias
-from seamount.compile.neurons.lif import NEVER_FIRES, Lif
-from seamount.compile.numbers import ints
+from seamount.compile.formats import LOIHI, BitsSetting, NumberFormats, check_names, weight_bits
+from seamount.compile.neurons.lif import Lif
+from seamount.compile.numbers import DRIVE_SHIFT, FULL_SCALE_BITS, UNITY, ints
 from seamount.errors import InputError, Unsupported
 from seamount.models import fold
-from seamount.models.cells import DECAY_GRID, Neurons
-from seamount.models.export import Quantised, exact_decay, to_nir, unsupported
+from seamount.models.cells import Neurons
 from seamount.models.lif.constants import LifConstants
 from seamount.models.spiking_net import INPUT, READOUT, SpikingNet, StudentOutput, Sum
 
+from .grid import Integers, WeightGrid, frozen, nearest_skip, rounded
 from .integer import (
     IntegerNeurons,
     IntegerRecurrentSpikes,
     IntegerSpikes,
-    OnGrid,
     linear_readout,
     weighted,
     wrapped,
 )
-
-WEIGHT_LIMIT = 254
-SKIP_LIMIT = 255
-V_TH_LIMIT = (1 << 17) - 1
-BIAS_LIMIT = BIAS_MANT_MAX << BIAS_EXP_MAX
-DRIVE_LIMIT = 1 << 17
-"""u holds 24 bits, six of them below the drive's unit: a larger drive wraps around."""
-
-HEAD_ROOM = 1.5
-"""Of the largest drive seen in calibration, before it would wrap."""
-
-Ints = NDArray[np.int64]
+from .plan import folded, plan_of, refuse
+from .quantised_nir import student_to_nir
+from .scales import calibrate, set_scale
 
 
 @dataclass(frozen=True)
@@ -68,52 +55,38 @@ class Recording:
     readout: Tensor
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What a population's integers are made from.
-
-    Attributes:
-        a_mem, a_syn: decays on the grid; a_syn 1 without a current.
-        v_th: in the units of the NIR file; None for the readout.
-        constants: of norse's cell, None for the readout.
-    """
-
-    a_mem: float
-    a_syn: float
-    v_th: float | None
-    constants: LifConstants | None
-
-
-@dataclass(frozen=True)
-class _Integers:
-    """A forward pass's integers: weights and biases as tensors with gradient, the rest as numbers."""
-
-    scale: dict[str, float]
-    v_th_mant: dict[str, int]
-    weights: dict[str, Tensor]
-    bounds: dict[str, int]
-    bias: dict[str, Tensor]
-    bias_mant: dict[str, Ints]
-    bias_exp: dict[str, Ints]
-
-
 class QuantisedStudent(nn.Module):
     """
     Args:
         student: trained; its batch norms are folded as they are now.
         input_scale: the chip's input is x * input_scale; default: the student's own.
+        formats: of the target.
+        weight_bits: of all weights, or by synapse or population, "default" for the rest; None: the target's widest.
+
+    Raises:
+        Unsupported: what the chip's integers cannot hold. ConfigError: bits that the target or the student lacks.
     """
 
     frozen: Tensor
+    shifts: Tensor | None
 
-    def __init__(self, student: SpikingNet, *, input_scale: float | None = None) -> None:
+    def __init__(
+        self,
+        student: SpikingNet,
+        *,
+        input_scale: float | None = None,
+        formats: NumberFormats = LOIHI,
+        weight_bits: BitsSetting = None,
+    ) -> None:
         super().__init__()
-        _refuse(student)
+        refuse(student)
+        self.formats = formats
+        self.bits = _bits(student, formats, weight_bits)
         self.name = student.name
         self.net = copy.deepcopy(student).cpu().eval().requires_grad_(False)
         self.input_scale = self.net.input_scale = student.input_scale if input_scale is None else input_scale
-        self.plans = {name: _plan(student, name) for name in student.order}
-        self.ops = {name: _folded(student, name, source) for name, source, _ in student.edges}
+        self.plans = {name: plan_of(student, name) for name in student.order}
+        self.ops = {name: folded(student, name, source) for name, source, _ in student.edges}
         self.weights = nn.ParameterDict()
         self.biases = nn.ParameterDict()
         for name, _, target in student.edges:
@@ -125,16 +98,19 @@ class QuantisedStudent(nn.Module):
                 self._add_bias(name, target, op)
         self.log_scales = nn.ParameterDict({name: nn.Parameter(torch.zeros(())) for name in student.order})
         self.register_buffer("frozen", torch.zeros((), dtype=torch.bool))
+        # only where bits are left: a student of 8 bits is saved as it always was
+        narrow = any(bits < FULL_SCALE_BITS for bits in self.bits.values())
+        self.register_buffer("shifts", torch.zeros(len(self.bits), dtype=torch.int64) if narrow else None)
         for name in student.order:
-            with torch.no_grad():
-                self.log_scales[name].fill_(math.log(self._best_scale(name, largest_drive=0.0)))
+            set_scale(self, name)
         self._register_integers()
 
     def _add_bias(self, synapse: str, target: str, op: fold.Conv | fold.Linear) -> None:
         if self.plans[target].a_syn != 1:
             raise Unsupported(
-                f"{synapse}: a bias into the current of {target} leaves a transient that the chip does not have; "
-                "use synapses without bias, or cells without a current"
+                f"a bias into the current of {target} leaves a transient that the chip does not have",
+                where=synapse,
+                ways_out="use synapses without bias, or cells without a current",
             )
         bias = torch.tensor(op.bias, dtype=torch.float32)
         bias = bias.view(-1, *[1] * (len(self.shapes[target]) - 1))
@@ -178,8 +154,9 @@ class QuantisedStudent(nn.Module):
         highest = (1 << self.net.input_bits) - 1 if self.net.input_bits else 1
         if x.numel() and (float(x.min()) < 0 or float(x.max()) > highest):
             raise InputError(
-                f"{self.name}: input from {float(x.min()):g} to {float(x.max()):g} in units of the chip; "
-                f"possible are 0 to {highest}"
+                f"input from {float(x.min()):g} to {float(x.max()):g} in units of the chip",
+                where=self.name,
+                possible=f"possible are 0 to {highest}",
             )
         return x
 
@@ -190,7 +167,7 @@ class QuantisedStudent(nn.Module):
 
         Logits are v of the readout in real units (a "sum" readout: what each step adds to it).
         """
-        integers = self._integers()
+        integers = self.integers()
         n_steps = self.n_steps if x.dim() == len(self.input_shape) + 1 else x.shape[0]
         wanted = set(self.spiking() if record is True else record or ())
         values, kept = {INPUT: self.net.frames(self.to_input(x))}, {}
@@ -211,7 +188,7 @@ class QuantisedStudent(nn.Module):
         """Spikes and v of every population, in integers: what the simulator and Lava must give."""
         spikes, v = {}, {}
         with torch.no_grad():
-            integers = self._integers()
+            integers = self.integers()
             n_steps = self.n_steps if x.dim() == len(self.input_shape) + 1 else x.shape[0]
             values = {INPUT: self.net.frames(self.to_input(x))}
             for name in self.net.order:
@@ -228,7 +205,7 @@ class QuantisedStudent(nn.Module):
                 values[name] = done.spikes.float()
         return Recording(spikes, v, v[READOUT][-1])
 
-    def _drive(self, name: str, values: Mapping[str, Tensor], integers: _Integers) -> Tensor:
+    def _drive(self, name: str, values: Mapping[str, Tensor], integers: Integers) -> Tensor:
         """Sum of the integer drives of all synapses but a population's own, (T or 1, B, *shape)."""
         total: Tensor | None = None
         for synapse, source in self.net.into(name):
@@ -246,7 +223,7 @@ class QuantisedStudent(nn.Module):
         assert total is not None
         return total
 
-    def _spikes(self, name: str, drive: Tensor, integers: _Integers, n_steps: int) -> Tensor:
+    def _spikes(self, name: str, drive: Tensor, integers: Integers, n_steps: int) -> Tensor:
         neurons, bias = self._neurons(name, integers), integers.bias.get(name)
         loop = self.net.loop(name)
         if loop is not None:
@@ -256,10 +233,10 @@ class QuantisedStudent(nn.Module):
         spikes: Tensor = IntegerSpikes.apply(drive, bias, neurons, n_steps, bound if bound <= 1 << 18 else None)
         return spikes
 
-    def _logits(self, drive: Tensor, integers: _Integers, n_steps: int) -> Tensor:
+    def _logits(self, drive: Tensor, integers: Integers, n_steps: int) -> Tensor:
         s, plan = integers.scale[READOUT], self.plans[READOUT]
         if READOUT in integers.bias:
-            drive = drive + integers.bias[READOUT] / 64
+            drive = drive + integers.bias[READOUT] / (1 << DRIVE_SHIFT)
         drive = drive.expand(n_steps, *drive.shape[1:])
         if isinstance(self.net.readout, Sum):
             return (drive / s).float()
@@ -267,16 +244,16 @@ class QuantisedStudent(nn.Module):
         smooth = linear_readout(drive / (s * plan.a_mem), self.net.readout.response(n_steps))
         whole = drive.detach()
         if READOUT in integers.bias:
-            whole = whole - integers.bias[READOUT].detach() / 64
+            whole = whole - integers.bias[READOUT].detach() / (1 << DRIVE_SHIFT)
         v = self._neurons(READOUT, integers).scan(whole, "v").v
         assert v is not None
         return smooth + (v.float() / (64 * s) - smooth).detach()
 
-    def _neurons(self, name: str, integers: _Integers) -> IntegerNeurons:
+    def _neurons(self, name: str, integers: Integers) -> IntegerNeurons:
         plan, mant = self.plans[name], integers.v_th_mant[name]
         lif = Lif(
-            du=ints(round(DECAY_GRID * plan.a_syn)),
-            dv=ints(0 if isinstance(self.net.populations[name], Sum) else round(DECAY_GRID * plan.a_mem)),
+            du=ints(round(UNITY * plan.a_syn)),
+            dv=ints(0 if isinstance(self.net.populations[name], Sum) else round(UNITY * plan.a_mem)),
             v_th_mant=ints(mant),
             bias_mant=ints(integers.bias_mant.get(name, 0)),
             bias_exp=ints(integers.bias_exp.get(name, 0)),
@@ -294,29 +271,9 @@ class QuantisedStudent(nn.Module):
 
     # -------------------------------------------------------------------------------------------- integers
 
-    def _integers(self) -> _Integers:
+    def integers(self) -> Integers:
         """All integers of this forward pass, from the parameters or as they were frozen."""
-        if bool(self.frozen):
-            return self._frozen_integers()
-        scale = self.scales()
-        weights, bias = {}, {}
-        for name, source, target in self.net.edges:
-            s, log_scale, plan = scale[target], self.log_scales[target], self.plans[target]
-            if self.ops[name] is None:
-                one = self.log_scales[target].new_ones(())
-                weights[name] = OnGrid.apply(one, log_scale, s * plan.a_mem, 1, 0, SKIP_LIMIT)
-                continue
-            factor = s * plan.a_mem / (self.input_scale if source == INPUT else 1.0)
-            weights[name] = OnGrid.apply(self.weights[name], log_scale, factor, 2, -WEIGHT_LIMIT, WEIGHT_LIMIT)
-        for name, values in self.biases.items():
-            factor = 64 * scale[name] * self.plans[name].a_mem
-            bias[name] = OnGrid.apply(values, self.log_scales[name], factor, 1, -BIAS_LIMIT, BIAS_LIMIT)
-        mant, exponent = {}, {}
-        for name, whole in bias.items():
-            mant[name], exponent[name] = split_bias(whole.detach().cpu().double().numpy(), where=name)
-            held = torch.from_numpy(mant[name] << exponent[name]).to(whole)
-            bias[name] = whole + (held - whole).detach()
-        return _Integers(scale, self._thresholds(scale), weights, self._bounds(weights), bias, mant, exponent)
+        return frozen(self) if bool(self.frozen) else rounded(self)
 
     def scales(self) -> dict[str, float]:
         """Population -> s; one with a plain skip has a whole s a_m, so that the skip weighs exactly 1."""
@@ -326,23 +283,18 @@ class QuantisedStudent(nn.Module):
         for name, _, target in self.net.edges:
             if self.ops[name] is None:
                 a = self.plans[target].a_mem
-                scale[target] = min(SKIP_LIMIT, max(1, round(scale[target] * a))) / a
+                scale[target] = nearest_skip(scale[target] * a, self.bits[name]) / a
         return scale
 
-    def _thresholds(self, scale: Mapping[str, float]) -> dict[str, int]:
-        return {
-            name: NEVER_FIRES if plan.v_th is None else min(V_TH_LIMIT, max(1, round(scale[name] * plan.v_th)))
-            for name, plan in self.plans.items()
-        }
+    def grids(self) -> dict[str, WeightGrid]:
+        """Synapse -> where its weights may lie."""
+        shifts = [0] * len(self.bits) if self.shifts is None else self.shifts.tolist()
+        return {name: WeightGrid.of(bits, down) for (name, bits), down in zip(self.bits.items(), shifts, strict=True)}
 
-    def _bounds(self, weights: Mapping[str, Tensor]) -> dict[str, int]:
-        """Synapse -> largest |sum| that its source could cause."""
-        names = list(weights)
-        sums = [w.detach().abs().reshape(len(w) if w.dim() else 1, -1).sum(1).max() for w in weights.values()]
-        sources = {name: source for name, source, _ in self.net.edges}
-        top = (1 << self.net.input_bits) - 1 if self.net.input_bits else 1
-        highest = {name: top if sources[name] == INPUT else 1 for name in names}
-        return {n: int(s * highest[n]) for n, s in zip(names, torch.stack(sums).tolist(), strict=True)}
+    def set_shift(self, synapse: str, shift: int) -> None:
+        """How many places below the top of the chip's 8-bit scale a synapse's weights stand."""
+        if self.shifts is not None:
+            self.shifts[list(self.bits).index(synapse)] = shift
 
     # ------------------------------------------------------------------------------- calibrating and freezing
 
@@ -352,57 +304,13 @@ class QuantisedStudent(nn.Module):
         Args:
             x: real samples, as for ``forward``.
         """
-        largest: dict[str, float] = {}
-
-        def seen(name: str) -> None:
-            def hook(_: nn.Module, given: tuple[Tensor, ...]) -> None:
-                largest[name] = max(largest.get(name, 0.0), float(given[0].abs().max()))
-
-            handles.append(self.net.populations[name].register_forward_pre_hook(hook))
-
-        handles: list[torch.utils.hooks.RemovableHandle] = []
-        try:
-            for name in self.net.neurons():
-                seen(name)
-            with torch.no_grad():
-                device = self.log_scales[READOUT].device
-                logits = self.net.to(device)(self.to_input(x.to(device)) / self.input_scale).logits
-        finally:
-            for handle in handles:
-                handle.remove()
-        if isinstance(self.net.readout, Sum):
-            largest[READOUT] = float(logits.abs().max()) * len(logits)
-        with torch.no_grad():
-            for name, parameter in self.log_scales.items():
-                parameter.fill_(math.log(self._best_scale(name, largest[name])))
+        calibrate(self, x)
         return self
-
-    def _best_scale(self, name: str, largest_drive: float) -> float:
-        plan = self.plans[name]
-        limits = [DRIVE_LIMIT / max(HEAD_ROOM * plan.a_mem * largest_drive, 1e-9)]
-        if plan.v_th is not None:
-            limits.append(V_TH_LIMIT / plan.v_th)
-        if name in self.biases:
-            limits.append(BIAS_LIMIT / max(64 * plan.a_mem * float(self.biases[name].abs().max()), 1e-9))
-        groups = []
-        for synapse, source, target in self.net.edges:
-            if target != name:
-                continue
-            if self.ops[synapse] is None:
-                limits.append(SKIP_LIMIT / plan.a_mem)
-            else:
-                unit = plan.a_mem / (self.input_scale if source == INPUT else 1.0)
-                groups.append(self.weights[synapse].detach().double() * unit)
-        largest = max((float(g.abs().max()) for g in groups), default=0.0)
-        if largest == 0:
-            return min(limits)
-        candidates = [min(WEIGHT_LIMIT / largest * 2 ** (k / 8), *limits) for k in range(20)]
-        return min(dict.fromkeys(candidates), key=lambda s: sum(_rounding_error(g, s) for g in groups))
 
     def freeze(self) -> QuantisedStudent:
         """Fixes the integers as they are now: state dicts carry them, no other device can round them otherwise."""
         with torch.no_grad():
-            integers = self._integers()
+            integers = self.integers()
             for name in self.log_scales:
                 getattr(self, f"scale_of_{name}").fill_(integers.scale[name])
             for name, weights in integers.weights.items():
@@ -421,81 +329,13 @@ class QuantisedStudent(nn.Module):
         for name, bias in self.biases.items():
             self.register_buffer(f"bias_of_{name}", torch.zeros(bias.shape, dtype=torch.int32))
 
-    def _frozen_integers(self) -> _Integers:
-        scale = {name: float(getattr(self, f"scale_of_{name}")) for name in self.log_scales}
-        weights = {name: getattr(self, f"weights_of_{name}").float() for name in self.ops}
-        bias = {name: getattr(self, f"bias_of_{name}").float() for name in self.biases}
-        mant, exponent = {}, {}
-        for name, whole in bias.items():
-            mant[name], exponent[name] = split_bias(whole.cpu().double().numpy(), where=name)
-        return _Integers(scale, self._thresholds(scale), weights, self._bounds(weights), bias, mant, exponent)
-
-    # ----------------------------------------------------------------------------------------------- to a file
-
     def to_nir(self) -> nir.NIRGraph:
         """Real numbers that lie exactly on the grid, with the scales as metadata."""
-        integers = self._integers()
-        synapses: dict[str, fold.Conv | fold.Linear | None] = {}
-        told: set[str] = set()
-        for name, source, target in self.net.edges:
-            op = self.ops[name]
-            if op is None:
-                synapses[name] = None
-                continue
-            s, a = integers.scale[target], self.plans[target].a_mem
-            unit = (self.input_scale if source == INPUT else 1.0) / (s * a)
-            weight = integers.weights[name].detach().cpu().double().numpy() * unit
-            bias = None
-            if target in integers.bias and target not in told:
-                whole = integers.bias_mant[target] << integers.bias_exp[target]
-                bias = np.asarray(whole.reshape(-1) / (64 * s * a), dtype=np.float64)
-                told.add(target)
-            synapses[name] = _with_weights(op, weight, bias)
-        v_th = {name: integers.v_th_mant[name] / integers.scale[name] for name in self.plans if self.plans[name].v_th}
-        return to_nir(self.net, quantised=Quantised(integers.scale, synapses, v_th))
+        return student_to_nir(self, self.integers())
 
 
-def _with_weights(
-    op: fold.Conv | fold.Linear, weight: NDArray[np.float64], bias: NDArray[np.float64] | None
-) -> fold.Conv | fold.Linear:
-    if isinstance(op, fold.Linear):
-        return fold.Linear(weight, bias)
-    return fold.Conv(weight, bias, op.stride, op.padding, op.dilation, op.groups)
-
-
-def _rounding_error(weights: Tensor, scale: float) -> float:
-    real = weights * scale
-    rounded = (2 * torch.round(real / 2)).clamp(-WEIGHT_LIMIT, WEIGHT_LIMIT)
-    return float(((rounded - real) ** 2).sum() / (real**2).sum().clamp_min(1e-30))
-
-
-def _plan(net: SpikingNet, name: str) -> Plan:
-    population = net.populations[name]
-    if isinstance(population, Sum):
-        return Plan(1.0, 1.0, None, None)
-    assert isinstance(population, Neurons), "unsupported() names streams"
-    a_syn = 1.0 if population.decay_syn is None else exact_decay(population.decay_syn)
-    a_mem = exact_decay(population.decay_mem)
-    if not population.spiking:
-        return Plan(a_mem, a_syn, None, None)
-    return Plan(a_mem, a_syn, population.v_th / population.gain, population.constants())
-
-
-def _folded(net: SpikingNet, synapse: str, source: str) -> fold.Conv | fold.Linear | None:
-    module = net.synapses[synapse]
-    if isinstance(module, nn.Identity):
-        return None
-    shape = net.shapes[source]
-    return fold.merge(fold.fold(module, shape, synapse), shape, synapse)
-
-
-def _refuse(net: SpikingNet) -> None:
-    found = unsupported(net)
-    for name, neurons in net.neurons().items():
-        if neurons.v_leak != 0 or (neurons.spiking and neurons.v_reset != 0):
-            found.append(f"{name}: v_leak {neurons.v_leak:g}, v_reset {neurons.v_reset:g}; both must be 0")
-        for what, decay in (("membrane", neurons.decay_mem), ("current", neurons.decay_syn or 1.0)):
-            if abs(exact_decay(decay) * DECAY_GRID - round(decay * DECAY_GRID)) > 1e-9:
-                found.append(f"{name}: decay {decay:g} of the {what} is no k/4096; build it with cells.snap")
-    if found:
-        raise Unsupported(f"{net.name} cannot be quantised:\n  " + "\n  ".join(found))
+def _bits(student: SpikingNet, formats: NumberFormats, setting: BitsSetting) -> dict[str, int]:
+    """Synapse -> bits of its weights."""
+    bits = weight_bits(setting, formats, "quant.weight_bits")
+    check_names(bits, [name for name, _, _ in student.edges], student.order, "quant.weight_bits")
+    return {name: bits.of(name, target) for name, _, target in student.edges}

@@ -11,12 +11,14 @@ import hashlib
 import os
 import tomllib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from seamount.compile.fit.chip import Chip, ConvStorage
+from seamount.compile.formats import NumberFormats, uncomputed
 from seamount.errors import ConfigError
 
 T = TypeVar("T")
@@ -66,15 +68,15 @@ class Figure(Record, Generic[T]):
 
 
 class Formats(Record):
-    """Numeric formats and the rules of their overflow."""
+    """Numeric formats and the rules of their overflow: the fields of ``NumberFormats``, each with its source."""
 
     u_bits: Figure[Positive]
-    u_overflow: Figure[Literal["wrap", "saturate"]]
+    u_overflow: Figure[Text]
     v_bits: Figure[Positive]
-    v_overflow: Figure[Literal["wrap", "saturate"]]
+    v_overflow: Figure[Text]
     drive_bits: Figure[Positive]
     decay_bits: Figure[Positive]
-    decay_rounding: Figure[Literal["towards_zero", "floor"]]
+    decay_rounding: Figure[Text]
     u_decay_offset: Figure[Natural]
     v_decay_offset: Figure[Natural]
     weight_widths: Figure[tuple[Positive, ...]]
@@ -88,8 +90,8 @@ class Formats(Record):
     refractory_max: Figure[Natural]
     payload_bits: Figure[Natural]
     ternary_spikes: Figure[bool]
-    reset: Figure[Literal["zero"]]
-    soft_reset: Figure[Literal["native", "two_compartments", "none"]]
+    reset: Figure[Text]
+    soft_reset: Figure[Text]
     reset_interval_power_of_two: Figure[bool]
 
 
@@ -196,26 +198,11 @@ class Target(Record):
     @property
     def chip(self) -> Chip:
         """The numbers alone, as the compiler takes them."""
-        f, n = self.formats, self.limits
+        n = self.limits
         return Chip(
             name=self.name,
             assumed_layout=self.assumed_layout,
-            u_bits=f.u_bits.value,
-            v_bits=f.v_bits.value,
-            decay_bits=f.decay_bits.value,
-            u_decay_offset=f.u_decay_offset.value,
-            v_decay_offset=f.v_decay_offset.value,
-            weight_widths=f.weight_widths.value,
-            weight_exponent=f.weight_exponent.value,
-            v_th_mant_bits=f.v_th_mant_bits.value,
-            bias_mant_max=f.bias_mant_max.value,
-            bias_exp_max=f.bias_exp_max.value,
-            delay_max=f.delay_max.value,
-            refractory_max=f.refractory_max.value,
-            payload_bits=f.payload_bits.value,
-            ternary_spikes=f.ternary_spikes.value,
-            drive_bits=f.drive_bits.value,
-            reset_interval_power_of_two=f.reset_interval_power_of_two.value,
+            formats=NumberFormats(**{key: figure.value for key, figure in self.formats}),
             compartments=n.compartments_per_core.value,
             input_axons=n.input_axons_per_core.value,
             output_axons=n.output_axons_per_core.value,
@@ -257,9 +244,9 @@ def contradictions(target: Target) -> Iterator[str]:
     f, n = target.formats, target.limits
     if list(f.weight_widths.value) != sorted(set(f.weight_widths.value)):
         yield f"formats.weight_widths {list(f.weight_widths.value)} must rise and name a width once"
-    for key, (low, high) in (("weight_exponent", f.weight_exponent.value),):
-        if low > high:
-            yield f"formats.{key} starts at {low} and ends at {high}"
+    low, high = f.weight_exponent.value
+    if low > high:
+        yield f"formats.weight_exponent starts at {low} and ends at {high}"
     if f.v_th_mant_bits.value + f.v_th_shift.value > f.v_bits.value:
         yield (
             f"formats.v_th_mant_bits {f.v_th_mant_bits.value} shifted by v_th_shift {f.v_th_shift.value} "
@@ -318,7 +305,8 @@ def load_target(name_or_path: str | Path) -> Target:
     """A target by name (``list_targets``) or by the path of its TOML file.
 
     Raises:
-        ConfigError: unknown name, or a file with a missing, negative or contradictory figure; names file and key.
+        ConfigError: unknown name, a file with a missing, negative or contradictory figure, or one with a rule that
+            the arithmetic does not compute; names file and key.
     """
     path = Path(name_or_path)
     if path.suffix != ".toml":
@@ -329,7 +317,10 @@ def load_target(name_or_path: str | Path) -> Target:
             f"{name_or_path}: no such target; there are {', '.join(list_targets())}, "
             "or pass the path of a target's .toml file (docs/targets.md says how to write one)"
         )
-    return load_figures(path, Target)
+    target = load_figures(path, Target)
+    if refused := list(uncomputed(target.chip.formats)):
+        raise ConfigError.together(replace(reason, where=f"{path.name}: {reason.where}") for reason in refused)
+    return target
 
 
 def load_figures(path: Path, kind: type[R]) -> R:

@@ -35,11 +35,13 @@ class Quantised:
         scale: population -> units of v_th_mant per real unit of the membrane.
         synapses: synapse -> its one operator, in the units of the file.
         v_th: spiking population -> threshold, in the units of the file.
+        weight_bits: synapse -> bits that its weights may use.
     """
 
     scale: Mapping[str, float]
     synapses: Mapping[str, fold.Conv | fold.Linear | None]
     v_th: Mapping[str, float]
+    weight_bits: Mapping[str, int]
 
 
 def to_nir(net: SpikingNet, *, quantised: Quantised | None = None) -> nir.NIRGraph:
@@ -169,5 +171,5 @@ def _metadata(net: SpikingNet, quantised: Quantised | None) -> dict[str, Any]:
         },
     }
     if quantised is not None:
-        metadata["quantised"] = {"scale": dict(quantised.scale), "weight_bits": 8}
+        metadata["quantised"] = {"scale": dict(quantised.scale), "weight_bits": dict(quantised.weight_bits)}
     return metadata

@@ -5,23 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from ..formats import NumberFormats
+
 ConvStorage = Literal["position_classes", "kernel_once"]
 
 
 @dataclass(frozen=True)
 class Chip:
-    """Formats and limits that decide whether a program can be held, and how it is cut.
+    """The formats and limits that decide whether a program can be held, and how it is cut.
 
     Attributes:
         name: of the target.
         assumed_layout: what the limits per core assume where the vendor publishes none; empty if nothing is assumed.
-        decay_bits: width of the decay registers; an effective rate is register + offset.
-        weight_widths: bits, the sign included, in which a synapse format can hold weights.
-        weight_exponent: lowest and highest exponent of a synapse format.
-        bias_mant_max, bias_exp_max: largest |mantissa|, exponents 0 .. max.
-        payload_bits: of a graded spike; 0: spikes are binary.
-        drive_bits: width of the accumulator of arriving weights, weight units, signed.
-        reset_interval_power_of_two: whether only such intervals of a periodic reset exist.
         compartments .. threshold_configs: per core; a neuron takes one compartment.
         words_per_list: longest synapse list of one input axon.
         entry_synapses, entry_header_bits, word_bits: a list is stored as entries of so many synapses at most, each
@@ -37,22 +32,7 @@ class Chip:
 
     name: str
     assumed_layout: str
-    u_bits: int
-    v_bits: int
-    decay_bits: int
-    u_decay_offset: int
-    v_decay_offset: int
-    weight_widths: tuple[int, ...]
-    weight_exponent: tuple[int, int]
-    v_th_mant_bits: int
-    bias_mant_max: int
-    bias_exp_max: int
-    delay_max: int
-    refractory_max: int
-    payload_bits: int
-    ternary_spikes: bool
-    drive_bits: int
-    reset_interval_power_of_two: bool
+    formats: NumberFormats
     compartments: int
     input_axons: int
     output_axons: int

@@ -25,6 +25,7 @@ def verify_program(program: Program, target: HasChip) -> list[Finding]:
     chip = target.chip
     found = [f for p in program.populations for f in _population(p, program, chip)]
     found += [f for s in program.synapses for f in _synapses(s, program, chip)]
+    found += [f for p in program.populations for f in _drive(p, program, chip)]
     return sorted(found, key=lambda f: f.severity == "assumption")
 
 
@@ -34,7 +35,7 @@ def verify_program(program: Program, target: HasChip) -> list[Finding]:
 def _population(population: Population, program: Program, chip: Chip) -> Iterator[Finding]:
     name = population.name
     reset = population.reset
-    if reset is not None and chip.reset_interval_power_of_two and reset.interval & (reset.interval - 1):
+    if reset is not None and chip.formats.reset_interval_power_of_two and reset.interval & (reset.interval - 1):
         rounded = 1 << reset.interval.bit_length()
         yield Finding(
             name,
@@ -48,12 +49,12 @@ def _population(population: Population, program: Program, chip: Chip) -> Iterato
         case Lif() as lif:
             thresholds: tuple[tuple[str, Ints], ...] = (("threshold mantissa", lif.v_th_mant),)
             yield from _state(name, lif, thresholds, chip)
-            if lif.refractory_steps > chip.refractory_max:
+            if lif.refractory_steps > chip.formats.refractory_max:
                 yield Finding(
                     name,
                     "refractory period",
                     f"{lif.refractory_steps} steps",
-                    f"{chip.name} has at most {chip.refractory_max}",
+                    f"{chip.name} has at most {chip.formats.refractory_max}",
                     "does_not_fit",
                     ("train without a refractory period", "lengthen the timestep", "choose another target"),
                 )
@@ -64,7 +65,7 @@ def _population(population: Population, program: Program, chip: Chip) -> Iterato
                 (("upper threshold", ternary.v_th_hi_mant),),
                 chip,
             )
-            if not chip.ternary_spikes:
+            if not chip.formats.ternary_spikes:
                 yield Finding(
                     name,
                     "signed spikes",
@@ -85,7 +86,7 @@ def _population(population: Population, program: Program, chip: Chip) -> Iterato
                     "relay of a sum",
                     "graded values",
                     f"{chip.name} relays what one source sends",
-                    "unsupported" if chip.payload_bits < 24 else "assumption",
+                    "unsupported" if chip.formats.payload_bits < 24 else "assumption",
                     (
                         "relay each branch by itself and add at the next population",
                         "shorten the other branch so that no relay is needed",
@@ -99,9 +100,9 @@ def _population(population: Population, program: Program, chip: Chip) -> Iterato
 def _state(
     name: str, neuron: Lif | TernaryLif, thresholds: tuple[tuple[str, Ints], ...], chip: Chip
 ) -> Iterator[Finding]:
-    yield from _decay(name, "du", neuron.du, chip.u_decay_offset, chip)
-    yield from _decay(name, "dv", neuron.dv, chip.v_decay_offset, chip)
-    limit = (1 << chip.v_th_mant_bits) - 1
+    yield from _decay(name, "du", neuron.du, chip.formats.u_decay_offset, chip)
+    yield from _decay(name, "dv", neuron.dv, chip.formats.v_decay_offset, chip)
+    limit = chip.formats.v_th_mant_max
     for what, values in thresholds:
         low, high = int(values.min()), int(values.max())
         if (high > limit and np.any((values > limit) & (values != NEVER_FIRES))) or low < 0:
@@ -109,7 +110,7 @@ def _state(
                 name,
                 what,
                 str(high if high > limit else low),
-                f"{chip.name} holds 0 to {limit} (u{chip.v_th_mant_bits})",
+                f"{chip.name} holds 0 to {limit} (u{chip.formats.v_th_mant_bits})",
                 "does_not_fit",
                 (
                     "lower the weight exponent of the synapses into it",
@@ -124,16 +125,16 @@ def _state(
                 "never fires",
                 f"{chip.name} holds 0 to {limit}",
                 "assumption",
-                (f"held as {limit}: exact while v stays at or below {limit << 6}",),
+                (f"held as {limit}: exact while v stays at or below {limit << chip.formats.v_th_shift}",),
             )
-    mant = int(np.abs(neuron.bias_mant).max())
+    formats, mant = chip.formats, int(np.abs(neuron.bias_mant).max())
     exp_low, exp_high = int(neuron.bias_exp.min()), int(neuron.bias_exp.max())
-    if mant > chip.bias_mant_max or exp_high > chip.bias_exp_max or exp_low < 0:
+    if mant > chip.formats.bias_mant_max or exp_high > chip.formats.bias_exp_max or exp_low < 0:
         yield Finding(
             name,
             "bias",
             f"mantissa {mant}, exponent {exp_low} to {exp_high}",
-            f"{chip.name} holds mantissas to {chip.bias_mant_max}, exponents 0 to {chip.bias_exp_max}",
+            f"{chip.name} holds mantissas to {formats.bias_mant_max}, exponents 0 to {formats.bias_exp_max}",
             "does_not_fit",
             (
                 "choose a smaller scale for the population",
@@ -155,10 +156,10 @@ def _state(
 def _decay(name: str, rate: str, values: Ints, offset: int, chip: Chip) -> Iterator[Finding]:
     """Rates 0 and 4096 may be one beyond the register; Lava's model takes them, so they are no error."""
     low, high = int(values.min()), int(values.max())
-    first, last = offset, (1 << chip.decay_bits) - 1 + offset
+    first, last = offset, (1 << chip.formats.decay_bits) - 1 + offset
     if first <= low and high <= last:
         return
-    if low >= 0 and high <= 1 << chip.decay_bits:
+    if low >= 0 and high <= 1 << chip.formats.decay_bits:
         nearest = last if high > last else first
         ways: tuple[str, ...] = (
             f"exact in Lava's model, whose registers have no limits; nearest on the chip: {nearest}",
@@ -169,7 +170,7 @@ def _decay(name: str, rate: str, values: Ints, offset: int, chip: Chip) -> Itera
         name,
         f"decay {rate}",
         str(low) if low == high else f"{low} to {high}",
-        f"{chip.name} holds {first} to {last} of {1 << chip.decay_bits}",
+        f"{chip.name} holds {first} to {last} of {1 << chip.formats.decay_bits}",
         "assumption" if len(ways) == 1 else "does_not_fit",
         ways,
     )
@@ -211,8 +212,8 @@ def _synapses(s: Synapses, program: Program, chip: Chip) -> Iterator[Finding]:
             s.name,
             "weights",
             f"{low} to {high} with exponent {s.exponent} ({form.needed_bits} bits, format exponent {form.exponent})",
-            f"{chip.name} holds {chip.weight_widths[-1]} bits with exponents "
-            f"{chip.weight_exponent[0]} to {chip.weight_exponent[1]}",
+            f"{chip.name} holds {chip.formats.weight_widths[-1]} bits with exponents "
+            f"{chip.formats.weight_exponent[0]} to {chip.formats.weight_exponent[1]}",
             "does_not_fit",
             (
                 "quantise to 8 bits",
@@ -221,39 +222,29 @@ def _synapses(s: Synapses, program: Program, chip: Chip) -> Iterator[Finding]:
             ),
         )
     delay = int(s.delay.max()) if s.delay.size else 0
-    if delay > chip.delay_max:
+    if delay > chip.formats.delay_max:
         yield Finding(
             s.name,
             "delay",
             f"{delay} steps",
-            f"{chip.name} holds {chip.delay_max}",
+            f"{chip.name} holds {chip.formats.delay_max}",
             "does_not_fit",
             ("a relay population on the way", "train with a shorter largest delay", "lengthen the timestep"),
         )
     bits = value_bits(program, s.source)
-    if s.graded and bits > chip.payload_bits:
+    if s.graded and bits > chip.formats.payload_bits:
         yield from _bit_planes(s, bits, form.exponent, chip)
-    worst = worst_drive(s, bits if s.graded else 0)
-    if worst >= 1 << (chip.drive_bits - 1) and not isinstance(s.kind, Conv):
-        yield Finding(
-            s.name,
-            "worst-case drive",
-            str(worst),
-            f"{chip.name} accumulates {chip.drive_bits} bits, up to {(1 << (chip.drive_bits - 1)) - 1}",
-            "assumption",
-            ("spikes never add up to that; Lava's model has 32 bits here, so run the range analysis",),
-        )
 
 
 def _bit_planes(s: Synapses, bits: int, exponent: int, chip: Chip) -> Iterator[Finding]:
     """Graded values on a chip of binary spikes: value = sum of 2**b, one axon a bit, exponents raised by b."""
-    highest = exponent + bits - 1
-    if bits <= 16 and highest <= chip.weight_exponent[1]:
+    highest, top = exponent + bits - 1, chip.formats.weight_exponent[1]
+    if bits <= 16 and highest <= top:
         yield Finding(
             s.name,
             "graded values",
             f"{bits} bits",
-            f"{chip.name} has spikes of {chip.payload_bits} bits",
+            f"{chip.name} has spikes of {chip.formats.payload_bits} bits",
             "assumption",
             (
                 f"sent as {bits} bit planes, an axon each, whose weights are shifted by the format's exponent "
@@ -265,14 +256,38 @@ def _bit_planes(s: Synapses, bits: int, exponent: int, chip: Chip) -> Iterator[F
         s.name,
         "graded values",
         f"{bits} bits with format exponent {exponent}",
-        f"{chip.name} has spikes of {chip.payload_bits} bits and exponents up to {chip.weight_exponent[1]}",
+        f"{chip.name} has spikes of {chip.formats.payload_bits} bits and exponents up to {top}",
         "unsupported",
         (
-            f"an input of {max(1, chip.weight_exponent[1] - exponent + 1)} bits or fewer",
+            f"an input of {max(1, top - exponent + 1)} bits or fewer",
             "encode the input as spikes (rate or latency)",
             "choose a target with graded spikes",
         ),
     )
+
+
+def _drive(population: Population, program: Program, chip: Chip) -> Iterator[Finding]:
+    """What arrives at a neuron in a step has one accumulator, whatever kinds of synapses bring it."""
+    groups = {
+        s.name: worst_drive(s, value_bits(program, s.source) if s.graded else 0)
+        for s in program.into(population.name)
+    }
+    most = chip.formats.drive_max
+    too_large = {name: worst for name, worst in groups.items() if worst > most}
+    if not too_large and sum(groups.values()) > most:
+        too_large = {population.name: sum(groups.values())}
+    for name, worst in too_large.items():
+        yield Finding(
+            name,
+            "worst-case drive",
+            str(worst),
+            f"{chip.name} accumulates {chip.formats.drive_bits} bits, up to {most}",
+            "assumption",
+            (
+                "spikes never add up to that; Lava's model has 32 bits here, 24 for a convolution, so run the range "
+                "analysis",
+            ),
+        )
 
 
 def worst_drive(s: Synapses, value_bits_: int = 0) -> int:

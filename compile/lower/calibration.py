@@ -15,7 +15,7 @@ from seamount.errors import InputError
 from ..network.interpret import run_network
 from ..network.network import Network, Reals, reals
 from .joint_rounding import BLOCK, Moments
-from .lower import RealGroup, real_groups
+from .real_groups import RealGroup, real_groups
 
 Inputs = NDArray[np.float64] | Mapping[str, NDArray[np.float64]]
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..formats import LOIHI
 from ..network.network import Reals, reals
-from ..numbers import ints
+from ..numbers import FULL_SCALE_BITS, ints
 from .quantise import Rounded, nearest_on_grid, round_weights
 
 BLOCK = 512
@@ -37,7 +38,10 @@ class Moments:
 
 
 def round_with_moments(
-    weights: Reals, moments: Moments, exponents: tuple[int, int] = (-7, 7), weight_bits: int = 8
+    weights: Reals,
+    moments: Moments,
+    exponents: tuple[int, int] = LOIHI.weight_exponent,
+    weight_bits: int = FULL_SCALE_BITS,
 ) -> Rounded:
     """As ``round_weights``, but with the least squared error of the sums: what rounding a weight loses is made up for
     by the weights that are rounded after it, as far as their inputs come together (Frantar et al. 2022, "GPTQ").

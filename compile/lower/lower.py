@@ -18,21 +18,18 @@ import numpy as np
 
 from seamount.errors import InputError, Unsupported
 
-from ..network.network import Connection, Conv, Delay, Linear, Network, Population, Reals, Reshape, Scale, reals, size
+from ..network.network import Network, Population, Reals, reals
 from ..neurons.lif import NEVER_FIRES, Lif
 from ..neurons.relay import Relay
-from ..numbers import Ints, ints
+from ..numbers import UNITY, Ints, ints
 from ..passes.balance_latency import Schedule
 from ..passes.emulate_soft_reset import SOFT_RESETS
-from ..passes.fold_scale import per_channel
-from ..passes.merge_linear import matrix
 from ..program import program as chip
 from ..program.program import Program, Readout
 from ..synapses import kinds
 from ..synapses.kinds import Synapses
 from .joint_rounding import Moments, round_with_moments
 from .quantise import (
-    Rounded,
     decay_grid,
     exact_bias,
     exact_ints,
@@ -43,47 +40,11 @@ from .quantise import (
     split_bias,
     whole_pieces,
 )
+from .real_groups import RealGroup, RoundingRules, real_groups
 from .rounding_table import GroupRounding, PopulationRounding, RoundingTable
 
-V_TH_MANT_MAX = (1 << 17) - 1
 SPARSE_BELOW = 0.25
 """A matrix with a smaller share of entries that are not 0 is stored as entries."""
-
-
-@dataclass(frozen=True)
-class NumberFormat:
-    """What the integers may be; the defaults are Loihi's.
-
-    Attributes:
-        exponents: of a matrix's weights. conv_exponents: of a convolution's (Lava's has no negative ones).
-    """
-
-    weight_bits: int = 8
-    exponents: tuple[int, int] = (-7, 7)
-    conv_exponents: tuple[int, int] = (0, 7)
-    v_th_mant_max: int = V_TH_MANT_MAX
-    bias_mant_max: int = 4095
-    bias_exp_max: int = 7
-    delay_max: int = 62
-
-
-@dataclass(frozen=True)
-class RealGroup:
-    """One connection's weights in the population's own units (gain and input scale included), before the scale s.
-
-    weight: (n_target, n_source) where ``is_matrix``, a kernel where there is a ``conv``, else one per neuron.
-    """
-
-    connection: Connection
-    weight: Reals
-    conv: Conv | None
-    graded: bool
-    source_shape: tuple[int, ...]
-    is_matrix: bool
-
-    @property
-    def is_one_to_one(self) -> bool:
-        return self.conv is None and not self.is_matrix
 
 
 @dataclass(frozen=True)
@@ -104,58 +65,6 @@ class _Parts:
     moments: Mapping[str, Moments] = field(default_factory=dict)
 
 
-# ---------------------------------------------------------------------------------------------- real groups
-
-
-def real_groups(network: Network, population: str) -> list[RealGroup]:
-    """The synapse groups into a population, in real units."""
-    return [_real_group(network, c) for c in network.into(population)]
-
-
-def _real_group(network: Network, c: Connection) -> RealGroup:
-    p = network.population(c.target)
-    source = next((i for i in network.inputs if i.name == c.source), None)
-    if source is None and network.population(c.source).v_th is None:
-        raise Unsupported(
-            f"{c.name}: {c.source} emits its potential, not spikes, and {c.target} needs it; a chip of spikes cannot "
-            "send it; put a spiking population between them, or make it the readout"
-        )
-    gain = reals(p.gain / source.scale) if source is not None else p.gain
-    ops = tuple(op for op in c.ops if not isinstance(op, Delay))
-    core = tuple(op for op in ops if not isinstance(op, Reshape))
-    graded = source is not None and source.bits > 0
-    shape = network.shape(c.source)
-    match core:
-        case ():
-            weight = np.broadcast_to(gain, p.shape).reshape(shape) if gain.ndim else gain.reshape(1)
-            return RealGroup(c, reals(weight), None, graded, shape, False)
-        case (Scale(scale=scale),):
-            return RealGroup(c, reals(np.atleast_1d(scale * gain)), None, graded, shape, False)
-        case (Conv() as conv,):
-            channels = per_channel(gain if gain.ndim == 0 else reals(np.broadcast_to(gain, p.shape)))
-            if channels is not None:
-                return RealGroup(c, reals(conv.weight * channels.reshape(-1, 1, 1, 1)), conv, graded, shape, False)
-        case (Linear(weight=weight),):
-            rows = np.broadcast_to(gain, p.shape).reshape(-1, 1) if gain.ndim else gain
-            return RealGroup(c, reals(weight * rows), None, graded, shape, True)
-    whole = matrix(ops, shape, c.name)
-    return RealGroup(c, reals(whole * np.broadcast_to(gain, p.shape).reshape(-1, 1)), None, graded, shape, True)
-
-
-def exponent_limits(group: RealGroup, form: NumberFormat) -> tuple[int, int]:
-    """Lowest and highest exponent that the group's weights can have."""
-    low, high = form.conv_exponents if group.conv is not None else form.exponents
-    return (max(0, low) if group.connection.whole else low), high
-
-
-def largest_drive(group: RealGroup, input_high: float) -> float:
-    """Largest |sum| that the group can bring to a neuron in a step, before the scale."""
-    per_spike = input_high if group.graded else 1.0
-    if group.is_one_to_one:
-        return float(np.abs(group.weight).max(initial=0.0)) * per_spike
-    return float(np.abs(group.weight).reshape(len(group.weight), -1).sum(1).max(initial=0.0)) * per_spike
-
-
 # -------------------------------------------------------------------------------------------------- lowering
 
 
@@ -163,7 +72,7 @@ def lower(
     network: Network,
     schedule: Schedule,
     scales: Mapping[str, float],
-    form: NumberFormat,
+    rules: RoundingRules,
     *,
     exact: Sequence[str] = (),
     moments: Mapping[str, Moments] | None = None,
@@ -179,9 +88,9 @@ def lower(
     """
     parts = _Parts(moments=moments or {})
     for p in network.populations:
-        row = _population(p, scales[p.name], form, p.name in exact, parts)
+        row = _population(p, scales[p.name], rules, p.name in exact, parts)
         groups = [
-            _group(g, scales[p.name], schedule.delay[g.connection.name], form, p.name in exact, parts)
+            _group(g, scales[p.name], schedule.delay[g.connection.name], rules, p.name in exact, parts)
             for g in real_groups(network, p.name)
         ]
         parts.rows.append(PopulationRounding(**{**vars(row), "groups": tuple(groups)}))
@@ -199,21 +108,22 @@ def lower(
     return Lowered(made, RoundingTable(tuple(parts.rows)), tuple(parts.warnings))
 
 
-def _population(p: Population, s: float, form: NumberFormat, exact: bool, parts: _Parts) -> PopulationRounding:
+def _population(p: Population, s: float, rules: RoundingRules, exact: bool, parts: _Parts) -> PopulationRounding:
     _refuse_foreign_rules(p)
+    formats = rules.formats
     du, du_error = decay_grid(p.a_s)
     dv, dv_error = decay_grid(p.a_m)
     if exact:
-        du, dv = exact_ints(reals(p.a_s * 4096), f"{p.name}: du"), exact_ints(reals(p.a_m * 4096), f"{p.name}: dv")
+        du, dv = exact_ints(reals(p.a_s * UNITY), f"{p.name}: du"), exact_ints(reals(p.a_m * UNITY), f"{p.name}: dv")
     real_bias, u_init = steady_bias(p, s)
     if exact:
-        bias_mant, bias_exp = exact_bias(real_bias, f"{p.name}: bias")
+        bias_mant, bias_exp = exact_bias(real_bias, f"{p.name}: bias", formats)
     else:
-        bias_mant, bias_exp = split_bias(real_bias, form.bias_mant_max, form.bias_exp_max, f"{p.name}: bias")
+        bias_mant, bias_exp = split_bias(real_bias, formats.bias_mant_max, formats.bias_exp_max, f"{p.name}: bias")
     v_init = ints(np.rint(64 * s * (p.v_init - p.v_reset)))
     v_init = ints(v_init + np.rint(late_v(p, s)))
     v_th, v_th_error = _threshold(
-        p, s, form, exact, (dv, bias_mant << bias_exp, v_init, ints(np.rint(u_init))), parts
+        p, s, rules, exact, (dv, bias_mant << bias_exp, v_init, ints(np.rint(u_init))), parts
     )
     neuron = Lif(
         du=du,
@@ -276,15 +186,15 @@ def late_v(p: Population, s: float) -> Reals:
 
 
 def _threshold(
-    p: Population, s: float, form: NumberFormat, exact: bool, state: tuple[Ints, Ints, Ints, Ints], parts: _Parts
+    p: Population, s: float, rules: RoundingRules, exact: bool, state: tuple[Ints, Ints, Ints, Ints], parts: _Parts
 ) -> tuple[Ints, float]:
     if p.v_th is None:
         return ints(NEVER_FIRES), 0.0
     real = reals(s * (p.v_th - p.v_reset))
     v_th = exact_ints(real, f"{p.name}: v_threshold") if exact else ints(np.rint(real))
-    if v_th.max() > form.v_th_mant_max or v_th.min() < 0:
+    if v_th.max() > rules.formats.v_th_mant_max or v_th.min() < 0:
         raise InputError(
-            f"{p.name}: threshold mantissa {int(v_th.max())}, possible are 0 to {form.v_th_mant_max}; "
+            f"{p.name}: threshold mantissa {int(v_th.max())}, possible are 0 to {rules.formats.v_th_mant_max}; "
             "choose a smaller scale for it"
         )
     if p.fires_at_threshold:
@@ -296,7 +206,7 @@ def _threshold(
 def _at_threshold(p: Population, v_th: Ints, state: tuple[Ints, Ints, Ints, Ints], parts: _Parts) -> Ints:
     """v >= th is v > th - 1; where v can only be a multiple of 64 that is one less of the mantissa."""
     dv, bias, v_init, u_init = state
-    whole_steps = np.all((dv == 0) | (dv == 4096)) and np.all((p.a_s == 0) | (p.a_s == 1))
+    whole_steps = np.all((dv == 0) | (dv == UNITY)) and np.all((p.a_s == 0) | (p.a_s == 1))
     if whole_steps and not np.any(bias % 64) and not np.any(v_init % 64) and not np.any(u_init) and v_th.min() > 0:
         return ints(v_th - 1)
     parts.warnings.append(
@@ -306,22 +216,25 @@ def _at_threshold(p: Population, v_th: Ints, state: tuple[Ints, Ints, Ints, Ints
     return v_th
 
 
-def _group(group: RealGroup, s: float, delay: Ints, form: NumberFormat, exact: bool, parts: _Parts) -> GroupRounding:
+def _group(
+    group: RealGroup, s: float, delay: Ints, rules: RoundingRules, exact: bool, parts: _Parts
+) -> GroupRounding:
     c = group.connection
     weight = reals(s * group.weight)
     if c.whole and group.is_one_to_one and real_sign_mode(weight) != "mixed":
-        return _whole_group(group, weight, delay, form, exact, parts)
-    limits = exponent_limits(group, form)
+        return _whole_group(group, weight, delay, rules, exact, parts)
+    limits, bits = rules.exponents(group), rules.weight_bits(group)
     if exact:
-        rounded = exact_weights(weight, limits, c.name)
+        rounded = exact_weights(weight, limits, c.name, bits)
     elif c.name in parts.moments:
-        rounded = round_with_moments(weight, parts.moments[c.name], limits, form.weight_bits)
+        rounded = round_with_moments(weight, parts.moments[c.name], limits, bits)
     else:
-        rounded = round_weights(weight, limits, form.weight_bits)
+        rounded = round_weights(weight, limits, bits)
+    rounded = rounded.folded(bits)
     kind, delay = _kind(group, rounded.weights, delay)
     source = c.source
-    if delay.max(initial=0) > form.delay_max:
-        source, delay = _relays(group, delay, form, parts)
+    if delay.max(initial=0) > rules.formats.delay_max:
+        source, delay = _relays(group, delay, rules, parts)
     name = c.name
     parts.synapses.append(
         Synapses(
@@ -340,6 +253,7 @@ def _group(group: RealGroup, s: float, delay: Ints, form: NumberFormat, exact: b
         c.source,
         type(kind).__name__.lower(),
         rounded.mode,
+        bits,
         rounded.exponent,
         rounded.weights.size,
         int(np.abs(rounded.weights).max(initial=0)),
@@ -351,12 +265,13 @@ def _group(group: RealGroup, s: float, delay: Ints, form: NumberFormat, exact: b
 
 
 def _whole_group(
-    group: RealGroup, weight: Reals, delay: Ints, form: NumberFormat, exact: bool, parts: _Parts
+    group: RealGroup, weight: Reals, delay: Ints, rules: RoundingRules, exact: bool, parts: _Parts
 ) -> GroupRounding:
     """One-to-one weights as whole numbers: the sum of as many synapse groups as they need."""
     c = group.connection
     whole = exact_ints(weight, c.name) if exact else ints(np.rint(weight))
-    pieces = whole_pieces(whole, form.exponents, form.weight_bits, c.name)
+    bits = rules.weight_bits(group)
+    pieces = whole_pieces(whole, rules.formats.weight_exponent[1], bits, c.name)
     for n, (weights, exponent) in enumerate(pieces):
         name = c.name if n == 0 else f"{c.name}.{n + 1}"
         parts.synapses.append(Synapses(name, c.source, c.target, kinds.OneToOne(weights), exponent, delay=delay))
@@ -366,6 +281,7 @@ def _whole_group(
         c.source,
         f"{len(pieces)} x onetoone" if len(pieces) > 1 else "onetoone",
         sign_mode_of(whole),
+        bits,
         pieces[0][1] if pieces else 0,
         whole.size,
         int(np.abs(whole).max(initial=0)),
@@ -400,15 +316,17 @@ def _kind(group: RealGroup, weights: Ints, delay: Ints) -> tuple[kinds.Kind, Int
     return kinds.Dense(weights), delay
 
 
-def _relays(group: RealGroup, delay: Ints, form: NumberFormat, parts: _Parts) -> tuple[str, Ints]:
+def _relays(group: RealGroup, delay: Ints, rules: RoundingRules, parts: _Parts) -> tuple[str, Ints]:
     """A chain of relays where a delay is longer than a synapse can hold: a hop takes 1 to delay_max + 1 steps."""
-    c = group.connection
+    c, longest = group.connection, rules.formats.delay_max
     if delay.ndim:
-        raise Unsupported(f"{c.name}: delays per neuron up to {delay.max()} steps, possible are {form.delay_max}")
+        raise Unsupported(
+            f"{c.name}: delays per neuron up to {delay.max()} steps, possible are {rules.formats.delay_max}"
+        )
     source, left, count = c.source, int(delay), 0
-    while left > form.delay_max:
+    while left > longest:
         count += 1
-        hop = min(form.delay_max, left - 1)
+        hop = min(longest, left - 1)
         name = f"{c.name}.relay{count}"
         parts.populations.append(chip.Population(name, group.source_shape, Relay()))
         parts.synapses.append(
@@ -416,6 +334,3 @@ def _relays(group: RealGroup, delay: Ints, form: NumberFormat, parts: _Parts) ->
         )
         source, left = name, left - hop - 1
     return source, ints(left)
-
-
-__all__ = ["Lowered", "NumberFormat", "RealGroup", "Rounded", "largest_drive", "lower", "real_groups", "size"]

@@ -8,7 +8,7 @@ Pure functions on numpy arrays, shared with the quantised student:
     fitting_exponent(w, mode)    -> smallest exponent with which no weight is clipped
     round_weights(w, exponents)  -> grid weights and the exponent with the smaller error
     exact_weights(w)             -> the same where the numbers lie on the grid already; refuses otherwise
-    split_bias(b)                -> mantissa and exponent, |mantissa| <= 4095
+    split_bias(b)                -> mantissa and exponent, as large as the target holds
     exact_bias(b)                -> the same without any loss; refuses otherwise
     whole_pieces(w)              -> whole numbers of one sign as a sum of grid weights and exponents
 
@@ -18,26 +18,25 @@ Units: with the scale s of a population, weights are s * gain * W (in units of v
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from seamount.errors import InputError
 
+from ..formats import LOIHI, NumberFormats, grid_ends, grid_step
 from ..network.network import Reals
-from ..numbers import Ints, ints
+from ..numbers import FULL_SCALE_BITS, UNITY, Ints, ints
 from ..numbers import sign_mode_of as sign_mode_of
 
-BIAS_MANT_MAX = 4095
-BIAS_EXP_MAX = 7
 EXACT = 1e-6
 """How far a number may be from a whole one and still be taken for it."""
 
+EXACT_BIAS_EXP = 15
+"""Biases that came as integers may have larger exponents than the chip; whether it holds them, verify says."""
+
 LARGEST = 1e30
 MAX_PIECES = 8
-
-LOWEST = {"mixed": -256, "excitatory": 0, "inhibitory": -255}
-HIGHEST = {"mixed": 254, "excitatory": 255, "inhibitory": 0}
 
 
 @dataclass(frozen=True)
@@ -60,11 +59,19 @@ class Rounded:
         """weights * 2**exponent."""
         return np.asarray(self.weights * 2.0**self.exponent, dtype=np.float64)
 
+    def folded(self, weight_bits: int) -> Rounded:
+        """The same products with fewer shifts to the right: the low bits that the grid leaves empty take them.
+
+        Sums of a convolution are never shifted right, and sums that are cut must not be rounded.
+        """
+        spare = min(max(0, -self.exponent), FULL_SCALE_BITS - weight_bits)
+        return replace(self, weights=ints(self.weights >> spare), exponent=self.exponent + spare)
+
 
 def decay_grid(a: Reals) -> tuple[Ints, float]:
     """(rate, largest error of a): the state keeps 1 - rate / 4096 a step."""
-    rate = np.rint(np.asarray(a) * 4096)
-    error = float(np.max(np.abs(rate / 4096 - a), initial=0.0))
+    rate = np.rint(np.asarray(a) * UNITY)
+    error = float(np.max(np.abs(rate / UNITY - a), initial=0.0))
     return ints(rate), error
 
 
@@ -75,25 +82,20 @@ def real_sign_mode(weights: Reals) -> str:
     return "inhibitory" if weights.max() <= 0 else "mixed"
 
 
-def nearest_on_grid(weights: Reals, mode: str, weight_bits: int = 8) -> Ints:
-    """The nearest weight that ``arithmetic.weight_grid`` leaves as it is; clipped at the ends.
+def nearest_on_grid(weights: Reals, mode: str, weight_bits: int = FULL_SCALE_BITS) -> Ints:
+    """The nearest weight that ``numbers.weight_grid`` leaves as it is; clipped at the ends.
 
     weight_bits below 8 keep the top bits only: steps of 2**(8 - weight_bits), twice that where mixed.
     """
     step = grid_step(mode, weight_bits)
-    low, high = -(-LOWEST[mode] // step) * step, HIGHEST[mode] // step * step
-    return ints(np.clip(step * np.rint(np.asarray(weights) / step), low, high))
+    return ints(np.clip(step * np.rint(np.asarray(weights) / step), *grid_ends(mode, weight_bits)))
 
 
-def grid_step(mode: str, weight_bits: int = 8) -> int:
-    """Distance of neighbouring weights on the grid."""
-    return int(1 << (8 - weight_bits + (mode == "mixed")))
-
-
-def fitting_exponent(weights: Reals, mode: str) -> int:
+def fitting_exponent(weights: Reals, mode: str, weight_bits: int = FULL_SCALE_BITS) -> int:
     """Smallest exponent with which the largest weight is not clipped (by more than half a step)."""
     high, low = float(np.max(weights, initial=0.0)), float(np.min(weights, initial=0.0))
-    ratios = [x / limit for x, limit in ((high, HIGHEST[mode]), (low, LOWEST[mode])) if limit and x]
+    lowest, highest = grid_ends(mode, weight_bits)
+    ratios = [x / limit for x, limit in ((high, highest), (low, lowest)) if limit and x]
     largest = max((r for r in ratios if r > 0), default=0.0)
     if largest == 0:
         return 0
@@ -101,7 +103,10 @@ def fitting_exponent(weights: Reals, mode: str) -> int:
 
 
 def round_weights(
-    weights: Reals, exponents: tuple[int, int] = (-7, 7), weight_bits: int = 8, importance: Reals | None = None
+    weights: Reals,
+    exponents: tuple[int, int] = LOIHI.weight_exponent,
+    weight_bits: int = FULL_SCALE_BITS,
+    importance: Reals | None = None,
 ) -> Rounded:
     """The grid weights and exponent with the smallest squared error; clipping the largest may be the better of two.
 
@@ -115,7 +120,8 @@ def round_weights(
             f"weights up to {np.abs(weights).max():.3g} of the grid's unit; the network's units are absurd"
         )
     mode = real_sign_mode(weights)
-    fit = fitting_exponent(weights, mode)
+    fit = fitting_exponent(weights, mode, weight_bits)
+    step, (low, high) = grid_step(mode, weight_bits), grid_ends(mode, weight_bits)
     candidates = sorted({int(np.clip(e, *exponents)) for e in (fit, fit - 1)}, reverse=True)
     best: Rounded | None = None
     least = np.inf
@@ -125,38 +131,61 @@ def round_weights(
         squared = (grid * 2.0**exponent - weights) ** 2
         error = float(np.sum(squared if importance is None else squared * importance))
         if best is None or error < least:
-            step = grid_step(mode, weight_bits)
-            clipped = int(np.sum((scaled > HIGHEST[mode] + step / 2) | (scaled < LOWEST[mode] - step / 2)))
+            clipped = int(np.sum((scaled > high + step / 2) | (scaled < low - step / 2)))
             norm = float(np.sum(weights**2 if importance is None else weights**2 * importance))
             least, best = error, Rounded(grid, exponent, mode, clipped, float(np.sqrt(error / norm)) if norm else 0.0)
     assert best is not None
     return best
 
 
-def exact_weights(weights: Reals, exponents: tuple[int, int] = (-7, 7), where: str = "weights") -> Rounded:
+def exact_weights(
+    weights: Reals,
+    exponents: tuple[int, int] = LOIHI.weight_exponent,
+    where: str = "weights",
+    weight_bits: int = FULL_SCALE_BITS,
+) -> Rounded:
     """Weights that lie on the grid already, with the exponent nearest to 0 that holds them, 0 and above first.
 
     Raises:
         InputError: some weight is more than 1e-6 from the grid, or no exponent fits.
     """
-    mode = real_sign_mode(np.where(np.abs(weights) < EXACT, 0.0, weights))
-    low, high = exponents
-    for exponent in (*range(max(0, low), high + 1), *range(min(-1, high), low - 1, -1)):
-        scaled = weights * 2.0**-exponent
-        grid = nearest_on_grid(scaled, mode)
-        if np.all(np.abs(grid - scaled) <= EXACT):
-            return Rounded(grid, exponent, mode, 0, 0.0)
+    found = on_grid(weights, exponents, weight_bits)
+    if found is not None:
+        return found
+    mode = _told_sign_mode(weights)
     off = float(np.max(np.abs(weights - np.rint(weights))))
     told = f", up to {off:.3g} off whole numbers" if off > EXACT else ""
+    low, high = grid_ends(mode, weight_bits)
     raise InputError(
-        f"{where}: with the given scale the weights lie between {weights.min():.9g} and {weights.max():.9g}{told}, "
-        f"on no {mode} 8-bit grid (steps of {grid_step(mode)}, {LOWEST[mode]} to {HIGHEST[mode]}, times a power of "
-        "two); the file's scales do not fit its weights"
+        f"with the given scale the weights lie between {weights.min():.9g} and {weights.max():.9g}{told}",
+        where=where,
+        possible=f"on no {mode} {weight_bits}-bit grid (steps of {grid_step(mode, weight_bits)}, {low} to {high}, "
+        "times a power of two)",
+        ways_out="the file's scales do not fit its weights",
     )
 
 
+def on_grid(weights: Reals, exponents: tuple[int, int], weight_bits: int) -> Rounded | None:
+    """As ``exact_weights``; None where no exponent holds them."""
+    mode = _told_sign_mode(weights)
+    low, high = exponents
+    for exponent in (*range(max(0, low), high + 1), *range(min(-1, high), low - 1, -1)):
+        scaled = weights * 2.0**-exponent
+        grid = nearest_on_grid(scaled, mode, weight_bits)
+        if np.all(np.abs(grid - scaled) <= EXACT):
+            return Rounded(grid, exponent, mode, 0, 0.0)
+    return None
+
+
+def _told_sign_mode(weights: Reals) -> str:
+    return real_sign_mode(np.where(np.abs(weights) < EXACT, 0.0, weights))
+
+
 def split_bias(
-    bias: Reals, mant_max: int = BIAS_MANT_MAX, exp_max: int = BIAS_EXP_MAX, where: str = "bias"
+    bias: Reals,
+    mant_max: int = LOIHI.bias_mant_max,
+    exp_max: int = LOIHI.bias_exp_max,
+    where: str = "bias",
 ) -> tuple[Ints, Ints]:
     """(mantissa, exponent) per neuron, the smallest exponent that holds it; mantissa << exponent is near ``bias``."""
     values = np.asarray(bias, dtype=np.float64)
@@ -168,22 +197,24 @@ def split_bias(
         exponent = exponent + too_large
     if np.any(exponent > exp_max):
         raise InputError(
-            f"{where}: bias {np.abs(values).max():.6g} (units of v) needs exponent {exponent.max()}, "
-            f"possible are mantissas to {mant_max} and exponents 0 to {exp_max}; choose a smaller scale"
+            f"bias {np.abs(values).max():.6g} (units of v) needs exponent {exponent.max()}",
+            where=where,
+            possible=f"possible are mantissas to {mant_max} and exponents 0 to {exp_max}",
+            ways_out="choose a smaller scale",
         )
     return ints(np.rint(values / 2.0**exponent)), ints(exponent)
 
 
-def exact_bias(
-    bias: Reals, where: str = "bias", mant_max: int = BIAS_MANT_MAX, exp_max: int = 15
-) -> tuple[Ints, Ints]:
+def exact_bias(bias: Reals, where: str = "bias", formats: NumberFormats = LOIHI) -> tuple[Ints, Ints]:
     """As ``split_bias`` for biases that are representable; anything else is refused."""
-    mant, exponent = split_bias(bias, mant_max, exp_max, where)
+    mant, exponent = split_bias(bias, formats.bias_mant_max, EXACT_BIAS_EXP, where)
     off = np.abs((mant << exponent) - bias)
     if np.any(off > EXACT * np.maximum(1.0, np.abs(bias))):
         raise InputError(
-            f"{where}: with the given scale biases are up to {off.max():.6g} (units of v) from a mantissa of "
-            f"{mant_max} with an exponent; the file's scales do not fit its biases"
+            f"with the given scale biases are up to {off.max():.6g} (units of v) from a mantissa of "
+            f"{formats.bias_mant_max} with an exponent",
+            where=where,
+            ways_out="the file's scales do not fit its biases",
         )
     return mant, exponent
 
@@ -195,28 +226,30 @@ def exact_ints(values: Reals, where: str) -> Ints:
     if np.any(off > EXACT * np.maximum(1.0, np.abs(values))):
         at = int(np.argmax(off.reshape(-1)))
         raise InputError(
-            f"{where}: {np.asarray(values).reshape(-1)[at]:.9g} with the given scale, needed is a whole number"
+            f"{np.asarray(values).reshape(-1)[at]:.9g} with the given scale",
+            where=where,
+            possible="needed is a whole number",
         )
     return ints(whole)
 
 
 def whole_pieces(
-    whole: Ints, exponents: tuple[int, int] = (-7, 7), weight_bits: int = 8, where: str = "weights"
+    whole: Ints, highest: int = LOIHI.weight_exponent[1], weight_bits: int = FULL_SCALE_BITS, where: str = "weights"
 ) -> list[tuple[Ints, int]]:
-    """Whole weights of one sign as a sum of grid weights shifted by exponents, the largest exponent first."""
+    """Whole weights of one sign as a sum of weights of so many bits and exponents, the largest exponent first."""
     assert np.all(whole >= 0) or np.all(whole <= 0), f"{where}: weights of both signs"
-    drop = 8 - weight_bits  # fewer bits keep the top ones, so the same weight takes a lower exponent
-    top = (1 << weight_bits) - 1
-    high = exponents[1] + drop
+    # a weight of fewer bits stands at the top of the scale on the chip, so its exponent there is lower by the rest
+    highest += FULL_SCALE_BITS - weight_bits
     rest, found = np.abs(whole), []
     while np.any(rest):
-        shift = min(high, max(0, int(rest.max()).bit_length() - weight_bits))
-        part = np.minimum(rest >> shift, top)
-        found.append((ints(np.sign(whole) * (part << drop)), shift - drop))
+        shift = min(highest, max(0, int(rest.max()).bit_length() - weight_bits))
+        part = np.minimum(rest >> shift, (1 << weight_bits) - 1)
+        found.append((ints(np.sign(whole) * part), shift))
         rest = rest - (part << shift)
         if len(found) > MAX_PIECES:
             raise InputError(
-                f"{where}: {int(np.abs(whole).max())} needs more than {MAX_PIECES} synapse groups; choose a smaller "
-                "scale"
+                f"{int(np.abs(whole).max())} needs more than {MAX_PIECES} synapse groups",
+                where=where,
+                ways_out="choose a smaller scale",
             )
     return found

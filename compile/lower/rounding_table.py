@@ -19,7 +19,8 @@ class GroupRounding:
     """One synapse group.
 
     Attributes:
-        largest: largest |weight| on the grid, of 254 or 255.
+        weight_bits: that the group's weights may use.
+        largest: largest |weight| as the program has it; of 8 bits 254 or 255 are possible.
         n_clipped: weights beyond the grid's end. n_zeroed: weights that were not 0 and are now.
         relative_error: root of (sum of squared errors / sum of squares), of the weights.
         sum_error: the same of the sums that they make of the calibration data; None where there was none.
@@ -29,6 +30,7 @@ class GroupRounding:
     source: str
     kind: str
     mode: str
+    weight_bits: int
     exponent: int
     n_weights: int
     largest: int
@@ -88,12 +90,13 @@ class RoundingTable:
             told = f" ({', '.join(errors)})" if errors else ""
             yield f"{p.name}: scale {p.scale:.6g}, du {_span(p.du)}, dv {_span(p.dv)}, {th}{told}"
             for g in p.groups:
+                what = f"{g.kind} of {g.n_weights} {g.mode} {plural(g.n_weights, 'weight')} of {g.weight_bits} bits"
                 lost = f", {g.n_clipped} clipped" if g.n_clipped else ""
                 lost += f", {g.n_zeroed} became 0" if g.n_zeroed else ""
                 sums = "" if g.sum_error is None else f", its sums by {100 * g.sum_error:.3g} %"
                 yield (
-                    f"  {g.name}: {g.kind} of {g.n_weights} {g.mode} {plural(g.n_weights, 'weight')} "
-                    f"up to {g.largest}, exponent {g.exponent}, off by {100 * g.relative_error:.3g} %{sums}{lost}"
+                    f"  {g.name}: {what} up to {g.largest}, exponent {g.exponent}, off by "
+                    f"{100 * g.relative_error:.3g} %{sums}{lost}"
                 )
 
 

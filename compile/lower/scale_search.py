@@ -15,17 +15,20 @@ import numpy as np
 
 from seamount.errors import ConfigError, InputError
 
+from ..formats import grid_ends
 from ..network.network import Delay, Network, NetworkInput, Population, reals
+from ..numbers import DRIVE_SHIFT, V_MAX
 from .calibration import Calibration
 from .joint_rounding import Moments, mean_square, round_with_moments
-from .lower import NumberFormat, RealGroup, exponent_limits, largest_drive, real_groups, steady_bias
-from .quantise import HIGHEST, LOWEST, real_sign_mode, round_weights
+from .lower import steady_bias
+from .quantise import round_weights
+from .real_groups import RealGroup, RoundingRules, largest_drive, real_groups
 
 Method = Literal["max-fit", "mse", "percentile", "calibrated"]
 METHODS: tuple[Method, ...] = ("max-fit", "mse", "percentile", "calibrated")
 
-STATE_LIMIT = float((1 << 17) - 1)
-"""u and v hold 24 bits, so 17 in units of v_th_mant."""
+STATE_LIMIT = float(V_MAX >> DRIVE_SHIFT)
+"""What u and v hold, in units of v_th_mant."""
 
 
 DRIFT = 1e-3
@@ -64,7 +67,7 @@ class SearchOptions:
 
 def choose_scales(
     network: Network,
-    form: NumberFormat,
+    rules: RoundingRules,
     options: SearchOptions,
     calibration: Calibration | None = None,
 ) -> dict[str, float]:
@@ -80,28 +83,30 @@ def choose_scales(
         if calibration is None:
             raise InputError(f"{network.name}: the calibrated scale search needs input data (T, B, ...)")
         moments, reached = calibration.moments, calibration.reached
-    return {p.name: _scale(network, p, form, options, moments, reached.get(p.name, 0.0)) for p in network.populations}
+    return {
+        p.name: _scale(network, p, rules, options, moments, reached.get(p.name, 0.0)) for p in network.populations
+    }
 
 
 def _scale(
     network: Network,
     p: Population,
-    form: NumberFormat,
+    rules: RoundingRules,
     options: SearchOptions,
     moments: Mapping[str, Moments],
     reached: float,
 ) -> float:
     groups = real_groups(network, p.name)
-    highest, calm = highest_scale(network, p, groups, form, reached)
-    candidates = _candidates(p, groups, options, highest, calm)
+    highest, calm = highest_scale(network, p, groups, rules, reached)
+    candidates = _candidates(p, groups, options, rules, highest, calm)
     if not candidates:
         return highest if np.isfinite(highest) else 1.0
-    errors = [_error(s, groups, form, moments) for s in candidates]
+    errors = [_error(s, groups, rules, moments) for s in candidates]
     return candidates[int(np.argmin(errors))]
 
 
 def highest_scale(
-    network: Network, p: Population, groups: list[RealGroup], form: NumberFormat, reached: float = 0.0
+    network: Network, p: Population, groups: list[RealGroup], rules: RoundingRules, reached: float = 0.0
 ) -> tuple[float, float]:
     """(largest scale at which threshold and bias have room and nothing wraps, and at which v cannot saturate either).
 
@@ -110,11 +115,11 @@ def highest_scale(
     """
     limits = []
     if p.v_th is not None:
-        limits.append(form.v_th_mant_max / float(np.max(p.v_th - p.v_reset)))
+        limits.append(rules.formats.v_th_mant_max / float(np.max(p.v_th - p.v_reset)))
     bias, u_init = steady_bias(p, 1.0)
     largest_bias = float(np.abs(bias).max(initial=0.0))
     if largest_bias:
-        limits.append(form.bias_mant_max * 2.0**form.bias_exp_max / largest_bias)
+        limits.append(rules.formats.bias_max / largest_bias)
     # a soft reset's own inhibition follows a spike and never takes u below what it would be without
     worst = sum(largest_drive(g, _input_high(network, g)) for g in groups if not _takes_back(g))
     slowest = float(np.min(p.a_s))
@@ -124,7 +129,7 @@ def highest_scale(
         room = STATE_LIMIT / (worst * kept + float(np.abs(u_init).max(initial=0.0)) / 64)
         if any(_takes_back(g) for g in groups):
             # the membrane of a soft reset: a slow leak would leave the weights no bits; the range analysis warns
-            useful = FEWEST_UNITS * _whole_grid(groups) if not reached else STATE_LIMIT / (HEADROOM * reached)
+            useful = FEWEST_UNITS * _whole_grid(groups, rules) if not reached else STATE_LIMIT / (HEADROOM * reached)
             room = max(room, min(STATE_LIMIT / worst, useful))
         limits.append(room)
     highest = min(limits, default=np.inf)
@@ -144,7 +149,12 @@ def _input_high(network: Network, group: RealGroup) -> float:
 
 
 def _candidates(
-    p: Population, groups: list[RealGroup], options: SearchOptions, highest: float, calm: float
+    p: Population,
+    groups: list[RealGroup],
+    options: SearchOptions,
+    rules: RoundingRules,
+    highest: float,
+    calm: float,
 ) -> list[float]:
     """Scales to try, each in the highest octave that is possible and useful."""
     found: list[float] = []
@@ -152,7 +162,9 @@ def _candidates(
         (1.0,) if options.method in ("max-fit", "percentile") else tuple(np.linspace(1.0, 0.6, options.n_candidates))
     )
     fine = _fine_scale(p)
-    largest = [unit for g in groups if not g.connection.whole and (unit := _unit_scale(g, options)) is not None]
+    largest = [
+        unit for g in groups if not g.connection.whole and (unit := _unit_scale(g, options, rules)) is not None
+    ]
     if options.method in ("max-fit", "percentile"):
         largest = [min(largest)] if largest else []
     for unit in largest:
@@ -187,21 +199,20 @@ def _takes_back(group: RealGroup) -> bool:
     return c.whole and c.source == c.target and not any(isinstance(op, Delay) for op in c.ops)
 
 
-def _whole_grid(groups: list[RealGroup]) -> float:
+def _whole_grid(groups: list[RealGroup], rules: RoundingRules) -> float:
     """The scale at which every group's largest weight has the whole grid, with exponent 0."""
-    units = [_unit_scale(g, SearchOptions("max-fit")) for g in groups if not g.connection.whole]
+    units = [_unit_scale(g, SearchOptions("max-fit"), rules) for g in groups if not g.connection.whole]
     return max((unit for unit in units if unit is not None), default=0.0)
 
 
-def _unit_scale(group: RealGroup, options: SearchOptions) -> float | None:
+def _unit_scale(group: RealGroup, options: SearchOptions, rules: RoundingRules) -> float | None:
     """The scale at which the group's largest weight is the grid's largest, with exponent 0."""
-    mode = real_sign_mode(group.weight)
     weight = np.abs(group.weight)
     largest = (
         float(np.percentile(weight, options.percentile)) if options.method == "percentile" else float(weight.max())
     )
-    limit = max(HIGHEST[mode], -LOWEST[mode])
-    return min(limit, 254) / largest if largest else None
+    # both ends of the mixed grid, which lies within that of one sign
+    return grid_ends("mixed", rules.weight_bits(group))[1] / largest if largest else None
 
 
 def _whole_threshold(p: Population, s: float) -> float:
@@ -214,22 +225,22 @@ def _whole_threshold(p: Population, s: float) -> float:
     return float(np.floor(s * float(height.flat[0])) / float(height.flat[0]))
 
 
-def _error(s: float, groups: list[RealGroup], form: NumberFormat, moments: Mapping[str, Moments]) -> float:
+def _error(s: float, groups: list[RealGroup], rules: RoundingRules, moments: Mapping[str, Moments]) -> float:
     total = 0.0
     for g in groups:
         weight = reals(s * g.weight)
         if _takes_back(g):
             total += float(np.sum(((np.rint(weight) - weight) / s) ** 2))
             continue
-        known, limits = moments.get(g.connection.name), exponent_limits(g, form)
+        known, limits, bits = moments.get(g.connection.name), rules.exponents(g), rules.weight_bits(g)
         if known is None:
-            rounded = round_weights(weight, limits, form.weight_bits)
+            rounded = round_weights(weight, limits, bits)
             total += float(np.sum(((rounded.effective - weight) / s) ** 2))
         elif weight.size <= FEW_WEIGHTS:
-            rounded = round_with_moments(weight, known, limits, form.weight_bits)
+            rounded = round_with_moments(weight, known, limits, bits)
             total += mean_square(reals((rounded.effective - weight) / s), known)
         else:
-            rounded = round_weights(weight, limits, form.weight_bits, known.square)
+            rounded = round_weights(weight, limits, bits, known.square)
             total += float(np.sum(((rounded.effective - weight) / s) ** 2 * known.square))
         if rounded.exponent < 0:  # the sum is floored: half a unit on average, uniform
             total += (0.5 / s) ** 2 + (1 / (12 * s * s))

@@ -18,7 +18,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from seamount.compile.lower.lower import RealGroup, real_groups
+from seamount.compile.lower.real_groups import RealGroup, real_groups
 from seamount.compile.network.interpret import Trace, run_network
 from seamount.compile.network.network import (
     Connection,

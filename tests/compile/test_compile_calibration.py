@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from seamount.compile.lower.calibration import calibrate
 from seamount.compile.lower.joint_rounding import BLOCK, Moments, mean_square, round_with_moments
-from seamount.compile.lower.lower import real_groups
 from seamount.compile.lower.quantise import nearest_on_grid, round_weights
+from seamount.compile.lower.real_groups import real_groups
 from seamount.compile.lower.scale_search import SearchOptions
 from seamount.compile.network.interpret import run_network
 from seamount.compile.network.network import Connection, Conv, Linear, Network, NetworkInput, Reshape, reals

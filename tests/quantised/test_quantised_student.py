@@ -160,7 +160,7 @@ def test_what_the_chip_cannot_hold_is_refused() -> None:
 def test_inputs_beyond_the_bits_are_refused() -> None:
     net, x = lively("small")
     q = QuantisedStudent(net).calibrate(x)
-    with pytest.raises(InputError, match="input from 0 to 510 in units of the chip; possible are 0 to 255"):
+    with pytest.raises(InputError, match="input from 0 to 510 in units of the chip, possible are 0 to 255"):
         q(torch.tensor([0.0, 2.0]).view(1, 1, 1, 2).expand(1, 1, 8, 2).repeat(1, 1, 1, 4))
     assert torch.equal(q((x * 255).round().to(torch.int64)).logits, q(x).logits)
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from seamount.compile.formats import NumberFormats
 from seamount.errors import ConfigError
 from seamount.hardware_targets.target import FOLDER, GRADES, Target, list_targets, load_target
 
@@ -41,8 +42,8 @@ def test_the_published_figures_of_loihi1() -> None:
     target = load_target("loihi1")
     chip = target.chip
     assert (chip.compartments, chip.input_axons, chip.output_axons, chip.synapse_words) == (1024, 4096, 4096, 16384)
-    assert (chip.cores_per_chip, chip.entry_synapses, chip.weight_widths) == (128, 60, (1, 2, 3, 4, 5, 6, 8))
-    assert (chip.v_th_mant_bits, chip.decay_bits, chip.delay_max, chip.payload_bits) == (17, 12, 62, 0)
+    assert (chip.cores_per_chip, chip.entry_synapses, chip.formats.weight_widths) == (128, 60, (1, 2, 3, 4, 5, 6, 8))
+    assert chip.formats == NumberFormats(), "what is compiled without a target is Loihi 1's"
     assert target.energy is not None
     davies = target.energy.sets["davies2018"]
     assert (davies.sop_dense.value, davies.sop_dense.unit) == (pytest.approx(23.6e-12), "J")
@@ -116,7 +117,8 @@ def test_a_source_without_an_address_does_not_count(tmp_path: Path) -> None:
         (
             'u_overflow = { value = "wrap"',
             'u_overflow = { value = "bounce"',
-            "mine.toml: formats.u_overflow: Input should be 'wrap' or 'saturate' (found 'bounce')",
+            "mine.toml: formats.u_overflow: bounce is not what the arithmetic computes, computed is wrap: u goes "
+            "once around its bits (docs/arithmetic.md, step 3)",
         ),
         (
             "neurons_per_chip = { value = 131072",

@@ -58,12 +58,12 @@ def weight_format(weights: Ints, exponent: int, chip: Chip) -> WeightFormat:
     else:
         needed = max(1, (max(high, -low) >> shift).bit_length())
     held = 0
-    for width in chip.weight_widths:
+    for width in chip.formats.weight_widths:
         if width < needed:
             continue
         # a mantissa of `width` bits stands at the top of the 8-bit scale (9 with a sign); the exponent undoes it
         held = shift + exponent - (8 - width + mixed)
-        if not bits_used or chip.weight_exponent[0] <= held <= chip.weight_exponent[1]:
+        if not bits_used or chip.formats.weight_exponent[0] <= held <= chip.formats.weight_exponent[1]:
             return WeightFormat(width, needed, held, mixed)
     return WeightFormat(None, needed, held, mixed)
 
@@ -168,7 +168,7 @@ class Group:
     def bits(self) -> int:
         """Stored bits of a synapse without its target index."""
         delay = int(self.synapses.delay.max()) if self.synapses.delay.size else 0
-        return (self.format.width or self.chip.weight_widths[-1]) + delay.bit_length()
+        return (self.format.width or self.chip.formats.weight_widths[-1]) + delay.bit_length()
 
     @cached_property
     def full(self) -> bool:
@@ -389,7 +389,7 @@ def groups(program: Program, chip: Chip) -> list[Group]:
     found = []
     for s in program.synapses:
         bits = value_bits(program, s.source)
-        planes = bits if s.graded and bits > chip.payload_bits else 1
+        planes = bits if s.graded and bits > chip.formats.payload_bits else 1
         found.append(
             Group(s, program.shape(s.source), program.shape(s.target), max(1, planes), s.source in outside, chip)
         )

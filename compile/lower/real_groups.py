@@ -1,0 +1,103 @@
+"""What is to be rounded, and to what: the synapse groups in real numbers, and the rules for their integers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from seamount.errors import Unsupported
+
+from ..formats import LOIHI, NumberFormats, WeightBits
+from ..network.network import Connection, Conv, Delay, Linear, Network, Reals, Reshape, Scale, reals
+from ..numbers import FULL_SCALE_BITS
+from ..passes.fold_scale import per_channel
+from ..passes.merge_linear import matrix
+
+
+@dataclass(frozen=True)
+class RealGroup:
+    """One connection's weights in the population's own units (gain and input scale included), before the scale s.
+
+    weight: (n_target, n_source) where ``is_matrix``, a kernel where there is a ``conv``, else one per neuron.
+    """
+
+    connection: Connection
+    weight: Reals
+    conv: Conv | None
+    graded: bool
+    source_shape: tuple[int, ...]
+    is_matrix: bool
+
+    @property
+    def is_one_to_one(self) -> bool:
+        return self.conv is None and not self.is_matrix
+
+
+@dataclass(frozen=True)
+class RoundingRules:
+    """What the integers may be.
+
+    Attributes:
+        formats: of the target. bits: of each synapse group's weights.
+        whole_sums: no sum may be rounded down, so that every sum can be cut.
+    """
+
+    formats: NumberFormats = LOIHI
+    bits: WeightBits = field(default_factory=WeightBits)
+    whole_sums: bool = False
+
+    def weight_bits(self, group: RealGroup) -> int:
+        return self.bits.of(group.connection.name, group.connection.target)
+
+    def exponents(self, group: RealGroup) -> tuple[int, int]:
+        """Lowest and highest exponent that the group's weights can have on the 8-bit scale."""
+        low, high = self.formats.weight_exponent
+        # Lava's convolution has no negative exponents; weights of fewer bits leave low bits free to be shifted out
+        if self.whole_sums or group.connection.whole or group.conv is not None:
+            low = max(low, self.weight_bits(group) - FULL_SCALE_BITS)
+        return low, high
+
+
+def real_groups(network: Network, population: str) -> list[RealGroup]:
+    """The synapse groups into a population, in real units."""
+    return [_real_group(network, c) for c in network.into(population)]
+
+
+def _real_group(network: Network, c: Connection) -> RealGroup:
+    p = network.population(c.target)
+    source = next((i for i in network.inputs if i.name == c.source), None)
+    if source is None and network.population(c.source).v_th is None:
+        raise Unsupported(
+            f"{c.source} emits its potential, not spikes, and {c.target} needs it; a chip of spikes cannot send it",
+            where=c.name,
+            ways_out=("put a spiking population between them, or make it the readout",),
+        )
+    gain = reals(p.gain / source.scale) if source is not None else p.gain
+    ops = tuple(op for op in c.ops if not isinstance(op, Delay))
+    core = tuple(op for op in ops if not isinstance(op, Reshape))
+    graded = source is not None and source.bits > 0
+    shape = network.shape(c.source)
+    match core:
+        case ():
+            weight = np.broadcast_to(gain, p.shape).reshape(shape) if gain.ndim else gain.reshape(1)
+            return RealGroup(c, reals(weight), None, graded, shape, False)
+        case (Scale(scale=scale),):
+            return RealGroup(c, reals(np.atleast_1d(scale * gain)), None, graded, shape, False)
+        case (Conv() as conv,):
+            channels = per_channel(gain if gain.ndim == 0 else reals(np.broadcast_to(gain, p.shape)))
+            if channels is not None:
+                return RealGroup(c, reals(conv.weight * channels.reshape(-1, 1, 1, 1)), conv, graded, shape, False)
+        case (Linear(weight=weight),):
+            rows = np.broadcast_to(gain, p.shape).reshape(-1, 1) if gain.ndim else gain
+            return RealGroup(c, reals(weight * rows), None, graded, shape, True)
+    whole = matrix(ops, shape, c.name)
+    return RealGroup(c, reals(whole * np.broadcast_to(gain, p.shape).reshape(-1, 1)), None, graded, shape, True)
+
+
+def largest_drive(group: RealGroup, input_high: float) -> float:
+    """Largest |sum| that the group can bring to a neuron in a step, before the scale."""
+    per_spike = input_high if group.graded else 1.0
+    if group.is_one_to_one:
+        return float(np.abs(group.weight).max(initial=0.0)) * per_spike
+    return float(np.abs(group.weight).reshape(len(group.weight), -1).sum(1).max(initial=0.0)) * per_spike

@@ -1,0 +1,69 @@
+"""What a float student becomes: what its integers are made from, and what the chip cannot hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from seamount.errors import Unsupported
+from seamount.models import fold
+from seamount.models.cells import DECAY_GRID, Neurons
+from seamount.models.export import exact_decay, unsupported
+from seamount.models.lif.constants import LifConstants
+from seamount.models.spiking_net import SpikingNet, Sum
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a population's integers are made from.
+
+    Attributes:
+        a_mem, a_syn: decays on the grid; a_syn 1 without a current.
+        v_th: in the units of the NIR file; None for the readout.
+        constants: of norse's cell, None for the readout.
+    """
+
+    a_mem: float
+    a_syn: float
+    v_th: float | None
+    constants: LifConstants | None
+
+
+def plan_of(net: SpikingNet, name: str) -> Plan:
+    """Of one population."""
+    population = net.populations[name]
+    if isinstance(population, Sum):
+        return Plan(1.0, 1.0, None, None)
+    assert isinstance(population, Neurons), "unsupported() names streams"
+    a_syn = 1.0 if population.decay_syn is None else exact_decay(population.decay_syn)
+    a_mem = exact_decay(population.decay_mem)
+    if not population.spiking:
+        return Plan(a_mem, a_syn, None, None)
+    return Plan(a_mem, a_syn, population.v_th / population.gain, population.constants())
+
+
+def folded(net: SpikingNet, synapse: str, source: str) -> fold.Conv | fold.Linear | None:
+    """A synapse's layers as one, batch norm folded in as it is now; None for a plain skip."""
+    module = net.synapses[synapse]
+    if isinstance(module, nn.Identity):
+        return None
+    shape = net.shapes[source]
+    return fold.merge(fold.fold(module, shape, synapse), shape, synapse)
+
+
+def refuse(net: SpikingNet) -> None:
+    """Raises what the chip's integers cannot hold, all of it.
+
+    Raises:
+        Unsupported: names every population and synapse.
+    """
+    found = unsupported(net)
+    for name, neurons in net.neurons().items():
+        if neurons.v_leak != 0 or (neurons.spiking and neurons.v_reset != 0):
+            found.append(f"{name}: v_leak {neurons.v_leak:g}, v_reset {neurons.v_reset:g}; both must be 0")
+        for what, decay in (("membrane", neurons.decay_mem), ("current", neurons.decay_syn or 1.0)):
+            if abs(exact_decay(decay) * DECAY_GRID - round(decay * DECAY_GRID)) > 1e-9:
+                found.append(f"{name}: decay {decay:g} of the {what} is no k/4096; build it with cells.snap")
+    if found:
+        raise Unsupported(f"{net.name} cannot be quantised:\n  " + "\n  ".join(found))
