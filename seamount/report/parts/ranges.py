@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
+from typing import Literal
 
 import numpy as np
 
+from seamount.compile.neurons.lif import Lif
+from seamount.compile.numbers import STATE_BITS, V_MAX
+from seamount.compile.program.program import Population
 from seamount.compile.synapses.kinds import Synapses, Wire
 
-from ..evidence import Array
-from ..schema.quantities import box
+from ..evidence import Array, Evidence, window
+from ..schema.quantities import box, known
 from ..schema.values import Box, Item, Missing, Quantity
+from .divergence import can_fire
 
 
 class Weights(Item):
@@ -40,13 +45,12 @@ class StateRange(Item):
     bits_held: int
 
 
-STATE_LIMIT = (1 << 23) - 1
-
-
 WEIGHT_BINS = 64
+END_OF_GRID = 254
+"""Weights of both signs go in steps of 2 from -256 to 254."""
 
 
-def _weights(synapses: Synapses) -> Weights:
+def weights(synapses: Synapses) -> Weights:
     kind = synapses.kind
     assert not isinstance(kind, Wire), f"{synapses.name}: a wire has no weights"
     values = np.atleast_1d(kind.weights)
@@ -62,7 +66,7 @@ def _weights(synapses: Synapses) -> Weights:
         exponent=synapses.exponent,
         n_stored=int(flat.size),
         n_zero=int(np.sum(flat == 0)),
-        n_at_limit=int(np.sum(np.abs(flat) >= 254)),
+        n_at_limit=int(np.sum(np.abs(flat) >= END_OF_GRID)),
         box=box(flat, "weight units", "counted") if flat.size else Missing(missing="no synapse is stored"),
         bins=tuple(edges),
         bin_counts=tuple(counts),
@@ -86,10 +90,29 @@ def _grid_histogram(values: Array) -> tuple[list[int], list[int]]:
     return counts, edges
 
 
-def _weight_words(weights: Iterable[Weights]) -> Iterable[str]:
-    for group in weights:
-        if group.n_stored and group.n_at_limit / group.n_stored > 0.01:
-            share = 100 * group.n_at_limit / group.n_stored
-            yield f"{share:.1f} % of the weights of {group.name} lie at the end of the 8-bit grid: clipped?"
-        if group.n_stored and group.bits < 7 and group.n_stored > 8:
-            yield f"{group.name} uses {group.bits} of 8 weight bits: its scale leaves precision unused."
+def weight_words(group: Weights) -> Iterator[str]:
+    """What the grid does to these weights, if it does something."""
+    if group.n_stored and group.n_at_limit / group.n_stored > 0.01:
+        share = 100 * group.n_at_limit / group.n_stored
+        yield f"{share:.1f} % of the weights of {group.name} lie at the end of the 8-bit grid: clipped?"
+    if group.n_stored > 8 and group.bits < 7:
+        yield f"{group.name} uses {group.bits} of 8 weight bits: its scale leaves precision unused."
+
+
+def state(evidence: Evidence, population: Population, which: Literal["v", "u"]) -> StateRange | Missing:
+    traced, name, neuron = evidence.traced, population.name, population.neuron
+    traces = {} if traced is None else traced.deployed.v if which == "v" else traced.deployed.u
+    if traced is None or name not in traces:
+        return Missing(missing=f"{which} was not recorded")
+    trace = window(evidence.program, traced.deployed, name, traces[name])
+    threshold = None
+    if which == "v" and isinstance(neuron, Lif) and can_fire(population):
+        threshold = known(int(np.median(neuron.v_th_mant)) << 6, "chip units", "derived")
+    return StateRange(
+        box=box(trace, "chip units", "measured"),
+        threshold=threshold,
+        limit=V_MAX,
+        # one bit for the sign
+        bits_used=int(np.abs(trace.astype(np.int64)).max(initial=0)).bit_length() + 1,
+        bits_held=STATE_BITS,
+    )
