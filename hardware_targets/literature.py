@@ -15,13 +15,15 @@ from seamount.compile.synapses.kinds import Conv, Dense, Sparse
 
 from .target import Cost, Figure, Record, load_figures
 
+BandQuantity = Literal["spikes_per_synapse", "spike_rate"]
+
 
 @dataclass(frozen=True)
 class BandVerdict:
     """Where a network stands against a published break-even band: below, inside or above it."""
 
     name: str
-    quantity: str
+    quantity: BandQuantity
     value: float
     low: float
     high: float
@@ -60,7 +62,7 @@ class Operations(Record):
 class Band(Record):
     """A published break-even, as an interval."""
 
-    quantity: Literal["spikes_per_synapse", "spike_rate"]
+    quantity: BandQuantity
     meaning: str
     low: Figure[Cost]
     high: Figure[Cost]

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from collections.abc import Sequence
+from typing import get_args
 
 import numpy as np
 
 from seamount.compile.program.activity import Activity
-from seamount.hardware_targets.energy import BandVerdict, Counts, EnergyReport, Range, SetEstimate
+from seamount.hardware_targets.energy import Constant as ConstantRow
+from seamount.hardware_targets.energy import Counts, EnergyReport, Range, SetEstimate
+from seamount.hardware_targets.energy import LayerEnergy as EstimatedLayer
+from seamount.hardware_targets.latency import StepTime
+from seamount.hardware_targets.literature import BandQuantity, BandVerdict, Comparison
 
 from ..evidence import Evidence
 from ..schema.quantities import known, series, tidy, unknown
@@ -74,7 +79,7 @@ class Band(Item):
     """A published break-even band, and where this network stands: below, inside or above."""
 
     name: str
-    quantity: Literal["spikes_per_synapse", "spike_rate"]
+    quantity: BandQuantity
     value: Quantity
     low: float
     high: float
@@ -123,35 +128,22 @@ BOUNDARIES = {"compute_only": "compute only", "on_chip_dynamic": DYNAMIC, "with_
 
 
 WEAKER: tuple[Status, ...] = ("counted", "measured", "documented", "fitted", "simulated", "derived", "assumed")
+"""From the surest on: what is computed from several numbers is as sure as the least sure of them."""
 
 
 def energy(evidence: Evidence) -> Energy | Missing:
     found = evidence.energy
     if found is None:
         return Missing(missing=evidence.reason("energy", "energy was not estimated"))
-    statuses = [s for entry in found.sets for s in entry.statuses]
-    status = _weakest(statuses)
-    model = found.step_model
-    n = found.n_samples
+    status, n = _weakest([s for entry in found.sets for s in entry.statuses]), found.n_samples
     return Energy(
         target=found.target,
-        words=_words(found, statuses),
+        words=_words(found),
         placeholder=found.placeholder or None,
-        stated_period_s=unknown("s", "no step period was stated: as fast as the model says")
-        if found.step_period_s is None
-        else known(found.step_period_s, "s", "assumed"),
+        stated_period_s=_stated_period(found),
         step_s=known(found.step_s, "s", "derived"),
-        bound=None if model is None else model.bound,
-        step_time=()
-        if model is None
-        else tuple(
-            StepTerm(name=name, time_s=known(seconds, "s", "derived", n))
-            for name, seconds in (
-                ("busiest core", model.core_s),
-                ("busiest link", model.link_s),
-                ("barrier", model.barrier_s),
-            )
-        ),
+        bound=None if found.step_model is None else found.step_model.bound,
+        step_time=() if found.step_model is None else _step_time(found.step_model, n),
         n_steps=found.n_steps,
         latency_s=known(found.sample_s, "s", "derived"),
         mid=found.mid,
@@ -159,47 +151,27 @@ def energy(evidence: Evidence) -> Energy | Missing:
             Boundary(name=BOUNDARIES[key], energy_j=_range(span, status, n)) for key, span in found.boundaries.items()
         ),
         sets=tuple(_set(entry, found.counts, n) for entry in found.sets),
-        layers=tuple(
-            LayerEnergy(
-                name=layer.population,
-                sops=known(layer.counts.n_sops, "SOP", "counted", n),
-                energy_j=known(
-                    layer.dynamic_j[found.mid],
-                    "J",
-                    status,
-                    n,
-                    low=min(layer.dynamic_j.values()),
-                    high=max(layer.dynamic_j.values()),
-                ),
-            )
-            for layer in found.layers
-        ),
-        static=tuple(
-            EnergyTerm(name=name, count=known(found.sample_s, "s", "derived"), energy_j=known(joules, "J", "derived"))
-            for name, joules in found.static_terms.items()
-        ),
+        layers=tuple(_layer(layer, found.mid, status, n) for layer in found.layers),
+        static=_static(found),
         sensitivity_s=series([row[0] for row in found.sensitivity], "s", "assumed"),
         sensitivity_low_j=series([row[1] for row in found.sensitivity], "J", status),
         sensitivity_mid_j=series([row[2] for row in found.sensitivity], "J", status),
         sensitivity_high_j=series([row[3] for row in found.sensitivity], "J", status),
-        rivals=_rivals(found),
+        rivals=_rivals(found.comparison),
         bands=tuple(_band(verdict, n) for verdict in found.bands),
-        constants=tuple(
-            Constant(
-                key=row.key,
-                value=float(tidy(row.value)),
-                unit=row.unit,
-                grade=row.grade,
-                status=_weakest([row.status]),
-                source=row.source,
-                url=row.url,
-                conditions=row.conditions,
-            )
-            for row in found.constants
-        ),
+        constants=tuple(_constant(row) for row in found.constants),
         notes=(*found.notes, *_bit_planes(found)),
         not_included=found.not_included,
     )
+
+
+def energy_range(energy: Energy) -> tuple[float, float] | None:
+    """Lowest and highest on-chip dynamic energy [J] over the source sets."""
+    for boundary in energy.boundaries:
+        q = boundary.energy_j
+        if boundary.name == DYNAMIC and q.low is not None and q.high is not None:
+            return float(q.low), float(q.high)
+    return None
 
 
 def energy_per_step(evidence: Evidence) -> list[float] | None:
@@ -221,19 +193,62 @@ def _share(run: Activity, name: str) -> np.ndarray[tuple[int], np.dtype[np.float
     return counts / total if total else np.full(run.n_steps, 1 / run.n_steps)
 
 
-def _weakest(statuses: list[str]) -> Status:
+def _weakest(statuses: Sequence[str]) -> Status:
     """The status a result has that rests on numbers of these statuses."""
     unknown_ones = set(statuses) - set(get_args(Status))
     assert not unknown_ones, f"statuses {unknown_ones} have no place in the report"
     return max((s for s in WEAKER if s in statuses), key=WEAKER.index, default="derived")
 
 
-def _words(found: EnergyReport, statuses: list[str]) -> str:
+def _words(found: EnergyReport) -> str:
     dynamic, static = found.boundaries["on_chip_dynamic"], found.boundaries["with_static"]
-    known_as = "/".join(sorted(set(statuses)))
+    known_as = "/".join(sorted({s for entry in found.sets for s in entry.statuses}))
     return (
         f"{joule(dynamic.low, dynamic.high)} on-chip dynamic per inference ({known_as} constants, not measured); "
         f"{joule(static.low, static.high)} with static power at {si(found.step_s, 's')} a step."
+    )
+
+
+def _stated_period(found: EnergyReport) -> Quantity:
+    if found.step_period_s is None:
+        return unknown("s", "no step period was stated: as fast as the model says")
+    return known(found.step_period_s, "s", "assumed")
+
+
+def _step_time(model: StepTime, n: int) -> tuple[StepTerm, ...]:
+    terms = (("busiest core", model.core_s), ("busiest link", model.link_s), ("barrier", model.barrier_s))
+    return tuple(StepTerm(name=name, time_s=known(seconds, "s", "derived", n)) for name, seconds in terms)
+
+
+def _layer(layer: EstimatedLayer, mid: str, status: Status, n: int) -> LayerEnergy:
+    """Over the sets: the middle one's energy, with the least and the largest beside it."""
+    of_sets = layer.dynamic_j
+    low, high = min(of_sets.values()), max(of_sets.values())
+    return LayerEnergy(
+        name=layer.population,
+        sops=known(layer.counts.n_sops, "SOP", "counted", n),
+        energy_j=known(of_sets[mid], "J", status, n, low=low, high=high),
+    )
+
+
+def _static(found: EnergyReport) -> tuple[EnergyTerm, ...]:
+    time = known(found.sample_s, "s", "derived")
+    return tuple(
+        EnergyTerm(name=name, count=time, energy_j=known(joules, "J", "derived"))
+        for name, joules in found.static_terms.items()
+    )
+
+
+def _constant(row: ConstantRow) -> Constant:
+    return Constant(
+        key=row.key,
+        value=float(tidy(row.value)),
+        unit=row.unit,
+        grade=row.grade,
+        status=_weakest([row.status]),
+        source=row.source,
+        url=row.url,
+        conditions=row.conditions,
     )
 
 
@@ -242,7 +257,7 @@ def _range(span: Range, status: Status, n: int) -> Quantity:
 
 
 def _set(entry: SetEstimate, counts: Counts, n: int) -> EnergySet:
-    status = _weakest(list(entry.statuses))
+    status = _weakest(entry.statuses)
     hops = None if counts.hops_ew is None or counts.hops_ns is None else counts.hops_ew + counts.hops_ns
     events = {
         "sops": (counts.n_sops, "SOP"),
@@ -271,13 +286,11 @@ def _count(value: float | None, unit: str, n: int) -> Quantity:
     return known(value, unit, "counted", n)
 
 
-def _rivals(found: EnergyReport) -> tuple[Rival, ...]:
-    other = found.comparison
-    qnn = (
-        unknown("J", f"no published price for {other.qnn_bits} bits")
-        if other.qnn_j is None
-        else known(other.qnn_j, "J", "ordering only")
-    )
+def _rivals(other: Comparison) -> tuple[Rival, ...]:
+    """``ordering only``: the prices are of 45 nm arithmetic without any memory access."""
+    qnn = unknown("J", f"no published price for {other.qnn_bits} bits")
+    if other.qnn_j is not None:
+        qnn = known(other.qnn_j, "J", "ordering only")
     return (
         Rival(
             name="ANN, fp32 MACs alone",
@@ -304,10 +317,9 @@ def _rivals(found: EnergyReport) -> tuple[Rival, ...]:
 
 def _band(verdict: BandVerdict, n: int) -> Band:
     unit = "spikes/synapse" if verdict.quantity == "spikes_per_synapse" else "spikes/neuron/step"
-    assert verdict.quantity in ("spikes_per_synapse", "spike_rate"), verdict.quantity
     return Band(
         name=verdict.name.replace("_", " "),
-        quantity="spikes_per_synapse" if verdict.quantity == "spikes_per_synapse" else "spike_rate",
+        quantity=verdict.quantity,
         value=known(verdict.value, unit, "counted", n),
         low=verdict.low,
         high=verdict.high,
@@ -324,12 +336,3 @@ def _bit_planes(found: EnergyReport) -> tuple[str, ...]:
         return ()
     extra = found.bit_planes_at_most_j.values()
     return (f"graded inputs sent as bit planes cost at most {joule(min(extra), max(extra))} more; in no total",)
-
-
-def energy_range(energy: Energy) -> tuple[float, float] | None:
-    """Lowest and highest on-chip dynamic energy [J] over the source sets."""
-    for boundary in energy.boundaries:
-        q = boundary.energy_j
-        if boundary.name == DYNAMIC and q.low is not None and q.high is not None:
-            return float(q.low), float(q.high)
-    return None
