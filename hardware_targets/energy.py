@@ -236,12 +236,9 @@ def estimate_energy(
     power = _static_power(target, placement, n_chips)
     static = {name: watts * step_s * activity.n_steps for name, watts in power.items()}
     sets = tuple(_estimate(name, constants, counts, sum(static.values())) for name, constants in energy.sets.items())
-    ranked = sorted(sets, key=lambda s: s.on_chip_dynamic_j)
-    low, mid, high = ranked[0], ranked[median_low(range(len(ranked)))], ranked[-1]
-    shortest = 0.0 if model is None else model.step_s
-    static_j = {period: sum(power.values()) * max(period, shortest) * activity.n_steps for period in PERIODS_S}
-    synapses = sum(connections(program, g.synapses, zeros=False) for g in prepared if g.synapses.target in layers)
-    per_synapse = counts.n_sops / synapses if synapses else 0.0
+    low, mid, high = ranked = _ranked(sets)
+    n_synapses = sum(connections(program, g.synapses, zeros=False) for g in prepared if g.synapses.target in layers)
+    per_synapse = counts.n_sops / n_synapses if n_synapses else 0.0
     rate = counts.spikes / counts.updates if counts.updates else 0.0
     return EnergyReport(
         program=program.name,
@@ -255,7 +252,7 @@ def estimate_energy(
         low=low.name,
         mid=mid.name,
         high=high.name,
-        boundaries=_boundaries(low, mid, high),
+        boundaries=_boundaries(ranked),
         static_terms=static,
         n_cores=None if placement is None else placement.n_cores,
         n_chips=n_chips,
@@ -263,12 +260,9 @@ def estimate_energy(
         step_s=step_s,
         sample_s=step_s * activity.n_steps,
         step_model=model,
-        sensitivity=tuple(
-            (period, low.on_chip_dynamic_j + j, mid.on_chip_dynamic_j + j, high.on_chip_dynamic_j + j)
-            for period, j in static_j.items()
-        ),
+        sensitivity=_sensitivity(ranked, sum(power.values()), model, activity.n_steps),
         layers=tuple(_layer_energy(name, one, energy.sets) for name, one in layers.items()),
-        n_synapses=synapses,
+        n_synapses=n_synapses,
         spikes_per_synapse=per_synapse,
         spike_rate=rate,
         bands=band_verdicts(per_synapse, rate),
@@ -284,22 +278,21 @@ def estimate_energy(
 
 def _constants(program: Program, placement: Placement | None, target: Target, step_period_s: float | None) -> Energy:
     if target.energy is None:
-        raise ConfigError(f"{target.name}: no energy constants; name a target that has them, or add them to its file")
+        ways = "name a target that has them, or add them to its file"
+        raise ConfigError("no energy constants", where=target.name, ways_out=ways)
     if step_period_s is not None and not 0 < step_period_s < 3600:
-        raise ConfigError(f"step period {step_period_s} s: it must be above 0 (1e-3 is a millisecond)")
+        raise ConfigError("it must be above 0 (1e-3 is a millisecond)", where=f"step period {step_period_s} s")
     if placement is not None and placement.program != program.name:
-        raise InputError(f"{program.name}: the placement is of {placement.program}")
+        raise InputError(f"the placement is of {placement.program}", where=program.name)
     return target.energy
 
 
 def _step_s(target: Target, model: StepTime | None, stated: float | None) -> float:
     """The stated period, or what the model needs where that is longer."""
     if model is None and stated is None:
-        raise ConfigError(
-            f"{target.name}: no step period given, and none can be computed "
-            f"({'the target has no times per event' if target.timing is None else 'no placement with this run'}); "
-            "state one, e.g. 1e-3"
-        )
+        why = "the target has no times per event" if target.timing is None else "no placement with this run"
+        found = f"no step period given, and none can be computed ({why})"
+        raise ConfigError(found, where=target.name, ways_out="state one, e.g. 1e-3")
     return max(stated or 0.0, 0.0 if model is None else model.step_s)
 
 
@@ -310,13 +303,34 @@ def _n_chips(program: Program, placement: Placement | None, target: Target) -> i
     return max(1, ceil(n_neurons / target.limits.neurons_per_chip.value))
 
 
-def _boundaries(low: SetEstimate, mid: SetEstimate, high: SetEstimate) -> dict[str, Range]:
+Ranked = tuple[SetEstimate, SetEstimate, SetEstimate]
+"""The sets of least, median and largest dynamic energy on the run: the spread of what is published."""
+
+
+def _ranked(sets: tuple[SetEstimate, ...]) -> Ranked:
+    ranked = sorted(sets, key=lambda s: s.on_chip_dynamic_j)
+    return ranked[0], ranked[median_low(range(len(ranked)))], ranked[-1]
+
+
+def _boundaries(ranked: Ranked) -> dict[str, Range]:
     """The sets are ranked by dynamic energy; in another boundary their order may be another."""
     found = {}
     for boundary in ("compute_only", "on_chip_dynamic", "with_static"):
-        values = [getattr(s, f"{boundary}_j") for s in (low, mid, high)]
+        values = [getattr(s, f"{boundary}_j") for s in ranked]
         found[boundary] = Range(min(values), values[1], max(values))
     return found
+
+
+def _sensitivity(
+    ranked: Ranked, static_w: float, model: StepTime | None, n_steps: int
+) -> tuple[tuple[float, float, float, float], ...]:
+    shortest = 0.0 if model is None else model.step_s
+    rows = []
+    for period in PERIODS_S:
+        static_j = static_w * max(period, shortest) * n_steps
+        low, mid, high = (s.on_chip_dynamic_j + static_j for s in ranked)
+        rows.append((period, low, mid, high))
+    return tuple(rows)
 
 
 # ------------------------------------------------------------------------------------------------- counting
