@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from seamount.errors import InputError, plural
@@ -56,87 +58,95 @@ TITLES: dict[Stage, str] = {
 }
 
 
+NEEDS_BOTH = "needs the answers of the float student and of the deployed program"
+
+
 def accuracy(evidence: Evidence) -> Accuracy | Missing:
     if not evidence.answers:
         return Missing(missing=evidence.reason("accuracy", "no stage answered a test set"))
-    answers = {a.stage: a for a in evidence.answers}
-    labels = np.asarray(evidence.answers[0].labels)
-    for answer in evidence.answers:
-        if len(answer.predictions) != len(labels) or not np.array_equal(answer.labels, labels):
-            raise InputError(
-                f"{evidence.name}: {answer.stage} answered {len(answer.predictions)} samples, "
-                f"{evidence.answers[0].stage} {len(labels)}, or their labels differ; let all answer the same test set"
-            )
-    if len(labels) == 0:
+    _refuse_other_samples(evidence)
+    n, answers = len(evidence.answers[0].labels), {a.stage: a for a in evidence.answers}
+    if n == 0:
         return Missing(missing="the test set is empty")
-    rungs: list[Rung] = []
-    before: Answers | None = None
-    for stage, title in TITLES.items():
-        if stage not in answers:
-            continue
-        answer = answers[stage]
-        n_correct = int(np.sum(answer.predictions == labels))
-        rungs.append(
-            Rung(
-                stage=stage,
-                title=title,
-                accuracy=percent(n_correct, len(labels)),
-                n_correct=n_correct,
-                lost_pp=_lost(before, answer),
-                agreement=None
-                if before is None
-                else known(
-                    100 * float(np.mean(answer.predictions == before.predictions)), "%", "measured", len(labels)
-                ),
-            )
-        )
-        before = answer
     pair = (answers.get("float"), answers.get("deployed"))
     return Accuracy(
-        n_samples=len(labels),
-        n_classes=int(labels.max()) + 1,
-        rungs=tuple(rungs),
+        n_samples=n,
+        n_classes=int(np.max(evidence.answers[0].labels)) + 1,
+        rungs=_ladder([answers[stage] for stage in TITLES if stage in answers]),
         absent=tuple(title for stage, title in TITLES.items() if stage not in answers),
         mcnemar=_mcnemar(*pair),
         classes=_classes(*pair),
     )
 
 
-def _lost(before: Answers | None, answer: Answers) -> Quantity | None:
-    if before is None:
-        return None
-    right = np.mean(before.predictions == answer.labels) - np.mean(answer.predictions == answer.labels)
-    return known(100 * float(right), "pp", "measured", len(answer.labels))
+def _refuse_other_samples(evidence: Evidence) -> None:
+    first = evidence.answers[0]
+    for answer in evidence.answers:
+        if len(answer.predictions) != len(first.labels) or not np.array_equal(answer.labels, first.labels):
+            raise InputError(
+                f"{answer.stage} answered {len(answer.predictions)} samples, "
+                f"{first.stage} {len(first.labels)}, or their labels differ",
+                where=evidence.name,
+                ways_out="let all answer the same test set",
+            )
+
+
+def _ladder(answers: Sequence[Answers]) -> tuple[Rung, ...]:
+    """``answers`` in the order of the stages: each is held against the one before."""
+    rungs = []
+    for before, answer in zip([None, *answers[:-1]], answers, strict=True):
+        n, n_correct = len(answer.labels), int(np.sum(answer.predictions == answer.labels))
+        rungs.append(
+            Rung(
+                stage=answer.stage,
+                title=TITLES[answer.stage],
+                accuracy=percent(n_correct, n),
+                n_correct=n_correct,
+                lost_pp=None if before is None else _lost(before, answer),
+                agreement=None if before is None else _same(before, answer),
+            )
+        )
+    return tuple(rungs)
+
+
+def _lost(before: Answers, answer: Answers) -> Quantity:
+    lost = np.mean(before.predictions == answer.labels) - np.mean(answer.predictions == answer.labels)
+    return known(100 * float(lost), "pp", "measured", len(answer.labels))
+
+
+def _same(before: Answers, answer: Answers) -> Quantity:
+    same = float(np.mean(answer.predictions == before.predictions))
+    return known(100 * same, "%", "measured", len(answer.labels))
 
 
 def _mcnemar(float_: Answers | None, deployed: Answers | None) -> McNemar | Missing:
     if float_ is None or deployed is None:
-        return Missing(missing="needs the answers of the float student and of the deployed program")
+        return Missing(missing=NEEDS_BOTH)
     float_right, deployed_right = (np.asarray(a.predictions) == a.labels for a in (float_, deployed))
     only_float = int(np.sum(float_right & ~deployed_right))
     only_deployed = int(np.sum(deployed_right & ~float_right))
     p = mcnemar(only_float, only_deployed)
-    if only_float + only_deployed == 0:
-        words = "Float student and deployed program are right on exactly the same samples."
-    else:
-        sides = (
-            f"{only_float} {plural(only_float, 'sample')} only the float student gets right, "
-            f"{only_deployed} only the deployed program"
-        )
-        verdict = "more than chance explains" if p < 0.05 else "no more than chance explains"
-        words = f"{sides}: {verdict} (exact McNemar p = {p:.2g})."
-    n = len(float_right)
     return McNemar(
         only_float_correct=only_float,
         only_deployed_correct=only_deployed,
-        p=known(p, "1", "measured", n),
-        words=words,
+        p=known(p, "1", "measured", len(float_right)),
+        words=_mcnemar_words(only_float, only_deployed, p),
+    )
+
+
+def _mcnemar_words(only_float: int, only_deployed: int, p: float) -> str:
+    if only_float + only_deployed == 0:
+        return "Float student and deployed program are right on exactly the same samples."
+    verdict = "more than chance explains" if p < 0.05 else "no more than chance explains"
+    return (
+        f"{only_float} {plural(only_float, 'sample')} only the float student gets right, "
+        f"{only_deployed} only the deployed program: {verdict} (exact McNemar p = {p:.2g})."
     )
 
 
 def _classes(float_: Answers | None, deployed: Answers | None) -> tuple[ClassDrop, ...] | Missing:
     if float_ is None or deployed is None:
-        return Missing(missing="needs the answers of the float student and of the deployed program")
+        return Missing(missing=NEEDS_BOTH)
     labels = np.asarray(float_.labels)
     drops = []
     for label in np.unique(labels).tolist():
