@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any, assert_never
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from seamount.compile.fit.chip import Chip
@@ -87,21 +86,32 @@ def received_by(synapses: Synapses, sent: Floats) -> Floats:
             arriving = sent.reshape(-1)[sparse.columns] * (sparse.weights != 0)
             return np.bincount(sparse.rows, arriving, sparse.n_target).astype(np.float64)
         case Conv() as conv:
-            made = torch.nn.functional.conv2d(
-                torch.from_numpy(np.ascontiguousarray(sent, dtype=np.float64))[None],
-                torch.from_numpy((conv.weights != 0).astype(np.float64)),
-                stride=conv.stride,
-                padding=conv.padding,
-                dilation=conv.dilation,
-                groups=conv.groups,
-            )
-            return np.asarray(made[0].numpy(), dtype=np.float64)
+            return _convolved(conv, sent)
         case OneToOne(weights=weights):
             return np.asarray(sent * np.broadcast_to(weights != 0, sent.shape), dtype=np.float64)
         case Wire():
             return np.zeros(sent.shape)
         case _ as kind:
             assert_never(kind)
+
+
+def _convolved(conv: Conv, sent: Floats) -> Floats:
+    """Operations of a convolution at each target: (C, H, W) -> (C_out, H_out, W_out).
+
+    A matrix product for every place in the kernel: in numpy, because torch takes longer to load than placing takes.
+    """
+    c_out, c_in, k_h, k_w = conv.weights.shape
+    (s_h, s_w), (p_h, p_w), (d_h, d_w) = conv.stride, conv.padding, conv.dilation
+    padded = np.pad(np.asarray(sent, dtype=np.float64), ((0, 0), (p_h, p_h), (p_w, p_w)))
+    height = (padded.shape[1] - d_h * (k_h - 1) - 1) // s_h + 1
+    width = (padded.shape[2] - d_w * (k_w - 1) - 1) // s_w + 1
+    stored = (conv.weights != 0).astype(np.float64).reshape(conv.groups, c_out // conv.groups, c_in, k_h, k_w)
+    total = np.zeros((conv.groups, c_out // conv.groups, height * width))
+    for i, j in np.ndindex(k_h, k_w):
+        rows = slice(i * d_h, i * d_h + s_h * (height - 1) + 1, s_h)
+        columns = slice(j * d_w, j * d_w + s_w * (width - 1) + 1, s_w)
+        total += stored[..., i, j] @ padded[:, rows, columns].reshape(conv.groups, c_in, height * width)
+    return total.reshape(c_out, height, width)
 
 
 def connections(program: Program, synapses: Synapses, *, zeros: bool) -> int:
