@@ -12,7 +12,7 @@ import typer
 
 from seamount.errors import ConfigError, plural
 
-from . import app
+from .root import app
 from .shell import Result, command, stderr_console
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import typer
 
 from seamount.errors import CheckFailed, ConfigError, DoesNotFit
 
-from . import app
+from .root import app
 from .run_commands import Config, Name, Quiet, Set, told
 from .shell import Result, command
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import app
+from .root import app
 from .shell import NOTHING, Result, command, stderr_console
 
 if TYPE_CHECKING:

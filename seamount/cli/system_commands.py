@@ -9,7 +9,7 @@ import typer
 
 from seamount.errors import ConfigError
 
-from . import app
+from .root import app
 from .shell import Result, command
 
 PANEL = "This machine"

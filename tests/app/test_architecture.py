@@ -5,18 +5,27 @@ import re
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
+
+from seamount.compile.graphs import strongly_connected
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("models", "distill", "compile", "hardware_targets")
 
 
 def allowed_imports() -> dict[str, set[str]]:
-    """The table in docs/ARCHITECTURE.md: `| folder | may import |`, entries such as `compile.arithmetic`."""
+    """The table of rooms in docs/ARCHITECTURE.md, bottom first: room -> rooms that it may import, itself included."""
     rows = re.findall(r"^\| `([\w.]+)` \| (.+?) \|", (ROOT / "docs/ARCHITECTURE.md").read_text(), re.MULTILINE)
-    return {folder: set(re.findall(r"`([\w.]+)`", allowed)) for folder, allowed in rows}
+    allowed: dict[str, set[str]] = {}
+    for room, told in rows:
+        named = set(allowed) if told == "everything above" else set(re.findall(r"`([\w.]+)`", told))
+        assert named <= set(allowed), f"{room} may import {named - set(allowed)}, which must stand above it"
+        allowed[room] = named | {room}
+    return allowed
 
 
 def python_files() -> list[Path]:
@@ -28,41 +37,98 @@ def python_files() -> list[Path]:
     ]
 
 
-def imported_modules(path: Path) -> list[tuple[str, bool]]:
-    """(module, at module level) for every import of a file, TYPE_CHECKING blocks left out."""
+def module_name(path: Path) -> str:
+    """Dotted name below the package: ``compile.nir.read``; "" for the package itself."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    parts = parts[1:] if parts[0] == "seamount" else parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports_in(node: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
+    """Every import of a file, those inside of functions too; what only type checkers see is left out."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import | ast.ImportFrom):
+            yield child
+        elif isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+            yield from imports_in(ast.Module(child.orelse, []))
+        else:
+            yield from imports_in(child)
+
+
+def imported_modules(path: Path) -> list[str]:
+    """Dotted names that a file imports, ``from m import n`` as m.n, relative ones made absolute."""
+    parts = path.relative_to(ROOT).parts[:-1]
+    package = list(parts) if parts[0] == "seamount" else ["seamount", *parts]
     found = []
-    tree = ast.parse(path.read_text())
-    package = ["seamount", *path.relative_to(ROOT).parts[:-1]] if path.parts[len(ROOT.parts)] != "seamount" else []
-    package = package or list(path.relative_to(ROOT).parts[:-1])
-    top_level = set(tree.body)
-    for node in ast.walk(tree):
+    for node in imports_in(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            found += [(alias.name, node in top_level) for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
-            module = ".".join(part for part in (base, node.module) if part)
-            found += [
-                (f"{module}.{alias.name}" if module == "seamount" else module, node in top_level)
-                for alias in node.names
-            ]
+            found += [alias.name for alias in node.names]
+        else:
+            base = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            found += [f"{module}.{alias.name}" for alias in node.names]
     return found
 
 
+@cache
+def own_imports() -> dict[str, list[str]]:
+    """Every module of ours -> the modules of ours that it imports."""
+    files = {module_name(path): path for path in python_files()}
+
+    def module(imported: str) -> str:
+        """The module in which an imported name stands."""
+        name = imported.removeprefix("seamount").lstrip(".")
+        while name not in files:
+            name = name.rpartition(".")[0]
+        return name
+
+    return {
+        name: sorted({module(m) for m in imported_modules(path) if m.split(".")[0] == "seamount"})
+        for name, path in files.items()
+    }
+
+
+def room_of(module: str, rooms: Iterable[str]) -> str | None:
+    """The longest room that the module lies in."""
+    return max((r for r in rooms if module == r or module.startswith(f"{r}.")), key=len, default=None)
+
+
+def test_every_module_has_a_room_in_the_table() -> None:
+    rooms = allowed_imports()
+    assert [m for m in own_imports() if m not in ("", "__main__") and room_of(m, rooms) is None] == []
+
+
+def test_every_room_of_the_table_is_there() -> None:
+    rooms = allowed_imports()
+    assert set(rooms) - {room_of(module, rooms) for module in own_imports()} == set()
+
+
 def test_the_import_table_is_kept() -> None:
-    table = allowed_imports()
-    assert set(table) >= set(FOLDERS)
-    wrong = []
-    for path in python_files():
-        folder = path.relative_to(ROOT).parts[0]
-        if folder not in FOLDERS:
-            continue
-        for module, _ in imported_modules(path):
-            if not module.startswith("seamount."):
-                continue
-            inner = module.removeprefix("seamount.")
-            if not any(inner == a or inner.startswith(f"{a}.") for a in table[folder] | {folder, "__version__"}):
-                wrong.append(f"{path.relative_to(ROOT)} imports {module}")
-    assert wrong == []
+    allowed = allowed_imports()
+    wrong = [
+        f"{module} imports {other}: {room} may not import {room_of(other, allowed)}"
+        for module, others in own_imports().items()
+        if (room := room_of(module, allowed)) is not None
+        for other in others
+        if other and room_of(other, allowed) not in allowed[room]
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_no_imports_go_in_a_circle() -> None:
+    """Between files; rooms cannot form one, because the table lets them import only what stands above them."""
+    imports = own_imports()
+    loops = strongly_connected(list(imports), {m: [o for o in others if o != m] for m, others in imports.items()})
+    assert [loop for loop in loops if len(loop) > 1] == []
+
+
+def test_placing_and_verifying_need_no_torch() -> None:
+    code = (
+        "import sys, seamount.compile.fit.place, seamount.compile.fit.verify; "
+        "print([m for m in ('torch', 'nir', 'numba') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 @pytest.mark.parametrize(
@@ -73,7 +139,7 @@ def test_a_library_with_terms_of_its_own_stays_in_its_home(library: str, home: s
     users = {
         str(path.relative_to(ROOT).parent)
         for path in python_files()
-        for module, _ in imported_modules(path)
+        for module in imported_modules(path)
         if module.split(".")[0] == library
     }
     assert {user for user in users if not user.startswith(home)} == set()
