@@ -80,7 +80,15 @@ class IntegerNeurons:
     def scan(self, drive: Tensor, want: str, *states: Tensor, drive_limit: int | None = None) -> ScanResult:
         u, v = states if states else (None, None)
         return lif_scan(
-            drive, self.lif, self.shape, u=u, v=v, want=(want,), drive_limit=drive_limit, table=self.table
+            drive,
+            self.lif,
+            self.shape,
+            u=u,
+            v=v,
+            want=(want,),
+            drive_limit=drive_limit,
+            table=self.table,
+            counts=False,
         )
 
     def kept(self, v_before_reset: Tensor, dtype: torch.dtype) -> Tensor:
@@ -103,7 +111,8 @@ class IntegerSpikes(torch.autograd.Function):
             seen, table = drive.permute(0, 1, 3, 4, 2), neurons.table_channels_last
         whole = seen.expand(n_steps, *seen.shape[1:])
         want = ("v_before_reset",)
-        done = lif_scan(whole, neurons.lif, seen.shape[2:], want=want, drive_limit=drive_limit, table=table)
+        shape = seen.shape[2:]
+        done = lif_scan(whole, neurons.lif, shape, want=want, drive_limit=drive_limit, table=table, counts=False)
         assert done.v_before_reset is not None
         dtype = torch.bfloat16 if torch.is_autocast_enabled(drive.device.type) else torch.float32
         kept, spikes = neurons.kept(done.v_before_reset, dtype), done.spikes.to(dtype)

@@ -4,6 +4,7 @@ within which 32 bits are proved to hold it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,9 +26,11 @@ BIAS_LIMIT = 1 << 29
 UNREACHABLE = 1 << 40
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class NeuronTable:
     """A population's parameters per neuron, flat, as the loops read them.
+
+    Compared by identity, so that what a GPU holds of it can be found again.
 
     Attributes:
         keep_u, keep_v: 4096 - rate.
@@ -54,13 +57,10 @@ class NeuronTable:
     @cached_property
     def fits_32_bits(self) -> bool:
         """Whether ``scan_fast`` is exact for drives up to ``DRIVE_LIMIT``."""
-        rates = min(self.keep_u.min(), self.keep_v.min()), max(self.keep_u.max(), self.keep_v.max())
-        states = max(np.abs(self.u_init).max(), np.abs(self.v_init).max())
-        return bool(
-            rates[0] >= 0
-            and rates[1] <= UNITY
-            and states <= V_MAX
-            and np.abs(self.bias).max() <= BIAS_LIMIT
+        return (
+            all(_within(x, 0, UNITY) for x in (self.keep_u, self.keep_v))
+            and all(_within(x, -V_MAX, V_MAX) for x in (self.u_init, self.v_init))
+            and _within(self.bias, -BIAS_LIMIT, BIAS_LIMIT)
             and not self.ternary
             and self.refractory_steps == 0
         )
@@ -69,7 +69,16 @@ class NeuronTable:
     def narrow(self) -> tuple[NDArray[np.int32], ...]:
         """keep_u, keep_v, threshold, bias in 32 bits; a threshold beyond v's range is moved to its edge."""
         threshold = np.clip(self.high, -V_MAX - 1, V_MAX)
-        return tuple(x.astype(np.int32) for x in (self.keep_u, self.keep_v, threshold, self.bias))
+        return tuple(x.astype(np.int32, order="C") for x in (self.keep_u, self.keep_v, threshold, self.bias))
+
+    @cached_property
+    def wide(self) -> tuple[Ints, ...]:
+        """keep_u, keep_v, high, low, bias in 64 bits, one value a neuron in memory."""
+        return tuple(np.ascontiguousarray(x) for x in (self.keep_u, self.keep_v, self.high, self.low, self.bias))
+
+
+def _within(values: Ints, low: int, high: int) -> bool:
+    return bool(values.min() >= low and values.max() <= high)
 
 
 def neuron_table(
@@ -78,6 +87,8 @@ def neuron_table(
     """Parameters of each neuron in C order of the shape, or in the order given."""
 
     def flat(values: Ints) -> Ints:
+        if values.size == 1:  # a student's tables are made anew at every training step: most are one number
+            return np.broadcast_to(values.astype(np.int64).ravel(), math.prod(shape))
         whole = np.broadcast_to(values, shape).ravel()
         return np.ascontiguousarray(whole if order is None else whole[order]).astype(np.int64)
 
@@ -99,7 +110,7 @@ def neuron_table(
 
 
 class State(NamedTuple):
-    """(B, n) int32, changed in place by the loops."""
+    """(B, n) int32, changed in place by the loops; rest only by those that know rests."""
 
     u: torch.Tensor
     v: torch.Tensor
@@ -114,8 +125,8 @@ class RawScan:
     traces: tuple[torch.Tensor, ...]  # v, u, v_before_reset
     final: State
     counts: torch.Tensor
-    n_spikes: torch.Tensor
-    totals: torch.Tensor
+    n_spikes: torch.Tensor | None  # (T,) int64, where the loops counted them
+    totals: torch.Tensor | None  # (parts, 3) int64: active updates, u wraps, v saturations; None: not counted
 
 
 def empty_traces(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -44,7 +45,8 @@ class ScanResult:
         final_rest: steps for which each neuron still rests (refractory period), int32.
         spike_counts: (B, *shape) int32.
         n_spikes: per step (T,) int64.
-        n_active_updates, n_u_wraps, n_v_saturations: as ``Events`` has them.
+        n_active_updates, n_u_wraps, n_v_saturations: as ``Events`` has them, unless they were not asked for. The
+            first of them that is read waits for the GPU.
     """
 
     spikes: torch.Tensor
@@ -55,10 +57,35 @@ class ScanResult:
     final_v: torch.Tensor
     final_rest: torch.Tensor
     spike_counts: torch.Tensor
-    n_spikes: torch.Tensor
-    n_active_updates: int
-    n_u_wraps: int
-    n_v_saturations: int
+    per_step: torch.Tensor | None
+    totals: torch.Tensor | None
+
+    @cached_property
+    def n_spikes(self) -> torch.Tensor:
+        if self.per_step is not None:
+            return self.per_step
+        steps = self.spikes.flatten(1)
+        if self.spikes.dtype == torch.int8:
+            return torch.count_nonzero(steps, dim=1)
+        return steps.sum(1, dtype=torch.int64)
+
+    @property
+    def n_active_updates(self) -> int:
+        return self._sums[0]
+
+    @property
+    def n_u_wraps(self) -> int:
+        return self._sums[1]
+
+    @property
+    def n_v_saturations(self) -> int:
+        return self._sums[2]
+
+    @cached_property
+    def _sums(self) -> list[int]:
+        assert self.totals is not None, "lif_scan was called with counts=False"
+        sums: list[int] = self.totals.sum(0).tolist()
+        return sums
 
 
 def lif_scan(
@@ -73,6 +100,7 @@ def lif_scan(
     want: Collection[str] = ("spikes", "v", "u"),
     drive_limit: int | None = None,
     table: NeuronTable | None = None,
+    counts: bool = True,
 ) -> ScanResult:
     """Step a population through all T steps of its drive. Not differentiable by itself; see ``surrogate.py``.
 
@@ -81,36 +109,47 @@ def lif_scan(
         reset_at: steps before which u and v are cleared.
         u, v, rest: (B, *shape) to start from; default: the population's initial state.
         want: of "spikes" (always given), "v", "u", "v_before_reset".
-        drive_limit: what is proved of the largest \\|drive\\|; without it the drive is looked through.
+        drive_limit: what is proved of the largest \\|drive\\|, in the steps that led to u and v too; without it the
+            drive and the states are looked through, for which a GPU has to be waited for.
         table: ``neuron_table(lif, shape)``, if it is at hand.
+        counts: whether active updates, wraps and saturations are asked for; a GPU is a third faster without.
     """
     unknown = set(want) - set(TRACES)
     if unknown:
-        raise ConfigError(f"lif_scan: trace {', '.join(sorted(unknown))} does not exist; possible are {TRACES}")
+        raise ConfigError(
+            f"trace {', '.join(sorted(unknown))} does not exist",
+            where="lif_scan",
+            possible=f"possible are {', '.join(TRACES)}",
+        )
     if drive.ndim < 2 or tuple(drive.shape[2:]) != tuple(shape):
         raise InputError(
-            f"lif_scan: drive {tuple(drive.shape)} found, (T, B, {', '.join(map(str, shape))}) is possible"
+            f"drive {tuple(drive.shape)} found",
+            where="lif_scan",
+            possible=f"possible is (T, B, {', '.join(map(str, shape))})",
         )
     if table is None:
         table = neuron_table(lif, shape)
     n_steps, batch = int(drive.shape[0]), int(drive.shape[1])
     flat = drive.detach().reshape(n_steps, batch, table.n)
-    largest = _largest(flat) if drive_limit is None else drive_limit
-    fast = table.fits_32_bits and largest <= DRIVE_LIMIT and rest is None and _in_range(u) and _in_range(v)
+    fast = table.fits_32_bits and rest is None
+    if fast and drive_limit is None:
+        fast = _within(flat, DRIVE_LIMIT) and all(x is None or _within(x, V_MAX + 1) for x in (u, v))
+    else:
+        fast = fast and drive_limit is not None and drive_limit <= DRIVE_LIMIT
     start = State(
         _start(u, table.u_init, batch, table.n, drive.device),
         _start(v, table.v_init, batch, table.n, drive.device),
-        _start(rest, np.zeros(table.n, np.int64), batch, table.n, drive.device),
+        _resting(rest, batch, table.n, drive.device, fast),
     )
     clear = torch.zeros(n_steps, dtype=torch.bool)
     clear[list(reset_at)] = True
     if drive.device.type == "cuda" or os.environ.get("TRITON_INTERPRET") == "1":
         from .scan_triton import scan_triton
 
-        raw = scan_triton(flat, start, table, clear, want)
+        raw = scan_triton(flat, start, table, clear, want, fast=fast, counts=counts)
     else:
         raw = _scan_cpu(flat, start, table, clear, want, fast)
-    return _shaped(raw, n_steps, batch, tuple(shape), table)
+    return _shaped(raw, n_steps, batch, tuple(shape), table, counts)
 
 
 def _scan_cpu(
@@ -138,8 +177,8 @@ def _scan_cpu(
         sums.append(scan_part(Part(first, last, n_steps), drive.numpy(), arrays, table, clear.numpy(), fast))
 
     share(work, batch, batch)
-    n_spikes, totals = (torch.from_numpy(np.sum(x, axis=0)) for x in zip(*sums, strict=True))
-    return RawScan(spikes, traces, start, counts, n_spikes, totals)
+    n_spikes, totals = (torch.from_numpy(np.stack(x)) for x in zip(*sums, strict=True))
+    return RawScan(spikes, traces, start, counts, n_spikes.sum(0), totals)
 
 
 class Part(NamedTuple):
@@ -181,8 +220,7 @@ def scan_part(
     if fast:
         scan_fast(part, drive, arrays.u, arrays.v, *table.narrow, *outputs)
     else:
-        wide = (table.keep_u, table.keep_v, table.high, table.low, table.bias, table.refractory_steps)
-        scan_general(part, drive, arrays.u, arrays.v, arrays.rest, *wide, *outputs)
+        scan_general(part, drive, arrays.u, arrays.v, arrays.rest, *table.wide, table.refractory_steps, *outputs)
     return per_step, totals
 
 
@@ -192,26 +230,38 @@ def _contiguous(drive: torch.Tensor, fast: bool) -> torch.Tensor:
     return drive.to(torch.int32 if fast else torch.int64).contiguous()
 
 
-def _largest(drive: torch.Tensor) -> int:
-    return int(drive.abs().max()) if drive.numel() else 0
-
-
-def _in_range(state: torch.Tensor | None) -> bool:
-    return state is None or _largest(state) <= V_MAX + 1
+def _within(values: torch.Tensor, limit: int) -> bool:
+    if not values.numel():
+        return True
+    # not abs().max(): in its own type -2**31 has no absolute value
+    low, high = values.aminmax()
+    return -limit <= int(low) and int(high) <= limit
 
 
 def _start(given: torch.Tensor | None, init: Ints, batch: int, n: int, device: torch.device) -> torch.Tensor:
-    if given is None:
-        return torch.from_numpy(np.repeat(init[None], batch, axis=0)).to(device, torch.int32)
-    return given.detach().reshape(batch, n).to(device, torch.int32, copy=True)
+    if given is not None:
+        return given.detach().reshape(batch, n).to(device, torch.int32, copy=True)
+    if not init.any():
+        return torch.zeros((batch, n), dtype=torch.int32, device=device)
+    # repeated there, not here: one row is copied
+    return torch.from_numpy(init.astype(np.int32)).to(device).expand(batch, n).contiguous()
 
 
-def _shaped(raw: RawScan, n_steps: int, batch: int, shape: tuple[int, ...], table: NeuronTable) -> ScanResult:
+def _resting(given: torch.Tensor | None, batch: int, n: int, device: torch.device, fast: bool) -> torch.Tensor:
+    if given is not None:
+        return given.detach().reshape(batch, n).to(device, torch.int32, copy=True)
+    if fast:  # nobody writes it: one zero, seen (B, n) times
+        return torch.zeros((1, 1), dtype=torch.int32, device=device).expand(batch, n)
+    return torch.zeros((batch, n), dtype=torch.int32, device=device)
+
+
+def _shaped(
+    raw: RawScan, n_steps: int, batch: int, shape: tuple[int, ...], table: NeuronTable, counts: bool
+) -> ScanResult:
     def whole(trace: torch.Tensor) -> torch.Tensor | None:
         return trace.reshape(n_steps, batch, *shape) if trace.numel() else None
 
     spikes = raw.spikes.view(torch.int8) if table.ternary else raw.spikes
-    totals = raw.totals.tolist()
     return ScanResult(
         spikes=spikes.reshape(n_steps, batch, *shape),
         v=whole(raw.traces[0]),
@@ -221,8 +271,6 @@ def _shaped(raw: RawScan, n_steps: int, batch: int, shape: tuple[int, ...], tabl
         final_v=raw.final.v.reshape(batch, *shape),
         final_rest=raw.final.rest.reshape(batch, *shape),
         spike_counts=raw.counts.reshape(batch, *shape),
-        n_spikes=raw.n_spikes,
-        n_active_updates=int(totals[0]),
-        n_u_wraps=int(totals[1]),
-        n_v_saturations=int(totals[2]),
+        per_step=raw.n_spikes,
+        totals=raw.totals if counts else None,
     )

@@ -22,7 +22,7 @@ def forward(x: Tensor, spikes: Tensor, kept: Tensor, c: LifConstants) -> None:
     stride = n if x.shape[0] > 1 else 0
     # no fused multiply-add: it would round once where norse rounds twice
     with _device(x):
-        _forward_kernel[(triton.cdiv(n, BLOCK),)](
+        lif_forward[(triton.cdiv(n, BLOCK),)](
             x, spikes, kept, n, n_steps, stride, c.a_mem, a_syn, c.v_leak, c.v_th, c.v_reset, c.gain,
             BOX=c.a_syn is None, BLOCK=BLOCK, enable_fp_fusion=False,
         )  # fmt: skip
@@ -33,7 +33,7 @@ def backward(gradient: Tensor, kept: Tensor, out: Tensor, c: LifConstants) -> No
     n_steps, n = kept.shape
     a_syn = 0.0 if c.a_syn is None else c.a_syn
     with _device(kept):
-        _backward_kernel[(triton.cdiv(n, BLOCK),)](
+        lif_backward[(triton.cdiv(n, BLOCK),)](
             gradient, kept, out, n, n_steps, c.a_mem, a_syn, c.v_th, c.v_reset, c.gain, c.alpha,
             BOX=c.a_syn is None, REPEATED=out.shape[0] == 1, DETACH=c.detach_reset, CODE=c.code, BLOCK=BLOCK,
         )  # fmt: skip
@@ -45,17 +45,18 @@ def _device(x: Tensor) -> Any:
 
 
 @triton.jit  # type: ignore[untyped-decorator]
-def _forward_kernel(
+def lif_forward(
     x_ptr, spikes_ptr, kept_ptr, n, n_steps, stride, a_mem, a_syn, v_leak, v_th, v_reset, gain,
     BOX: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    n64 = tl.cast(n, tl.int64)  # T * N of a large batch does not fit 32 bits
+    # T * N of a large batch does not fit 32 bits
+    n64, stride64 = tl.cast(n, tl.int64), tl.cast(stride, tl.int64)
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = at < n
     v = tl.zeros((BLOCK,), tl.float32) + v_leak
     current = tl.zeros((BLOCK,), tl.float32)
     for t in range(n_steps):
-        drive = gain * tl.load(x_ptr + t * stride + at, mask=inside, other=0.0).to(tl.float32)
+        drive = gain * tl.load(x_ptr + t * stride64 + at, mask=inside, other=0.0).to(tl.float32)
         if BOX:
             v = v + a_mem * ((drive + v_leak) - v)
         else:
@@ -90,11 +91,11 @@ def _surrogate(x, alpha, CODE: tl.constexpr):
 
 
 @triton.jit  # type: ignore[untyped-decorator]
-def _backward_kernel(
+def lif_backward(
     gradient_ptr, kept_ptr, out_ptr, n, n_steps, a_mem, a_syn, v_th, v_reset, gain, alpha,
     BOX: tl.constexpr, REPEATED: tl.constexpr, DETACH: tl.constexpr, CODE: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    n64 = tl.cast(n, tl.int64)  # T * N of a large batch does not fit 32 bits
+    n64 = tl.cast(n, tl.int64)  # as in the forward pass
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = at < n
     g_v = tl.zeros((BLOCK,), tl.float32)

@@ -52,9 +52,10 @@ def check(seed: int) -> None:
     drive = random.integers(-largest, largest + 1, (n_steps, batch, *shape))
     reset = Reset(3, 1) if random.random() < 0.3 else None
     dtype = random.choice([torch.float32, torch.int32, torch.int64]) if largest < 1 << 24 else torch.int32
-    found = lif_scan(
-        torch.from_numpy(drive).to(dtype), neuron, shape, reset_at=reset_steps(reset, n_steps), want=TRACES
-    )
+    given = torch.from_numpy(drive).to(dtype)
+    if random.random() < 0.2:  # the same at every step, and held once
+        drive, given = np.repeat(drive[:1], n_steps, axis=0), given[:1].expand(n_steps, *given.shape[1:])
+    found = lif_scan(given, neuron, shape, reset_at=reset_steps(reset, n_steps), want=TRACES)
     one = rest_state(neuron, shape)
     state = State(*(np.repeat(x[None], batch, axis=0) for x in (one.u, one.v, one.rest)))
     active = wraps = saturations = 0
@@ -86,13 +87,61 @@ def test_the_scan_equals_the_definition(seed: int) -> None:
     check(seed)
 
 
+TRITON = """
+from seamount.compile.arithmetic import scan_triton
+from test_arithmetic_scan import check, check_without_counts
+seen = set()
+def watched(bits, kernel):
+    class Watched:
+        def __getitem__(self, grid):
+            seen.add(bits)
+            return kernel[grid]
+    return Watched()
+scan_triton.scan_32 = watched(32, scan_triton.scan_32)
+scan_triton.scan_64 = watched(64, scan_triton.scan_64)
+for seed in range(30):
+    scan_triton.MANY = seed % 2 * 1000  # both widths of a block
+    check(seed)
+check_without_counts()
+print(*sorted(seen))
+"""
+
+
 def test_the_triton_scan_equals_the_definition() -> None:
     """Interpreted, in a process of its own: Triton reads its setting when it is first imported."""
-    pytest.importorskip("triton")
-    code = "from test_arithmetic_scan import check\nfor seed in range(25): check(seed)"
-    settings_ = os.environ | {"TRITON_INTERPRET": "1", "PYTHONPATH": str(Path(__file__).parent)}
-    done = subprocess.run([sys.executable, "-c", code], env=settings_, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
+    pytest.importorskip("triton", reason="triton is not installed")
+    folders = os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])])
+    settings_ = os.environ | {"TRITON_INTERPRET": "1", "PYTHONPATH": folders}
+    done = subprocess.run([sys.executable, "-c", TRITON], env=settings_, capture_output=True, text=True, timeout=240)
+    assert done.stdout.split() == ["32", "64"], done.stdout + done.stderr
+
+
+def check_without_counts() -> None:
+    """Nothing but the counts is left out."""
+    lif = Lif(ints(300), ints(100), ints(900), bias_mant=ints([5, -7, 40]))
+    drive = torch.from_numpy(np.random.default_rng(3).integers(-100, 200, (20, 2, 3))).float()
+    counted, bare = (lif_scan(drive, lif, (3,), drive_limit=200, counts=counts) for counts in (True, False))
+    for name in ("spikes", "v", "u", "final_u", "final_v", "final_rest", "spike_counts", "n_spikes"):
+        assert torch.equal(getattr(counted, name), getattr(bare, name)), name
+    assert counted.n_active_updates > 0
+    with pytest.raises(AssertionError, match="counts=False"):
+        _ = bare.n_active_updates
+
+
+def test_without_counts_nothing_else_changes() -> None:
+    check_without_counts()
+
+
+def test_the_largest_negative_drive_is_no_small_one() -> None:
+    """In 32 bits -2**31 has no absolute value: a scan in 32 bits would shift all of it out."""
+    drive = torch.full((1, 1, 1), -(1 << 31), dtype=torch.int32)
+    lif = Lif(ints(0), ints(0), ints(1))
+    state = State(np.zeros((1, 1), np.int64), np.zeros((1, 1), np.int64), np.zeros((1, 1), np.int64))
+    expected = neuron_step(state, drive[0].numpy().astype(np.int64), lif)
+    found = lif_scan(drive, lif, (1,))
+    assert found.u is not None
+    assert int(found.u.item()) == int(expected.state.u.item())
+    assert found.n_u_wraps == int(expected.u_wraps.sum()) == 1
 
 
 def test_a_scan_goes_on_where_another_ended() -> None:
@@ -109,12 +158,10 @@ def test_a_scan_goes_on_where_another_ended() -> None:
 def test_a_trace_that_does_not_exist_is_named() -> None:
     with pytest.raises(ConfigError) as refused:
         lif_scan(torch.zeros(2, 1, 3), Lif(ints(0), ints(0), ints(1)), (3,), want=("w",))
-    assert str(refused.value) == (
-        "lif_scan: trace w does not exist; possible are ('spikes', 'v', 'u', 'v_before_reset')"
-    )
+    assert str(refused.value) == ("lif_scan: trace w does not exist, possible are spikes, v, u, v_before_reset")
 
 
 def test_a_drive_of_another_shape_is_refused() -> None:
     with pytest.raises(InputError) as refused:
         lif_scan(torch.zeros(2, 1, 4), Lif(ints(0), ints(0), ints(1)), (3,))
-    assert str(refused.value) == "lif_scan: drive (2, 1, 4) found, (T, B, 3) is possible"
+    assert str(refused.value) == "lif_scan: drive (2, 1, 4) found, possible is (T, B, 3)"
