@@ -36,9 +36,10 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             facts = json.loads((file.metadata() or {}).get("facts", "{}"))
             return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118 (not a mapping)
     except FileNotFoundError:
-        raise InputError(f"{path}: no such checkpoint") from None
+        raise InputError("no such checkpoint", where=path) from None
     except (SafetensorError, OSError, ValueError) as error:
-        raise InputError(f"{path}: not a readable safetensors file ({error}); delete it to start anew") from None
+        found = f"not a readable safetensors file ({error})"
+        raise InputError(found, where=path, ways_out="delete it to start anew") from None
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:
@@ -50,12 +51,12 @@ def load_weights(path: Path) -> dict[str, Tensor]:
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise InputError(f"{path}: no such checkpoint") from None
+        raise InputError("no such checkpoint", where=path) from None
     except Exception as error:  # torch's pickle errors have no common class
-        raise InputError(f"{path}: not a state dict ({str(error).splitlines()[0]})") from None
+        raise InputError(f"not a state dict ({str(error).splitlines()[0]})", where=path) from None
     state = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else None
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise InputError(f"{path}: holds {type(loaded).__name__}, not a state dict of tensors")
+        raise InputError(f"holds {type(loaded).__name__}, not a state dict of tensors", where=path)
     return state
 
 
@@ -76,7 +77,8 @@ def put(module: nn.Module, state: Mapping[str, Tensor], where: str) -> None:
             if names
         ]
         raise InputError(
-            f"{where}: a checkpoint of another architecture; {'; '.join(facts)}; give the architecture and options "
-            "with which it was made"
+            f"a checkpoint of another architecture; {'; '.join(facts)}",
+            where=where,
+            ways_out="give the architecture and options with which it was made",
         )
     module.load_state_dict(dict(state))

@@ -6,31 +6,26 @@ Order of precedence: defaults < file < ``--set a.b=c``. A key that does not exis
 from __future__ import annotations
 
 import difflib
-import json
-import math
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic.fields import FieldInfo
+from pydantic import BaseModel, Field, ValidationError
 
 from seamount.distill.config import (
     DataConfig,
     DistillConfig,
     QuantConfig,
+    Section,
     StudentConfig,
     TeacherConfig,
     TrainConfig,
 )
-from seamount.errors import ConfigError, InputError
+from seamount.errors import ConfigError, InputError, Reason
 
-
-class Section(BaseModel):
-    """A part of the configuration: frozen, and no key but the known ones."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+if TYPE_CHECKING:
+    from tomlkit.items import Table
 
 
 class RunConfig(Section):
@@ -94,9 +89,9 @@ def load_config(path: Path | None = None, overrides: Sequence[str] = ()) -> Conf
         try:
             document = tomllib.loads(path.read_text())
         except FileNotFoundError:
-            raise InputError(f"{path}: no such file; `seamount init {path}` writes one") from None
+            raise InputError("no such file", where=path, ways_out=f"`seamount init {path}` writes one") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise InputError(f"{path}: not TOML: {error}") from None
+            raise InputError(f"not TOML: {error}", where=path) from None
     for override in overrides:
         _apply(document, override)
     return parse(document, source)
@@ -107,13 +102,13 @@ def parse(document: Mapping[str, Any], source: str) -> Config:
     try:
         return Config.model_validate(document)
     except ValidationError as error:
-        raise ConfigError("\n".join(_explain(source, dict(e)) for e in error.errors())) from None
+        raise ConfigError.together(_explain(source, dict(e)) for e in error.errors()) from None
 
 
 def _apply(document: dict[str, Any], override: str) -> None:
     key, sign, text = override.partition("=")
     if not sign or not key.strip():
-        raise ConfigError(f"--set {override}: needs the form section.key=value")
+        raise ConfigError("needs the form section.key=value", where=f"--set {override}")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
@@ -122,21 +117,24 @@ def _apply(document: dict[str, Any], override: str) -> None:
     for section in sections:
         document = document.setdefault(section, {})
         if not isinstance(document, dict):
-            raise ConfigError(f"--set {override}: {section} is a value, not a section")
+            raise ConfigError(f"{section} is a value, not a section", where=f"--set {override}")
     document[last] = value
 
 
-def _explain(source: str, error: Mapping[str, Any]) -> str:
+def _explain(source: str, error: Mapping[str, Any]) -> Reason:
     path = [str(part) for part in error["loc"]]
     key = ".".join(path)
     if error["type"] == "extra_forbidden":
         known = list(_fields_at(path[:-1]))
         nearest = difflib.get_close_matches(path[-1], known, n=1)
-        where = f"[{'.'.join(path[:-1])}]" if path[:-1] else "the configuration"
-        hint = f"did you mean {nearest[0]}?" if nearest else f"possible are {', '.join(known)}"
-        return f"{source}:{key}: {path[-1]} is not a setting of {where}; {hint}"
-    found = error.get("input")
-    return f"{source}:{key}: {error['msg']}, found {found!r}"
+        section = f"[{'.'.join(path[:-1])}]" if path[:-1] else "the configuration"
+        return Reason(
+            f"{path[-1]} is not a setting of {section}",
+            where=f"{source}:{key}",
+            possible="" if nearest else f"possible are {', '.join(known)}",
+            ways_out=tuple(f"did you mean {name}?" for name in nearest),
+        )
+    return Reason(f"{error['msg']}, found {error.get('input')!r}", where=f"{source}:{key}")
 
 
 def _fields_at(path: Sequence[str]) -> Iterator[str]:
@@ -150,45 +148,40 @@ def _fields_at(path: Sequence[str]) -> Iterator[str]:
 
 def to_toml(config: Config, *, comments: bool = True) -> str:
     """The whole configuration as TOML, each key with what it means; ``load_config`` reads it back unchanged."""
-    blocks = []
+    import tomlkit
+
+    document = tomlkit.document()
     for name, field in Config.model_fields.items():
-        section = cast(BaseModel, getattr(config, name))
+        if document:
+            document.add(tomlkit.nl())
         heading = (field.annotation.__doc__ or "").strip().splitlines() if field.annotation is not None else []
-        lines = [f"# {heading[0]}"] if comments and heading and not heading[0].startswith("A part") else []
-        lines.append(f"[{name}]")
-        tables = []
-        for key, inner in type(section).model_fields.items():
-            value = getattr(section, key)
-            if isinstance(value, BaseModel):
-                value = value.model_dump()
-            if isinstance(value, Mapping):
-                tables += ["", f"[{name}.{key}]", *(f"{_key(k)} = {_value(v)}" for k, v in value.items())]
-                continue
-            lines.append(_line(key, value, inner, comments))
-        blocks.append("\n".join([*lines, *tables]))
-    return "\n\n".join(blocks) + "\n"
+        if comments and heading and not heading[0].startswith("A part"):  # the docstring of ``Section``, inherited
+            document.add(tomlkit.comment(heading[0]))
+        table = _table(getattr(config, name), comments)
+        document.add(name, table)
+        table.trivia.indent = ""  # tomlkit parts a table from the comment that is its heading
+    return tomlkit.dumps(document)
 
 
-def _line(key: str, value: Any, field: FieldInfo, comments: bool) -> str:
-    text = f"# {key} = (not set)" if value is None else f"{_key(key)} = {_value(value)}"
-    return f"{text:<30}  # {field.description}" if comments and field.description else text
+def _table(section: BaseModel, comments: bool) -> Table:
+    """A section; keys that are not set are comments, and its own tables stand behind the rest, as TOML needs it."""
+    import tomlkit
 
-
-def _key(key: str) -> str:
-    return key if key.replace("_", "").replace("-", "").isalnum() else json.dumps(key)
-
-
-def _value(value: Any) -> str:
-    match value:
-        case bool():
-            return "true" if value else "false"
-        case float() if not math.isfinite(value):
-            return "inf" if value > 0 else "-inf"
-        case int() | float():
-            return repr(value)
-        case list() | tuple():
-            return "[" + ", ".join(_value(item) for item in value) + "]"
-        case Mapping():
-            return "{" + ", ".join(f"{_key(k)} = {_value(v)}" for k, v in value.items()) + "}"
-        case _:
-            return json.dumps(str(value))
+    table, inner = tomlkit.table(), {}
+    for key, value in section.model_dump().items():
+        if isinstance(value, Mapping):
+            inner[key] = value
+            continue
+        description = type(section).model_fields[key].description if comments else None
+        line = f"# {key} = (not set)" if value is None else f"{key} = {tomlkit.item(value).as_string()}"
+        described = f"{line:<30}  # {description}" if description else line
+        if value is None:
+            table.add(tomlkit.comment(described.removeprefix("# ")))
+        else:
+            item = tomlkit.item(value)
+            item.trivia.trail = f"{described.removeprefix(line)}\n"
+            table.add(key, item)
+    for key, value in inner.items():
+        table.add(tomlkit.nl())
+        table.add(key, value)
+    return table

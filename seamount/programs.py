@@ -110,9 +110,9 @@ def rounded_answers(compiled: Compiled, x: Any, labels: NDArray[Any] | None) -> 
         return None
     n = x.shape[1]
     if labels is not None and labels.shape != (n,):
-        raise InputError(f"calibration: y {labels.shape}; x has {n} samples, so y needs ({n},)")
+        raise InputError(f"y {labels.shape}; x has {n} samples, so y needs ({n},)", where="calibration")
     if labels is not None and labels.dtype.kind not in "iu":
-        raise InputError(f"calibration: y of type {labels.dtype}; whole numbers of classes are needed")
+        raise InputError(f"y of type {labels.dtype}; whole numbers of classes are needed", where="calibration")
     trace = run_network(network, x)[readout.population]
     reference = readout_so_far(readout.quantity, trace.spikes, trace.v)[-1].reshape(n, -1).argmax(1)
     classes = run(compiled.program, np.rint(x * network.inputs[0].scale).astype(np.int64)).predictions()
@@ -157,7 +157,9 @@ def write_standalone(program: Program, folder: Path) -> Path:
 def _student_of_run(folder: Path) -> Path:
     students = sorted(folder.glob("stages/*-export/student.nir"))
     if not students:
-        raise InputError(f"{folder}: holds no exported student; finish the run with `seamount distill --resume`")
+        raise InputError(
+            "holds no exported student", where=folder, ways_out="finish the run with `seamount distill --resume`"
+        )
     return students[0]
 
 
@@ -170,7 +172,7 @@ def load_any_program(path: Path, target: str = "loihi1") -> Program:
     if path.is_dir():
         programs = sorted(path.glob("stages/*-compile/program.h5"))
         if not programs:
-            raise InputError(f"{path}: holds no program; finish the run with --resume")
+            raise InputError("holds no program", where=path, ways_out="finish the run with --resume")
         path = programs[0]
     if path.suffix in (".nir", ".net"):
         return compile_graph(path, load_target(target)).program
@@ -223,11 +225,11 @@ def arrays_of(path: Path) -> dict[str, NDArray[Any]]:
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
+        raise InputError("no such file", where=path) from None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"{path}: not a readable .npz file ({error})") from None
+        raise InputError(f"not a readable .npz file ({error})", where=path) from None
     if "x" not in arrays:
-        raise InputError(f"{path}: holds {', '.join(arrays) or 'nothing'}; x is needed, and y for labels")
+        raise InputError(f"holds {', '.join(arrays) or 'nothing'}; x is needed, and y for labels", where=path)
     return arrays
 
 
@@ -236,14 +238,16 @@ def _samples_from_file(program: Program, path: Path) -> ChipSamples:
     x, shape = arrays["x"], program.inputs[0].shape
     if x.shape[1:] == shape:
         if program.n_steps is None:
-            raise InputError(f"{path}: x {x.shape} has one image a sample, but the program names no number of steps")
+            raise InputError(
+                f"x {x.shape} has one image a sample, but the program names no number of steps", where=path
+            )
         x = np.broadcast_to(x, (program.n_steps, *x.shape))
     if x.shape[2:] != shape:
         needed = ", ".join(str(n) for n in shape)
-        raise InputError(f"{path}: x {x.shape}; the program needs (T, B, {needed}), or without T")
+        raise InputError(f"x {x.shape}; the program needs (T, B, {needed}), or without T", where=path)
     y = arrays.get("y")
     if y is not None and y.shape != x.shape[1:2]:
-        raise InputError(f"{path}: y {y.shape}; x has {x.shape[1]} samples, so y needs ({x.shape[1]},)")
+        raise InputError(f"y {y.shape}; x has {x.shape[1]} samples, so y needs ({x.shape[1]},)", where=path)
     return ChipSamples(x, y, str(path))
 
 

@@ -27,7 +27,7 @@ def init(path: Path, settings: Sequence[str] = ()) -> None:
     from seamount.files import write_atomically
 
     if path.exists():
-        raise ConfigError(f"{path}: exists already; choose another name")
+        raise ConfigError("exists already", where=path, ways_out="choose another name")
     write_atomically(path, to_toml(load_config(None, settings)))
 
 
@@ -116,7 +116,7 @@ def load_report(path: Path) -> Report:
 
     file = path / "report.json" if path.is_dir() else path
     if not file.exists():
-        raise InputError(f"{file}: no such report; `seamount report {path}` writes one")
+        raise InputError("no such report", where=file, ways_out=f"`seamount report {path}` writes one")
     return from_json(file.read_text(), str(file))
 
 

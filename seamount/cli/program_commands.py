@@ -216,7 +216,7 @@ def parse_bytes(text: str) -> int:
     """``4GiB`` -> 4294967296."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?", text.strip())
     if found is None:
-        raise ConfigError(f"--memory-limit: {text!r} is not a size; write it as 4GiB or 500MiB")
+        raise ConfigError(f"{text!r} is not a size", where="--memory-limit", ways_out="write it as 4GiB or 500MiB")
     base = 1024 if found[3] else 1000
     return int(float(found[1]) * base ** " KMGT".index(found[2] or " "))
 

@@ -57,9 +57,11 @@ def check(
 
     gates = Gates(max_accuracy_drop, require_bit_exact, require_fit)
     if max_accuracy_drop is not None and not math.isfinite(max_accuracy_drop):
-        raise ConfigError(f"--max-accuracy-drop {max_accuracy_drop}: a number of percentage points is needed")
+        raise ConfigError("a number of percentage points is needed", where=f"--max-accuracy-drop {max_accuracy_drop}")
     if gates == Gates():
-        raise ConfigError("check: no gate; set --max-accuracy-drop, --require-bit-exact or --require-fit")
+        raise ConfigError(
+            "no gate", where="check", ways_out="set --max-accuracy-drop, --require-bit-exact or --require-fit"
+        )
     outcomes = api.check(run, gates)
     try:
         enforce(outcomes)

@@ -13,13 +13,13 @@ import json
 import math
 import sys
 import traceback
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seamount.errors import SeamountError
+from seamount.errors import Reason, SeamountError
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -93,27 +93,32 @@ def _run(work: Callable[[], Result], *, as_json: bool, debug: bool) -> int:
     try:
         result = work()
         show(result, as_json)
-    except KeyboardInterrupt:
-        return _fail("interrupted; what was finished is saved, continue with --resume", INTERRUPTED, as_json)
-    except SeamountError as error:
-        if debug:
+    except (KeyboardInterrupt, Exception) as error:
+        if debug and not isinstance(error, KeyboardInterrupt):
             traceback.print_exc()
-        return _fail(str(error), error.exit_code, as_json)
-    except OSError as error:
-        if debug:
-            traceback.print_exc()
-        if error.errno == errno.ENOSPC:
-            return _fail(
-                f"{error.filename or 'disk'}: no space left; free some and run again with --resume", 1, as_json
-            )
-        # of a rename the second name is the user's, the first one of ours
-        return _fail(f"{error.filename2 or error.filename or 'file'}: {error.strerror or error}", 2, as_json)
-    except Exception as error:
-        if debug:
-            traceback.print_exc()
-        message = f"unexpected {type(error).__name__}: {error}; this is a bug in Seamount, --debug shows where"
-        return _fail(message, 1, as_json)
+        reasons, code = explained(error)
+        return _fail(reasons, code, as_json)
     return result.exit_code
+
+
+def explained(error: BaseException) -> tuple[tuple[Reason, ...], int]:
+    """An error in words, and the exit code that says of what kind it is."""
+    match error:
+        case KeyboardInterrupt():
+            found = "interrupted; what was finished is saved, continue with --resume"
+            return (Reason(found),), INTERRUPTED
+        case SeamountError():
+            return error.reasons, error.exit_code
+        case OSError(errno=errno.ENOSPC):
+            ways = ("free some and run again with --resume",)
+            return (Reason("no space left", where=str(error.filename or "disk"), ways_out=ways),), 1
+        case OSError():
+            # of a rename the second name is the user's, the first one of ours
+            where = error.filename2 or error.filename or "file"
+            return (Reason(str(error.strerror or error), where=str(where)),), 2
+        case _:
+            found = f"unexpected {type(error).__name__}: {error}; this is a bug in Seamount, --debug shows where"
+            return (Reason(found),), 1
 
 
 def show(result: Result, as_json: bool) -> None:
@@ -142,10 +147,12 @@ def finite(document: Any) -> Any:
             return document
 
 
-def _fail(message: str, code: int, as_json: bool) -> int:
+def _fail(reasons: Sequence[Reason], code: int, as_json: bool) -> int:
     from rich.text import Text
 
+    message = "\n".join(str(reason) for reason in reasons)
     if as_json:
-        print(json.dumps({"error": message, "exit_code": code}, indent=2))
+        document = {"error": message, "exit_code": code, "reasons": [asdict(reason) for reason in reasons]}
+        print(json.dumps(document, indent=2))
     stderr_console().print(Text.assemble(("error ", "bold red"), message), soft_wrap=True)
     return code

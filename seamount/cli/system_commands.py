@@ -52,7 +52,9 @@ def targets(
             table.add_row(known, api.target(known).title)
         return Result(names, table)
     if action != "show" or name is None:
-        raise ConfigError(f"targets {action}: possible are `seamount targets list` and `seamount targets show NAME`")
+        possible = "possible are `seamount targets list` and `seamount targets show NAME`"
+        found = "no name" if action == "show" else "no such action"
+        raise ConfigError(found, where=f"targets {action}", possible=possible)
     target = api.target(name)
     table = Table(title=f"{target.name}: {target.title}", box=None, pad_edge=False)
     for title in ("figure", "value", "unit", "grade", "source", "conditions"):

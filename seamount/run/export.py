@@ -35,7 +35,9 @@ def export_student(student: SpikingNet, path: Path, *, seed: int = 0) -> Agreeme
     graph = to_nir(student)
     agreement = prove(student, graph, seed)
     if not agreement.exact:
-        raise CheckFailed(f"{path}: not written, the graph differs from the student: {agreement.first_difference}")
+        raise CheckFailed(
+            f"not written, the graph differs from the student: {agreement.first_difference}", where=path
+        )
     write_graph(graph, path)
     return agreement
 

@@ -47,10 +47,10 @@ def grid(over: Sequence[str]) -> list[Point]:
         key, sign, values = axis.partition("=")
         choices = [value.strip() for value in values.split(",") if value.strip()]
         if not sign or not choices:
-            raise ConfigError(f"--over {axis}: needs the form section.key=value,value,...")
+            raise ConfigError("needs the form section.key=value,value,...", where=f"--over {axis}")
         axes.append([(key.strip(), value) for value in choices])
     if not axes:
-        raise ConfigError("--over: no axis; name at least one, as student.n_steps=2,4,8")
+        raise ConfigError("no axis", where="--over", ways_out="name at least one, as student.n_steps=2,4,8")
     points = []
     for combination in itertools.product(*axes):
         name = ",".join(f"{key.split('.')[-1]}={value}" for key, value in combination)

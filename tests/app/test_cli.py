@@ -11,11 +11,13 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from seamount.cli import app, load_commands
+from seamount.cli.shell import explained
 from seamount.compile.neurons.lif import Lif
 from seamount.compile.numbers import ints
 from seamount.compile.program.file import save_program
 from seamount.compile.program.program import Input, Population, Program, Readout
 from seamount.compile.synapses.kinds import Dense, Synapses
+from seamount.errors import Reason
 
 load_commands()
 COMMANDS = sorted(command.name for command in app.registered_commands if command.name)
@@ -116,7 +118,10 @@ def test_what_is_not_there_is_one_line_and_code_2(words: Sequence[str], code: in
     assert done.exit_code == code
     assert message in done.stderr
     assert "Traceback" not in done.output
-    assert json.loads(run(*words, "--json").stdout)["exit_code"] == code
+    document = json.loads(run(*words, "--json").stdout)
+    assert document["exit_code"] == code
+    assert message in document["error"]
+    assert "\n".join(str(Reason(**fields)) for fields in document["reasons"]) == document["error"]
 
 
 @pytest.mark.parametrize(
@@ -141,6 +146,62 @@ def test_a_wrong_setting_is_named_with_file_key_and_the_nearest(
     assert done.exit_code == 2
     assert message in done.stderr
     assert not Path("runs").exists()
+
+
+def test_an_error_as_json_has_the_fields_of_each_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("train.toml").write_text("[train]\nepoch = 2\n[student]\nn_steps = 0")
+    document = json.loads(run("run", "train.toml", "--json").stdout)
+    assert document["reasons"] == [
+        {
+            "where": "train.toml:student.n_steps",
+            "found": "Input should be greater than or equal to 1, found 0",
+            "possible": "",
+            "ways_out": [],
+        },
+        {
+            "where": "train.toml:train.epoch",
+            "found": "epoch is not a setting of [train]",
+            "possible": "",
+            "ways_out": ["did you mean epochs?"],
+        },
+    ]
+    assert document["error"].splitlines() == [
+        "train.toml:student.n_steps: Input should be greater than or equal to 1, found 0",
+        "train.toml:train.epoch: epoch is not a setting of [train]; did you mean epochs?",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("error", "text", "code"),
+    [
+        (KeyboardInterrupt(), "interrupted; what was finished is saved, continue with --resume", 130),
+        (OSError(28, "No space left on device", "runs/a"), "runs/a: no space left; free some and run again", 1),
+        (OSError(13, "Permission denied", "runs/a"), "runs/a: Permission denied", 2),
+        (OSError(2, "No such file", ".a.123", None, "a"), "a: No such file", 2),
+        (KeyError("x"), "unexpected KeyError: 'x'; this is a bug in Seamount, --debug shows where", 1),
+    ],
+)
+def test_every_error_is_explained(error: BaseException, text: str, code: int) -> None:
+    reasons, found = explained(error)
+    assert found == code
+    assert text in str(reasons[0])
+
+
+def test_init_writes_every_setting_with_what_it_means(tmp_path: Path) -> None:
+    path = tmp_path / "train.toml"
+    run("init", str(path), "--set", "student.options={tau_mem_s=0.01}", "--set", 'data.root="café"')
+    lines = path.read_text().splitlines()
+    assert lines[:3] == [
+        "[run]",
+        "seed = 0                        # every random choice of the run follows from it",
+        'device = "cpu"                  # "cpu" or "cuda"',
+    ]
+    assert "# What is learned from, and how it becomes spikes." in lines
+    assert 'root = "café"                   # folder (or file) that holds the data; digits need none' in lines
+    assert "# checkpoint = (not set)        # weights (.safetensors) to start from" in lines
+    at = lines.index("[student.options]")
+    assert lines[at - 1 : at + 3] == ["", "[student.options]", "tau_mem_s = 0.01", ""]
 
 
 def test_init_writes_a_file_that_reads_back_as_the_defaults(tmp_path: Path) -> None:
