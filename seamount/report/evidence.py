@@ -47,7 +47,7 @@ class Traced:
     Attributes:
         deployed: a run of single samples with spikes (and v, u where wanted) recorded.
         float_spikes: population name -> (T, B, *shape), 0/1, of the float student.
-        float_v: population name -> v after each step and reset, minus v_reset, in the student's own unit.
+        float_v: population name -> v after each step and reset, minus v_reset, in the unit of the program's scales.
         inputs: what entered the chip, (T, B, *shape) or (B, *shape) for a still image, integers.
         labels: (B,).
         chosen: sample of the raster; None: the one that differs most from the float student.

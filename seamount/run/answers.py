@@ -37,8 +37,7 @@ def write_answers(folder: Path, test: Samples, per_step: Array) -> None:
 
 def read_answers(folder: Path) -> dict[str, Array]:
     """predictions (n,), labels (n,), per_step (T, n)."""
-    with np.load(folder / "answers.npz") as file:
-        return {name: file[name] for name in file.files}
+    return read_arrays(folder / "answers.npz")
 
 
 def answer(test: Samples, logits: Logits) -> Array:
@@ -55,3 +54,8 @@ def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
     write_atomically(path, buffer.getvalue())
+
+
+def read_arrays(path: Path) -> dict[str, Array]:
+    with np.load(path) as file:
+        return {name: file[name] for name in file.files}

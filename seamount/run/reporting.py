@@ -34,7 +34,7 @@ from seamount.report.evidence import Answers, Evidence, Traced, Trial
 from seamount.report.render.html import render_html
 from seamount.report.report import Report, assemble
 
-from .answers import read_answers
+from .answers import read_answers, read_arrays
 from .folder import Run
 from .stage import Stage
 from .stages import COMPILE, DISTILL, EXPORT, LAVA, QUANTISE, SIMULATE, STAGES, TEACHER
@@ -219,11 +219,12 @@ def _agreement(document: dict[str, Any]) -> Agreement:
 
 
 def _traced(finished: Finished, activity: Activity, inputs: NDArray[np.int64]) -> Traced:
-    with np.load(finished.of(SIMULATE) / "float_spikes.npz") as file:
-        float_spikes = {name: file[name] for name in file.files}
+    folder = finished.of(SIMULATE)
     return Traced(
         deployed=activity,
-        float_spikes=float_spikes,
+        float_spikes=read_arrays(folder / "float_spikes.npz"),
+        # runs of before have none
+        float_v=read_arrays(folder / "float_v.npz") if (folder / "float_v.npz").exists() else None,
         inputs=inputs,
         labels=finished.data.test.labels[: activity.n_samples].numpy(),
         note=f"the first {activity.n_samples} test samples",

@@ -61,6 +61,7 @@ def test_the_report_says_so_and_can_be_read_back(finished: Path) -> None:
 
     report = from_json((finished / "report.json").read_text())
     assert report.proof.bit_exact
+    assert all(layer.membrane_rmse.value for layer in report.layers if layer.damage.value is not None)
     assert (finished / "report.html").stat().st_size < 3_000_000
 
 

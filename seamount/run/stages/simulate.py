@@ -11,6 +11,8 @@ from dataclasses import asdict, fields
 import numpy as np
 import torch
 
+from seamount.compile.network.interpret import run_network
+from seamount.compile.nir.read import read_nir
 from seamount.compile.program.activity import Activity, Events, readout_so_far
 from seamount.compile.program.activity_file import save_activity
 from seamount.compile.program.program import Program
@@ -19,6 +21,7 @@ from seamount.distill.data import Data
 from seamount.files import write_json
 from seamount.hardware_targets.agreement import compare_student
 from seamount.hardware_targets.simulator import simulate
+from seamount.models.export import to_nir
 from seamount.models.spiking_net import SpikingNet
 from seamount.report.evidence import window
 
@@ -54,6 +57,7 @@ def work(reads: Reads, place: Place) -> None:
         {**asdict(agreement), "answers_compared": len(predictions), "answers_differing": differing},
     )
     write_arrays(place.folder / "float_spikes.npz", _float_spikes(student, data, n))
+    write_arrays(place.folder / "float_v.npz", float_membranes(student, data.inputs(data.test, torch.arange(n)).x))
 
 
 SIMULATE = Stage("simulate", Reads, work, needs=(DISTILL, QUANTISE, COMPILE))
@@ -88,6 +92,28 @@ def _float_spikes(student: SpikingNet, data: Data, n: int) -> dict[str, Array]:
     with torch.inference_mode():
         spikes = student(data.inputs(data.test, torch.arange(n)).x, record=True).spikes
     return {name: s.numpy().astype(np.uint8) for name, s in spikes.items()}
+
+
+def float_membranes(student: SpikingNet, x: torch.Tensor) -> dict[str, Array]:
+    """v of the spiking populations after each step and reset, above v_reset, (T, B, *shape).
+
+    From the student's graph: its cells hand out spikes alone, and the program's scales are per unit of the graph. The
+    export proves that graph and student are equal.
+
+    Args:
+        x: (B, *input_shape) or (T, B, *input_shape), as the student takes it.
+    """
+    network, spiking = read_nir(to_nir(student)), student.spiking()
+    frames = student.frames(x.double())
+    if len(frames) == 1:  # a still image, seen at every step
+        frames = frames.expand(student.n_steps, *frames.shape[1:])
+    parts: dict[str, list[Array]] = {name: [] for name in spiking}
+    # a few samples at a time: a trace holds spikes, v, u and drive of every neuron in float64
+    for start in range(0, frames.shape[1], 8):
+        traces = run_network(network, frames[:, start : start + 8].numpy())
+        for name in spiking:
+            parts[name].append((traces[name].v - network.population(name).v_reset).astype(np.float32))
+    return {name: np.concatenate(found, axis=1) for name, found in parts.items()}
 
 
 def _numpy(traces: Mapping[str, torch.Tensor]) -> dict[str, Array]:
