@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
-from dataclasses import fields, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
 from typing import Any
 
 from seamount.errors import ConfigError
@@ -20,26 +20,37 @@ def _truth(text: str) -> bool:
     return {"true": True, "false": False}[text.lower()]
 
 
-NIR_KEYS = {
-    "input_bits": int,
-    "input_scale": float,
-    "input_signed": _truth,
-    "readout": str,
-    "readout_quantity": str,
-    "n_steps": int,
-    "name": str,
+def _axes(text: str) -> tuple[int, ...]:
+    return tuple(int(n) for n in text.split("x"))
+
+
+Reader = Callable[[str], Any]
+
+SETTINGS: Mapping[str, Mapping[str, Reader]] = {
+    "discretisation": {f.name: float if f.name == "dt" else str for f in fields(Discretisation)},
+    "nir": {
+        "input_bits": int,
+        "input_scale": float,
+        "input_signed": _truth,
+        "readout": str,
+        "readout_quantity": str,
+        "n_steps": int,
+        "name": str,
+    },
+    "net": {
+        "reset_interval": int,
+        "reset_offset": int,
+        "n_layers": int,
+        "skip_layers": int,
+        "input_shape": _axes,
+        "skip_unknown": _truth,
+    },
+    "search": {"method": str, "percentile": float, "n_candidates": int},
+    "compiler": {"soft_reset": str},
 }
-NET_KEYS = {
-    "reset_interval": int,
-    "reset_offset": int,
-    "n_layers": int,
-    "skip_layers": int,
-    "input_shape": lambda text: tuple(int(n) for n in text.split("x")),
-    "skip_unknown": _truth,
-}
-NAMED = ("scale.", "weight_bits.")
-OTHER_KEYS = ("scale.POPULATION", "soft_reset", "weight_bits", "weight_bits.LAYER")
-SEARCH_KEYS = {"method": str, "percentile": float, "n_candidates": int}
+"""What each setting belongs to, and how its text is read; ``scale.POPULATION`` stands beside them."""
+
+SCALE = "scale."
 
 
 def compile_options(
@@ -65,52 +76,46 @@ def compile_options(
         calibration: real inputs (T, B, *shape); makes "calibrated" the scale search unless ``method`` says otherwise.
         soft_reset: "refuse" or "emulate", also as the setting ``soft_reset``.
     """
-    told: dict[str, Any] = {}
-    nir: dict[str, Any] = {}
-    net: dict[str, Any] = {}
-    search: dict[str, Any] = {} if calibration is None else {"method": "calibrated"}
-    scales: dict[str, float] = {}
-    bits: dict[str, int] = {}
-    known = {f.name for f in fields(Discretisation)}
+    told: dict[str, dict[str, Any]] = {part: {} for part in (*SETTINGS, SCALE)}
     for setting in settings:
-        key, equals, text = setting.partition("=")
-        key = key.strip() if key.startswith(NAMED) else key.strip().replace("-", "_")
-        if not equals:
-            raise ConfigError("found no '='", where=f"--set {setting}", possible="needed is key=value")
-        if key.startswith("scale."):
-            scales[key.removeprefix("scale.")] = _number(setting, float, text)
-        elif key == "weight_bits" or key.startswith("weight_bits."):
-            bits[key.removeprefix("weight_bits").removeprefix(".") or "default"] = _number(setting, int, text)
-        elif key == "soft_reset":
-            soft_reset = text.strip()
-        elif key in known:
-            told[key] = _number(setting, float, text) if key == "dt" else text.strip()
-        elif key in NIR_KEYS:
-            nir[key] = _number(setting, NIR_KEYS[key], text.strip())
-        elif key in NET_KEYS:
-            net[key] = _number(setting, NET_KEYS[key], text.strip())
-        elif key in SEARCH_KEYS:
-            search[key] = _number(setting, SEARCH_KEYS[key], text.strip())
-        else:
-            possible = sorted({*known, *NIR_KEYS, *NET_KEYS, *SEARCH_KEYS, *OTHER_KEYS})
-            near = difflib.get_close_matches(key, possible, 1)
-            raise ConfigError(
-                "no such setting",
-                where=f"--set {key}",
-                possible=f"possible are {', '.join(possible)}",
-                ways_out=[f"did you mean {name}?" for name in near],
-            )
+        part, key, value = _parsed(setting)
+        told[part][key] = value
     if n_steps is not None:
-        nir["n_steps"] = n_steps
-    if nir.get("n_steps", 1) < 1:
-        raise ConfigError(f"{nir['n_steps']}", where="n_steps", possible="at least 1 step is needed")
-    options = NirOptions(preset=written_by or "nir", discretisation=Discretisation(**told), **nir)
-    return replace(
-        CompileOptions(nir=options, scales=scales, calibration=calibration, print_after=print_after),
-        net=NetOptions(**net),
-        weight_bits=bits or None,
-        search=SearchOptions(**_checked(search)),
-        soft_reset=_soft_reset(soft_reset),
+        told["nir"]["n_steps"] = n_steps
+    if told["nir"].get("n_steps", 1) < 1:
+        raise ConfigError(f"{told['nir']['n_steps']}", where="n_steps", possible="at least 1 step is needed")
+    if calibration is not None:
+        told["search"].setdefault("method", "calibrated")
+    return CompileOptions(
+        nir=NirOptions(
+            preset=written_by or "nir", discretisation=Discretisation(**told["discretisation"]), **told["nir"]
+        ),
+        net=NetOptions(**told["net"]),
+        search=SearchOptions(**_checked(told["search"])),
+        scales=told[SCALE],
+        calibration=calibration,
+        soft_reset=_soft_reset(told["compiler"].get("soft_reset", soft_reset)),
+        print_after=print_after,
+    )
+
+
+def _parsed(setting: str) -> tuple[str, str, Any]:
+    """What a "key=value" belongs to, its name there, and its value."""
+    key, equals, text = (part.strip() for part in setting.partition("="))
+    if not equals:
+        raise ConfigError("found no '='", where=f"--set {setting}", possible="needed is key=value")
+    if key.startswith(SCALE):
+        return SCALE, key.removeprefix(SCALE), _value(setting, float, text)
+    key = key.replace("-", "_")
+    for part, readers in SETTINGS.items():
+        if key in readers:
+            return part, key, _value(setting, readers[key], text)
+    possible = sorted({*(key for readers in SETTINGS.values() for key in readers), f"{SCALE}POPULATION"})
+    raise ConfigError(
+        "no such setting",
+        where=f"--set {key}",
+        possible=f"possible are {', '.join(possible)}",
+        ways_out=[f"did you mean {name}?" for name in difflib.get_close_matches(key, possible, 1)],
     )
 
 
@@ -124,9 +129,9 @@ def _soft_reset(text: str | None) -> SoftReset:
             raise ConfigError("no such choice", where=f"--soft-reset {text}", possible="possible are refuse, emulate")
 
 
-def _number(setting: str, kind: Any, text: str) -> Any:
+def _value(setting: str, read: Reader, text: str) -> Any:
     try:
-        return kind(text)
+        return read(text)
     except (ValueError, KeyError):
         raise ConfigError(f"{text!r} is not a value of this setting", where=f"--set {setting}") from None
 

@@ -287,21 +287,7 @@ def check(network: Network) -> None:
     if len(shapes) < len(network.inputs) + len(network.populations):
         problems.append(Reason("a name is used more than once"))
     problems += [p for population in network.populations for p in _population_problems(population)]
-    for c in network.connections:
-        if c.source not in shapes or place.get(c.target, -1) < 0:
-            problems.append(Reason(f"connects {c.source} to {c.target}, which are not both there", where=c.name))
-            continue
-        try:
-            made = chain_shapes(c.ops, shapes[c.source])[-1]
-        except InputError as error:
-            problems += [reason.inside(c.name) for reason in error.reasons]
-            continue
-        if made != shapes[c.target]:
-            problems.append(Reason(f"makes {made}, but {c.target} has shape {shapes[c.target]}", where=c.name))
-        if not c.previous and place[c.source] >= place[c.target]:
-            problems.append(
-                Reason(f"{c.source} is evaluated after {c.target}, so it must read the previous step", where=c.name)
-            )
+    problems += [p for c in network.connections for p in _connection_problems(c, shapes, place)]
     for output, population in network.outputs.items():
         if population not in {p.name for p in network.populations}:
             problems.append(Reason(f"shows {population}, which is not a population", where=output))
@@ -309,6 +295,21 @@ def check(network: Network) -> None:
         problems.append(Reason(f"readout {network.readout} is not a population"))
     if problems:
         raise InputError.together(problem.inside(network.name) for problem in problems)
+
+
+def _connection_problems(c: Connection, shapes: Mapping[str, Shape], place: Mapping[str, int]) -> Iterator[Reason]:
+    if c.source not in shapes or place.get(c.target, -1) < 0:
+        yield Reason(f"connects {c.source} to {c.target}, which are not both there", where=c.name)
+        return
+    try:
+        made = chain_shapes(c.ops, shapes[c.source])[-1]
+    except InputError as error:
+        yield from (reason.inside(c.name) for reason in error.reasons)
+        return
+    if made != shapes[c.target]:
+        yield Reason(f"makes {made}, but {c.target} has shape {shapes[c.target]}", where=c.name)
+    if not c.previous and place[c.source] >= place[c.target]:
+        yield Reason(f"{c.source} is evaluated after {c.target}, so it must read the previous step", where=c.name)
 
 
 def _population_problems(p: Population) -> Iterator[Reason]:

@@ -17,7 +17,8 @@ of no more steps than groups, else without the tail below TAIL.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -44,81 +45,84 @@ def emulate_soft_reset(network: Network) -> Network:
     if not soft:
         return network
     _refuse(soft, network)
-    populations: list[Population] = []
-    connections = [c for c in network.connections if c.target not in {p.name for p in soft}]
-    told = []
-    for p in network.populations:
-        if p not in soft:
-            populations.append(p)
-            continue
-        hard, driving = _emulated(p), list(network.into(p.name))
-        if np.any(hard.bias) and (np.any(hard.a_s == 0) or np.any(p.a_s != 1)):
-            for clock, tick in _clocks(p):
-                populations.append(clock)
-                driving.append(tick)
-            hard = replace(hard, bias=reals(0.0), late_bias=reals(0.0))
-        n_taps = _n_taps(p, network.n_steps)
-        connections += [tap for c in driving for tap in _taps(c, 1 - p.a_s, n_taps)]
-        connections += _self_inhibition(p)
-        populations.append(hard)
-        told.append(f"{p.name}: soft reset emulated, the membrane in u, a synapse from each neuron to itself")
-        if n_taps > 1:
-            told.append(f"{p.name}: synaptic current emulated by {n_taps} delayed copies of every synapse")
+    emulated = {p.name: _hard(p, network) for p in soft}
+    parts = [emulated.get(p.name, _Part((p,), (), ())) for p in network.populations]
+    others = [c for c in network.connections if c.target not in emulated]
     return network.with_(
-        populations=tuple(populations),
-        connections=tuple(connections),
-        assumptions=(*network.assumptions, *told),
+        populations=tuple(p for part in parts for p in part.populations),
+        connections=(*others, *(c for part in parts for c in part.connections)),
+        assumptions=(*network.assumptions, *(line for part in parts for line in part.told)),
+    )
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What stands for one population: it and its clocks, all connections into them, and what to tell."""
+
+    populations: tuple[Population, ...]
+    connections: tuple[Connection, ...]
+    told: tuple[str, ...]
+
+
+def _hard(p: Population, network: Network) -> _Part:
+    hard, clocks = _emulated(p), []
+    if np.any(hard.bias) and (np.any(hard.a_s == 0) or np.any(p.a_s != 1)):
+        clocks = _clocks(p)
+        hard = replace(hard, bias=reals(0.0), late_bias=reals(0.0))
+    n_taps = _n_taps(p, network.n_steps)
+    driving = [*network.into(p.name), *(tick for _, tick in clocks)]
+    told = [f"{p.name}: soft reset emulated, the membrane in u, a synapse from each neuron to itself"]
+    if n_taps > 1:
+        told.append(f"{p.name}: synaptic current emulated by {n_taps} delayed copies of every synapse")
+    return _Part(
+        (*(clock for clock, _ in clocks), hard),
+        (*(tap for c in driving for tap in _taps(c, 1 - p.a_s, n_taps)), *_self_inhibition(p)),
+        tuple(told),
     )
 
 
 def _refuse(soft: list[Population], network: Network) -> None:
-    problems: list[Reason] = []
-    for p in soft:
-        assert p.v_th is not None
-        if p.multi_spike:
-            problems.append(
-                Reason(
-                    "several spikes in one step, the chip sends one",
-                    where=p.name,
-                    ways_out=(
-                        "train with single spikes, or say --set multi_spike=off to compile it as if it had been",
-                    ),
-                )
-            )
-        if _n_taps(p, network.n_steps) > MAX_TAPS:
-            kept = float(np.max(1 - p.a_s))
-            problems.append(
-                Reason(
-                    f"reset {p.reset!r} with a synaptic current that keeps {kept:.4g} a step; the membrane takes u, "
-                    f"and delays of up to {MAX_TAPS - 1} steps cannot stand for so slow a current",
-                    where=p.name,
-                    ways_out=(
-                        "train with a faster one or a reset to v_reset",
-                        "say --set reset=value if the tool meant that",
-                    ),
-                )
-            )
-        if np.any(p.v_th <= 0) or np.any(p.gain == 0):
-            problems.append(
-                Reason(
-                    f"reset {p.reset!r} with thresholds down to {p.v_th.min():.6g} and gains down to "
-                    f"{np.abs(p.gain).min():.6g}",
-                    where=p.name,
-                    possible="needed is above 0 to emulate it",
-                )
-            )
-        if network.readout == p.name and network.readout_quantity == "v":
-            problems.append(
-                Reason(
-                    "its v is the readout, and a soft reset is emulated with another v",
-                    where=p.name,
-                    ways_out=(
-                        "read its spikes (--set readout_quantity=count), or make it a readout that never fires",
-                    ),
-                )
-            )
+    problems = [reason for p in soft for reason in (*_rule_problems(p, network), *_readout_problems(p, network))]
     if problems:
         raise Unsupported.together(problems)
+
+
+def _rule_problems(p: Population, network: Network) -> Iterator[Reason]:
+    """Why the rule of its spikes and resets cannot be emulated."""
+    assert p.v_th is not None
+    if p.multi_spike:
+        yield Reason(
+            "several spikes in one step, the chip sends one",
+            where=p.name,
+            ways_out=("train with single spikes, or say --set multi_spike=off to compile it as if it had been",),
+        )
+    if _n_taps(p, network.n_steps) > MAX_TAPS:
+        kept = float(np.max(1 - p.a_s))
+        yield Reason(
+            f"reset {p.reset!r} with a synaptic current that keeps {kept:.4g} a step; the membrane takes u, and "
+            f"delays of up to {MAX_TAPS - 1} steps cannot stand for so slow a current",
+            where=p.name,
+            ways_out=(
+                "train with a faster one or a reset to v_reset",
+                "say --set reset=value if the tool meant that",
+            ),
+        )
+    if np.any(p.v_th <= 0) or np.any(p.gain == 0):
+        yield Reason(
+            f"reset {p.reset!r} with thresholds down to {p.v_th.min():.6g} and gains down to "
+            f"{np.abs(p.gain).min():.6g}",
+            where=p.name,
+            possible="needed is above 0 to emulate it",
+        )
+
+
+def _readout_problems(p: Population, network: Network) -> Iterator[Reason]:
+    if network.readout == p.name and network.readout_quantity == "v":
+        yield Reason(
+            "its v is the readout, and a soft reset is emulated with another v",
+            where=p.name,
+            ways_out=("read its spikes (--set readout_quantity=count), or make it a readout that never fires",),
+        )
 
 
 def _emulated(p: Population) -> Population:

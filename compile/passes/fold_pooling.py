@@ -7,11 +7,14 @@ own, which ``merge_linear`` writes out as a matrix.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 
-from ..network.network import Conv, Network, Op, Shape, SumPool, chain_shapes, op_shape, reals
+from ..network.network import Conv, Network, Op, Pair, Reals, Shape, SumPool, chain_shapes, op_shape, reals
+
+Matrix = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
 MAX_KERNEL = 1 << 24
 """Weights of a composed kernel; more are left to the matrix."""
@@ -72,25 +75,33 @@ def composed(first: Conv, second: Conv, shape: Shape) -> Conv | None:
         groups, pairs = g1, _depthwise_second
     else:
         w1, w2, groups, pairs = _ungrouped(w1, g1), _ungrouped(w2, g2), 1, _full
-    s_h, s_w = first.stride
-    kernel = [(w2.shape[2] - 1) * s_h + w1.shape[2], (w2.shape[3] - 1) * s_w + w1.shape[3]]
-    channels = pairs(w1[:, :, 0, 0], w2[:, :, 0, 0], groups)
-    if channels.size * kernel[0] * kernel[1] > MAX_KERNEL:
+    weight = _composed_weight(w1, w2, first.stride, lambda a, b: pairs(a, b, groups))
+    if weight is None:
         return None
-    weight = np.zeros((*channels.shape, *kernel))
-    for i in range(w2.shape[2]):
-        for j in range(w2.shape[3]):
-            for k in range(w1.shape[2]):
-                for m in range(w1.shape[3]):
-                    weight[:, :, i * s_h + k, j * s_w + m] += pairs(w1[:, :, k, m], w2[:, :, i, j], groups)
+    s_h, s_w = first.stride
     result = Conv(
-        reals(weight),
+        weight,
         (s_h * second.stride[0], s_w * second.stride[1]),
         (first.padding[0] + s_h * second.padding[0], first.padding[1] + s_w * second.padding[1]),
         (1, 1),
         groups,
     )
+    # a window that is not full at the far end is dropped, and the two together may drop another one
     return result if op_shape(result, shape) == op_shape(second, middle) else None
+
+
+def _composed_weight(w1: Matrix, w2: Matrix, stride: Pair, pairs: Callable[[Matrix, Matrix], Matrix]) -> Reals | None:
+    """Every tap of the second moves the first by its stride; ``pairs`` multiplies the channels of two taps."""
+    (s_h, s_w), taps1, taps2 = stride, w1.shape[2:], w2.shape[2:]
+    kernel = [(taps2[0] - 1) * s_h + taps1[0], (taps2[1] - 1) * s_w + taps1[1]]
+    channels = pairs(w1[:, :, 0, 0], w2[:, :, 0, 0])
+    if channels.size * kernel[0] * kernel[1] > MAX_KERNEL:
+        return None
+    weight = np.zeros((*channels.shape, *kernel))
+    for i, j in np.ndindex(taps2):
+        for k, m in np.ndindex(taps1):
+            weight[:, :, i * s_h + k, j * s_w + m] += pairs(w1[:, :, k, m], w2[:, :, i, j])
+    return reals(weight)
 
 
 def _zeros_outside(first: Conv, axis: int, n: int, n_out: int) -> bool:
@@ -102,16 +113,13 @@ def _zeros_outside(first: Conv, axis: int, n: int, n_out: int) -> bool:
     return before < 0 and behind >= n
 
 
-def _expanded(conv: Conv) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+def _expanded(conv: Conv) -> Matrix:
     """Weight with the dilation written out."""
     c_out, c_in, k_h, k_w = conv.weight.shape
     d_h, d_w = conv.dilation
     wide = np.zeros((c_out, c_in, d_h * (k_h - 1) + 1, d_w * (k_w - 1) + 1))
     wide[:, :, ::d_h, ::d_w] = conv.weight
     return wide
-
-
-Matrix = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
 
 def _ungrouped(weight: Matrix, groups: int) -> Matrix:

@@ -80,7 +80,7 @@ def _shaped(core: tuple[Op, ...], source: Shape, target: Shape) -> tuple[Op, ...
 
 
 def matrix(ops: tuple[Op, ...], source: Shape, name: str) -> Reals:
-    """The chain written out, (n_target, n_source): row by row through its transpose, or column by column."""
+    """The chain written out, (n_target, n_source): along the shorter side."""
     target = chain_shapes(ops, source)[-1]
     n_source, n_target = size(source), size(target)
     if n_source * n_target > MAX_MATRIX:
@@ -90,21 +90,34 @@ def matrix(ops: tuple[Op, ...], source: Shape, name: str) -> Reals:
             where=name,
             ways_out="put a neuron between them",
         )
+    return reals(_by_columns(ops, source, n_target) if n_source <= n_target else _by_rows(ops, source, n_target))
+
+
+AT_ONCE = 256
+"""Columns or rows that are computed together: few enough that maps between the operators fit the memory."""
+
+
+def _by_columns(ops: tuple[Op, ...], source: Shape, n_target: int) -> Reals:
+    n_source = size(source)
     result = np.empty((n_target, n_source))
-    if n_source <= n_target:
-        for start in range(0, n_source, 256):
-            unit = torch.eye(n_source, dtype=torch.float64)[start : start + 256].reshape(-1, *source)
-            for op in ops:
-                unit = apply_op(op, unit)
-            result[:, start : start + 256] = unit.reshape(len(unit), -1).numpy().T
-    else:
-        for start in range(0, n_target, 256):
-            rows = torch.eye(n_target, dtype=torch.float64)[start : start + 256]
-            x = torch.zeros((len(rows), *source), dtype=torch.float64, requires_grad=True)
-            y = x
-            for op in ops:
-                y = apply_op(op, y)
-            (y.reshape(len(rows), -1) * rows).sum().backward()  # type: ignore[no-untyped-call]
-            assert x.grad is not None
-            result[start : start + 256] = x.grad.reshape(len(rows), -1).numpy()
-    return reals(result)
+    for start in range(0, n_source, AT_ONCE):
+        unit = torch.eye(n_source, dtype=torch.float64)[start : start + AT_ONCE].reshape(-1, *source)
+        for op in ops:
+            unit = apply_op(op, unit)
+        result[:, start : start + AT_ONCE] = unit.reshape(len(unit), -1).numpy().T
+    return result
+
+
+def _by_rows(ops: tuple[Op, ...], source: Shape, n_target: int) -> Reals:
+    """Row o is the gradient of output o: the transpose of a chain of linear operators."""
+    result = np.empty((n_target, size(source)))
+    for start in range(0, n_target, AT_ONCE):
+        rows = torch.eye(n_target, dtype=torch.float64)[start : start + AT_ONCE]
+        x = torch.zeros((len(rows), *source), dtype=torch.float64, requires_grad=True)
+        y = x
+        for op in ops:
+            y = apply_op(op, y)
+        (y.reshape(len(rows), -1) * rows).sum().backward()  # type: ignore[no-untyped-call]
+        assert x.grad is not None
+        result[start : start + AT_ONCE] = x.grad.reshape(len(rows), -1).numpy()
+    return result
