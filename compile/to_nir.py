@@ -97,25 +97,31 @@ def _of_population(program: Program, p: Population) -> Iterator[str]:
         yield f"{p.name}: a refractory period; NIR has none"
     if lif.u_init.any() or lif.v_init.any():
         yield f"{p.name}: an initial state other than 0"
-    for name, rate in (("du", lif.du), ("dv", lif.dv)):
-        if rate.min() < 0 or rate.max() > 4096:
-            yield f"{p.name}: {name} {rate.min()} to {rate.max()}; a time constant can say 1 to 4096"
-    if (lif.du == 0).any():
-        yield f"{p.name}: a current that never decays (iDecay 0) has no time constant"
-    if (lif.dv == 0).any() and not (has_no_current(lif) and not lif.dv.any()):
-        yield (
-            f"{p.name}: a membrane that never decays (vDecay 0) has no time constant; NIR's integrators have no "
-            "current (iDecay 4096) and are one for all neurons"
-        )
+    yield from _of_rates(p.name, lif)
     if lif.v_th_mant.min() < 1:
         yield f"{p.name}: threshold {lif.v_th_mant.min()}, not above the reset"
     if never_fires(lif) and any(s.target != p.name for s in program.out_of(p.name)):
         yield f"{p.name}: never fires, but others listen to it; NIR's integrators send their potential"
     elif (lif.v_th_mant >= NEVER_FIRES).any() and not never_fires(lif):
         yield f"{p.name}: some of its neurons never fire"
-    bias = bias_of(lif)
-    if not bias.any():
-        return
+    if bias_of(lif).any():
+        yield from _of_bias(program, p, lif)
+
+
+def _of_rates(name: str, lif: Lif) -> Iterator[str]:
+    for key, rate in (("du", lif.du), ("dv", lif.dv)):
+        if rate.min() < 0 or rate.max() > 4096:
+            yield f"{name}: {key} {rate.min()} to {rate.max()}; a time constant can say 1 to 4096"
+    if (lif.du == 0).any():
+        yield f"{name}: a current that never decays (iDecay 0) has no time constant"
+    if (lif.dv == 0).any() and not (has_no_current(lif) and not lif.dv.any()):
+        yield (
+            f"{name}: a membrane that never decays (vDecay 0) has no time constant; NIR's integrators have no "
+            "current (iDecay 4096) and are one for all neurons"
+        )
+
+
+def _of_bias(program: Program, p: Population, lif: Lif) -> Iterator[str]:
     if p.reset is None:
         yield (
             f"{p.name}: its bias acts before its first input is there, NIR's bias begins with it; read the file with "
@@ -126,8 +132,7 @@ def _of_population(program: Program, p: Population) -> Iterator[str]:
             f"{p.name}: its bias alone makes it fire before its first input is there, and recurrence or delays keep "
             "those spikes; NIR's networks are at rest then"
         )
-    into = program.into(p.name)
-    if has_no_current(lif) and not any(can_hold(s.kind, p, bias) for s in into):
+    if has_no_current(lif) and not any(can_hold(s.kind, p, bias_of(lif)) for s in program.into(p.name)):
         yield f"{p.name}: no weights beside which NIR could write its bias"
 
 

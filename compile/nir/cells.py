@@ -23,29 +23,11 @@ from .values import NodeValues
 def population(name: str, node: RawNode, shape: Shape, s: Discretisation) -> Population:
     """One neuron node under the settings."""
     values = NodeValues(name, node)
-    zero, one = reals(0.0), reals(1.0)
     if node.kind == "Threshold":
-        return Population(
-            name, shape, one, one, one, zero, zero, values.parameter("threshold", shape), *_below(values, shape)
-        )
-    r = values.parameter("r", shape)
-    a_s, a_m, gain, v_leak = one, zero, r, zero
-    match node.kind:
-        case "I" | "IF":
-            gain = r if s.integrator == "step" else reals(r * _dt(name, s))
-        case "LI" | "LIF":
-            a_m = _rate(values, "tau", shape, s)
-            gain = {"ode": reals(a_m * r), "unit": one, "decayed": reals(1 - a_m)}[_drive(node.kind, s)]
-        case _:
-            a_s, a_m = _rate(values, "tau_syn", shape, s), _rate(values, "tau_mem", shape, s)
-            w_in = values.parameter("w_in", shape) if "w_in" in node.values else one
-            gain = reals(w_in if s.current == "jump" else w_in * a_s)
-            if s.cuba_order == "decayed":
-                gain = reals(gain * (1 - a_s))
-            if s.membrane == "ode":
-                gain = reals(gain * a_m * r)
-    if "v_leak" in node.values:
-        v_leak = values.parameter("v_leak", shape)
+        return _threshold(values, shape)
+    zero = reals(0.0)
+    a_s, a_m, gain = _rates(values, shape, s)
+    v_leak = values.parameter("v_leak", shape) if "v_leak" in node.values else zero
     v_reset = values.parameter("v_reset", shape) if "v_reset" in node.values else zero
     v_th = values.parameter("v_threshold", shape) if "v_threshold" in node.values else None
     return Population(
@@ -65,16 +47,38 @@ def population(name: str, node: RawNode, shape: Shape, s: Discretisation) -> Pop
     )
 
 
+def _threshold(values: NodeValues, shape: Shape) -> Population:
+    """Nothing is kept (a_m = 1), so that any reset below the threshold will do."""
+    zero, one = reals(0.0), reals(1.0)
+    v_th = values.parameter("threshold", shape)
+    v_reset = reals(np.minimum(v_th - 1.0, 0.0))
+    return Population(values.name, shape, one, one, one, zero, zero, v_th, v_reset, v_init=zero)
+
+
+def _rates(values: NodeValues, shape: Shape, s: Discretisation) -> tuple[Reals, Reals, Reals]:
+    """a_s, a_m and gain: see the top of this file."""
+    kind, one = values.node.kind, reals(1.0)
+    r = values.parameter("r", shape)
+    match kind:
+        case "I" | "IF":
+            return one, reals(0.0), r if s.integrator == "step" else reals(r * _dt(values.name, s))
+        case "LI" | "LIF":
+            a_m = _rate(values, "tau", shape, s)
+            return one, a_m, {"ode": reals(a_m * r), "unit": one, "decayed": reals(1 - a_m)}[_drive(kind, s)]
+    a_s, a_m = _rate(values, "tau_syn", shape, s), _rate(values, "tau_mem", shape, s)
+    w_in = values.parameter("w_in", shape) if "w_in" in values.node.values else one
+    gain = w_in if s.current == "jump" else w_in * a_s
+    if s.cuba_order == "decayed":
+        gain = gain * (1 - a_s)
+    if s.membrane == "ode":
+        gain = gain * a_m * r
+    return a_s, a_m, reals(gain)
+
+
 def memoryless(name: str, shape: Shape) -> Population:
     """Shows what arrives: v is the drive of the same step, nothing is kept, it never fires."""
     zero, one = reals(0.0), reals(1.0)
     return Population(name, shape, one, one, one, zero, zero, None, zero, zero)
-
-
-def _below(values: NodeValues, shape: Shape) -> tuple[Reals, Reals]:
-    """v_reset and v_init of a Threshold: nothing is kept (a_m = 1), any reset below the threshold will do."""
-    v_reset = reals(np.minimum(values.parameter("threshold", shape) - 1.0, 0.0))
-    return v_reset, reals(0.0)
 
 
 def _drive(kind: str, s: Discretisation) -> str:

@@ -39,28 +39,22 @@ def elaborate(raw: RawGraph, name: str, settings: Discretisation, inputs: Mappin
         settings: every field answered (dt may be None where nothing needs it).
         inputs: "bits", "scale", "signed" of the graded inputs.
     """
-    graph = NirGraph(raw, settings)
-    graph.before = {node: [] for node in raw.nodes}
-    graph.after = {node: [] for node in raw.nodes}
+    graph = NirGraph(raw, settings, before={n: [] for n in raw.nodes}, after={n: [] for n in raw.nodes})
     for source, target in raw.edges:
         graph.before[target].append(source)
         graph.after[source].append(target)
     compute_shapes(graph)
     check_operator_loops(graph)
     _raise(graph, name)
-    network_inputs = tuple(
-        NetworkInput(node, graph.shapes[node], **inputs)
-        for node in raw.nodes
-        if raw.nodes[node].kind == "Input" and graph.role(node) == "port"
-    )
     cells, outputs = _populations(graph)
     _raise(graph, name)
     order, place = _evaluation_order(graph, list(cells))
     found = connections(graph, cells, place)
     _raise(graph, name)
+    ports = [n for n, node in raw.nodes.items() if node.kind == "Input" and graph.role(n) == "port"]
     return Network(
         name=name,
-        inputs=network_inputs,
+        inputs=tuple(NetworkInput(port, graph.shapes[port], **inputs) for port in ports),
         populations=tuple(cells[node] for node in order),
         connections=tuple(found),
         outputs=outputs,
@@ -87,26 +81,16 @@ def check_nodes(raw: RawGraph, name: str) -> None:
     for node_name, node in raw.nodes.items():
         kind = NODE_TYPES.get(node.kind)
         if kind is None:
-            unsupported.append(
-                Reason(
-                    f"node type {node.kind!r} is not one of nir 1.0.8 ({', '.join(NODE_TYPES)})",
-                    where=node_name,
-                    ways_out=("replace it by these",),
-                )
-            )
+            told = f"node type {node.kind!r} is not one of nir 1.0.8 ({', '.join(NODE_TYPES)})"
+            unsupported.append(Reason(told, where=node_name, ways_out=("replace it by these",)))
             continue
         problems += [
-            Reason(f"{node.kind} without {key}", where=node_name) for key in kind.required if key not in node.values
+            Reason(f"{node.kind} without {k}", where=node_name) for k in kind.required if k not in node.values
         ]
         extra = set(node.values) - set(kind.required) - set(kind.optional)
         if extra:
-            unsupported.append(
-                Reason(
-                    f"{node.kind} with {', '.join(sorted(extra))}, which NIR 1.0.8 does not define",
-                    where=node_name,
-                    ways_out=("remove it if it has no meaning",),
-                )
-            )
+            told = f"{node.kind} with {', '.join(sorted(extra))}, which NIR 1.0.8 does not define"
+            unsupported.append(Reason(told, where=node_name, ways_out=("remove it if it has no meaning",)))
         problems += _value_problems(node_name, node)
     if not any(node.kind == "Input" for node in raw.nodes.values()):
         problems.append(Reason("no Input node"))

@@ -217,35 +217,40 @@ def _collect_group(group: h5py.Group, prefix: str, got: _Collected, above: set[A
         return
     got.ports[prefix] = ([], [])
     for name in nodes:
-        item = nodes[name]
-        full = prefix + name
-        if not isinstance(item, h5py.Group):
-            got.problems.append(Reason(f"not a node but a {type(item).__name__.lower()}", where=full))
-            continue
-        kind = _text(item.get("type"), got.content)
-        if kind is None:
-            got.problems.append(Reason("no type", where=full))
-        elif kind == "NIRGraph":
-            _collect_group(item, f"{full}.", got, above | {address}, depth + 1)
-        else:
-            values: dict[str, Value] = {}
-            for key in item:
-                child = item[key]
-                if key in ("type", "metadata"):
-                    continue
-                if not isinstance(child, h5py.Dataset):
-                    got.problems.append(Reason(f"{key} is a group", where=full, possible="needed is a value"))
-                    continue
-                value = _array(child, f"{full}: {key}", got)
-                if value is not None:
-                    values[key] = value
-            _add(full, prefix, RawNode(kind, values), got)
+        _collect_node(nodes[name], prefix + name, prefix, got, above | {address}, depth)
     if edges is None:
         got.notes.append(f"{where}: no edges")
     elif not isinstance(edges, h5py.Dataset):
         got.problems.append(Reason("edges are a group", where=where, possible="needed are pairs of names"))
     else:
         _collect_edges(edges, prefix, where, got)
+
+
+def _collect_node(item: Any, name: str, prefix: str, got: _Collected, above: set[Any], depth: int) -> None:
+    if not isinstance(item, h5py.Group):
+        got.problems.append(Reason(f"not a node but a {type(item).__name__.lower()}", where=name))
+        return
+    kind = _text(item.get("type"), got.content)
+    if kind is None:
+        got.problems.append(Reason("no type", where=name))
+    elif kind == "NIRGraph":
+        _collect_group(item, f"{name}.", got, above, depth + 1)
+    else:
+        _add(name, prefix, RawNode(kind, _values(item, name, got)), got)
+
+
+def _values(item: h5py.Group, name: str, got: _Collected) -> dict[str, Value]:
+    """Parameters of a node; metadata of single nodes mean nothing to us."""
+    values: dict[str, Value] = {}
+    for key in item:
+        if key in ("type", "metadata"):
+            continue
+        child = item[key]
+        if not isinstance(child, h5py.Dataset):
+            got.problems.append(Reason(f"{key} is a group", where=name, possible="needed is a value"))
+        elif (value := _array(child, f"{name}: {key}", got)) is not None:
+            values[key] = value
+    return values
 
 
 def _collect_edges(edges: h5py.Dataset, prefix: str, where: str, got: _Collected) -> None:
@@ -303,18 +308,22 @@ def _collect_object(graph: Any, prefix: str, got: _Collected, depth: int) -> Non
         if hasattr(item, "nodes"):
             _collect_object(item, f"{full}.", got, depth + 1)
             continue
-        values: dict[str, Value] = {}
-        for key, value in vars(item).items():
-            if key in ("metadata", "output_type", "input_type") or value is None:
-                continue
-            values[key] = value if isinstance(value, str) else _as_array(value, f"{full}: {key}", got)
-        kind = type(item).__name__
-        ports = getattr(item, "output_type" if kind == "Output" else "input_type", None)
-        if ports and kind in ("Input", "Output", "Flatten"):
-            key = "input_type" if kind == "Flatten" else "shape"
-            values[key] = np.asarray(next(iter(ports.values())))
-        _add(full, prefix, RawNode(kind, values), got)
+        _add(full, prefix, RawNode(type(item).__name__, _object_values(item, full, got)), got)
     got.edges += [(f"{prefix}{source}", f"{prefix}{target}") for source, target in graph.edges]
+
+
+def _object_values(item: Any, name: str, got: _Collected) -> dict[str, Value]:
+    """Attributes of a node object under the keys that they have in a file."""
+    values: dict[str, Value] = {}
+    for key, value in vars(item).items():
+        if key not in ("metadata", "output_type", "input_type") and value is not None:
+            values[key] = value if isinstance(value, str) else _as_array(value, f"{name}: {key}", got)
+    kind = type(item).__name__
+    # nir keeps the shape of these three in dictionaries of ports, and writes it to files as one value
+    ports = getattr(item, "output_type" if kind == "Output" else "input_type", None)
+    if ports and kind in ("Input", "Output", "Flatten"):
+        values["input_type" if kind == "Flatten" else "shape"] = np.asarray(next(iter(ports.values())))
+    return values
 
 
 def _as_array(value: Any, where: str, got: _Collected) -> np.ndarray[Any, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -125,27 +126,33 @@ def compute_shapes(graph: NirGraph) -> None:
             )
             return
         for name in ready:
-            if name not in waiting:  # behind a node that failed
-                continue
-            del waiting[name]
-            try:
-                graph.shapes[name] = _shape_out(graph, name)
-            except SeamountError as error:
-                # the algebra of operators knows shapes, not nodes
-                graph.problems += [reason if reason.where else reason.inside(name) for reason in error.reasons]
-                for follower in _downstream(graph, name):
-                    waiting.pop(follower, None)
-    if graph.problems:
+            _visit(graph, name, waiting)
+    if not graph.problems:
+        graph.problems += _unequal_sums(graph)
+
+
+def _visit(graph: NirGraph, name: str, waiting: dict[str, None]) -> None:
+    """The shape behind one node; where there is none, nothing behind it is visited: one fault, told once."""
+    if name not in waiting:  # behind a node that failed
         return
+    del waiting[name]
+    try:
+        graph.shapes[name] = _shape_out(graph, name)
+    except SeamountError as error:
+        # the algebra of operators knows shapes, not nodes
+        graph.problems += [reason if reason.where else reason.inside(name) for reason in error.reasons]
+        for follower in _downstream(graph, name):
+            waiting.pop(follower, None)
+
+
+def _unequal_sums(graph: NirGraph) -> Iterator[Reason]:
     for source, target in graph.raw.edges:
         needed = _shape_in(graph, target)
         if needed != graph.shapes[source]:
-            graph.problems.append(
-                Reason(
-                    f"gets shapes {needed} and {graph.shapes[source]} (from {source})",
-                    where=target,
-                    ways_out=("what is added must have one shape",),
-                )
+            yield Reason(
+                f"gets shapes {needed} and {graph.shapes[source]} (from {source})",
+                where=target,
+                ways_out=("what is added must have one shape",),
             )
 
 

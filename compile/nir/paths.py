@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from ..network.interpret import apply_op
 from ..network.network import (
     Connection,
     Delay,
+    Op,
     Population,
     Reals,
     Scale,
@@ -27,7 +28,7 @@ MAX_PATHS = 4096
 
 
 def connections(graph: NirGraph, cells: dict[str, Population], place: Mapping[str, int]) -> list[Connection]:
-    """Every path of operators between two populations, and the constants that they add."""
+    """Every path of operators between two populations; the constants that they add go to the biases in ``cells``."""
     constants = _Constants(graph)
     found: list[Connection] = []
     names: set[str] = set()
@@ -39,30 +40,39 @@ def connections(graph: NirGraph, cells: dict[str, Population], place: Mapping[st
                 )
             )
             continue
-        bias = constants.into(target)
-        late = None
-        if graph.settings.first_step_feedback == "absent":
-            late = constants.into(target, only=_loop_operators(graph))
-        if bias is not None:
-            extra = {} if late is None else {"late_bias": reals(late)}
-            cells[target] = _with(cells[target], bias=reals(bias), **extra)
+        cells[target] = _biased(cells[target], constants, graph)
         for source, path in _paths(graph, target):
-            ops = tuple(op for node in path for op in graph.ops[node])
-            if graph.settings.spike == "dirac" and _spikes(graph, cells, source):
-                assert graph.settings.dt is not None
-                ops = (*ops, Scale(reals(1.0 / graph.settings.dt)))
-            previous = source in place and place[source] >= place[target]
             name = _name(path, source, target, names, graph)
             names.add(name)
-            if _comes_late(graph, source) and not previous:  # what feeds back has its step already
-                ops = (Delay(np.array(1)), *ops)
+            previous = source in place and place[source] >= place[target]
+            ops = _operators(graph, cells, source, path, previous)
             found.append(Connection(name, source, target, ops, previous))
     graph.problems += constants.problems
     return found
 
 
-def _with(population: Population, **changes: Any) -> Population:
-    return Population(**{**vars(population), **changes})
+def _biased(cell: Population, constants: _Constants, graph: NirGraph) -> Population:
+    bias = constants.into(cell.name)
+    if bias is None:
+        return cell
+    cell = replace(cell, bias=reals(bias))
+    if graph.settings.first_step_feedback == "absent":  # norse: a loop brings nothing at step 0, no bias either
+        late = constants.into(cell.name, only=_loop_operators(graph))
+        cell = cell if late is None else replace(cell, late_bias=reals(late))
+    return cell
+
+
+def _operators(
+    graph: NirGraph, cells: Mapping[str, Population], source: str, path: tuple[str, ...], previous: bool
+) -> tuple[Op, ...]:
+    """The operators of the nodes on a path, and what the settings say of the source's spikes."""
+    ops = tuple(op for node in path for op in graph.ops[node])
+    if graph.settings.spike == "dirac" and _spikes(graph, cells, source):
+        assert graph.settings.dt is not None
+        ops = (*ops, Scale(reals(1.0 / graph.settings.dt)))
+    if _comes_late(graph, source) and not previous:  # what feeds back has its step already
+        ops = (Delay(np.array(1)), *ops)
+    return ops
 
 
 def _comes_late(graph: NirGraph, source: str) -> bool:

@@ -85,25 +85,30 @@ def _path(program: Program, s: Synapses, bias: Reals | None, dt_s: float) -> dic
             if bias is not None and bias.any():
                 path[name] = nir.Affine(weight, np.broadcast_to(bias, n_out).copy())
         case Conv():
-            conv = square(s.kind)
-            assert conv is not None, "others were refused"
-            per_channel = np.zeros(len(conv.weights))
-            if bias is not None:
-                per_channel = np.broadcast_to(bias, program.shape(s.target))[:, 0, 0].copy()
-            path[name] = nir.Conv2d(
-                input_shape=(source[1], source[2]),
-                weight=conv.weights * 2.0**s.exponent / SCALE,
-                stride=conv.stride,
-                padding=conv.padding,
-                dilation=conv.dilation,
-                groups=conv.groups,
-                bias=per_channel,
-            )
+            path[name] = _conv(program, s, s.kind, bias)
         case OneToOne():
             path[name] = nir.Scale(np.broadcast_to(real, source).copy())
         case _:
             assert_never(s.kind)
     return path
+
+
+def _conv(program: Program, s: Synapses, kind: Conv, bias: Reals | None) -> nir.Conv2d:
+    conv = square(kind)
+    assert conv is not None, "others were refused"
+    per_channel = np.zeros(len(conv.weights))
+    if bias is not None:
+        per_channel = np.broadcast_to(bias, program.shape(s.target))[:, 0, 0].copy()
+    _, height, width = program.shape(s.source)
+    return nir.Conv2d(
+        input_shape=(height, width),
+        weight=conv.weights * 2.0**s.exponent / SCALE,
+        stride=conv.stride,
+        padding=conv.padding,
+        dilation=conv.dilation,
+        groups=conv.groups,
+        bias=per_channel,
+    )
 
 
 def node_name(s: Synapses) -> str:
