@@ -150,9 +150,8 @@ def why(folder: Path, layer: str, n_samples: int = 16) -> Explanation:
     finished = open_finished(folder)
     network = compile_graph(float_graph(finished.of(EXPORT)), finished.target).network
     assert network is not None, "a NIR file gives a network"
-    data = finished.data
-    n = min(n_samples, len(data.test))
-    inputs = data.chip_inputs(data.test, torch.arange(n)) / data.input_scale
+    test = finished.data.test
+    inputs = finished.data.chip_inputs(test, torch.arange(min(n_samples, len(test))))
     return explain(network, finished.program(), inputs, layer)
 
 

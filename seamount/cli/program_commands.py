@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from seamount.compile.fit.finding import Finding
     from seamount.compile.program.activity import Activity
     from seamount.compile.program.program import Program
+    from seamount.programs import CompiledFile
 
 PANEL = "A network or a program"
 
@@ -65,7 +66,6 @@ def compile_(
     from rich.text import Text
 
     from seamount import api
-    from seamount.compile.inspect import explain as formulas
     from seamount.compile.options import compile_options
 
     samples = {} if calibrate is None else api.arrays_of(calibrate)
@@ -81,29 +81,50 @@ def compile_(
         options, printer=lambda text: stderr_console().print(text, markup=False), whole_sums=split is not None
     )
     done = api.compile_source(source, target, out, options, samples.get("y"))
-    compiled = done.compiled
-    written = [f"wrote {done.path}", *_write_others(compiled.program, nir, net, standalone)]
+    written = [f"wrote {done.path}", *_write_others(done.compiled.program, nir, net, standalone)]
     if split is not None:
-        pieces = api.write_split(compiled.program, target, split).pieces
-        n_pieces = sum(map(len, pieces.values()))
-        written.append(f"wrote {split}; {len(pieces)} populations as {n_pieces}, each within a core of {target}")
-    document = {"file": str(done.path), "findings": [asdict(f) for f in done.findings], **compiled.to_dict()}
-    document["rounded"] = None if done.rounded is None else asdict(done.rounded)
+        written.append(_write_split(done.compiled.program, target, split))
+    document = _compiled_document(done, explain)
     document["written"] = [str(path) for path in (done.path, nir, net, standalone, split) if path is not None]
+    findings = [f"{finding.severity} on {target}: {finding}" for finding in done.findings]
+    lines = [*_compiled_lines(done, explain), *findings, *written]
+    return Result(document, Text("\n".join(lines)), exit_code=fit_code(done.findings))
+
+
+def _compiled_document(done: CompiledFile, explain: str | None) -> dict[str, Any]:
+    from seamount.compile.inspect import explain as formulas
+
+    document = {"file": str(done.path), "findings": [asdict(f) for f in done.findings], **done.compiled.to_dict()}
+    document["rounded"] = None if done.rounded is None else asdict(done.rounded)
     if explain is not None:
-        lines = [formulas(compiled, explain)]
-        document["explain"] = lines[0].splitlines()
-    else:
-        lines = [str(compiled.program)]
-        if compiled.rounding is not None:
-            lines += ["", "rounding", *(f"  {line}" for line in compiled.rounding.lines())]
-        if done.rounded is not None:
-            lines.append(f"  {done.rounded}")
-        lines += ["", "ranges", *(f"  {line}" for line in compiled.ranges.lines())]
-        lines += [f"assumed: {text}" for text in compiled.assumptions]
-        lines += [f"warning: {text}" for text in compiled.warnings]
-    lines += [f"{finding.severity} on {target}: {finding}" for finding in done.findings]
-    return Result(document, Text("\n".join(lines + written)), exit_code=fit_code(done.findings))
+        document["explain"] = formulas(done.compiled, explain).splitlines()
+    return document
+
+
+def _compiled_lines(done: CompiledFile, explain: str | None) -> list[str]:
+    """The program and what rounding did, or the formulas of one layer alone."""
+    from seamount.compile.inspect import explain as formulas
+
+    compiled = done.compiled
+    if explain is not None:
+        return [formulas(compiled, explain)]
+    lines = [str(compiled.program)]
+    if compiled.rounding is not None:
+        lines += ["", "rounding", *(f"  {line}" for line in compiled.rounding.lines())]
+    if done.rounded is not None:
+        lines.append(f"  {done.rounded}")
+    lines += ["", "ranges", *(f"  {line}" for line in compiled.ranges.lines())]
+    lines += [f"assumed: {text}" for text in compiled.assumptions]
+    lines += [f"warning: {text}" for text in compiled.warnings]
+    return lines
+
+
+def _write_split(program: Program, target: str, path: Path) -> str:
+    from seamount import api
+
+    pieces = api.write_split(program, target, path).pieces
+    n_pieces = sum(map(len, pieces.values()))
+    return f"wrote {path}; {len(pieces)} populations as {n_pieces}, each within a core of {target}"
 
 
 def _write_others(program: Program, nir: Path | None, net: Path | None, standalone: Path | None) -> list[str]:

@@ -47,7 +47,7 @@ from .schema.quantities import known
 from .schema.values import Item, Quantity
 
 ROUNDINGS = ("weights", "decays", "threshold", "bias")
-Inputs = NDArray[np.float64] | Mapping[str, NDArray[np.float64]]
+Inputs = NDArray[np.int64] | Mapping[str, NDArray[np.int64]]
 
 
 class Effect(Item):
@@ -82,7 +82,7 @@ def why(network: Network, program: Program, inputs: Inputs, layer: str) -> Expla
     Args:
         network: what was lowered (``Compiled.network``), in real numbers.
         program: what it became.
-        inputs: real values (T, B, *shape), as for ``run_network``; they are rounded for the program.
+        inputs: what enters the chip, integers (T, B, *shape); the network gets them over its inputs' scales.
         layer: a population of both.
 
     Raises:
@@ -93,8 +93,7 @@ def why(network: Network, program: Program, inputs: Inputs, layer: str) -> Expla
         near = difflib.get_close_matches(layer, names, 3, 0.4)
         hint = f"did you mean {' or '.join(near)}?" if near else f"possible are {', '.join(names)}"
         raise InputError(f"{network.name}: no layer {layer!r}; {hint}")
-    given = inputs if isinstance(inputs, Mapping) else {network.inputs[0].name: inputs}
-    whole = {i.name: np.rint(given[i.name] * i.scale).astype(np.int64) for i in network.inputs}
+    whole = inputs if isinstance(inputs, Mapping) else {network.inputs[0].name: inputs}
     real = {i.name: whole[i.name] / i.scale for i in network.inputs}
     reference = run_network(network, real)[layer]
     n_samples = next(iter(real.values())).shape[1]

@@ -79,7 +79,7 @@ def grid_weights(seed: int):
 
 
 def images(seed: int, n: int = 5) -> np.ndarray:
-    still = np.random.default_rng(seed).integers(0, 256, (1, n, 1, 6, 6)) / 255
+    still = np.random.default_rng(seed).integers(0, 256, (1, n, 1, 6, 6))
     return np.repeat(still, T, axis=0)
 
 
