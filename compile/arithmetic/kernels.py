@@ -89,24 +89,9 @@ def _decay(x, keep):
 
 @compiled
 def scan_fast(
-    part,
-    drive,
-    u,
-    v,
-    keep_u,
-    keep_v,
-    threshold,
-    bias,
-    reset,
-    spikes,
-    want,
-    v_out,
-    u_out,
-    before_out,
-    counts,
-    per_step,
-    totals,
-):
+    part, drive, u, v, keep_u, keep_v, threshold, bias, reset, spikes, want, v_out, u_out, before_out, counts,
+    per_step, totals,
+):  # fmt: skip
     """LIF over some steps of some samples; ``scan.Part`` says which, and where they stand in each array.
 
     drive is int32 or float32. Exact where |drive| <= 2**18, |u|, |v| <= 2**23, |bias| <= 2**29, 0 <= keep <= 4096:
@@ -172,27 +157,9 @@ def _decay64(x, keep):
 
 @compiled
 def scan_general(
-    part,
-    drive,
-    u,
-    v,
-    rest,
-    keep_u,
-    keep_v,
-    high,
-    low,
-    bias,
-    refractory,
-    reset,
-    spikes,
-    want,
-    v_out,
-    u_out,
-    before_out,
-    counts,
-    per_step,
-    totals,
-):
+    part, drive, u, v, rest, keep_u, keep_v, high, low, bias, refractory, reset, spikes, want, v_out, u_out,
+    before_out, counts, per_step, totals,
+):  # fmt: skip
     """As ``scan_fast`` in int64 without its limits, with rests and a low threshold (its spike -1 is stored as 255).
 
     high and low are already << 6; a LIF has a low threshold that nothing reaches. drive is int64.
