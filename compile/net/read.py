@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +20,16 @@ from numpy.typing import NDArray
 from seamount.errors import InputError, Unsupported
 
 from ..neurons.lif import Lif
-from ..numbers import Ints, ints, weight_grid
+from ..numbers import ints
 from ..program.program import Input, Population, Program, Readout, Reset
 from ..synapses.kinds import Conv, Dense, Kind, Synapses, Wire
 from ..synapses.shape import target_shape
 from .file import Group, open_net
-
-Shape = tuple[int, ...]
+from .values import Note, Shape, bias, delays, grids, matrix, pair, parameter, shape_of, truncated
 
 BIAS_EXPONENT = 6
 """netx adds biases in weight units."""
 
-LONGEST_DELAY = 62
 INPUT_BITS = 24
 """What an input block may be driven with: signed numbers in weight units."""
 
@@ -139,7 +138,7 @@ class _Reader:
             case "flatten":
                 self.flatten_next = True
             case "dense" | "dense_rec" | "conv" if skipped:
-                self.input_shape = _shape_of(layer)
+                self.input_shape = shape_of(layer)
             case "dense" | "dense_rec":
                 self._dense(i, layer, kind == "dense_rec")
             case "conv":
@@ -173,7 +172,7 @@ class _Reader:
     # -- layers
 
     def _input(self, i: int, layer: Group, skipped: bool) -> None:
-        shape = _shape_of(layer)
+        shape = shape_of(layer)
         if self.populations:
             raise Unsupported("a second input; lava-dl does not connect it to anything", where=layer.where)
         self.input_shape = shape
@@ -194,71 +193,42 @@ class _Reader:
             raise Unsupported(
                 "complex weights belong to resonate-and-fire neurons, which are not supported", where=layer.where
             )
-        shape = (int(np.prod(_shape_of(layer))),)
-        weights = _matrix(layer, "weight", shape[0])
+        shape = (int(np.prod(shape_of(layer))),)
+        weights, note = matrix(layer, "weight", shape[0]), self._note_of(i)
         source = self._listen(layer, weights.shape[1])
         neuron = self._neuron(i, layer, shape)
-        delay = _delays(layer, weights.shape) if layer.has("delay") else ints(0)
-        self._note_delay_clip(i, layer)
+        delay = delays(layer, weights.shape, note) if layer.has("delay") else ints(0)
         if not recurrent:
-            grid, exponent = self._grid(i, weights, [weights])
-            self._add(i, shape, neuron, [(source, Dense(grid[0]), {"exponent": exponent, "delay": delay})])
+            (grid,), exponent = grids(weights, [weights], note)
+            self._add(i, shape, neuron, [(source, Dense(grid), {"exponent": exponent, "delay": delay})])
             return
-        rec = _matrix(layer, "weight_rec", shape[0])
-        if rec.shape != (shape[0], shape[0]):
-            raise InputError(
-                f"shape {rec.shape}",
-                where=f"{layer.where}/weight_rec",
-                possible=f"{(shape[0], shape[0])} is possible",
-            )
-        grid, exponent = self._grid(i, np.hstack([weights, rec]), [weights, rec])
+        feedback = _feedback(layer, weights, shape[0])
+        (grid, grid_back), exponent = grids(np.hstack([weights, feedback]), [weights, feedback], note)
         if layer.has("delay"):
-            if weights.shape != rec.shape:
-                raise Unsupported(
-                    f"delays in a recurrent layer of {weights.shape[1]} inputs and {shape[0]} neurons; "
-                    "lava-dl's loader fails unless they are equally many",
-                    where=layer.where,
-                )
-            self._note(i, f"delays in a recurrent layer: lava-dl forgets the exponent {exponent}, and so do we")
+            note(f"delays in a recurrent layer: lava-dl forgets the exponent {exponent}, and so do we")
             exponent = 0
         both = {"exponent": exponent, "delay": delay}
-        self._add(i, shape, neuron, [(source, Dense(grid[0]), both), (f"layer{i}", Dense(grid[1]), both)])
+        self._add(i, shape, neuron, [(source, Dense(grid), both), (f"layer{i}", Dense(grid_back), both)])
 
     def _conv(self, i: int, layer: Group) -> None:
-        if self.last is None and self.input_shape is None:
+        before = self.input_shape if self.last is None else self.last.shape
+        if before is None:
             raise InputError(
                 "the file begins with a convolution and names no input",
                 where=layer.where,
                 ways_out="pass input_shape",
             )
-        before = self.input_shape if self.last is None else self.last.shape
-        assert before is not None, "one of the two is known"
-        if len(before) != 3:
-            raise Unsupported(
-                f"a convolution over a map of shape {before}", where=layer.where, possible="(C, H, W) is possible"
-            )
-        values = layer.numbers("weight")
-        if values.ndim < 4 or any(n != 1 for n in values.shape[4:]):
-            raise InputError(
-                f"shape {values.shape}",
-                where=f"{layer.where}/weight",
-                possible="(out, in, height, width) is possible",
-            )
-        weights = self._truncate(i, values.reshape(values.shape[:4]))
-        pairs = {name: _pair(layer, name) for name in ("stride", "padding", "dilation")}
-        groups = layer.integer("groups")
-        if min(*pairs["stride"], *pairs["dilation"], groups) < 1 or min(pairs["padding"]) < 0:
-            raise InputError("stride, dilation and groups are at least 1, padding at least 0", where=layer.where)
-        kind = Conv(ints(weights), pairs["stride"], pairs["padding"], pairs["dilation"], groups)
-        made = target_shape(kind, before, layer.where)
-        shape = _shape_of(layer)
+        note = self._note_of(i)
+        kind = _convolution(layer, before, note)
+        shape, made = shape_of(layer), target_shape(kind, before, layer.where)
         if made != shape:
             raise InputError(f"{shape}, but the convolution of {before} makes {made}", where=f"{layer.where}/shape")
         if layer.has("delay"):
-            self._note(i, "its delay is ignored, as lava-dl does for convolutions")
+            note("its delay is ignored, as lava-dl does for convolutions")
         if self.last is None:
             self._input_node(before)
         assert self.last is not None, "made above"
+        # Lava sums convolutions in 24 bits, matrices in 32
         self._add(i, shape, self._neuron(i, layer, shape), [(self.last.name, kind, {"wrap_bits": 24})])
 
     # -- parts
@@ -311,16 +281,9 @@ class _Reader:
             if layer.text("type") in ("conv", "input"):
                 raise InputError("is missing", where=f"{layer.where}/neuron")
             du, dv, v_th = 0, 4096, 1 << 17  # netx: an integrator without memory that never fires
-            return Lif(ints(du), ints(dv), ints(v_th), bias_mant=_bias(layer, shape), bias_exp=ints(BIAS_EXPONENT))
+            return Lif(ints(du), ints(dv), ints(v_th), bias_mant=bias(layer, shape), bias_exp=ints(BIAS_EXPONENT))
         neuron = layer.child("neuron")
-        kind = neuron.text("type")
-        if kind not in ("LOIHI", "CUBA"):
-            missing = "only LOIHI and CUBA neurons can be read"
-            if kind == "SDNN":
-                missing = "sigma-delta neurons send graded differences and have no spikes: this program has none such"
-            elif "RF" in kind:
-                missing = "resonate-and-fire neurons have a complex state: this program has none such"
-            raise Unsupported(f"{kind[:40]!r}: {missing}", where=f"{neuron.where}/type")
+        _require_lif(neuron)
         if neuron.has("messageBits"):
             self.message_bits_of = f"{neuron.where}/messageBits"
         if neuron.has("weight_exp") and neuron.integer("weight_exp"):
@@ -328,156 +291,62 @@ class _Reader:
         if neuron.has("refDelay") and neuron.integer("refDelay") > 1:
             self._note(i, f"neuron/refDelay {neuron.integer('refDelay')} is ignored, as lava-dl does")
         return Lif(
-            du=_parameter(neuron, "iDecay", shape),
-            dv=_parameter(neuron, "vDecay", shape),
-            v_th_mant=_parameter(neuron, "vThMant", shape),
-            bias_mant=_bias(layer, shape) if layer.text("type") != "input" else ints(0),
+            du=parameter(neuron, "iDecay", shape),
+            dv=parameter(neuron, "vDecay", shape),
+            v_th_mant=parameter(neuron, "vThMant", shape),
+            bias_mant=bias(layer, shape) if layer.text("type") != "input" else ints(0),
             bias_exp=ints(BIAS_EXPONENT),
         )
-
-    def _grid(self, i: int, together: NDArray[Any], parts: Sequence[NDArray[Any]]) -> tuple[list[Ints], int]:
-        """Effective weights of matrices with one exponent, and that: netx's optimiser, then Lava's rounding."""
-        whole = self._truncate(i, together)
-        low, high = int(whole.min()), int(whole.max())
-        if low < 0 < high and (high > 254 or low < -256):
-            self._note(i, f"weights {low} to {high} are clipped to -256 to 254, as lava-dl does")
-            whole = np.clip(whole, -256, 254)
-        if not whole.any():
-            self._note(i, "all weights are 0; lava-dl's loader fails on such a layer")
-            return [ints(p * 0) for p in parts], 0
-        widths = np.cumsum([p.shape[1] for p in parts])[:-1]
-        grids, shift = effective_weights(np.split(whole, widths, axis=1))
-        lost = int(np.count_nonzero(np.hstack(grids) != whole * 2.0**shift))
-        if lost:
-            self._note(i, f"{lost} of {whole.size} weights change on the chip's grid, as they do in lava-dl and Lava")
-        return grids, -shift
-
-    def _truncate(self, i: int, values: NDArray[Any]) -> NDArray[np.int64]:
-        whole: NDArray[np.int64] = np.trunc(values).astype(np.int64)
-        n = int(np.count_nonzero(whole != values))
-        if n:
-            self._note(i, f"{n} fractional weights are truncated towards zero, as lava-dl does")
-        return whole
-
-    def _note_delay_clip(self, i: int, layer: Group) -> None:
-        if layer.has("delay") and layer.numbers("delay").max() > LONGEST_DELAY:
-            self._note(i, f"delays beyond {LONGEST_DELAY} are clipped to it, as lava-dl does")
 
     def _note(self, i: int, text: str) -> None:
         key = f"layer{i}"
         self.notes[key] = f"{self.notes[key]}; {text}" if key in self.notes else text
 
-
-# -------------------------------------------------------------------------------------------------- values
-
-
-def _shape_of(layer: Group) -> Shape:
-    values = layer.integers("shape").reshape(-1)
-    shape = tuple(int(n) for n in values)
-    if not 1 <= len(shape) <= 4 or min(shape) < 1 or np.prod(shape, dtype=float) > 1 << 25:
-        raise InputError(f"{shape} is not a shape that can be run", where=f"{layer.where}/shape")
-    return shape
+    def _note_of(self, i: int) -> Note:
+        return partial(self._note, i)
 
 
-def _matrix(layer: Group, key: str, n_out: int) -> NDArray[Any]:
-    values = layer.numbers(key)
-    if values.ndim == 1 and values.size % n_out == 0:
-        values = values.reshape(n_out, -1)
-    if values.ndim != 2 or values.shape[0] != n_out:
-        raise InputError(
-            f"shape {values.shape}", where=f"{layer.where}/{key}", possible=f"({n_out}, inputs) is possible"
+def _feedback(layer: Group, weights: NDArray[Any], n: int) -> NDArray[Any]:
+    """The weights of a recurrent layer from its own neurons."""
+    found = matrix(layer, "weight_rec", n)
+    if found.shape != (n, n):
+        raise InputError(f"shape {found.shape}", where=f"{layer.where}/weight_rec", possible=f"{(n, n)} is possible")
+    if layer.has("delay") and weights.shape != found.shape:
+        raise Unsupported(
+            f"delays in a recurrent layer of {weights.shape[1]} inputs and {n} neurons; "
+            "lava-dl's loader fails unless they are equally many",
+            where=layer.where,
         )
-    return values
+    return found
 
 
-def effective_weights(parts: Sequence[NDArray[np.int64]]) -> tuple[list[Ints], int]:
-    """What netx's optimiser and Lava's rounding make of dense matrices that share an exponent, not all of them 0.
-
-    Returns:
-        the matrices as they are on the chip, and how far they are shifted left (undone after the sum).
-    """
-    shift, bits = _optimise(np.hstack(parts))
-    scaled = [part << shift if shift >= 0 else part * 0 for part in parts]  # numpy shifts by a negative count to 0
-    return [ints(weight_grid(part, None, bits)) for part in scaled], shift
-
-
-def _optimise(weights: NDArray[np.int64]) -> tuple[int, int]:
-    """netx's ``optimize_weight_bits``: how far weights are shifted left, and how many weight bits that leaves."""
-    low, high = int(weights.min()), int(weights.max())
-    mixed = low < 0 <= high
-    if mixed:
-        scale = min(127 / high if high else np.inf, -128 / low)
-    else:
-        scale = -256 / low if high < 0 else 255 / high
-    shift = int(np.floor(np.log2(scale))) + mixed
-    trailing = next((n for n in range(8, 0, -1) if not np.any(weights % (1 << n))), 0)
-    return shift, 8 - shift - (trailing - mixed)
-
-
-def _delays(layer: Group, shape: Shape) -> Ints:
-    """One number, one per output or input neuron (outputs win where both fit), or one per synapse."""
-    values = layer.numbers("delay")
-    if values.max() > LONGEST_DELAY:
-        values = np.clip(values, 0, LONGEST_DELAY)
-    delays = np.trunc(values).astype(np.int64)
-    if delays.min() < 0:
-        raise InputError(
-            f"{delays.min()} found", where=f"{layer.where}/delay", possible=f"0 to {LONGEST_DELAY} are possible"
+def _convolution(layer: Group, before: Shape, note: Note) -> Conv:
+    if len(before) != 3:
+        raise Unsupported(
+            f"a convolution over a map of shape {before}", where=layer.where, possible="(C, H, W) is possible"
         )
-    n_out, n_in = shape
-    if delays.ndim == 0:
-        return ints(delays)
-    if delays.shape == (n_out,):
-        delays = delays[:, None]
-    elif delays.shape == (n_in,):
-        delays = delays[None, :]
-    elif delays.shape != shape:
-        raise InputError(
-            f"shape {delays.shape}",
-            where=f"{layer.where}/delay",
-            possible=f"({n_out},), ({n_in},) or {shape} are possible",
-        )
-    return ints(np.broadcast_to(delays, shape))
-
-
-def _bias(layer: Group, shape: Shape) -> Ints:
-    """In weight units: one per neuron, or per channel of a map."""
-    if not layer.has("bias"):
-        return ints(0)
-    bias = np.trunc(layer.numbers("bias")).astype(np.int64)
-    if len(shape) == 1 and bias.shape in ((), (1,), shape):
-        return ints(bias)
-    if len(shape) == 3 and bias.shape == shape[:1]:
-        return ints(bias.reshape(-1, 1, 1))
-    if len(shape) == 3 and bias.shape == shape[::-1]:
-        return ints(bias.T)
-    raise InputError(f"shape {bias.shape} does not fit neurons of shape {shape}", where=f"{layer.where}/bias")
-
-
-def _parameter(neuron: Group, key: str, shape: Shape) -> Ints:
-    """One number, or one per neuron, or per channel of a map, as Lava broadcasts it over (W, H, C)."""
-    values = neuron.integers(key)
-    try:
-        over_map = np.broadcast_to(values, shape[::-1] if len(shape) == 3 else shape)
-    except ValueError:
-        raise InputError(
-            f"shape {values.shape} does not fit neurons of shape {shape}", where=f"{neuron.where}/{key}"
-        ) from None
-    if values.size == 1:
-        return ints(values.reshape(()))
-    if len(shape) != 3:
-        return ints(over_map)
-    return ints(values.reshape(-1, 1, 1) if values.shape == shape[:1] else over_map.T)
-
-
-def _pair(layer: Group, key: str) -> tuple[int, int]:
-    values = layer.integers(key)
-    if values.ndim == 0:
-        return int(values), int(values)
-    if values.shape != (2,):
+    values = layer.numbers("weight")
+    if values.ndim < 4 or any(n != 1 for n in values.shape[4:]):
         raise InputError(
             f"shape {values.shape}",
-            where=f"{layer.where}/{key}",
-            possible="one number or (height, width) is possible",
+            where=f"{layer.where}/weight",
+            possible="(out, in, height, width) is possible",
         )
-    return int(values[0]), int(values[1])
+    weights = truncated(values.reshape(values.shape[:4]), note)
+    stride, padding, dilation = (pair(layer, name) for name in ("stride", "padding", "dilation"))
+    groups = layer.integer("groups")
+    if min(*stride, *dilation, groups) < 1 or min(padding) < 0:
+        raise InputError("stride, dilation and groups are at least 1, padding at least 0", where=layer.where)
+    return Conv(ints(weights), stride, padding, dilation, groups)
+
+
+def _require_lif(neuron: Group) -> None:
+    kind = neuron.text("type")
+    if kind in ("LOIHI", "CUBA"):
+        return
+    missing = "only LOIHI and CUBA neurons can be read"
+    if kind == "SDNN":
+        missing = "sigma-delta neurons send graded differences and have no spikes: this program has none such"
+    elif "RF" in kind:
+        missing = "resonate-and-fire neurons have a complex state: this program has none such"
+    raise Unsupported(f"{kind[:40]!r}: {missing}", where=f"{neuron.where}/type")

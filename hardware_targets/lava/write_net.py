@@ -14,7 +14,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from seamount.compile.net.read import BIAS_EXPONENT, LONGEST_DELAY, effective_weights
+from seamount.compile.net.read import BIAS_EXPONENT
+from seamount.compile.net.values import LONGEST_DELAY, effective_weights
 from seamount.compile.neurons.cuba import bias_of
 from seamount.compile.neurons.lif import Lif
 from seamount.compile.neurons.relay import Relay
