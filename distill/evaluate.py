@@ -69,35 +69,44 @@ def evaluate(
     """
     was_training = network.training
     network.eval()
-    n_steps = data.n_steps if spiking else 1
-    sums = torch.zeros(n_steps + 1, dtype=torch.float64)
-    fired: dict[str, Tensor] = {}
     with torch.inference_mode():
-        for numbers in torch.split(world.share(torch.arange(len(part))), batch_size):
-            batch = to_device(data, part, numbers, world)
-            if spiking:
-                logits, spikes = student_output(network, batch, record=True)
-                for name, values in spikes.items():
-                    share = values.double().mean() * len(numbers)
-                    fired[name] = fired.get(name, torch.zeros_like(share)) + share
-            else:
-                logits = network(batch.teacher_x).unsqueeze(0)
-            read = answers(logits.double())  # sums of integers stay exact: ties are ties here and on the chip
-            sums[:-1] += (read.argmax(-1) == batch.labels).double().sum(-1).cpu()
-            sums[-1] += F.cross_entropy(read[-1], batch.labels, reduction="sum").double().cpu()
+        sums, fired = _counted(network, data, part, world, batch_size, spiking)
     network.train(was_training)
     if world.size > 1:  # a rank without samples knows no populations: all learn the first one's
         names: list[Any] = [list(fired)]
         torch.distributed.broadcast_object_list(names)
         fired = {name: fired.get(name, torch.zeros((), dtype=torch.float64)) for name in names[0]}
+    # one exchange for all of it
     total = world.sum(torch.cat([sums, torch.stack([f.cpu() for f in fired.values()])]) if fired else sums).cpu()
     shares = (total / len(part)).tolist()
+    n_steps = len(sums) - 1
     return Evaluation(
         n=len(part),
         anytime=tuple(shares[:n_steps]),
         loss=shares[n_steps],
         rates=dict(zip(fired, shares[n_steps + 1 :], strict=True)),
     )
+
+
+def _counted(
+    network: nn.Module, data: Data, part: Samples, world: World, batch_size: int, spiking: bool
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Of this process's samples: right answers after each step and the summed loss, (T + 1,); rates times samples."""
+    sums = torch.zeros((data.n_steps if spiking else 1) + 1, dtype=torch.float64)
+    fired: dict[str, Tensor] = {}
+    for numbers in torch.split(world.share(torch.arange(len(part))), batch_size):
+        batch = to_device(data, part, numbers, world)
+        if spiking:
+            logits, spikes = student_output(network, batch, record=True)
+        else:
+            logits, spikes = network(batch.teacher_x).unsqueeze(0), {}
+        for name, values in spikes.items():
+            share = values.double().mean() * len(numbers)
+            fired[name] = fired.get(name, torch.zeros_like(share)) + share
+        read = answers(logits.double())  # sums of integers stay exact: ties are ties here and on the chip
+        sums[:-1] += (read.argmax(-1) == batch.labels).double().sum(-1).cpu()
+        sums[-1] += F.cross_entropy(read[-1], batch.labels, reduction="sum").double().cpu()
+    return sums, fired
 
 
 def to_device(data: Data, part: Samples, numbers: Tensor, world: World) -> Batch:
