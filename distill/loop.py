@@ -159,10 +159,10 @@ class _Run:
         began = started - state.seconds
         with self.lost_workers():
             for (first, last), (values, seeds, numbers) in zip(pieces, self.batches(pieces), strict=True):
-                self.step(values, seeds, numbers, last - first)
+                stop = self.step(values, seeds, numbers, last - first)
                 state.done = last
                 self.progress.advance()
-                if self.stopped:
+                if stop:
                     state.seconds = time.monotonic() - began
                     self.save()
                     raise KeyboardInterrupt(f"{self.task.name}: stopped, saved in {self.folder}; run again to go on")
@@ -205,8 +205,8 @@ class _Run:
                 f"train.n_workers (0 reads without them) or give them more memory; {self.folder} is resumed"
             ) from None
 
-    def step(self, values: Tensor, seeds: Tensor, numbers: Tensor, n_together: int) -> None:
-        """One step of the optimiser."""
+    def step(self, values: Tensor, seeds: Tensor, numbers: Tensor, n_together: int) -> bool:
+        """One step of the optimiser; whether it shall be the last one, because somebody pressed Ctrl-C."""
         state, config, world = self.state, self.config, self.world
         lr = learning_rate(config, state.epoch + state.done / len(self.data.train))
         for group in self.optimizer.param_groups:
@@ -220,7 +220,10 @@ class _Run:
         except (RuntimeError, ValueError) as error:
             raise self.explain(error, values, seeds, numbers) from error
         found = torch.stack([loss.detach().float(), *(value.float() for value in terms.values())])
-        found = world.sum(found.double() * len(numbers))
+        # who was asked to stop: all have to know it in the same step, or the others wait for one that is gone
+        asked = found.new_tensor([float(bool(self.stopped))], dtype=torch.float64)
+        *sums, stop = world.sum(torch.cat([found.double() * len(numbers), asked]))
+        found = torch.stack(sums)
         if not torch.isfinite(found).all():
             self.refuse_loss(dict(zip(("loss", *terms), (found / n_together).tolist(), strict=True)), lr)
         if config.clip_norm is not None:
@@ -228,6 +231,7 @@ class _Run:
         self.optimizer.step()
         for name, value in zip(("loss", *terms), found.tolist(), strict=True):
             state.sums[name] = state.sums.get(name, 0.0) + value
+        return bool(stop)
 
     def loss(self, learner: nn.Module, values: Tensor, seeds: Tensor, numbers: Tensor) -> Loss:
         device = self.world.device

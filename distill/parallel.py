@@ -5,18 +5,22 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.distributed_c10d import PrefixStore, Store
+from torch.distributed.rendezvous import rendezvous
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from seamount.errors import BackendMissing
+from seamount.errors import BackendMissing, ProcessStopped
 
 
 @dataclass(frozen=True)
@@ -49,16 +53,62 @@ class World:
             dist.barrier()
 
 
-def open_world(device: str) -> World:
-    """Joins the processes that torchrun started, once."""
+_openings = itertools.count()
+
+
+@contextmanager
+def open_world(device: str) -> Iterator[World]:
+    """The processes that torchrun started, joined; within another one's ``with``, the same as there.
+
+    The outermost one leaves them in order: a process group that is still there when Python exits aborts the process.
+
+    Raises:
+        BackendMissing: no such device.
+        ProcessStopped: another process did, and this one can do nothing without it.
+    """
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise BackendMissing(
-            f"device: {device!r} asked for, but torch {torch.__version__} sees no CUDA device; set device = 'cpu', "
-            "or install the driver and a CUDA build of torch"
+            f"{device!r} asked for, but torch {torch.__version__} sees no CUDA device",
+            where="device",
+            ways_out=("set device = 'cpu'", "install the driver and a CUDA build of torch"),
         )
-    size = int(os.environ.get("WORLD_SIZE", "1"))
-    if size > 1 and not dist.is_initialized():
-        dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+    if os.environ.get("WORLD_SIZE", "1") == "1" or dist.is_initialized():
+        yield _world(device)
+        return
+    agents, rank, size = next(rendezvous("env://"))
+    # a prefix of its own: what an earlier group of this process wrote leads to ports that are closed
+    store = PrefixStore(f"seamount/{next(_openings)}", agents)
+    dist.init_process_group("nccl" if device.startswith("cuda") else "gloo", store=store, rank=rank, world_size=size)
+    try:
+        yield _world(device)
+    except BaseException as error:
+        if isinstance(error, RuntimeError) and store.check([_STOPPED]):  # a broken connection is the others' doing
+            raise ProcessStopped(store.get(_STOPPED).decode()) from error
+        store.compare_set(_STOPPED, "", f"process {rank} of {size} stopped: {error or type(error).__name__}")
+        with suppress(dist.DistError):  # who stops at the same step is waited for; others never come
+            _meet(store, size, timedelta(seconds=1))
+        raise
+    else:
+        _meet(store, size, timedelta(minutes=30))
+    finally:
+        dist.destroy_process_group()
+
+
+_STOPPED = "stopped"
+"""Where the first process that stops early leaves the reason for the others."""
+
+
+def _meet(store: Store, size: int, patience: timedelta) -> None:
+    """Waits until nobody needs the connections any more: one closed early resets those who still read.
+
+    Through the store, which the agent of torchrun holds, and not through the connections.
+    """
+    if store.add("done", 1) == size:
+        store.set("all done", "")
+    store.wait(["all done"], patience)
+
+
+def _world(device: str) -> World:
     if not dist.is_initialized():
         return World(0, 1, torch.device(device))
     local = int(os.environ.get("LOCAL_RANK", "0"))

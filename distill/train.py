@@ -69,31 +69,31 @@ def train_teacher(
     Args:
         network: a module of one's own that gives logits (B, K); by default ``config.arch``.
     """
-    world = open_world(device)
-    if train.compile and config.checkpoint is None:
-        check_compiler(world)
-    if network is None:
-        from seamount.models.zoo import build_teacher  # here, because torchvision takes seconds to import
+    with open_world(device) as world:
+        if train.compile and config.checkpoint is None:
+            check_compiler(world)
+        if network is None:
+            from seamount.models.zoo import build_teacher  # here, because torchvision takes seconds to import
 
-        with _seeded(seed, 11):
-            network = build_teacher(config.arch, n_classes=data.n_classes, input_shape=data.input_shape)
-    network.to(world.device)
-    if config.checkpoint is not None:
-        checkpoint.put(network, checkpoint.load_weights(Path(config.checkpoint)), config.checkpoint)
-    check_classes(data, network, None, world)
-    own = train.model_copy(update={"epochs": config.epochs, "lr": config.lr})
-    task = Task(
-        name="teacher",
-        learner=_TeacherLearner(network, own),
-        network=network,
-        prepare=lambda batch, _: (batch.teacher_x, batch.labels),
-        evaluate=_evaluator(network, data, world, spiking=False),
-        settings=_settings(data, own, seed, teacher=config.model_dump()),
-    )
-    if config.checkpoint is not None:
-        network.eval()
-        return _result(task, (), folder)
-    return _train(task, data, own, folder, seed, world, progress)
+            with _seeded(seed, 11):
+                network = build_teacher(config.arch, n_classes=data.n_classes, input_shape=data.input_shape)
+        network.to(world.device)
+        if config.checkpoint is not None:
+            checkpoint.put(network, checkpoint.load_weights(Path(config.checkpoint)), config.checkpoint)
+        check_classes(data, network, None, world)
+        own = train.model_copy(update={"epochs": config.epochs, "lr": config.lr})
+        task = Task(
+            name="teacher",
+            learner=_TeacherLearner(network, own),
+            network=network,
+            prepare=lambda batch, _: (batch.teacher_x, batch.labels),
+            evaluate=_evaluator(network, data, world, spiking=False),
+            settings=_settings(data, own, seed, teacher=config.model_dump()),
+        )
+        if config.checkpoint is not None:
+            network.eval()
+            return _result(task, (), folder)
+        return _train(task, data, own, folder, seed, world, progress)
 
 
 def distill(
@@ -115,32 +115,32 @@ def distill(
         teacher: any module that gives logits (B, K); None for methods without one.
         student: gives ``Output`` (logits (T, B, K), spikes when asked to record).
     """
-    world = open_world(device)
-    if train.compile:
-        check_compiler(world)
-    student.to(world.device)
-    weights = weights_of(config.method)
-    if needs_teacher(weights) and teacher is None:
-        raise ConfigError(f"distill.method: {config.method} learns from a teacher, but there is none")
-    teacher = teacher if needs_teacher(weights) else None
-    if teacher is not None:
-        teacher = teacher.to(world.device).eval().requires_grad_(False)
-        if train.precision == "bf16":
-            teacher = teacher.to(memory_format=torch.channels_last)
-    check_classes(data, teacher, student, world)
-    tutor = _make_tutor(data, teacher, student, config, weights, train, world, folder)
-    with _seeded(seed, 12):
-        loss = WeightedSum(weights, tutor.settings).to(world.device)
-    task = Task(
-        name=name,
-        learner=_StudentLearner(student, loss, train, record=tuple(tutor.settings.student_shapes or ())),
-        network=student,
-        prepare=tutor.prepare,
-        evaluate=_evaluator(student, data, world, spiking=True),
-        settings=_settings(data, train, seed, distill=config.model_dump(exclude={"cache_teacher"})),
-        drop_short=tutor.settings.exact_batch is not None,
-    )
-    return _train(task, data, train, folder, seed, world, progress)
+    with open_world(device) as world:
+        if train.compile:
+            check_compiler(world)
+        student.to(world.device)
+        weights = weights_of(config.method)
+        if needs_teacher(weights) and teacher is None:
+            raise ConfigError(f"distill.method: {config.method} learns from a teacher, but there is none")
+        teacher = teacher if needs_teacher(weights) else None
+        if teacher is not None:
+            teacher = teacher.to(world.device).eval().requires_grad_(False)
+            if train.precision == "bf16":
+                teacher = teacher.to(memory_format=torch.channels_last)
+        check_classes(data, teacher, student, world)
+        tutor = _make_tutor(data, teacher, student, config, weights, train, world, folder)
+        with _seeded(seed, 12):
+            loss = WeightedSum(weights, tutor.settings).to(world.device)
+        task = Task(
+            name=name,
+            learner=_StudentLearner(student, loss, train, record=tuple(tutor.settings.student_shapes or ())),
+            network=student,
+            prepare=tutor.prepare,
+            evaluate=_evaluator(student, data, world, spiking=True),
+            settings=_settings(data, train, seed, distill=config.model_dump(exclude={"cache_teacher"})),
+            drop_short=tutor.settings.exact_batch is not None,
+        )
+        return _train(task, data, train, folder, seed, world, progress)
 
 
 class Quantised(Protocol):
@@ -171,38 +171,44 @@ def finetune_quantised(
     Args:
         student: a ``Quantised`` module, scales not set yet.
     """
-    world = open_world(device)
-    student.to(world.device)
-    numbers = torch.arange(len(data.train))[: quant.calibration_samples]
-    quantised = cast(Quantised, student)
-    quantised.calibrate(to_device(data, data.train, numbers, world).x)
-    if quant.epochs == 0:
-        task = Task(
+    with open_world(device) as world:
+        student.to(world.device)
+        numbers = torch.arange(len(data.train))[: quant.calibration_samples]
+        quantised = cast(Quantised, student)
+        quantised.calibrate(to_device(data, data.train, numbers, world).x)
+        if quant.epochs == 0:
+            task = Task(
+                name="quantised student",
+                learner=student,
+                network=student,
+                prepare=lambda *_: (),
+                evaluate=_evaluator(student, data, world, spiking=True),
+                settings={},
+            )
+            quantised.freeze()
+            return _result(task, (), folder)
+        changed = {
+            "epochs": quant.epochs,
+            "lr": quant.lr,
+            "warmup_epochs": 0.0,
+            "precision": "fp32",
+            "compile": False,
+        }
+        own = train.model_copy(update=changed)
+        result = distill(
+            data,
+            teacher,
+            student,
+            config,
+            own,
+            folder,
+            seed=seed,
+            device=device,
+            progress=progress,
             name="quantised student",
-            learner=student,
-            network=student,
-            prepare=lambda *_: (),
-            evaluate=_evaluator(student, data, world, spiking=True),
-            settings={},
         )
         quantised.freeze()
-        return _result(task, (), folder)
-    changed = {"epochs": quant.epochs, "lr": quant.lr, "warmup_epochs": 0.0, "precision": "fp32", "compile": False}
-    own = train.model_copy(update=changed)
-    result = distill(
-        data,
-        teacher,
-        student,
-        config,
-        own,
-        folder,
-        seed=seed,
-        device=device,
-        progress=progress,
-        name="quantised student",
-    )
-    quantised.freeze()
-    return result
+        return result
 
 
 def check_classes(data: Data, teacher: nn.Module | None, student: nn.Module | None, world: World) -> None:

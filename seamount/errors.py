@@ -6,7 +6,8 @@ SeamountError            1  unexpected; only subclasses are raised
 ├── CheckFailed          3  two things that must be equal differ, or a gate is not met
 ├── DoesNotFit           4  the network exceeds a limit of the target
 ├── Unsupported          5  an operator, node or option the target cannot hold exactly
-└── BackendMissing       6  Lava, CUDA or an optional package is not there
+├── BackendMissing       6  Lava, CUDA or an optional package is not there
+└── ProcessStopped       1  another process of the same run ended early
 """
 
 from __future__ import annotations
@@ -103,6 +104,10 @@ class BackendMissing(SeamountError):
     """Lava, CUDA or an optional package is not there."""
 
     exit_code = 6
+
+
+class ProcessStopped(SeamountError):
+    """Another process of the same run ended early, and this one can do nothing without it."""
 
 
 def plural(n: int, thing: str) -> str:

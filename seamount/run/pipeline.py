@@ -6,6 +6,7 @@ import functools
 import platform
 from contextlib import nullcontext
 from importlib import metadata
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -42,19 +43,23 @@ def run_stages(
     names = [stage.name for stage in STAGES]
     if until not in names:
         raise ConfigError("no such stage", where=f"--to {until}", possible=f"possible are {', '.join(names)}")
-    world = open_world(config.run.device)
     told = told or Told()
-    if world.rank == 0:
-        run = open_run(folder, STAGES, resume=resume, overwrite=overwrite)
-        write_atomically(run.folder / "resolved.toml", to_toml(config))
-        write_json(run.folder / "manifest.json", manifest(config, told.command))
-    world.wait()
-    work = _Work(config, Run(folder, STAGES), world, told)
-    for stage in STAGES[: names.index(until) + 1]:
-        if world.rank != 0 and not stage.together:
-            return None
+    stages = STAGES[: names.index(until) + 1]
+    together = list(takewhile(lambda stage: stage.together, stages))
+    with open_world(config.run.device) as world:
+        if world.rank == 0:
+            run = open_run(folder, STAGES, resume=resume, overwrite=overwrite)
+            write_atomically(run.folder / "resolved.toml", to_toml(config))
+            write_json(run.folder / "manifest.json", manifest(config, told.command))
+        world.wait()
+        work = _Work(config, Run(folder, STAGES), world, told)
+        for stage in together:
+            work.do(stage)
+    if world.rank != 0:
+        return None
+    for stage in stages[len(together) :]:  # alone: nobody waits in the meantime
         work.do(stage)
-    return work.run if world.rank == 0 else None
+    return work.run
 
 
 class _Work:

@@ -1,24 +1,29 @@
 """Trains a tiny student; run by the tests in processes of its own, alone and under torchrun.
 
 python distill_worker.py train FOLDER EPOCHS BATCH METHOD...   (into FOLDER/METHOD)
+python distill_worker.py double FOLDER METHOD...              (one_step and smooth, into FOLDER/METHOD)
 python distill_worker.py sastc FILE                           (the loss and its gradients, in float64)
+python distill_worker.py fail FOLDER                          (the second process stops with an error)
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from seamount.distill.config import Augmentation, DataConfig, DistillConfig, TrainConfig
 from seamount.distill.data import Data, load_data
 from seamount.distill.methods.lesson import Lesson
 from seamount.distill.methods.sastc import Sastc
-from seamount.distill.parallel import open_world
+from seamount.distill.parallel import World, open_world
 from seamount.distill.train import Trained, distill
-from seamount.models.spiking_net import SpikingNet
+from seamount.errors import ConfigError, SeamountError
+from seamount.models.spiking_net import SpikingNet, StudentOutput
 from seamount.models.students import StudentOptions, small
 
 N_STEPS = 3
@@ -54,9 +59,84 @@ def train(folder: Path, method: str = "seal-kd", epochs: int = 2, **changes: obj
     return distill(digits(), teacher(), student(), DistillConfig(method=method), config, folder)
 
 
-def sastc_gradients(batch: int, *, exact: bool) -> dict[str, torch.Tensor]:
+@contextmanager
+def double() -> Iterator[None]:
+    """Within it, modules are made in float64."""
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def seen_in_double(network: nn.Module) -> nn.Module:
+    """The network, which turns its input into float64."""
+    network.register_forward_pre_hook(lambda _, arguments: tuple(a.double() for a in arguments))
+    return network
+
+
+class Smooth(nn.Module):
+    """A student without spikes: what differs by rounding stays so small over any number of steps."""
+
+    features = ("first", "second")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.Tanh())
+        self.second = nn.Sequential(nn.Conv2d(4, 6, 3, stride=2, padding=1), nn.BatchNorm2d(6), nn.Tanh())
+        self.last = nn.Linear(6 * 16, 10)
+
+    def forward(self, x: Tensor, *, record: bool | Collection[str] = False) -> StudentOutput:
+        first = self.first(x)
+        second = self.second(first)
+        step = torch.arange(1.0, N_STEPS + 1, device=x.device) / N_STEPS  # steps that differ
+        maps = {n: torch.stack([v * k for k in step]) for n, v in (("first", first), ("second", second))}
+        return StudentOutput(torch.stack([self.last(v.flatten(1)) for v in maps["second"]]), maps if record else {})
+
+
+def one_step(folder: Path, method: str) -> None:
+    """One step of plain gradient descent of the spiking student in float64, by which weights lose their gradient."""
+    with double():
+        network = student()
+        for neurons in network.neurons().values():
+            neurons.fused = False  # which computes in float32
+        settings = TrainConfig(epochs=1, batch_size=33, lr=1, optimizer="sgd", momentum=0, weight_decay=0)
+        data, config = digits(max_train=43), DistillConfig(method=method)  # 33 after the validation part
+        assert len(data.train) == settings.batch_size
+        distill(data, seen_in_double(teacher()), seen_in_double(network), config, settings, folder)
+
+
+def smooth(folder: Path, method: str) -> None:
+    """Two epochs of a student that has no spikes which could flip, in float64; the last batches are uneven."""
+    with double():
+        torch.manual_seed(3)
+        settings = TrainConfig(epochs=2, batch_size=33, lr=0.05, optimizer="sgd", clip_norm=5)
+        config = DistillConfig(method=method)
+        distill(digits(), seen_in_double(teacher()), seen_in_double(Smooth()), config, settings, folder)
+
+
+def fail_in_the_second(folder: Path) -> None:
+    """As ``train``, but the second of the processes is refused in its third step."""
+
+    def refuse(method: str, steps: list[int]) -> None:
+        steps.append(1)
+        if len(steps) == 3:
+            raise ConfigError("no more", where=method)
+
+    network, steps = student(), list[int]()
+    with open_world("cpu") as world:
+        if world.rank == 1:
+            network.register_forward_pre_hook(lambda *_: refuse("second", steps) if network.training else None)
+        distill(digits(), teacher(), network, DistillConfig(), TrainConfig(epochs=2, batch_size=32), folder)
+
+
+def sastc_gradients(batch: int, *, exact: bool) -> dict[str, Tensor]:
     """SASTC's loss over all processes, the gradients of its parameters and of the maps, and its buffers."""
-    world = open_world("cpu")
+    with open_world("cpu") as world:
+        return _sastc_gradients(batch, exact, world)
+
+
+def _sastc_gradients(batch: int, exact: bool, world: World) -> dict[str, Tensor]:
     torch.manual_seed(1)
     shapes = {"a": (3, 4, 4), "b": (5, 1, 1)}
     module = Sastc(shapes, {"x": (4, 2, 2), "y": (6, 1, 1)}, batch_size=batch if exact else None).double()
@@ -85,7 +165,17 @@ if __name__ == "__main__":
         case ["train", folder, epochs, batch, *methods]:
             for method in methods:
                 train(Path(folder) / method, method, int(epochs), batch_size=int(batch))
+        case ["double", folder, *methods]:
+            for method in methods:
+                one_step(Path(folder) / method / "one_step", method)
+                smooth(Path(folder) / method / "smooth", method)
         case ["sastc", file]:
             results = {f"{n} {exact}": sastc_gradients(n, exact=exact) for n, exact in SASTC_CASES}
-            if open_world("cpu").rank == 0:
-                torch.save(results, file)
+            with open_world("cpu") as world:
+                if world.rank == 0:
+                    torch.save(results, file)
+        case ["fail", folder]:
+            try:
+                fail_in_the_second(Path(folder))
+            except SeamountError as error:
+                sys.exit(f"error: {error}")
