@@ -117,7 +117,7 @@ def load_report(path: Path) -> Report:
     file = path / "report.json" if path.is_dir() else path
     if not file.exists():
         raise InputError("no such report", where=file, ways_out=f"`seamount report {path}` writes one")
-    return from_json(file.read_text(), str(file))
+    return from_json(file.read_bytes(), str(file))
 
 
 def compare(a: Path, b: Path) -> ReportComparison:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import ValidationError
@@ -138,39 +137,36 @@ SECTIONS = (
 """Sections of the page, in order."""
 
 
-def from_json(text: str, where: str = "report.json") -> Report:
+WRITE_ANEW = "write it anew with `seamount report RUN`"
+
+
+def from_json(text: str | bytes, where: str = "report.json") -> Report:
     """Raises InputError for what is not a report, or one of a newer schema."""
     try:
         document = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise InputError(
-            f"{where}: not readable as JSON ({error}); write it anew with `seamount report RUN`"
-        ) from None
-    if not isinstance(document, dict) or document.get("schema_name") != SCHEMA:
-        found = document.get("schema_name") if isinstance(document, dict) else type(document).__name__
-        raise InputError(f"{where}: not a Seamount report (schema_name {found!r}, needed {SCHEMA!r})")
-    version = document.get("schema_version")
-    if not isinstance(version, int) or version > SCHEMA_VERSION:
-        raise InputError(
-            f"{where}: report schema {version}, this Seamount reads up to {SCHEMA_VERSION}; "
-            "update Seamount, or write the report anew with `seamount report RUN`"
-        )
+    except ValueError as error:  # not UTF-8, or no JSON
+        raise InputError(f"not readable as JSON ({error})", where=where, ways_out=WRITE_ANEW) from None
+    _refuse_others(document, where)
     try:
         return Report.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"{where}: {place}: {first['msg']}; write it anew with `seamount report RUN`") from None
+        raise InputError(f"{place}: {first['msg']}", where=where, ways_out=WRITE_ANEW) from None
 
 
-def read_report(path: Path) -> Report:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such report; write it with `seamount report RUN`") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not readable ({error})") from None
-    return from_json(text, str(path))
+def _refuse_others(document: object, where: str) -> None:
+    found = document.get("schema_name") if isinstance(document, dict) else type(document).__name__
+    if not isinstance(document, dict) or found != SCHEMA:
+        raise InputError(f"not a Seamount report (schema_name {found!r}, needed {SCHEMA!r})", where=where)
+    version = document.get("schema_version")
+    if not isinstance(version, int) or version > SCHEMA_VERSION:
+        raise InputError(
+            f"report schema {version}",
+            where=where,
+            possible=f"this Seamount reads up to {SCHEMA_VERSION}",
+            ways_out="update Seamount, or write the report anew with `seamount report RUN`",
+        )
 
 
 def json_schema() -> dict[str, Any]:

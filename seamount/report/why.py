@@ -92,7 +92,7 @@ def why(network: Network, program: Program, inputs: Inputs, layer: str) -> Expla
     if layer not in names:
         near = difflib.get_close_matches(layer, names, 3, 0.4)
         hint = f"did you mean {' or '.join(near)}?" if near else f"possible are {', '.join(names)}"
-        raise InputError(f"{network.name}: no layer {layer!r}; {hint}")
+        raise InputError(f"no layer {layer!r}", where=network.name, ways_out=hint)
     whole = inputs if isinstance(inputs, Mapping) else {network.inputs[0].name: inputs}
     real = {i.name: whole[i.name] / i.scale for i in network.inputs}
     reference = run_network(network, real)[layer]

@@ -10,12 +10,13 @@ import pytest
 from hand_made import LABELS, hand_made
 from report_fixture import evidence
 
+from seamount.api import load_report
 from seamount.errors import CheckFailed, DoesNotFit, InputError
 from seamount.hardware_targets.agreement import Agreement
 from seamount.report.compare import compare
 from seamount.report.evidence import Answers
 from seamount.report.gates import Gates, check, enforce
-from seamount.report.report import SCHEMA_VERSION, assemble, from_json, json_schema, read_report
+from seamount.report.report import SCHEMA_VERSION, assemble, from_json, json_schema
 from seamount.report.schema.values import Missing
 
 PUBLISHED = files("seamount.report") / "schema/report.schema.json"
@@ -73,6 +74,7 @@ def test_the_schema_is_published() -> None:
     ("text", "message"),
     [
         ("{", "not readable as JSON"),
+        (b"\xff{", "not readable as JSON"),
         ("[]", "not a Seamount report (schema_name 'list', needed 'seamount.report')"),
         ('{"schema_name": "other"}', "not a Seamount report (schema_name 'other', needed 'seamount.report')"),
         (
@@ -86,18 +88,18 @@ def test_the_schema_is_published() -> None:
         ),
     ],
 )
-def test_a_file_that_is_no_report(text: str, message: str, tmp_path: Path) -> None:
+def test_a_file_that_is_no_report(text: str | bytes, message: str, tmp_path: Path) -> None:
     file = tmp_path / "report.json"
-    file.write_text(text)
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(InputError) as error:
-        read_report(file)
+        load_report(file)
     assert str(error.value).startswith(f"{file}: {message}")
 
 
 def test_no_report_there(tmp_path: Path) -> None:
     with pytest.raises(InputError) as error:
-        read_report(tmp_path / "report.json")
-    assert str(error.value) == f"{tmp_path}/report.json: no such report; write it with `seamount report RUN`"
+        load_report(tmp_path)
+    assert str(error.value) == f"{tmp_path}/report.json: no such report; `seamount report {tmp_path}` writes one"
 
 
 # -------------------------------------------------------------------------------------------------- gates

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from ..evidence import Evidence
 from ..schema.text import count, si
 from ..schema.values import Item, Missing, Series
@@ -30,8 +32,9 @@ def opportunities(
     if isinstance(mapping, Mapping):
         found += _relieve(evidence, mapping)
     if isinstance(layers, tuple):
-        for layer in layers:
-            found += _of_layer(evidence, layer)
+        found += [
+            told for layer in layers for told in _of_layer(f"seamount why runs/{evidence.name} {layer.name}", layer)
+        ]
     if isinstance(energy, Energy):
         found += _of_energy(evidence, energy)
     if isinstance(early, Anytime):
@@ -83,67 +86,57 @@ def _of_time(evidence: Evidence, early: Anytime) -> list[Opportunity]:
     ]
 
 
-def _of_layer(evidence: Evidence, layer: Layer) -> list[Opportunity]:
-    found = []
-    dead, always = layer.n_dead.value, layer.n_always.value
+def _of_layer(why: str, layer: Layer) -> Iterator[Opportunity]:
+    """``why``: the command that explains the layer."""
+    dead, always, damage = layer.n_dead.value, layer.n_always.value, layer.damage.value
     if dead is not None and dead / layer.n_neurons > 0.1:
-        found.append(
-            Opportunity(
-                id=f"prune-{layer.name}",
-                title=f"{layer.name}: {100 * dead / layer.n_neurons:.0f} % of the neurons never fired",
-                gain=f"Up to {dead:,} of {layer.n_neurons:,} neurons can go without a change in these "
-                f"{layer.n_dead.n:,} samples; confirm on the whole test set.",
-                command=f"seamount why runs/{evidence.name} {layer.name}",
-            )
+        yield Opportunity(
+            id=f"prune-{layer.name}",
+            title=f"{layer.name}: {100 * dead / layer.n_neurons:.0f} % of the neurons never fired",
+            gain=f"Up to {dead:,} of {layer.n_neurons:,} neurons can go without a change in these "
+            f"{layer.n_dead.n:,} samples; confirm on the whole test set.",
+            command=why,
         )
     if always is not None and always / layer.n_neurons > 0.05:
-        found.append(
-            Opportunity(
-                id=f"calm-{layer.name}",
-                title=f"{layer.name}: {always:,} {'neuron fires' if always == 1 else 'neurons fire'} at every step",
-                gain="That carries no information; a higher threshold saves spikes and synaptic operations.",
-                command=f"seamount why runs/{evidence.name} {layer.name}",
-            )
+        yield Opportunity(
+            id=f"calm-{layer.name}",
+            title=f"{layer.name}: {always:,} {'neuron fires' if always == 1 else 'neurons fire'} at every step",
+            gain="That carries no information; a higher threshold saves spikes and synaptic operations.",
+            command=why,
         )
-    n_overflow = sum(q.value or 0 for q in (layer.v_saturations, layer.u_wraps, layer.drive_wraps))
-    if n_overflow:
-        found.append(
-            Opportunity(
-                id=f"overflow-{layer.name}",
-                title=f"{layer.name}: values left their range {count(int(n_overflow))} times",
-                gain="A lower scale of this layer removes it; each wrapped value is an arbitrary error.",
-                command=f"seamount why runs/{evidence.name} {layer.name}",
-            )
+    if layer.n_overflows:
+        yield Opportunity(
+            id=f"overflow-{layer.name}",
+            title=f"{layer.name}: values left their range {count(layer.n_overflows)} times",
+            gain="A lower scale of this layer removes it; each wrapped value is an arbitrary error.",
+            command=why,
         )
-    if layer.damage.value is not None and layer.damage.value > 5:
-        found.append(
-            Opportunity(
-                id=f"diverge-{layer.name}",
-                title=f"{layer.name}: {layer.damage.value:.1f} % of the spikes have no partner in the float student",
-                gain="Names which effect does it: weight rounding, decay grid, threshold or saturation.",
-                command=f"seamount why runs/{evidence.name} {layer.name}",
-            )
+    if damage is not None and damage > 5:
+        yield Opportunity(
+            id=f"diverge-{layer.name}",
+            title=f"{layer.name}: {damage:.1f} % of the spikes have no partner in the float student",
+            gain="Names which effect does it: weight rounding, decay grid, threshold or saturation.",
+            command=why,
         )
-    return found
 
 
 def _of_energy(evidence: Evidence, energy: Energy) -> list[Opportunity]:
-    found = []
+    """Static power is paid by the step: where it prevails, shorter steps are what saves most."""
     mid = next((s for s in energy.sets if s.name == energy.mid), None)
-    if mid is not None and mid.dynamic_j.value and mid.total_j.value and energy.step_s.value:
-        static = float(mid.total_j.value) - float(mid.dynamic_j.value)
-        stated = energy.stated_period_s.value
-        shortest = max((float(t.time_s.value or 0) for t in energy.step_time), default=0.0)
-        if static > float(mid.dynamic_j.value) and stated is not None and 0 < shortest < float(stated):
-            saved = static * (1 - shortest / float(stated))
-            found.append(
-                Opportunity(
-                    id="step-period",
-                    title=f"Static power is {100 * static / float(mid.total_j.value):.0f} % of the total at "
-                    f"{si(float(stated), 's')} a step",
-                    gain=f"Up to {si(saved, 'J')} per inference less at the modelled step of {si(shortest, 's')} "
-                    "(derived).",
-                    command=f"{_sweep(evidence)} target.step_period_s={stated:g},{shortest:.1e}",
-                )
-            )
-    return found
+    stated = energy.stated_period_s.value
+    if mid is None or stated is None or not mid.dynamic_j.value or not mid.total_j.value:
+        return []
+    static = mid.total_j.value - mid.dynamic_j.value
+    shortest = max((t.time_s.value or 0 for t in energy.step_time), default=0)
+    if static <= mid.dynamic_j.value or not 0 < shortest < stated:
+        return []
+    share = 100 * static / mid.total_j.value
+    saved = static * (1 - shortest / stated)
+    return [
+        Opportunity(
+            id="step-period",
+            title=f"Static power is {share:.0f} % of the total at {si(stated, 's')} a step",
+            gain=f"Up to {si(saved, 'J')} per inference less at the modelled step of {si(shortest, 's')} (derived).",
+            command=f"{_sweep(evidence)} target.step_period_s={stated:g},{shortest:.1e}",
+        )
+    ]

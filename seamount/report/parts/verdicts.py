@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ..schema.text import count, joule, quantity
+from typing import Literal
+
+from ..schema.text import count, joule, quantity, signed
 from ..schema.values import Item, Missing, State
 from .accuracy import Accuracy, loss
 from .energy import WITH_STATIC, Energy, energy_range
@@ -32,12 +34,17 @@ DROP_WARNS_PP = 1.0
 """A larger loss from float student to deployed program is marked; users set their own limit with `seamount check`."""
 
 
-def overflows(layers: tuple[Layer, ...] | Missing) -> int | None:
-    """How often the arithmetic left its range; None if nobody counted."""
-    if isinstance(layers, Missing):
-        return None
-    counts = [q.value for layer in layers for q in (layer.v_saturations, layer.u_wraps, layer.drive_wraps)]
-    return None if any(c is None for c in counts) else int(sum(c for c in counts if c is not None))
+Question = Literal["bit-exact", "accuracy", "overflow", "fit", "energy"]
+
+TITLES: dict[Question, str] = {
+    "bit-exact": "Bit-exact",
+    "accuracy": "Accuracy",
+    "overflow": "Overflow",
+    "fit": "Fits",
+    "energy": "Energy",
+}
+CODES = {"bit-exact": "REP-001", "accuracy": "REP-002", "overflow": "REP-003", "fit": "REP-004", "energy": "REP-005"}
+"""Of the checks, for CI jobs: they never change their meaning."""
 
 
 def verdicts(
@@ -50,95 +57,81 @@ def verdicts(
     return (_exact(proof), _drop(accuracy), _overflow(layers), _fit(mapping), _energy(energy))
 
 
+def checks(verdicts: tuple[Verdict, ...]) -> tuple[Check, ...]:
+    return tuple(
+        Check(id=v.id, code=CODES[v.id], state=v.state, message=f"{v.title}: {v.word}; {v.detail}") for v in verdicts
+    )
+
+
+def _verdict(question: Question, word: str, state: State, detail: str) -> Verdict:
+    return Verdict(id=question, title=TITLES[question], word=word, state=state, detail=detail)
+
+
 def _exact(proof: Proof | Missing) -> Verdict:
     if isinstance(proof, Missing):
-        return Verdict(id="bit-exact", title="Bit-exact", word="not checked", state="unknown", detail=proof.missing)
-    word, state = ("yes", "ok") if proof.bit_exact else ("no", "error")
-    return Verdict(id="bit-exact", title="Bit-exact", word=word, state=_state(state), detail=proof.words)
+        return _verdict("bit-exact", "not checked", "unknown", proof.missing)
+    if not proof.bit_exact:
+        return _verdict("bit-exact", "no", "error", proof.words)
+    return _verdict("bit-exact", "yes", "ok", proof.words)
 
 
 def _drop(accuracy: Accuracy | Missing) -> Verdict:
     lost = loss(accuracy)
     if isinstance(accuracy, Missing) or lost.value is None:
-        return Verdict(
-            id="accuracy", title="Accuracy", word="unknown", state="unknown", detail=lost.reason or "not measured"
-        )
+        return _verdict("accuracy", "unknown", "unknown", lost.reason or "not measured")
     deployed = next(r for r in accuracy.rungs if r.stage == "deployed").accuracy
-    state = "ok" if lost.value <= DROP_WARNS_PP else "warning"
-    change = f"{-lost.value:+.2f}".replace("-", "\N{MINUS SIGN}") if round(lost.value, 2) else "±0"
-    return Verdict(
-        id="accuracy",
-        title="Accuracy",
-        word=f"{deployed.value:.2f} %",
-        state=_state(state),
-        detail=f"{change} pp against the float student; 95 % interval {deployed.low:.1f} to {deployed.high:.1f} %, "
-        f"n = {accuracy.n_samples:,}",
+    return _verdict(
+        "accuracy",
+        f"{deployed.value:.2f} %",
+        "ok" if lost.value <= DROP_WARNS_PP else "warning",
+        f"{signed(-lost.value)} pp against the float student; "
+        f"95 % interval {deployed.low:.1f} to {deployed.high:.1f} %, n = {accuracy.n_samples:,}",
     )
+
+
+def overflows(layers: tuple[Layer, ...] | Missing) -> int | None:
+    """How often the arithmetic left its range; None if nobody counted."""
+    if isinstance(layers, Missing):
+        return None
+    counts = [layer.n_overflows for layer in layers]
+    return None if None in counts else sum(n for n in counts if n is not None)
 
 
 def _overflow(layers: tuple[Layer, ...] | Missing) -> Verdict:
     n = overflows(layers)
-    if n is None:
+    if isinstance(layers, Missing) or n is None:
         reason = layers.missing if isinstance(layers, Missing) else "a layer's events were not counted"
-        return Verdict(id="overflow", title="Overflow", word="unknown", state="unknown", detail=reason)
+        return _verdict("overflow", "unknown", "unknown", reason)
     if n == 0:
-        return Verdict(
-            id="overflow",
-            title="Overflow",
-            word="none",
-            state="ok",
-            detail="no value of v, u or drive left its range",
-        )
-    assert not isinstance(layers, Missing), "counted above"
-    worst = max(layers, key=lambda e: sum(q.value or 0 for q in (e.v_saturations, e.u_wraps, e.drive_wraps)))
-    return Verdict(
-        id="overflow",
-        title="Overflow",
-        word=count(n),
-        state="warning",
-        detail=f"values left their range, most in {worst.name}",
-    )
+        return _verdict("overflow", "none", "ok", "no value of v, u or drive left its range")
+    worst = max(layers, key=lambda layer: layer.n_overflows or 0)
+    return _verdict("overflow", count(n), "warning", f"values left their range, most in {worst.name}")
 
 
 def _fit(mapping: Mapping | Missing) -> Verdict:
     if isinstance(mapping, Missing):
-        return Verdict(id="fit", title="Fits", word="not checked", state="unknown", detail=mapping.missing)
+        return _verdict("fit", "not checked", "unknown", mapping.missing)
     if not mapping.fits:
-        return Verdict(id="fit", title="Fits", word="no", state="error", detail=mapping.words)
+        return _verdict("fit", "no", "error", mapping.words)
     detail = f"{quantity(mapping.n_cores)} of {mapping.target}; {binding(mapping.cores, mapping.layers)}"
-    return Verdict(id="fit", title="Fits", word="yes", state="ok", detail=detail)
+    return _verdict("fit", "yes", "ok", detail)
 
 
 def _energy(energy: Energy | Missing) -> Verdict:
     if isinstance(energy, Missing):
-        return Verdict(id="energy", title="Energy", word="unknown", state="unknown", detail=energy.missing)
+        return _verdict("energy", "unknown", "unknown", energy.missing)
     limits = energy_range(energy)
     if limits is None:
-        return Verdict(id="energy", title="Energy", word="unknown", state="unknown", detail=energy.words)
+        return _verdict("energy", "unknown", "unknown", energy.words)
+    if energy.placeholder is not None:
+        return _verdict("energy", joule(*limits), "warning", energy.placeholder)
     statuses = "/".join(sorted({status for s in energy.sets for status in s.statuses}))
     total = next(b.energy_j for b in energy.boundaries if b.name == WITH_STATIC)
     detail = (
         f"on-chip dynamic per inference, {statuses}; {joule(float(total.low or 0), float(total.high or 0))} "
         f"with static power at {quantity(energy.step_s)} a step"
     )
-    state = "ok" if energy.placeholder is None else "warning"
-    return Verdict(
-        id="energy", title="Energy", word=joule(*limits), state=_state(state), detail=energy.placeholder or detail
-    )
-
-
-def _state(state: str) -> State:
-    known_states: dict[str, State] = {"ok": "ok", "warning": "warning", "error": "error"}
-    return known_states[state]
-
-
-CODES = {"bit-exact": "REP-001", "accuracy": "REP-002", "overflow": "REP-003", "fit": "REP-004", "energy": "REP-005"}
-
-
-def checks(verdicts: tuple[Verdict, ...]) -> tuple[Check, ...]:
-    return tuple(
-        Check(id=v.id, code=CODES[v.id], state=v.state, message=f"{v.title}: {v.word}; {v.detail}") for v in verdicts
-    )
+    return _verdict("energy", joule(*limits), "ok", detail)
 
 
 def headline(accuracy: Accuracy | Missing, proof: Proof | Missing) -> str:

@@ -100,7 +100,7 @@ def _layers(layers: tuple[Layer, ...]) -> Table:
     for name in ("unmatched", "spikes", "float", "first step", "overflow"):
         table.add_column(name, justify="right", width=10, no_wrap=True)
     for layer in layers[:N_LAYERS]:
-        overflow = sum(q.value or 0 for q in (layer.v_saturations, layer.u_wraps, layer.drive_wraps))
+        overflow = layer.n_overflows or 0
         damage = "—" if layer.damage.value is None else f"{layer.damage.value:.2f} %"
         table.add_row(
             layer.name,
