@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from seamount.errors import CheckFailed, DoesNotFit
 
@@ -23,9 +24,9 @@ class Gates:
 
 @dataclass(frozen=True)
 class Outcome:
-    """One gate: "accuracy", "bit-exact" or "fit"."""
+    """One gate, and what it found."""
 
-    gate: str
+    gate: Literal["accuracy", "bit-exact", "fit"]
     passed: bool
     message: str
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,7 +47,8 @@ from .schema import text
 from .schema.quantities import known
 from .schema.values import Item, Quantity
 
-ROUNDINGS = ("weights", "decays", "threshold", "bias")
+Rounding = Literal["weights", "decays", "threshold", "bias"]
+ROUNDINGS: tuple[Rounding, ...] = ("weights", "decays", "threshold", "bias")
 Inputs = NDArray[np.int64] | Mapping[str, NDArray[np.int64]]
 
 
@@ -98,7 +100,7 @@ def why(network: Network, program: Program, inputs: Inputs, layer: str) -> Expla
     reference = run_network(network, real)[layer]
     n_samples = next(iter(real.values())).shape[1]
 
-    def difference(effects: Collection[str], only: str | None = None) -> Quantity:
+    def difference(effects: Collection[Rounding], only: str | None = None) -> Quantity:
         trace = run_network(rounded(network, program, effects, only), real)[layer]
         return _difference(network.population(layer), reference, trace.spikes, trace.v)
 
@@ -169,7 +171,7 @@ def _words(found: Quantity, everything: Quantity, effects: tuple[Effect, ...], n
 # ------------------------------------------------------------------------------- the rounded network
 
 
-def rounded(network: Network, program: Program, effects: Collection[str], only: str | None = None) -> Network:
+def rounded(network: Network, program: Program, effects: Collection[Rounding], only: str | None = None) -> Network:
     """The network with the program's rounded values in place of its own.
 
     Args:
@@ -186,7 +188,7 @@ def rounded(network: Network, program: Program, effects: Collection[str], only: 
     return network.with_(populations=populations, connections=connections)
 
 
-def _population(p: Population, program: Program, effects: Collection[str]) -> Population:
+def _population(p: Population, program: Program, effects: Collection[Rounding]) -> Population:
     neuron, s = program.population(p.name).neuron, program.scales[p.name]
     assert isinstance(neuron, Lif), f"{p.name}: networks become LIF populations"
     made = p
