@@ -1,90 +1,137 @@
-"""One step of a CUBA neuron: the definition."""
+"""Current-based leaky integration: what ``Lif`` and ``TernaryLif`` have in common."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import assert_never
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import ClassVar, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..numbers import STATE_BITS, V_MAX, Ints, decay, wrap
-from .lif import Lif
-from .ternary_lif import TernaryLif
+from seamount.errors import Unsupported
 
-
-def bias_of(neuron: Lif | TernaryLif) -> Ints:
-    """What is added to v at every step. The mantissa is an int16, as in Lava: 40000 means -25536."""
-    mantissa, exponent = np.broadcast_arrays(wrap(neuron.bias_mant, 16), neuron.bias_exp)
-    up, down = np.maximum(exponent, 0), np.maximum(-exponent, 0)
-    bias: Ints = np.where(exponent >= 0, mantissa << up, mantissa >> down)
-    return bias
+from ..numbers import STATE_BITS, UNITY, V_MAX, Ints, decay, ints, wrap
+from .model import Arriving, Doubles, NeuronModel, State, StateRange
 
 
 @dataclass(frozen=True)
-class State:
-    """u and v after a step, and the steps for which a neuron that fired still rests; each (B, *shape)."""
+class Integrated:
+    """The new u and v, and the exact sums that they would be without limits."""
 
     u: Ints
     v: Ints
-    rest: Ints
+    u_exact: Ints
+    v_exact: Ints
 
 
-@dataclass(frozen=True)
-class Step:
-    """What one step of a population did.
+class Cuba(NeuronModel):
+    """Two leaky states: the current u gathers the drive, the membrane v gathers u and the bias."""
 
-    Attributes:
-        spikes: -1, 0, 1.
-        v_before_reset: v that was compared with the threshold.
-        u_wraps, v_saturates: where the exact sum did not fit.
+    states: ClassVar[tuple[str, ...]] = ("u", "v")
+
+    du: Ints
+    dv: Ints
+    bias_mant: Ints
+    bias_exp: Ints
+    u_init: Ints
+    v_init: Ints
+
+    @property
+    def bias(self) -> Ints:
+        """What is added to v at every step. The mantissa is an int16, as in Lava: 40000 means -25536."""
+        mantissa, exponent = np.broadcast_arrays(wrap(self.bias_mant, 16), self.bias_exp)
+        up, down = np.maximum(exponent, 0), np.maximum(-exponent, 0)
+        bias: Ints = np.where(exponent >= 0, mantissa << up, mantissa >> down)
+        return bias
+
+    def rest_state(self, shape: tuple[int, ...]) -> State:
+        u, v = np.broadcast_to(self.u_init, shape), np.broadcast_to(self.v_init, shape)
+        return {"u": u.copy(), "v": v.copy()}
+
+    def integrate(self, state: State, drive: Ints) -> Integrated:
+        """u gathers the drive, v gathers u and the bias.
+
+        u wraps once around 24 bits: the range is (-2**23, 2**23], +2**23 stays and -2**23 becomes +2**23; what lies
+        further than one turn away stays outside, held by 32 bits. v saturates.
+        """
+        u_exact = decay(state["u"], self.du) + (drive << 6)
+        u = wrap(u_exact, 32)
+        turn = 1 << STATE_BITS
+        u = np.where(u > V_MAX + 1, u - turn, np.where(u <= -(V_MAX + 1), u + turn, u))
+        v_exact = decay(state["v"], self.dv) + u + self.bias
+        v = np.clip(wrap(v_exact, 32), -V_MAX, V_MAX)
+        return Integrated(u, v, u_exact, v_exact)
+
+    def solved_back(self, name: str, n_steps: int) -> Self:
+        shape = self._shape()
+        state = self.rest_state(shape)
+        u, v = state["u"], state["v"]
+        bias = np.broadcast_to(self.bias, shape)
+        du, dv = np.broadcast_to(self.du, shape), np.broadcast_to(self.dv, shape)
+        for _ in range(n_steps):
+            v = np.where(dv == UNITY, u + bias, v)  # the state at rest of a v without memory is no constraint
+            if np.any(self.spikes_at(v)):
+                raise Unsupported(
+                    "its bias makes it fire while the pipeline fills",
+                    where=name,
+                    ways_out="give the number of steps of a sample, so that it is reset when the sample arrives",
+                )
+            v_before, u_before = _before(v - bias - u, dv), _before(u, du)
+            if v_before is None or u_before is None:
+                raise Unsupported(
+                    f"no initial state leads to its state at rest after {n_steps} steps of pipeline fill within "
+                    f"{STATE_BITS} bits",
+                    where=name,
+                    ways_out="train with v_leak = v_reset and biases on LIFBox cells, or feed the bias through an input",
+                )
+            v, u = v_before, u_before
+        return replace(self, u_init=ints(u), v_init=ints(v))  # type: ignore[type-var]
+
+    @abstractmethod
+    def spikes_at(self, v: Ints) -> Ints:
+        """What is sent where v compares with the threshold."""
+
+
+def leaky_bounds(
+    neuron: Cuba, drive: Arriving, fall: Doubles, n_steps: int | None, threshold: Ints | None, *, fires: bool
+) -> Mapping[str, StateRange]:
+    """Worst cases of u, which wraps, and of v, which saturates: harmless upwards where the neuron fires.
+
+    Args:
+        fall: how far below the drive's own bound u can be taken besides.
+        threshold: v above which it is reset to 0, so that no step begins there; None: it is not.
     """
-
-    state: State
-    spikes: Ints
-    v_before_reset: Ints
-    u_wraps: NDArray[np.bool_]
-    v_saturates: NDArray[np.bool_]
-
-
-def rest_state(neuron: Lif | TernaryLif, shape: tuple[int, ...]) -> State:
-    """The state before the first step, (*shape)."""
-    u, v = np.broadcast_to(neuron.u_init, shape), np.broadcast_to(neuron.v_init, shape)
-    return State(u.copy(), v.copy(), np.zeros(shape, np.int64))
-
-
-def integrate(state: State, drive: Ints, neuron: Lif | TernaryLif) -> tuple[Ints, Ints, Ints, Ints]:
-    """The new u and v, and the exact sums that they would be without limits.
-
-    u wraps once around 24 bits: the range is (-2**23, 2**23], +2**23 stays and -2**23 becomes +2**23; what lies
-    further than one turn away stays outside, held by 32 bits. v saturates.
-    """
-    u_exact = decay(state.u, neuron.du) + (drive << 6)
-    u = wrap(u_exact, 32)
-    turn = 1 << STATE_BITS
-    u = np.where(u > V_MAX + 1, u - turn, np.where(u <= -(V_MAX + 1), u + turn, u))
-    v_exact = decay(state.v, neuron.dv) + u + bias_of(neuron)
-    v = np.clip(wrap(v_exact, 32), -V_MAX, V_MAX)
-    return u, v, u_exact, v_exact
+    start_u, start_v, bias = neuron.u_init, neuron.v_init, neuron.bias
+    u_low, u_high = _settled(drive.low * 64, drive.high * 64, neuron.du / UNITY, start_u, n_steps)
+    u_low = u_low - fall
+    v_low, v_high = _settled(u_low + bias, u_high + bias, neuron.dv / UNITY, start_v, n_steps)
+    top = v_high if threshold is None else np.minimum(v_high, threshold + np.maximum(0, u_high + bias))
+    u_proven = bool(u_low.min() > -V_MAX and u_high.max() < V_MAX)
+    v_proven = bool(v_low.min() >= -V_MAX and (fires or v_high.max() <= V_MAX))
+    return {
+        "u": StateRange(float(u_low.min()), float(u_high.max()), u_proven),
+        "v": StateRange(float(v_low.min()), float(top.max()), v_proven),
+    }
 
 
-def neuron_step(state: State, drive: Ints, neuron: Lif | TernaryLif) -> Step:
-    """One step of a population: integrate, compare (strictly), reset v to 0 where it fired. u does not notice."""
-    u, v, u_exact, v_exact = integrate(state, drive, neuron)
-    match neuron:
-        case Lif():
-            # Hardware's refractory period: v rests at 0 and integrates nothing; u goes on. Lava has none.
-            v = np.where(state.rest > 0, 0, v)
-            v_exact = np.where(state.rest > 0, 0, v_exact)
-            spikes = (v > neuron.v_th_mant << 6) & (state.rest == 0)
-            rest = np.where(spikes, neuron.refractory_steps, np.maximum(state.rest - 1, 0))
-            spikes = spikes.astype(np.int64)
-        case TernaryLif():
-            # Lava shifts these two thresholds in 32 bits
-            high, low = wrap(neuron.v_th_hi_mant << 6, 32), wrap(neuron.v_th_lo_mant << 6, 32)
-            spikes = (v > high).astype(np.int64) - (v < low).astype(np.int64)
-            rest = state.rest
-        case _:
-            assert_never(neuron)
-    after = State(u, np.where(spikes != 0, 0, v), rest)
-    return Step(after, spikes, v, u != u_exact, v != v_exact)
+def _settled(low: Doubles, high: Doubles, rate: Doubles, start: Ints, n_steps: int | None) -> tuple[Doubles, Doubles]:
+    """Bounds of x = (1 - rate) x + (low .. high): after n steps, or for ever."""
+    steps = np.inf if n_steps is None else float(n_steps)
+    kept = 1 - rate
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        factor = np.where(rate == 0, steps, (1 - kept**steps) / np.where(rate == 0, 1, rate))
+        lowest = np.where(low < 0, low * factor, low)
+        highest = np.where(high > 0, high * factor, high)
+    lowest, highest = np.nan_to_num(lowest, neginf=-np.inf), np.nan_to_num(highest, posinf=np.inf)
+    return np.minimum(0, lowest) + np.minimum(0, start), np.maximum(0, highest) + np.maximum(0, start)
+
+
+def _before(after: Ints, rate: Ints) -> Ints | None:
+    """The state of smallest magnitude that decays to ``after``; None where there is none within 24 bits."""
+    kept = UNITY - rate
+    if np.any((kept == 0) & (after != 0)):
+        return None
+    magnitude = np.where(kept == 0, 0, -(-np.abs(after) * UNITY // np.maximum(kept, 1)))
+    state = np.sign(after) * magnitude
+    return None if np.any(np.abs(state) > V_MAX) or np.any(decay(state, rate) != after) else state

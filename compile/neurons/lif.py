@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+
+from seamount.errors import Reason
 
 from ..numbers import Ints, ints
+from .cuba import Cuba, leaky_bounds
+from .model import SPIKES, Arriving, Doubles, Message, Settings, State, StateRange, Step
 
 NEVER_FIRES = 1 << 17
 """A threshold mantissa that v (at most 2**23 - 1) cannot exceed: the population only integrates."""
 
 
 @dataclass(frozen=True)
-class Lif:
-    """CUBA leaky integrate-and-fire, hard reset to 0; equations in ``arithmetic/definition.py``.
+class Lif(Cuba):
+    """CUBA leaky integrate-and-fire, hard reset to 0; u and v as ``cuba.integrate`` has them.
 
     Every parameter is one integer, or an array that broadcasts to the population's shape.
 
@@ -25,6 +33,10 @@ class Lif:
         refractory_steps: steps without integration or spike after a spike; 0 is the only value Lava has.
     """
 
+    states: ClassVar[tuple[str, ...]] = ("u", "v", "rest")
+    message: ClassVar[Message | None] = SPIKES
+    always_told: ClassVar[tuple[str, ...]] = ("du", "dv", "v_th_mant")
+
     du: Ints
     dv: Ints
     v_th_mant: Ints
@@ -33,3 +45,58 @@ class Lif:
     u_init: Ints = field(default_factory=lambda: ints(0))
     v_init: Ints = field(default_factory=lambda: ints(0))
     refractory_steps: int = 0
+
+    def rest_state(self, shape: tuple[int, ...]) -> State:
+        return {**super().rest_state(shape), "rest": np.zeros(shape, np.int64)}
+
+    @property
+    def never_sends(self) -> bool:
+        return bool(np.all(self.v_th_mant >= NEVER_FIRES))
+
+    def step(self, state: State, drives: Sequence[Ints]) -> Step:
+        """Integrate, compare (strictly), reset v to 0 where it fired. u does not notice."""
+        (drive,) = drives
+        now = self.integrate(state, drive)
+        # Hardware's refractory period: v rests at 0 and integrates nothing; u goes on. Lava has none.
+        v = np.where(state["rest"] > 0, 0, now.v)
+        v_exact = np.where(state["rest"] > 0, 0, now.v_exact)
+        spikes = np.where(state["rest"] == 0, self.spikes_at(v), 0)
+        rest = np.where(spikes, self.refractory_steps, np.maximum(state["rest"] - 1, 0))
+        after = {"u": now.u, "v": np.where(spikes, 0, v), "rest": rest}
+        return Step(after, spikes, {"u": now.u, "v": v}, now.u != now.u_exact, v != v_exact)
+
+    def spikes_at(self, v: Ints) -> Ints:
+        fires: Ints = (v > self.v_th_mant << 6).astype(np.int64)
+        return fires
+
+    def sends(self, arriving: Sequence[Message]) -> Message:
+        return SPIKES
+
+    @property
+    def inhibition_follows_spikes(self) -> bool:
+        return bool(np.all(self.dv == 4096))
+
+    def bounds(self, arriving: Sequence[Arriving], n_steps: int | None) -> Mapping[str, StateRange]:
+        """v saturating upwards is harmless where the neuron fires."""
+        (drive,) = arriving
+        fires = bool(self.v_th_mant.max() < NEVER_FIRES)
+        threshold = self.v_th_mant << 6 if fires else None
+        return leaky_bounds(self, drive, self._fall(drive.own), n_steps, threshold, fires=fires)
+
+    def _fall(self, own: Doubles) -> Doubles:
+        """How far a neuron's own inhibition can take u below what it would be without.
+
+        It follows a spike, so the u before was above the threshold less the bias (v holds nothing else), and of it
+        (1 - du / 4096), rounded down, is left. Never again: behind the fall u decays, or falls from above the
+        threshold.
+        """
+        left = (1 - self.du / 4096) * ((self.v_th_mant << 6) - self.bias) - 1
+        return np.where(own > 0, np.maximum(0, 64 * own - left), 0.0)
+
+    def settings(self) -> Settings:
+        return Settings((self.du, self.dv), (self.v_th_mant,), (self.bias_mant,))
+
+    def reasons(self, name: str, shape: tuple[int, ...]) -> Iterator[Reason]:
+        yield from super().reasons(name, shape)
+        if self.refractory_steps < 0:
+            yield Reason(f"a refractory period of {self.refractory_steps} steps", name, "at least 0 is possible")

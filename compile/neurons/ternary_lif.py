@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
-from ..numbers import Ints, ints
+import numpy as np
+
+from ..numbers import Ints, ints, wrap
+from .cuba import Cuba, leaky_bounds
+from .model import SIGNED_SPIKES, Arriving, Message, Settings, State, StateRange, Step
 
 
 @dataclass(frozen=True)
-class TernaryLif:
+class TernaryLif(Cuba):
     """As ``Lif``, with spikes -1, 0, 1: +1 where v > hi << 6, -1 where v < lo << 6; both reset v to 0."""
+
+    message: ClassVar[Message | None] = SIGNED_SPIKES
+    always_told: ClassVar[tuple[str, ...]] = ("du", "dv", "v_th_hi_mant", "v_th_lo_mant")
 
     du: Ints
     dv: Ints
@@ -19,3 +28,29 @@ class TernaryLif:
     bias_exp: Ints = field(default_factory=lambda: ints(0))
     u_init: Ints = field(default_factory=lambda: ints(0))
     v_init: Ints = field(default_factory=lambda: ints(0))
+
+    @property
+    def thresholds(self) -> tuple[Ints, Ints]:
+        """(low, high) of v. Lava shifts these two in 32 bits."""
+        return wrap(self.v_th_lo_mant << 6, 32), wrap(self.v_th_hi_mant << 6, 32)
+
+    def step(self, state: State, drives: Sequence[Ints]) -> Step:
+        (drive,) = drives
+        now = self.integrate(state, drive)
+        spikes = self.spikes_at(now.v)
+        after = {"u": now.u, "v": np.where(spikes, 0, now.v)}
+        return Step(after, spikes, {"u": now.u, "v": now.v}, now.u != now.u_exact, now.v != now.v_exact)
+
+    def spikes_at(self, v: Ints) -> Ints:
+        low, high = self.thresholds
+        return (v > high).astype(np.int64) - (v < low).astype(np.int64)
+
+    def sends(self, arriving: Sequence[Message]) -> Message:
+        return SIGNED_SPIKES
+
+    def bounds(self, arriving: Sequence[Arriving], n_steps: int | None) -> Mapping[str, StateRange]:
+        (drive,) = arriving
+        return leaky_bounds(self, drive, np.zeros_like(drive.low), n_steps, None, fires=True)
+
+    def settings(self) -> Settings:
+        return Settings((self.du, self.dv), (self.v_th_hi_mant, self.v_th_lo_mant), (self.bias_mant,))
