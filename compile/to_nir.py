@@ -14,7 +14,6 @@ import numpy as np
 
 from seamount.errors import InputError, Unsupported
 
-from .neurons.cuba import bias_of
 from .neurons.lif import NEVER_FIRES, Lif
 from .neurons.relay import Relay
 from .neurons.ternary_lif import TernaryLif
@@ -31,7 +30,6 @@ from .nir.write import (
     steps_late,
 )
 from .numbers import Ints
-from .passes.align_startup import fires_alone
 from .pipeline import compile_graph
 from .program.program import Population, Program, loops
 from .synapses.kinds import Conv, Dense, OneToOne, Sparse, Synapses, Wire
@@ -104,7 +102,7 @@ def _of_population(program: Program, p: Population) -> Iterator[str]:
         yield f"{p.name}: never fires, but others listen to it; NIR's integrators send their potential"
     elif (lif.v_th_mant >= NEVER_FIRES).any() and not never_fires(lif):
         yield f"{p.name}: some of its neurons never fire"
-    if bias_of(lif).any():
+    if lif.bias.any():
         yield from _of_bias(program, p, lif)
 
 
@@ -127,12 +125,12 @@ def _of_bias(program: Program, p: Population, lif: Lif) -> Iterator[str]:
             f"{p.name}: its bias acts before its first input is there, NIR's bias begins with it; read the file with "
             f"reset_interval (the steps of a sample) and reset_offset={1 - steps_late(program)}"
         )
-    elif _remembers(program) and fires_alone(lif, program.arrivals()[p.name]):
+    elif _remembers(program) and not lif.stays_silent(program.arrivals()[p.name]):
         yield (
             f"{p.name}: its bias alone makes it fire before its first input is there, and recurrence or delays keep "
             "those spikes; NIR's networks are at rest then"
         )
-    if has_no_current(lif) and not any(can_hold(s.kind, p, bias_of(lif)) for s in program.into(p.name)):
+    if has_no_current(lif) and not any(can_hold(s.kind, p, lif.bias) for s in program.into(p.name)):
         yield f"{p.name}: no weights beside which NIR could write its bias"
 
 
@@ -220,7 +218,7 @@ def _differences(program: Program, again: Program) -> Iterator[str]:
 def _neuron_values(p: Population) -> dict[str, Ints]:
     assert isinstance(p.neuron, Lif), "others were refused"
     lif = p.neuron
-    values = {"v_th_mant": np.minimum(lif.v_th_mant, NEVER_FIRES), "bias": bias_of(lif)}
+    values = {"v_th_mant": np.minimum(lif.v_th_mant, NEVER_FIRES), "bias": lif.bias}
     values |= {name: getattr(lif, name) for name in ("du", "dv", "u_init", "v_init")}
     return {name: np.broadcast_to(value, p.shape) for name, value in values.items()}
 

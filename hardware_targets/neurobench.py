@@ -15,10 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seamount.compile.fit.place.load import connections, received_by
-from seamount.compile.fit.place.rules import value_bits
-from seamount.compile.neurons.lif import NEVER_FIRES, Lif
-from seamount.compile.neurons.relay import Relay
 from seamount.compile.program.activity import Activity
+from seamount.compile.program.messages import messages
 from seamount.compile.program.program import Population, Program
 from seamount.compile.synapses.kinds import Conv, Dense, OneToOne, Sparse, Synapses, Wire
 from seamount.errors import InputError
@@ -126,7 +124,7 @@ def membrane_updates(program: Program, activity: Activity) -> float | None:
     """Per sample; relays have no membrane."""
     count = 0
     for population in program.populations:
-        if isinstance(population.neuron, Relay):
+        if "v" not in population.neuron.states:
             continue
         if population.name not in activity.v:
             return None
@@ -144,23 +142,17 @@ def footprint(program: Program) -> tuple[int, int]:
             small += s.kind.weights.size + delays
             elements += s.kind.weights.size + delays
     for population in program.populations:
-        neuron = population.neuron
-        if isinstance(neuron, Relay):
-            continue
-        thresholds = [getattr(neuron, n) for n in vars(neuron) if n.startswith("v_th")]
-        biased = bool(neuron.bias_mant.any())
-        sizes = {2: [neuron.du, neuron.dv], 4: thresholds, 3: [neuron.bias_mant] if biased else []}
-        small += sum(width * array.size for width, arrays in sizes.items() for array in arrays)
-        elements += sum(array.size for arrays in sizes.values() for array in arrays)
+        held = population.neuron.settings()
+        biases = [array for array in held.biases if array.any()]
+        for width, arrays in ((2, held.rates), (4, held.thresholds), (3, biases)):
+            small += width * sum(array.size for array in arrays)
+            elements += sum(array.size for array in arrays)
     return small, 4 * elements
 
 
 def _spikes(population: Population) -> bool:
     """Whether it is an activation: not a relay, nor an integrator that never fires."""
-    neuron = population.neuron
-    if isinstance(neuron, Relay):
-        return False
-    return not (isinstance(neuron, Lif) and bool(np.all(neuron.v_th_mant == NEVER_FIRES)))
+    return not (population.neuron.passes_on or population.neuron.never_sends)
 
 
 def _window(program: Program, name: str) -> slice:
@@ -197,7 +189,7 @@ def _operations(program: Program, activity: Activity, target: str) -> dict[Opera
 def _operation(program: Program, synapses: Synapses) -> Operation:
     if isinstance(synapses.kind, OneToOne):
         return "none"
-    return "mac" if synapses.graded and value_bits(program, synapses.source) > 2 else "ac"
+    return "mac" if synapses.graded and messages(program)[synapses.source].bits > 2 else "ac"
 
 
 def _nonzeros(program: Program, activity: Activity, source: str) -> NDArray[np.float64]:

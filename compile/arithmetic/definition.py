@@ -15,34 +15,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seamount.compile.neurons.lif import Lif
-from seamount.compile.neurons.relay import Relay
+from seamount.compile.neurons.model import SPIKES, State
 from seamount.compile.numbers import Ints
 from seamount.compile.program.activity import Activity, Events
 from seamount.compile.program.program import Population, Program, Reset, order
 from seamount.compile.synapses.kinds import Wire
 
-from ..neurons.cuba import State, neuron_step, rest_state
 from ..numbers import wrap
 from ..synapses.algebra import by_delay
 from ..synapses.sums import operations, synapse_drive
 from .inputs import check_inputs, default_steps, readout_window
 
-# --------------------------------------------------------------------------------------------------- numbers
-
-
-# --------------------------------------------------------------------------------------------------- neurons
-
 
 def is_reset(reset: Reset | None, step: int) -> bool:
     """Lava counts steps from 1, and clears the state before it looks at the step's input."""
     return reset is not None and (step + 1) % reset.interval == reset.offset % reset.interval
-
-
-# -------------------------------------------------------------------------------------------------- synapses
-
-
-# ------------------------------------------------------------------------------------------------- a whole run
 
 
 def run_definition(
@@ -81,10 +68,8 @@ class _Run:
         self.shape = population.shape
         self.synapses = program.into(population.name)
         self.parts = [(s, delay, kind) for s in self.synapses for delay, kind in by_delay(s)]
-        if not isinstance(population.neuron, Relay):
-            one = rest_state(population.neuron, population.shape)
-            u, v, rest = (np.repeat(x[None], batch, axis=0) for x in (one.u, one.v, one.rest))
-            self.state = State(u, v, rest)
+        at_rest = population.neuron.rest_state(population.shape)
+        self.state: State = {name: np.repeat(x[None], batch, axis=0) for name, x in at_rest.items()}
         self.batch = batch
         self.records: dict[str, list[Ints]] = {name: [] for name in record}
         self.spike_counts = np.zeros((batch, *population.shape), np.int64)
@@ -95,46 +80,37 @@ class _Run:
         self.n_active = self.n_u_wraps = self.n_v_saturations = self.n_drive_wraps = 0
 
     def step(self, k: int, past: list[dict[str, Ints]]) -> Ints:
+        neuron = self.population.neuron
+        drives = [self._drive(name, k, past) for name in neuron.drives]
+        before = self.state
+        done = neuron.step(neuron.cleared(before) if is_reset(self.population.reset, k) else before, drives)
+        self.state = done.state
+        changed = [drive != 0 for drive in drives] + [x != before[name] for name, x in done.compared.items()]
+        self.n_active += int(np.count_nonzero(np.any(changed, axis=0)))
+        self.n_u_wraps += int(np.count_nonzero(done.wraps))
+        self.n_v_saturations += int(np.count_nonzero(done.saturates))
+        self.n_spikes[k] = np.count_nonzero(done.sent)
+        self.spike_counts += done.sent != 0
+        if self.window[0] <= k < self.window[1]:
+            self.window_counts += done.sent != 0
+            self.window_v = self.state.get("v", done.sent)  # what has no v is read by what it sends
+        for name, kept in self.records.items():
+            values = {**self.state, "spikes": done.sent, "drive": drives[0]}
+            if name in values:
+                kept.append(values[name])
+        return done.sent
+
+    def _drive(self, name: str, k: int, past: list[dict[str, Ints]]) -> Ints:
         total = np.zeros((self.batch, *self.shape), np.int64)
         for synapses, delay, kind in self.parts:
             sent = k if isinstance(kind, Wire) else k - 1 - delay
-            if sent >= 0:
+            if sent >= 0 and synapses.drive == name:
                 part, n_wraps = synapse_drive(synapses, kind, past[sent][synapses.source], self.shape)
                 total += part
                 self.n_drive_wraps += n_wraps
         drive = wrap(total, 32)
         self.n_drive_wraps += int(np.count_nonzero(drive != total))
-        neuron = self.population.neuron
-        if isinstance(neuron, Relay):
-            spikes = drive
-            self.n_active += int(np.count_nonzero(drive))
-        else:
-            before = self.state
-            cleared = State(*(np.zeros_like(x) for x in (before.u, before.v, before.rest)))
-            start = cleared if is_reset(self.population.reset, k) else before
-            done = neuron_step(start, drive, neuron)
-            self.state, spikes = done.state, done.spikes
-            changed = (drive != 0) | (done.state.u != before.u) | (done.v_before_reset != before.v)
-            self.n_active += int(np.count_nonzero(changed))
-            self.n_u_wraps += int(np.count_nonzero(done.u_wraps))
-            self.n_v_saturations += int(np.count_nonzero(done.v_saturates))
-        self.spike_counts += spikes != 0
-        if self.window[0] <= k < self.window[1]:
-            self.window_counts += spikes != 0
-            self.window_v = spikes if isinstance(neuron, Relay) else self.state.v
-        self.n_spikes[k] = np.count_nonzero(spikes)
-        self._record(spikes, drive)
-        return spikes
-
-    def _record(self, spikes: Ints, drive: Ints) -> None:
-        state = None if isinstance(self.population.neuron, Relay) else self.state
-        for name, kept in self.records.items():
-            if name == "spikes":
-                kept.append(spikes)
-            elif name == "drive":
-                kept.append(drive)
-            elif state is not None:
-                kept.append(state.u if name == "u" else state.v)
+        return drive
 
     def count_operations(self, k: int, now: Mapping[str, Ints]) -> None:
         for synapses in self.synapses:
@@ -160,7 +136,7 @@ def _activity(program: Program, runs: Mapping[str, _Run], batch: int, n_steps: i
         found = {}
         for name, run in runs.items():
             if run.records.get(what):
-                binary = what == "spikes" and isinstance(run.population.neuron, Lif)
+                binary = what == "spikes" and run.population.neuron.message == SPIKES
                 found[name] = np.stack(run.records[what]).astype(np.uint8 if binary else np.int32)
         return found
 
@@ -168,7 +144,10 @@ def _activity(program: Program, runs: Mapping[str, _Run], batch: int, n_steps: i
     if program.readout is not None:
         run = runs[program.readout.population]
         readout = run.window_counts if program.readout.quantity == "count" else run.window_v
-    with_state = {name: run for name, run in runs.items() if not isinstance(run.population.neuron, Relay)}
+
+    def last(state: str) -> dict[str, NDArray[Any]]:
+        return {name: run.state[state].astype(np.int32) for name, run in runs.items() if state in run.state}
+
     return Activity(
         n_steps=n_steps,
         n_samples=batch,
@@ -179,6 +158,6 @@ def _activity(program: Program, runs: Mapping[str, _Run], batch: int, n_steps: i
         readout=readout,
         spike_counts={name: run.spike_counts for name, run in runs.items()},
         events={name: run.events() for name, run in runs.items()},
-        final_u={name: run.state.u.astype(np.int32) for name, run in with_state.items()},
-        final_v={name: run.state.v.astype(np.int32) for name, run in with_state.items()},
+        final_u=last("u"),
+        final_v=last("v"),
     )

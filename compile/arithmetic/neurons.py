@@ -8,16 +8,15 @@ import math
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, assert_never
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..neurons.cuba import bias_of
 from ..neurons.lif import Lif
 from ..neurons.ternary_lif import TernaryLif
-from ..numbers import UNITY, V_MAX, Ints, ints, wrap
+from ..numbers import UNITY, V_MAX, Ints, ints
 
 DRIVE_LIMIT = 1 << 18
 """Largest |drive| for which u needs no second turn: |u| + 64 |drive| <= 2**23 + 2**24."""
@@ -81,9 +80,11 @@ def _within(values: Ints, low: int, high: int) -> bool:
     return bool(values.min() >= low and values.max() <= high)
 
 
-def neuron_table(
-    neuron: Lif | TernaryLif, shape: tuple[int, ...], order: NDArray[np.int64] | None = None
-) -> NeuronTable:
+Scanned = Lif | TernaryLif
+"""Models that the loops hold; others are stepped by their definition."""
+
+
+def neuron_table(neuron: Scanned, shape: tuple[int, ...], order: NDArray[np.int64] | None = None) -> NeuronTable:
     """Parameters of each neuron in C order of the shape, or in the order given."""
 
     def flat(values: Ints) -> Ints:
@@ -92,17 +93,19 @@ def neuron_table(
         whole = np.broadcast_to(values, shape).ravel()
         return np.ascontiguousarray(whole if order is None else whole[order]).astype(np.int64)
 
-    if isinstance(neuron, Lif):
-        high, low = neuron.v_th_mant << 6, ints(-UNREACHABLE)
-        rest = neuron.refractory_steps
-    else:
-        high, low, rest = wrap(neuron.v_th_hi_mant << 6, 32), wrap(neuron.v_th_lo_mant << 6, 32), 0
+    match neuron:
+        case Lif():
+            low, high, rest = ints(-UNREACHABLE), neuron.v_th_mant << 6, neuron.refractory_steps
+        case TernaryLif():
+            (low, high), rest = neuron.thresholds, 0
+        case _:
+            assert_never(neuron)
     return NeuronTable(
         keep_u=flat(UNITY - neuron.du),
         keep_v=flat(UNITY - neuron.dv),
         high=flat(high),
         low=flat(low),
-        bias=flat(bias_of(neuron)),
+        bias=flat(neuron.bias),
         u_init=flat(neuron.u_init),
         v_init=flat(neuron.v_init),
         refractory_steps=rest,

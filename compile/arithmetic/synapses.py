@@ -31,6 +31,7 @@ from seamount.compile.synapses.kinds import Conv, Dense, Kind, OneToOne, Sparse,
 from seamount.errors import CheckFailed, ConfigError
 
 from ..synapses.algebra import by_delay, with_weights
+from ..synapses.bounds import largest_sum, reads_payload, shifted_bound
 from ..synapses.sums import weighted_sum
 
 FLOAT32_EXACT = 1 << 24
@@ -78,31 +79,13 @@ class Lowered:
 
     @property
     def drive_bound(self) -> int:
-        return self.bound << self.exponent if self.exponent >= 0 else (self.bound >> -self.exponent) + 1
+        return shifted_bound(self.bound, self.exponent)
 
     @property
     def wraps(self) -> bool:
         return not isinstance(self.kind, Wire) and (
             self.bound >= 1 << 31 or self.drive_bound >= 1 << (min(self.wrap_bits, 32) - 1)
         )
-
-
-def sum_bound(kind: Kind, x_bound: int) -> int:
-    """The largest |sum| that values up to ``x_bound`` can make, over all targets."""
-    match kind:
-        case Wire():
-            return x_bound
-        case Conv(weights=weights):
-            per_target = np.abs(weights).sum(axis=(1, 2, 3))
-        case Dense(weights=weights):
-            per_target = np.abs(weights).sum(axis=1)
-        case Sparse():
-            per_target = np.bincount(kind.rows, np.abs(kind.weights), kind.n_target)
-        case OneToOne(weights=weights):
-            per_target = np.abs(weights)
-        case _:
-            assert_never(kind)
-    return int(per_target.max(initial=0)) * x_bound
 
 
 def lower(
@@ -117,7 +100,7 @@ def lower(
     Args:
         x_bound: largest \\|value\\| that the source sends; ignored where spikes are only counted.
     """
-    largest = x_bound if synapses.graded or isinstance(synapses.kind, Wire) else 1
+    largest = x_bound if reads_payload(synapses) else 1
     return tuple(_lower(synapses, delay, kind, source, target, largest, device) for delay, kind in by_delay(synapses))
 
 
@@ -130,7 +113,7 @@ def _lower(
     x_bound: int,
     device: torch.device | str,
 ) -> Lowered:
-    bound = sum_bound(kind, x_bound)
+    bound = largest_sum(kind, x_bound)
     weights = np.ones(1, np.int64) if isinstance(kind, Wire) else kind.weights
     largest = max(bound, int(np.abs(weights).max(initial=0)), x_bound)
     dtype = torch.float32 if largest < FLOAT32_EXACT else torch.float64 if largest < FLOAT64_EXACT else torch.int64
@@ -139,7 +122,7 @@ def _lower(
         delay=delay,
         exponent=synapses.exponent,
         wrap_bits=synapses.wrap_bits,
-        graded=synapses.graded or isinstance(kind, Wire),
+        graded=reads_payload(synapses),
         source=source,
         target=target,
         bound=bound,
@@ -415,6 +398,5 @@ __all__ = [
     "lower",
     "matrix_sum",
     "self_test",
-    "sum_bound",
     "with_weights",
 ]

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import assert_never
 
 import numpy as np
 
 from ..neurons.lif import NEVER_FIRES, Lif
+from ..neurons.model import PAYLOAD_BITS, Message
 from ..neurons.relay import Relay
 from ..neurons.ternary_lif import TernaryLif
 from ..numbers import Ints
+from ..program.messages import drive_of, largest, messages
 from ..program.program import Population, Program
-from ..synapses.kinds import Conv, Dense, OneToOne, Sparse, Synapses, Wire
+from ..synapses.kinds import Synapses, Wire
 from .chip import Chip, HasChip
 from .finding import Finding, require
-from .place.rules import value_bits, weight_format
+from .place.rules import weight_format
 
 __all__ = ["Finding", "require", "verify_program"]
 
@@ -23,16 +25,19 @@ __all__ = ["Finding", "require", "verify_program"]
 def verify_program(program: Program, target: HasChip) -> list[Finding]:
     """All findings on formats and neuron models, errors first; empty if the chip holds the program as it is."""
     chip = target.chip
-    found = [f for p in program.populations for f in _population(p, program, chip)]
-    found += [f for s in program.synapses for f in _synapses(s, program, chip)]
-    found += [f for p in program.populations for f in _drive(p, program, chip)]
+    sent = messages(program)
+    found = [f for p in program.populations for f in _population(p, program, sent, chip)]
+    found += [f for s in program.synapses for f in _synapses(s, program, sent, chip)]
+    found += [f for p in program.populations for f in _drive(p, program, sent, chip)]
     return sorted(found, key=lambda f: f.severity == "assumption")
 
 
 # --------------------------------------------------------------------------------------------- populations
 
 
-def _population(population: Population, program: Program, chip: Chip) -> Iterator[Finding]:
+def _population(
+    population: Population, program: Program, sent: Mapping[str, Message], chip: Chip
+) -> Iterator[Finding]:
     name = population.name
     reset = population.reset
     if reset is not None and chip.formats.reset_interval_power_of_two and reset.interval & (reset.interval - 1):
@@ -80,7 +85,7 @@ def _population(population: Population, program: Program, chip: Chip) -> Iterato
                 )
         case Relay():
             incoming = program.into(name)
-            if value_bits(program, name) == 24 and incoming:
+            if sent[name].bits == PAYLOAD_BITS and incoming:
                 yield Finding(
                     name,
                     "relay of a sum",
@@ -179,7 +184,7 @@ def _decay(name: str, rate: str, values: Ints, offset: int, chip: Chip) -> Itera
 # ------------------------------------------------------------------------------------------------ synapses
 
 
-def _synapses(s: Synapses, program: Program, chip: Chip) -> Iterator[Finding]:
+def _synapses(s: Synapses, program: Program, sent: Mapping[str, Message], chip: Chip) -> Iterator[Finding]:
     inputs = {i.name for i in program.inputs}
     if isinstance(s.kind, Wire):
         if s.source not in inputs:
@@ -195,7 +200,7 @@ def _synapses(s: Synapses, program: Program, chip: Chip) -> Iterator[Finding]:
                     "run the program on the simulator or Lava only",
                 ),
             )
-        elif not isinstance(program.population(s.target).neuron, Relay):
+        elif not program.population(s.target).neuron.passes_on:
             yield Finding(
                 s.name,
                 "input without synapses",
@@ -231,7 +236,7 @@ def _synapses(s: Synapses, program: Program, chip: Chip) -> Iterator[Finding]:
             "does_not_fit",
             ("a relay population on the way", "train with a shorter largest delay", "lengthen the timestep"),
         )
-    bits = value_bits(program, s.source)
+    bits = sent[s.source].bits
     if s.graded and bits > chip.formats.payload_bits:
         yield from _bit_planes(s, bits, form.exponent, chip)
 
@@ -266,16 +271,20 @@ def _bit_planes(s: Synapses, bits: int, exponent: int, chip: Chip) -> Iterator[F
     )
 
 
-def _drive(population: Population, program: Program, chip: Chip) -> Iterator[Finding]:
+def _drive(population: Population, program: Program, sent: Mapping[str, Message], chip: Chip) -> Iterator[Finding]:
     """What arrives at a neuron in a step has one accumulator, whatever kinds of synapses bring it."""
-    groups = {
-        s.name: worst_drive(s, value_bits(program, s.source) if s.graded else 0)
+    # the host writes what comes over a wire
+    arriving = {
+        s.name: drive_of(program, s, sent[s.source])
         for s in program.into(population.name)
+        if not isinstance(s.kind, Wire)
     }
     most = chip.formats.drive_max
-    too_large = {name: worst for name, worst in groups.items() if worst > most}
-    if not too_large and sum(groups.values()) > most:
-        too_large = {population.name: sum(groups.values())}
+    too_large = {name: worst for name, drives in arriving.items() if (worst := largest(*drives)) > most}
+    if not too_large and arriving:
+        low, high = (np.sum(bounds, axis=0) for bounds in zip(*arriving.values(), strict=True))
+        if largest(low, high) > most:
+            too_large = {population.name: largest(low, high)}
     for name, worst in too_large.items():
         yield Finding(
             name,
@@ -288,23 +297,3 @@ def _drive(population: Population, program: Program, chip: Chip) -> Iterator[Fin
                 "analysis",
             ),
         )
-
-
-def worst_drive(s: Synapses, value_bits_: int = 0) -> int:
-    """Largest |sum| that can arrive at one neuron in one step, were every source active at its largest value."""
-    match s.kind:
-        case Dense(weights=weights):
-            rows = np.abs(weights).sum(axis=1)
-        case Sparse() as sparse:
-            rows = np.bincount(sparse.rows, np.abs(sparse.weights), sparse.n_target)
-        case Conv(weights=weights):
-            rows = np.abs(weights).reshape(len(weights), -1).sum(axis=1)
-        case OneToOne(weights=weights):
-            rows = np.abs(weights)
-        case Wire():
-            return 0
-        case _ as kind:
-            assert_never(kind)
-    largest = int(rows.max()) if rows.size else 0
-    scaled = largest * ((1 << value_bits_) - 1 if value_bits_ else 1)
-    return scaled << s.exponent if s.exponent > 0 else scaled >> -s.exponent

@@ -83,7 +83,9 @@ class Cuba(NeuronModel):
                     f"no initial state leads to its state at rest after {n_steps} steps of pipeline fill within "
                     f"{STATE_BITS} bits",
                     where=name,
-                    ways_out="train with v_leak = v_reset and biases on LIFBox cells, or feed the bias through an input",
+                    ways_out=(
+                        "train with v_leak = v_reset and biases on LIFBox cells, or feed the bias through an input"
+                    ),
                 )
             v, u = v_before, u_before
         return replace(self, u_init=ints(u), v_init=ints(v))  # type: ignore[type-var]

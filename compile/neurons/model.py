@@ -1,7 +1,7 @@
 """What a neuron model says of itself: the contract by which compiler, back ends and program files ask it.
 
-A model is one frozen dataclass in one file, and one name in ``models.py``. Its fields are its parameters; its ``step``
-is the definition of its arithmetic, which the simulator runs as it is where there is no faster loop for it.
+A model is one frozen dataclass in one file, and one name in ``models.py``. Its fields are its parameters; its
+``step`` is the definition of its arithmetic, which the simulator runs as it is where there is no faster loop for it.
 """
 
 from __future__ import annotations
@@ -187,7 +187,7 @@ class NeuronModel(ABC):
             f"the initial state of a {type(self).__name__} cannot be solved backwards over {n_steps} steps of "
             "pipeline fill",
             where=name,
-            ways_out="start it at rest, and give the number of steps of a sample, so that it is reset when it arrives",
+            ways_out="start it at rest and give the number of steps of a sample, so that it is reset when it arrives",
         )
 
     # -------------------------------------------------------------------------------- chips, files, listings
@@ -200,6 +200,11 @@ class NeuronModel(ABC):
         """Parameters by name, those that are None left out: what a program file stores."""
         found = {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
         return {name: value for name, value in found.items() if value is not None}
+
+    def told(self) -> dict[str, Any]:
+        """The parameters that a listing shows: those that are not 0, and ``always_told``."""
+        values = self.parameters()
+        return {name: x for name, x in values.items() if name in self.always_told or np.any(np.asarray(x) != 0)}
 
     def reasons(self, name: str, shape: tuple[int, ...]) -> Iterator[Reason]:
         """Why a population of this name and shape cannot have these parameters."""

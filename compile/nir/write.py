@@ -19,7 +19,6 @@ import nir
 import numpy as np
 
 from ..network.network import Reals
-from ..neurons.cuba import bias_of
 from ..neurons.lif import NEVER_FIRES, Lif
 from ..numbers import Ints, ints
 from ..program.program import Population, Program
@@ -42,9 +41,9 @@ def graph_of(program: Program) -> nir.NIRGraph:
     edges: list[tuple[str, str]] = []
     for p in program.populations:
         assert isinstance(p.neuron, Lif), "others were refused"
-        bias: Reals | None = bias_of(p.neuron) / (64 * SCALE)
+        bias: Reals | None = p.neuron.bias / (64 * SCALE)
         for s in program.into(p.name):
-            here = bias if has_no_current(p.neuron) and can_hold(s.kind, p, bias_of(p.neuron)) else None
+            here = bias if has_no_current(p.neuron) and can_hold(s.kind, p, p.neuron.bias) else None
             path = _path(program, s, here, dt_s)
             bias = bias if here is None else None
             edges += pairwise([s.source, *path, p.name])

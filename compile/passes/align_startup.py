@@ -18,13 +18,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-import numpy as np
-
-from seamount.errors import Unsupported
-
-from ..neurons.cuba import bias_of
-from ..neurons.lif import Lif
-from ..numbers import V_MAX, Ints, decay, ints
 from ..program.program import Population, Program, Reset
 
 
@@ -43,72 +36,16 @@ def align_startup(program: Program, arrival: Mapping[str, int], *, remembers: bo
     return program.with_(populations=tuple(_aligned(p, program, arrival[p.name], quiet) for p in program.populations))
 
 
-def _at_rest(lif: Lif) -> bool:
-    return not np.any(lif.u_init) and not np.any(lif.v_init)
-
-
 def _must_be_solved(p: Population, program: Program) -> bool:
-    return isinstance(p.neuron, Lif) and (program.n_steps is None or not _at_rest(p.neuron))
+    return bool(p.neuron.states) and (program.n_steps is None or not p.neuron.at_rest)
 
 
 def _aligned(p: Population, program: Program, arrival: int, quiet: bool) -> Population:
-    if not isinstance(p.neuron, Lif):
+    if not p.neuron.states:
         return p
-    if not _must_be_solved(p, program) and not (quiet and fires_alone(p.neuron, arrival)):
+    if not _must_be_solved(p, program) and (not quiet or p.neuron.stays_silent(arrival)):
         assert program.n_steps is not None
         return replace(p, reset=Reset(program.n_steps, (arrival + 1) % program.n_steps or program.n_steps))
-    if _at_rest(p.neuron) and not np.any(p.neuron.bias_mant):
+    if p.neuron.at_rest and p.neuron.stands_still:
         return p
-    u, v = solved_back(p.name, p.neuron, arrival)
-    return replace(p, neuron=replace(p.neuron, u_init=u, v_init=v))
-
-
-def fires_alone(lif: Lif, n_steps: int) -> bool:
-    """True where the bias alone makes it fire within so many steps from 0."""
-    bias = bias_of(lif)
-    v = np.zeros_like(bias)
-    for _ in range(n_steps):
-        v = decay(v, lif.dv) + bias
-        if np.any(v > (lif.v_th_mant << 6)):
-            return True
-    return False
-
-
-def solved_back(name: str, lif: Lif, n_steps: int) -> tuple[Ints, Ints]:
-    """The state (u, v) that ``n_steps`` of bias alone turn into (u_init, v_init)."""
-    full = np.broadcast_shapes(
-        *(a.shape for a in (lif.du, lif.dv, lif.u_init, lif.v_init, lif.bias_mant, lif.bias_exp))
-    )
-    u, v = np.broadcast_to(lif.u_init, full), np.broadcast_to(lif.v_init, full)
-    bias = np.broadcast_to(bias_of(lif), full)
-    forgets = np.broadcast_to(lif.dv == 4096, full)
-    for _ in range(n_steps):
-        v = np.where(forgets, u + bias, v)  # the state at rest of a v without memory is no constraint
-        if np.any(v > (lif.v_th_mant << 6)):
-            raise Unsupported(
-                "its bias makes it fire while the pipeline fills",
-                where=name,
-                ways_out="give the number of steps of a sample, so that it is reset when the sample arrives",
-            )
-        v_before = _before(v - bias - u, np.broadcast_to(lif.dv, full))
-        u_before = _before(u, np.broadcast_to(lif.du, full))
-        if v_before is None or u_before is None:
-            raise Unsupported(
-                f"no initial state leads to its state at rest after {n_steps} steps of pipeline fill within 24 bits",
-                where=name,
-                ways_out=(
-                    "train with v_leak = v_reset and biases on LIFBox cells, or feed the bias through an input"
-                ),
-            )
-        v, u = v_before, u_before
-    return ints(u), ints(v)
-
-
-def _before(after: Ints, rate: Ints) -> Ints | None:
-    """The state of smallest magnitude that decays to ``after``; None where there is none within 24 bits."""
-    kept = 4096 - rate
-    if np.any((kept == 0) & (after != 0)):
-        return None
-    magnitude = np.where(kept == 0, 0, -(-np.abs(after) * 4096 // np.maximum(kept, 1)))
-    state = np.sign(after) * magnitude
-    return None if np.any(np.abs(state) > V_MAX) or np.any(decay(state, rate) != after) else state
+    return replace(p, neuron=p.neuron.solved_back(p.name, arrival))

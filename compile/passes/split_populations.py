@@ -25,9 +25,9 @@ from ..fit.chip import HasChip
 from ..fit.place.rules import Box, flat_indices
 from ..fit.place.search import Cut, cut_to_fit
 from ..numbers import Ints, ints
+from ..program.messages import largest_drive, messages
 from ..program.program import Population, Program
 from ..synapses.kinds import Conv, Dense, OneToOne, Sparse, Synapses, Wire
-from .range_analysis import group_range
 
 MAX_ENTRIES = 1 << 26
 """Synapses of a convolution that is written out."""
@@ -182,8 +182,8 @@ def _additive(program: Program, s: Synapses) -> Synapses:
                 "whole; compile it with --split, which gives weights no exponent below 0, or with a larger scale"
             )
         s = replace(s, kind=replace(s.kind, weights=ints(s.kind.weights // step)), exponent=0)
-    low, high = group_range(program, s)
-    if s.wrap_bits < 32 and max(-low.min(), high.max()) * 2.0**s.exponent >= 1 << (s.wrap_bits - 1):
+    largest = largest_drive(program, s, messages(program)[s.source])
+    if s.wrap_bits < 32 and largest >= 1 << (s.wrap_bits - 1):
         raise Unsupported(
             f"{s.name}: {s.source} exceeds a core, but its sum may wrap at {s.wrap_bits} bits as a whole; choose a "
             "smaller scale"

@@ -10,7 +10,7 @@ import hashlib
 import io
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import h5py
 import numpy as np
@@ -19,21 +19,22 @@ from seamount.errors import InputError, SeamountError
 from seamount.files import replacing
 
 from ..hdf5.open import DAMAGE, file_bytes, first_line, opened, values_limit
-from ..neurons.lif import Lif
-from ..neurons.relay import Relay
-from ..neurons.ternary_lif import TernaryLif
+from ..neurons.models import MODELS
 from ..numbers import Ints, ints
-from ..synapses.kinds import Conv, Dense, OneToOne, Sparse, Synapses, Wire
+from ..synapses.kinds import Kind, Synapses
 from .program import Input, Population, Program, Readout, Reset
 
-SCHEMA = 2
+SCHEMA = 3
 """Raise with every change of what a file holds."""
+
+OLDEST = 2
+"""Schema 2 lacks what has a default: the drive of synapses, the floor of v."""
 
 MAGIC = b"seamount program "
 HEAD_BYTES = 512
 
-KINDS = {k.__name__: k for k in (Dense, Sparse, Conv, OneToOne, Wire)}
-NEURONS = {k.__name__: k for k in (Lif, TernaryLif, Relay)}
+KINDS = {k.__name__: k for k in get_args(Kind)}
+NEURONS = {k.__name__: k for k in MODELS}
 
 
 def save_program(program: Program, path: str | Path) -> None:
@@ -97,8 +98,11 @@ def _check_head(content: bytes, path: str) -> None:
     schema = content[len(MAGIC) : HEAD_BYTES].split(b"\n")[0]
     if not (schema.isdigit() and content == sealed(content[HEAD_BYTES:], int(schema))):
         raise InputError(f"{path}: the checksum does not match; the file is damaged or was changed")
-    if int(schema) != SCHEMA:
-        raise InputError(f"{path}: schema {int(schema)}, this version reads {SCHEMA}; a newer seamount wrote it")
+    if not OLDEST <= int(schema) <= SCHEMA:
+        way = "a newer seamount wrote it" if int(schema) > SCHEMA else "compile it again"
+        raise InputError(
+            f"schema {int(schema)}", where=path, possible=f"this version reads {OLDEST} to {SCHEMA}", ways_out=way
+        )
 
 
 def _loaded(file: h5py.File, bytes_left: int) -> Program:
@@ -131,15 +135,17 @@ def _described(program: Program, arrays: list[Ints]) -> dict[str, Any]:
             {
                 "name": p.name,
                 "shape": p.shape,
-                "neuron": _with_arrays(p.neuron, arrays),
+                "neuron": _with_arrays(p.neuron, p.neuron.parameters(), arrays),
                 "reset": None if p.reset is None else [p.reset.interval, p.reset.offset],
             }
             for p in program.populations
         ],
         "synapses": [
             {
-                **{k: getattr(s, k) for k in ("name", "source", "target", "exponent", "graded", "wrap_bits")},
-                "kind": _with_arrays(s.kind, arrays),
+                **{
+                    k: getattr(s, k) for k in ("name", "source", "target", "exponent", "graded", "wrap_bits", "drive")
+                },
+                "kind": _with_arrays(s.kind, vars(s.kind), arrays),
                 "delay": _stored(s.delay, arrays),
             }
             for s in program.synapses
@@ -152,11 +158,9 @@ def _described(program: Program, arrays: list[Ints]) -> dict[str, Any]:
     }
 
 
-def _with_arrays(item: Any, arrays: list[Ints]) -> dict[str, Any]:
-    values = {
-        key: _stored(value, arrays) if isinstance(value, np.ndarray) else value for key, value in vars(item).items()
-    }
-    return {"type": type(item).__name__, **values}
+def _with_arrays(item: Any, values: dict[str, Any], arrays: list[Ints]) -> dict[str, Any]:
+    stored = {key: _stored(x, arrays) if isinstance(x, np.ndarray) else x for key, x in values.items()}
+    return {"type": type(item).__name__, **stored}
 
 
 def _stored(array: Ints, arrays: list[Ints]) -> dict[str, int]:

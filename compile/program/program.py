@@ -17,6 +17,7 @@ import numpy as np
 
 from seamount.errors import InputError, plural
 
+from ..graphs import strongly_connected
 from ..neurons.models import Neuron
 from ..synapses.kinds import Conv, Dense, Sparse, Synapses, Wire
 from ..synapses.shape import target_shape
@@ -150,6 +151,13 @@ def check(program: Program) -> None:
             raise InputError(f"{where}: source {synapses.source} does not exist")
         if synapses.target not in [p.name for p in program.populations]:
             raise InputError(f"{where}: target {synapses.target} is not a population")
+        drives = program.population(synapses.target).neuron.drives
+        if synapses.drive not in drives:
+            raise InputError(
+                f"adds to the drive {synapses.drive!r} of {synapses.target}",
+                where=where,
+                possible=f"possible are {', '.join(map(repr, drives))}",
+            )
         target = program.shape(synapses.target)
         made = target_shape(synapses.kind, program.shape(synapses.source), where)
         n_made = made if isinstance(made, int) else int(np.prod(made, dtype=np.int64))
@@ -163,16 +171,9 @@ def check(program: Program) -> None:
         ):
             raise InputError(f"{where}: a delay per synapse needs dense or sparse weights of its shape")
     for population in program.populations:
-        for name, value in vars(population.neuron).items():
-            if isinstance(value, np.ndarray):
-                try:
-                    fits = np.broadcast_shapes(value.shape, population.shape) == population.shape
-                except ValueError:
-                    fits = False
-                if not fits:
-                    raise InputError(
-                        f"{population.name}: {name} {value.shape} does not broadcast to {population.shape}"
-                    )
+        reasons = list(population.neuron.reasons(population.name, population.shape))
+        if reasons:
+            raise InputError.together(reasons)
         if population.reset is not None and population.reset.interval < 1:
             raise InputError(f"{population.name}: reset interval {population.reset.interval}, at least 1 is possible")
     if program.readout is not None:
@@ -207,39 +208,9 @@ def order(program: Program) -> list[str]:
 
 def loops(program: Program) -> list[tuple[str, ...]]:
     """Groups of populations that feed back into themselves (strongly connected), in graph order."""
-    index: dict[str, int] = {}
-    low: dict[str, int] = {}
-    stack: list[str] = []
-    found: list[tuple[str, ...]] = []
     followers = {p.name: [s.target for s in program.out_of(p.name)] for p in program.populations}
-
-    def visit(root: str) -> None:
-        work: list[tuple[str, Iterator[str]]] = [(root, iter(followers[root]))]
-        index[root] = low[root] = len(index)
-        stack.append(root)
-        while work:
-            name, rest = work[-1]
-            follower = next(rest, None)
-            if follower is None:
-                work.pop()
-                if work:
-                    low[work[-1][0]] = min(low[work[-1][0]], low[name])
-                if low[name] == index[name]:
-                    group = stack[stack.index(name) :]
-                    del stack[stack.index(name) :]
-                    if len(group) > 1 or name in followers[name]:
-                        found.append(tuple(group))
-            elif follower not in index:
-                index[follower] = low[follower] = len(index)
-                stack.append(follower)
-                work.append((follower, iter(followers[follower])))
-            elif follower in stack:
-                low[name] = min(low[name], index[follower])
-
-    for population in program.populations:
-        if population.name not in index:
-            visit(population.name)
-    return found[::-1]
+    groups = strongly_connected(list(followers), followers)
+    return [tuple(group) for group in groups if len(group) > 1 or group[0] in followers[group[0]]]
 
 
 def arrivals(program: Program) -> dict[str, int]:
@@ -282,7 +253,7 @@ def lines(program: Program) -> Iterator[str]:
         bits = "spikes" if entry.bits == 0 else f"graded {'s' if entry.signed else 'u'}{entry.bits}"
         yield f"  input {entry.name} {_shape(entry.shape)} {bits}"
     for population in program.populations:
-        facts = " ".join(f"{k} {_brief(v)}" for k, v in vars(population.neuron).items() if _told(k, v))
+        facts = " ".join(f"{name} {_brief(value)}" for name, value in population.neuron.told().items())
         reset = "" if population.reset is None else f" reset {population.reset.interval}+{population.reset.offset}"
         kind = type(population.neuron).__name__.lower()
         yield f"  {kind} {population.name} {_shape(population.shape)} {facts}{reset}"
@@ -294,6 +265,7 @@ def lines(program: Program) -> Iterator[str]:
         extra = f" exp {s.exponent}" if s.exponent else ""
         extra += f" delay {_brief(s.delay)}" if s.delay.any() else ""
         extra += " graded" if s.graded else ""
+        extra += f" into {s.drive}" if len(program.population(s.target).neuron.drives) > 1 else ""
         yield f"  {kind} {s.name} {s.source} -> {s.target}{weights}{extra}"
     if program.readout is not None:
         yield f"  readout {program.readout.quantity} of {program.readout.population}"
@@ -301,10 +273,6 @@ def lines(program: Program) -> Iterator[str]:
 
 def _shape(shape: tuple[int, ...]) -> str:
     return "x".join(str(n) for n in shape) or "1"
-
-
-def _told(name: str, value: object) -> bool:
-    return name in ("du", "dv") or name.startswith("v_th") or bool(np.any(np.asarray(value)))
 
 
 def _brief(value: Any) -> str:

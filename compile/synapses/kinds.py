@@ -62,6 +62,7 @@ class Synapses:
         graded: multiply by the payload; else any value other than 0 counts as one spike.
         delay: extra steps, 0..62: one for all, or an array of the weights' shape (Dense, Sparse).
         wrap_bits: the drive wraps to so many bits (Lava: 32 for matrices, 24 for convolutions).
+        drive: which of the target's drives it adds to, where its neuron model has several.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Synapses:
     graded: bool = False
     delay: Ints = field(default_factory=lambda: ints(0))
     wrap_bits: int = 32
+    drive: str = "drive"
 
     @property
     def latency(self) -> int:

@@ -15,9 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seamount.compile.neurons.lif import Lif
+from seamount.compile.neurons.model import Message
 from seamount.compile.neurons.relay import Relay
 from seamount.compile.neurons.ternary_lif import TernaryLif
 from seamount.compile.numbers import Ints, ints
+from seamount.compile.program.messages import largest_drive, messages
 from seamount.compile.program.program import Population, Program
 from seamount.compile.synapses.kinds import Conv, Dense, OneToOne, Sparse, Synapses, Wire
 from seamount.errors import Unsupported
@@ -89,8 +91,8 @@ class _Lowering:
         if len(set(names)) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
             raise Unsupported(f"{program.name}: two synapse groups are called {twice}; rename one")
-        bounds = payload_bounds(program)
-        self.kinds = {s.name: _lava_kind(s, program, bounds[s.source]) for s in program.synapses}
+        sent = messages(program)
+        self.kinds = {s.name: _lava_kind(s, program, sent[s.source]) for s in program.synapses}
         self.maps = {
             name for s in program.synapses if isinstance(self.kinds[s.name], Conv) for name in (s.source, s.target)
         }
@@ -128,7 +130,7 @@ class _Lowering:
         """A relay is a sink: it only listens, for the record; what follows it listens to its senders."""
         name, whc = population.name, self._is_whc(population.name)
         node = Node(name, "Sink", population.shape, whc, {"shape": _lava_shape(population.shape, whc)})
-        if not isinstance(population.neuron, Relay):
+        if not population.neuron.passes_on:
             node = _neuron(population, whc)
         self._add("population", name, node)
 
@@ -138,7 +140,7 @@ class _Lowering:
         """Ports whose sum is what an input or population sends."""
         if name in {i.name for i in self.program.inputs}:
             return [Port(f"input/{name}", self.program.shape(name), self._is_whc(name))]
-        if isinstance(self.program.population(name).neuron, Relay):
+        if self.program.population(name).neuron.passes_on:
             return self._senders_into(name)
         return [Port(f"population/{name}", self.program.shape(name), self._is_whc(name))]
 
@@ -289,40 +291,7 @@ def _neuron(population: Population, whc: bool) -> Node:
 # ------------------------------------------------------------------------------------------------- synapses
 
 
-def payload_bounds(program: Program) -> dict[str, int]:
-    """Largest magnitude that each input and population can send in one step; 2**31 where nothing bounds it."""
-    bounds = {i.name: max(abs(i.low), abs(i.high)) for i in program.inputs}
-    bounds |= {p.name: 1 << 31 if isinstance(p.neuron, Relay) else 1 for p in program.populations}
-    for _ in program.populations:  # as many rounds as a chain of relays can be long
-        for population in program.populations:
-            if isinstance(population.neuron, Relay):
-                total = sum(drive_bound(s, bounds[s.source]) for s in program.into(population.name))
-                bounds[population.name] = min(1 << 31, total)
-    return bounds
-
-
-def drive_bound(synapses: Synapses, payload: int) -> int:
-    """Largest magnitude of the drive that a synapse group makes in one step."""
-    kind = synapses.kind
-    if isinstance(kind, Wire):
-        return payload
-    weights = np.abs(kind.weights)
-    match kind:
-        case Dense():
-            fan_in = weights.sum(axis=1).max(initial=0)
-        case Sparse():
-            fan_in = np.bincount(kind.rows, weights, kind.n_target).max(initial=0)
-        case Conv():
-            fan_in = weights.sum(axis=(1, 2, 3)).max(initial=0)
-        case OneToOne():
-            fan_in = weights.max(initial=0)
-        case _:
-            assert_never(kind)
-    total = int(fan_in) * (payload if synapses.graded else min(payload, 1))
-    return total << synapses.exponent if synapses.exponent > 0 else total
-
-
-def _lava_kind(synapses: Synapses, program: Program, payload: int) -> Conv | Dense | Sparse | Wire:
+def _lava_kind(synapses: Synapses, program: Program, sent: Message) -> Conv | Dense | Sparse | Wire:
     """The same connections as Lava has them: its convolution has no right shift, one-to-one is a diagonal."""
     kind = synapses.kind
     if isinstance(kind, Wire):
@@ -340,14 +309,14 @@ def _lava_kind(synapses: Synapses, program: Program, payload: int) -> Conv | Den
         lowered = as_sparse(kind, program.shape(synapses.source), program.shape(synapses.target))
     else:
         lowered = kind
-    check_wrap(synapses, payload, lowered)
+    check_wrap(program, synapses, sent, lowered)
     return lowered
 
 
-def check_wrap(synapses: Synapses, payload: int, lava: Conv | Dense | Sparse) -> None:
+def check_wrap(program: Program, synapses: Synapses, sent: Message, lava: Conv | Dense | Sparse) -> None:
     """Refuses synapses whose drive Lava would wrap at another width than the program."""
     lava_bits = 24 if isinstance(lava, Conv) else 32
-    bound = drive_bound(synapses, payload)
+    bound = largest_drive(program, synapses, sent)
     if synapses.wrap_bits != lava_bits and bound >= 1 << (min(synapses.wrap_bits, lava_bits) - 1):
         raise Unsupported(
             f"{synapses.name}: wraps to {synapses.wrap_bits} bits and its sums can reach {bound}, "

@@ -19,7 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seamount.compile.arithmetic.inputs import check_inputs, default_steps, readout_window
-from seamount.compile.neurons.relay import Relay
 from seamount.compile.program.activity import Activity
 from seamount.compile.program.program import Program
 from seamount.errors import BackendMissing, ConfigError
@@ -141,7 +140,7 @@ def _records(program: Program, name: str, record: Collection[str]) -> list[str]:
     is_readout = program.readout is not None and program.readout.population == name
     if program.readout is not None and is_readout:
         wanted.append("spikes" if program.readout.quantity == "count" else "v")
-    if isinstance(program.population(name).neuron, Relay):
+    if program.population(name).neuron.passes_on:
         return ["spikes", "counts"] if "spikes" in record or is_readout else ["counts"]
     return [*dict.fromkeys(wanted), "counts", "last_v", "last_u"]
 
@@ -174,7 +173,7 @@ def _readout(program: Program, traces: Mapping[str, Mapping[str, Array]], n_step
     if program.readout.quantity == "count":
         counts: Array = np.count_nonzero(traces["spikes"][name][start:end], axis=0)
         return counts
-    quantity = "spikes" if isinstance(program.population(name).neuron, Relay) else "v"
+    quantity = "v" if "v" in program.population(name).neuron.states else "spikes"
     last: Array = traces[quantity][name][end - 1].astype(np.int64)
     return last
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from seamount.compile.neurons.relay import Relay
 from seamount.compile.program.program import Program, loops
 from seamount.compile.synapses.kinds import Wire
 
@@ -43,11 +42,7 @@ def streamed_schedule(program: Program, n_steps: int) -> Schedule:
 
 def reset_interval(program: Program) -> int | None:
     """The one interval with which all populations that have a state are reset, if there is one."""
-    found = {
-        p.reset.interval if p.reset is not None else None
-        for p in program.populations
-        if not isinstance(p.neuron, Relay)
-    }
+    found = {p.reset.interval if p.reset is not None else None for p in program.populations if p.neuron.states}
     return found.pop() if len(found) == 1 else None
 
 

@@ -9,24 +9,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, assert_never
 
 import h5py
 import numpy as np
 
 from seamount.compile.net.read import BIAS_EXPONENT
 from seamount.compile.net.values import LONGEST_DELAY, effective_weights
-from seamount.compile.neurons.cuba import bias_of
 from seamount.compile.neurons.lif import Lif
 from seamount.compile.neurons.relay import Relay
 from seamount.compile.neurons.ternary_lif import TernaryLif
 from seamount.compile.numbers import Ints
+from seamount.compile.program.messages import messages
 from seamount.compile.program.program import Population, Program
 from seamount.compile.synapses.kinds import Conv, Dense, OneToOne, Sparse, Synapses, Wire
 from seamount.errors import Unsupported
 from seamount.files import replacing
 
-from .lower import check_wrap, payload_bounds
+from .lower import check_wrap
 
 MOST_ENTRIES = 1 << 24
 
@@ -106,6 +106,8 @@ def _chain(program: Program) -> list[_Block]:
             case Lif() as neuron:
                 blocks.append(_Block(population, neuron, before, source, hears[0] if hears else None))
                 source = population.shape
+            case _ as other:
+                assert_never(other)
         at = population.name
     missing = [p.name for p in program.populations if p.name not in done]
     if missing or not blocks:
@@ -127,7 +129,7 @@ def _input_layer(program: Program, first: _Block) -> Layer:
     layer: Layer = {"type": "input", "shape": entry.shape}
     if not isinstance(first.before.kind, Wire):
         return layer
-    if bias_of(first.neuron).any() or first.recurrent is not None:
+    if first.neuron.bias.any() or first.recurrent is not None:
         raise _refuse(first.population.name, "has a bias or recurrence, which lava-dl's loader does not read there")
     if first.population.shape != entry.shape:
         raise _refuse(first.population.name, f"is wired to an input of another shape, {entry.shape}")
@@ -135,7 +137,7 @@ def _input_layer(program: Program, first: _Block) -> Layer:
 
 
 def _layers(program: Program, block: _Block, position: int) -> list[Layer]:
-    if block.before.graded and position and payload_bounds(program)[block.before.source] > 1:
+    if block.before.graded and position and messages(program)[block.before.source].largest > 1:
         raise _refuse(block.before.name, "is graded, and only the input of the format is")
     match block.before.kind:
         case Wire():
@@ -160,7 +162,7 @@ def _conv(program: Program, block: _Block, kind: Conv) -> Layer:
         raise _refuse(before.name, "is a delayed convolution, whose delay lava-dl's loader ignores")
     if kind.groups > 127:
         raise _refuse(before.name, f"has {kind.groups} groups, and Lava's convolution counts them to 127")
-    check_wrap(before, payload_bounds(program)[before.source], kind)
+    check_wrap(program, before, messages(program)[before.source], kind)
     weights = _whole_weights(kind.weights, before)
     return {
         "type": "conv",
@@ -190,7 +192,7 @@ def _dense(program: Program, block: _Block) -> Layer:
     parts = []
     for group in groups:
         matrix, delays = _matrix(program, group)
-        check_wrap(group, payload_bounds(program)[group.source], Dense(matrix))
+        check_wrap(program, group, messages(program)[group.source], Dense(matrix))
         if len(groups) > 1 and group.delay.any():
             raise _refuse(group.name, "is delayed in a recurrent layer, whose exponent lava-dl's loader then forgets")
         parts.append(_whole_weights(matrix, group))
@@ -296,7 +298,7 @@ def _parameter(value: Ints, shape: tuple[int, ...]) -> Ints:
 
 
 def _bias(block: _Block) -> Layer:
-    bias = np.broadcast_to(bias_of(block.neuron), block.population.shape)
+    bias = np.broadcast_to(block.neuron.bias, block.population.shape)
     if not bias.any():
         return {}
     if np.any(bias & ((1 << BIAS_EXPONENT) - 1)) or np.abs(bias >> BIAS_EXPONENT).max() > 32767:

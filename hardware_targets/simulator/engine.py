@@ -17,11 +17,10 @@ from numpy.typing import NDArray
 
 from seamount.compile.arithmetic.events import aligned
 from seamount.compile.arithmetic.kernels import LANES, count_operations, scatter
-from seamount.compile.arithmetic.neurons import DRIVE_LIMIT
+from seamount.compile.arithmetic.neurons import DRIVE_LIMIT, Scanned
 from seamount.compile.arithmetic.scan import Arrays, Part, lif_scan, reset_steps, scan_part
 from seamount.compile.arithmetic.synapses import Lowered, drive, wrap
 from seamount.compile.arithmetic.threads import share
-from seamount.compile.neurons.relay import Relay
 from seamount.compile.program.activity import Events
 
 from .plan import EventPart, Plan, SumPart
@@ -268,7 +267,7 @@ class Running:
             self.totals[0] += int(sent.sum())
             return
         neuron = plan.population.neuron
-        assert not isinstance(neuron, Relay)
+        assert isinstance(neuron, Scanned), "what has a table"
         result = lif_scan(
             total,
             neuron,

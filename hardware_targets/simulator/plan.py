@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from seamount.compile.arithmetic.events import Layout, Runs, fan_out, layout_for, runs
 from seamount.compile.arithmetic.kernels import LANES
-from seamount.compile.arithmetic.neurons import NeuronTable, neuron_table
+from seamount.compile.arithmetic.neurons import NeuronTable, Scanned, neuron_table
 from seamount.compile.arithmetic.synapses import Lowered, lower
-from seamount.compile.neurons.lif import Lif
-from seamount.compile.neurons.relay import Relay
-from seamount.compile.neurons.ternary_lif import TernaryLif
+from seamount.compile.neurons.model import SIGNED_SPIKES, SPIKES
+from seamount.compile.program.messages import messages
 from seamount.compile.program.program import Population, Program
 from seamount.compile.synapses.algebra import with_weights
+from seamount.compile.synapses.bounds import reads_payload
 from seamount.compile.synapses.kinds import Dense, Kind, Sparse, Synapses, Wire
 
 
@@ -55,7 +55,7 @@ class Plan:
 
     population: Population
     layout: Layout
-    table: NeuronTable | None  # None: relay
+    table: NeuronTable | None  # None: the model has no loops of its own, its definition is stepped
     events: list[EventPart] = field(default_factory=list)
     sums: list[SumPart] = field(default_factory=list)
     counts: list[tuple[str, torch.Tensor]] = field(default_factory=list)  # (source, fan-out) of what sums count
@@ -63,66 +63,35 @@ class Plan:
 
     @property
     def ternary(self) -> bool:
-        return isinstance(self.population.neuron, TernaryLif)
+        return self.population.neuron.message == SIGNED_SPIKES
 
     @property
-    def relay(self) -> bool:
-        return isinstance(self.population.neuron, Relay)
+    def sends_values(self) -> bool:
+        """Whether its messages need more than a byte each."""
+        return self.population.neuron.message not in (SPIKES, SIGNED_SPIKES)
 
 
 def plans(program: Program, device: torch.device) -> dict[str, Plan]:
-    """How each population will be computed. Largest values are followed from the inputs through relays."""
-    bounds = _bounds(program)
+    """How each population will be computed."""
+    sent = messages(program)
     on_cpu = device.type == "cpu"
     layouts: dict[str, Layout] = {i.name: Layout(i.shape) for i in program.inputs}
     for population in program.populations:
         layouts[population.name] = Layout(population.shape)
         for synapses in program.into(population.name):
-            if on_cpu and not isinstance(population.neuron, Relay) and layouts[population.name].groups == 0:
+            if on_cpu and isinstance(population.neuron, Scanned) and layouts[population.name].groups == 0:
                 layouts[population.name] = layout_for(synapses.kind, population.shape)
     found = {}
     for population in program.populations:
         layout = layouts[population.name]
         neuron = population.neuron
-        table = None if isinstance(neuron, Relay) else neuron_table(neuron, population.shape, layout.order)
+        table = neuron_table(neuron, population.shape, layout.order) if isinstance(neuron, Scanned) else None
         plan = Plan(population, layout, table)
         for synapses in program.into(population.name):
-            scatters = on_cpu and (_sends_spikes(program, synapses.source) or not _reads_payload(synapses))
-            _add(plan, synapses, program, layouts, bounds[synapses.source], scatters, device)
+            message = sent[synapses.source]
+            scatters = on_cpu and (message.bits == 0 or not reads_payload(synapses))
+            _add(plan, synapses, program, layouts, message.largest, scatters, device)
         found[population.name] = plan
-    return found
-
-
-def _reads_payload(synapses: Synapses) -> bool:
-    return synapses.graded or isinstance(synapses.kind, Wire)
-
-
-def _sends_spikes(program: Program, name: str) -> bool:
-    """Whether a source sends nothing but 0 and 1."""
-    if any(i.name == name for i in program.inputs):
-        return next(i.bits == 0 for i in program.inputs if i.name == name)
-    return isinstance(program.population(name).neuron, Lif)
-
-
-def _bounds(program: Program) -> dict[str, int]:
-    """Largest |value| that each input and population sends; a relay sends what its own sources can make."""
-    found = {i.name: max(-i.low, i.high) for i in program.inputs}
-    found |= {p.name: 1 for p in program.populations if not isinstance(p.neuron, Relay)}
-
-    def bound(name: str, above: tuple[str, ...]) -> int:
-        if name in above:
-            return 1 << 31  # a loop of relays: 32 bits are all that holds it
-        if name not in found:
-            total = 0
-            for synapses in program.into(name):
-                x = bound(synapses.source, (*above, name))
-                for part in lower(synapses, program.shape(synapses.source), program.shape(name), x):
-                    total += min(part.drive_bound, 1 << 31)
-            found[name] = min(total, 1 << 31)
-        return found[name]
-
-    for population in program.populations:
-        bound(population.name, ())
     return found
 
 

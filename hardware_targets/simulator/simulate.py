@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from seamount.compile.arithmetic.events import Layout
 from seamount.compile.arithmetic.inputs import check_inputs, default_steps, readout_window
 from seamount.compile.arithmetic.synapses import self_test
-from seamount.compile.neurons.lif import Lif
+from seamount.compile.neurons.model import SPIKES
 from seamount.compile.program.activity import Activity, Array
 from seamount.compile.program.program import Program, loops, order
 from seamount.errors import BackendMissing, ConfigError
@@ -140,7 +140,7 @@ def memory_needed(program: Program, chunk: Chunk, record: Collection[str] = RECO
         per_sample += (steps + back[entry.name]) * per_value * (int(np.prod(entry.shape)) + WORD)
     for population in program.populations:
         n = population.n_neurons
-        per_value = 1 if isinstance(population.neuron, Lif) else 5
+        per_value = 1 if population.neuron.message == SPIKES else 5
         per_sample += (steps + back[population.name]) * per_value * (n + WORD) + steps * traces * n + 16 * n
     return per_sample * samples + buffers
 
@@ -223,7 +223,7 @@ class _Run:
         for population in program.populations:
             for kind in wanted[population.name]:
                 if kind in ("spikes", "drive") or self.plans[population.name].table is not None:
-                    binary = kind == "spikes" and isinstance(population.neuron, Lif)
+                    binary = kind == "spikes" and population.neuron.message == SPIKES
                     shape = (n_steps, batch, *population.shape)
                     self.records[kind][population.name] = np.empty(shape, np.uint8 if binary else np.int32)
         self.readouts: list[Array] = []
@@ -286,7 +286,7 @@ class _Run:
             )
         for name, plan in self.plans.items():
             found[name] = empty_source(
-                plan.layout, self.history[name], steps, batch, self.device, plan.relay, plan.ternary
+                plan.layout, self.history[name], steps, batch, self.device, plan.sends_values, plan.ternary
             )
         return found
 
@@ -330,7 +330,7 @@ class _Run:
             return
         source = sources[name]
         plan = self.plans[name]
-        if self.program.readout.quantity == "count" or plan.relay:
+        if self.program.readout.quantity == "count" or "v" not in plan.population.neuron.states:
             rows = source.rows(source.history + first, source.history + last)
             values = rows.reshape(last - first, *readout.shape).cpu().numpy()
             if self.program.readout.quantity == "count":

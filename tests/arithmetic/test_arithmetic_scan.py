@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from seamount.compile.arithmetic.definition import is_reset
 from seamount.compile.arithmetic.scan import TRACES, lif_scan, reset_steps
-from seamount.compile.neurons.cuba import State, neuron_step, rest_state
 from seamount.compile.neurons.lif import Lif
+from seamount.compile.neurons.model import State
 from seamount.compile.neurons.ternary_lif import TernaryLif
 from seamount.compile.numbers import Ints, ints
 from seamount.compile.program.program import Reset
@@ -56,28 +56,30 @@ def check(seed: int) -> None:
     if random.random() < 0.2:  # the same at every step, and held once
         drive, given = np.repeat(drive[:1], n_steps, axis=0), given[:1].expand(n_steps, *given.shape[1:])
     found = lif_scan(given, neuron, shape, reset_at=reset_steps(reset, n_steps), want=TRACES)
-    one = rest_state(neuron, shape)
-    state = State(*(np.repeat(x[None], batch, axis=0) for x in (one.u, one.v, one.rest)))
+    state: State = {name: np.repeat(x[None], batch, axis=0) for name, x in neuron.rest_state(shape).items()}
     active = wraps = saturations = 0
     for k in range(n_steps):
         before = state
         if is_reset(reset, k):
-            state = State(*(np.zeros_like(x) for x in (state.u, state.v, state.rest)))
-        step = neuron_step(state, drive[k], neuron)
+            state = neuron.cleared(state)
+        step = neuron.step(state, [drive[k]])
         state = step.state
         for name, expected in (
-            ("u", state.u),
-            ("v", state.v),
-            ("spikes", step.spikes),
-            ("v_before_reset", step.v_before_reset),
+            ("u", state["u"]),
+            ("v", state["v"]),
+            ("spikes", step.sent),
+            ("v_before_reset", step.compared["v"]),
         ):
             assert np.array_equal(getattr(found, name)[k].numpy(), expected), (seed, k, name)
-        assert found.n_spikes[k] == np.count_nonzero(step.spikes)
-        active += np.count_nonzero((drive[k] != 0) | (state.u != before.u) | (step.v_before_reset != before.v))
-        wraps += np.count_nonzero(step.u_wraps)
-        saturations += np.count_nonzero(step.v_saturates)
+        assert found.n_spikes[k] == np.count_nonzero(step.sent)
+        active += np.count_nonzero(
+            (drive[k] != 0) | (state["u"] != before["u"]) | (step.compared["v"] != before["v"])
+        )
+        wraps += np.count_nonzero(step.wraps)
+        saturations += np.count_nonzero(step.saturates)
     assert (found.n_active_updates, found.n_u_wraps, found.n_v_saturations) == (active, wraps, saturations)
-    for name, expected in (("final_u", state.u), ("final_v", state.v), ("final_rest", state.rest)):
+    last = {"rest": np.zeros((batch, *shape), np.int64), **state}
+    for name, expected in (("final_u", last["u"]), ("final_v", last["v"]), ("final_rest", last["rest"])):
         assert np.array_equal(getattr(found, name).numpy(), expected), (seed, name)
 
 

@@ -8,7 +8,6 @@ from seamount.compile.network.interpret import run_network
 from seamount.compile.network.network import Connection, Linear, Network, NetworkInput, Scale, reals
 from seamount.compile.neurons.lif import Lif
 from seamount.compile.numbers import ints
-from seamount.compile.passes.align_startup import solved_back
 from seamount.compile.pipeline import PASS_NAMES, Compiled, CompileOptions, compile_graph
 from seamount.compile.program.program import Program
 from seamount.errors import ConfigError, InputError, Unsupported
@@ -107,13 +106,14 @@ def test_the_state_before_the_fill_decays_to_the_state_at_rest() -> None:
     lif = Lif(
         du=ints(1000), dv=ints(400), v_th_mant=ints(5000), bias_mant=ints([100, -7, 0]), u_init=ints([9, -50, 3])
     )
-    u, v = solved_back("p", lif, 3)
-    from seamount.compile.neurons.cuba import bias_of
+    solved = lif.solved_back("p", 3)
+    u, v = solved.u_init, solved.v_init
+
     from seamount.compile.numbers import decay
 
     for _ in range(3):
         u = decay(u, lif.du)
-        v = decay(v, lif.dv) + u + bias_of(lif)
+        v = decay(v, lif.dv) + u + lif.bias
     assert u.tolist() == [9, -50, 3]
     assert v.tolist() == [0, 0, 0]
 

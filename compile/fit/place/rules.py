@@ -21,9 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seamount.compile.fit.chip import Chip
-from seamount.compile.neurons.relay import Relay
-from seamount.compile.neurons.ternary_lif import TernaryLif
 from seamount.compile.numbers import Ints
+from seamount.compile.program.messages import messages
 from seamount.compile.program.program import Program
 from seamount.compile.synapses.kinds import Conv, Dense, OneToOne, Sparse, Synapses, Wire
 
@@ -356,39 +355,18 @@ def _relayed_inputs(program: Program) -> set[str]:
     for population in program.populations:
         incoming = program.into(population.name)
         outside = all(isinstance(s.kind, Wire) and s.source in inputs | passed for s in incoming)
-        if isinstance(population.neuron, Relay) and incoming and outside:
+        if population.neuron.passes_on and incoming and outside:
             passed.add(population.name)
     return passed
-
-
-def value_bits(program: Program, name: str) -> int:
-    """Bits of the values that a source sends: 0 for spikes, 1 for signed spikes, n for graded ones."""
-    for entry in program.inputs:
-        if entry.name == name:
-            return entry.bits
-    neuron = program.population(name).neuron
-    if isinstance(neuron, TernaryLif):
-        return 2
-    if not isinstance(neuron, Relay):
-        return 0
-    bits = 0
-    incoming = program.into(name)
-    for s in incoming:
-        passes = isinstance(s.kind, Wire) or (
-            isinstance(s.kind, OneToOne) and bool(np.all(s.kind.weights == 1)) and s.exponent == 0
-        )
-        if not passes or len(incoming) > 1:
-            return 24
-        bits = max(bits, value_bits(program, s.source))
-    return bits
 
 
 def groups(program: Program, chip: Chip) -> list[Group]:
     """Every synapse group, prepared for the rules."""
     outside = {i.name for i in program.inputs} | _relayed_inputs(program)
+    sent = messages(program)
     found = []
     for s in program.synapses:
-        bits = value_bits(program, s.source)
+        bits = sent[s.source].bits
         planes = bits if s.graded and bits > chip.formats.payload_bits else 1
         found.append(
             Group(s, program.shape(s.source), program.shape(s.target), max(1, planes), s.source in outside, chip)

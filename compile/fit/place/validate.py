@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 
 from seamount.compile.fit.chip import Chip, HasChip
 from seamount.compile.fit.finding import Finding
-from seamount.compile.neurons.relay import Relay
-from seamount.compile.neurons.ternary_lif import TernaryLif
 from seamount.compile.numbers import Ints
 from seamount.compile.program.activity import Activity
 from seamount.compile.program.program import Population, Program
@@ -132,18 +130,16 @@ def neuron_use(population: Population, tile: Tile) -> Use:
 
     def kinds_of(*values: Ints) -> int:
         sizes = {v.size for v in values}
-        if sizes == {1}:
+        if sizes <= {1}:
             return 1
         columns = [np.broadcast_to(v, population.shape)[box].reshape(-1) for v in values]
         return len(np.unique(np.stack(columns), axis=1).T)
 
-    if isinstance(neuron, Relay):
-        return Use(compartments=tile.n_neurons, compartment_configs=1, threshold_configs=1)
-    thresholds = (neuron.v_th_hi_mant, neuron.v_th_lo_mant) if isinstance(neuron, TernaryLif) else (neuron.v_th_mant,)
+    settings = neuron.settings()
     return Use(
         compartments=tile.n_neurons,
-        compartment_configs=kinds_of(neuron.du, neuron.dv),
-        threshold_configs=kinds_of(*thresholds),
+        compartment_configs=kinds_of(*settings.rates),
+        threshold_configs=kinds_of(*settings.thresholds),
     )
 
 

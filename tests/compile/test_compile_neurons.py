@@ -1,0 +1,98 @@
+"""What every neuron model says of itself, whichever it is."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from seamount.compile.neurons.lif import NEVER_FIRES, Lif
+from seamount.compile.neurons.model import Arriving, Message, NeuronModel
+from seamount.compile.neurons.models import MODELS, Neuron
+from seamount.compile.neurons.relay import Relay
+from seamount.compile.neurons.ternary_lif import TernaryLif
+from seamount.compile.numbers import ints
+from seamount.compile.program.file import NEURONS
+
+RATES: dict[str, Any] = {"du": ints([4096, 700, 0]), "dv": ints([4096, 0, 12])}
+EXAMPLES: tuple[Neuron, ...] = (
+    Lif(**RATES, v_th_mant=ints(90)),
+    Lif(**RATES, v_th_mant=ints([3, 200, 5]), bias_mant=ints([0, -7, 60]), bias_exp=ints(3), refractory_steps=2),
+    Lif(ints(4096), ints(0), ints(NEVER_FIRES), u_init=ints([5, 0, -3]), v_init=ints(900)),
+    TernaryLif(**RATES, v_th_hi_mant=ints(50), v_th_lo_mant=ints(-20), bias_mant=ints(3)),
+    Relay(),
+)
+
+
+def test_every_model_has_an_example_and_a_place_in_program_files() -> None:
+    assert {type(example) for example in EXAMPLES} == set(MODELS)
+    assert set(NEURONS.values()) == set(MODELS)
+
+
+@pytest.mark.parametrize("neuron", EXAMPLES, ids=lambda n: type(n).__name__)
+def test_steps_keep_what_the_model_declares(neuron: NeuronModel) -> None:
+    rng = np.random.default_rng(3)
+    state, largest = neuron.rest_state((3,)), 300
+    assert tuple(state) == neuron.states
+    arriving = [Arriving(np.full(3, -float(largest)), np.full(3, float(largest)), np.zeros(3))] * len(neuron.drives)
+    n_steps = 40
+    bounds = neuron.bounds(arriving, n_steps)
+    message = neuron.sends([Message(-largest, largest, 24)] * len(neuron.drives))
+    assert neuron.message in (None, message)
+    assert message.low <= 0 <= message.high
+    for _ in range(n_steps):
+        drives = [rng.integers(-largest, largest + 1, 3) for _ in neuron.drives]
+        done = neuron.step(state, drives)
+        state = done.state
+        assert tuple(state) == neuron.states
+        assert set(done.compared) <= set(neuron.states)
+        assert message.low <= done.sent.min()
+        assert done.sent.max() <= message.high
+        assert done.sent.shape == done.wraps.shape == done.saturates.shape == (3,)
+        for name, bound in bounds.items():
+            # one unit more for each step: decay rounds towards zero, bounds do not round
+            if bound.proven:
+                assert bound.low - n_steps <= state[name].min()
+                assert state[name].max() <= bound.high + n_steps
+    assert all(not np.any(values) for values in neuron.cleared(state).values())
+
+
+@pytest.mark.parametrize("neuron", EXAMPLES, ids=lambda n: type(n).__name__)
+def test_parameters_make_the_model_anew(neuron: NeuronModel) -> None:
+    again = type(neuron)(**neuron.parameters())
+    assert str(again) == str(neuron)
+    assert set(neuron.told()) <= set(neuron.parameters())
+    assert not list(neuron.reasons("p", (3,)))
+    held = neuron.settings()
+    assert all(np.broadcast_shapes(x.shape, (3,)) == (3,) for x in (*held.rates, *held.thresholds, *held.biases))
+
+
+def test_what_can_stay_silent_and_what_stands_still() -> None:
+    quiet, biased = EXAMPLES[0], EXAMPLES[1]
+    assert quiet.stays_silent(50)
+    assert quiet.stands_still
+    assert quiet.at_rest
+    assert not biased.stays_silent(50)
+    assert not biased.stands_still
+    assert biased.at_rest
+    integrator = EXAMPLES[2]
+    assert integrator.never_sends
+    assert not integrator.at_rest
+    ternary = TernaryLif(ints(0), ints(0), ints(9), ints(-1), bias_mant=ints(-32))
+    assert ternary.stays_silent(2)
+    assert not ternary.stays_silent(3)
+
+
+def test_a_ternary_state_is_solved_backwards_too() -> None:
+    neuron = TernaryLif(ints(4096), ints(0), ints(9), ints(-9), bias_mant=ints(-32), v_init=ints(-64))
+    solved = neuron.solved_back("p", 2)
+    state = solved.rest_state(())
+    for _ in range(2):
+        state = solved.step(state, [np.zeros((), np.int64)]).state
+    assert (int(solved.v_init), int(state["v"])) == (0, -64)
+
+
+def test_parameters_out_of_range_are_named() -> None:
+    (reason,) = Lif(ints(1), ints(1), ints(1), refractory_steps=-1).reasons("hidden", (3,))
+    assert str(reason) == "hidden: a refractory period of -1 steps, at least 0 is possible"
+    (reason,) = Lif(ints([1, 2]), ints(1), ints(1)).reasons("hidden", (3,))
+    assert str(reason) == "hidden: du (2,) does not broadcast to (3,)"
