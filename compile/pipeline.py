@@ -17,7 +17,7 @@ from .formats import LOIHI, BitsSetting, check_names, weight_bits
 from .lower.calibration import calibrate
 from .lower.given_scales import GivenScales, given_scales
 from .lower.joint_rounding import Moments
-from .lower.lower import Lowered, lower
+from .lower.lower import LoweredNetwork, lower_network
 from .lower.real_groups import RoundingRules
 from .lower.rounding_table import RoundingTable
 from .lower.scale_search import SearchOptions, choose_scales
@@ -121,7 +121,7 @@ class Draft:
     given: GivenScales | None = None
     scales: Mapping[str, float] | None = None
     moments: Mapping[str, Moments] | None = None
-    lowered: Lowered | None = None
+    lowered: LoweredNetwork | None = None
     program: Program | None = None
     ranges: RangeReport | None = None
 
@@ -245,7 +245,7 @@ def _integers(draft: Draft) -> Draft:
     network = _made(draft.network)
     # the file's own scales come with numbers that lie on the grid already; one that the user changes does not
     exact = tuple(_made(draft.given).exact)
-    lowered = lower(
+    lowered = lower_network(
         network, _made(draft.schedule), _made(draft.scales), draft.rules, exact=exact, moments=draft.moments
     )
     return replace(draft, lowered=lowered, program=lowered.program)

@@ -18,7 +18,7 @@ from seamount.compile.numbers import DRIVE_SHIFT, FULL_SCALE_BITS
 from seamount.models.spiking_net import INPUT
 
 from .integer import OnGrid
-from .plan import Plan
+from .plan import StudentPlan
 
 if TYPE_CHECKING:
     from .quantised import QuantisedStudent
@@ -122,7 +122,9 @@ def _with_limits(
     return Integers(scale, thresholds, weights, _bounds(student, weights), bias, mant, exponent)
 
 
-def _thresholds(plans: Mapping[str, Plan], scale: Mapping[str, float], formats: NumberFormats) -> dict[str, int]:
+def _thresholds(
+    plans: Mapping[str, StudentPlan], scale: Mapping[str, float], formats: NumberFormats
+) -> dict[str, int]:
     return {
         name: NEVER_FIRES if plan.v_th is None else min(formats.v_th_mant_max, max(1, round(scale[name] * plan.v_th)))
         for name, plan in plans.items()

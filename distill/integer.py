@@ -20,7 +20,7 @@ from seamount.compile.arithmetic.neurons import NeuronTable, neuron_table
 from seamount.compile.arithmetic.scan import ScanResult, lif_scan
 from seamount.compile.arithmetic.synapses import conv_sum, matrix_sum
 from seamount.compile.neurons.lif import Lif
-from seamount.models.fold import Conv
+from seamount.models.fold import FoldedConv
 from seamount.models.lif.constants import LifConstants
 from seamount.models.lif.gradients import fused_lif_gradient, recurrent_gradient
 from seamount.models.lif.layout import form_of
@@ -170,7 +170,7 @@ def _bias_gradient(g_drive: Tensor, shape: torch.Size | None) -> Tensor | None:
     return g_drive.flatten(0, 1).sum_to_size(1, *shape)[0] / 64
 
 
-def weighted(x: Tensor, weights: Tensor, conv: Conv | None, bound: int, *, spikes: bool) -> Tensor:
+def weighted(x: Tensor, weights: Tensor, conv: FoldedConv | None, bound: int, *, spikes: bool) -> Tensor:
     """Exact integer drive (M, *target) of values (M, *source); ``bound``: no sum is larger.
 
     Values and weights of 8 significant bits: their products may be taken in the device's narrow precision.
@@ -195,7 +195,9 @@ class ExactConv(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weights: Tensor, conv: Conv, narrow: bool, half: bool, spikes: bool) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, weights: Tensor, conv: FoldedConv, narrow: bool, half: bool, spikes: bool
+    ) -> Tensor:
         kept = torch.bfloat16 if half else x.dtype  # 8 significant bits: nothing is lost
         if half:
             x = x.contiguous(memory_format=torch.channels_last)
@@ -207,7 +209,7 @@ class ExactConv(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         x, weights = ctx.saved_tensors
-        conv: Conv = ctx.conv
+        conv: FoldedConv = ctx.conv
         needed = [*ctx.needs_input_grad[:2], False]
         g_x, g_weights, _ = torch.ops.aten.convolution_backward(
             grads[0].to(x.dtype), x, weights, None, conv.stride, conv.padding, conv.dilation, False, (0, 0),

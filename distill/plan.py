@@ -15,7 +15,7 @@ from seamount.models.spiking_net import SpikingNet, Sum
 
 
 @dataclass(frozen=True)
-class Plan:
+class StudentPlan:
     """What a population's integers are made from.
 
     Attributes:
@@ -30,20 +30,20 @@ class Plan:
     constants: LifConstants | None
 
 
-def plan_of(net: SpikingNet, name: str) -> Plan:
+def plan_of(net: SpikingNet, name: str) -> StudentPlan:
     """Of one population."""
     population = net.populations[name]
     if isinstance(population, Sum):
-        return Plan(1.0, 1.0, None, None)
+        return StudentPlan(1.0, 1.0, None, None)
     assert isinstance(population, Neurons), "unsupported() names streams"
     a_syn = 1.0 if population.decay_syn is None else exact_decay(population.decay_syn)
     a_mem = exact_decay(population.decay_mem)
     if not population.spiking:
-        return Plan(a_mem, a_syn, None, None)
-    return Plan(a_mem, a_syn, population.v_th / population.gain, population.constants())
+        return StudentPlan(a_mem, a_syn, None, None)
+    return StudentPlan(a_mem, a_syn, population.v_th / population.gain, population.constants())
 
 
-def folded(net: SpikingNet, synapse: str, source: str) -> fold.Conv | fold.Linear | None:
+def folded(net: SpikingNet, synapse: str, source: str) -> fold.FoldedConv | fold.Linear | None:
     """A synapse's layers as one, batch norm folded in as it is now; None for a plain skip."""
     module = net.synapses[synapse]
     if isinstance(module, nn.Identity):

@@ -105,7 +105,7 @@ class QuantisedStudent(nn.Module):
             set_scale(self, name)
         self._register_integers()
 
-    def _add_bias(self, synapse: str, target: str, op: fold.Conv | fold.Linear) -> None:
+    def _add_bias(self, synapse: str, target: str, op: fold.FoldedConv | fold.Linear) -> None:
         if self.plans[target].a_syn != 1:
             raise Unsupported(
                 f"a bias into the current of {target} leaves a transient that the chip does not have",
@@ -214,7 +214,7 @@ class QuantisedStudent(nn.Module):
             if op is None:
                 part = x * weights
             else:
-                conv = op if isinstance(op, fold.Conv) else None
+                conv = op if isinstance(op, fold.FoldedConv) else None
                 spikes = source != INPUT or not self.net.input_bits
                 part = weighted(x.flatten(0, 1), weights, conv, bound, spikes=spikes)
                 part = wrapped(part, 24 if conv else 32, bound)

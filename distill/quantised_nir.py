@@ -23,7 +23,7 @@ Real = NDArray[np.float64]
 
 def student_to_nir(student: QuantisedStudent, integers: Integers) -> nir.NIRGraph:
     """Real numbers that lie exactly on the grid, with the scales as metadata."""
-    synapses: dict[str, fold.Conv | fold.Linear | None] = {}
+    synapses: dict[str, fold.FoldedConv | fold.Linear | None] = {}
     told: set[str] = set()
     for name, source, target in student.net.edges:
         op = student.ops[name]
@@ -43,7 +43,9 @@ def student_to_nir(student: QuantisedStudent, integers: Integers) -> nir.NIRGrap
     return to_nir(student.net, quantised=Quantised(integers.scale, synapses, v_th, student.bits))
 
 
-def _with_weights(op: fold.Conv | fold.Linear, weight: Real, bias: Real | None) -> fold.Conv | fold.Linear:
+def _with_weights(
+    op: fold.FoldedConv | fold.Linear, weight: Real, bias: Real | None
+) -> fold.FoldedConv | fold.Linear:
     if isinstance(op, fold.Linear):
         return fold.Linear(weight, bias)
-    return fold.Conv(weight, bias, op.stride, op.padding, op.dilation, op.groups)
+    return fold.FoldedConv(weight, bias, op.stride, op.padding, op.dilation, op.groups)

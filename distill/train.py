@@ -143,7 +143,7 @@ def distill(
         return _train(task, data, train, folder, seed, world, progress)
 
 
-class Quantised(Protocol):
+class Quantisable(Protocol):
     """What fine-tuning needs of a student in integers, beside being a student."""
 
     def calibrate(self, x: Tensor) -> object:
@@ -169,12 +169,12 @@ def finetune_quantised(
     """Trains a student whose forward pass is the chip's arithmetic, by the same losses; freezes its integers.
 
     Args:
-        student: a ``Quantised`` module, scales not set yet.
+        student: a ``Quantisable`` module, scales not set yet.
     """
     with open_world(device) as world:
         student.to(world.device)
         numbers = torch.arange(len(data.train))[: quant.calibration_samples]
-        quantised = cast(Quantised, student)
+        quantised = cast(Quantisable, student)
         quantised.calibrate(to_device(data, data.train, numbers, world).x)
         if quant.epochs == 0:
             task = Task(

@@ -39,7 +39,7 @@ class Quantised:
     """
 
     scale: Mapping[str, float]
-    synapses: Mapping[str, fold.Conv | fold.Linear | None]
+    synapses: Mapping[str, fold.FoldedConv | fold.Linear | None]
     v_th: Mapping[str, float]
     weight_bits: Mapping[str, int]
 
@@ -94,7 +94,7 @@ def unsupported(net: SpikingNet) -> list[str]:
 
 def _operator(op: fold.Op, shape: Shape) -> Any:
     match op:
-        case fold.Conv():
+        case fold.FoldedConv():
             op = fold.square(op)
             bias = np.zeros(len(op.weight)) if op.bias is None else op.bias
             return nir.Conv2d(

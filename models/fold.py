@@ -28,7 +28,7 @@ MAX_MATRIX = 1 << 28
 
 
 @dataclass(frozen=True)
-class Conv:
+class FoldedConv:
     """Torch's cross-correlation on (C, H, W), zero padding."""
 
     weight: Reals
@@ -61,7 +61,7 @@ class Flatten:
     """(C, H, W) to a vector, in C order."""
 
 
-Op = Conv | Linear | Pool | Flatten
+Op = FoldedConv | Linear | Pool | Flatten
 
 
 def layers(module: nn.Module, name: str = "") -> list[tuple[str, nn.Module]]:
@@ -137,7 +137,7 @@ def _affine(norm: nn.BatchNorm1d | nn.BatchNorm2d) -> tuple[Reals, Reals]:
 def _scaled(op: Op | None, scale: Reals, offset: Reals, shape: Shape) -> list[Op]:
     """``op`` followed by a scale and an offset per channel."""
     match op:
-        case Conv():
+        case FoldedConv():
             bias = 0.0 if op.bias is None else op.bias
             return [replace(op, weight=op.weight * scale[:, None, None, None], bias=bias * scale + offset)]
         case Linear():
@@ -148,7 +148,7 @@ def _scaled(op: Op | None, scale: Reals, offset: Reals, shape: Shape) -> list[Op
             if len(shape) == 1:
                 return [*before, Linear(np.diag(scale), offset)]
             kernel = scale[:, None, None, None]
-            return [*before, Conv(kernel, offset, (1, 1), (0, 0), (1, 1), groups=len(scale))]
+            return [*before, FoldedConv(kernel, offset, (1, 1), (0, 0), (1, 1), groups=len(scale))]
 
 
 def _op(layer: nn.Module, shape: Shape) -> Op | None:
@@ -161,7 +161,7 @@ def _op(layer: nn.Module, shape: Shape) -> Op | None:
                 padding = (0, 0)
             bias = None if layer.bias is None else _reals(layer.bias)
             pairs = (_pair(layer.stride), _pair(padding), _pair(layer.dilation))
-            return Conv(_reals(layer.weight), bias, *pairs, layer.groups)
+            return FoldedConv(_reals(layer.weight), bias, *pairs, layer.groups)
         case nn.Linear():
             return Linear(_reals(layer.weight), None if layer.bias is None else _reals(layer.bias))
         case nn.AvgPool2d():
@@ -181,7 +181,7 @@ def _op(layer: nn.Module, shape: Shape) -> Op | None:
 def op_shape(op: Op, shape: Shape) -> Shape:
     """Shape behind an operator."""
     match op:
-        case Conv():
+        case FoldedConv():
             sizes = zip(shape[1:], op.weight.shape[2:], op.stride, op.padding, op.dilation, strict=True)
             return (len(op.weight), *((n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in sizes))
         case Pool():
@@ -198,19 +198,19 @@ def op_shape(op: Op, shape: Shape) -> Shape:
 # ------------------------------------------------------------------------------------------------------ merging
 
 
-def merge(ops: Sequence[Op], shape: Shape, name: str) -> Conv | Linear:
+def merge(ops: Sequence[Op], shape: Shape, name: str) -> FoldedConv | Linear:
     """One operator that does what the chain does: a convolution where it is one, else a matrix (with flattening)."""
     match list(ops):
-        case [Conv() as conv]:
+        case [FoldedConv() as conv]:
             return conv
         case [Linear() as linear]:
             return linear
-        case [Pool() as pool, Conv() as conv] if (joined := _pool_then_conv(pool, conv, shape)) is not None:
+        case [Pool() as pool, FoldedConv() as conv] if (joined := _pool_then_conv(pool, conv, shape)) is not None:
             return joined
     return _matrix(ops, shape, name)
 
 
-def _pool_then_conv(pool: Pool, conv: Conv, shape: Shape) -> Conv | None:
+def _pool_then_conv(pool: Pool, conv: FoldedConv, shape: Shape) -> FoldedConv | None:
     """Windows side by side that fill the map: a convolution with a larger kernel and stride."""
     full = all(n % k == 0 for n, k in zip(shape[1:], pool.kernel, strict=True))
     if pool.kernel != pool.stride or pool.padding != (0, 0) or not full or conv.dilation != (1, 1):
@@ -219,7 +219,7 @@ def _pool_then_conv(pool: Pool, conv: Conv, shape: Shape) -> Conv | None:
     strides = _pair([a * b for a, b in zip(pool.stride, conv.stride, strict=True)])
     padding = _pair([a * b for a, b in zip(pool.stride, conv.padding, strict=True)])
     weight: Reals = np.kron(conv.weight, window).astype(np.float64)
-    return Conv(weight, conv.bias, strides, padding, (1, 1), conv.groups)
+    return FoldedConv(weight, conv.bias, strides, padding, (1, 1), conv.groups)
 
 
 def _matrix(ops: Sequence[Op], shape: Shape, name: str) -> Linear:
@@ -249,7 +249,7 @@ def apply(ops: Sequence[Op], x: Tensor) -> Tensor:
     """The chain on (N, *shape), in float64."""
     for op in ops:
         match op:
-            case Conv():
+            case FoldedConv():
                 bias = None if op.bias is None else torch.from_numpy(op.bias)
                 weight = torch.from_numpy(op.weight)
                 x = F.conv2d(x, weight, bias, op.stride, op.padding, op.dilation, op.groups)
@@ -264,7 +264,7 @@ def apply(ops: Sequence[Op], x: Tensor) -> Tensor:
     return x
 
 
-def square(conv: Conv) -> Conv:
+def square(conv: FoldedConv) -> FoldedConv:
     """The same convolution with one group and a square kernel: nir 1.0.8's type check refuses others on reading."""
     weight, padding = conv.weight, conv.padding
     if conv.groups > 1:

@@ -48,7 +48,7 @@ SPARSE_BELOW = 0.25
 
 
 @dataclass(frozen=True)
-class Lowered:
+class LoweredNetwork:
     """The program without resets, and what rounding did to every layer."""
 
     program: Program
@@ -68,7 +68,7 @@ class _Parts:
 # -------------------------------------------------------------------------------------------------- lowering
 
 
-def lower(
+def lower_network(
     network: Network,
     schedule: Schedule,
     scales: Mapping[str, float],
@@ -76,7 +76,7 @@ def lower(
     *,
     exact: Sequence[str] = (),
     moments: Mapping[str, Moments] | None = None,
-) -> Lowered:
+) -> LoweredNetwork:
     """Integers for every population and connection.
 
     Args:
@@ -105,7 +105,7 @@ def lower(
         timestep_s=network.timestep_s,
         scales=dict(scales),
     )
-    return Lowered(made, RoundingTable(tuple(parts.rows)), tuple(parts.warnings))
+    return LoweredNetwork(made, RoundingTable(tuple(parts.rows)), tuple(parts.warnings))
 
 
 def _population(p: Population, s: float, rules: RoundingRules, exact: bool, parts: _Parts) -> PopulationRounding:

@@ -9,7 +9,7 @@ import numpy as np
 from seamount.errors import Unsupported
 
 from ..formats import LOIHI, NumberFormats, WeightBits
-from ..network.network import Connection, Conv, Delay, Linear, Network, Reals, Reshape, Scale, reals
+from ..network.network import Connection, Convolution, Delay, Linear, Network, Reals, Reshape, Scale, reals
 from ..numbers import FULL_SCALE_BITS
 from ..passes.fold_scale import per_channel
 from ..passes.merge_linear import matrix
@@ -24,7 +24,7 @@ class RealGroup:
 
     connection: Connection
     weight: Reals
-    conv: Conv | None
+    conv: Convolution | None
     graded: bool
     source_shape: tuple[int, ...]
     is_matrix: bool
@@ -84,7 +84,7 @@ def _real_group(network: Network, c: Connection) -> RealGroup:
             return RealGroup(c, reals(weight), None, graded, shape, False)
         case (Scale(scale=scale),):
             return RealGroup(c, reals(np.atleast_1d(scale * gain)), None, graded, shape, False)
-        case (Conv() as conv,):
+        case (Convolution() as conv,):
             channels = per_channel(gain if gain.ndim == 0 else reals(np.broadcast_to(gain, p.shape)))
             if channels is not None:
                 return RealGroup(c, reals(conv.weight * channels.reshape(-1, 1, 1, 1)), conv, graded, shape, False)

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from seamount.errors import InputError, Unsupported
 
-from .network import Connection, Conv, Delay, Linear, Network, Op, Population, Reals, Reshape, Scale, SumPool
+from .network import Connection, Convolution, Delay, Linear, Network, Op, Population, Reals, Reshape, Scale, SumPool
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def apply_op(op: Op, x: Tensor) -> Tensor:
     match op:
         case Linear(weight=weight):
             return (torch.from_numpy(weight.copy()) @ x.unsqueeze(-1)).squeeze(-1)
-        case Conv():
+        case Convolution():
             kernel = torch.from_numpy(op.weight.copy())
             return functional.conv2d(x, kernel, None, op.stride, op.padding, op.dilation, op.groups)
         case SumPool():

@@ -54,7 +54,7 @@ class Linear:
 
 
 @dataclass(frozen=True)
-class Conv:
+class Convolution:
     """Torch's cross-correlation on (C, H, W): weight (C_out, C_in / groups, K_h, K_w), zero padding, pairs (h, w)."""
 
     weight: Reals
@@ -94,7 +94,7 @@ class Delay:
     steps: Ints
 
 
-Op = Linear | Conv | SumPool | Scale | Reshape | Delay
+Op = Linear | Convolution | SumPool | Scale | Reshape | Delay
 
 
 def window_size(n: int, kernel: int, stride: int, padding: int, dilation: int = 1) -> int:
@@ -111,7 +111,7 @@ def op_shape(op: Op, shape: Shape) -> Shape:
             if weight.ndim > 2 and weight.shape[:-2] != shape[:-1]:
                 raise InputError(f"weight {weight.shape} does not fit an input of shape {shape}")
             return (*shape[:-1], int(weight.shape[-2]))
-        case Conv():
+        case Convolution():
             c_out, c_in, *kernel = weight_shape = op.weight.shape
             if len(shape) != 3 or shape[0] != c_in * op.groups or c_out % op.groups:
                 raise InputError(
@@ -369,7 +369,7 @@ def op_line(op: Op) -> str:
     match op:
         case Linear(weight=weight):
             return f"linear {_shape(weight.shape)}"
-        case Conv(weight=weight):
+        case Convolution(weight=weight):
             return f"conv {_shape(weight.shape)} stride {_pair(op.stride)} padding {_pair(op.padding)}"
         case SumPool():
             return f"sum pool {_pair(op.kernel)} stride {_pair(op.stride)} padding {_pair(op.padding)}"

@@ -8,7 +8,7 @@ import numpy as np
 
 from seamount.errors import InputError, Unsupported
 
-from ..network.network import Conv, Pair, Reals, Shape, SumPool, broadcasts, reals, size, window_size
+from ..network.network import Convolution, Pair, Reals, Shape, SumPool, broadcasts, reals, size, window_size
 from .file import RawNode
 
 
@@ -79,7 +79,7 @@ class NodeValues:
             raise InputError(f"padding {padding} is more than half of the window {kernel}", where=self.name)
         return SumPool(kernel, stride, padding)
 
-    def conv2d(self, shape: Shape) -> Conv:
+    def conv2d(self, shape: Shape) -> Convolution:
         weight = self.array("weight")
         if weight.ndim != 4 or 0 in weight.shape:
             raise InputError(
@@ -89,7 +89,7 @@ class NodeValues:
         self._compare_input(shape[1:])
         return conv
 
-    def conv1d(self, shape: Shape) -> tuple[Conv, Shape, Shape]:
+    def conv1d(self, shape: Shape) -> tuple[Convolution, Shape, Shape]:
         """As a convolution on maps of height 1: (it, shape in front of it, shape behind the way back)."""
         weight = self.array("weight")
         if weight.ndim != 3 or 0 in weight.shape or len(shape) != 2:
@@ -102,7 +102,7 @@ class NodeValues:
         self._compare_input(shape[1:])
         return conv, (shape[0], 1, shape[1]), (int(weight.shape[0]), length)
 
-    def _conv(self, weight: Reals, stride: Pair, dilation: Pair, n_axes: int) -> Conv:
+    def _conv(self, weight: Reals, stride: Pair, dilation: Pair, n_axes: int) -> Convolution:
         (groups,) = self.numbers("groups", 1, 1)
         padding = self.node.values["padding"]
         if isinstance(padding, str):
@@ -111,7 +111,7 @@ class NodeValues:
                     f"padding {padding!r}", where=self.name, possible="possible are 'same', 'valid' or numbers"
                 )
             if padding == "valid":
-                return Conv(weight, stride, (0, 0), dilation, groups)
+                return Convolution(weight, stride, (0, 0), dilation, groups)
             if stride != (1, 1):
                 raise Unsupported(
                     f"padding 'same' with stride {stride} is undefined",
@@ -120,7 +120,7 @@ class NodeValues:
                 )
             return _same(weight, dilation, groups)
         given = self.numbers("padding", n_axes, 0)
-        return Conv(weight, stride, given if n_axes == 2 else (0, given[0]), dilation, groups)  # type: ignore[arg-type]
+        return Convolution(weight, stride, given if n_axes == 2 else (0, given[0]), dilation, groups)  # type: ignore[arg-type]
 
     def _compare_input(self, shape: Shape) -> None:
         if self.node.values.get("input_shape") is None:
@@ -148,7 +148,7 @@ class NodeValues:
         return axis + n_axes if axis < 0 else axis
 
 
-def _same(weight: Reals, dilation: Pair, groups: int) -> Conv:
+def _same(weight: Reals, dilation: Pair, groups: int) -> Convolution:
     """Torch's padding='same'; where it is uneven (more behind than in front) a zero in front makes it even."""
     expanded = weight
     padding = []
@@ -162,7 +162,7 @@ def _same(weight: Reals, dilation: Pair, groups: int) -> Conv:
             dilation = (1, dilation[1]) if axis == 2 else (dilation[0], 1)
             reach += 1
         padding.append(reach // 2)
-    return Conv(expanded, (1, 1), (padding[0], padding[1]), dilation, groups)
+    return Convolution(expanded, (1, 1), (padding[0], padding[1]), dilation, groups)
 
 
 def _dilated(weight: Reals, axis: int, dilation: int) -> Reals:

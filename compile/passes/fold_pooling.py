@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..network.network import Conv, Network, Op, Pair, Reals, Shape, SumPool, chain_shapes, op_shape, reals
+from ..network.network import Convolution, Network, Op, Pair, Reals, Shape, SumPool, chain_shapes, op_shape, reals
 
 Matrix = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
@@ -38,7 +38,7 @@ def pools_as_convs(ops: tuple[Op, ...], shape: Shape) -> tuple[Op, ...]:
     """Sum pooling is a convolution of ones, a group per channel."""
     shapes = chain_shapes(ops, shape)
     return tuple(
-        Conv(reals(np.ones((before[0], 1, *op.kernel))), op.stride, op.padding, (1, 1), before[0])
+        Convolution(reals(np.ones((before[0], 1, *op.kernel))), op.stride, op.padding, (1, 1), before[0])
         if isinstance(op, SumPool)
         else op
         for op, before in zip(ops, shapes, strict=False)
@@ -50,7 +50,7 @@ def compose_neighbours(ops: tuple[Op, ...], shape: Shape) -> tuple[Op, ...]:
     i = 0
     while i < len(ops) - 1:
         first, second = ops[i], ops[i + 1]
-        if isinstance(first, Conv) and isinstance(second, Conv):
+        if isinstance(first, Convolution) and isinstance(second, Convolution):
             both = composed(first, second, chain_shapes(ops, shape)[i])
             if both is not None:
                 ops = (*ops[:i], both, *ops[i + 2 :])
@@ -60,7 +60,7 @@ def compose_neighbours(ops: tuple[Op, ...], shape: Shape) -> tuple[Op, ...]:
     return ops
 
 
-def composed(first: Conv, second: Conv, shape: Shape) -> Conv | None:
+def composed(first: Convolution, second: Convolution, shape: Shape) -> Convolution | None:
     """The one convolution that ``second`` after ``first`` is, on inputs of ``shape``; None where there is none."""
     middle = op_shape(first, shape)
     for axis in (0, 1):
@@ -79,7 +79,7 @@ def composed(first: Conv, second: Conv, shape: Shape) -> Conv | None:
     if weight is None:
         return None
     s_h, s_w = first.stride
-    result = Conv(
+    result = Convolution(
         weight,
         (s_h * second.stride[0], s_w * second.stride[1]),
         (first.padding[0] + s_h * second.padding[0], first.padding[1] + s_w * second.padding[1]),
@@ -104,7 +104,7 @@ def _composed_weight(w1: Matrix, w2: Matrix, stride: Pair, pairs: Callable[[Matr
     return reals(weight)
 
 
-def _zeros_outside(first: Conv, axis: int, n: int, n_out: int) -> bool:
+def _zeros_outside(first: Convolution, axis: int, n: int, n_out: int) -> bool:
     """True where ``first``, read beyond its own output, would see nothing but padding."""
     reach = first.dilation[axis] * (first.weight.shape[axis + 2] - 1) + 1
     stride, padding = first.stride[axis], first.padding[axis]
@@ -113,7 +113,7 @@ def _zeros_outside(first: Conv, axis: int, n: int, n_out: int) -> bool:
     return before < 0 and behind >= n
 
 
-def _expanded(conv: Conv) -> Matrix:
+def _expanded(conv: Convolution) -> Matrix:
     """Weight with the dilation written out."""
     c_out, c_in, k_h, k_w = conv.weight.shape
     d_h, d_w = conv.dilation

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..network.network import (
     Connection,
-    Conv,
+    Convolution,
     Delay,
     Linear,
     Network,
@@ -62,14 +62,14 @@ def _pair(first: Op, second: Op, between: tuple[int, ...]) -> tuple[Op, ...] | N
             return (Linear(reals(w * (a[..., None, :] if a.ndim else a))),)
         case Linear(weight=w), Scale(scale=a) if a.ndim <= 1 or w.ndim > 2:
             return (Linear(reals(w * (a[..., :, None] if a.ndim else a))),)
-        case Scale(scale=a), Conv() if (channels := per_channel(a)) is not None:
+        case Scale(scale=a), Convolution() if (channels := per_channel(a)) is not None:
             per_group = second.weight.shape[1]
             column = np.broadcast_to(channels, (second.groups * per_group,)).reshape(
                 second.groups, 1, per_group, 1, 1
             )
             weight = second.weight.reshape(second.groups, -1, *second.weight.shape[1:]) * column
             return (replace(second, weight=reals(weight.reshape(second.weight.shape))),)
-        case Conv(), Scale(scale=a) if (channels := per_channel(a)) is not None:
+        case Convolution(), Scale(scale=a) if (channels := per_channel(a)) is not None:
             return (replace(first, weight=reals(first.weight * channels.reshape(-1, 1, 1, 1))),)
         case Scale(scale=a), SumPool() if per_channel(a) is not None:
             return (second, first)

@@ -1,7 +1,7 @@
 """Merges every chain into one operator, which is what a synapse group can hold.
 
-Behind this pass a connection is, after its delays: nothing (one to one), a Scale (one weight per neuron), a Conv, or
-a Linear over the flattened source.
+Behind this pass a connection is, after its delays: nothing (one to one), a Scale (one weight per neuron), a
+Convolution, or a Linear over the flattened source.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from seamount.errors import Unsupported
 from ..network.interpret import apply_op
 from ..network.network import (
     Connection,
-    Conv,
+    Convolution,
     Delay,
     Linear,
     Network,
@@ -58,7 +58,7 @@ def _merged(c: Connection, network: Network) -> Connection:
             merged: tuple[Op, ...] = _shaped((), source, target)
         case (Scale(scale=scale),) if source == target:
             merged = (Scale(scale),)
-        case (Conv(),) if ops == core:
+        case (Convolution(),) if ops == core:
             merged = core
         case (Linear(weight=weight),) if weight.ndim == 2 and weight.shape[1] == size(source):
             merged = _shaped((Linear(weight),), source, target)

@@ -72,7 +72,7 @@ class Graph:
     edges: Sequence[tuple[str, str, tuple[Change, ...]]]
 
 
-def lower(program: Program) -> Graph:
+def lava_graph(program: Program) -> Graph:
     """The Lava processes of a program.
 
     Raises:

@@ -24,7 +24,7 @@ from seamount.compile.program.program import Program
 from seamount.errors import BackendMissing, ConfigError
 
 from . import plain_lava
-from .lower import lower
+from .lower import lava_graph
 from .shim import require_lava
 from .stream import Schedule, fresh_schedule, streamed_schedule, why_not_streamed
 
@@ -101,7 +101,7 @@ def write_job(folder: Path, program: Program, schedule: Schedule, record: Collec
     Raises:
         Unsupported: Lava cannot hold the program exactly.
     """
-    graph = lower(program)
+    graph = lava_graph(program)
     keys = list(graph.nodes)
     nodes = []
     arrays: dict[str, Any] = {}

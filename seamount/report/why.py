@@ -23,7 +23,7 @@ from seamount.compile.lower.real_groups import RealGroup, real_groups
 from seamount.compile.network.interpret import Trace, run_network
 from seamount.compile.network.network import (
     Connection,
-    Conv,
+    Convolution,
     Delay,
     Linear,
     Network,
@@ -218,7 +218,7 @@ def _times(group: RealGroup, ratio: Reals, target: tuple[int, ...]) -> tuple[Op,
     ops = group.connection.ops
     core = [op for op in ops if not isinstance(op, Delay | Reshape)]
     match core:
-        case [Conv() as op] if group.conv is not None:
+        case [Convolution() as op] if group.conv is not None:
             changed: Op = replace(op, weight=reals(op.weight * ratio))
         case [Linear() as op]:
             changed = Linear(reals(op.weight * ratio))

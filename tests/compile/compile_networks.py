@@ -6,7 +6,7 @@ import numpy as np
 
 from seamount.compile.network.network import (
     Connection,
-    Conv,
+    Convolution,
     Linear,
     Network,
     NetworkInput,
@@ -60,11 +60,11 @@ def random_op(rng: np.random.Generator, shape: Shape) -> Op:
                 groups = int(rng.choice([g for g in range(1, shape[0] + 1) if shape[0] % g == 0]))
                 weight = rng.integers(-3, 4, (groups * int(rng.integers(1, 3)), shape[0] // groups, k, k + 1))
                 padding = (int(rng.integers(0, 2)), int(rng.integers(0, 3)))
-                return Conv(
+                return Convolution(
                     reals(weight), (1, int(rng.integers(1, 3))), padding, (int(rng.integers(1, 3)), 1), groups
                 )
             case _:
-                return Conv(
+                return Convolution(
                     reals(rng.integers(-3, 4, (int(rng.integers(1, 4)), shape[0], k, k))), (1, 1), (k // 2, k // 2)
                 )
     match int(rng.integers(3)):

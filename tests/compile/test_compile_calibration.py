@@ -16,7 +16,7 @@ from seamount.compile.lower.quantise import nearest_on_grid, round_weights
 from seamount.compile.lower.real_groups import real_groups
 from seamount.compile.lower.scale_search import SearchOptions
 from seamount.compile.network.interpret import run_network
-from seamount.compile.network.network import Connection, Conv, Linear, Network, NetworkInput, Reshape, reals
+from seamount.compile.network.network import Connection, Convolution, Linear, Network, NetworkInput, Reshape, reals
 from seamount.compile.pipeline import CompileOptions, compile_graph
 from seamount.errors import InputError
 from seamount.programs import arrays_of, rounded_answers
@@ -32,7 +32,7 @@ def moments_of(x: np.ndarray) -> Moments:
 
 def test_moments_are_those_of_what_the_weights_multiply() -> None:
     rng = np.random.default_rng(0)
-    conv = Conv(reals(rng.normal(size=(4, 2, 3, 2))), stride=(2, 1), padding=(1, 0), dilation=(1, 2), groups=2)
+    conv = Convolution(reals(rng.normal(size=(4, 2, 3, 2))), stride=(2, 1), padding=(1, 0), dilation=(1, 2), groups=2)
     cells = [population("c", (4, 3, 4), v_th=0.5), population("out", (3,), v_th=None)]
     last = Connection("fc", "c", "out", (Reshape((48,)), Linear(reals(rng.normal(size=(3, 48))))))
     net = network(cells, [Connection("in", "x", "c", (conv,)), last], [NetworkInput("x", (4, 6, 6), 8, 255.0)])

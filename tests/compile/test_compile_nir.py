@@ -11,7 +11,7 @@ import pytest
 from nir_files import METADATA, ONES3, chain, write
 
 from seamount.compile.network.interpret import run_network
-from seamount.compile.network.network import Conv, Delay, Linear, Reshape, Scale, SumPool
+from seamount.compile.network.network import Convolution, Delay, Linear, Reshape, Scale, SumPool
 from seamount.compile.nir.read import Discretisation, NirOptions, read_nir
 from seamount.errors import ConfigError, InputError, Unsupported
 
@@ -202,7 +202,7 @@ def test_every_node_type_runs(tmp_path: Path) -> None:
     net = read_nir(write(tmp_path / "net.nir", ALL_NODES, list(itertools.pairwise(names))), DT)
     assert [p.name for p in net.populations] == ["threshold", "if", "cubalif", "cubali", "li", "i"]
     kinds = {type(op) for c in net.connections for op in c.ops}
-    assert kinds == {Conv, Scale, Delay, Reshape, Linear}
+    assert kinds == {Convolution, Scale, Delay, Reshape, Linear}
     assert net.population("threshold").bias.shape == (4, 12)
     x = np.random.default_rng(0).integers(0, 2, (9, 2, 2, 12)).astype(float)
     traces = run_network(net, x)
@@ -247,7 +247,7 @@ def test_maps_convolve_and_pool_as_torch_does(tmp_path: Path) -> None:
     y = torch.nn.functional.avg_pool2d(y, (3, 2), (2, 1), (1, 1))
     y = torch.nn.functional.avg_pool2d(y, 2) * 4
     assert np.allclose(run_network(net, x)["li"].v[0], y.numpy())
-    assert {type(op) for op in net.connections[0].ops} == {Conv, SumPool, Scale}
+    assert {type(op) for op in net.connections[0].ops} == {Convolution, SumPool, Scale}
 
 
 @pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths:UserWarning")

@@ -9,7 +9,7 @@ from compile_networks import network, population, random_network, random_spikes
 from seamount.compile.network.interpret import run_network
 from seamount.compile.network.network import (
     Connection,
-    Conv,
+    Convolution,
     Delay,
     Linear,
     Network,
@@ -62,7 +62,7 @@ def test_random_networks_fire_and_hold_every_operator() -> None:
         net = random_network(seed)
         kinds |= {type(op) for c in net.connections for op in c.ops}
         spikes += sum(t.spikes.sum() for t in run_network(net, random_spikes(seed, net)).values())
-    assert kinds == {Linear, Conv, SumPool, Scale, Reshape}
+    assert kinds == {Linear, Convolution, SumPool, Scale, Reshape}
     assert spikes > 1000
 
 
@@ -95,15 +95,15 @@ def test_two_convolutions_are_one_only_where_that_is_exact(seed: int) -> None:
     require_same(before, after, seed)
 
 
-def _two_convs(rng: np.random.Generator, shape: tuple[int, int, int]) -> tuple[Conv, Conv]:
-    def conv(c_in: int, depthwise: bool) -> Conv:
+def _two_convs(rng: np.random.Generator, shape: tuple[int, int, int]) -> tuple[Convolution, Convolution]:
+    def conv(c_in: int, depthwise: bool) -> Convolution:
         k_h, k_w = int(rng.integers(1, 4)), int(rng.integers(1, 3))
         groups = c_in if depthwise else 1
         weight = rng.integers(-2, 3, (c_in if depthwise else int(rng.integers(1, 4)), c_in // groups, k_h, k_w))
         stride, padding, dilation = (
             tuple(int(n) for n in rng.integers(*span, 2)) for span in ((1, 4), (0, 2), (1, 2))
         )
-        return Conv(reals(weight), stride, padding, dilation, groups)  # type: ignore[arg-type]
+        return Convolution(reals(weight), stride, padding, dilation, groups)  # type: ignore[arg-type]
 
     while True:
         first = conv(shape[0], bool(rng.integers(2)))
@@ -116,8 +116,8 @@ def _two_convs(rng: np.random.Generator, shape: tuple[int, int, int]) -> tuple[C
 
 
 def test_pooling_before_a_padded_convolution_is_one_convolution() -> None:
-    pool = Conv(reals(np.ones((3, 1, 2, 2))), (2, 2), (0, 0), (1, 1), 3)
-    conv = Conv(reals(np.ones((4, 3, 3, 3))), (1, 1), (1, 1))
+    pool = Convolution(reals(np.ones((3, 1, 2, 2))), (2, 2), (0, 0), (1, 1), 3)
+    conv = Convolution(reals(np.ones((4, 3, 3, 3))), (1, 1), (1, 1))
     both = composed(pool, conv, (3, 8, 8))
     assert both is not None
     assert (both.weight.shape, both.stride, both.padding) == ((4, 3, 6, 6), (2, 2), (2, 2))
@@ -127,7 +127,7 @@ def test_pooling_before_a_padded_convolution_is_one_convolution() -> None:
 def test_a_scale_that_differs_within_a_map_is_not_folded_into_a_convolution() -> None:
     rng = np.random.default_rng(0)
     uneven = Scale(reals(rng.integers(1, 4, (2, 6, 7))))
-    ops = (uneven, Conv(reals(rng.integers(-2, 3, (3, 2, 3, 3)))))
+    ops = (uneven, Convolution(reals(rng.integers(-2, 3, (3, 2, 3, 3)))))
     before = network([population("p", (3, 4, 5))], [Connection("c", "x", "p", ops)], [NetworkInput("x", (2, 6, 7))])
     assert fold_scale(before).connections[0].ops == ops
     require_same(before, merge_linear(before), 0)

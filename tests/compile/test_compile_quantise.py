@@ -20,7 +20,16 @@ from seamount.compile.lower.quantise import (
 )
 from seamount.compile.lower.scale_search import METHODS, Method, SearchOptions
 from seamount.compile.network.interpret import run_network
-from seamount.compile.network.network import Connection, Conv, Linear, Network, NetworkInput, Reshape, SumPool, reals
+from seamount.compile.network.network import (
+    Connection,
+    Convolution,
+    Linear,
+    Network,
+    NetworkInput,
+    Reshape,
+    SumPool,
+    reals,
+)
 from seamount.compile.numbers import weight_grid
 from seamount.compile.pipeline import CompileOptions, compile_graph
 from seamount.errors import InputError
@@ -106,8 +115,8 @@ def digits_network() -> tuple[Network, np.ndarray, np.ndarray]:
     images = np.rint(digits.data.reshape(-1, 1, 8, 8) / 16 * 255) / 255
     rng = np.random.default_rng(0)
     leak = 410 / 4096
-    conv = Conv(reals(rng.normal(size=(24, 1, 3, 3))), padding=(1, 1))
-    second = Conv(reals(rng.normal(size=(32, 24, 3, 3)) / 6), padding=(1, 1))
+    conv = Convolution(reals(rng.normal(size=(24, 1, 3, 3))), padding=(1, 1))
+    second = Convolution(reals(rng.normal(size=(32, 24, 3, 3)) / 6), padding=(1, 1))
     cells = [
         population("l1", (24, 8, 8), a_m=leak, gain=leak, v_th=0.3, bias=rng.normal(size=(24, 1, 1)) / 10),
         population("l2", (32, 4, 4), a_m=leak, gain=leak, v_th=0.3),

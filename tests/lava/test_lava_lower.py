@@ -16,7 +16,7 @@ from seamount.compile.program.program import Input, Population, Program, Reset
 from seamount.compile.synapses.kinds import Conv, Dense, Kind, OneToOne, Sparse, Synapses, Wire
 from seamount.errors import Unsupported
 from seamount.hardware_targets.agreement import compare_runs, sample_windows
-from seamount.hardware_targets.lava.lower import as_sparse, lower, sign_mode
+from seamount.hardware_targets.lava.lower import as_sparse, lava_graph, sign_mode
 from seamount.hardware_targets.lava.stream import why_not_streamed
 
 
@@ -75,7 +75,7 @@ TERNARY = TernaryLif(ints(0), ints(0), ints(5), ints(-5))
 )
 def test_refused(program: Program, message: str) -> None:
     with pytest.raises(Unsupported) as error:
-        lower(program)
+        lava_graph(program)
     assert str(error.value) == message
 
 
@@ -107,7 +107,7 @@ def test_a_convolution_as_a_matrix_gives_the_same_sums() -> None:
 
 
 def test_a_map_keeps_its_layout_along_convolutions_and_changes_it_once_before_the_matrix() -> None:
-    graph = lower(conv_net())
+    graph = lava_graph(conv_net())
     assert [node.type for node in graph.nodes.values()] == [
         "Source", "LIFReset", "LIFReset", "LIFReset", "Conv", "Conv", "Dense",
     ]  # fmt: skip
@@ -120,19 +120,19 @@ def test_a_map_keeps_its_layout_along_convolutions_and_changes_it_once_before_th
 
 
 def test_a_delayed_convolution_listens_to_a_delay_line() -> None:
-    graph = lower(residual_net())
+    graph = lava_graph(residual_net())
     assert graph.nodes["delay/a2/1"].type == "Sparse"
     assert ("delay/a2/1", "synapses/b.skip", ((4, 16, 16), "reverse")) in graph.edges
 
 
 def test_every_edge_of_random_programs_joins_ports_of_one_size() -> None:
     for seed in range(60):
-        graph = lower(random_program(seed))
+        graph = lava_graph(random_program(seed))
         assert all(source in graph.nodes and target in graph.nodes for source, target, _ in graph.edges)
 
 
 def test_one_to_one_weights_become_a_diagonal() -> None:
-    graph = lower(one_layer(lif(5), OneToOne(ints([1, 2, 3])), exponent=-1))
+    graph = lava_graph(one_layer(lif(5), OneToOne(ints([1, 2, 3])), exponent=-1))
     node = graph.nodes["synapses/weights"]
     assert (node.type, node.arrays["weights"].tolist(), node.arrays["rows"].tolist()) == (
         "Sparse",

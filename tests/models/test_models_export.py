@@ -85,9 +85,9 @@ def test_folded_chains_equal_torch() -> None:
         one = fold.merge(ops, (4, 8, 8), "chain")
         wanted = chain(x.double())
         assert torch.allclose(fold.apply(ops, x.double()), wanted, atol=1e-12)
-        merged = [one] if isinstance(one, fold.Conv) else [fold.Flatten(), one]
+        merged = [one] if isinstance(one, fold.FoldedConv) else [fold.Flatten(), one]
         assert torch.allclose(fold.apply(merged, x.double()), wanted, atol=1e-12)
-        if isinstance(one, fold.Conv):
+        if isinstance(one, fold.FoldedConv):
             assert torch.allclose(fold.apply([fold.square(one)], x.double()), wanted, atol=1e-12)
 
 

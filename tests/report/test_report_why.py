@@ -5,7 +5,7 @@ import pytest
 
 from seamount.compile.network.network import (
     Connection,
-    Conv,
+    Convolution,
     Linear,
     Network,
     NetworkInput,
@@ -48,8 +48,8 @@ def network(weights, out=None, **changes) -> Network:
             population("out", (4,), **({"a_m": 0.0, "v_th": None} | (out or {}))),
         ),
         connections=(
-            Connection("conv_a", "image", "a", (Conv(reals(conv_a), padding=(1, 1)),)),
-            Connection("conv_b", "a", "b", (Conv(reals(conv_b), padding=(1, 1)),)),
+            Connection("conv_a", "image", "a", (Convolution(reals(conv_a), padding=(1, 1)),)),
+            Connection("conv_b", "a", "b", (Convolution(reals(conv_b), padding=(1, 1)),)),
             Connection("skip", "a", "b", (Scale(reals(skip)),)),
             Connection("dense", "b", "out", (Reshape((108,)), Linear(reals(dense)))),
         ),
