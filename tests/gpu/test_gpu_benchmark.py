@@ -1,0 +1,42 @@
+"""The measurement that waits for a GPU runs, small, on a CPU."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.slow
+def test_every_part_of_the_gpu_benchmark_runs_on_a_cpu(tmp_path: Path) -> None:
+    pytest.importorskip("triton", reason="triton is not installed")
+    script, out = ROOT / "benchmarks" / "gpu.py", tmp_path / "gpu.json"
+    command = [sys.executable, "-W", "ignore", str(script), "--device", "cpu", "--tiny", "--threads", "1"]
+    paths = ["--out", str(out), "--work", str(tmp_path)]
+    done = subprocess.run([*command, *paths], capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stdout + done.stderr
+    parts = json.loads(out.read_text())["parts"]
+    assert list(parts) == ["machine", "exactness", "kernels", "simulator", "training", "integers", "learning"]
+    assert not [name for name, part in parts.items() if {"failed", "skipped"} & set(part)]
+    program = parts["learning"]["program"]
+    assert program["differing"] == 0
+    assert program["spikes"] > 0
+    assert parts["exactness"]["lif"]["differing"] == 0
+
+
+def test_a_part_that_fails_does_not_stop_the_others(tmp_path: Path) -> None:
+    """Asked for networks that are not there, the simulator's part says so, and the next is measured."""
+    pytest.importorskip("triton", reason="triton is not installed")
+    script, out = ROOT / "benchmarks" / "gpu.py", tmp_path / "gpu.json"
+    command = [sys.executable, "-W", "ignore", str(script), "--device", "cpu", "--tiny", "--threads", "1"]
+    asked = ["--networks", str(tmp_path / "none"), "--parts", "simulator", "kernels", "--out", str(out)]
+    done = subprocess.run([*command, *asked], capture_output=True, text=True, timeout=600)
+    assert done.returncode == 1
+    parts = json.loads(out.read_text())["parts"]
+    assert "none" in parts["simulator"]["failed"]
+    assert parts["kernels"]["LIF forward float32 box"]["bytes_per_s"] > 0
