@@ -228,7 +228,7 @@ class _Reader:
         if self.last is None:
             self._input_node(before)
         assert self.last is not None, "made above"
-        # Lava sums convolutions in 24 bits, matrices in 32
+        # as Lava 0.10.0 does it: sums of convolutions wrap to 24 bits, those of matrices (Synapses' default) to 32
         self._add(i, shape, self._neuron(i, layer, shape), [(self.last.name, kind, {"wrap_bits": 24})])
 
     # -- parts
@@ -265,6 +265,7 @@ class _Reader:
         name = f"layer{i}"
         reset = None
         if self.reset_interval is not None:
+            # every block sees a sample one step after the block before it, so it must be cleared a step later
             reset = Reset(self.reset_interval, len(self.populations) + 1 + self.reset_offset)
         self.populations.append(Population(name, shape, neuron, reset))
         graded = self.input_bits > 0 and len(self.populations) == 1

@@ -114,6 +114,7 @@ def segments(network: Network) -> list[list[int]]:
 
 def apply_op(op: Op, x: Tensor) -> Tensor:
     """``op`` on every item of (N, *shape); not for Delay, which needs time."""
+    # arrays of a network are read-only, and torch warns unless it may write: therefore the copies
     match op:
         case Linear(weight=weight):
             return (torch.from_numpy(weight.copy()) @ x.unsqueeze(-1)).squeeze(-1)
@@ -122,6 +123,7 @@ def apply_op(op: Op, x: Tensor) -> Tensor:
             return functional.conv2d(x, kernel, None, op.stride, op.padding, op.dilation, op.groups)
         case SumPool():
             padded = functional.pad(x, (op.padding[1], op.padding[1], op.padding[0], op.padding[0]))
+            # not avg_pool times the window's size, because that rounds
             windows = padded.unfold(2, op.kernel[0], op.stride[0]).unfold(3, op.kernel[1], op.stride[1])
             return windows.sum((-1, -2))
         case Scale(scale=scale):
@@ -141,6 +143,7 @@ def apply_chain(ops: tuple[Op, ...], x: Tensor, chunk: int = 256) -> Tensor:
         if isinstance(op, Delay):
             x = delayed(x, op.steps)
         else:
+            # piece by piece, because windows laid out take many times the memory of the maps
             flat = x.reshape(n_steps * n_samples, *x.shape[2:])
             x = torch.cat([apply_op(op, flat[i : i + chunk]) for i in range(0, max(1, len(flat)), chunk)])
             x = x.reshape(n_steps, n_samples, *x.shape[1:])

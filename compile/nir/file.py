@@ -103,7 +103,7 @@ def from_graph(graph: Any) -> RawGraph:
     got = _Collected()
     _collect_object(graph, "", got, 0)
     digest = hashlib.sha256()
-    for name in sorted(got.nodes):
+    for name in sorted(got.nodes):  # sorted, because equal graphs may list their nodes in another order
         node = got.nodes[name]
         digest.update(f"{name} {node.kind}".encode())
         for key in sorted(node.values):
@@ -179,6 +179,7 @@ def _array(item: h5py.Dataset, where: str, got: _Collected) -> Value | None:
     if item.dtype.kind not in "biuf":
         got.problems.append(Reason(f"values of type {item.dtype}", where=where, possible="needed are real numbers"))
         return None
+    # in floats, because the sizes that a damaged file claims overflow integers; 8 bytes each, what they become here
     n_bytes = int(np.prod([float(n) for n in item.shape])) * max(item.dtype.itemsize, 8)
     if n_bytes > got.bytes_left:
         got.problems.append(
@@ -283,6 +284,7 @@ def _add(name: str, prefix: str, node: RawNode, got: _Collected) -> None:
         got.problems.append(Reason("the name is used twice", where=name))
     elif len(got.nodes) >= MAX_NODES:
         got.problems.append(Reason(f"more than {MAX_NODES} nodes", where=name))
+    # without '/', because HDF5 takes it for a path when the graph is written again
     elif len(name) > MAX_NAME or not name.isprintable() or "/" in name or not name.strip("."):
         got.problems.append(
             Reason(f"a name must be printable, without '/', up to {MAX_NAME} characters", where=f"{name[:40]!r}")

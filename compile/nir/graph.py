@@ -103,6 +103,7 @@ def _steps(graph: NirGraph, name: str, delay: Reals) -> np.ndarray[Any, np.dtype
         if s.dt is None:
             raise InputError("a delay needs the time step", where=name, ways_out="give --dt")
         delay = reals(delay / s.dt)
+    # files hold float32, so that a delay of whole steps is not quite one when divided by the time step
     steps = np.rint(delay)
     if np.any(np.abs(delay - steps) > 1e-6 * np.maximum(1, steps)) or np.any(delay < 0) or np.any(delay > 1e6):
         raise InputError(

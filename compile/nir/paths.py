@@ -98,6 +98,7 @@ def _count_paths(graph: NirGraph, target: str) -> int:
                 stack += missing
                 continue
             if node not in counts:
+                # cut off, because a ladder of diamonds doubles them at every rung
                 counts[node] = min(sum(counts[b] for b in graph.before[node]), MAX_PATHS + 1)
             stack.pop()
 
@@ -152,7 +153,7 @@ class _Constants:
         return total
 
     def _of(self, root: str, only: set[str] | None) -> Reals | None:
-        stack = [root]
+        stack = [root]  # of its own, because Python's is too short for the longest chains that the reader takes
         while stack:
             node = stack[-1]
             key = (node, only is None)

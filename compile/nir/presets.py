@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Literal, get_args
+from functools import cache
+from typing import Any, Literal, get_args, get_type_hints
 
 from seamount.errors import ConfigError, InputError
 
@@ -65,26 +66,11 @@ class Discretisation:
             raise ConfigError(f"found {self.dt!r}", where="dt", possible="needed is a number above 0")
 
 
+@cache
 def choices(key: str) -> tuple[str, ...]:
     """The possible values of a field of Discretisation (not of dt)."""
-    hints = {
-        "time_unit": Literal["s", "ms", "steps"],
-        "decay": Literal["euler", "exp"],
-        "spike": Literal["bin", "dirac"],
-        "reset": Literal["value", "subtract", "value-next-step", "subtract-next-step", "subtract-spyx"],
-        "threshold": Literal[">", ">="],
-        "multi_spike": Literal["off", "on"],
-        "init": Literal["leak", "zero", "reset"],
-        "first_step_feedback": Literal["bias", "absent"],
-        "cuba_order": Literal["fresh", "decayed"],
-        "current": Literal["ode", "jump"],
-        "integrator": Literal["dt", "step"],
-        "membrane": Literal["ode", "unit"],
-        "li": Literal["ode", "unit", "decayed"],
-        "tau": Literal["plain", "times-dt"],
-        "output": Literal["same-step", "next-step"],
-    }
-    return get_args(hints[key])
+    literal, _ = get_args(get_type_hints(Discretisation)[key])  # Literal[...] | None
+    return get_args(literal)
 
 
 DEFAULTS = Discretisation(
@@ -164,10 +150,14 @@ NOT_WRITTEN: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Resolved:
-    """A Discretisation in which only dt may be open, and one line per answer that the file did not give itself."""
+    """A Discretisation in which only dt may be open, and a line for each answer that the file did not give itself.
+
+    Attributes:
+        assumptions: field of Discretisation (or "preset", for what its tool does not write) -> line.
+    """
 
     settings: Discretisation
-    assumptions: tuple[str, ...]
+    assumptions: Mapping[str, str]
 
 
 def resolve(preset: str, options: Discretisation, metadata: Mapping[str, Any]) -> Resolved:
@@ -182,7 +172,7 @@ def resolve(preset: str, options: Discretisation, metadata: Mapping[str, Any]) -
         raise ConfigError("no such preset", where=f"--from {preset}", possible=f"possible are {', '.join(PRESETS)}")
     told = _from_metadata(metadata)
     values: dict[str, Any] = {}
-    assumptions = []
+    assumptions: dict[str, str] = {}
     for entry in fields(Discretisation):
         key = entry.name
         sources = (
@@ -197,10 +187,10 @@ def resolve(preset: str, options: Discretisation, metadata: Mapping[str, Any]) -
         )
         values[key] = value
         if value is not None and source != "metadata":
-            assumptions.append(f"{key} = {value} ({source})")
+            assumptions[key] = f"{key} = {value} ({source})"
     if preset in NOT_WRITTEN:
-        assumptions.append(f"not in the file: {NOT_WRITTEN[preset]}")
-    return Resolved(Discretisation(**values), tuple(assumptions))
+        assumptions["preset"] = f"not in the file: {NOT_WRITTEN[preset]}"
+    return Resolved(Discretisation(**values), assumptions)
 
 
 def _from_metadata(metadata: Mapping[str, Any]) -> Discretisation:

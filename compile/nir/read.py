@@ -57,18 +57,11 @@ def read_nir(source: Any, options: NirOptions | None = None) -> Network:
     raw = as_run(raw, options.preset)
     metadata = _group(raw.metadata, "discretization")
     ours = _group(raw.metadata, "seamount")
-    resolved = resolve(options.preset, options.discretisation, metadata)
-    settings = resolved.settings
-    if options.discretisation.dt is None and "dt" not in metadata:
-        settings, told = with_own_step(raw, options.preset, settings)
-        if told is not None:
-            others = tuple(t for t in resolved.assumptions if not t.startswith(("dt = ", "time_unit = ")))
-            resolved = Resolved(settings, (told, f"time_unit = {settings.time_unit}", *others))
-    if settings.dt is None and settings.time_unit != "steps" and _needs_dt(raw, settings):
-        raise no_step(raw, name, options.preset)
+    resolved = _resolved(raw, name, options, metadata)
     inputs = _input_facts(ours, options)
-    network = elaborate(raw, name, settings, inputs)
-    asked = () if str(metadata.get("exporter", "")).startswith("seamount") else resolved.assumptions
+    network = elaborate(raw, name, resolved.settings, inputs)
+    # where our own exporters write nothing they mean the defaults, so that nothing had to be assumed
+    asked = () if str(metadata.get("exporter", "")).startswith("seamount") else resolved.assumptions.values()
     scales = _scales(raw.metadata, network)
     readout, quantity = _readout(ours, options, network)
     n_steps = options.n_steps if options.n_steps is not None else _whole(ours.get("n_steps"), "n_steps", 1, 1 << 20)
@@ -82,6 +75,21 @@ def read_nir(source: Any, options: NirOptions | None = None) -> Network:
 
 
 # ------------------------------------------------------------------------------------------------- time step
+
+
+def _resolved(raw: RawGraph, name: str, options: NirOptions, metadata: Mapping[str, Any]) -> Resolved:
+    """All answers; the time step from the file's own numbers where nobody says it and the tool lets one see it."""
+    resolved = resolve(options.preset, options.discretisation, metadata)
+    if options.discretisation.dt is None and "dt" not in metadata:
+        settings, told = with_own_step(raw, options.preset, resolved.settings)
+        if told is not None:
+            seen = {"dt": told, "time_unit": f"time_unit = {settings.time_unit}"}
+            others = {key: line for key, line in resolved.assumptions.items() if key not in seen}
+            resolved = Resolved(settings, {**seen, **others})
+    settings = resolved.settings
+    if settings.dt is None and settings.time_unit != "steps" and _needs_dt(raw, settings):
+        raise no_step(raw, name, options.preset)
+    return resolved
 
 
 def _needs_dt(raw: RawGraph, settings: Discretisation) -> bool:

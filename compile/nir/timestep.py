@@ -54,6 +54,7 @@ def dt_candidates(raw: RawGraph, preset: str = "nir") -> dict[str, float]:
                 if tau.size and r.size and np.all(r > 0):
                     _add(found, rule, lambda solve=solve, tau=tau, r=r: solve(tau, r))  # type: ignore[misc]
             continue
+        # tools without such a factor write 1, so that r = 1 or w_in = 1 says nothing of the time step
         if tau.size and r.size and np.all(r > 0) and np.all(r != 1):
             _add(found, f"{TAU_OF[node.kind]} / r", lambda tau=tau, r=r: tau / r)  # type: ignore[misc]
         tau_syn, w_in = values.get("tau_syn", np.zeros(0)), values.get("w_in", np.zeros(0))
@@ -75,6 +76,7 @@ def _agreeing(found: Mapping[str, list[Values]]) -> Iterator[tuple[str, float]]:
     for rule, parts in found.items():
         every = np.concatenate(parts) if parts else np.zeros(0)
         if every.size and np.all(np.isfinite(every)) and every[0] > 0 and np.ptp(every) <= SAME * every[0]:
+            # six digits, because files hold float32: 1e-4 comes as 9.9999997e-05
             yield rule, float(f"{np.median(every):.6g}")
 
 

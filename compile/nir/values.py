@@ -38,7 +38,7 @@ class NodeValues:
             value = reals(value[0])
         if not broadcasts(value.shape, shape):
             raise InputError(f"{key} of shape {value.shape} does not fit {shape}", where=self.name)
-        # tools blow one number up to a full array
+        # tools blow one number up to a full array; one number again takes no memory per neuron
         return reals(value.flat[0]) if value.size and np.all(value == value.flat[0]) else value
 
     def positive(self, key: str, shape: Shape) -> Reals:
@@ -75,6 +75,7 @@ class NodeValues:
 
     def pool(self) -> SumPool:
         kernel, stride, padding = self.pair("kernel_size", 1), self.pair("stride", 1), self.pair("padding", 0)
+        # torch refuses it, because a window could then lie in the padding alone
         if any(2 * p > k for p, k in zip(padding, kernel, strict=True)):
             raise InputError(f"padding {padding} is more than half of the window {kernel}", where=self.name)
         return SumPool(kernel, stride, padding)

@@ -155,6 +155,7 @@ def _n_taps(p: Population, n_steps: int | None) -> int:
     if kept == 0:
         return 1
     needed = np.inf if kept == 1 else np.ceil(np.log(TAIL) / np.log(kept))
+    # one more than there are, so that a current that outlasts them is refused
     return int(min(needed, MAX_TAPS + 1 if n_steps is None else n_steps))
 
 

@@ -58,6 +58,7 @@ def _pair(first: Op, second: Op, between: tuple[int, ...]) -> tuple[Op, ...] | N
     match first, second:
         case Scale(scale=a), Scale(scale=b):
             return (Scale(reals(np.broadcast_to(a, between) * b if a.ndim and b.ndim else a * b)),)
+        # a matrix acts on the last axis alone: a scale over several axes must stay unless the matrix has them too
         case Scale(scale=a), Linear(weight=w) if a.ndim <= 1 or w.ndim > 2:
             return (Linear(reals(w * (a[..., None, :] if a.ndim else a))),)
         case Linear(weight=w), Scale(scale=a) if a.ndim <= 1 or w.ndim > 2:

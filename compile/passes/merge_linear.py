@@ -50,6 +50,7 @@ def _merged(c: Connection, network: Network) -> Connection:
             ways_out="put it in front of the weight, as a synapse has it",
         )
     ops = c.ops[len(delays) :]
+    # fold_pooling looked at connections that pool alone; two convolutions in a row elsewhere are one as well
     if not all(isinstance(op, Reshape | Scale) for op in ops):
         ops = compose_neighbours(pools_as_convs(ops, source), source)
     core = tuple(op for op in ops if not isinstance(op, Reshape))
