@@ -250,6 +250,23 @@ def test_a_drive_that_leaves_its_bits_wraps_and_is_counted() -> None:
     assert activity.events["n"].n_drive_wraps == 1
 
 
+@pytest.mark.parametrize(("wrap_bits", "weight", "n_wraps"), [(32, 40000, 0), (24, 40000, 0), (24, 1 << 22, 1)])
+def test_wraps_are_those_of_the_arithmetic_not_of_a_chips_accumulator(
+    wrap_bits: int, weight: int, n_wraps: int
+) -> None:
+    # 2 spikes x 40000 leave the 16 bits of Loihi 1's accumulator: verification says so, the arithmetic has more
+    kind = Conv(ints(np.full((1, 2, 1, 1), weight)))
+    program = Program(
+        "wide",
+        (Input("x", (2, 1, 1)),),
+        (Population("n", (1, 1, 1), Lif(ints(4096), ints(4096), ints(NEVER_FIRES))),),
+        (Synapses("s", "x", "n", kind, wrap_bits=wrap_bits),),
+    )
+    activity = run_definition(program, np.ones((1, 1, 2, 1, 1)), n_steps=2, record=("drive",))
+    assert activity.drive["n"].ravel().tolist() == [0, wrap(ints(2 * weight), wrap_bits)]
+    assert activity.events["n"].n_drive_wraps == n_wraps
+
+
 # ------------------------------------------------------------------------------------------------------- runs
 
 

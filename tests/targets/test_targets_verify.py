@@ -163,13 +163,39 @@ def test_a_relay_passes_one_source_on() -> None:
 def test_a_drive_that_could_overflow_the_accumulator_is_told() -> None:
     (finding,) = verify_program(one_layer(weights=np.full((1, 200), 200)), LOIHI1)
     assert (finding.value, finding.severity) == ("40000", "assumption")
-    convolution = Program(
-        "conv",
-        (Input("in", (1, 3, 3)),),
-        (Population("out", (1, 1, 1), LIF),),
-        (Synapses("s", "in", "out", Conv(ints(np.full((1, 1, 3, 3), 100)))),),
+    assert str(finding) == (
+        "s: worst-case drive 40000, loihi1 accumulates 16 bits, up to 32767: spikes never add up to that; Lava's "
+        "model has 32 bits here, 24 for a convolution, so run the range analysis"
     )
-    assert verify_program(convolution, LOIHI1) == []
+
+
+def convolution(channels: int, weight: int) -> Program:
+    return Program(
+        "conv",
+        (Input("in", (channels, 3, 3)),),
+        (Population("out", (1, 1, 1), LIF),),
+        (Synapses("s", "in", "out", Conv(ints(np.full((1, channels, 3, 3), weight))), wrap_bits=24),),
+    )
+
+
+def test_the_accumulator_is_as_wide_for_a_convolution() -> None:
+    assert verify_program(convolution(1, 100), LOIHI1) == []
+    (finding,) = verify_program(convolution(64, 254), LOIHI1)
+    assert (finding.layer, finding.limit, finding.value) == ("s", "worst-case drive", "146304")
+    assert verify_program(convolution(64, 254), LOIHI2) == []
+
+
+def test_all_synapses_into_a_neuron_share_its_accumulator() -> None:
+    # 100 x 200 from each of two groups: neither is above 32767, their sum is
+    weights = Dense(ints(np.full((1, 100), 200)))
+    program = Program(
+        "two",
+        (Input("a", (100,)), Input("b", (100,))),
+        (Population("out", (1,), LIF),),
+        (Synapses("s", "a", "out", weights), Synapses("t", "b", "out", weights)),
+    )
+    (finding,) = verify_program(program, LOIHI1)
+    assert (finding.layer, finding.limit, finding.value) == ("out", "worst-case drive", "40000")
 
 
 def test_bit_planes_give_the_same_integers() -> None:
