@@ -89,13 +89,12 @@ U_ROOM = (V_MAX + 1) >> DRIVE_SHIFT
 
 def uncomputed(formats: NumberFormats) -> Iterator[Reason]:
     """What of these formats ``compile/arithmetic`` does not compute: a program for them would be another's."""
-    for name, possible, why in _one_rule():
-        found = getattr(formats, name)
+    for name, found, possible, why in _one_rule(formats):
         if found != possible:
             yield _refused(name, found, f"computed is {possible}", why)
-    for name, found, low, high, why in _ranges(formats):
-        if not low <= found <= high:
-            yield _refused(name, found, f"computed are {low} to {high}", why)
+    for name, number, low, high, why in _ranges(formats):
+        if not low <= number <= high:
+            yield _refused(name, number, f"computed are {low} to {high}", why)
     if formats.soft_reset not in ("two_compartments", "none"):
         yield _refused(
             "soft_reset",
@@ -105,17 +104,18 @@ def uncomputed(formats: NumberFormats) -> Iterator[Reason]:
         )
 
 
-def _one_rule() -> Iterator[tuple[str, object, str]]:
-    """Field, the one value that is computed, what it means."""
-    yield "u_bits", STATE_BITS, "docs/arithmetic.md, step 3"
-    yield "u_overflow", "wrap", "u goes once around its bits (docs/arithmetic.md, step 3)"
-    yield "v_bits", STATE_BITS, "docs/arithmetic.md, step 4"
-    yield "v_overflow", "saturate", "v stops at the ends of its bits (docs/arithmetic.md, step 4)"
-    yield "decay_bits", UNITY.bit_length() - 1, f"a state keeps (x - rate) / x of itself, x = {UNITY}"
-    yield "decay_rounding", "towards_zero", "what a state keeps is rounded so (docs/arithmetic.md)"
-    yield "mixed_sign_step", 2, "weights of both signs are even at full width"
-    yield "v_th_shift", DRIVE_SHIFT, "thresholds stand as far above v as drives do"
-    yield "reset", "zero", "v is 0 after a spike (docs/arithmetic.md, step 5)"
+def _one_rule(formats: NumberFormats) -> Iterator[tuple[str, object, object, str]]:
+    """Field, its value, the one that is computed, what it means."""
+    yield "u_bits", formats.u_bits, STATE_BITS, "docs/arithmetic.md, step 3"
+    yield "u_overflow", formats.u_overflow, "wrap", "u goes once around its bits (docs/arithmetic.md, step 3)"
+    yield "v_bits", formats.v_bits, STATE_BITS, "docs/arithmetic.md, step 4"
+    yield "v_overflow", formats.v_overflow, "saturate", "v stops at its ends (docs/arithmetic.md, step 4)"
+    bits = UNITY.bit_length() - 1
+    yield "decay_bits", formats.decay_bits, bits, f"a state keeps (x - rate) / x of itself, x = {UNITY}"
+    yield "decay_rounding", formats.decay_rounding, "towards_zero", "what a state keeps (docs/arithmetic.md)"
+    yield "mixed_sign_step", formats.mixed_sign_step, 2, "weights of both signs are even at full width"
+    yield "v_th_shift", formats.v_th_shift, DRIVE_SHIFT, "thresholds stand as far above v as drives do"
+    yield "reset", formats.reset, "zero", "v is 0 after a spike (docs/arithmetic.md, step 5)"
 
 
 def _ranges(formats: NumberFormats) -> Iterator[tuple[str, int, int, int, str]]:
@@ -170,6 +170,9 @@ class WeightBits:
 
     def of(self, group: str, target: str) -> int:
         return self.named.get(group, self.named.get(target, self.default))
+
+    def __str__(self) -> str:
+        return ", ".join([str(self.default), *(f"{name} {bits}" for name, bits in self.named.items())])
 
 
 BitsSetting = int | Mapping[str, int] | None

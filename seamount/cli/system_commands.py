@@ -59,6 +59,8 @@ def targets(
     table = Table(title=f"{target.name}: {target.title}", box=None, pad_edge=False)
     for title in ("figure", "value", "unit", "grade", "source", "conditions"):
         table.add_column(title, overflow="fold")
+    if target.not_modelled:
+        table.caption = f"not modelled: {'; '.join(escape(text) for text in target.not_modelled)}"
     for row in target.rows():
         table.add_row(*(escape(cell) for cell in row))
     return Result(target.to_dict(), table)
