@@ -48,9 +48,11 @@ SETTINGS: Mapping[str, Mapping[str, Reader]] = {
     "search": {"method": str, "percentile": float, "n_candidates": int},
     "compiler": {"soft_reset": str},
 }
-"""What each setting belongs to, and how its text is read; ``scale.POPULATION`` stands beside them."""
+"""What each setting belongs to, and how its text is read; ``NAMED`` ones stand beside them."""
 
-SCALE = "scale."
+SCALE, BITS = "scale.", "weight_bits."
+NAMED: Mapping[str, Reader] = {SCALE: float, BITS: int}
+"""Settings of one layer: the name stands behind the point, as the file writes it."""
 
 
 def compile_options(
@@ -76,7 +78,7 @@ def compile_options(
         calibration: real inputs (T, B, *shape); makes "calibrated" the scale search unless ``method`` says otherwise.
         soft_reset: "refuse" or "emulate", also as the setting ``soft_reset``.
     """
-    told: dict[str, dict[str, Any]] = {part: {} for part in (*SETTINGS, SCALE)}
+    told: dict[str, dict[str, Any]] = {part: {} for part in (*SETTINGS, *NAMED)}
     for setting in settings:
         part, key, value = _parsed(setting)
         told[part][key] = value
@@ -93,6 +95,7 @@ def compile_options(
         net=NetOptions(**told["net"]),
         search=SearchOptions(**_checked(told["search"])),
         scales=told[SCALE],
+        weight_bits=told[BITS] or None,
         calibration=calibration,
         soft_reset=_soft_reset(told["compiler"].get("soft_reset", soft_reset)),
         print_after=print_after,
@@ -104,13 +107,17 @@ def _parsed(setting: str) -> tuple[str, str, Any]:
     key, equals, text = (part.strip() for part in setting.partition("="))
     if not equals:
         raise ConfigError("found no '='", where=f"--set {setting}", possible="needed is key=value")
-    if key.startswith(SCALE):
-        return SCALE, key.removeprefix(SCALE), _value(setting, float, text)
+    for prefix, read in NAMED.items():
+        if key.startswith(prefix):
+            return prefix, key.removeprefix(prefix), _value(setting, read, text)
     key = key.replace("-", "_")
+    if key == "weight_bits":
+        return BITS, "default", _value(setting, int, text)
     for part, readers in SETTINGS.items():
         if key in readers:
             return part, key, _value(setting, readers[key], text)
-    possible = sorted({*(key for readers in SETTINGS.values() for key in readers), f"{SCALE}POPULATION"})
+    named = (f"{SCALE}POPULATION", "weight_bits", f"{BITS}LAYER")
+    possible = sorted({*(key for readers in SETTINGS.values() for key in readers), *named})
     raise ConfigError(
         "no such setting",
         where=f"--set {key}",

@@ -264,15 +264,17 @@ def _startup(draft: Draft) -> Draft:
             ways_out="compile it without a number of steps",
         )
     aligned = align_startup(program, arrival, remembers=remembers)
-    return replace(draft, program=aligned.with_(provenance=_provenance(network, draft.source)))
+    return replace(draft, program=aligned.with_(provenance=_provenance(network, draft)))
 
 
 def _ranges(draft: Draft) -> Draft:
     return replace(draft, ranges=analyse_ranges(_made(draft.program)))
 
 
-def _provenance(network: Network, source: Any) -> dict[str, str]:
-    facts = {"passes": ", ".join(PASS_NAMES)}
+def _provenance(network: Network, draft: Draft) -> dict[str, str]:
+    facts, source = {"passes": ", ".join(PASS_NAMES)}, draft.source
+    if draft.options.weight_bits is not None:
+        facts["weight_bits"] = str(draft.rules.bits)
     if network.source_sha256:
         facts["source_sha256"] = network.source_sha256
     if isinstance(source, str | Path):

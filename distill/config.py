@@ -32,6 +32,7 @@ Method = Literal["hard", "hard-mean", "kd", "kd-per-step", "seal-kd", "sastc", "
 TermName = Literal["hard", "hard-mean", "kd", "kd-per-step", "ela", "sta", "sastc"]
 
 Count = Annotated[int, Field(ge=1)]
+Bits = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -156,6 +157,11 @@ class QuantConfig(Section):
     epochs: Annotated[int, Field(ge=0)] = Field(6, description="of training in integers; 0 only rounds")
     lr: Positive = Field(1e-3, description="its largest learning rate")
     calibration_samples: Count = Field(512, description="training samples from which the scales start")
+    weight_bits: Bits | dict[str, Bits] | None = Field(
+        None,
+        description="of all weights, or by layer with default for the rest, as {default = 8, conv1_in = 4}; not set: "
+        "the widest that the target has",
+    )
 
 
 def check_method(method: str | Mapping[str, float]) -> None:

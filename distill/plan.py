@@ -6,12 +6,15 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from seamount.compile.formats import BitsSetting, NumberFormats, check_names, weight_bits
 from seamount.errors import Unsupported
 from seamount.models import fold
 from seamount.models.cells import DECAY_GRID, Neurons
 from seamount.models.export import exact_decay, unsupported
 from seamount.models.lif.constants import LifConstants
 from seamount.models.spiking_net import SpikingNet, Sum
+
+SETTING = "quant.weight_bits"
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,21 @@ def folded(net: SpikingNet, synapse: str, source: str) -> fold.FoldedConv | fold
         return None
     shape = net.shapes[source]
     return fold.merge(fold.fold(module, shape, synapse), shape, synapse)
+
+
+def bits_of(net: SpikingNet, formats: NumberFormats, setting: BitsSetting) -> dict[str, int]:
+    """Synapse -> bits of its weights; a plain skip, which has none by name, has those of its population.
+
+    Args:
+        setting: of all weights, or by synapse or population, "default" for the rest; None: the target's widest.
+
+    Raises:
+        ConfigError: bits that the target has not, or a layer that the student has not.
+    """
+    bits = weight_bits(setting, formats, SETTING)
+    named = [name for name, _, _ in net.edges if not isinstance(net.synapses[name], nn.Identity)]
+    check_names(bits, named, net.order, SETTING)
+    return {name: bits.of(name if name in named else "", target) for name, _, target in net.edges}
 
 
 def refuse(net: SpikingNet) -> None:

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from seamount.compile.arithmetic.synapses import matrix_sum
-from seamount.compile.formats import LOIHI, BitsSetting, NumberFormats, check_names, weight_bits
+from seamount.compile.formats import LOIHI, BitsSetting, NumberFormats
 from seamount.compile.neurons.lif import Lif
 from seamount.compile.numbers import DRIVE_SHIFT, FULL_SCALE_BITS, UNITY, ints
 from seamount.errors import InputError, Unsupported
@@ -41,7 +41,7 @@ from .integer import (
     weighted,
     wrapped,
 )
-from .plan import folded, plan_of, refuse
+from .plan import bits_of, folded, plan_of, refuse
 from .quantised_nir import student_to_nir
 from .scales import calibrate, set_scale
 
@@ -61,7 +61,7 @@ class QuantisedStudent(nn.Module):
         student: trained; its batch norms are folded as they are now.
         input_scale: the chip's input is x * input_scale; default: the student's own.
         formats: of the target.
-        weight_bits: of all weights, or by synapse or population, "default" for the rest; None: the target's widest.
+        weight_bits: see ``plan.bits_of``.
 
     Raises:
         Unsupported: what the chip's integers cannot hold. ConfigError: bits that the target or the student lacks.
@@ -81,7 +81,7 @@ class QuantisedStudent(nn.Module):
         super().__init__()
         refuse(student)
         self.formats = formats
-        self.bits = _bits(student, formats, weight_bits)
+        self.bits = bits_of(student, formats, weight_bits)
         self.name = student.name
         self.net = copy.deepcopy(student).cpu().eval().requires_grad_(False)
         self.input_scale = self.net.input_scale = student.input_scale if input_scale is None else input_scale
@@ -332,10 +332,3 @@ class QuantisedStudent(nn.Module):
     def to_nir(self) -> nir.NIRGraph:
         """Real numbers that lie exactly on the grid, with the scales as metadata."""
         return student_to_nir(self, self.integers())
-
-
-def _bits(student: SpikingNet, formats: NumberFormats, setting: BitsSetting) -> dict[str, int]:
-    """Synapse -> bits of its weights."""
-    bits = weight_bits(setting, formats, "quant.weight_bits")
-    check_names(bits, [name for name, _, _ in student.edges], student.order, "quant.weight_bits")
-    return {name: bits.of(name, target) for name, _, target in student.edges}

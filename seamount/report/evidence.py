@@ -87,6 +87,7 @@ class Evidence:
         full_run: Activity over the whole test set (counts only); None: the traced run counts.
         oracle: the implementation that is not ours among those in ``proof``; None: none took part.
         rounding: population -> lines on what rounding did to the synapses and thresholds there.
+        weight_bits: synapse group -> bits that its weights may use; 8 where it is not named.
         neurobench: of the traced run where there is one, else of ``full_run``.
         does_not_fit: the message of DoesNotFit, where placing failed; then ``placement`` is None.
         reasons: part -> why it is None. Parts: accuracy, proof, traced, mapping, energy, neurobench, sweep, oracle.
@@ -108,6 +109,7 @@ class Evidence:
     traced: Traced | None = None
     full_run: Activity | None = None
     rounding: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    weight_bits: Mapping[str, int] = field(default_factory=dict)
     assumptions: Sequence[str] = ()
     deviations: Sequence[str] = ()
     placement: Placement | None = None

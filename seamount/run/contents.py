@@ -16,7 +16,7 @@ from seamount.distill.data.events import ENDINGS
 from seamount.files import text_hash
 from seamount.hardware_targets.target import load_target
 
-from .settings import ChipName
+from .settings import ChipFormats, ChipName
 
 WHOLE_BYTES = 1 << 30
 """So much of one's own data is hashed whole, in about a second; of more only names, sizes and times of change are."""
@@ -42,6 +42,8 @@ def contents(settings: Section, hash_of: Hash) -> dict[str, str]:
             case ChipName(name=name):
                 # what the compiler takes of the file, borrowed figures resolved; a comment in it changes nothing
                 found["target.name"] = text_hash(json.dumps(asdict(load_target(name).chip), sort_keys=True))
+            case ChipFormats(name=name):
+                found["target.name"] = text_hash(json.dumps(asdict(load_target(name).chip.formats), sort_keys=True))
             case _:
                 pass
     return found

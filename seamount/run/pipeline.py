@@ -21,8 +21,9 @@ from seamount.files import file_hash, write_atomically, write_json
 
 from .contents import Hash, contents
 from .folder import Inputs, Run, open_run
-from .stage import Place, Stage
+from .stage import LoadData, Place, Stage
 from .stages import STAGES
+from .stages.quantise import check_weight_bits
 from .told import Told
 
 
@@ -43,7 +44,8 @@ def run_stages(
     names = [stage.name for stage in STAGES]
     if until not in names:
         raise ConfigError("no such stage", where=f"--to {until}", possible=f"possible are {', '.join(names)}")
-    told = told or Told()
+    told, data = told or Told(), functools.cache(_load)
+    check_weight_bits(config, data)
     stages = STAGES[: names.index(until) + 1]
     together = list(takewhile(lambda stage: stage.together, stages))
     with open_world(config.run.device) as world:
@@ -52,7 +54,7 @@ def run_stages(
             write_atomically(run.folder / "resolved.toml", to_toml(config))
             write_json(run.folder / "manifest.json", manifest(config, told.command))
         world.wait()
-        work = _Work(config, Run(folder, STAGES), world, told)
+        work = _Work(config, Run(folder, STAGES), world, told, data)
         for stage in together:
             work.do(stage)
     if world.rank != 0:
@@ -65,11 +67,11 @@ def run_stages(
 class _Work:
     """Does one stage after the other; data and hashes that several of them ask for are made once."""
 
-    def __init__(self, config: Config, run: Run, world: World, told: Told) -> None:
+    def __init__(self, config: Config, run: Run, world: World, told: Told, data: LoadData) -> None:
         self.config, self.run, self.world, self.told = config, run, world, told
         self.leads = world.rank == 0
         self.hash_of: Hash = functools.cache(file_hash)
-        self.data = functools.cache(_load)
+        self.data = data
 
     def do(self, stage: Stage[Any]) -> None:
         """Unless it is done; every process of the run comes to the same verdict."""

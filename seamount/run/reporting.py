@@ -19,6 +19,7 @@ from seamount.compile.fit.finding import Finding
 from seamount.compile.fit.place import Placement, place
 from seamount.compile.fit.place.search import Objective
 from seamount.compile.fit.verify import require, verify_program
+from seamount.compile.numbers import FULL_SCALE_BITS
 from seamount.compile.program.activity import Activity
 from seamount.compile.program.activity_file import load_activity
 from seamount.compile.program.program import Program
@@ -135,6 +136,7 @@ def gather(finished: Finished) -> Evidence:
         traced=_traced(finished, traced, inputs),
         full_run=counts,
         rounding=compiled["rounding_lines"],
+        weight_bits=_weight_bits(compiled),
         assumptions=compiled["assumptions"],
         deviations=[*compiled["warnings"], *(str(f) for f in findings if f.severity == "assumption")],
         placement=placement,
@@ -143,6 +145,12 @@ def gather(finished: Finished) -> Evidence:
         neurobench=neurobench_metrics(program, traced),
         reasons=reasons,
     )
+
+
+def _weight_bits(compiled: dict[str, Any]) -> dict[str, int]:
+    """Synapse group -> bits; runs of before there was a choice do not say."""
+    groups = [group for population in compiled["rounding"] for group in population["groups"]]
+    return {group["name"]: group.get("weight_bits", FULL_SCALE_BITS) for group in groups}
 
 
 def _placement(

@@ -54,6 +54,18 @@ class ChipName(Section):
     name: str
 
 
+class ChipFormats(Section):
+    """Of ``target``: whose number formats; what a core holds is the compiler's."""
+
+    name: str
+
+
+class WeightBits(Section):
+    """Of ``quant``."""
+
+    weight_bits: int | dict[str, int] | None
+
+
 class Compared(Section):
     """Of ``report``."""
 

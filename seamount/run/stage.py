@@ -15,6 +15,10 @@ from seamount.distill.progress import Progress
 Settings = TypeVar("Settings", bound=Section)
 
 
+LoadData = Callable[[DataConfig, int], Data]
+"""The data set of a configuration in T steps."""
+
+
 @dataclass(frozen=True)
 class Stage(Generic[Settings]):
     """One step of the pipeline.
@@ -52,7 +56,7 @@ class Place:
 
     folder: Path
     earlier: Mapping[str, Path]
-    data: Callable[[DataConfig, int], Data]
+    data: LoadData
     progress: Progress
     leads: bool
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from seamount.compile.pipeline import compile_graph
+from seamount.compile.pipeline import CompileOptions, compile_graph
 from seamount.hardware_targets.agreement import compare_runs
 from seamount.hardware_targets.lava import lava_status, run_on_lava
 from seamount.hardware_targets.simulator import simulate
@@ -21,15 +21,17 @@ RECORD = ("spikes", "v", "u")
 @pytest.mark.slow
 @pytest.mark.skipif(not STATUS.present, reason=STATUS.message)
 @pytest.mark.parametrize(
-    ("name", "size", "n_steps", "options", "n_populations"),
+    ("name", "size", "n_steps", "options", "n_populations", "bits"),
     [
-        ("resnet18", 16, 3, {"width": 0.0625}, 18),
-        ("vgg9", 16, 3, {"width": 0.125}, 9),
-        ("recurrent", 4, 10, {"hidden": 24}, 2),
+        ("resnet18", 16, 3, {"width": 0.0625}, 18, 8),
+        ("vgg9", 16, 3, {"width": 0.125}, 9, 8),
+        ("vgg9", 16, 3, {"width": 0.125}, 9, 4),
+        ("recurrent", 4, 10, {"hidden": 24}, 2, 8),
+        ("recurrent", 4, 10, {"hidden": 24}, 2, 3),
     ],
 )
 def test_a_compiled_student_is_exact_on_lava(
-    name: str, size: int, n_steps: int, options: dict[str, float], n_populations: int
+    name: str, size: int, n_steps: int, options: dict[str, float], n_populations: int, bits: int
 ) -> None:
     torch.manual_seed(0)
     shape = (3, size, size)
@@ -40,7 +42,7 @@ def test_a_compiled_student_is_exact_on_lava(
             if isinstance(module, torch.nn.BatchNorm2d):  # so that deep layers spike
                 module.weight.fill_(2.0)
                 module.bias.uniform_(0.0, 1.0)
-    program = compile_graph(to_nir(student.eval())).program
+    program = compile_graph(to_nir(student.eval()), None, CompileOptions(weight_bits=bits)).program
     assert len(program.populations) == n_populations
     image = np.random.default_rng(0).integers(0, 256, (2, *shape))
     inputs = np.repeat(image[None], n_steps, axis=0)

@@ -9,13 +9,17 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from seamount.compile.pipeline import Compiled, compile_graph
+from seamount.compile.fit.place.rules import weight_format
+from seamount.compile.pipeline import Compiled, CompileOptions, compile_graph
 from seamount.distill.quantised import QuantisedStudent
-from seamount.errors import InputError, Unsupported
+from seamount.errors import ConfigError, InputError, Unsupported
 from seamount.hardware_targets.simulator import simulate
+from seamount.hardware_targets.target import load_target
 from seamount.models.cells import lif, lif_box
 from seamount.models.spiking_net import SpikingNet, Sum, Synapse
 from tests.lively import NETS, lively
+
+LOIHI1 = load_target("loihi1")
 
 
 def differing(q: QuantisedStudent, x: torch.Tensor, path: Path) -> tuple[int, int, int, Compiled]:
@@ -48,6 +52,76 @@ def test_student_and_program_have_the_same_spikes_and_v(name: str, tmp_path: Pat
     weights = [s.kind.weights for s in compiled.program.synapses if s.source in net.order]
     assert all(s.exponent == 0 for s in compiled.program.synapses)
     assert all(np.abs(w).max() <= 255 for w in weights)
+
+
+@pytest.mark.parametrize(
+    ("name", "bits"),
+    [
+        ("small", 6),
+        ("small", 4),
+        ("small", 2),
+        ("vgg9 average", 3),
+        ("resnet18", 4),
+        ("resnet18", 3),
+        ("recurrent", 4),
+        ("recurrent li", 3),
+        ("small", {"conv2_in": 4, "readout": 3}),
+        ("resnet18", {"default": 6, "layer1_0": 3}),
+    ],
+)
+def test_student_and_program_are_one_at_every_width(name: str, bits: int | dict[str, int], tmp_path: Path) -> None:
+    net, x = lively(name)
+    q = QuantisedStudent(net, weight_bits=bits).calibrate(x)
+    wrong_spikes, wrong_v, n, _ = differing(q, x, tmp_path / "q.nir")
+    assert n > 50
+    assert (wrong_spikes, wrong_v) == (0, 0)
+    again = compile_graph(tmp_path / "q.nir", None, CompileOptions(weight_bits=bits))
+    assert not [text for text in again.warnings if "anew" in text]
+    for s in again.program.synapses:
+        width = weight_format(s.kind.weights, s.exponent, LOIHI1.chip).width
+        asked = bits if isinstance(bits, int) else bits.get(s.name, bits.get(s.target, bits.get("default", 8)))
+        assert width is not None
+        assert width <= asked, s.name
+
+
+def test_it_stays_the_program_after_training_in_four_bits(tmp_path: Path) -> None:
+    net, x = lively("small")
+    q = QuantisedStudent(net, weight_bits=4).calibrate(x)
+    optimizer = torch.optim.Adam([p for p in q.parameters() if p.requires_grad], lr=3e-3)
+    for _ in range(6):
+        loss = F.cross_entropy(q(x).logits.mean(0), torch.tensor([0, 1, 2, 3]))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert differing(q, x, tmp_path / "q.nir")[:2] == (0, 0)
+    other = QuantisedStudent(net, weight_bits=4)
+    other.load_state_dict(q.freeze().state_dict())
+    assert torch.equal(other(x).logits, q(x).logits)
+    assert differing(other, x, tmp_path / "q.nir")[:2] == (0, 0)
+
+
+def test_weights_that_need_more_bits_than_asked_for_are_rounded_anew(tmp_path: Path) -> None:
+    net, x = lively("small")
+    nir.write(tmp_path / "q.nir", QuantisedStudent(net).calibrate(x).to_nir())
+    made = compile_graph(tmp_path / "q.nir", None, CompileOptions(weight_bits=4))
+    anew = [text for text in made.warnings if "anew" in text]
+    assert anew[1] == (
+        "conv2: the file's weights of conv2_in use more than 4 bits; its scale is chosen and its weights are rounded "
+        "anew"
+    )
+    assert all(weight_format(s.kind.weights, s.exponent, LOIHI1.chip).width <= 4 for s in made.program.synapses)
+
+
+def test_bits_that_a_student_cannot_have_are_refused() -> None:
+    net, _ = lively("small")
+    with pytest.raises(ConfigError) as caught:
+        QuantisedStudent(net, weight_bits={"default": 8, "conv9": 4})
+    assert str(caught.value) == (
+        "quant.weight_bits: no layer is called conv9, possible are conv1_in, conv2_in, conv3_in, classifier, conv1, "
+        "conv2, conv3, readout"
+    )
+    with pytest.raises(ConfigError, match=r"quant\.weight_bits: 7 bits, the target's weights can have 2, 3, 4"):
+        QuantisedStudent(net, weight_bits=7)
 
 
 @pytest.mark.parametrize("name", ["small", "resnet18", "recurrent li"])

@@ -11,6 +11,7 @@ import numpy as np
 
 from seamount.compile.neurons.lif import NEVER_FIRES
 from seamount.compile.neurons.relay import Relay
+from seamount.compile.numbers import FULL_SCALE_BITS
 from seamount.compile.program.program import Population
 from seamount.compile.synapses.kinds import Wire
 
@@ -97,7 +98,11 @@ def _layer(evidence: Evidence, population: Population, both: Sides) -> Layer:
         parameters=parameters(population),
         arrival=program.arrivals()[name],
         scale=unknown(unit, "the program names no scale here") if scale is None else known(scale, unit, "derived"),
-        weights=tuple(weights(s) for s in program.into(name) if not isinstance(s.kind, Wire)),
+        weights=tuple(
+            weights(s, evidence.weight_bits.get(s.name, FULL_SCALE_BITS))
+            for s in program.into(name)
+            if not isinstance(s.kind, Wire)
+        ),
         rounding=tuple(evidence.rounding.get(name, ())),
         spikes_float=rates.per_sample(both, both.float, both.unpaired),
         spikes_deployed=rates.per_sample(both, both.deployed, NOT_RECORDED),

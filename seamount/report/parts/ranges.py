@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from seamount.compile.neurons.lif import Lif
-from seamount.compile.numbers import STATE_BITS, V_MAX
+from seamount.compile.numbers import FULL_SCALE_BITS, STATE_BITS, V_MAX
 from seamount.compile.program.program import Population
 from seamount.compile.synapses.kinds import Synapses, Wire
 
@@ -19,13 +19,18 @@ from .divergence import can_fire
 
 
 class Weights(Item):
-    """One group of synapses into a population."""
+    """One group of synapses into a population.
+
+    Attributes:
+        bits: that hold its largest weight, sign included. bits_allowed: that it was given.
+    """
 
     name: str
     source: str
     kind: str
     shape: tuple[int, ...]
     bits: int
+    bits_allowed: int = FULL_SCALE_BITS
     exponent: int
     n_stored: int
     n_zero: int
@@ -50,7 +55,7 @@ END_OF_GRID = 254
 """Weights of both signs go in steps of 2 from -256 to 254."""
 
 
-def weights(synapses: Synapses) -> Weights:
+def weights(synapses: Synapses, bits_allowed: int) -> Weights:
     kind = synapses.kind
     assert not isinstance(kind, Wire), f"{synapses.name}: a wire has no weights"
     values = np.atleast_1d(kind.weights)
@@ -63,6 +68,7 @@ def weights(synapses: Synapses) -> Weights:
         kind=type(kind).__name__,
         shape=values.shape,
         bits=max(limit.bit_length() + (1 if flat.size and flat.min() < 0 else 0), 1),
+        bits_allowed=bits_allowed,
         exponent=synapses.exponent,
         n_stored=int(flat.size),
         n_zero=int(np.sum(flat == 0)),
@@ -95,8 +101,9 @@ def weight_words(group: Weights) -> Iterator[str]:
     if group.n_stored and group.n_at_limit / group.n_stored > 0.01:
         share = 100 * group.n_at_limit / group.n_stored
         yield f"{share:.1f} % of the weights of {group.name} lie at the end of the 8-bit grid: clipped?"
-    if group.n_stored > 8 and group.bits < 7:
-        yield f"{group.name} uses {group.bits} of 8 weight bits: its scale leaves precision unused."
+    if group.n_stored > 8 and group.bits < group.bits_allowed - 1:
+        used = f"{group.bits} of {group.bits_allowed} weight bits"
+        yield f"{group.name} uses {used}: its scale leaves precision unused."
 
 
 def state(evidence: Evidence, population: Population, which: Literal["v", "u"]) -> StateRange | Missing:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from seamount.compile.lower.rounding_table import RoundingTable
-from seamount.compile.pipeline import compile_graph
+from seamount.compile.pipeline import CompileOptions, compile_graph
 from seamount.compile.program.file import load_program, save_program
 from seamount.compile.program.program import Program
 from seamount.distill.config import Section
 from seamount.files import write_json
 from seamount.hardware_targets.target import load_target
 
-from ..settings import ChipName
+from ..settings import ChipName, WeightBits
 from ..stage import Place, Stage
 from .export import EXPORT, quantised_graph
 
@@ -21,10 +21,12 @@ PROGRAM = "program.h5"
 
 class Reads(Section):
     target: ChipName
+    quant: WeightBits
 
 
 def work(reads: Reads, place: Place) -> None:
-    compiled = compile_graph(quantised_graph(place.of(EXPORT)), load_target(reads.target.name))
+    options = CompileOptions(weight_bits=reads.quant.weight_bits)
+    compiled = compile_graph(quantised_graph(place.of(EXPORT)), load_target(reads.target.name), options)
     save_program(compiled.program, place.folder / PROGRAM)
     assert compiled.rounding is not None, "only .net files come without rounding"
     rounding = {p.name: list(RoundingTable((p,)).lines()) for p in compiled.rounding.populations}

@@ -9,7 +9,7 @@ from seamount.distill.config import DataConfig, Section
 from seamount.files import write_json
 
 from ..export import export_student, write_graph
-from ..settings import Seed, Student
+from ..settings import ChipFormats, Seed, Student, WeightBits
 from ..stage import Place, Stage
 from .distill import DISTILL, trained_student
 from .quantise import QUANTISE, trained_quantised
@@ -19,6 +19,8 @@ class Reads(Section):
     run: Seed
     data: DataConfig
     student: Student
+    quant: WeightBits
+    target: ChipFormats
 
 
 def work(reads: Reads, place: Place) -> None:
@@ -26,7 +28,8 @@ def work(reads: Reads, place: Place) -> None:
     student = trained_student(place.of(DISTILL), reads.student, data)
     proof = export_student(student, place.folder / "float.nir", seed=reads.run.seed)
     write_json(place.folder / "proof.json", asdict(proof))
-    write_graph(trained_quantised(place.of(QUANTISE), student).to_nir(), quantised_graph(place.folder))
+    quantised = trained_quantised(place.of(QUANTISE), student, reads.quant, reads.target)
+    write_graph(quantised.to_nir(), quantised_graph(place.folder))
 
 
 EXPORT = Stage("export", Reads, work, needs=(DISTILL, QUANTISE))

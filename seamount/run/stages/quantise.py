@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from seamount.config import RunConfig
+from seamount.compile.formats import weight_bits
+from seamount.config import Config, RunConfig
 from seamount.distill import checkpoint
 from seamount.distill.config import DataConfig, DistillConfig, QuantConfig, Section, TrainConfig
+from seamount.distill.plan import SETTING, bits_of
 from seamount.distill.quantised import QuantisedStudent
 from seamount.distill.train import finetune_quantised
+from seamount.hardware_targets.target import load_target
 from seamount.models.spiking_net import SpikingNet
 
-from ..settings import Student, Teacher
-from ..stage import Place, Stage
-from .distill import DISTILL, trained_student
+from ..settings import ChipFormats, Student, Teacher, WeightBits
+from ..stage import LoadData, Place, Stage
+from .distill import DISTILL, new_student, trained_student
 from .teacher import TEACHER, trained_teacher
 from .training import keep, student_logits, use_threads
 
@@ -28,6 +31,7 @@ class Reads(Section):
     distill: DistillConfig
     train: TrainConfig
     quant: QuantConfig
+    target: ChipFormats
 
 
 def work(reads: Reads, place: Place) -> None:
@@ -36,7 +40,7 @@ def work(reads: Reads, place: Place) -> None:
     trained = finetune_quantised(
         data,
         trained_teacher(place.of(TEACHER), reads.teacher.arch, data),
-        QuantisedStudent(trained_student(place.of(DISTILL), reads.student, data)),
+        _in_integers(trained_student(place.of(DISTILL), reads.student, data), reads.quant, reads.target),
         reads.distill,
         reads.quant,
         reads.train,
@@ -48,11 +52,30 @@ def work(reads: Reads, place: Place) -> None:
     keep(place, WEIGHTS, trained, data, student_logits(trained.network, data, reads.run.device))
 
 
+def check_weight_bits(config: Config, data: LoadData) -> None:
+    """Refuses bits that the target or the student has not, before anything is trained.
+
+    Raises:
+        ConfigError: names what is possible.
+    """
+    formats, setting = load_target(config.target.name).chip.formats, config.quant.weight_bits
+    if isinstance(setting, dict):
+        student = new_student(config.student, data(config.data, config.student.n_steps))
+        bits_of(student, formats, setting)
+    else:
+        weight_bits(setting, formats, SETTING)
+
+
 QUANTISE = Stage("quantise", Reads, work, needs=(TEACHER, DISTILL), together=True)
 
 
-def trained_quantised(folder: Path, student: SpikingNet) -> QuantisedStudent:
+def _in_integers(student: SpikingNet, quant: QuantConfig | WeightBits, target: ChipFormats) -> QuantisedStudent:
+    formats = load_target(target.name).chip.formats
+    return QuantisedStudent(student, formats=formats, weight_bits=quant.weight_bits)
+
+
+def trained_quantised(folder: Path, student: SpikingNet, quant: WeightBits, target: ChipFormats) -> QuantisedStudent:
     """The student in integers that this stage left, made of the float one."""
-    network = QuantisedStudent(student)
+    network = _in_integers(student, quant, target)
     checkpoint.put(network, checkpoint.load_weights(folder / WEIGHTS), str(folder / WEIGHTS))
     return network.eval()

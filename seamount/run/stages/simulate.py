@@ -26,7 +26,7 @@ from seamount.models.spiking_net import SpikingNet
 from seamount.report.evidence import window
 
 from ..answers import Array, batches, read_answers, write_answers, write_arrays
-from ..settings import Compared, Device, Student
+from ..settings import ChipFormats, Compared, Device, Student, WeightBits
 from ..stage import Place, Stage
 from .compile import COMPILE, compiled_program
 from .distill import DISTILL, trained_student
@@ -38,6 +38,8 @@ class Reads(Section):
     data: DataConfig
     student: Student
     report: Compared
+    quant: WeightBits
+    target: ChipFormats
 
 
 def work(reads: Reads, place: Place) -> None:
@@ -49,7 +51,8 @@ def work(reads: Reads, place: Place) -> None:
     traced = simulate(program, values, record=("spikes", "v", "u"))
     save_activity(traced, place.folder / "trace.npz")
     student = trained_student(place.of(DISTILL), reads.student, data)
-    recorded = trained_quantised(place.of(QUANTISE), student).record(torch.from_numpy(values))
+    quantised = trained_quantised(place.of(QUANTISE), student, reads.quant, reads.target)
+    recorded = quantised.record(torch.from_numpy(values))
     agreement = compare_student(program, _numpy(recorded.spikes), _numpy(recorded.v), traced)
     differing = int((predictions != read_answers(place.of(QUANTISE))["predictions"]).sum())
     write_json(
