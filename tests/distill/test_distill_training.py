@@ -528,7 +528,7 @@ def test_cuda_that_is_not_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(BackendMissing) as error:
         distill(digits(), None, student(), DistillConfig(method="hard"), TrainConfig(), tmp_path, device="cuda")
     assert str(error.value) == (
-        f"device: 'cuda' asked for, but torch {torch.__version__} sees no CUDA device; set device = 'cpu', or "
+        f"device: 'cuda' asked for, but torch {torch.__version__} sees no CUDA device; set device = 'cpu'; or "
         "install the driver and a CUDA build of torch"
     )
 
