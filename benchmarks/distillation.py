@@ -30,8 +30,8 @@ import torch
 from figures import RESULTS, write_figures
 from torch import Tensor, nn
 
+from seamount.distill.methods import Settings, WeightedSum, weights_of
 from seamount.distill.methods.lesson import Lesson
-from seamount.distill.methods.weighted import METHODS, Settings, WeightedSum
 from seamount.distill.quantised import QuantisedStudent
 from seamount.models.spiking_net import SpikingNet
 from seamount.models.zoo import build_student, build_teacher
@@ -61,7 +61,7 @@ def training_step(path: str, batch: int, n_steps: int, device: str, width: float
     if "channels_last" in path:
         student, teacher = (m.to(memory_format=torch.channels_last) for m in (student, teacher))
         x = x.contiguous(memory_format=torch.channels_last)
-    loss = WeightedSum(METHODS["seal-kd"], Settings())
+    loss = WeightedSum(weights_of("seal-kd"), Settings())
     optimizer = torch.optim.SGD([p for p in student.parameters() if p.requires_grad], lr=0.01, momentum=0.9)
     narrow = torch.autocast(torch.device(device).type, torch.bfloat16) if "bf16" in path else contextlib.nullcontext()
 

@@ -12,24 +12,13 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-Source = Literal[
-    "digits",
-    "mnist",
-    "fashion-mnist",
-    "cifar10",
-    "cifar100",
-    "imagenet",
-    "n-mnist",
-    "dvs-gesture",
-    "cifar10-dvs",
-    "shd",
-    "event-folder",
-    "file",
-]
+from seamount.errors import none_of
+
+from .choices import DATA_SETS, METHODS, TERMS
+
+StaTarget = Literal["logit-mixture", "weighted-kl"]
 Encoding = Literal["direct", "rate", "latency", "frames"]
 Augmentation = Literal["crop", "flip", "autoaugment", "cutout", "resized-crop", "roll-rotate-cutout"]
-Method = Literal["hard", "hard-mean", "kd", "kd-per-step", "seal-kd", "sastc", "seal-kd+sastc"]
-TermName = Literal["hard", "hard-mean", "kd", "kd-per-step", "ela", "sta", "sastc"]
 
 Count = Annotated[int, Field(ge=1)]
 Bits = Annotated[int, Field(ge=1)]
@@ -46,7 +35,7 @@ class Section(BaseModel):
 class DataConfig(Section):
     """What is learned from, and how it becomes spikes."""
 
-    name: Source = Field("digits", description=f"one of {', '.join(get_args(Source))}")
+    name: str = Field("digits", description=f"one of {', '.join(DATA_SETS)}")
     root: str | None = Field(None, description="folder (or file) that holds the data; digits need none")
     download: bool = Field(False, description="fetch the data where torchvision or tonic can")
     encoding: Encoding | None = Field(
@@ -74,6 +63,13 @@ class DataConfig(Section):
     max_test: Count | None = Field(None, description="use only so many test samples (the first of each class)")
     seed: Annotated[int, Field(ge=0)] = Field(0, description="of the splits; the same for all seeds of a study")
 
+    @field_validator("name")
+    @classmethod
+    def _name(cls, name: str) -> str:
+        if name not in DATA_SETS:
+            raise ValueError(none_of(name, DATA_SETS))
+        return name
+
 
 class TeacherConfig(Section):
     """The network to learn from."""
@@ -97,10 +93,10 @@ class DistillConfig(Section):
     """How the student learns from the teacher."""
 
     method: str | dict[str, float] = Field(
-        "seal-kd", description=f"one of {', '.join(get_args(Method))}, or weights of {', '.join(get_args(TermName))}"
+        "seal-kd", description=f"one of {', '.join(METHODS)}, or weights of {', '.join(TERMS)}"
     )
     temperature: Positive | None = Field(None, description="of all divergences; not set: each method's own")
-    sta_target: Literal["logit-mixture", "weighted-kl"] = Field(
+    sta_target: StaTarget = Field(
         "logit-mixture", description="what SeAl-KD's steps learn from: the released code's mixture, or each pair"
     )
     sastc: Literal["repaired", "exact"] = Field(
@@ -167,14 +163,13 @@ class QuantConfig(Section):
 def check_method(method: str | Mapping[str, float]) -> None:
     """Refuses unknown words, unknown terms and weights that mean nothing."""
     if isinstance(method, str):
-        if method not in get_args(Method):
+        if method not in METHODS:
             raise ValueError(
-                f"{method!r} is none of {', '.join(get_args(Method))}; choose one, or give weights of terms, "
-                "such as {hard = 1.0, ela = 0.6, sta = 0.15}"
+                f"{none_of(method, METHODS)}; or give weights of terms, such as {{hard = 1.0, ela = 0.6, sta = 0.15}}"
             )
         return
-    unknown = [name for name in method if name not in get_args(TermName)]
+    unknown = [none_of(name, TERMS) for name in method if name not in TERMS]
     if unknown:
-        raise ValueError(f"unknown terms {', '.join(unknown)}; possible are {', '.join(get_args(TermName))}")
+        raise ValueError("; ".join(unknown))
     if not any(method.values()) or not all(math.isfinite(w) and w >= 0 for w in method.values()):
         raise ValueError(f"weights {dict(method)}; finite ones are needed, none negative, not all 0")

@@ -109,7 +109,7 @@ def distill(
     progress: Progress = QUIET,
     name: str = "student",
 ) -> Trained:
-    """Trains a spiking student by a method of ``methods/weighted.py``.
+    """Trains a spiking student by a method of ``choices.py``.
 
     Args:
         teacher: any module that gives logits (B, K); None for methods without one.

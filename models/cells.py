@@ -26,7 +26,7 @@ from norse.torch.functional.lif import LIFState, lif_step
 from norse.torch.functional.reset import reset_value
 from torch import Tensor, nn
 
-from seamount.errors import ConfigError, InputError
+from seamount.errors import ConfigError, InputError, none_of
 
 from .lif.constants import METHODS, LifConstants
 from .lif.fused import fused_lif, fused_recurrent_lif
@@ -55,7 +55,7 @@ class Surrogate:
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
-            raise ConfigError(f"surrogate {self.method!r} does not exist; possible are {', '.join(METHODS)}")
+            raise ConfigError(f"surrogate {none_of(self.method, METHODS)}")
 
 
 SEAL = Surrogate("tanh", 2.0)

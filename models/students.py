@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from seamount.errors import ConfigError
+from seamount.errors import ConfigError, none_of
 
 from .cells import SASTC, SEAL, Neurons, Surrogate, li, li_box, lif, lif_box
 from .spiking_net import INPUT, READOUT, Population, SpikingNet, Stream, Sum, Synapse
@@ -49,7 +49,7 @@ class StudentOptions:
         }
         for option, possible in choices.items():
             if getattr(self, option) not in possible:
-                raise ConfigError(f"{option} {getattr(self, option)!r} does not exist; possible are {possible}")
+                raise ConfigError(f"{option} {none_of(getattr(self, option), possible)}")
         if not 0 < self.width <= 16 or self.hidden < 1:
             raise ConfigError(f"width {self.width}, hidden {self.hidden}: positive numbers are needed")
         if not 0 <= self.input_bits <= 16:

@@ -6,7 +6,7 @@ Any other ``nn.Module`` that gives logits (B, K) is a teacher too: its inner map
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torchvision
@@ -21,8 +21,9 @@ SMALL_IMAGE = 64
 class SmallCnn(nn.Module):
     """Three convolutions and two linear layers, for digits and letters."""
 
-    def __init__(self, n_classes: int, channels: int, size: tuple[int, int]) -> None:
+    def __init__(self, n_classes: int, input_shape: tuple[int, int, int]) -> None:
         super().__init__()
+        channels, *size = input_shape
         self.layer1 = _conv(channels, 32)
         self.layer2 = _conv(32, 64, stride=2)
         self.layer3 = _conv(64, 128, stride=2)
@@ -156,24 +157,24 @@ def torchvision_vgg(name: str, make: Callable[..., Any], n_classes: int, input_s
     return made
 
 
-def make_teacher(name: str, n_classes: int, input_shape: Sequence[int]) -> nn.Module:
-    """One of ``zoo.TEACHERS`` for maps."""
-    channels, size = input_shape[0], (input_shape[1], input_shape[2])
-    models = torchvision.models
-    match name:
-        case "small-cnn":
-            return SmallCnn(n_classes, channels, size)
-        case "resnet18":
-            return torchvision_resnet(models.resnet18, n_classes, input_shape)
-        case "resnet34":
-            return torchvision_resnet(models.resnet34, n_classes, input_shape)
-        case "resnet19":
-            return ResNet19(n_classes, channels)
-        case "wrn28-4":
-            return Wrn28x4(n_classes, channels)
-        case "vgg11":
-            return torchvision_vgg(name, models.vgg11_bn, n_classes, input_shape)
-        case "vgg16":
-            return torchvision_vgg(name, models.vgg16_bn, n_classes, input_shape)
-        case _:
-            raise AssertionError(f"zoo.TEACHERS has {name}, teachers.py has not")
+Maker = Callable[[str, int, Sequence[int]], nn.Module]
+"""The name for messages, K and the shape of a sample -> a module that gives logits (B, K)."""
+
+
+def maps(name: str, input_shape: Sequence[int]) -> tuple[int, int, int]:
+    if len(input_shape) != 3:
+        raise ConfigError(f"input {tuple(input_shape)}; needs (C, H, W)", where=f"teacher {name}")
+    channels, height, width = input_shape
+    return channels, height, width
+
+
+TEACHERS: Mapping[str, Maker] = {
+    "small-cnn": lambda name, k, shape: SmallCnn(k, maps(name, shape)),
+    "small-mlp": lambda name, k, shape: SmallMlp(k, shape),
+    "resnet18": lambda name, k, shape: torchvision_resnet(torchvision.models.resnet18, k, maps(name, shape)),
+    "resnet19": lambda name, k, shape: ResNet19(k, maps(name, shape)[0]),
+    "resnet34": lambda name, k, shape: torchvision_resnet(torchvision.models.resnet34, k, maps(name, shape)),
+    "wrn28-4": lambda name, k, shape: Wrn28x4(k, maps(name, shape)[0]),
+    "vgg11": lambda name, k, shape: torchvision_vgg(name, torchvision.models.vgg11_bn, k, maps(name, shape)),
+    "vgg16": lambda name, k, shape: torchvision_vgg(name, torchvision.models.vgg16_bn, k, maps(name, shape)),
+}

@@ -9,11 +9,11 @@ from typing import Any
 
 from torch import nn
 
-from seamount.errors import ConfigError
+from seamount.errors import ConfigError, none_of
 
 from . import students as s
 from .spiking_net import SpikingNet
-from .teachers import SmallMlp, make_teacher
+from .teachers import TEACHERS
 
 Builder = Callable[[str, int, Sequence[int], int, s.StudentOptions], SpikingNet]
 
@@ -31,8 +31,6 @@ STUDENTS: dict[str, Builder] = {
     "recurrent": s.recurrent,
 }
 
-TEACHERS = ("small-cnn", "small-mlp", "resnet18", "resnet19", "resnet34", "wrn28-4", "vgg11", "vgg16")
-
 
 def build_student(
     name: str, *, n_classes: int, input_shape: Sequence[int], n_steps: int, **options: Any
@@ -46,27 +44,23 @@ def build_student(
         options: ``students.StudentOptions``.
     """
     if name not in STUDENTS:
-        raise ConfigError(f"student {name!r} does not exist; possible are {', '.join(STUDENTS)}")
+        raise ConfigError(f"student {none_of(name, STUDENTS)}")
     _check(name, n_classes)
     known = [f.name for f in fields(s.StudentOptions)]
     for option in options:
         if option not in known:
-            raise ConfigError(f"student {name}: option {option} does not exist; possible are {', '.join(known)}")
+            raise ConfigError(f"option {none_of(option, known)}", where=f"student {name}")
     return STUDENTS[name](name, n_classes, tuple(input_shape), n_steps, s.StudentOptions(**options))
 
 
 def build_teacher(name: str, *, n_classes: int, input_shape: Sequence[int]) -> nn.Module:
     """A teacher: gives logits (B, K) for images (B, C, H, W), or for the mean of T frames."""
     if name not in TEACHERS:
-        raise ConfigError(f"teacher {name!r} does not exist; possible are {', '.join(TEACHERS)}")
+        raise ConfigError(f"teacher {none_of(name, TEACHERS)}")
     _check(name, n_classes)
-    if name == "small-mlp":
-        return SmallMlp(n_classes, input_shape)
-    if len(input_shape) != 3:
-        raise ConfigError(f"teacher {name}: input {tuple(input_shape)}; needs (C, H, W)")
-    return make_teacher(name, n_classes, input_shape)
+    return TEACHERS[name](name, n_classes, input_shape)
 
 
 def _check(name: str, n_classes: int) -> None:
     if n_classes < 2:
-        raise ConfigError(f"{name}: {n_classes} classes; at least 2 are needed")
+        raise ConfigError(f"{n_classes} classes", where=name, ways_out="at least 2 are needed")

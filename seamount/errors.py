@@ -12,6 +12,7 @@ SeamountError            1  unexpected; only subclasses are raised
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Self
@@ -108,6 +109,13 @@ class BackendMissing(SeamountError):
 
 class ProcessStopped(SeamountError):
     """Another process of the same run ended early, and this one can do nothing without it."""
+
+
+def none_of(name: str, known: Iterable[str]) -> str:
+    """What is said of a name that is not in a list: the list, and the nearest of its names."""
+    possible = tuple(known)
+    nearest = "".join(f"; did you mean {near}?" for near in difflib.get_close_matches(name, possible, 1))
+    return f"{name!r} is none of {', '.join(possible)}{nearest}"
 
 
 def plural(n: int, thing: str) -> str:

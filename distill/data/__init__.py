@@ -1,4 +1,4 @@
-"""Images and event recordings as uint8 tensors, and how they become spikes; ``load.py`` lists all sources."""
+"""Images and event recordings as uint8 tensors, and how they become spikes; ``choices.py`` lists all sources."""
 
 from .load import load_data
 from .samples import Batch, Data, Samples

@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 
 from seamount.errors import ConfigError
 
-from .. import config as settings
+from ..choices import DATA_SETS
 from ..config import DataConfig, Encoding
-from . import cifar, digits, dvs_gesture, event_folder, file, imagenet, mnist, n_mnist, shd
 from .samples import Data, Samples, Source, check_labels, first_of_each, split
 
-LOADERS: dict[settings.Source, Callable[[DataConfig, int], Source]] = {
-    "digits": digits.load,
-    "mnist": mnist.load,
-    "fashion-mnist": mnist.load,
-    "cifar10": cifar.load,
-    "cifar100": cifar.load,
-    "imagenet": imagenet.load,
-    "n-mnist": n_mnist.load,
-    "dvs-gesture": dvs_gesture.load,
-    "cifar10-dvs": event_folder.load,
-    "shd": shd.load,
-    "event-folder": event_folder.load,
-    "file": file.load,
-}
+Loader = Callable[[DataConfig, int], Source]
+"""``load`` of a file of this folder: the settings and T -> both parts, not yet split or checked."""
+
+
+def loader(name: str) -> Loader:
+    load: Loader = importlib.import_module(f".{DATA_SETS[name]}", __package__).load
+    return load
 
 
 def load_data(config: DataConfig, *, n_steps: int) -> Data:
@@ -39,7 +32,7 @@ def load_data(config: DataConfig, *, n_steps: int) -> Data:
     """
     if n_steps < 1:
         raise ConfigError(f"student.n_steps: {n_steps}, at least 1 step is needed")
-    source = LOADERS[config.name](config, n_steps)
+    source = loader(config.name)(config, n_steps)
     encoding: Encoding = config.encoding or ("frames" if source.events else "direct")
     if (encoding == "frames") != source.events:
         kind = "recordings of events, which become frames" if source.events else "still images"

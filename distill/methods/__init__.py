@@ -1,17 +1,15 @@
-"""Losses by which a student learns, one file each; ``weighted.py`` lists them all."""
+"""Losses by which a student learns, one file each; ``choices.py`` lists them all."""
 
-from .lesson import Lesson, soft_divergence
-from .weighted import METHODS, TERMS, Kind, Settings, WeightedSum, needs_maps, needs_teacher, weights_of
+from .lesson import Lesson, Settings, soft_divergence
+from .weighted import WeightedSum, needs_maps, needs_teacher, term, weights_of
 
 __all__ = [
-    "METHODS",
-    "TERMS",
-    "Kind",
     "Lesson",
     "Settings",
     "WeightedSum",
     "needs_maps",
     "needs_teacher",
     "soft_divergence",
+    "term",
     "weights_of",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from .lesson import Lesson, soft_divergence
+from .lesson import Lesson, Settings, soft_divergence
 
 
 class Kd(nn.Module):
@@ -13,6 +13,10 @@ class Kd(nn.Module):
     def __init__(self, temperature: float = 4.0) -> None:
         super().__init__()
         self.temperature = temperature
+
+    @classmethod
+    def of(cls, settings: Settings) -> Kd:
+        return cls(settings.temperature or 4.0)
 
     def forward(self, lesson: Lesson) -> Tensor:
         return soft_divergence(lesson.teacher, lesson.student.mean(0), self.temperature).mean()

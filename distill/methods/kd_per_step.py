@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from .lesson import Lesson, soft_divergence
+from .lesson import Lesson, Settings, soft_divergence
 
 
 class KdPerStep(nn.Module):
@@ -13,6 +13,10 @@ class KdPerStep(nn.Module):
     def __init__(self, temperature: float = 3.0) -> None:
         super().__init__()
         self.temperature = temperature
+
+    @classmethod
+    def of(cls, settings: Settings) -> KdPerStep:
+        return cls(settings.temperature or 3.0)
 
     def forward(self, lesson: Lesson) -> Tensor:
         return soft_divergence(lesson.teacher.unsqueeze(0), lesson.student, self.temperature).mean()

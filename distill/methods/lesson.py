@@ -8,7 +8,9 @@ from typing import Protocol
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
+
+from ..config import StaTarget
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,34 @@ class Lesson:
         return full(self.logits)
 
 
+Shape = tuple[int, int, int]
+"""Of a layer's maps: (C, H, W)."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What terms may depend on.
+
+    Attributes:
+        temperature: of every divergence; None for each term's own (3 in SeAl-KD and per-step KD, 4 in KD).
+        sta_target: of SeAl-KD's second term: one mixture of logits (the authors' code), or a sum over pairs of steps.
+        student_shapes, teacher_shapes: layers whose maps SASTC compares -> (C, H, W).
+        exact_batch: SASTC as released, for this batch size alone; None for the repaired embedding.
+    """
+
+    temperature: float | None = None
+    sta_target: StaTarget = "logit-mixture"
+    student_shapes: Mapping[str, Shape] | None = None
+    teacher_shapes: Mapping[str, Shape] | None = None
+    exact_batch: int | None = None
+
+
 class Term(Protocol):
     """One summand of a method: a module, because some terms have parameters of their own."""
+
+    @classmethod
+    def of(cls, settings: Settings) -> nn.Module:
+        """The term under these settings."""
 
     def __call__(self, lesson: Lesson) -> Tensor: ...
 

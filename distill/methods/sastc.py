@@ -20,9 +20,7 @@ from torch import Tensor, nn
 from seamount.errors import ConfigError, InputError
 
 from ..parallel import alone, normalise, whole_batch
-from .lesson import Lesson, full
-
-Shape = tuple[int, int, int]
+from .lesson import Lesson, Settings, Shape, full
 
 POINTS = 32
 """Width of the repaired embedding's input: a sorted row of cosines is read at so many places."""
@@ -74,6 +72,10 @@ class Sastc(nn.Module):
                 groups.append(Regressors(source[0], channels, size))
             self._count = len(teacher)
         self.regressors = nn.ModuleList(groups)
+
+    @classmethod
+    def of(cls, settings: Settings) -> Sastc:
+        return cls(settings.student_shapes or {}, settings.teacher_shapes or {}, batch_size=settings.exact_batch)
 
     def forward(self, lesson: Lesson) -> Tensor:
         student = [lesson.student_maps[name].transpose(0, 1) for name in self.student]

@@ -7,7 +7,6 @@ may say something else (a divergence per pair of steps instead of one against a 
 from __future__ import annotations
 
 import math
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -15,9 +14,8 @@ from torch import Tensor, nn
 
 from seamount.errors import InputError
 
-from .lesson import Lesson, soft_divergence
-
-StaTarget = Literal["logit-mixture", "weighted-kl"]
+from ..config import StaTarget
+from .lesson import Lesson, Settings, soft_divergence
 
 
 class ErrorAwareAlignment(nn.Module):
@@ -26,6 +24,10 @@ class ErrorAwareAlignment(nn.Module):
     def __init__(self, temperature: float = 3.0) -> None:
         super().__init__()
         self.temperature = temperature
+
+    @classmethod
+    def of(cls, settings: Settings) -> ErrorAwareAlignment:
+        return cls(settings.temperature or 3.0)
 
     def forward(self, lesson: Lesson) -> Tensor:
         student, teacher = align_errors(lesson.student, lesson.teacher, lesson.labels)
@@ -39,6 +41,10 @@ class SelectiveAlignment(nn.Module):
         super().__init__()
         self.temperature = temperature
         self.target: StaTarget = target
+
+    @classmethod
+    def of(cls, settings: Settings) -> SelectiveAlignment:
+        return cls(settings.temperature or 3.0, settings.sta_target)
 
     def forward(self, lesson: Lesson) -> Tensor:
         logits = lesson.student

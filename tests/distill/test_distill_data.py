@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 
+from seamount.distill.choices import DATA_SETS
 from seamount.distill.config import DataConfig
 from seamount.distill.data import load_data
 from seamount.distill.data.aedat4 import Table
@@ -21,11 +22,24 @@ from seamount.distill.data.augment import augment, crop, cutout, roll_rotate_cut
 from seamount.distill.data.cifar import read_shard
 from seamount.distill.data.encode import encode, latency, rate
 from seamount.distill.data.events import Events, read_events, to_frames
+from seamount.distill.data.load import loader
 from seamount.distill.data.randomness import choice, mix, uniform
 from seamount.errors import ConfigError, InputError
 
 SHARED = Path(__file__).resolve().parents[2] / ".." / "shared" / "data"
 absent = pytest.mark.skipif(not (SHARED / "cifar10").exists(), reason="the data sets are not beside the checkout")
+
+
+def test_every_data_set_of_the_list_has_its_file_and_a_wrong_name_the_nearest() -> None:
+    assert all(callable(loader(name)) for name in DATA_SETS)
+    with pytest.raises(ValueError, match=r"'mnits' is none of digits, mnist, .*; did you mean mnist?"):
+        DataConfig(name="mnits")
+
+
+def test_every_file_that_loads_is_in_the_list() -> None:
+    folder = Path(__file__).resolve().parents[2] / "distill" / "data"
+    loading = {path.stem for path in folder.glob("*.py") if "\ndef load(" in path.read_text()}
+    assert loading == set(DATA_SETS.values())
 
 
 # --------------------------------------------------------------------------------------------------- digits

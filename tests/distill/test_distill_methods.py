@@ -5,20 +5,21 @@ from __future__ import annotations
 import importlib.util
 import math
 from pathlib import Path
-from typing import get_args
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from seamount.distill.config import DistillConfig, Method, TermName
-from seamount.distill.methods import METHODS, TERMS, Lesson, Settings, WeightedSum, weights_of
+from seamount.distill.choices import METHODS, TERMS
+from seamount.distill.config import DistillConfig
+from seamount.distill.methods import Lesson, Settings, WeightedSum, term, weights_of
 from seamount.distill.methods.sastc import Sastc, StepNorm
 from seamount.distill.methods.seal_kd import SelectiveAlignment, align_errors, step_weights
 from seamount.errors import ConfigError, InputError
 
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / ".." / "shared" / "golden" / "distill"
+A_LESSONS_SETTINGS = Settings(student_shapes={"a": (3, 4, 4)}, teacher_shapes={"x": (5, 2, 2)})
 
 
 @pytest.mark.shared
@@ -71,11 +72,10 @@ def test_the_other_reading_of_sta_is_the_weighted_sum_of_pairs() -> None:
     assert math.isclose(float(term(Lesson(logits, torch.zeros(2).long()))), total, rel_tol=1e-12)
 
 
-@pytest.mark.parametrize("method", get_args(Method))
-def test_every_method_gives_a_loss_with_a_gradient_at_batch_one_and_one_step(method: Method) -> None:
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_gives_a_loss_with_a_gradient_at_batch_one_and_one_step(method: str) -> None:
     lesson = a_lesson(n_steps=1, n_samples=1)
-    settings = Settings(student_shapes={"a": (3, 4, 4)}, teacher_shapes={"x": (5, 2, 2)})
-    loss, terms = WeightedSum(weights_of(method), settings)(lesson)
+    loss, terms = WeightedSum(weights_of(method), A_LESSONS_SETTINGS)(lesson)
     loss.backward()
     assert torch.isfinite(loss)
     assert set(terms) == set(METHODS[method])
@@ -90,9 +90,13 @@ def test_a_sum_is_the_sum_of_its_weighted_terms() -> None:
     assert torch.allclose(both, 2 * parts[0] + 0.5 * parts[1])
 
 
-def test_methods_and_terms_are_those_of_the_configuration() -> None:
-    assert set(METHODS) == set(get_args(Method))
-    assert set(TERMS) == set(get_args(TermName))
+def test_every_file_of_losses_is_in_the_list_and_every_term_has_its_class() -> None:
+    folder = ROOT / "distill" / "methods"
+    others = {"__init__", "lesson", "weighted"}
+    assert {one.file for one in TERMS.values()} == {path.stem for path in folder.glob("*.py")} - others
+    assert {one for weights in METHODS.values() for one in weights} <= set(TERMS)
+    for name in TERMS:
+        assert isinstance(term(name).of(A_LESSONS_SETTINGS), nn.Module)
 
 
 @pytest.mark.parametrize(
@@ -100,10 +104,13 @@ def test_methods_and_terms_are_those_of_the_configuration() -> None:
     [
         (
             "seal",
-            "method: 'seal' is none of hard, hard-mean, kd, kd-per-step, seal-kd, sastc, seal-kd+sastc; choose one, "
-            "or give weights of terms, such as {hard = 1.0, ela = 0.6, sta = 0.15}",
+            "method: 'seal' is none of hard, hard-mean, kd, kd-per-step, seal-kd, sastc, seal-kd+sastc; did you mean "
+            "seal-kd?; or give weights of terms, such as {hard = 1.0, ela = 0.6, sta = 0.15}",
         ),
-        ({"hrad": 1.0}, "method: unknown terms hrad; possible are hard, hard-mean, kd, kd-per-step, ela, sta, sastc"),
+        (
+            {"hrad": 1.0},
+            "method: 'hrad' is none of hard, hard-mean, kd, kd-per-step, ela, sta, sastc; did you mean hard?",
+        ),
         ({"hard": -1.0}, "method: weights {'hard': -1.0}; finite ones are needed, none negative, not all 0"),
         ({"hard": 0.0}, "method: weights {'hard': 0.0}; finite ones are needed, none negative, not all 0"),
     ],
