@@ -50,7 +50,6 @@ class Traced:
         float_v: population name -> v after each step and reset, minus v_reset, in the unit of the program's scales.
         inputs: what entered the chip, (T, B, *shape) or (B, *shape) for a still image, integers.
         labels: (B,).
-        chosen: sample of the raster; None: the one that differs most from the float student.
         note: which samples these are ("the first 64 test samples").
     """
 
@@ -59,7 +58,6 @@ class Traced:
     float_v: Mapping[str, Array] | None = None
     inputs: Array | None = None
     labels: Array | None = None
-    chosen: int | None = None
     note: str = ""
 
 

@@ -80,8 +80,6 @@ def _float_spikes(traced: Traced, deployed: dict[str, Array]) -> dict[str, Array
 
 
 def _choose(traced: Traced, deployed: dict[str, Array], float_: dict[str, Array]) -> tuple[int, str]:
-    if traced.chosen is not None:
-        return traced.chosen, "chosen by hand"
     differing = np.zeros(traced.deployed.n_samples, dtype=np.int64)
     for name, spikes in float_.items():
         different = (spikes != deployed[name]).reshape(spikes.shape[0], spikes.shape[1], -1)

@@ -9,13 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from markupsafe import Markup, escape
 
 from ..schema.values import Series
 
-INSET = 0.0
-"""Share of the width kept free at both ends; marks on the border may stand over into the padding around a figure."""
+Anchor = Literal["start", "middle", "end"]
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Scale:
 
 def fitted(values: Iterable[float], *, zero: bool = False) -> Scale:
     """A scale around the values with a little air above."""
-    found = [v for v in values if v is not None]
+    found = list(values)
     low, high = (min(found), max(found)) if found else (0.0, 1.0)
     low = min(0.0, low) if zero else low
     high = high if high > low else low + 1.0
@@ -60,12 +60,13 @@ def fitted(values: Iterable[float], *, zero: bool = False) -> Scale:
 
 
 def across(share: float) -> str:
-    """An x coordinate: 0 is the left inset, 1 the right one."""
-    return f"{100 * (INSET + (1 - 2 * INSET) * share):.2f}%"
+    """An x coordinate or a width."""
+    return f"{100 * share:.2f}%"
 
 
-def wide(share: float) -> str:
-    return f"{100 * (1 - 2 * INSET) * share:.2f}%"
+def anchor(share: float, margin: float = 0.04) -> Anchor:
+    """How a text at x is set so that it stays on the drawing: near an end it runs away from it."""
+    return "start" if share < margin else "end" if share > 1 - margin else "middle"
 
 
 def figure(height: float, label: str, parts: Iterable[str]) -> Markup:
@@ -78,16 +79,14 @@ def figure(height: float, label: str, parts: Iterable[str]) -> Markup:
 
 def stretched(height: float, body: str) -> str:
     """Paths in a box 1000 wide that stretches with the page; strokes keep their width."""
-    x, width = across(0), wide(1)
     return (
-        f'<svg x="{x}" y="0" width="{width}" height="{height:g}" viewBox="0 0 1000 {height:g}" '
+        f'<svg x="{across(0)}" y="0" width="{across(1)}" height="{height:g}" viewBox="0 0 1000 {height:g}" '
         f'preserveAspectRatio="none" overflow="visible">{body}</svg>'
     )
 
 
-def text(share: float, y: float, content: str, css: str = "", anchor: str = "start") -> str:
-    x = {"start": across(share), "middle": across(share), "end": across(share)}[anchor]
-    return f'<text x="{x}" y="{y:g}" text-anchor="{anchor}" class="{css}">{escape(content)}</text>'
+def text(share: float, y: float, content: str, css: str = "", at: Anchor = "start") -> str:
+    return f'<text x="{across(share)}" y="{y:g}" text-anchor="{at}" class="{css}">{escape(content)}</text>'
 
 
 def rect(
@@ -95,7 +94,7 @@ def rect(
 ) -> str:
     tip = f"<title>{escape(title)}</title>" if title else ""
     return (
-        f'<rect x="{across(share)}" y="{y:g}" width="{wide(share_width)}" height="{height:g}" rx="{radius:g}" '
+        f'<rect x="{across(share)}" y="{y:g}" width="{across(share_width)}" height="{height:g}" rx="{radius:g}" '
         f'class="{css}">{tip}</rect>'
     )
 
@@ -143,8 +142,7 @@ class Frame:
             parts.append(text(0, self.up(value) - 4, label, "tick halo"))
         for value, label in x_text:
             share = self.x(value)
-            anchor = "start" if share < 0.04 else "end" if share > 0.96 else "middle"
-            parts.append(text(share, self.height - 6, label, "tick", anchor))
+            parts.append(text(share, self.height - 6, label, "tick", anchor(share)))
         return parts
 
 

@@ -16,7 +16,6 @@ from ..schema import text
 from ..schema.values import Missing, Quantity, Series
 from . import charts, figures
 
-SYMBOLS = {"ok": "✓", "warning": "!", "error": "✕", "unknown": "?"}
 WORDS = {"ok": "passed", "warning": "warning", "error": "failed", "unknown": "unknown"}
 
 
@@ -56,10 +55,9 @@ def _environment() -> jinja2.Environment:
     }
     environment.globals |= {
         "figures": figures,
-        "symbols": SYMBOLS,
+        "symbols": text.SYMBOLS,
         "words": WORDS,
         "spread": spread,
-        "heat_levels": ("equal", "to 0.1 %", "to 1 %", "to 5 %", "to 20 %", "more"),
     }
     return environment
 

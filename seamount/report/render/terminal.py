@@ -19,12 +19,7 @@ from ..report import Report
 from ..schema import text
 from ..schema.values import Missing, Quantity, State
 
-MARKS: dict[State, tuple[str, str]] = {
-    "ok": ("✓", "bold green"),
-    "warning": ("!", "bold yellow"),
-    "error": ("✕", "bold red"),
-    "unknown": ("?", "dim"),
-}
+STYLES: dict[State, str] = {"ok": "bold green", "warning": "bold yellow", "error": "bold red", "unknown": "dim"}
 DETAIL_WIDTH = 52
 BAR_WIDTH = 24
 N_LAYERS = 5
@@ -62,7 +57,7 @@ def _verdicts(report: Report) -> Table:
     table.add_column(width=14)
     table.add_column(width=DETAIL_WIDTH)
     for verdict in report.verdicts:
-        mark, style = MARKS[verdict.state]
+        mark, style = text.SYMBOLS[verdict.state], STYLES[verdict.state]
         lines = _wrapped(verdict.detail, DETAIL_WIDTH)
         detail = "\n".join(
             lines

@@ -9,13 +9,14 @@ from .accuracy import ladder
 from .anytime import anytime_accuracy, anytime_energy
 from .cores import uses
 from .energy import boundaries, break_even, energy_bars, sensitivity, terms
-from .layers import agreement, bar, over_time, rates
+from .layers import HEAT_LEVELS, agreement, bar, over_time, rates
 from .network import network
 from .ranges import bits, state_box, weight_histogram
 from .raster import picture, raster_panel
 from .sweep import trade_off
 
 __all__ = [
+    "HEAT_LEVELS",
     "agreement",
     "anytime_accuracy",
     "anytime_energy",

@@ -6,7 +6,7 @@ from markupsafe import Markup, escape
 
 from ...parts.accuracy import Accuracy
 from ...schema.text import signed
-from ..charts import Scale, dot, figure, rule, text
+from ..charts import Scale, anchor, dot, figure, rule, text
 
 
 def ladder(accuracy: Accuracy) -> Markup:
@@ -35,6 +35,5 @@ def ladder(accuracy: Accuracy) -> Markup:
         ]
         words.append(f"{rung.title} {value:.2f} %")
     for tick in scale.ticks(5):
-        anchor = "start" if scale(tick) < 0.04 else "end" if scale(tick) > 0.96 else "middle"
-        parts.append(text(scale(tick), height - 4, f"{tick:g} %", "tick", anchor))
+        parts.append(text(scale(tick), height - 4, f"{tick:g} %", "tick", anchor(scale(tick))))
     return figure(height, "Accuracy by stage: " + ", ".join(words), parts)

@@ -6,7 +6,7 @@ from markupsafe import Markup
 
 from ...parts.energy import Band, Energy
 from ...schema.text import digits, joule, si
-from ..charts import Frame, Scale, dot, figure, floats, polygon, polyline, rect, rule, stretched, text
+from ..charts import Frame, Scale, anchor, dot, figure, floats, polygon, polyline, rect, rule, stretched, text
 
 
 def energy_bars(energy: Energy) -> Markup:
@@ -65,8 +65,7 @@ def boundaries(energy: Energy) -> Markup:
         ]
         words.append(f"{name} {written}")
     for tick in ticks:
-        anchor = "start" if scale(tick) < 0.05 else "end" if scale(tick) > 0.95 else "middle"
-        parts.append(text(scale(tick), height - 3, si(tick, "J", 1), "tick", anchor))
+        parts.append(text(scale(tick), height - 3, si(tick, "J", 1), "tick", anchor(scale(tick), 0.05)))
     return figure(height, "Energy per inference: " + ", ".join(words), parts)
 
 
@@ -87,9 +86,9 @@ def sensitivity(energy: Energy) -> Markup:
     step = float(energy.step_s.value or 0)
     if xs[0] <= step <= xs[-1]:
         share = frame.x(step)
-        anchor, beside = ("end", -0.01) if share > 0.5 else ("start", 0.01)
         parts.append(rule(share, 4, share, tall - 22, "threshold"))
-        parts.append(text(share + beside, 14, f"this run: {si(step, 's')}", "tick halo threshold-text", anchor))
+        words, css = f"this run: {si(step, 's')}", "tick halo threshold-text"
+        parts.append(text(share - 0.01, 14, words, css, "end") if share > 0.5 else text(share + 0.01, 14, words, css))
     label = f"Energy per inference against step period: {si(mid[0], 'J')} at {si(xs[0], 's')}"
     return figure(tall, f"{label}, {si(mid[-1], 'J')} at {si(xs[-1], 's')}; dynamic alone {si(dynamic, 'J')}", parts)
 
@@ -112,9 +111,8 @@ def break_even(bands: tuple[Band, ...]) -> Markup:
             rect(start, y + 22, max(scale(band.high) - start, 0.012), 10, "fill stage", tip, 3),
         ]
     share = scale(value)
-    anchor = "start" if share < 0.3 else "end" if share > 0.7 else "middle"
     parts.append(rule(share, 18, share, height - 18, "threshold"))
-    parts.append(text(share, height - 4, f"this network: {digits(value)}", "tick threshold-text", anchor))
+    parts.append(text(share, height - 4, f"this network: {digits(value)}", "tick threshold-text", anchor(share, 0.3)))
     words = ", ".join(f"{b.verdict} {b.name} ({b.low:g} to {b.high:g})" for b in bands)
     return figure(height, f"This network, {digits(value)}: {words}", parts)
 

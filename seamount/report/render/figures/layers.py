@@ -57,10 +57,14 @@ def agreement(layer: Layer) -> Markup:
     return figure(16, label, parts)
 
 
+HEAT_BOUNDS = (0.0, 0.1, 1.0, 5.0, 20.0)
+HEAT_LEVELS = ("equal", "to 0.1 %", "to 1 %", "to 5 %", "to 20 %", "more")
+"""Differing positions, per cent: the bounds between the colours, and their words in the legend."""
+
+
 def _heat(percent: float) -> int:
     """0: equal; 1 .. 5: ever more positions differ."""
-    bounds = (0.0, 0.1, 1.0, 5.0, 20.0)
-    return sum(100 - percent > b + 1e-9 for b in bounds)
+    return sum(100 - percent > b + 1e-9 for b in HEAT_BOUNDS)
 
 
 def rates(layer: Layer) -> Markup:

@@ -7,7 +7,7 @@ from markupsafe import Markup
 from seamount.errors import plural
 
 from ...parts.ranges import StateRange, Weights
-from ..charts import Scale, figure, rect, rule, text
+from ..charts import Scale, anchor, figure, rect, rule, text
 
 
 def weight_histogram(weights: Weights) -> Markup:
@@ -56,8 +56,7 @@ def state_box(found: StateRange, name: str) -> Markup:
         ]
         words += f", threshold {threshold:g}"
     if not threshold or scale(threshold) - scale(0) > 0.4:
-        anchor = "start" if scale(0) < 0.04 else "end" if scale(0) > 0.96 else "middle"
-        parts.append(text(scale(0), 40, "0", "tick", anchor))
+        parts.append(text(scale(0), 40, "0", "tick", anchor(scale(0))))
     parts.append(rule(scale(0), 11, scale(0), 19, "axis"))
     return figure(44, words, parts)
 

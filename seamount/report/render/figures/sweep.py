@@ -29,6 +29,7 @@ def trade_off(points: tuple[SweepPoint, ...]) -> Markup:
         share, y = frame.point(c, v)
         parts.append(dot(share, y, 5.5 if p.front else 4, css, f"{p.name}: {v:.2f} %, {si(c, unit)}"))
         if p.front:
-            anchor = "end" if share > 0.8 else "start"
-            parts.append(text(share + (0.012 if anchor == "start" else -0.012), y + 16, p.name, "tick halo", anchor))
+            left = share > 0.8
+            beside = share - 0.012 if left else share + 0.012
+            parts.append(text(beside, y + 16, p.name, "tick halo", "end" if left else "start"))
     return figure(240, f"{len(points)} runs, {len(joined)} of them not beaten by another", parts)
