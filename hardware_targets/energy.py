@@ -26,21 +26,6 @@ from .latency import StepTime, step_time
 from .literature import BandVerdict, Comparison, band_verdicts, compare, literature
 from .target import Energy, EnergySet, Target
 
-__all__ = [
-    "BandVerdict",
-    "Comparison",
-    "Constant",
-    "Counts",
-    "EnergyReport",
-    "LayerEnergy",
-    "Range",
-    "SetEstimate",
-    "band_verdicts",
-    "estimate_energy",
-    "literature",
-    "price",
-]
-
 Encoding = Literal["dense", "sparse", "conv"]
 
 NOT_INCLUDED = (

@@ -14,14 +14,8 @@ from seamount.compile.program.activity import Activity, Events
 from seamount.compile.program.program import Input, Population, Program, Readout
 from seamount.compile.synapses.kinds import Conv, Dense, OneToOne, Synapses
 from seamount.errors import ConfigError, InputError
-from seamount.hardware_targets.energy import (
-    Counts,
-    Encoding,
-    band_verdicts,
-    estimate_energy,
-    literature,
-    price,
-)
+from seamount.hardware_targets.energy import Counts, Encoding, estimate_energy, price
+from seamount.hardware_targets.literature import band_verdicts, literature
 from seamount.hardware_targets.target import load_target
 
 LIF = Lif(du=ints(4096), dv=ints(1024), v_th_mant=ints(64))
