@@ -222,6 +222,7 @@ def estimate_energy(
     static = {name: watts * step_s * activity.n_steps for name, watts in power.items()}
     sets = tuple(_estimate(name, constants, counts, sum(static.values())) for name, constants in energy.sets.items())
     low, mid, high = ranked = _ranked(sets)
+    # what published break-evens are stated in: operations per stored synapse, spikes per neuron and step
     n_synapses = sum(connections(program, g.synapses, zeros=False) for g in prepared if g.synapses.target in layers)
     per_synapse = counts.n_sops / n_synapses if n_synapses else 0.0
     rate = counts.spikes / counts.updates if counts.updates else 0.0
@@ -294,6 +295,7 @@ Ranked = tuple[SetEstimate, SetEstimate, SetEstimate]
 
 def _ranked(sets: tuple[SetEstimate, ...]) -> Ranked:
     ranked = sorted(sets, key=lambda s: s.on_chip_dynamic_j)
+    # the lower median, so that "mid" is one of the published sets and not a mean of two
     return ranked[0], ranked[median_low(range(len(ranked)))], ranked[-1]
 
 
@@ -312,6 +314,7 @@ def _sensitivity(
     shortest = 0.0 if model is None else model.step_s
     rows = []
     for period in PERIODS_S:
+        # no step is shorter than the model allows, so the curve is flat below it
         static_j = static_w * max(period, shortest) * n_steps
         low, mid, high = (s.on_chip_dynamic_j + static_j for s in ranked)
         rows.append((period, low, mid, high))

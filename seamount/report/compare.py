@@ -164,7 +164,7 @@ def _verdicts(a: Report, b: Report) -> list[ComparedValue]:
     rank = {"ok": 3, "warning": 2, "error": 1, "unknown": 0}
     rows = []
     for one, other in zip(a.verdicts, b.verdicts, strict=True):
-        if one.id not in ("bit-exact", "fit"):
+        if one.id not in ("bit-exact", "fit"):  # the others have a number, and a row of their own
             continue
         verdict: Verdict = "unknown"
         if "unknown" not in (one.state, other.state):
@@ -209,6 +209,7 @@ def _energy(a: Report, b: Report) -> list[ComparedValue]:
     if found == [None, None]:
         return []
     by_name = [{x.name: x.energy_j for x in e.boundaries} if e is not None else {} for e in found]
+    # the constants of two targets come from different papers: their difference is no gain
     steps, latencies = (
         [getattr(e, key) if e is not None else None for e in found] for key in ("step_s", "latency_s")
     )

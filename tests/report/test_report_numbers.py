@@ -185,6 +185,16 @@ def test_the_front_of_a_sweep() -> None:
     assert [p.name for p in report.sweep if p.front] == ["cheap", "good"]
 
 
+def test_joules_are_not_compared_with_spikes() -> None:
+    trials = (
+        Trial("priced", "", 0.80, 100, 1e-6, spikes=900.0),
+        Trial("unpriced", "", 0.90, 100, None, spikes=800.0),
+    )
+    report = assemble(hand_made(sweep=trials))
+    assert not isinstance(report.sweep, Missing)
+    assert [p.name for p in report.sweep if p.front] == ["unpriced"]
+
+
 def test_the_raster_shows_the_sample_that_differs_most() -> None:
     report = assemble(hand_made())
     assert not isinstance(report.raster, Missing)

@@ -77,6 +77,6 @@ def _latency(evidence: Evidence, n_steps: int) -> Series | Missing:
 
 
 def _steps_before(evidence: Evidence, n_steps: int) -> int:
-    """Steps of a run before the readout's first: the pipeline fills, and that takes time and energy too."""
+    """Steps of a run before the readout's first: until a spike is through, time and energy are spent."""
     program = evidence.program
     return program.steps_per_run() - n_steps if program.readout is not None else 0

@@ -56,6 +56,7 @@ def sides(evidence: Evidence, population: Population) -> Sides:
     float_ = (traced.float_spikes or {}).get(name)
     unpaired = SILENT if not fires else _unpaired(evidence, traced, deployed, float_)
     if deployed is not None and float_ is not None and not unpaired:
+        # a flattened population of the program has its neurons in the order of the student's
         float_ = float_.reshape(deployed.shape)
     return Sides(name, fires, traced.deployed.n_samples, deployed, float_, unpaired)
 
@@ -86,6 +87,7 @@ def damage(both: Sides) -> Quantity:
     deployed, float_ = both.pair
     either = int(np.count_nonzero((deployed != 0) | (float_ != 0)))
     n_different = int(np.count_nonzero(deployed != float_))
+    # not over all positions: trains are sparse, and two that share no spike would still agree at most of them
     return known(100 * n_different / either if either else 0.0, "%", "measured", both.n)
 
 
@@ -130,12 +132,12 @@ def membrane_rmse(evidence: Evidence, population: Population) -> Quantity:
     """Root mean square difference of the two sides' v, in thresholds."""
     unit, name, traced = "thresholds", population.name, evidence.traced
     scale, neuron = evidence.program.scales.get(name), population.neuron
+    if not isinstance(neuron, Lif) or not can_fire(population):
+        return unknown(unit, "has no threshold")
     if traced is None or not traced.float_v or name not in traced.float_v:
         return unknown(unit, "the float student's v was not recorded")
     if name not in traced.deployed.v or scale is None:
         return unknown(unit, "the program's v or its scale is not known")
-    if not isinstance(neuron, Lif) or not can_fire(population):
-        return unknown(unit, "has no threshold")
     v = window(evidence.program, traced.deployed, name, traced.deployed.v[name])
     float_v = np.asarray(traced.float_v[name], dtype=np.float64)
     if float_v.size != v.size:

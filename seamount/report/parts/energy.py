@@ -119,14 +119,8 @@ class Energy(Item):
 
 
 DYNAMIC = "on-chip dynamic"
-
-
 WITH_STATIC = "with static power"
-
-
 BOUNDARIES = {"compute_only": "compute only", "on_chip_dynamic": DYNAMIC, "with_static": WITH_STATIC}
-
-
 WEAKER: tuple[Status, ...] = ("counted", "measured", "documented", "fitted", "simulated", "derived", "assumed")
 """From the surest on: what is computed from several numbers is as sure as the least sure of them."""
 
@@ -181,8 +175,8 @@ def energy_per_step(evidence: Evidence) -> list[float] | None:
         return None
     mid = next(s for s in found.sets if s.name == found.mid)
     sops, spikes = _share(run, "sops"), _share(run, "n_spikes")
-    even = np.full(run.n_steps, 1 / run.n_steps)
-    shares = {"sops": sops, "updates": even}
+    # the chip services every neuron at every step; messages and hops come with the spikes
+    shares = {"sops": sops, "updates": np.full(run.n_steps, 1 / run.n_steps)}
     total = sum(joules * shares.get(name, spikes) for name, joules in mid.terms.items())
     return [float(j) for j in np.asarray(total)]
 
@@ -190,6 +184,7 @@ def energy_per_step(evidence: Evidence) -> list[float] | None:
 def _share(run: Activity, name: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     counts = np.sum([getattr(events, name) for events in run.events.values()], axis=0).astype(np.float64)
     total = counts.sum()
+    # a silent run has no shape of its own
     return counts / total if total else np.full(run.n_steps, 1 / run.n_steps)
 
 

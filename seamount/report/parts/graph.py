@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import assert_never
+
 from seamount.compile.program.program import Program
 from seamount.compile.synapses.kinds import Conv, Dense, OneToOne, Sparse, Synapses, Wire
 from seamount.errors import plural
@@ -61,7 +63,7 @@ def graph(program: Program) -> Graph:
 
 
 def _ranks(program: Program) -> dict[str, int]:
-    """Longest path from an input, loops entered once."""
+    """Longest path from an input; what feeds back is left out, otherwise ranks would grow without end."""
     ranks = {i.name: 0 for i in program.inputs}
     ranks |= {p.name: 1 for p in program.populations}
     order = {name: place for place, name in enumerate(ranks)}
@@ -69,7 +71,7 @@ def _ranks(program: Program) -> dict[str, int]:
     forward = [
         s for s in program.synapses if (arrivals[s.source], order[s.source]) < (arrivals[s.target], order[s.target])
     ]
-    for _ in program.populations:
+    for _ in program.populations:  # no path is longer
         for synapses in forward:
             ranks[synapses.target] = max(ranks[synapses.target], ranks[synapses.source] + 1)
     return ranks
@@ -89,4 +91,6 @@ def _label(synapses: Synapses) -> str:
             label = "one to one"
         case Wire():
             return "wire"
+        case _:
+            assert_never(kind)
     return label + (f", delay {synapses.delay.max()}" if synapses.delay.any() else "")

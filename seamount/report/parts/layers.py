@@ -71,6 +71,7 @@ def layers(evidence: Evidence) -> tuple[Layer, ...] | Missing:
     both = {p.name: sides(evidence, p) for p in evidence.program.populations}
     made = {p.name: _layer(evidence, p, both[p.name]) for p in evidence.program.populations}
     damage = {name: float(layer.damage.value) for name, layer in made.items() if layer.damage.value is not None}
+    # words last: they tell of the damage that came in with the sources' spikes
     told = [
         layer.model_copy(update={"words": _words(layer, both[name], _inherited(evidence, name, damage))})
         for name, layer in made.items()

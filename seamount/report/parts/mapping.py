@@ -91,7 +91,7 @@ def _placed(evidence: Evidence, placement: Placement) -> Mapping:
             f"{n_cores} {plural(n_cores, 'core')} on {n_chips} {plural(n_chips, 'chip')}; {binding(cores, layers)}."
         )
     else:
-        words = "; ".join(str(f) for f in placement.violations[:3])
+        words = "; ".join(str(f) for f in placement.violations[:3])  # a verdict has three lines of room
     return Mapping(
         target=placement.target,
         fits=placement.fits,

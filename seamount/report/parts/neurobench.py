@@ -27,6 +27,7 @@ def neurobench(evidence: Evidence) -> Neurobench | Missing:
     run = evidence.traced.deployed if evidence.traced is not None else evidence.full_run
     n = run.n_samples if run is not None else None
 
+    # per sample, as NeuroBench averages them over a batch; what does not depend on the samples has no n
     def counted(value: float, unit: str) -> Quantity:
         return known(value, unit, "counted", n)
 

@@ -39,9 +39,10 @@ class Raster(Item):
 
 
 MAX_NEURONS = 24
-
-
+"""A row each: four populations side by side stay within one screen."""
 MAX_POPULATIONS = 4
+MAX_PIXELS = 64
+"""A side of the picture: it stands in report.json number by number."""
 
 
 def raster(evidence: Evidence) -> Raster | Missing:
@@ -94,13 +95,14 @@ def _picture(evidence: Evidence, traced: Traced, sample: int) -> Picture | Missi
         return Missing(missing="the input was not recorded" if traced.inputs is None else "more than one input")
     entry = evidence.program.inputs[0]
     values = np.asarray(traced.inputs)
-    if values.ndim == len(entry.shape) + 1:
+    if values.ndim == len(entry.shape) + 1:  # a still image
         values = values[None]
     image = values[:, sample].astype(np.float64).mean(axis=0)
     if image.ndim == 3:
         image = image.mean(axis=0)
-    if image.ndim != 2 or max(image.shape) > 64:
+    if image.ndim != 2 or max(image.shape) > MAX_PIXELS:
         return Missing(missing=f"an input of shape {entry.shape} is not drawn as a picture")
+    # against its own brightest pixel: event frames hold a few counts of 255
     top = max(float(image.max()), 1e-9)
     grey = np.rint(255 * np.clip(image / top, 0, 1)).astype(int)
     return Picture(name=entry.name, rows=tuple(tuple(row) for row in grey.tolist()))
@@ -112,6 +114,7 @@ def _row(name: str, deployed: Array, float_: Array | None) -> RasterRow:
     other = None if float_ is None else float_.reshape(len(float_), -1) != 0
     weight = flat.sum(axis=0).astype(np.int64)
     if other is not None:
+        # a neuron that differs once comes before any that only fires often
         weight = weight + other.sum(axis=0) + 1000 * (flat != other).sum(axis=0)
     chosen = np.sort(np.argsort(-weight, kind="stable")[:MAX_NEURONS])
     return RasterRow(

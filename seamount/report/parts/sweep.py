@@ -19,10 +19,15 @@ class SweepPoint(Item):
 
 
 def sweep(evidence: Evidence) -> tuple[SweepPoint, ...] | Missing:
-    """The sweep's points; on the front: nobody is at least as accurate for less energy (or else fewer spikes)."""
+    """The sweep's points; on the front: nobody is at least as accurate for less energy (or else fewer spikes).
+
+    A point that lacks what the others are compared by is never on the front.
+    """
     if not evidence.sweep:
         return Missing(missing=evidence.reason("sweep", "this run is not part of a sweep"))
-    costs = [t.energy_j if t.energy_j is not None else t.spikes for t in evidence.sweep]
+    # one cost for all: joules and spikes do not compare
+    priced = all(t.energy_j is not None for t in evidence.sweep)
+    costs = [t.energy_j if priced else t.spikes for t in evidence.sweep]
 
     def beaten(i: int) -> bool:
         mine, cost = evidence.sweep[i].accuracy, costs[i]

@@ -59,7 +59,9 @@ def verdicts(
 
 def checks(verdicts: tuple[Verdict, ...]) -> tuple[Check, ...]:
     return tuple(
-        Check(id=v.id, code=CODES[v.id], state=v.state, message=f"{v.title}: {v.word}; {v.detail}") for v in verdicts
+        # the code is what a CI job matches; the words may become better
+        Check(id=v.id, code=CODES[v.id], state=v.state, message=f"{v.title}: {v.word}; {v.detail}")
+        for v in verdicts
     )
 
 
