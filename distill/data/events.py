@@ -155,7 +155,11 @@ def framed(
         raise InputError(f"{config.root}: no recordings for {name} of {config.name}")
     folder = Path(config.cache) if config.cache else Path(str(config.root)) / ".seamount-frames"
     facts = [str(sensor), config.size, n_steps, config.frames_by, config.skip_corrupt]
-    files = [(path.name, path.stat().st_size, label) for path, label in zip(paths, labels, strict=True)]
+    files = [
+        # the time of change, because a recording may be replaced by one of the same length
+        (path.name, (found := path.stat()).st_size, found.st_mtime_ns, label)
+        for path, label in zip(paths, labels, strict=True)
+    ]
     digest = hashlib.sha256(json.dumps([facts, files]).encode()).hexdigest()[:16]
     stem = folder / f"{config.name}-{name}-{n_steps}-{digest}"
     values, kept = stem.with_suffix(".frames.npy"), stem.with_suffix(".labels.npy")

@@ -469,6 +469,24 @@ def test_a_damaged_recording_is_named_by_its_data_set(aedat4: Path, tmp_path: Pa
     assert len(data.train) + len(data.val) + len(data.test) == 15
 
 
+def test_a_recording_replaced_by_one_of_the_same_length_is_framed_anew(tmp_path: Path) -> None:
+    def record(path: Path, polarity: int) -> None:
+        path.parent.mkdir(exist_ok=True)
+        np.save(path, np.array([[1, 2, polarity, t] for t in range(50)]))
+
+    for path in (tmp_path / name / f"{k}.npy" for name in "ab" for k in range(12)):
+        record(path, polarity=0)
+    config = DataConfig(name="event-folder", root=str(tmp_path), sensor=(8, 8), validation=0.5)
+
+    def brighter() -> int:
+        data = load_data(config, n_steps=2)
+        return sum(int(part.read(part.ids, None)[:, :, 1].sum()) for part in (data.train, data.val, data.test))
+
+    assert brighter() == 0
+    record(tmp_path / "a" / "0.npy", polarity=1)
+    assert brighter() == 50
+
+
 @pytest.mark.shared
 @absent
 def test_gesture_clips_in_the_layouts_of_both_loaders(tmp_path: Path) -> None:
