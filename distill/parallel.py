@@ -9,6 +9,7 @@ import itertools
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -54,6 +55,17 @@ class World:
 
 
 _openings = itertools.count()
+_separate = ContextVar("separate", default=False)
+
+
+@contextmanager
+def separately() -> Iterator[tuple[int, int]]:
+    """Within it this process works by itself, whoever torchrun started beside it: its rank, and their number."""
+    before = _separate.set(True)
+    try:
+        yield int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    finally:
+        _separate.reset(before)
 
 
 @contextmanager
@@ -72,7 +84,7 @@ def open_world(device: str) -> Iterator[World]:
             where="device",
             ways_out=("set device = 'cpu'", "install the driver and a CUDA build of torch"),
         )
-    if os.environ.get("WORLD_SIZE", "1") == "1" or dist.is_initialized():
+    if _separate.get() or os.environ.get("WORLD_SIZE", "1") == "1" or dist.is_initialized():
         yield _world(device)
         return
     agents, rank, size = next(rendezvous("env://"))
@@ -109,13 +121,12 @@ def _meet(store: Store, size: int, patience: timedelta) -> None:
 
 
 def _world(device: str) -> World:
-    if not dist.is_initialized():
-        return World(0, 1, torch.device(device))
-    local = int(os.environ.get("LOCAL_RANK", "0"))
-    place = torch.device("cuda", local) if device == "cuda" else torch.device(device)
-    if place.type == "cuda":
-        torch.cuda.set_device(place)
-    return World(dist.get_rank(), dist.get_world_size(), place)
+    place = torch.device(device)
+    if "LOCAL_RANK" in os.environ:  # torchrun's, one device each, for separate work too
+        place = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if device == "cuda" else place
+        if place.type == "cuda":
+            torch.cuda.set_device(place)
+    return World(0, 1, place) if alone() else World(dist.get_rank(), dist.get_world_size(), place)
 
 
 @contextmanager
@@ -157,7 +168,7 @@ class _SharedBatchNorm(_BatchNorm):
 
 def alone() -> bool:
     """Whether this process trains by itself."""
-    return not dist.is_initialized() or dist.get_world_size() == 1
+    return _separate.get() or not dist.is_initialized() or dist.get_world_size() == 1
 
 
 def normalise(x: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -8,12 +8,12 @@ runs/NAME/
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from seamount.config import load_config
+from seamount.config import Config, load_config
+from seamount.distill.parallel import separately
 from seamount.errors import ConfigError, SeamountError
 from seamount.files import write_json
 from seamount.report.evidence import Trial
@@ -65,25 +65,21 @@ def sweep(config: Path | None, over: Sequence[str], settings: Sequence[str], fol
     """
     points = grid(over)
     for point in points:  # every point is checked before the first one costs time
-        load_config(config, [*settings, *point.settings])
-    rank, n_ranks = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-    os.environ["WORLD_SIZE"] = "1"  # ranks share the points out; a point is trained by one process
+        _config(config, settings, point)
     failed = {}
-    for number, point in enumerate(points):
-        if number % n_ranks != rank:
-            continue
-        told.stage(f"point {number + 1} of {len(points)}: {point.name}")
-        point_folder = folder / "points" / point.name
-        try:
-            run_stages(
-                load_config(config, [*settings, *point.settings]),
-                point_folder,
-                resume=point_folder.exists(),
-                told=told,
-            )
-        except SeamountError as error:
-            failed[point.name] = str(error)
+    with separately() as (rank, n_ranks):  # ranks share the points out; a point is trained by one process
+        for number, point in enumerate(points[rank::n_ranks]):
+            told.stage(f"point {rank + number * n_ranks + 1} of {len(points)}: {point.name}")
+            place = folder / "points" / point.name
+            try:
+                run_stages(_config(config, settings, point), place, resume=place.exists(), told=told)
+            except SeamountError as error:
+                failed[point.name] = str(error)
     return collect(folder, points, failed)
+
+
+def _config(config: Path | None, settings: Sequence[str], point: Point) -> Config:
+    return load_config(config, [*settings, *point.settings])
 
 
 def collect(folder: Path, points: Sequence[Point], failed: dict[str, str]) -> Sweep:

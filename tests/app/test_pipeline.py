@@ -165,12 +165,16 @@ def test_check_gates_and_their_exit_codes(finished: Path) -> None:
     assert "The two reports are the same." in same.stdout
 
 
-def test_a_sweep_runs_its_grid_and_marks_each_point(tmp_path: Path) -> None:
-    axes = ["student.n_steps=2,4"]
-    found = api.sweep(None, axes, [*SMALL, "lava.n_samples=0", "train.epochs=1"], folder=tmp_path / "s")
+def test_a_sweep_shares_its_grid_and_marks_each_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    axes, settings = ["student.n_steps=2,4"], [*SMALL, "lava.n_samples=0", "train.epochs=1"]
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for rank, waiting in (("0", ("n_steps=4",)), ("1", ())):
+        monkeypatch.setenv("RANK", rank)
+        found = api.sweep(None, axes, settings, folder=tmp_path / "s")
+        assert found.waiting == waiting
+        assert (os.environ["RANK"], os.environ["WORLD_SIZE"]) == (rank, "2"), "the caller's"
     assert [trial.name for trial in found.trials] == ["n_steps=2", "n_steps=4"]
     assert not found.failed
-    assert not found.waiting
     report = json.loads((tmp_path / "s/points/n_steps=4/report.json").read_text())
     assert [point["current"] for point in report["sweep"]] == [False, True]
 
