@@ -90,7 +90,7 @@ class _Lowering:
         names = [s.name for s in program.synapses]
         if len(set(names)) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
-            raise Unsupported(f"{program.name}: two synapse groups are called {twice}; rename one")
+            raise Unsupported(f"two synapse groups are called {twice}", where=program.name, ways_out="rename one")
         sent = messages(program)
         self.kinds = {s.name: _lava_kind(s, program, sent[s.source]) for s in program.synapses}
         self.maps = {
@@ -172,8 +172,10 @@ class _Lowering:
         for source, target, _ in self.edges:
             if (source, target) in seen:
                 raise Unsupported(
-                    f"{self.nodes[target].name}: hears {self.nodes[source].name} twice in the same step, through "
-                    "different wires; Lava connects two ports once; double the weights instead"
+                    f"hears {self.nodes[source].name} twice in the same step, through different wires",
+                    where=self.nodes[target].name,
+                    possible="Lava connects two ports once",
+                    ways_out="double the weights instead",
                 )
             seen.add((source, target))
 
@@ -183,6 +185,7 @@ class _Lowering:
         kind = self.kinds[synapses.name]
         source = self.program.shape(synapses.source)
         target = self.program.shape(synapses.target)
+        # with 0 bits Lava takes every value that is not 0 for a spike; with more it multiplies, whatever their number
         message_bits = 24 if synapses.graded else 0
         match kind:
             case Conv():
@@ -219,7 +222,7 @@ class _Lowering:
         short = delay <= LONGEST_CHAIN
         kind = "Sparse" if short else "DelaySparse"
         if not short:
-            arrays["delays"] = np.full(n, delay - 1)
+            arrays["delays"] = np.full(n, delay - 1)  # the identity itself takes a step
         before = [self._delay_line(source, delay - 1)] if short and delay > 1 else self._senders(source)
         port = self._add(
             "delay", f"{source}/{delay}", Node(f"{source} + {delay}", kind, (n,), False, settings, arrays)
@@ -243,7 +246,7 @@ def _neuron(population: Population, whc: bool) -> Node:
     assert not isinstance(neuron, Relay)
     mantissa = ((neuron.bias_mant + 0x8000) & 0xFFFF) - 0x8000  # an int16; numpy 2 refuses to wrap a Python int
     values = {
-        "du": neuron.du - 1,
+        "du": neuron.du - 1,  # Lava's model adds ds_offset = 1 again, as the registers of Loihi 1 do
         "dv": neuron.dv,
         "bias_mant": mantissa,
         "bias_exp": neuron.bias_exp,
@@ -255,28 +258,35 @@ def _neuron(population: Population, whc: bool) -> Node:
         case Lif():
             if neuron.refractory_steps:
                 raise Unsupported(
-                    f"{population.name}: rests {neuron.refractory_steps} steps after a spike, Lava's fixed-point LIF "
-                    "has no refractory period; set it to 0, or run the program on the simulator alone"
+                    f"rests {neuron.refractory_steps} steps after a spike",
+                    where=population.name,
+                    possible="Lava's fixed-point LIF has no refractory period",
+                    ways_out="set it to 0, or run the program on the simulator alone",
                 )
             values["vth"] = neuron.v_th_mant
             kind = "LIF" if population.reset is None else "LIFReset"
         case TernaryLif():
             if population.reset is not None:
                 raise Unsupported(
-                    f"{population.name}: Lava's TernaryLIF has no reset; run one sample at a time without"
+                    "Lava's TernaryLIF has no reset",
+                    where=population.name,
+                    ways_out="run one sample at a time without",
                 )
             values |= {"vth_hi": neuron.v_th_hi_mant, "vth_lo": neuron.v_th_lo_mant}
             for name in ("vth_hi", "vth_lo"):
                 if np.unique(values[name]).size > 1:
                     raise Unsupported(
-                        f"{population.name}: thresholds {values[name].min()} to {values[name].max()}, "
-                        "Lava's TernaryLIF takes one for all neurons; split the population"
+                        f"thresholds {values[name].min()} to {values[name].max()}",
+                        where=population.name,
+                        possible="Lava's TernaryLIF takes one for all neurons",
+                        ways_out="split the population",
                     )
             kind = "TernaryLIF"
         case _:
             assert_never(neuron)
     if population.reset is not None:
         interval = population.reset.interval
+        # LIFReset compares the step modulo the interval with it
         settings |= {"reset_interval": interval, "reset_offset": population.reset.offset % interval}
     arrays = {}
     for name, value in values.items():
@@ -296,7 +306,9 @@ def _lava_kind(synapses: Synapses, program: Program, sent: Message) -> Conv | De
     kind = synapses.kind
     if isinstance(kind, Wire):
         if synapses.delay.any():
-            raise Unsupported(f"{synapses.name}: a wire with a delay; use one-to-one synapses of weight 1")
+            raise Unsupported(
+                "a wire with a delay", where=synapses.name, ways_out="use one-to-one synapses of weight 1"
+            )
         return kind
     if isinstance(kind, OneToOne):
         shape = program.shape(synapses.source)
@@ -319,8 +331,10 @@ def check_wrap(program: Program, synapses: Synapses, sent: Message, lava: Conv |
     bound = largest_drive(program, synapses, sent)
     if synapses.wrap_bits != lava_bits and bound >= 1 << (min(synapses.wrap_bits, lava_bits) - 1):
         raise Unsupported(
-            f"{synapses.name}: wraps to {synapses.wrap_bits} bits and its sums can reach {bound}, "
-            f"Lava's {type(lava).__name__} wraps to {lava_bits}; lower the weights or the exponent"
+            f"wraps to {synapses.wrap_bits} bits and its sums can reach {bound}",
+            where=synapses.name,
+            possible=f"Lava's {type(lava).__name__} wraps to {lava_bits}",
+            ways_out="lower the weights or the exponent",
         )
 
 
@@ -328,7 +342,7 @@ def _convolution(
     synapses: Synapses, kind: Conv, source: tuple[int, ...], target: tuple[int, ...], message_bits: int
 ) -> Node:
     weights = kind.weights << synapses.exponent  # Lava's Conv ignores weight_exp
-    settings = {
+    settings = {  # sides in Lava's order, (W, H)
         "input_shape": source[::-1],
         "stride": kind.stride[::-1],
         "padding": kind.padding[::-1],
@@ -336,6 +350,7 @@ def _convolution(
         "groups": kind.groups,
         "num_message_bits": message_bits,
     }
+    # Lava convolves, which turns the kernel around; torch and we correlate
     flipped = np.ascontiguousarray(weights[:, :, ::-1, ::-1].transpose(0, 3, 2, 1))
     return Node(synapses.name, "Conv", target, True, settings, {"weight": flipped})
 
@@ -355,7 +370,9 @@ def _matrix(synapses: Synapses, kind: Dense | Sparse, message_bits: int) -> Node
         return Node(synapses.name, "DelayDense" if is_delayed else "Dense", (n_target,), False, settings, arrays)
     places = kind.rows * kind.n_source + kind.columns
     if is_delayed and np.unique(places).size < places.size:
-        raise Unsupported(f"{synapses.name}: several delayed synapses between the same two neurons; Lava keeps one")
+        raise Unsupported(
+            "several delayed synapses between the same two neurons", where=synapses.name, possible="Lava keeps one"
+        )
     settings |= {"n_target": kind.n_target, "n_source": kind.n_source}
     arrays |= {"rows": np.array(kind.rows), "columns": np.array(kind.columns)}
     name = "DelaySparse" if is_delayed else "Sparse"
@@ -372,8 +389,10 @@ def sign_mode(weights: Ints, where: str) -> str:
     if low >= -256 and high <= 254 and not np.any(weights & 1):
         return "MIXED"
     raise Unsupported(
-        f"{where}: weights {low} to {high} are not on the 8-bit grid, which holds 0 to 255, -255 to 0, "
-        "or even numbers from -256 to 254; quantise the program for a Loihi target"
+        f"weights {low} to {high} are not on the 8-bit grid",
+        where=where,
+        possible="which holds 0 to 255, -255 to 0, or even numbers from -256 to 254",
+        ways_out="quantise the program for a Loihi target",
     )
 
 

@@ -69,14 +69,18 @@ def run_on_lava(
     """
     unknown = set(record) - set(RECORDABLE)
     if unknown:
-        raise ConfigError(f"Lava: cannot record {', '.join(sorted(unknown))}; possible are {', '.join(RECORDABLE)}")
+        raise ConfigError(
+            f"cannot record {', '.join(sorted(unknown))}",
+            where="Lava",
+            possible=f"possible are {', '.join(RECORDABLE)}",
+        )
     require_lava()
     steps = default_steps(program, inputs) if n_steps is None else n_steps
     values = check_inputs(program, inputs, steps)
     n_samples = next(iter(values.values())).shape[1]
     obstacle = why_not_streamed(program) if n_steps is None else "the number of steps is given"
     if streamed and obstacle:
-        raise ConfigError(f"Lava: {program.name} cannot be streamed: {obstacle}")
+        raise ConfigError(f"{program.name} cannot be streamed: {obstacle}", where="Lava")
     stream = streamed or (streamed is None and obstacle is None and n_samples > 1)
     schedule = streamed_schedule(program, steps) if stream else fresh_schedule(program, steps)
     with tempfile.TemporaryDirectory(prefix="seamount-lava-") as name:
@@ -127,6 +131,7 @@ def write_job(folder: Path, program: Program, schedule: Schedule, record: Collec
         "period": schedule.period,
         "restart": schedule.restart,
         "nodes": nodes,
+        # by place, because names of a program may be anything, and keys of an archive may not
         "edges": [[keys.index(a), keys.index(b), list(changes)] for a, b, changes in graph.edges],
     }
     (folder / "network.json").write_text(json.dumps(network, indent=1, default=int))
@@ -183,6 +188,7 @@ def _readout(program: Program, traces: Mapping[str, Mapping[str, Array]], n_step
 
 def supervise(folder: Path, time_limit_s: float) -> None:
     """Run the folder's script to its end, or end its process group: Lava hangs when one of its processes dies."""
+    # each of Lava's processes would start threads for all cores, and they only wait for each other
     environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
     with (folder / "log.txt").open("wb") as log:
         process = subprocess.Popen(
@@ -192,7 +198,7 @@ def supervise(folder: Path, time_limit_s: float) -> None:
             stderr=subprocess.STDOUT,
             env=environment,
             cwd=folder,
-            start_new_session=True,
+            start_new_session=True,  # a group of its own, so that all of Lava's processes can be ended together
         )
         try:
             _wait(process, folder, time_limit_s)
@@ -204,17 +210,20 @@ def _wait(process: subprocess.Popen[bytes], folder: Path, time_limit_s: float) -
     deadline = time.monotonic() + time_limit_s
     while process.poll() is None and not (folder / "error.txt").exists():
         if time.monotonic() > deadline:
-            raise BackendMissing(f"Lava: not done within {time_limit_s:g} s; allow more time or send fewer samples")
+            raise BackendMissing(
+                f"not done within {time_limit_s:g} s", where="Lava", ways_out="allow more time or send fewer samples"
+            )
         time.sleep(0.02)
     if (folder / "error.txt").exists():
         time.sleep(0.05)  # let the writer finish
         lines = (folder / "error.txt").read_text().strip().splitlines()
-        raise BackendMissing(f"Lava: {lines[0] if lines else 'stopped with an error'}")
+        raise BackendMissing(lines[0] if lines else "stopped with an error", where="Lava")
     if process.returncode or not (folder / "done").exists():
         last = (folder / "log.txt").read_text(errors="replace").strip().splitlines()[-1:]
         raise BackendMissing(
-            f"Lava: the process ended with code {process.returncode} before the run was done"
-            f"{': ' + last[0] if last else ''}"
+            f"the process ended with code {process.returncode} before the run was done"
+            f"{': ' + last[0] if last else ''}",
+            where="Lava",
         )
 
 

@@ -57,6 +57,7 @@ def lava_status(*, try_it: bool = True) -> LavaStatus:
         return LavaStatus(True, None, versions, text)
     script = str(Path(__file__).with_name("plain_lava.py"))
     try:
+        # -P, because in the script's own folder lies a run.py, and more names that others may import
         done = subprocess.run(
             [sys.executable, "-P", script, "--check"], capture_output=True, text=True, timeout=60, check=False
         )
@@ -76,4 +77,4 @@ def require_lava() -> None:
     """
     status = lava_status(try_it=False)
     if not status.present:
-        raise BackendMissing(f"Lava: {status.message}")
+        raise BackendMissing(status.message, where="Lava")

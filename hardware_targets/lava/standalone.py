@@ -66,7 +66,7 @@ def write_standalone(
     """
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"{folder}: exists and is not an empty folder; name another")
+        raise InputError("exists and is not an empty folder", where=folder, ways_out="name another")
     if n_steps is None:
         n_steps = program.steps_per_run() if inputs is None else default_steps(program, inputs)
     values = None if inputs is None else check_inputs(program, inputs, n_steps)

@@ -29,6 +29,7 @@ from seamount.files import replacing
 from .lower import check_wrap
 
 MOST_ENTRIES = 1 << 24
+"""Of a matrix: the format holds it dense, however few synapses there are, and its delays again."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ def _chain(program: Program) -> list[_Block]:
 
 
 def _refuse(where: str, why: str) -> Unsupported:
-    return Unsupported(f"{where}: {why}; a .net file cannot hold it, write_standalone can")
+    return Unsupported(why, where=where, ways_out="a .net file cannot hold it, write_standalone can")
 
 
 # ------------------------------------------------------------------------------------------------- layers
@@ -283,7 +284,7 @@ def _neuron(block: _Block) -> Layer:
         "iDecay": _parameter(lif.du, shape),
         "vDecay": _parameter(lif.dv, shape),
         "vThMant": _parameter(lif.v_th_mant, shape),
-        "refDelay": 1,
+        "refDelay": 1,  # slayer's word for no refractory period
     }
 
 
@@ -325,6 +326,7 @@ def _arguments(program: Program, chain: list[_Block]) -> dict[str, int]:
         if (reset.offset - first.offset - position) % first.interval:
             raise _refuse(block.population.name, "is not reset one step after the layer before it")
     assert first is not None, "not all are None"
+    # netx adds 1, because its time starts from 1, and 1 more for every layer
     return arguments | {"reset_interval": first.interval, "reset_offset": (first.offset - 1) % first.interval}
 
 

@@ -68,7 +68,7 @@ TERNARY = TernaryLif(ints(0), ints(0), ints(5), ints(-5))
                     Synapses("c", "in", "hidden", Wire()),
                 ),
             ),
-            "hidden: hears in twice in the same step, through different wires; Lava connects two ports once; "
+            "hidden: hears in twice in the same step, through different wires, Lava connects two ports once; "
             "double the weights instead",
         ),
     ],
