@@ -114,19 +114,7 @@ def lif_scan(
         table: ``neuron_table(lif, shape)``, if it is at hand.
         counts: whether active updates, wraps and saturations are asked for; a GPU is a third faster without.
     """
-    unknown = set(want) - set(TRACES)
-    if unknown:
-        raise ConfigError(
-            f"trace {', '.join(sorted(unknown))} does not exist",
-            where="lif_scan",
-            possible=f"possible are {', '.join(TRACES)}",
-        )
-    if drive.ndim < 2 or tuple(drive.shape[2:]) != tuple(shape):
-        raise InputError(
-            f"drive {tuple(drive.shape)} found",
-            where="lif_scan",
-            possible=f"possible is (T, B, {', '.join(map(str, shape))})",
-        )
+    _check(drive, shape, want)
     if table is None:
         table = neuron_table(lif, shape)
     n_steps, batch = int(drive.shape[0]), int(drive.shape[1])
@@ -150,6 +138,22 @@ def lif_scan(
     else:
         raw = _scan_cpu(flat, start, table, clear, want, fast)
     return _shaped(raw, n_steps, batch, tuple(shape), table, counts)
+
+
+def _check(drive: torch.Tensor, shape: tuple[int, ...], want: Collection[str]) -> None:
+    unknown = set(want) - set(TRACES)
+    if unknown:
+        raise ConfigError(
+            f"trace {', '.join(sorted(unknown))} does not exist",
+            where="lif_scan",
+            possible=f"possible are {', '.join(TRACES)}",
+        )
+    if drive.ndim < 2 or tuple(drive.shape[2:]) != tuple(shape):
+        raise InputError(
+            f"drive {tuple(drive.shape)} found",
+            where="lif_scan",
+            possible=f"possible is (T, B, {', '.join(map(str, shape))})",
+        )
 
 
 def _scan_cpu(
