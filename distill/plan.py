@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from seamount.compile.formats import BitsSetting, NumberFormats, check_names, weight_bits
 from seamount.errors import Unsupported
@@ -53,6 +55,30 @@ def folded(net: SpikingNet, synapse: str, source: str) -> fold.FoldedConv | fold
         return None
     shape = net.shapes[source]
     return fold.merge(fold.fold(module, shape, synapse), shape, synapse)
+
+
+def biases_of(
+    net: SpikingNet, ops: Mapping[str, fold.FoldedConv | fold.Linear | None], plans: Mapping[str, StudentPlan]
+) -> dict[str, Tensor]:
+    """Population -> the sum of the biases of its synapses, float32, broadcasts to its shape.
+
+    Raises:
+        Unsupported: a bias that arrives through a current.
+    """
+    found: dict[str, Tensor] = {}
+    for synapse, _, target in net.edges:
+        op = ops[synapse]
+        if op is None or op.bias is None:
+            continue
+        if plans[target].a_syn != 1:
+            raise Unsupported(
+                f"a bias into the current of {target} leaves a transient that the chip does not have",
+                where=synapse,
+                ways_out="use synapses without bias, or cells without a current",
+            )
+        bias = torch.tensor(op.bias, dtype=torch.float32).view(-1, *[1] * (len(net.shapes[target]) - 1))
+        found[target] = found[target] + bias if target in found else bias
+    return found
 
 
 def bits_of(net: SpikingNet, formats: NumberFormats, setting: BitsSetting) -> dict[str, int]:

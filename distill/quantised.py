@@ -26,7 +26,7 @@ from seamount.compile.arithmetic.synapses import matrix_sum
 from seamount.compile.formats import LOIHI, BitsSetting, NumberFormats
 from seamount.compile.neurons.lif import Lif
 from seamount.compile.numbers import DRIVE_SHIFT, FULL_SCALE_BITS, UNITY, ints
-from seamount.errors import InputError, Unsupported
+from seamount.errors import InputError
 from seamount.models import fold
 from seamount.models.cells import Neurons
 from seamount.models.lif.constants import LifConstants
@@ -41,7 +41,7 @@ from .integer import (
     weighted,
     wrapped,
 )
-from .plan import bits_of, folded, plan_of, refuse
+from .plan import biases_of, bits_of, folded, plan_of, refuse
 from .quantised_nir import student_to_nir
 from .scales import calibrate, set_scale
 
@@ -87,15 +87,16 @@ class QuantisedStudent(nn.Module):
         self.input_scale = self.net.input_scale = student.input_scale if input_scale is None else input_scale
         self.plans = {name: plan_of(student, name) for name in student.order}
         self.ops = {name: folded(student, name, source) for name, source, _ in student.edges}
-        self.weights = nn.ParameterDict()
-        self.biases = nn.ParameterDict()
-        for name, _, target in student.edges:
-            op = self.ops[name]
-            if op is None:
-                continue
-            self.weights[name] = nn.Parameter(torch.tensor(op.weight, dtype=torch.float32))
-            if op.bias is not None:
-                self._add_bias(name, target, op)
+        self.weights = nn.ParameterDict(
+            {
+                name: nn.Parameter(torch.tensor(op.weight, dtype=torch.float32))
+                for name, op in self.ops.items()
+                if op is not None
+            }
+        )
+        self.biases = nn.ParameterDict(
+            {name: nn.Parameter(bias) for name, bias in biases_of(student, self.ops, self.plans).items()}
+        )
         self.log_scales = nn.ParameterDict({name: nn.Parameter(torch.zeros(())) for name in student.order})
         self.register_buffer("frozen", torch.zeros((), dtype=torch.bool))
         # only where bits are left: a student of 8 bits is saved as it always was
@@ -104,20 +105,6 @@ class QuantisedStudent(nn.Module):
         for name in student.order:
             set_scale(self, name)
         self._register_integers()
-
-    def _add_bias(self, synapse: str, target: str, op: fold.FoldedConv | fold.Linear) -> None:
-        if self.plans[target].a_syn != 1:
-            raise Unsupported(
-                f"a bias into the current of {target} leaves a transient that the chip does not have",
-                where=synapse,
-                ways_out="use synapses without bias, or cells without a current",
-            )
-        bias = torch.tensor(op.bias, dtype=torch.float32)
-        bias = bias.view(-1, *[1] * (len(self.shapes[target]) - 1))
-        if target in self.biases:
-            self.biases[target].data += bias
-        else:
-            self.biases[target] = nn.Parameter(bias)
 
     # ------------------------------------------------------------------------------------- what a student is
 

@@ -18,8 +18,8 @@ from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from seamount.compile.fit.chip import Chip, ConvStorage
-from seamount.compile.formats import NumberFormats, uncomputed
-from seamount.errors import ConfigError
+from seamount.compile.formats import FEWEST_BITS, NumberFormats, uncomputed
+from seamount.errors import ConfigError, Reason
 
 T = TypeVar("T")
 R = TypeVar("R", bound=BaseModel)
@@ -242,6 +242,8 @@ class Target(Record):
 def contradictions(target: Target) -> Iterator[str]:
     """What cannot all be true of one chip, in words."""
     f, n = target.formats, target.limits
+    if not any(width >= FEWEST_BITS for width in f.weight_widths.value):
+        yield f"formats.weight_widths {list(f.weight_widths.value)} has none of {FEWEST_BITS} bits or more"
     if list(f.weight_widths.value) != sorted(set(f.weight_widths.value)):
         yield f"formats.weight_widths {list(f.weight_widths.value)} must rise and name a width once"
     low, high = f.weight_exponent.value
@@ -314,8 +316,10 @@ def load_target(name_or_path: str | Path) -> Target:
         path = next((p for p in found if p.is_file()), path)
     if not path.is_file():
         raise ConfigError(
-            f"{name_or_path}: no such target; there are {', '.join(list_targets())}, "
-            "or pass the path of a target's .toml file (docs/targets.md says how to write one)"
+            "no such target",
+            where=name_or_path,
+            ways_out=f"there are {', '.join(list_targets())}, or pass the path of a target's .toml file "
+            "(docs/targets.md says how to write one)",
         )
     target = load_figures(path, Target)
     if refused := list(uncomputed(target.chip.formats)):
@@ -333,14 +337,14 @@ def load_figures(path: Path, kind: type[R]) -> R:
     try:
         data = tomllib.loads(text.decode("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path.name}: not a TOML file: {error}") from error
+        raise ConfigError(f"not a TOML file: {error}", where=path.name) from error
     sources = data.pop("sources", {})
     _borrow_energy(data, path)
     resolved = _resolve(data, sources, path.name, "")
     try:
         return kind.model_validate(resolved | {"digest": hashlib.sha256(text).hexdigest()})
     except ValidationError as error:
-        raise ConfigError("\n".join(_complaint(path.name, e) for e in error.errors())) from error
+        raise ConfigError.together(_complaint(path.name, e) for e in error.errors()) from error
 
 
 def _borrow_energy(data: dict[str, Any], path: Path) -> None:
@@ -351,14 +355,15 @@ def _borrow_energy(data: dict[str, Any], path: Path) -> None:
         return
     if not energy.get("placeholder"):
         raise ConfigError(
-            f"{path.name}: energy.constants_of: constants of another chip need energy.placeholder, the sentence that "
-            "stands beside every number made with them"
+            "constants of another chip need energy.placeholder, the sentence that stands beside every number made "
+            "with them",
+            where=f"{path.name}: energy.constants_of",
         )
     donor = load_target(
         path.parent / f"{donor_name}.toml" if (path.parent / f"{donor_name}.toml").is_file() else donor_name
     )
     if donor.energy is None:
-        raise ConfigError(f"{path.name}: energy.constants_of: {donor.name} has no energy constants")
+        raise ConfigError(f"{donor.name} has no energy constants", where=f"{path.name}: energy.constants_of")
 
     def lend(figure: dict[str, Any]) -> dict[str, Any]:
         told = f"placeholder: a constant of {donor.name} ({figure['status']}); {figure['conditions']}"
@@ -382,13 +387,17 @@ def _resolve(value: Any, sources: dict[str, Any], file: str, key: str) -> Any:
     named = figure.get("source")
     if "url" not in figure and named is not None:
         if named not in sources:
-            raise ConfigError(f"{file}: {key}: source {named} stands neither in [sources] nor with a url of its own")
+            raise ConfigError(
+                f"source {named} stands neither in [sources] nor with a url of its own", where=f"{file}: {key}"
+            )
         figure |= {"source": sources[named].get("title", ""), "url": sources[named].get("url", "")}
     missing = [fact for fact in FACTS if figure.get(fact) in (None, "")]
     if missing:
         raise ConfigError(
-            f"{file}: {key}: no {' and no '.join(missing)}; every figure carries {', '.join(FACTS)} "
-            "(source: a name from [sources], which has title and url)"
+            f"no {' and no '.join(missing)}",
+            where=f"{file}: {key}",
+            ways_out=f"every figure carries {', '.join(FACTS)} (source: a name from [sources], which has title and "
+            "url)",
         )
     if figure["unit"] in UNITS and isinstance(figure["value"], int | float):
         factor, unit = UNITS[figure["unit"]]
@@ -396,11 +405,11 @@ def _resolve(value: Any, sources: dict[str, Any], file: str, key: str) -> Any:
     return figure
 
 
-def _complaint(file: str, error: Any) -> str:
+def _complaint(file: str, error: Any) -> Reason:
     key = ".".join(str(part) for part in error["loc"] if part != "value")
     found = "" if isinstance(error["input"], dict) or error["type"] == "missing" else f" (found {error['input']!r})"
     message = error["msg"].removeprefix("Value error, ")
-    return f"{file}: {key + ': ' if key else ''}{message}{found}"
+    return Reason(f"{message}{found}", f"{file}: {key}" if key else file)
 
 
 def _figures(prefix: str, record: BaseModel) -> Iterator[tuple[str, Figure[Any]]]:

@@ -16,12 +16,14 @@ from numpy.typing import NDArray
 
 from ..neurons.lif import Lif
 from ..neurons.ternary_lif import TernaryLif
-from ..numbers import UNITY, V_MAX, Ints, ints
+from ..numbers import DRIVE_SHIFT, STATE_BITS, UNITY, V_MAX, Ints, ints
 
-DRIVE_LIMIT = 1 << 18
+DRIVE_LIMIT = (1 << STATE_BITS) >> DRIVE_SHIFT
 """Largest |drive| for which u needs no second turn: |u| + 64 |drive| <= 2**23 + 2**24."""
 
 BIAS_LIMIT = 1 << 29
+"""Of the loops in 32 bits, whatever a chip holds: v, u and a bias add up below 2**31."""
+
 UNREACHABLE = 1 << 40
 
 

@@ -39,17 +39,7 @@ def _population(
     population: Population, program: Program, sent: Mapping[str, Message], chip: Chip
 ) -> Iterator[Finding]:
     name = population.name
-    reset = population.reset
-    if reset is not None and chip.formats.reset_interval_power_of_two and reset.interval & (reset.interval - 1):
-        rounded = 1 << reset.interval.bit_length()
-        yield Finding(
-            name,
-            "reset interval",
-            str(reset.interval),
-            f"{chip.name} has powers of two",
-            "assumption",
-            (f"samples are streamed every {rounded} steps, silent in between, or the host clears the state",),
-        )
+    yield from _reset(population, chip)
     match population.neuron:
         case Lif() as lif:
             thresholds: tuple[tuple[str, Ints], ...] = (("threshold mantissa", lif.v_th_mant),)
@@ -100,6 +90,20 @@ def _population(
                 )
         case _ as neuron:
             assert_never(neuron)
+
+
+def _reset(population: Population, chip: Chip) -> Iterator[Finding]:
+    reset = population.reset
+    if reset is not None and chip.formats.reset_interval_power_of_two and reset.interval & (reset.interval - 1):
+        rounded = 1 << reset.interval.bit_length()
+        yield Finding(
+            population.name,
+            "reset interval",
+            str(reset.interval),
+            f"{chip.name} has powers of two",
+            "assumption",
+            (f"samples are streamed every {rounded} steps, silent in between, or the host clears the state",),
+        )
 
 
 def _state(

@@ -144,18 +144,25 @@ def _refuse_foreign_rules(p: Population) -> None:
         return
     if p.reset in SOFT_RESETS:
         raise Unsupported(
-            f"{p.name}: reset {p.reset!r}, the chip resets to one value; say --soft-reset emulate to have it "
-            "emulated by a synapse from each neuron to itself, or --set reset=value if the file's tool meant that"
+            f"reset {p.reset!r}",
+            where=p.name,
+            possible="the chip resets to one value",
+            ways_out="say --soft-reset emulate to have it emulated by a synapse from each neuron to itself, or --set "
+            "reset=value if the file's tool meant that",
         )
     if p.reset != "value":
         raise Unsupported(
-            f"{p.name}: reset {p.reset!r}, the chip resets to one value; train with a reset to v_reset, or say "
-            "--reset value if the file's tool meant that"
+            f"reset {p.reset!r}",
+            where=p.name,
+            possible="the chip resets to one value",
+            ways_out="train with a reset to v_reset, or say --reset value if the file's tool meant that",
         )
     if p.multi_spike:
         raise Unsupported(
-            f"{p.name}: several spikes in one step, the chip sends one; train with single spikes, or say "
-            "--multi-spike off to compile it as if it had been"
+            "several spikes in one step",
+            where=p.name,
+            possible="the chip sends one",
+            ways_out="train with single spikes, or say --multi-spike off to compile it as if it had been",
         )
 
 
@@ -166,7 +173,9 @@ def steady_bias(p: Population, s: float) -> tuple[Reals, Reals]:
     if not np.any(p.bias):
         return reals(64 * s * leak), reals(np.where(p.a_s == 1, 0.0, 64 * s * p.u_init))
     if np.any(p.a_s == 0):
-        raise Unsupported(f"{p.name}: a bias into a current that never decays grows without bound; give a_s above 0")
+        raise Unsupported(
+            "a bias into a current that never decays grows without bound", where=p.name, ways_out="give a_s above 0"
+        )
     driven = np.broadcast_to(p.gain * p.bias / p.a_s, shape)
     late = np.zeros(())
     if np.any(p.late_bias):
@@ -181,7 +190,7 @@ def late_v(p: Population, s: float) -> Reals:
         return reals(0.0)
     needed = (p.a_s == 1) & (p.late_bias != 0)
     if np.any(needed & (p.a_m == 1)):
-        raise Unsupported(f"{p.name}: a bias that is missing at step 0 cannot be held without a state")
+        raise Unsupported("a bias that is missing at step 0 cannot be held without a state", where=p.name)
     return reals(np.where(needed, -64 * s * p.gain * p.late_bias / np.maximum(1 - p.a_m, 1e-300), 0.0))
 
 
@@ -194,8 +203,10 @@ def _threshold(
     v_th = exact_ints(real, f"{p.name}: v_threshold") if exact else ints(np.rint(real))
     if v_th.max() > rules.formats.v_th_mant_max or v_th.min() < 0:
         raise InputError(
-            f"{p.name}: threshold mantissa {int(v_th.max())}, possible are 0 to {rules.formats.v_th_mant_max}; "
-            "choose a smaller scale for it"
+            f"threshold mantissa {int(v_th.max())}",
+            where=p.name,
+            possible=f"possible are 0 to {rules.formats.v_th_mant_max}",
+            ways_out="choose a smaller scale for it",
         )
     if p.fires_at_threshold:
         v_th = _at_threshold(p, v_th, state, parts)
@@ -296,7 +307,9 @@ def _kind(group: RealGroup, weights: Ints, delay: Ints) -> tuple[kinds.Kind, Int
     if group.conv is not None:
         if delay.ndim:
             raise Unsupported(
-                f"{group.connection.name}: a delay per neuron in front of a convolution; use one for all"
+                "a delay per neuron in front of a convolution",
+                where=group.connection.name,
+                ways_out="use one for all",
             )
         conv = group.conv
         return kinds.Conv(weights, conv.stride, conv.padding, conv.dilation, conv.groups), delay
@@ -321,7 +334,7 @@ def _relays(group: RealGroup, delay: Ints, rules: RoundingRules, parts: _Parts) 
     c, longest = group.connection, rules.formats.delay_max
     if delay.ndim:
         raise Unsupported(
-            f"{c.name}: delays per neuron up to {delay.max()} steps, possible are {rules.formats.delay_max}"
+            f"delays per neuron up to {delay.max()} steps", where=c.name, possible=f"possible are {longest}"
         )
     source, left, count = c.source, int(delay), 0
     while left > longest:

@@ -81,7 +81,7 @@ def choose_scales(
     reached: Mapping[str, float] = {}
     if options.method == "calibrated":
         if calibration is None:
-            raise InputError(f"{network.name}: the calibrated scale search needs input data (T, B, ...)")
+            raise InputError("the calibrated scale search needs input data (T, B, ...)", where=network.name)
         moments, reached = calibration.moments, calibration.reached
     return {
         p.name: _scale(network, p, rules, options, moments, reached.get(p.name, 0.0)) for p in network.populations
