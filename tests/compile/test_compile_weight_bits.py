@@ -15,7 +15,7 @@ from seamount.compile.fit.verify import require, verify_program
 from seamount.compile.formats import LOIHI, WeightBits, grid_ends, grid_step, weight_bits
 from seamount.compile.lower.quantise import exact_weights, nearest_on_grid, round_weights, whole_pieces
 from seamount.compile.lower.scale_search import Method, SearchOptions
-from seamount.compile.network.network import Connection, Conv, Linear, Network, NetworkInput, Reshape, reals
+from seamount.compile.network.network import Connection, Convolution, Linear, Network, NetworkInput, Reshape, reals
 from seamount.compile.numbers import ints, weight_grid
 from seamount.compile.options import compile_options
 from seamount.compile.pipeline import Compiled, CompileOptions, compile_graph
@@ -32,7 +32,7 @@ def maps_to_classes(seed: int = 0) -> Network:
     """A convolution and a matrix, of weights that need all of their bits."""
     rng = np.random.default_rng(seed)
     cells = [population("conv", (6, 5, 5), a_m=0.25, v_th=40.0), population("fc", (7,), v_th=None)]
-    ops = (Conv(reals(rng.normal(size=(6, 1, 3, 3)) * 20), padding=(1, 1)),)
+    ops = (Convolution(reals(rng.normal(size=(6, 1, 3, 3)) * 20), padding=(1, 1)),)
     connections = [
         Connection("first", "x", "conv", ops),
         Connection("second", "conv", "fc", (Reshape((150,)), Linear(reals(rng.normal(size=(7, 150)))))),
