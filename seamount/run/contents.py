@@ -63,10 +63,13 @@ def _data(root: Path, cache: str | None, hash_of: Hash) -> str:
 
 def _recordings(root: Path, cache: str | None) -> list[Path]:
     """Without the frames that were made of them: those lie in a hidden folder beside them, or in ``cache``."""
-    made = [] if cache is None else [Path(cache).resolve()]
-    found = [path for path in root.rglob("*") if path.suffix in ENDINGS and path.is_file()]
-    hidden = [path for path in found if any(part.startswith(".") for part in path.relative_to(root).parts)]
-    return sorted(p for p in found if p not in hidden and not any(p.resolve().is_relative_to(m) for m in made))
+    made = None if cache is None else Path(cache).resolve()
+
+    def recorded(path: Path) -> bool:
+        hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
+        return not hidden and path.is_file() and (made is None or not path.resolve().is_relative_to(made))
+
+    return sorted(path for path in root.rglob("*") if path.suffix in ENDINGS and recorded(path))
 
 
 def _changed(path: Path) -> str:

@@ -79,8 +79,10 @@ class Run:
         if status is None:
             return "not finished"
         before = status["inputs"]
-        if not isinstance(before, dict):  # 0.1.0 before November 2026 noted one digest of everything
-            return "an earlier version of Seamount did not note what it depends on"
+        if not isinstance(
+            before, dict
+        ):  # one digest of everything, as folders were first written: it cannot say what changed
+            return "made by an earlier version"
         changed = [what for what in {**before, **inputs} if before.get(what) != inputs.get(what)]
         if changed:
             return f"changed: {', '.join(changed)}"
