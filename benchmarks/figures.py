@@ -8,14 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from seamount.files import write_atomically
+
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
 DOCS = HERE.parent / "docs"
 
 
 def write_figures(path: Path, document: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(document, indent=1) + "\n")
+    write_atomically(path, json.dumps(document, indent=1) + "\n")
 
 
 def write_table(page: Path, script: str, lines: Sequence[str]) -> None:
@@ -24,7 +25,7 @@ def write_table(page: Path, script: str, lines: Sequence[str]) -> None:
     head, rest = page.read_text().split(begin)
     # the first mark after ours, because another script may write further down
     _, tail = rest.split(end, maxsplit=1)
-    page.write_text(f"{head}{begin}\n\n" + "\n".join(lines) + f"\n{end}{tail}")
+    write_atomically(page, f"{head}{begin}\n\n" + "\n".join(lines) + f"\n{end}{tail}")
 
 
 def cpu_name() -> str:

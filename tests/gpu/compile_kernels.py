@@ -22,6 +22,8 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from seamount.files import write_json
+
 BUILD = Path(__file__).resolve().parents[2] / "build" / "gpu"
 ARCHITECTURES = (80, 90, 100)
 
@@ -123,15 +125,13 @@ def compile_all(work: list[Job], n_processes: int) -> list[Result]:
     kept = BUILD / f"{_sources()[:16]}.json"
     known = json.loads(kept.read_text()) if kept.exists() else {}
     new = [job for job in work if _key(*job) not in known]
-    if new:
+    try:
         # spawned, not forked: torch and numba have threads by now
         with ProcessPoolExecutor(n_processes, mp_context=get_context("spawn"), initializer=_prepare) as pool:
-            for job, result in zip(new, pool.map(compiled, *zip(*new, strict=True), chunksize=4), strict=True):
+            for job, result in zip(new, pool.map(compiled, *zip(*new, strict=True)), strict=True) if new else ():
                 known[_key(*job)] = asdict(result)
-        BUILD.mkdir(parents=True, exist_ok=True)
-        unfinished = kept.with_suffix(f".{os.getpid()}")
-        unfinished.write_text(json.dumps(known))
-        unfinished.replace(kept)
+    finally:  # all variants take minutes: what is done when they are interrupted need not be done again
+        write_json(kept, known)
     return [Result(**known[_key(*job)]) for job in work]
 
 
