@@ -8,11 +8,15 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from seamount.compile.arithmetic.definition import run_definition
+from seamount.compile.numbers import ints
+from seamount.compile.synapses.kinds import Dense, Synapses
 from seamount.errors import InputError
 from seamount.hardware_targets.agreement import Agreement
+from seamount.hardware_targets.target import load_target
 from seamount.report.evidence import Answers, Traced, Trial
 from seamount.report.parts.accuracy import Accuracy
 from seamount.report.parts.anytime import Anytime
+from seamount.report.parts.ranges import weights
 from seamount.report.report import assemble
 from seamount.report.schema.quantities import known, mcnemar, wilson
 from seamount.report.schema.text import count, joule, quantity, si, signed
@@ -74,6 +78,17 @@ def test_membrane_error_is_in_thresholds() -> None:
     report = assemble(hand_made(traced=Traced(run, {"hidden": FLOAT_SPIKES}, {"hidden": float_v})))
     assert not isinstance(report.layers, Missing)
     assert report.layers[0].membrane_rmse.value == pytest.approx(0.1, abs=1e-6)
+
+
+@pytest.mark.parametrize("shift", [5, 1])
+def test_weights_of_few_bits_by_hand(shift: int) -> None:
+    # 4 bits with a sign: -8 to 7, as the top bits of the full scale or moved into the exponent; -8, -7 and 7 are ends
+    held = ints(np.array([[-8, -7, 7, 1, 0, 3]]) << shift)
+    found = weights(Synapses("w", "a", "b", Dense(held)), 4, load_target("loihi1").chip)
+    assert (found.bits, found.bits_allowed, found.n_at_limit) == (4, 4, 3)
+    # the same weights in a group that was given 8 bits use half of them and are clipped nowhere
+    found = weights(Synapses("w", "a", "b", Dense(held)), 8, load_target("loihi1").chip)
+    assert (found.bits, found.n_at_limit) == (4, 0)
 
 
 def test_the_ladder_by_hand() -> None:

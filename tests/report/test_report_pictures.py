@@ -3,6 +3,7 @@
 import os
 import re
 from html.parser import HTMLParser
+from importlib.resources import files
 from io import StringIO
 from pathlib import Path
 
@@ -121,6 +122,11 @@ def test_every_section_is_on_the_page() -> None:
     text = pages()["empty"]
     assert [s.id for s in SECTIONS if f'<section id="{s.id}"' not in text] == []
     assert text.count("Not computed") >= 8
+
+
+def test_every_section_has_its_template_and_every_template_its_section() -> None:
+    templates = (files("seamount.report") / "render/templates/sections").iterdir()
+    assert {t.name for t in templates} == {f"{s.id}.html.j2" for s in SECTIONS}
 
 
 def test_names_of_users_cannot_break_the_page() -> None:

@@ -100,7 +100,7 @@ def _layer(evidence: Evidence, population: Population, both: Sides) -> Layer:
         arrival=program.arrivals()[name],
         scale=unknown(unit, "the program names no scale here") if scale is None else known(scale, unit, "derived"),
         weights=tuple(
-            weights(s, evidence.weight_bits.get(s.name, FULL_SCALE_BITS))
+            weights(s, evidence.weight_bits.get(s.name, FULL_SCALE_BITS), evidence.target.chip)
             for s in program.into(name)
             if not isinstance(s.kind, Wire)
         ),

@@ -7,6 +7,8 @@ from typing import Literal
 
 import numpy as np
 
+from seamount.compile.fit.chip import Chip
+from seamount.compile.fit.place.rules import weight_format
 from seamount.compile.neurons.lif import Lif
 from seamount.compile.numbers import FULL_SCALE_BITS, STATE_BITS, V_MAX
 from seamount.compile.program.program import Population
@@ -22,7 +24,8 @@ class Weights(Item):
     """One group of synapses into a population.
 
     Attributes:
-        bits: that hold its largest weight, sign included. bits_allowed: that it was given.
+        bits: of the narrowest format that holds the weights exactly, sign included. bits_allowed: that it was given.
+        n_at_limit: weights in the last step of the grid, at either end.
     """
 
     name: str
@@ -51,32 +54,39 @@ class StateRange(Item):
 
 
 WEIGHT_BINS = 64
-END_OF_GRID = 254
-"""Weights of both signs go in steps of 2 from -256 to 254."""
 
 
-def weights(synapses: Synapses, bits_allowed: int) -> Weights:
+def weights(synapses: Synapses, bits_allowed: int, chip: Chip) -> Weights:
     kind = synapses.kind
     assert not isinstance(kind, Wire), f"{synapses.name}: a wire has no weights"
     values = np.atleast_1d(kind.weights)
     flat = values.ravel()
-    limit = int(np.abs(flat).max(initial=0))
+    bits = weight_format(flat, synapses.exponent, chip).needed_bits
     counts, edges = _grid_histogram(flat)
     return Weights(
         name=synapses.name,
         source=synapses.source,
         kind=type(kind).__name__,
         shape=values.shape,
-        bits=max(limit.bit_length() + (1 if flat.size and flat.min() < 0 else 0), 1),
+        bits=bits,
         bits_allowed=bits_allowed,
         exponent=synapses.exponent,
         n_stored=int(flat.size),
         n_zero=int(np.sum(flat == 0)),
-        n_at_limit=int(np.sum(np.abs(flat) >= END_OF_GRID)),
+        # a group that needs fewer bits than it was given ends before the grid does
+        n_at_limit=_at_the_ends(flat, bits_allowed) if bits >= bits_allowed else 0,
         box=box(flat, "weight units", "counted") if flat.size else Missing(missing="no synapse is stored"),
         bins=tuple(edges),
         bin_counts=tuple(counts),
     )
+
+
+def _at_the_ends(weights: Array, bits: int) -> int:
+    """Weights may stand anywhere on the full scale (few bits are its top ones, or shifted into the exponent)."""
+    common = int(np.gcd.reduce(weights))
+    step = common & -common  # grids are powers of two apart
+    largest = (1 << (bits - 1)) - 1 if weights.min() < 0 < weights.max() else (1 << bits) - 1
+    return int(np.sum(np.abs(weights) >= step * largest))
 
 
 def _grid_histogram(values: Array) -> tuple[list[int], list[int]]:
@@ -100,7 +110,8 @@ def weight_words(group: Weights) -> Iterator[str]:
     """What the grid does to these weights, if it does something."""
     if group.n_stored and group.n_at_limit / group.n_stored > 0.01:
         share = 100 * group.n_at_limit / group.n_stored
-        yield f"{share:.1f} % of the weights of {group.name} lie at the end of the 8-bit grid: clipped?"
+        grid = f"{group.bits_allowed}-bit grid"
+        yield f"{share:.1f} % of the weights of {group.name} lie at the end of the {grid}: clipped?"
     if group.n_stored > 8 and group.bits < group.bits_allowed - 1:
         used = f"{group.bits} of {group.bits_allowed} weight bits"
         yield f"{group.name} uses {used}: its scale leaves precision unused."
