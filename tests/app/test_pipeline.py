@@ -13,12 +13,16 @@ import numpy as np
 import pytest
 
 from seamount import api
+from seamount.compile.fit.place.rules import weight_format
+from seamount.compile.program.file import load_program
+from seamount.compile.synapses.kinds import Wire
 from seamount.config import load_config
 from seamount.distill import checkpoint
-from seamount.errors import InputError
+from seamount.errors import ConfigError, InputError
 from seamount.files import file_hash
-from seamount.hardware_targets.target import FOLDER
+from seamount.hardware_targets.target import FOLDER, load_target
 from seamount.run.pipeline import run_stages
+from seamount.run.sweep import grid
 from seamount.run.told import Told
 
 SMALL = (
@@ -115,6 +119,51 @@ def test_an_edited_checkpoint_is_distilled_from_again(finished: Path, tmp_path: 
         "teacher: done before",
         "distill: again, changed: content of student.checkpoint",
     ]
+
+
+def test_other_weight_bits_are_fine_tuned_compiled_and_proven_again(finished: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "small"
+    shutil.copytree(finished, folder)
+    said = resumed(folder, "quant.weight_bits={default = 4, conv2 = 3}", "quant.epochs=1")
+    assert [text.split(":")[0] for text in said if "done before" in text] == ["teacher", "distill"]
+    for stage in ("06-simulate", "07-lava"):
+        proof = json.loads((folder / "stages" / stage / "proof.json").read_text())
+        assert proof["spikes_differing"] == proof["membrane_differing"] == proof["answers_differing"] == 0
+    rounding = json.loads((folder / "stages/05-compile/compile.json").read_text())["rounding"]
+    bits = {group["name"]: group["weight_bits"] for population in rounding for group in population["groups"]}
+    assert bits == {"conv1_in": 4, "conv2_in": 3, "conv3_in": 4, "classifier": 4}
+    program = load_program(folder / "stages/05-compile/program.h5")
+    assert program.provenance["weight_bits"] == "4, conv2 3"
+    for s in program.synapses:
+        assert not isinstance(s.kind, Wire)
+        width = weight_format(s.kind.weights, s.exponent, load_target("loihi1").chip).width
+        assert width is not None
+        assert width <= bits[s.name]
+
+
+@pytest.mark.parametrize(
+    ("setting", "text"),
+    [
+        ("quant.weight_bits=7", "quant.weight_bits: 7 bits, the target's weights can have 2, 3, 4, 5, 6, 8"),
+        (
+            "quant.weight_bits.conv9=4",
+            "quant.weight_bits: no layer is called conv9, possible are conv1_in, conv2_in, conv3_in, classifier, "
+            "conv1, conv2, conv3, readout",
+        ),
+    ],
+)
+def test_bits_that_cannot_be_had_are_refused_before_anything_is_trained(
+    tmp_path: Path, setting: str, text: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        run_stages(load_config(None, [*SMALL, setting]), tmp_path / "run")
+    assert str(caught.value) == text
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_sweep_over_bits_has_a_point_for_each() -> None:
+    points = grid(["quant.weight_bits=8,4"])
+    assert [load_config(None, point.settings).quant.weight_bits for point in points] == [8, 4]
 
 
 def test_a_run_without_its_stages_names_them(finished: Path, tmp_path: Path) -> None:
