@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from seamount.compile.arithmetic.neurons import NeuronTable, neuron_table
+from seamount.compile.arithmetic.products import conv_sum, matrix_sum
 from seamount.compile.arithmetic.scan import ScanResult, lif_scan
-from seamount.compile.arithmetic.synapses import conv_sum, matrix_sum
 from seamount.compile.neurons.lif import Lif
 from seamount.models.fold import FoldedConv
 from seamount.models.lif.constants import LifConstants

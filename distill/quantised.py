@@ -22,7 +22,7 @@ import nir
 import torch
 from torch import Tensor, nn
 
-from seamount.compile.arithmetic.synapses import matrix_sum
+from seamount.compile.arithmetic.products import matrix_sum
 from seamount.compile.formats import LOIHI, BitsSetting, NumberFormats
 from seamount.compile.neurons.lif import Lif
 from seamount.compile.numbers import DRIVE_SHIFT, FULL_SCALE_BITS, UNITY, ints

@@ -6,6 +6,7 @@ after a fork with OpenMP; and so torch's setting of threads holds here too.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -29,3 +30,24 @@ def share(work: Callable[[int, int], None], n_samples: int, at_once: int) -> Non
         return
     for done in [_pool(n_threads).submit(work, *one) for one in slices]:
         done.result()
+
+
+_os_threads = 1
+
+
+def _before_fork() -> None:
+    global _os_threads
+    try:
+        _os_threads = len(os.listdir("/proc/self/task"))
+    except OSError:  # not Linux: there may have been more than this one
+        _os_threads = 2
+
+
+def _after_fork_in_child() -> None:
+    """A fork copies no threads, and OpenMP waits for ever for those that torch had: the child computes alone."""
+    _pool.cache_clear()
+    if _os_threads > 1:
+        torch.set_num_threads(1)
+
+
+os.register_at_fork(before=_before_fork, after_in_child=_after_fork_in_child)

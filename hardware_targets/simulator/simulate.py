@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from seamount.compile.arithmetic.events import Layout
 from seamount.compile.arithmetic.inputs import check_inputs, default_steps, readout_window
-from seamount.compile.arithmetic.synapses import self_test
+from seamount.compile.arithmetic.products import self_test
 from seamount.compile.neurons.model import SPIKES
 from seamount.compile.program.activity import Activity, Array
 from seamount.compile.program.program import Program, loops, order

@@ -8,15 +8,15 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from seamount.compile.arithmetic.synapses import (
+from seamount.compile.arithmetic.products import (
     _conv_of_spikes,
     _has_8_bit_products,
     conv_sum,
-    drive,
-    lower,
     matrix_sum,
     self_test,
 )
+from seamount.compile.arithmetic.proof import Geometry
+from seamount.compile.arithmetic.synapses import drive, lower
 from seamount.compile.numbers import ints
 from seamount.compile.synapses.algebra import by_delay
 from seamount.compile.synapses.kinds import Conv, Dense, Kind, OneToOne, Sparse, Synapses
@@ -156,10 +156,10 @@ def test_convolved_spikes_are_exact_in_every_geometry(
     high = 127 if seed % 3 else 255  # 255 does not fit 8 bits with a sign: float32 does these
     weights = torch.from_numpy(random.integers(-high, high + 1, (c_out, c_in // groups, taps, taps)) * unit).float()
     spikes = torch.from_numpy(random.integers(0, 2, (3, c_in, *size)) > 0)
-    geometry = ((stride, stride), (padding, padding), (dilation, dilation), groups)
+    geometry = Geometry((stride, stride), (padding, padding), (dilation, dilation), groups)
     found = conv_sum(spikes, weights, *geometry, narrow=True)
     expected = torch.nn.functional.conv2d(spikes.double(), weights.double(), None, *geometry)
     assert found.dtype == torch.float32
     assert torch.equal(found.double(), expected)
     if groups == 1 and high == 127 and (stride, dilation) == (1, 1) and padding < taps and _has_8_bit_products():
-        assert _conv_of_spikes(spikes, weights / unit * 2, *geometry) is not None, "8-bit products are not used"
+        assert _conv_of_spikes(spikes, weights / unit * 2, geometry) is not None, "8-bit products are not used"

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+import pytest
 
 PROGRAMS = """
 import numpy as np
@@ -96,3 +96,148 @@ print(n_wrong(2))
     assert done.stdout.split() == ["0"]
     assert done.stderr.count("compiled code cannot be kept: neither") == 1
     assert "set NUMBA_CACHE_DIR to a folder that can be" in done.stderr
+
+
+SETTINGS = {
+    "oneDNN off": "torch._C._set_mkldnn_enabled(False)",
+    "oneDNN and NNPACK off": "torch._C._set_mkldnn_enabled(False); torch._C._set_nnpack_enabled(False)",
+    "float64": "torch.set_default_dtype(torch.float64)",
+    "bfloat16": "torch.set_default_dtype(torch.bfloat16)",
+    "float16": "torch.set_default_dtype(torch.float16)",
+    "device meta": "torch.set_default_device('meta')",
+    "deterministic": "torch.use_deterministic_algorithms(True)",
+    "denormals flushed": "torch.set_flush_denormal(True)",
+    "products in bf16": "torch.set_float32_matmul_precision('medium')",
+    "products in bf16, by the new name": "torch.backends.mkldnn.matmul.fp32_precision = 'bf16'",
+    "autocast": "torch.autocast('cpu', torch.bfloat16).__enter__()",
+    "inference": "torch.inference_mode().__enter__()",
+    "anomalies looked for": "torch.autograd.detect_anomaly(check_nan=True).__enter__()",
+    "two threads": "torch.set_num_threads(2)",
+    "numpy raises": "np.seterr(all='raise')",
+    "warnings are errors": "import warnings; warnings.simplefilter('error')",
+}
+
+
+@pytest.mark.parametrize("chosen", SETTINGS)
+def test_settings_of_the_process_change_no_integer(chosen: str) -> None:
+    code = f"""
+import torch
+references = {{batch: expected(batch) for batch in (1, 16, 64)}}
+{SETTINGS[chosen]}
+print([n_wrong(batch, reference) for batch, reference in references.items()])
+"""
+    done = python(code)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[0, 0, 0]"
+
+
+def test_onednn_switched_off_between_two_runs_changes_no_integer() -> None:
+    done = python("""
+import torch
+print(n_wrong(16), end=" ")
+torch._C._set_mkldnn_enabled(False)
+print(n_wrong(16), end=" ")
+torch._C._set_mkldnn_enabled(True)
+print(n_wrong(16))
+""")
+    assert done.stdout.split() == ["0", "0", "0"], done.stderr
+
+
+def test_runs_in_several_threads_are_exact_and_put_the_precision_back() -> None:
+    # emulates a CPU that multiplies in bfloat16 where it may: a product in the wrong precision is a wrong integer
+    done = python("""
+import sys, threading, torch
+from seamount.compile.arithmetic import products
+from seamount.compile.arithmetic.products import matrix_sum
+torch.set_num_threads(1)
+sys.setswitchinterval(1e-5)
+switch = torch.backends.mkldnn.matmul
+
+class Emulated:
+    def __getattr__(self, name):
+        return getattr(torch.nn.functional, name)
+    def linear(self, x, weights):
+        if switch.fp32_precision == "bf16":
+            x, weights = x.bfloat16().float(), weights.bfloat16().float()
+        return torch.nn.functional.linear(x, weights)
+
+products.F = Emulated()
+switch.fp32_precision = "none"
+
+def dense(low, bits, n):
+    weights = np.random.default_rng(n).integers(-low, low + 1, (50, n))
+    return Program("d", (Input("in", (n,), bits),), (Population("h", (50,), silent),),
+        (Synapses("s", "in", "h", Dense(ints(weights)), graded=True),), Readout("h", "v"), n_steps=4)
+
+def work(program, x, reference):
+    for _ in range(150):
+        tried.append(1)
+        if (simulate(program, x).readout != reference).any():
+            wrong.append(program)
+
+wrong, tried, threads = [], [], []
+for program, high in ((dense(127, 8, 200), 256), (dense(127, 10, 120), 1024)) * 2:  # narrow, then wide products
+    x = np.random.default_rng(0).integers(0, high, (4, 8, *program.inputs[0].shape))
+    reference = run_definition(program, x).readout
+    threads.append(threading.Thread(target=work, args=(program, x, reference)))
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(len(tried), len(wrong), switch.fp32_precision, torch.backends.mkldnn.conv.fp32_precision)
+""")
+    assert done.stdout.split() == ["600", "0", "none", "none"], done.stderr
+
+
+def test_the_first_runs_in_many_threads_at_once_are_exact() -> None:
+    done = python("""
+import threading
+reference, found, start = expected(16), [], threading.Barrier(6)
+def work():
+    start.wait()
+    found.append(n_wrong(16, reference))
+threads = [threading.Thread(target=work) for _ in range(6)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(found)
+""")
+    assert done.stdout.strip() == "[0, 0, 0, 0, 0, 0]", done.stderr
+
+
+@pytest.mark.parametrize("first", ["", "n_wrong(64)"])
+def test_a_forked_process_simulates_whether_its_parent_had_threads_or_not(first: str) -> None:
+    done = python(f"""
+import os, signal, torch
+torch.set_num_threads(2)
+{first}
+child = os.fork()
+if child == 0:
+    signal.alarm(40)  # threads that a fork did not copy are waited for without end
+    os._exit(n_wrong(64) != 0)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), n_wrong(64), torch.get_num_threads())
+""")
+    assert done.stdout.split() == ["0", "0", "2"], done.stderr
+
+
+def test_a_fork_while_another_thread_sums_leaves_the_child_free() -> None:
+    done = python("""
+import os, signal, threading, torch
+from seamount.compile.arithmetic.precision import exactly
+torch.set_num_threads(1)
+matmul = torch.backends.mkldnn.matmul
+before, inside, out = matmul.fp32_precision, threading.Event(), threading.Event()
+def hold():
+    with exactly(torch.device("cpu"), True):
+        inside.set()
+        out.wait()
+holder = threading.Thread(target=hold)
+holder.start()
+inside.wait()
+child = os.fork()
+if child == 0:
+    signal.alarm(40)
+    os._exit(2 * (matmul.fp32_precision != before) + (n_wrong(2) != 0))
+code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+out.set()
+holder.join()
+print(code, matmul.fp32_precision == before)
+""")
+    assert done.stdout.split() == ["0", "True"], done.stderr
