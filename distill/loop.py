@@ -11,17 +11,17 @@ import math
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
-from torch.utils.data import DataLoader, Dataset
 
-from seamount.errors import ConfigError, SeamountError
+from seamount.errors import ConfigError
 
 from . import checkpoint
 from .config import TrainConfig
@@ -30,6 +30,7 @@ from .data.samples import Batch, Data
 from .evaluate import Evaluation
 from .parallel import World, shared_batch_norm
 from .progress import Progress
+from .readers import Readers
 
 Loss = tuple[Tensor, dict[str, Tensor]]
 
@@ -137,6 +138,7 @@ class _Run:
         if self.world.size > 1:
             self.parallel = DistributedDataParallel(self.task.learner)
         self.saved_at = time.monotonic()
+        self.readers = Readers(self.config.n_workers)
 
     def starts(self, done: int) -> list[tuple[int, int]]:
         """(first, last + 1) positions of the rest of an epoch's batches in its order."""
@@ -153,11 +155,13 @@ class _Run:
         pieces = self.starts(state.done)
         if not self.starts(0):
             raise ConfigError(
-                f"{self.task.name}: {len(self.data.train)} training samples make no batch of "
-                f"{self.config.batch_size} over {self.world.size} processes; lower train.batch_size"
+                f"{len(self.data.train)} training samples make no batch of {self.config.batch_size} over "
+                f"{self.world.size} processes",
+                where=self.task.name,
+                ways_out="lower train.batch_size",
             )
         began = started - state.seconds
-        with self.lost_workers():
+        with self._readers_live():
             for (first, last), (values, seeds, numbers) in zip(pieces, self.batches(pieces), strict=True):
                 stop = self.step(values, seeds, numbers, last - first)
                 state.done = last
@@ -173,37 +177,12 @@ class _Run:
 
     def batches(self, pieces: list[tuple[int, int]]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """This process's share of each batch: values, seeds, sample numbers."""
+        seed, epoch = self.seed, self.state.epoch
         order = torch.randperm(
-            len(self.data.train),
-            generator=torch.Generator().manual_seed(int(mix(self.seed, self.state.epoch, 1)) % 2**63),
+            len(self.data.train), generator=torch.Generator().manual_seed(int(mix(seed, epoch, 1)) % 2**63)
         )
         shares = [self.world.share(order[first:last]) for first, last in pieces]
-        source = _Shares(self.data, shares, int(mix(self.seed, self.state.epoch, 2)))
-        n_workers = self.config.n_workers
-        loader: DataLoader[_Read] = DataLoader(
-            source,
-            batch_size=None,
-            num_workers=n_workers,
-            worker_init_fn=_leave_ctrl_c if n_workers else None,
-            multiprocessing_context="fork" if n_workers else None,  # samples are read by closures, which only fork
-        )
-        for share, read in zip(shares, loader, strict=True):
-            if isinstance(read, SeamountError):
-                raise read
-            yield *read, share
-
-    @contextmanager
-    def lost_workers(self) -> Iterator[None]:
-        """Within it, a reading process that dies (torch then interrupts whatever goes on) is explained."""
-        try:
-            yield
-        except RuntimeError as error:
-            if "DataLoader worker" not in str(error):
-                raise
-            raise ConfigError(
-                f"{self.task.name}: one of {self.config.n_workers} processes that read data is gone; lower "
-                f"train.n_workers (0 reads without them) or give them more memory; {self.folder} is resumed"
-            ) from None
+        return self.readers.read(self.data, shares, int(mix(seed, epoch, 2)))
 
     def step(self, values: Tensor, seeds: Tensor, numbers: Tensor, n_together: int) -> bool:
         """One step of the optimiser; whether it shall be the last one, because somebody pressed Ctrl-C."""
@@ -218,7 +197,7 @@ class _Run:
             # processes average their gradients: weigh by their share, so that the sum is the whole batch's mean
             (loss * (len(numbers) * world.size / n_together)).backward()  # type: ignore[no-untyped-call]
         except (RuntimeError, ValueError) as error:
-            raise self.explain(error, values, seeds, numbers) from error
+            raise _explained(self, error, values, seeds, numbers) from error
         found = torch.stack([loss.detach().float(), *(value.float() for value in terms.values())])
         # who was asked to stop: all have to know it in the same step, or the others wait for one that is gone
         asked = found.new_tensor([float(bool(self.stopped))], dtype=torch.float64)
@@ -246,41 +225,26 @@ class _Run:
         facts = ", ".join(f"{name} {value:.4g}" for name, value in found.items())
         kept = f"the checkpoint in {self.folder} is from before" if self.state.history else "nothing is saved yet"
         raise ConfigError(
-            f"{self.task.name}: the loss is not finite at epoch {self.state.epoch + 1}, sample {self.state.done} "
-            f"({facts}; lr {lr:.3g}); lower the learning rate, set train.clip_norm or train.warmup_epochs; {kept}"
+            f"the loss is not finite at epoch {self.state.epoch + 1}, sample {self.state.done} "
+            f"({facts}; lr {lr:.3g})",
+            where=self.task.name,
+            ways_out=f"lower the learning rate, set train.clip_norm or train.warmup_epochs; {kept}",
         )
 
-    def explain(self, error: Exception, values: Tensor, seeds: Tensor, numbers: Tensor) -> Exception:
-        """Out of memory: the batch that would fit; a batch too small for batch norm; else the error itself."""
-        text = str(error)
-        if "more than 1 value per channel" in text:
-            return ConfigError(
-                f"{self.task.name}: batch norm cannot learn from a batch of {len(numbers)}; raise train.batch_size"
-            )
-        if not (isinstance(error, torch.cuda.OutOfMemoryError) or "can't allocate memory" in text):
-            return error
-        if self.world.size > 1:  # to try means to talk to the others, who do not know of it
-            return ConfigError(
-                f"{self.task.name}: process {self.world.rank} of {self.world.size} is out of memory with "
-                f"{len(numbers)} of a batch of {self.config.batch_size}; lower train.batch_size, start more "
-                f"processes, or set precision = 'bf16', which needs about half; {self.folder} is resumed"
-            )
-        fits, n = 0, self.config.batch_size // 2
-        while n >= 1 and not fits:
-            self.optimizer.zero_grad(set_to_none=True)
-            if self.world.device.type == "cuda":
-                torch.cuda.empty_cache()
-            try:
-                loss, _ = self.loss(self.task.learner, values[:n], seeds[:n], numbers[:n])
-                loss.backward()  # type: ignore[no-untyped-call]
-                fits = n
-            except RuntimeError:
-                n //= 2
-        advice = f"train.batch_size = {fits} fits" if fits else "not even a batch of 1 fits"
-        return ConfigError(
-            f"{self.task.name}: out of memory with a batch of {self.config.batch_size}; {advice}; "
-            f"precision = 'bf16' needs about half; set it and run again, {self.folder} is resumed"
-        )
+    @contextmanager
+    def _readers_live(self) -> Iterator[None]:
+        """Within it, a reading process that dies (torch then interrupts whatever goes on) is explained."""
+        try:
+            yield
+        except RuntimeError:
+            if not self.readers.lost():
+                raise
+            raise ConfigError(
+                f"one of {self.config.n_workers} processes that read data is gone",
+                where=self.task.name,
+                ways_out=f"lower train.n_workers (0 reads without them) or give them more memory; {self.folder} is "
+                "resumed",
+            ) from None
 
     def close_epoch(self, seconds: float) -> None:
         """Evaluates, keeps the best, writes the log and the checkpoint."""
@@ -324,6 +288,71 @@ class _Run:
             checkpoint.save(self.folder / "last.safetensors", tensors, facts)
 
 
+def _explained(run: _Run, error: Exception, values: Tensor, seeds: Tensor, numbers: Tensor) -> Exception:
+    """A batch too small for batch norm; out of memory: the batch that would fit; else the error itself."""
+    if isinstance(error, ValueError) and _one_value_per_channel(run, values, seeds, numbers):
+        return ConfigError(
+            f"batch norm cannot learn from a batch of {len(numbers)}",
+            where=run.task.name,
+            ways_out="raise train.batch_size",
+        )
+    if not _out_of_memory(error):
+        return error
+    if run.world.size > 1:  # to try means to talk to the others, who do not know of it
+        return ConfigError(
+            f"process {run.world.rank} of {run.world.size} is out of memory with {len(numbers)} of a batch of "
+            f"{run.config.batch_size}",
+            where=run.task.name,
+            ways_out="lower train.batch_size, start more processes, or set precision = 'bf16', which needs about "
+            f"half; {run.folder} is resumed",
+        )
+    fits = _batch_that_fits(run, values, seeds, numbers)
+    advice = f"train.batch_size = {fits} fits" if fits else "not even a batch of 1 fits"
+    return ConfigError(
+        f"out of memory with a batch of {run.config.batch_size}; {advice}",
+        where=run.task.name,
+        ways_out=f"precision = 'bf16' needs about half; set it and run again, {run.folder} is resumed",
+    )
+
+
+def _one_value_per_channel(run: _Run, values: Tensor, seeds: Tensor, numbers: Tensor) -> bool:
+    """Whether a batch norm sees a single value, which has no spread; torch raises the ValueError of many mistakes."""
+    seen: list[bool] = []
+
+    def look(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        seen.append(inputs[0].numel() == inputs[0].shape[1])
+
+    norms = [module for module in run.task.learner.modules() if isinstance(module, _BatchNorm)]
+    hooks = [norm.register_forward_pre_hook(look) for norm in norms]
+    with suppress(ValueError), torch.no_grad():
+        run.loss(run.task.learner, values, seeds, numbers)
+    for hook in hooks:
+        hook.remove()
+    return any(seen)
+
+
+def _out_of_memory(error: Exception) -> bool:
+    # on a CPU torch has no class for it: its allocator raises a RuntimeError that only the text tells from others
+    return isinstance(error, torch.cuda.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def _batch_that_fits(run: _Run, values: Tensor, seeds: Tensor, numbers: Tensor) -> int:
+    """The largest half, quarter, ... of the batch for which a step has the memory; 0 if none has."""
+    n = run.config.batch_size // 2
+    while n >= 1:
+        run.optimizer.zero_grad(set_to_none=True)
+        if run.world.device.type == "cuda":
+            torch.cuda.empty_cache()
+        try:
+            loss, _ = run.loss(run.task.learner, values[:n], seeds[:n], numbers[:n])
+            loss.backward()  # type: ignore[no-untyped-call]
+        except RuntimeError:
+            n //= 2
+        else:
+            return n
+    return 0
+
+
 def learning_rate(config: TrainConfig, epoch: float) -> float:
     """At a moment of training, counted in epochs: a linear rise, then the schedule."""
     if epoch < config.warmup_epochs:
@@ -350,31 +379,6 @@ def make_optimizer(module: nn.Module, config: TrainConfig) -> torch.optim.Optimi
     return torch.optim.AdamW(groups, config.lr)
 
 
-_Read = tuple[Tensor, Tensor] | SeamountError
-"""Values and seeds, or why they cannot be read."""
-
-
-class _Shares(Dataset[_Read]):
-    """The batches of an epoch, read (and augmented) in a worker."""
-
-    def __init__(self, data: Data, shares: list[Tensor], epoch_seed: int) -> None:
-        self.data, self.shares, self.epoch_seed = data, shares, epoch_seed
-
-    def __len__(self) -> int:
-        return len(self.shares)
-
-    def __getitem__(self, number: int) -> _Read:
-        try:
-            return self.data.read(self.data.train, self.shares[number], self.epoch_seed)
-        except SeamountError as error:  # returned: raised in a worker, its message would be a traceback
-            return error
-
-
-def _leave_ctrl_c(worker: int) -> None:
-    """Ctrl-C reaches all processes of a terminal; the training decides what becomes of it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
 def _resume(task: Task, optimizer: torch.optim.Optimizer, folder: Path) -> _State:
     """Loads the folder's last checkpoint, if there is one of the same settings."""
     path = folder / "last.safetensors"
@@ -382,13 +386,14 @@ def _resume(task: Task, optimizer: torch.optim.Optimizer, folder: Path) -> _Stat
         return _State()
     tensors, facts = checkpoint.load(path)
     if "settings" not in facts or "state" not in facts:
-        raise ConfigError(f"{path}: not a training checkpoint; use another folder")
+        raise ConfigError("not a training checkpoint", where=path, ways_out="use another folder")
     before, now = facts["settings"], _plain(task.settings)
     changed = [f"{k} was {before.get(k)}, is {now.get(k)}" for k in {**before, **now} if before.get(k) != now.get(k)]
     if changed:
         raise ConfigError(
-            f"{task.name}: {folder} holds a run with other settings ({'; '.join(changed[:3])}); "
-            "use another folder, or set them back to resume it"
+            f"{folder} holds a run with other settings ({'; '.join(changed[:3])})",
+            where=task.name,
+            ways_out="use another folder, or set them back to resume it",
         )
     learner = {k.removeprefix("learner."): v for k, v in tensors.items() if k.startswith("learner.")}
     checkpoint.put(task.learner, learner, str(path))

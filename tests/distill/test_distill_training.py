@@ -168,6 +168,24 @@ def test_readers_in_processes_of_their_own_change_nothing(tmp_path: Path) -> Non
 
 
 @forks
+def test_a_reader_that_is_killed_is_explained(tmp_path: Path) -> None:
+    def kill() -> None:
+        reader = multiprocessing.active_children()[0]
+        assert reader.pid is not None
+        os.kill(reader.pid, signal.SIGKILL)
+        reader.join(30)
+
+    settings = TrainConfig(epochs=2, batch_size=8, n_workers=2)
+    arguments = (digits(), None, student(), DistillConfig(method="hard"), settings, tmp_path)
+    with pytest.raises(ConfigError) as error:
+        distill(*arguments, progress=After(kill))
+    assert str(error.value) == (
+        "student: one of 2 processes that read data is gone; lower train.n_workers (0 reads without them) or give "
+        f"them more memory; {tmp_path} is resumed"
+    )
+
+
+@forks
 def test_a_damaged_image_in_a_reader_is_named(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     from PIL import Image
 
@@ -341,7 +359,7 @@ def test_a_teacher_is_trained_or_loaded(tmp_path: Path) -> None:
     data = digits()
     config = TeacherConfig(epochs=6, lr=1e-2)
     trained = train_teacher(data, config, TrainConfig(batch_size=32), tmp_path / "a", network=teacher())
-    assert trained.test.accuracy > 0.5
+    assert trained.test.accuracy > 0.8  # chance is 0.1
     assert len(trained.test.anytime) == 1
     loaded = TeacherConfig(checkpoint=str(tmp_path / "a" / "best.safetensors"))
     again = train_teacher(data, loaded, TrainConfig(), tmp_path / "b", network=teacher())
@@ -564,4 +582,4 @@ def test_a_task_needs_nothing_of_teachers_or_students(tmp_path: Path) -> None:
     task = Task("linear", Learner(), network, lambda batch, _: (batch,), judge, {"a": 1})
     history = fit(task, data, TrainConfig(epochs=4, lr=0.05), tmp_path, seed=0, world=ALONE, progress=QUIET)
     assert [epoch.number for epoch in history] == [0, 1, 2, 3]
-    assert judge("test").accuracy > 0.5
+    assert judge("test").accuracy > 0.8  # chance is 0.1
