@@ -30,8 +30,9 @@ def check_compiler(world: World) -> None:
     """Compiles something small, so that what is missing is said before anything is trained."""
     if world.size > 1:
         raise ConfigError(
-            f"train.compile: {world.size} processes, but what they compute together (batch norm) cannot be compiled; "
-            "set train.compile = false"
+            f"{world.size} processes, but what they compute together (batch norm) cannot be compiled",
+            where="train.compile",
+            ways_out="set train.compile = false",
         )
     try:
         torch.compile(_small, dynamic=False)(torch.ones(16, device=world.device))
@@ -39,8 +40,9 @@ def check_compiler(world: World) -> None:
         lines = [line for line in str(error).splitlines() if line and not line.startswith("backend=")]
         reason = lines[0] if lines else type(error).__name__
         raise BackendMissing(
-            f"train.compile: torch.compile does not work here ({reason}); it needs a C++ compiler and Python's "
-            "headers (Debian: apt install g++ python3-dev), or set train.compile = false"
+            f"torch.compile does not work here ({reason}); it needs a C++ compiler and Python's headers (Debian: "
+            "apt install g++ python3-dev), or set train.compile = false",
+            where="train.compile",
         ) from None
 
 

@@ -53,13 +53,16 @@ def choose(who: str, shapes: Mapping[str, Shape], wanted: Sequence[str]) -> dict
         missing = [name for name in wanted if name not in shapes]
         if missing:
             raise ConfigError(
-                f"{who}: no maps called {', '.join(missing)}; there are {', '.join(shapes) or 'none'}; "
-                f"correct distill.{who}_maps"
+                f"no maps called {', '.join(missing)}; there are {', '.join(shapes) or 'none'}",
+                where=who,
+                ways_out=f"correct distill.{who}_maps",
             )
         return {name: shapes[name] for name in wanted}
     last = {shape[1:]: name for name, shape in shapes.items() if shape[1] * shape[2] > 1}
     if not last:
-        raise ConfigError(f"{who}: SASTC compares maps (C, H, W), but no layer has any; choose another method")
+        raise ConfigError(
+            "SASTC compares maps (C, H, W), but no layer has any", where=who, ways_out="choose another method"
+        )
     return {name: shapes[name] for name in shapes if name in last.values()}
 
 

@@ -121,7 +121,7 @@ def distill(
         student.to(world.device)
         weights = weights_of(config.method)
         if needs_teacher(weights) and teacher is None:
-            raise ConfigError(f"distill.method: {config.method} learns from a teacher, but there is none")
+            raise ConfigError(f"{config.method} learns from a teacher, but there is none", where="distill.method")
         teacher = teacher if needs_teacher(weights) else None
         if teacher is not None:
             teacher = teacher.to(world.device).eval().requires_grad_(False)
@@ -227,14 +227,15 @@ def check_classes(data: Data, teacher: nn.Module | None, student: nn.Module | No
             if not isinstance(answer, Tensor) or tuple(answer.shape[:-1]) != wanted:
                 shape = tuple(answer.shape) if isinstance(answer, Tensor) else type(answer).__name__
                 raise ConfigError(
-                    f"{who}: answers one sample with {shape}; needed are logits {(*wanted, data.n_classes)}"
+                    f"answers one sample with {shape}; needed are logits {(*wanted, data.n_classes)}", where=who
                 )
             found[who] = answer.shape[-1]
     wrong = [f"the {who} answers with {n} classes" for who, n in found.items() if n != data.n_classes]
     if wrong:
         raise ConfigError(
-            f"{data.name}: has {data.n_classes} classes, but {' and '.join(wrong)}; build it with "
-            f"n_classes = {data.n_classes}"
+            f"has {data.n_classes} classes, but {' and '.join(wrong)}",
+            where=data.name,
+            ways_out=f"build it with n_classes = {data.n_classes}",
         )
 
 

@@ -105,8 +105,8 @@ class Neurons(nn.Module):
         super().__init__()
         if not isinstance(cell, SPIKING + INTEGRATORS):
             raise ConfigError(
-                f"{type(cell).__name__}: not a cell that a population can hold; "
-                "possible are LIFBoxCell, LIFCell, LIBoxCell, LICell of norse"
+                "not a cell that a population can hold; possible are LIFBoxCell, LIFCell, LIBoxCell, LICell of norse",
+                where=type(cell).__name__,
             )
         if isinstance(cell, LIFBoxCell) and cell.p.reset_method is not reset_value:
             raise ConfigError("LIFBoxCell: only norse's reset_value (a hard reset) is possible; soft reset is not")

@@ -229,9 +229,13 @@ def _matrix(ops: Sequence[Op], shape: Shape, name: str) -> Linear:
         out = op_shape(op, out)
     n_out = math.prod(out)
     if len(out) > 1:
-        raise Unsupported(f"{name}: several convolutions in a row make no single one; put neurons between them")
+        raise Unsupported(
+            "several convolutions in a row make no single one", where=name, ways_out="put neurons between them"
+        )
     if n_in * n_out > MAX_MATRIX:
-        raise Unsupported(f"{name}: this chain becomes a matrix of {n_out} x {n_in}; put neurons between its layers")
+        raise Unsupported(
+            f"this chain becomes a matrix of {n_out} x {n_in}", where=name, ways_out="put neurons between its layers"
+        )
     zeros = torch.zeros(1, *shape, dtype=torch.float64)
     bias = apply(ops, zeros).reshape(-1)
     rows = []

@@ -111,7 +111,7 @@ def _closed(
     if len(end) == 1 and not end[0].layers and isinstance(population, Neurons):
         if population.spiking:
             raise Unsupported(
-                f"{name}: ends in the spikes of {last}; end it in a Linear layer, an LIBoxCell or an LICell"
+                f"ends in the spikes of {last}; end it in a Linear layer, an LIBoxCell or an LICell", where=name
             )
         reader.populations[READOUT] = reader.populations.pop(last)
         reader.synapses = [
@@ -150,8 +150,9 @@ def _traced(reader: _Reader, module: nn.Module, start: Value) -> Value:
         graph = _Tracer().trace(module)
     except Exception as error:  # torch.fx raises whatever the traced code raises
         raise Unsupported(
-            f"{type(module).__name__}: torch.fx cannot follow its forward pass ({error}); write one step of it "
-            "without branches on values, or build a SpikingNet"
+            f"torch.fx cannot follow its forward pass ({error})",
+            where=type(module).__name__,
+            ways_out="write one step of it without branches on values, or build a SpikingNet",
         ) from error
     modules = dict(module.named_modules())
     values: dict[torch.fx.Node, Any] = {}

@@ -100,7 +100,7 @@ class SpikingNet(nn.Module):
         for source, target in self._loops().items():
             weight = getattr(self.synapses[target], "weight", None)
             if not isinstance(weight, Tensor) or getattr(self.synapses[target], "bias", None) is not None:
-                raise ConfigError(f"{name}: {target}: recurrence of {source} needs a Linear without bias")
+                raise ConfigError(f"{target}: recurrence of {source} needs a Linear without bias", where=name)
 
     # ------------------------------------------------------------------------------------------- questions
 
@@ -184,12 +184,12 @@ class SpikingNet(nn.Module):
         ):
             shape = ", ".join(str(n) for n in self.input_shape)
             raise InputError(
-                f"{self.name}: input of shape {tuple(x.shape)}; possible are (B, {shape}) and (T, B, {shape})"
+                f"input of shape {tuple(x.shape)}; possible are (B, {shape}) and (T, B, {shape})", where=self.name
             )
         if 0 in x.shape[:2]:
-            raise InputError(f"{self.name}: input of shape {tuple(x.shape)} has no step or no sample")
+            raise InputError(f"input of shape {tuple(x.shape)} has no step or no sample", where=self.name)
         if not x.is_floating_point():
-            raise InputError(f"{self.name}: input of type {x.dtype}; needs floating point numbers in [0, 1]")
+            raise InputError(f"input of type {x.dtype}; needs floating point numbers in [0, 1]", where=self.name)
         return x.unsqueeze(0) if still else x
 
     def step_through(self, x: Tensor) -> StudentOutput:
@@ -231,11 +231,11 @@ class SpikingNet(nn.Module):
                     except (RuntimeError, ValueError) as error:
                         shape = tuple(values[source].shape[1:])
                         raise ConfigError(
-                            f"{self.name}: {synapse} does not take {source} {shape}: {error}"
+                            f"{synapse} does not take {source} {shape}: {error}", where=self.name
                         ) from error
                     shapes[synapse] = tuple(values[name].shape[1:])
                 if len(set(shapes.values())) != 1:
-                    raise ConfigError(f"{self.name}: synapses into {name} make different shapes: {shapes}")
+                    raise ConfigError(f"synapses into {name} make different shapes: {shapes}", where=self.name)
         self.train(training)
         return {name: tuple(value.shape[1:]) for name, value in values.items()}
 
@@ -254,24 +254,26 @@ def _check(
     features: Sequence[str],
 ) -> None:
     if n_steps < 1:
-        raise ConfigError(f"{name}: {n_steps} steps; at least 1 is needed")
+        raise ConfigError(f"{n_steps} steps; at least 1 is needed", where=name)
     readout = populations.get(READOUT)
     if not isinstance(readout, Sum) and not (isinstance(readout, Neurons) and not readout.spiking):
-        raise ConfigError(f'{name}: needs a population "{READOUT}" that is a Sum or leaky integrators')
+        raise ConfigError(f'needs a population "{READOUT}" that is a Sum or leaky integrators', where=name)
     names = {INPUT, *populations}
     for synapse, source, target in edges:
         for end in (source, target):
             if end not in names:
-                raise ConfigError(f"{name}: {synapse}: {end} does not exist; there are {', '.join(sorted(names))}")
+                raise ConfigError(
+                    f"{synapse}: {end} does not exist; there are {', '.join(sorted(names))}", where=name
+                )
     twice = {s for s, _, _ in edges if [e[0] for e in edges].count(s) > 1} | ({s for s, _, _ in edges} & names)
     if twice:
-        raise ConfigError(f"{name}: used for more than one thing: {', '.join(sorted(twice))}")
+        raise ConfigError(f"used for more than one thing: {', '.join(sorted(twice))}", where=name)
     for population in populations:
         if not any(target == population != source for _, source, target in edges):
-            raise ConfigError(f"{name}: nothing drives {population}")
+            raise ConfigError(f"nothing drives {population}", where=name)
     for feature in features:
         if feature not in populations:
-            raise ConfigError(f"{name}: feature {feature} does not exist; there are {', '.join(populations)}")
+            raise ConfigError(f"feature {feature} does not exist; there are {', '.join(populations)}", where=name)
 
 
 def _order(name: str, populations: list[str], edges: Sequence[tuple[str, str, str]]) -> list[str]:
@@ -282,7 +284,7 @@ def _order(name: str, populations: list[str], edges: Sequence[tuple[str, str, st
         ready = [p for p in waiting if all(s in (INPUT, p, *placed) for _, s, t in edges if t == p)]
         if not ready:
             raise ConfigError(
-                f"{name}: loop through {', '.join(waiting)}; only a population's own recurrence is possible"
+                f"loop through {', '.join(waiting)}; only a population's own recurrence is possible", where=name
             )
         placed += ready
         waiting = [p for p in waiting if p not in ready]

@@ -120,7 +120,7 @@ def chain(*modules: nn.Module | Sequence[nn.Module]) -> nn.Sequential:
 
 def _maps(name: str, input_shape: Sequence[int], smallest: int = 1) -> tuple[int, int, int]:
     if len(input_shape) != 3 or min(input_shape[1:]) < smallest:
-        raise ConfigError(f"{name}: input {tuple(input_shape)}; needs (C, H, W), H and W at least {smallest}")
+        raise ConfigError(f"input {tuple(input_shape)}; needs (C, H, W), H and W at least {smallest}", where=name)
     return input_shape[0], input_shape[1], input_shape[2]
 
 

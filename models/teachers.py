@@ -146,7 +146,7 @@ def torchvision_resnet(make: Callable[..., nn.Module], n_classes: int, input_sha
 def torchvision_vgg(name: str, make: Callable[..., Any], n_classes: int, input_shape: Sequence[int]) -> nn.Module:
     """torchvision's module; for small images its classifier is one linear layer behind a global average."""
     if min(input_shape[1:]) < 32:
-        raise ConfigError(f"{name}: input {tuple(input_shape)}; it halves the image five times: at least 32 x 32")
+        raise ConfigError(f"input {tuple(input_shape)}; it halves the image five times: at least 32 x 32", where=name)
     network: Any = make(num_classes=n_classes)
     if input_shape[0] != 3:
         network.features[0] = nn.Conv2d(input_shape[0], 64, 3, padding=1)

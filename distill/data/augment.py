@@ -22,7 +22,9 @@ def augment(values: Tensor, seeds: Tensor, config: DataConfig) -> Tensor:
     """uint8 (B, ..., H, W) -> the same shape."""
     if values.ndim < 4:
         raise ConfigError(
-            f"data.augment: samples of shape {tuple(values.shape[1:])} are no images; set data.augment = []"
+            f"samples of shape {tuple(values.shape[1:])} are no images",
+            where="data.augment",
+            ways_out="set data.augment = []",
         )
     for kind in config.augment:
         match kind:
@@ -66,7 +68,9 @@ def autoaugment(values: Tensor, seeds: Tensor) -> Tensor:
     from torchvision.transforms import AutoAugment, AutoAugmentPolicy
 
     if values.ndim != 4 or values.shape[1] not in (1, 3):
-        raise ConfigError(f"data.augment: autoaugment takes images, not samples of shape {tuple(values.shape[1:])}")
+        raise ConfigError(
+            f"autoaugment takes images, not samples of shape {tuple(values.shape[1:])}", where="data.augment"
+        )
     policy = AutoAugment(AutoAugmentPolicy.CIFAR10 if values.shape[-1] < 64 else AutoAugmentPolicy.IMAGENET)
     images = []
     with torch.random.fork_rng(devices=[]):  # torchvision draws from the global generator

@@ -35,7 +35,7 @@ def load(config: DataConfig, n_steps: int) -> Source:
     try:  # torchvision checks the MD5 sums before it unpickles anything
         parts = [kind(str(root), train=train, download=config.download) for train in (True, False)]
     except RuntimeError:
-        raise InputError(f"{root}: {folder} is not there or its check sums are wrong; {hint}") from None
+        raise InputError(f"{folder} is not there or its check sums are wrong", where=root, ways_out=hint) from None
     train, test = (
         in_memory(np.ascontiguousarray(part.data.transpose(0, 3, 1, 2)), np.asarray(part.targets)) for part in parts
     )

@@ -31,7 +31,7 @@ def load(config: DataConfig, n_steps: int) -> Source:
     parted = (root / "train").is_dir()
     names = _classes(root / "train" if parted else root)
     if not names:
-        raise InputError(f"{root}: no folders of recordings ({', '.join(ENDINGS)}); {hint}")
+        raise InputError(f"no folders of recordings ({', '.join(ENDINGS)})", where=root, ways_out=hint)
     parts = []
     sensor = (128, 128) if config.name == "cifar10-dvs" else None
     for folder in (root / "train", root / "test") if parted else (root,):
@@ -69,4 +69,4 @@ def _sensor(example: Path | None, config: DataConfig) -> tuple[int, int]:
     if example is not None:
         events = read_events(example)
         seen = f"; {example.name} reaches x {int(events.x.max())}, y {int(events.y.max())}"
-    raise ConfigError(f"data.sensor: [height, width] of the recordings' sensor is needed{seen}")
+    raise ConfigError(f"[height, width] of the recordings' sensor is needed{seen}", where="data.sensor")

@@ -90,7 +90,7 @@ def _read_prophesee(path: Path) -> Events:
     try:
         from expelliarmus import Wizard
     except ImportError:
-        raise BackendMissing(f"{path}: {path.suffix} needs tonic (pip install tonic)") from None
+        raise BackendMissing(f"{path.suffix} needs tonic (pip install tonic)", where=path) from None
     head = path.read_bytes()[:4096]
     if not head.startswith(b"%"):
         raise InputError(f"no Prophesee header, starts with {head[:4].hex()}")
@@ -152,7 +152,7 @@ def framed(
 ) -> Samples:
     """Frames of many recordings, made once and kept on disk (memory-mapped) beside the data or in ``data.cache``."""
     if not paths:
-        raise InputError(f"{config.root}: no recordings for {name} of {config.name}")
+        raise InputError(f"no recordings for {name} of {config.name}", where=config.root)
     folder = Path(config.cache) if config.cache else Path(str(config.root)) / ".seamount-frames"
     facts = [str(sensor), config.size, n_steps, config.frames_by, config.skip_corrupt]
     files = [

@@ -29,7 +29,7 @@ def load(config: DataConfig, n_steps: int) -> Source:
         kept, held = split(every.labels, TEST_SHARE, TEST_SEED)
         train, test = every.subset(kept), every.subset(held)
     else:
-        raise InputError(f"{path}: holds {', '.join(arrays) or 'nothing'}; {hint}")
+        raise InputError(f"holds {', '.join(arrays) or 'nothing'}", where=path, ways_out=hint)
     n_classes = max([0, *train.labels.tolist(), *test.labels.tolist()]) + 1
     return Source(train, test, tuple(str(k) for k in range(n_classes)), events=frames)
 
@@ -45,18 +45,18 @@ def _arrays(path: Path) -> dict[str, NDArray[np.generic]]:
             with h5py.File(path) as file:
                 return {name: file[name][:] for name in file if isinstance(file[name], h5py.Dataset)}
     except Exception as error:  # zip, zlib, numpy and HDF5 each have their own
-        raise InputError(f"{path}: not readable ({error}); write it again") from None
-    raise InputError(f"{path}: unknown kind {path.suffix!r}; possible are {', '.join(ENDINGS)}")
+        raise InputError(f"not readable ({error})", where=path, ways_out="write it again") from None
+    raise InputError(f"unknown kind {path.suffix!r}; possible are {', '.join(ENDINGS)}", where=path)
 
 
 def _samples(path: Path, arrays: dict[str, NDArray[np.generic]], part: str, frames: bool, n_steps: int) -> Samples:
     x, y = arrays[f"x{part}"], arrays[f"y{part}"]
     if y.ndim != 1 or len(x) != len(y) or not np.issubdtype(y.dtype, np.integer):
         raise InputError(
-            f"{path}: x{part} {x.shape} and y{part} {y.shape} {y.dtype}; one whole number a sample is needed"
+            f"x{part} {x.shape} and y{part} {y.shape} {y.dtype}; one whole number a sample is needed", where=path
         )
     if frames and (x.ndim < 3 or x.shape[1] != n_steps):
-        raise InputError(f"{path}: x{part} {x.shape} as frames needs (N, {n_steps}, ...), T = student.n_steps")
+        raise InputError(f"x{part} {x.shape} as frames needs (N, {n_steps}, ...), T = student.n_steps", where=path)
     return in_memory(to_bytes(path, f"x{part}", x), y.astype(np.int64))
 
 
@@ -70,6 +70,6 @@ def to_bytes(path: Path, name: str, x: NDArray[np.generic]) -> Bytes:
     if not np.isfinite(values).all() or low < 0 or high > (1 if real else 255):
         bounds = "0 to 1" if real else "0 to 255"
         raise InputError(
-            f"{path}: {name} has {x.dtype} values from {low:g} to {high:g}, or NaN; {bounds} is possible"
+            f"{name} has {x.dtype} values from {low:g} to {high:g}, or NaN; {bounds} is possible", where=path
         )
     return np.rint(values * 255 if real else values).astype(np.uint8)

@@ -17,10 +17,10 @@ T = TypeVar("T")
 def root_of(config: DataConfig, hint: str) -> Path:
     """The folder or file that the configuration names."""
     if config.root is None:
-        raise ConfigError(f"data.root: {config.name} needs a folder; {hint}")
+        raise ConfigError(f"{config.name} needs a folder", where="data.root", ways_out=hint)
     root = Path(config.root).expanduser()
     if not root.exists():
-        raise InputError(f"{root}: no such folder, looked for {config.name}; {hint}")
+        raise InputError(f"no such folder, looked for {config.name}", where=root, ways_out=hint)
     return root
 
 

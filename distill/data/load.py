@@ -31,19 +31,19 @@ def load_data(config: DataConfig, *, n_steps: int) -> Data:
         ConfigError: an encoding that does not fit the data.
     """
     if n_steps < 1:
-        raise ConfigError(f"student.n_steps: {n_steps}, at least 1 step is needed")
+        raise ConfigError(f"{n_steps}, at least 1 step is needed", where="student.n_steps")
     source = loader(config.name)(config, n_steps)
     encoding: Encoding = config.encoding or ("frames" if source.events else "direct")
     if (encoding == "frames") != source.events:
         kind = "recordings of events, which become frames" if source.events else "still images"
         possible = '"frames"' if source.events else '"direct", "rate" or "latency"'
-        raise ConfigError(f"data.encoding: {encoding!r}, but {config.name} has {kind}; possible: {possible}")
+        raise ConfigError(f"{encoding!r}, but {config.name} has {kind}; possible: {possible}", where="data.encoding")
     for part, samples in (("training", source.train), ("test", source.test)):
         check_labels(config.name, part, samples.labels, source.class_names, every_class=part == "training")
     train, test = _limit(source.train, config.max_train), _limit(source.test, config.max_test)
     kept, held = split(train.labels, config.validation, config.seed)
     if len(held) == 0:
-        raise ConfigError(f"data.validation: nothing is left of {len(train)} training samples to hold out")
+        raise ConfigError(f"nothing is left of {len(train)} training samples to hold out", where="data.validation")
     example = train.read(train.ids[:1], None)[0]
     shape = tuple(example.shape[1:] if source.events else example.shape)
     return Data(

@@ -39,7 +39,9 @@ def _part(root: Path, folder: str, part: str, hint: str) -> Samples:
     images = read_idx(_find(root, folder, f"{part}-images-idx3-ubyte", hint), 3)
     labels = read_idx(_find(root, folder, f"{part}-labels-idx1-ubyte", hint), 1)
     if len(images) != len(labels):
-        raise InputError(f"{root}: {len(images)} {part} images, but {len(labels)} labels; fetch the files again")
+        raise InputError(
+            f"{len(images)} {part} images, but {len(labels)} labels", where=root, ways_out="fetch the files again"
+        )
     return in_memory(images[:, None], labels)
 
 
@@ -48,7 +50,7 @@ def _find(root: Path, folder: str, name: str, hint: str) -> Path:
     for path in (place / f"{name}{end}" for place in places for end in ("", ".gz")):
         if path.exists():
             return path
-    raise InputError(f"{root}: {name} is not there (nor with .gz, nor in {folder}/raw); {hint}")
+    raise InputError(f"{name} is not there (nor with .gz, nor in {folder}/raw)", where=root, ways_out=hint)
 
 
 def read_idx(path: Path, n_axes: int) -> NDArray[np.uint8]:
@@ -56,11 +58,11 @@ def read_idx(path: Path, n_axes: int) -> NDArray[np.uint8]:
     try:
         raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{path}: damaged gzip file ({error}); fetch it again") from None
+        raise InputError(f"damaged gzip file ({error})", where=path, ways_out="fetch it again") from None
     head = 4 + 4 * n_axes
     if len(raw) < head or raw[:4] != bytes([0, 0, 8, n_axes]):
-        raise InputError(f"{path}: not an idx file of bytes with {n_axes} axes, starts with {raw[:4].hex()}")
+        raise InputError(f"not an idx file of bytes with {n_axes} axes, starts with {raw[:4].hex()}", where=path)
     sizes = struct.unpack(f">{n_axes}I", raw[4:head])
     if len(raw) - head != int(np.prod(sizes, dtype=np.int64)):
-        raise InputError(f"{path}: holds {len(raw) - head} values, its head says {'x'.join(map(str, sizes))}")
+        raise InputError(f"holds {len(raw) - head} values, its head says {'x'.join(map(str, sizes))}", where=path)
     return np.frombuffer(raw, np.uint8, offset=head).reshape(sizes)

@@ -32,5 +32,5 @@ def load(config: DataConfig, n_steps: int) -> Source:
 def _part(root: Path, part: str, n_steps: int, config: DataConfig, hint: str) -> Samples:
     pairs = [(path, int(label)) for label in CLASSES for path in sorted((root / part / label).glob("*.bin"))]
     if not pairs:
-        raise InputError(f"{root / part}: no folders 0 to 9 with .bin files; {hint}")
+        raise InputError("no folders 0 to 9 with .bin files", where=root / part, ways_out=hint)
     return framed(part.lower(), [p for p, _ in pairs], [label for _, label in pairs], SENSOR, n_steps, config)

@@ -150,19 +150,21 @@ def check_labels(name: str, part: str, labels: Tensor, class_names: Sequence[str
     """Refuses labels out of range and, in the training part, a class without samples."""
     n_classes = len(class_names)
     if len(labels) == 0:
-        raise InputError(f"{name}: the {part} part has no samples")
+        raise InputError(f"the {part} part has no samples", where=name)
     outside = labels[(labels < 0) | (labels >= n_classes)]
     if len(outside):
         raise InputError(
-            f"{name}: {len(outside)} labels of the {part} part are out of range, such as {int(outside[0])}; "
-            f"{n_classes} classes have labels 0 to {n_classes - 1}"
+            f"{len(outside)} labels of the {part} part are out of range, such as {int(outside[0])}; {n_classes} "
+            f"classes have labels 0 to {n_classes - 1}",
+            where=name,
         )
     present = torch.bincount(labels, minlength=n_classes)
     empty = [class_names[k] for k in range(n_classes) if present[k] == 0]
     if every_class and empty:
         raise InputError(
-            f"{name}: no {part} sample of class {', '.join(empty)}; a class that is never seen cannot be learned: "
-            "add samples, or leave the class out of the labels"
+            f"no {part} sample of class {', '.join(empty)}; a class that is never seen cannot be learned: add "
+            "samples, or leave the class out of the labels",
+            where=name,
         )
 
 

@@ -40,16 +40,16 @@ def read_shd(path: Path, n_steps: int, config: DataConfig, hint: str) -> Samples
             labels = file["labels"][:]
             times, units = file["spikes/times"][:], file["spikes/units"][:]
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file; {hint}") from None
+        raise InputError("no such file", where=path, ways_out=hint) from None
     except (OSError, KeyError) as error:
-        raise InputError(f"{path}: not SHD's HDF5 ({error}); fetch it again") from None
+        raise InputError(f"not SHD's HDF5 ({error})", where=path, ways_out="fetch it again") from None
     frames = np.zeros((len(labels), n_steps, channels), dtype=np.uint8)
     for k, (at, unit) in enumerate(zip(times, units, strict=True)):
         order = np.argsort(at, kind="stable")
         at, unit = at[order].astype(np.float64), unit[order].astype(np.int64)
         if len(at) == 0 or unit.min() < 0 or unit.max() >= CHANNELS:
             raise InputError(
-                f"{path}: sample {k} has no spikes, or units outside 0 to {CHANNELS - 1}; fetch it again"
+                f"sample {k} has no spikes, or units outside 0 to {CHANNELS - 1}; fetch it again", where=path
             )
         if config.frames_by == "time":
             step = np.minimum((at / max(at[-1], 1e-9) * n_steps).astype(np.int64), n_steps - 1)

@@ -52,12 +52,15 @@ class Sastc(nn.Module):
     ) -> None:
         super().__init__()
         if not student or not teacher:
-            raise ConfigError("sastc: needs at least one map of the student and one of the teacher; name them")
+            raise ConfigError(
+                "needs at least one map of the student and one of the teacher", where="sastc", ways_out="name them"
+            )
         width = points if batch_size is None else batch_size
         if width // factor < 1:
             raise ConfigError(
-                f"sastc: batch {width} is too small for the exact mode, its embedding has {width} // {factor} = 0 "
-                "units; use sastc = 'repaired', or a batch of at least 8"
+                f"batch {width} is too small for the exact mode, its embedding has {width} // {factor} = 0 units",
+                where="sastc",
+                ways_out="use sastc = 'repaired', or a batch of at least 8",
             )
         self.student, self.teacher = dict(student), dict(teacher)
         self.batch_size, self.points = batch_size, points
@@ -102,8 +105,9 @@ class Sastc(nn.Module):
             others = whole_batch(flat)
             if others.shape[1] != self.batch_size:
                 raise InputError(
-                    f"sastc: a batch of {others.shape[1]}, but the exact mode holds for batches of "
-                    f"{self.batch_size} only; drop short batches, or use sastc = 'repaired'"
+                    f"a batch of {others.shape[1]}, but the exact mode holds for batches of {self.batch_size} only",
+                    where="sastc",
+                    ways_out="drop short batches, or use sastc = 'repaired'",
                 )
             return flat @ others.transpose(1, 2)
         flat = flat / flat.norm(dim=-1, keepdim=True).clamp_min(1e-6)

@@ -78,7 +78,9 @@ def step_weights(logits: Tensor) -> Tensor:
     """How much step i listens to step j, (i, j, B): softmax over j != i of j's confidence times their cosine."""
     n_steps, _, n_classes = logits.shape
     if n_classes < 2:
-        raise InputError(f"seal-kd: {n_classes} class, confidence needs at least 2; check the student's output")
+        raise InputError(
+            f"{n_classes} class, confidence needs at least 2", where="seal-kd", ways_out="check the student's output"
+        )
     logits = logits.detach()
     shares = F.softmax(logits, -1)
     confidence = 1 + (shares * (shares + 1e-8).log()).sum(-1) / math.log(n_classes)

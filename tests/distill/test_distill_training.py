@@ -359,7 +359,7 @@ def test_a_teacher_is_trained_or_loaded(tmp_path: Path) -> None:
     data = digits()
     config = TeacherConfig(epochs=6, lr=1e-2)
     trained = train_teacher(data, config, TrainConfig(batch_size=32), tmp_path / "a", network=teacher())
-    assert trained.test.accuracy > 0.8  # chance is 0.1
+    assert trained.test.accuracy > 0.7  # chance is 0.1
     assert len(trained.test.anytime) == 1
     loaded = TeacherConfig(checkpoint=str(tmp_path / "a" / "best.safetensors"))
     again = train_teacher(data, loaded, TrainConfig(), tmp_path / "b", network=teacher())
@@ -582,4 +582,4 @@ def test_a_task_needs_nothing_of_teachers_or_students(tmp_path: Path) -> None:
     task = Task("linear", Learner(), network, lambda batch, _: (batch,), judge, {"a": 1})
     history = fit(task, data, TrainConfig(epochs=4, lr=0.05), tmp_path, seed=0, world=ALONE, progress=QUIET)
     assert [epoch.number for epoch in history] == [0, 1, 2, 3]
-    assert judge("test").accuracy > 0.8  # chance is 0.1
+    assert judge("test").accuracy > 0.7  # chance is 0.1

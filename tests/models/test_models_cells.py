@@ -138,7 +138,7 @@ def test_wrong_steps_and_surrogates_are_named() -> None:
         lif_box()(torch.zeros(3, 1, 1), 4)
     with pytest.raises(InputError, match="drive of 0 steps"):
         lif_box()(torch.zeros(0, 1, 1))
-    with pytest.raises(ConfigError, match="surrogate 'relu' does not exist"):
+    with pytest.raises(ConfigError, match="surrogate 'relu' is none of heaviside, super"):
         replace(SEAL, method="relu")
 
 
