@@ -93,6 +93,8 @@ def _of_population(program: Program, p: Population) -> Iterator[str]:
             pass
     if lif.refractory_steps:
         yield f"{p.name}: a refractory period; NIR has none"
+    if lif.v_floor is not None:
+        yield f"{p.name}: a floor of v; NIR has none"
     if lif.u_init.any() or lif.v_init.any():
         yield f"{p.name}: an initial state other than 0"
     yield from _of_rates(p.name, lif)

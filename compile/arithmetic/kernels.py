@@ -157,10 +157,10 @@ def _decay64(x, keep):
 
 @compiled
 def scan_general(
-    part, drive, u, v, rest, keep_u, keep_v, high, low, bias, refractory, reset, spikes, want, v_out, u_out,
+    part, drive, u, v, rest, keep_u, keep_v, high, low, bias, floor, refractory, reset, spikes, want, v_out, u_out,
     before_out, counts, per_step, totals,
 ):  # fmt: skip
-    """As ``scan_fast`` in int64 without its limits, with rests and a low threshold (its spike -1 is stored as 255).
+    """As ``scan_fast`` in int64 without its limits, with rests, a floor and a low threshold (spike -1 is 255).
 
     high and low are already << 6; a LIF has a low threshold that nothing reaches. drive is int64.
     """
@@ -183,10 +183,12 @@ def scan_general(
                     u1 += TURN
                 v_exact = v_kept + u1 + bias[i]
                 v1 = min(max(_wrap32(v_exact), np.int64(V_LOW)), np.int64(V_HIGH))
+                saturates = v1 != v_exact
+                v1 = max(v1, floor[i])
                 spike = 0
                 if rest[b, i] > 0:
                     rest[b, i] -= 1
-                    v1 = v_exact = np.int64(0)
+                    v1, saturates = np.int64(0), False
                 elif v1 > high[i]:
                     spike = 1
                 if v1 < low[i]:
@@ -195,7 +197,7 @@ def scan_general(
                     rest[b, i] = refractory
                 totals[0] += (arriving != 0) | (u1 != u0) | (v1 != v0)
                 totals[1] += u1 != u_exact
-                totals[2] += v1 != v_exact
+                totals[2] += saturates
                 per_step[t] += spike != 0
                 counts[b, i] += spike != 0
                 if want_before:

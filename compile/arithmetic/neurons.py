@@ -36,6 +36,7 @@ class NeuronTable:
     Attributes:
         keep_u, keep_v: 4096 - rate.
         high, low: thresholds << 6; a LIF has no low one.
+        floor: what v is raised to; ``-V_MAX`` where there is none.
     """
 
     keep_u: Ints
@@ -45,6 +46,7 @@ class NeuronTable:
     bias: Ints
     u_init: Ints
     v_init: Ints
+    floor: Ints
     refractory_steps: int
 
     @property
@@ -63,6 +65,7 @@ class NeuronTable:
             and all(_within(x, -V_MAX, V_MAX) for x in (self.u_init, self.v_init))
             and _within(self.bias, -BIAS_LIMIT, BIAS_LIMIT)
             and not self.ternary
+            and bool((self.floor == -V_MAX).all())
             and self.refractory_steps == 0
         )
 
@@ -74,8 +77,9 @@ class NeuronTable:
 
     @cached_property
     def wide(self) -> tuple[Ints, ...]:
-        """keep_u, keep_v, high, low, bias in 64 bits, one value a neuron in memory."""
-        return tuple(np.ascontiguousarray(x) for x in (self.keep_u, self.keep_v, self.high, self.low, self.bias))
+        """keep_u, keep_v, high, low, bias, floor in 64 bits, one value a neuron in memory."""
+        held = (self.keep_u, self.keep_v, self.high, self.low, self.bias, self.floor)
+        return tuple(np.ascontiguousarray(x) for x in held)
 
 
 def _within(values: Ints, low: int, high: int) -> bool:
@@ -95,9 +99,11 @@ def neuron_table(neuron: Scanned, shape: tuple[int, ...], order: NDArray[np.int6
         whole = np.broadcast_to(values, shape).ravel()
         return np.ascontiguousarray(whole if order is None else whole[order]).astype(np.int64)
 
+    floor = ints(-V_MAX)
     match neuron:
         case Lif():
             low, high, rest = ints(-UNREACHABLE), neuron.v_th_mant << 6, neuron.refractory_steps
+            floor = floor if neuron.v_floor is None else neuron.v_floor
         case TernaryLif():
             (low, high), rest = neuron.thresholds, 0
         case _:
@@ -110,6 +116,7 @@ def neuron_table(neuron: Scanned, shape: tuple[int, ...], order: NDArray[np.int6
         bias=flat(neuron.bias),
         u_init=flat(neuron.u_init),
         v_init=flat(neuron.v_init),
+        floor=flat(floor),
         refractory_steps=rest,
     )
 

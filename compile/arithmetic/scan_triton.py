@@ -138,25 +138,25 @@ def _wrap32(x):
 
 
 @triton.jit
-def _step64(u, v, rest, arriving, ku, kv, top, bottom, add, refractory):
+def _step64(u, v, rest, arriving, ku, kv, top, bottom, add, least, refractory):
     """One step in 64 bits: u, v before its reset, the rest of its rest, the spike, and whether u and v were cut."""
     u_exact = _keep64(u, ku) + arriving * 64
     u1 = _turn(_wrap32(u_exact))
     v_exact = _keep64(v, kv) + u1 + add
     v1 = _saturate(_wrap32(v_exact))
     resting = rest > 0
-    v1 = tl.where(resting, 0, v1)
-    v_exact = tl.where(resting, 0, v_exact)
+    cut = (v1 != v_exact) & (rest == 0)
+    v1 = tl.where(resting, 0, tl.maximum(v1, least))
     rises = (v1 > top) & (rest == 0)
     spike = rises.to(tl.int32) - (v1 < bottom).to(tl.int32)
     rest = tl.where(spike == 1, refractory, tl.maximum(rest - 1, 0))
-    return u1, v1, rest, spike, u1 != u_exact, v1 != v_exact
+    return u1, v1, rest, spike, u1 != u_exact, cut
 
 
 @triton.jit
 def scan_64(
-    drive, u_state, v_state, rest_state, keep_u, keep_v, high, low, bias, reset, spikes, v_out, u_out, before_out,
-    counts, totals, refractory, n_steps, stride, n_lanes, n,
+    drive, u_state, v_state, rest_state, keep_u, keep_v, high, low, bias, floor, reset, spikes, v_out, u_out,
+    before_out, counts, totals, refractory, n_steps, stride, n_lanes, n,
     WANT_V: tl.constexpr, WANT_U: tl.constexpr, WANT_BEFORE: tl.constexpr, COUNT: tl.constexpr, LANES: tl.constexpr,
 ):  # fmt: skip
     """As ``kernels.scan_general``: every population, whatever its numbers."""
@@ -166,6 +166,7 @@ def scan_64(
     top = tl.load(high + neuron, mask=here, other=0)
     bottom = tl.load(low + neuron, mask=here, other=0)
     add = tl.load(bias + neuron, mask=here, other=0)
+    least = tl.load(floor + neuron, mask=here, other=0)
     u = tl.load(u_state + lane, mask=here, other=0).to(tl.int64)
     v = tl.load(v_state + lane, mask=here, other=0).to(tl.int64)
     rest = tl.load(rest_state + lane, mask=here, other=0)
@@ -177,7 +178,9 @@ def scan_64(
         clear = tl.load(reset + t) != 0
         # cleared before the step; whether anything changed is judged by the state before that
         u0, v0, rest = tl.where(clear, 0, u), tl.where(clear, 0, v), tl.where(clear, 0, rest)
-        u1, v1, rest, spike, wrapped, cut = _step64(u0, v0, rest, arriving, ku, kv, top, bottom, add, refractory)
+        u1, v1, rest, spike, wrapped, cut = _step64(
+            u0, v0, rest, arriving, ku, kv, top, bottom, add, least, refractory
+        )
         if COUNT:
             active += ((arriving != 0) | (u1 != u) | (v1 != v)).to(tl.int32)
             wraps += wrapped.to(tl.int32)

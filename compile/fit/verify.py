@@ -53,6 +53,16 @@ def _population(
                     "does_not_fit",
                     ("train without a refractory period", "lengthen the timestep", "choose another target"),
                 )
+            if lif.v_floor is not None:
+                low, high = int(lif.v_floor.min()), int(lif.v_floor.max())
+                yield Finding(
+                    name,
+                    "floor of v",
+                    str(low) if low == high else f"{low} to {high}",
+                    f"no public source says which floors {chip.name} holds",
+                    "assumption",
+                    ("train without a floor", "run the program on the simulator only"),
+                )
         case TernaryLif() as ternary:
             yield from _state(
                 name,

@@ -10,7 +10,7 @@ import numpy as np
 
 from seamount.errors import Reason
 
-from ..numbers import Ints, ints
+from ..numbers import V_MAX, Ints, ints
 from .cuba import Cuba, leaky_bounds
 from .model import SPIKES, Arriving, Doubles, Message, Settings, State, StateRange, Step
 
@@ -31,6 +31,8 @@ class Lif(Cuba):
         bias_mant, bias_exp: bias_mant << bias_exp is added to v at every step (>> for a negative exponent).
         u_init, v_init: state before the first step.
         refractory_steps: steps without integration or spike after a spike; 0 is the only value Lava has.
+        v_floor: v is raised to it, 0 or below, before it is compared: the vmin of nengo-loihi, the min_v_mem of
+            sinabs; None, the only value Lava has: no floor but the end of v's range.
     """
 
     states: ClassVar[tuple[str, ...]] = ("u", "v", "rest")
@@ -45,6 +47,7 @@ class Lif(Cuba):
     u_init: Ints = field(default_factory=lambda: ints(0))
     v_init: Ints = field(default_factory=lambda: ints(0))
     refractory_steps: int = 0
+    v_floor: Ints | None = None
 
     def rest_state(self, shape: tuple[int, ...]) -> State:
         return {**super().rest_state(shape), "rest": np.zeros(shape, np.int64)}
@@ -59,11 +62,12 @@ class Lif(Cuba):
         now = self.integrate(state, drive)
         # Hardware's refractory period: v rests at 0 and integrates nothing; u goes on. Lava has none.
         v = np.where(state["rest"] > 0, 0, now.v)
-        v_exact = np.where(state["rest"] > 0, 0, now.v_exact)
+        saturates = np.where(state["rest"] > 0, False, now.v != now.v_exact)
+        v = v if self.v_floor is None else np.maximum(v, self.v_floor)
         spikes = np.where(state["rest"] == 0, self.spikes_at(v), 0)
         rest = np.where(spikes, self.refractory_steps, np.maximum(state["rest"] - 1, 0))
         after = {"u": now.u, "v": np.where(spikes, 0, v), "rest": rest}
-        return Step(after, spikes, {"u": now.u, "v": v}, now.u != now.u_exact, v != v_exact)
+        return Step(after, spikes, {"u": now.u, "v": v}, now.u != now.u_exact, saturates)
 
     def spikes_at(self, v: Ints) -> Ints:
         fires: Ints = (v > self.v_th_mant << 6).astype(np.int64)
@@ -81,7 +85,13 @@ class Lif(Cuba):
         (drive,) = arriving
         fires = bool(self.v_th_mant.max() < NEVER_FIRES)
         threshold = self.v_th_mant << 6 if fires else None
-        return leaky_bounds(self, drive, self._fall(drive.own), n_steps, threshold, fires=fires)
+        ranges = leaky_bounds(self, drive, self._fall(drive.own), n_steps, threshold, fires=fires)
+        if self.v_floor is None:
+            return ranges
+        v, floor = ranges["v"], float(self.v_floor.min())
+        # below -V_MAX v is cut before it is raised: with a floor everywhere that changes nothing
+        high = max(v.high, float(self.v_floor.max()))
+        return {**ranges, "v": StateRange(max(v.low, floor), high, fires or v.high <= V_MAX)}
 
     def _fall(self, own: Doubles) -> Doubles:
         """How far a neuron's own inhibition can take u below what it would be without.
@@ -100,3 +110,7 @@ class Lif(Cuba):
         yield from super().reasons(name, shape)
         if self.refractory_steps < 0:
             yield Reason(f"a refractory period of {self.refractory_steps} steps", name, "at least 0 is possible")
+        if self.v_floor is not None and not (self.v_floor.min() >= -V_MAX and self.v_floor.max() <= 0):
+            # a floor above 0 would move a neuron that was just reset
+            low, high = self.v_floor.min(), self.v_floor.max()
+            yield Reason(f"a floor of v at {low} to {high}", name, f"{-V_MAX} to 0 is possible")

@@ -202,9 +202,11 @@ class NeuronModel(ABC):
         return {name: value for name, value in found.items() if value is not None}
 
     def told(self) -> dict[str, Any]:
-        """The parameters that a listing shows: those that are not 0, and ``always_told``."""
+        """The parameters that a listing shows: not 0, or given although they need not be, or ``always_told``."""
         values = self.parameters()
-        return {name: x for name, x in values.items() if name in self.always_told or np.any(np.asarray(x) != 0)}
+        told = {field.name for field in fields(self) if field.default is None}  # type: ignore[arg-type]
+        told.update(self.always_told)
+        return {name: x for name, x in values.items() if name in told or np.any(np.asarray(x) != 0)}
 
     def reasons(self, name: str, shape: tuple[int, ...]) -> Iterator[Reason]:
         """Why a population of this name and shape cannot have these parameters."""

@@ -263,6 +263,13 @@ def _neuron(population: Population, whc: bool) -> Node:
                     possible="Lava's fixed-point LIF has no refractory period",
                     ways_out="set it to 0, or run the program on the simulator alone",
                 )
+            if neuron.v_floor is not None:
+                raise Unsupported(
+                    f"v never falls below {neuron.v_floor.max()}",
+                    where=population.name,
+                    possible="Lava's LIF has no floor of v",
+                    ways_out="leave v_floor out, or run the program on the simulator alone",
+                )
             values["vth"] = neuron.v_th_mant
             kind = "LIF" if population.reset is None else "LIFReset"
         case TernaryLif():

@@ -277,6 +277,8 @@ def _neuron(block: _Block) -> Layer:
     lif, shape, name = block.neuron, block.population.shape, block.population.name
     if lif.refractory_steps:
         raise _refuse(name, "has a refractory period, which lava-dl's loader ignores")
+    if lif.v_floor is not None:
+        raise _refuse(name, "has a floor of v, which Lava does not have")
     if lif.u_init.any() or lif.v_init.any():
         raise _refuse(name, "starts from a state other than 0")
     return {

@@ -39,7 +39,8 @@ def random_neuron(random: np.random.Generator, shape: tuple[int, ...]) -> Lif | 
     if random.random() < 0.25:
         return TernaryLif(v_th_hi_mant=one_or_each(0, 800), v_th_lo_mant=one_or_each(-800, 1), **common)
     rest = int(random.choice([0, 0, 0, 1, 3]))
-    return Lif(v_th_mant=one_or_each(-5, 1 << random.integers(3, 18)), refractory_steps=rest, **common)
+    floor = one_or_each(-(1 << random.integers(1, 24)) + 1, 1) if random.random() < 0.3 else None
+    return Lif(v_th_mant=one_or_each(-5, 1 << random.integers(3, 18)), refractory_steps=rest, v_floor=floor, **common)
 
 
 def check(seed: int) -> None:

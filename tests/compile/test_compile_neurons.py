@@ -17,6 +17,7 @@ RATES: dict[str, Any] = {"du": ints([4096, 700, 0]), "dv": ints([4096, 0, 12])}
 EXAMPLES: tuple[Neuron, ...] = (
     Lif(**RATES, v_th_mant=ints(90)),
     Lif(**RATES, v_th_mant=ints([3, 200, 5]), bias_mant=ints([0, -7, 60]), bias_exp=ints(3), refractory_steps=2),
+    Lif(**RATES, v_th_mant=ints(90), v_floor=ints([0, -700, -5])),
     Lif(ints(4096), ints(0), ints(NEVER_FIRES), u_init=ints([5, 0, -3]), v_init=ints(900)),
     TernaryLif(**RATES, v_th_hi_mant=ints(50), v_th_lo_mant=ints(-20), bias_mant=ints(3)),
     Relay(),
@@ -74,7 +75,7 @@ def test_what_can_stay_silent_and_what_stands_still() -> None:
     assert not biased.stays_silent(50)
     assert not biased.stands_still
     assert biased.at_rest
-    integrator = EXAMPLES[2]
+    integrator = EXAMPLES[3]
     assert integrator.never_sends
     assert not integrator.at_rest
     ternary = TernaryLif(ints(0), ints(0), ints(9), ints(-1), bias_mant=ints(-32))
@@ -94,5 +95,23 @@ def test_a_ternary_state_is_solved_backwards_too() -> None:
 def test_parameters_out_of_range_are_named() -> None:
     (reason,) = Lif(ints(1), ints(1), ints(1), refractory_steps=-1).reasons("hidden", (3,))
     assert str(reason) == "hidden: a refractory period of -1 steps, at least 0 is possible"
+    (reason,) = Lif(ints(1), ints(1), ints(1), v_floor=ints([-3, 2, 0])).reasons("hidden", (3,))
+    assert str(reason) == "hidden: a floor of v at -3 to 2, -8388607 to 0 is possible"
     (reason,) = Lif(ints([1, 2]), ints(1), ints(1)).reasons("hidden", (3,))
     assert str(reason) == "hidden: du (2,) does not broadcast to (3,)"
+
+
+def test_v_does_not_fall_below_its_floor() -> None:
+    # du = 4096: u is 64 times the drive of the step; dv = 0 keeps v
+    neuron = Lif(ints(4096), ints(0), ints(2), v_floor=ints(-100))
+    state = neuron.rest_state((1,))
+    seen = []
+    for drive in (-1, -1, 1, 3, -5):
+        done = neuron.step(state, [np.array([drive])])
+        state = done.state
+        seen.append((int(done.sent[0]), int(state["v"][0])))
+    # -64; -128 raised to -100; -36; 156 > 128 fires, v = 0; -320 raised
+    assert seen == [(0, -64), (0, -100), (0, -36), (1, 0), (0, -100)]
+    assert list(neuron.told()) == ["du", "dv", "v_th_mant", "v_floor"]
+    assert "v_floor" in Lif(ints(1), ints(1), ints(1), v_floor=ints(0)).told()
+    assert "v_floor" not in Lif(ints(1), ints(1), ints(1)).parameters()

@@ -17,6 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_mod
 from torch.utils._pytree import tree_flatten, tree_map
 
 from seamount.compile.arithmetic import kernels, scan_triton
+from seamount.compile.numbers import V_MAX
 from seamount.models.lif import cpu, gpu
 
 CUDA = torch.device("cuda", 0)
@@ -121,6 +122,7 @@ class _Scan:
         if self.n_states == 2:
             states = [*states, torch.zeros_like(states[0])]
             wide.insert(3, np.full(n, -(1 << 40)))  # no low threshold
+            wide.append(np.full(n, -V_MAX))  # no floor
         found, per_step = np.zeros(3, np.int64), np.zeros(len(drive), np.int64)
         want = np.array([flags["WANT_V"], flags["WANT_U"], flags["WANT_BEFORE"]])
         counts[:] = 0
@@ -154,7 +156,7 @@ def pretended_cuda() -> Iterator[None]:
         mock.patch.object(torch.cuda, "is_available", return_value=True),
         mock.patch.object(torch.cuda, "current_device", return_value=0),
         mock.patch.object(scan_triton, "scan_32", _Scan(2, 4)),
-        mock.patch.object(scan_triton, "scan_64", _Scan(3, 5)),
+        mock.patch.object(scan_triton, "scan_64", _Scan(3, 6)),
         mock.patch.object(scan_triton, "_on_device_of", return_value=nullcontext()),
         mock.patch.object(gpu, "forward", _lif_forward),
         mock.patch.object(gpu, "backward", _lif_backward),

@@ -69,7 +69,7 @@ _STATES = dict.fromkeys(("u_state", "v_state", "rest_state", "counts", "v_out", 
 _OUTPUTS = {"reset": "*u8", "spikes": "*u8", "totals": "*i64"}
 _SIZES = dict.fromkeys(("n_steps", "stride", "n_lanes", "n", "refractory"), "i32")
 _WANTED: dict[str, tuple[Any, ...]] = dict.fromkeys(("WANT_V", "WANT_U", "WANT_BEFORE", "COUNT", "aligned"), SWITCH)
-_PARAMETERS = ("keep_u", "keep_v", "high", "low", "bias")
+_PARAMETERS = ("keep_u", "keep_v", "high", "low", "bias", "floor")
 
 
 def _scan_types(drive: str, parameter: str) -> dict[str, str]:

@@ -35,6 +35,11 @@ TERNARY = TernaryLif(ints(0), ints(0), ints(5), ints(-5))
     ("program", "message"),
     [
         (
+            one_layer(Lif(ints(0), ints(0), ints(5), v_floor=ints(-7)), IDENTITY),
+            "hidden: v never falls below -7, Lava's LIF has no floor of v; leave v_floor out, or run the program on "
+            "the simulator alone",
+        ),
+        (
             one_layer(Lif(ints(0), ints(0), ints(5), refractory_steps=2), IDENTITY),
             "hidden: rests 2 steps after a spike, Lava's fixed-point LIF has no refractory period; set it to 0, "
             "or run the program on the simulator alone",

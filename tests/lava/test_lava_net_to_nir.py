@@ -238,6 +238,7 @@ BIASED = lif(bias_mant=3, bias_exp=6)
         (one_layer(lif(v_th_mant=[1, 1, 1, NEVER_FIRES])), "a: some of its neurons never fire"),
         (one_layer(lif(u_init=1)), "a: an initial state other than 0"),
         (one_layer(replace(lif(), refractory_steps=2)), "a: a refractory period; NIR has none"),
+        (one_layer(replace(lif(), v_floor=ints(0))), "a: a floor of v; NIR has none"),
         (one_layer(BIASED), "a: its bias acts before its first input is there"),
         (
             one_layer(**population(neuron=TernaryLif(ints(1), ints(1), ints(5), ints(-5)))),

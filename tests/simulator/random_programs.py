@@ -85,7 +85,8 @@ def _neuron(random: Random, shape: tuple[int, ...]) -> Neuron:
     if random.random() < 0.2:
         return TernaryLif(v_th_hi_mant=one_or_each(0, scale), v_th_lo_mant=one_or_each(-scale, 1), **common)
     rest = int(random.choice([0, 0, 0, 2]))
-    return Lif(v_th_mant=one_or_each(0, scale), refractory_steps=rest, **common)
+    floor = one_or_each(-64 * scale, 1) if random.random() < 0.1 else None
+    return Lif(v_th_mant=one_or_each(0, scale), refractory_steps=rest, v_floor=floor, **common)
 
 
 def _weights(random: Random, shape: tuple[int, ...]) -> Ints:
