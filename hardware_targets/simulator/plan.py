@@ -26,6 +26,7 @@ class SumPart:
     """Synapses of one delay value, summed by a product. ``lag``: steps from a spike to its drive; 0 for a wire."""
 
     source: str
+    drive: str
     lag: int
     lowered: Lowered
 
@@ -41,6 +42,7 @@ class EventPart:
     """
 
     source: str
+    drive: str
     lag: int
     down: int
     runs: Runs
@@ -110,7 +112,7 @@ def _add(
     for lowered in sorted(lower(synapses, source_shape, plan.population.shape, x_bound, device), key=_delay):
         plan.drive_bound += lowered.drive_bound
         lag = 0 if isinstance(lowered.kind, Wire) else 1 + lowered.delay
-        product = SumPart(synapses.source, lag, lowered)
+        product = SumPart(synapses.source, synapses.drive, lag, lowered)
         made = None
         if scatters and not lowered.wraps and lowered.bound < 1 << 31 and lowered.drive_bound < 1 << 31:
             made = _runs(lowered, layouts[synapses.source], plan.layout)
@@ -121,7 +123,7 @@ def _add(
         counted = np.zeros_like(fans) if counted_by_events else fans[layouts[synapses.source].order]
         counted_by_events = True
         busy = _busy(lowered, found)
-        plan.events.append(EventPart(synapses.source, lag, down, found, counted, product, busy))
+        plan.events.append(EventPart(synapses.source, synapses.drive, lag, down, found, counted, product, busy))
     if not counted_by_events and fans.any():
         plan.counts.append((synapses.source, torch.from_numpy(fans).to(device, torch.float64)))
 

@@ -22,8 +22,10 @@ from seamount.compile.program.activity import Activity, Array
 from seamount.compile.program.program import Program, loops, order
 from seamount.errors import BackendMissing, ConfigError
 
-from .engine import SUM_VALUES, Running, events_of
+from .engine import SUM_VALUES, advance
 from .plan import Plan, plans
+from .products import count_rest, count_sums
+from .running import Running, Span, events_of
 from .sources import WORD, Source, empty_source, fill_input
 
 RECORDS = ("spikes", "v", "u", "drive")
@@ -222,7 +224,7 @@ class _Run:
         self.records: dict[str, dict[str, Array]] = {kind: {} for kind in RECORDS}
         for population in program.populations:
             for kind in wanted[population.name]:
-                if kind in ("spikes", "drive") or self.plans[population.name].table is not None:
+                if kind in ("spikes", "drive", *population.neuron.states):
                     binary = kind == "spikes" and population.neuron.message == SPIKES
                     shape = (n_steps, batch, *population.shape)
                     self.records[kind][population.name] = np.empty(shape, np.uint8 if binary else np.int32)
@@ -248,12 +250,12 @@ class _Run:
             for unit in self.units:
                 self._advance(unit, running, sources, start, n)
             for name, one in running.items():
-                one.count_sums(sources, start, n)
+                count_sums(one, sources, start, n)
                 self._keep(name, one, sources[name], start, n, first, last)
             self._read(readout, running, sources, start, n)
             if start + n == self.n_steps:
                 for one in running.values():
-                    one.count_rest(sources, self.n_steps, n)
+                    count_rest(one, sources, self.n_steps, n)
             for source in sources.values():
                 source.keep_end(n)
         if readout is not None:
@@ -271,11 +273,11 @@ class _Run:
         n: int,
     ) -> None:
         if unit[0] not in self.looped:
-            running[unit[0]].advance(sources, sources[unit[0]], start, 0, n)
+            advance(running[unit[0]], sources, sources[unit[0]], Span(start, 0, n))
             return
         for k in range(n):
             for name in unit:
-                running[name].advance(sources, sources[name], start, k, k + 1)
+                advance(running[name], sources, sources[name], Span(start, k, k + 1))
 
     def _sources(self, steps: int, batch: int) -> dict[str, Source]:
         found = {}
@@ -341,11 +343,16 @@ class _Run:
         readout[:] = running[name].plain(running[name].traces["v"][last - 1])
 
     def activity(self) -> Activity:
-        def joined(name: str, what: str) -> Array:
-            parts = [one.plain(getattr(one, what)) for one in self.finished[name]]
-            return np.concatenate(parts)
+        def counts(name: str) -> Array:
+            return np.concatenate([one.plain(one.spike_counts) for one in self.finished[name]]).astype(np.int64)
 
-        with_state = [name for name, plan in self.plans.items() if plan.table is not None]
+        def last(state: str) -> dict[str, Array]:
+            found = {}
+            for name, plan in self.plans.items():
+                if state in plan.population.neuron.states:
+                    found[name] = np.concatenate([one.plain(one.last(state)) for one in self.finished[name]])
+            return found
+
         return Activity(
             n_steps=self.n_steps,
             n_samples=self.batch,
@@ -354,8 +361,8 @@ class _Run:
             u=self.records["u"],
             drive=self.records["drive"],
             readout=np.concatenate(self.readouts) if self.readouts else None,
-            spike_counts={name: joined(name, "spike_counts").astype(np.int64) for name in self.plans},
+            spike_counts={name: counts(name) for name in self.plans},
             events={name: events_of(parts, self.n_steps, self.batch) for name, parts in self.finished.items()},
-            final_u={name: joined(name, "u") for name in with_state},
-            final_v={name: joined(name, "v") for name in with_state},
+            final_u=last("u"),
+            final_v=last("v"),
         )

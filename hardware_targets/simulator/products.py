@@ -1,0 +1,76 @@
+"""Drives by matrix products and convolutions, and the operations that they count."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+
+from seamount.compile.arithmetic.kernels import count_operations
+from seamount.compile.arithmetic.synapses import Lowered, drive
+
+from .plan import EventPart, SumPart
+from .running import Running
+from .sources import Source, from_plain
+
+
+def summed(
+    run: Running, parts: Sequence[SumPart], sources: Mapping[str, Source], first: int, last: int
+) -> torch.Tensor:
+    """Drive of all summed parts, (steps, B, n) in the population's layout, whole numbers."""
+    total: torch.Tensor | None = None
+    wide = run.plan.drive_bound >= 1 << 24
+    for part in parts:
+        source = sources[part.source]
+        row = source.history + first - part.lag
+        values, n_wraps = _drive_of_rows(part.lowered, source, row, row + last - first)
+        run.n_drive_wraps += n_wraps
+        if wide:
+            values = values.to(torch.int64)
+        total = values if total is None else total + values
+    assert total is not None
+    return from_plain(total, run.plan.layout).reshape(last - first, run.batch, -1)
+
+
+def _drive_of_rows(lowered: Lowered, source: Source, first: int, last: int) -> tuple[torch.Tensor, int]:
+    if source.row_ids is None:
+        return drive(lowered, source.rows(first, last))
+    ids, inverse, repeats = np.unique(source.row_ids[first:last], return_inverse=True, return_counts=True)
+    if len(ids) == last - first:
+        return drive(lowered, source.rows(first, last))
+    rows = first + np.searchsorted(source.row_ids[first:last], ids)
+    each = [drive(lowered, source.rows(int(row), int(row) + 1)) for row in rows]
+    stacked = torch.stack([values for values, _ in each])
+    n_wraps = sum(n * int(times) for (_, n), times in zip(each, repeats, strict=True))
+    return stacked[torch.from_numpy(inverse).to(stacked.device)].flatten(0, 1), n_wraps
+
+
+def count_sums(run: Running, sources: Mapping[str, Source], start: int, n_steps: int) -> None:
+    """Synaptic operations of the summed groups, in the steps in which their sources sent."""
+    for name, fans in run.plan.counts:
+        source = sources[name]
+        size = max(1, run.sum_values // (run.batch * source.layout.size))
+        for k in range(0, n_steps, size):
+            end = min(k + size, n_steps)
+            rows = source.rows(source.history + k, source.history + end)
+            per_source = (rows.reshape(end - k, run.batch, -1) != 0).sum(dim=1).to(torch.float64)
+            run.operations[start + k : start + end] += (per_source @ fans).cpu().numpy().astype(np.int64)
+
+
+def count_rest(run: Running, sources: Mapping[str, Source], n_steps: int, chunk: int) -> None:
+    """Operations of the last spikes, which reach this population after the end of the run."""
+    for part in run.plan.events:
+        if part.counted.any():
+            source = sources[part.source]
+            late = min(part.lag, n_steps)
+            rows = (0, run.batch, late, source.history + chunk - late, n_steps - late)
+            count_operations(rows, source.words(), part.counted, run.operations)
+
+
+def fires_often(run: Running, part: EventPart, source: Source, first: int, last: int) -> bool:
+    """Looks at up to eight of the steps."""
+    rows = source.spikes[source.history + first - part.lag : source.history + last - part.lag]
+    looked_at = rows[:: max(1, len(rows) // 8)]
+    n_values = len(looked_at) * run.batch * source.layout.size
+    return int(torch.count_nonzero(looked_at)) > part.busy * n_values

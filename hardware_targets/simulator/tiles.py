@@ -1,0 +1,117 @@
+"""A population on CPU, tile by tile: its events are scattered, and its steps scanned, while both are in the cache."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from threading import local
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from seamount.compile.arithmetic.events import aligned
+from seamount.compile.arithmetic.kernels import LANES, scatter
+from seamount.compile.arithmetic.neurons import DRIVE_LIMIT
+from seamount.compile.arithmetic.scan import Arrays, Part, reset_steps, scan_part
+from seamount.compile.arithmetic.threads import share
+
+from .plan import EventPart
+from .running import Running, Span
+from .sources import Source
+
+TILE_VALUES = 1 << 18
+"""Drive values that a thread computes before it scans them: 1 MiB, half of a core's second cache."""
+
+
+def advance_tiles(
+    run: Running,
+    sources: Mapping[str, Source],
+    out: Source,
+    span: Span,
+    summed: torch.Tensor | None,
+    scattered: Sequence[EventPart],
+) -> None:
+    """Scatter into tiles and scan each while it is in the cache: steps ``span``, all samples."""
+    plan, table = run.plan, run.plan.table
+    assert table is not None, "what has no table is stepped whole"
+    start, first, last = span
+    n = plan.layout.size
+    fast = table.fits_32_bits and plan.drive_bound <= DRIVE_LIMIT
+    no_trace = np.zeros((0, 0, 0), np.int32)
+    traces = tuple(run.traces[x].numpy() if x in run.traces else no_trace for x in ("v", "u"))
+    arrays = Arrays(
+        run.u.numpy(), run.v.numpy(), run.rest.numpy(), out.spikes.numpy(), run.spike_counts.numpy(),
+        (*traces, no_trace),
+    )  # fmt: skip
+    reset = np.zeros(last - first, np.bool_)
+    reset[list(reset_steps(plan.population.reset, last - first, start + first))] = True
+    steps = max(1, min(last - first, TILE_VALUES // n))
+    samples = max(1, TILE_VALUES // (n * steps))
+    width = -(-n // LANES) * LANES + LANES  # every row begins on a cache line
+
+    def work(low: int, high: int) -> None:
+        tile = _buffer("drive", (steps, high - low, width))
+        totals = np.zeros(3, np.int64)
+        for k in range(first, last, steps):
+            end = min(k + steps, last)
+            tile[:] = 0
+            if summed is not None:
+                _add_summed(tile, summed, k - first, end - first, low, high, n)
+            for part in scattered:
+                scatter_part(run, part, sources[part.source], tile, (low, high, k, end), start)
+            if run.drives is not None:
+                run.drives.numpy()[k:end, low:high] = tile[: end - k, :, :n]
+            at = Part(low, high, end - k, 0, low, out.history + k, k)
+            values = tile if fast else tile.astype(np.int64)
+            per_step, found = scan_part(at, values, arrays, table, reset[k - first : end - first], fast)
+            totals += found
+            with run.lock:
+                run.n_spikes[start + k : start + end] += per_step
+        with run.lock:
+            run.totals += totals
+
+    share(work, run.batch, samples)
+
+
+def scatter_part(
+    run: Running,
+    part: EventPart,
+    source: Source,
+    tile: NDArray[np.int32],
+    at: tuple[int, int, int, int],
+    start: int,
+) -> None:
+    """Add what a part's spikes make to a tile of samples low .. high and steps k .. end, (steps, samples, >= n)."""
+    low, high, k, end = at
+    target = tile if part.down == 0 else _buffer("shifted", tile.shape)
+    if part.down:
+        target[:] = 0
+    operations = np.zeros((end - k, 2), np.int64)
+    where = (low, high, end - k, source.history + k - part.lag, 0)
+    r = part.runs
+    scatter(where, source.words(), target, r.first, r.target, r.start, r.length, r.weights, part.counted, operations)
+    if part.down:
+        tile += target >> part.down
+    sent = start + k - part.lag  # the first step in which these spikes fired; before the run there are none
+    with run.lock:
+        if sent < 0:
+            operations, sent = operations[-sent:], 0
+        run.operations[sent : sent + len(operations)] += operations
+
+
+_buffers = local()
+
+
+def _buffer(name: str, shape: tuple[int, ...]) -> NDArray[np.int32]:
+    """A thread's own int32 buffer, kept between tiles."""
+    held: NDArray[np.int32] | None = getattr(_buffers, name, None)
+    if held is None or held.shape != shape:
+        held = aligned(shape)
+        setattr(_buffers, name, held)
+    return held
+
+
+def _add_summed(
+    tile: NDArray[np.int32], summed: torch.Tensor, first: int, last: int, low: int, high: int, n: int
+) -> None:
+    tile[: last - first, :, :n] = summed.numpy()[first:last, low:high]
