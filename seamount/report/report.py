@@ -2,7 +2,10 @@
 
 Two reports of the same inputs are equal byte for byte apart from ``timing``. A part that was not computed is a
 ``Missing`` with its reason, a number that is not known a ``Quantity`` of status "unknown" with its reason: no zero
-stands for something nobody counted. The JSON schema is published beside this file, ``report.schema.json``.
+stands for something nobody counted. The JSON schema is published in ``schema/report.schema.json``.
+
+This file is the list of parts: a part more is a field of ``Report``, a line in ``assemble`` and, if the page shows
+it, one in ``SECTIONS``; all else of it stands in its file in ``parts/``.
 """
 
 from __future__ import annotations
