@@ -45,16 +45,20 @@ class WeightGrid:
         return cls(grid_step("mixed", weight_bits) >> shift, grid_ends("mixed", weight_bits)[1] >> shift)
 
 
-def shifts(weight_bits: int) -> range:
-    """How far down a group's weights may stand beside others that share its population's scale."""
-    return range(FULL_SCALE_BITS - weight_bits + 1)
+def shifts(weight_bits: int, formats: NumberFormats) -> range:
+    """How far down a group's weights may stand beside others that share its population's scale.
+
+    On the chip the synapse format's exponent does it, and the low bits that the weights do not use make it whole.
+    """
+    return range(min(FULL_SCALE_BITS - weight_bits, max(0, -formats.weight_exponent[0])) + 1)
 
 
-def nearest_skip(weight: float, weight_bits: int) -> int:
+def nearest_skip(weight: float, weight_bits: int, formats: NumberFormats) -> int:
     """The nearest whole weight of at most so many significant bits, 1 to 255."""
     whole = min(SKIP_LIMIT, max(1, round(weight)))
-    spare = max(0, whole.bit_length() - weight_bits)
-    held = round(whole / (1 << spare)) << spare
+    lowest = FULL_SCALE_BITS - weight_bits - shifts(weight_bits, formats)[-1]
+    spare = max(lowest, whole.bit_length() - weight_bits)
+    held = max(1, round(whole / (1 << spare))) << spare
     return held if held <= SKIP_LIMIT else ((1 << weight_bits) - 1) << spare
 
 

@@ -270,7 +270,7 @@ class QuantisedStudent(nn.Module):
         for name, _, target in self.net.edges:
             if self.ops[name] is None:
                 a = self.plans[target].a_mem
-                scale[target] = nearest_skip(scale[target] * a, self.bits[name]) / a
+                scale[target] = nearest_skip(scale[target] * a, self.bits[name], self.formats) / a
         return scale
 
     def grids(self) -> dict[str, WeightGrid]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from seamount.compile.formats import U_ROOM
+from seamount.compile.formats import U_ROOM, NumberFormats
 from seamount.compile.numbers import DRIVE_SHIFT
 from seamount.models.spiking_net import INPUT, READOUT, Sum
 
@@ -38,7 +38,7 @@ def set_scale(student: QuantisedStudent, name: str, largest_drive: float = 0.0) 
     with torch.no_grad():
         student.log_scales[name].fill_(math.log(scale))
     for synapse, weights in _weights_into(student, name).items():
-        student.set_shift(synapse, _best_shift(weights, scale, student.bits[synapse])[1])
+        student.set_shift(synapse, _best_shift(weights, scale, student.bits[synapse], student.formats)[1])
 
 
 def _largest_drives(student: QuantisedStudent, x: Tensor) -> dict[str, float]:
@@ -83,7 +83,7 @@ def _best_scale(student: QuantisedStudent, name: str, largest_drive: float) -> f
     candidates = [min(min(fits) * 2 ** (k / 8), *limits) for k in range(20)]
 
     def error(scale: float) -> float:
-        return sum(_best_shift(g, scale, student.bits[n])[0] for n, g in groups.items())
+        return sum(_best_shift(g, scale, student.bits[n], formats)[0] for n, g in groups.items())
 
     return min(dict.fromkeys(candidates), key=error)
 
@@ -99,9 +99,10 @@ def _weights_into(student: QuantisedStudent, name: str) -> dict[str, Tensor]:
     }
 
 
-def _best_shift(weights: Tensor, scale: float, weight_bits: int) -> tuple[float, int]:
+def _best_shift(weights: Tensor, scale: float, weight_bits: int, formats: NumberFormats) -> tuple[float, int]:
     """(rounding error, how far down the weights stand for it)."""
-    return min((_rounding_error(weights, scale, WeightGrid.of(weight_bits, s)), s) for s in shifts(weight_bits))
+    possible = shifts(weight_bits, formats)
+    return min((_rounding_error(weights, scale, WeightGrid.of(weight_bits, shift)), shift) for shift in possible)
 
 
 def _rounding_error(weights: Tensor, scale: float, grid: WeightGrid) -> float:

@@ -1,5 +1,6 @@
 """The quantised student is the program: zero differing spikes and zero differing v, for every kind of student."""
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import nir
@@ -9,7 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from seamount.compile.fit.chip import Chip
 from seamount.compile.fit.place.rules import weight_format
+from seamount.compile.fit.verify import require, verify_program
 from seamount.compile.pipeline import Compiled, CompileOptions, compile_graph
 from seamount.distill.quantised import QuantisedStudent
 from seamount.errors import ConfigError, InputError, Unsupported
@@ -82,6 +85,25 @@ def test_student_and_program_are_one_at_every_width(name: str, bits: int | dict[
         asked = bits if isinstance(bits, int) else bits.get(s.name, bits.get(s.target, bits.get("default", 8)))
         assert width is not None
         assert width <= asked, s.name
+
+
+@dataclass(frozen=True)
+class Held:
+    """A target of other formats than Loihi's."""
+
+    chip: Chip
+
+
+@pytest.mark.parametrize("name", ["small", "resnet18"])
+def test_a_chip_without_negative_exponents_leaves_weights_at_the_top_of_the_scale(name: str, tmp_path: Path) -> None:
+    target = Held(replace(LOIHI1.chip, formats=replace(LOIHI1.chip.formats, weight_exponent=(0, 7))))
+    net, x = lively(name)
+    q = QuantisedStudent(net, formats=target.chip.formats, weight_bits=4).calibrate(x)
+    wrong_spikes, wrong_v, _, _ = differing(q, x, tmp_path / "q.nir")
+    assert (wrong_spikes, wrong_v) == (0, 0)
+    made = compile_graph(tmp_path / "q.nir", target, CompileOptions(weight_bits=4))
+    assert not [text for text in made.warnings if "anew" in text]
+    require(verify_program(made.program, target))
 
 
 def test_it_stays_the_program_after_training_in_four_bits(tmp_path: Path) -> None:
