@@ -20,8 +20,8 @@ from torch import nn
 
 from seamount.compile.arithmetic.definition import run_definition
 from seamount.compile.arithmetic.neurons import neuron_table
+from seamount.compile.arithmetic.products import conv_sum, matrix_sum, self_test
 from seamount.compile.arithmetic.scan import TRACES, lif_scan
-from seamount.compile.arithmetic.synapses import conv_sum, matrix_sum, self_test
 from seamount.compile.net.read import read_net
 from seamount.compile.neurons.lif import Lif
 from seamount.compile.numbers import ints

@@ -192,8 +192,9 @@ def supervise(folder: Path, time_limit_s: float) -> None:
     environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
     with (folder / "log.txt").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, str(folder / "run.py"), str(folder), "--quiet"],
-            stdin=subprocess.DEVNULL,
+            # a little later than here: this process says what happened, the other one only ends if nobody does
+            [sys.executable, str(folder / "run.py"), str(folder), "--quiet", f"--time-limit={time_limit_s + 5:g}"],
+            stdin=subprocess.PIPE,  # closed when this process ends, however it ends; Lava's ends with it
             stdout=log,
             stderr=subprocess.STDOUT,
             env=environment,
@@ -237,3 +238,5 @@ def _end_group(process: subprocess.Popen[bytes]) -> None:
         if kind is signal.SIGTERM and not went_well:
             time.sleep(0.5)
     process.wait()
+    if process.stdin is not None:
+        process.stdin.close()
