@@ -85,7 +85,7 @@ def distill(
     names = [stage.name for stage in TRAINING]
     if until not in names:
         raise ConfigError(
-            "does more than training",
+            "no stage of training",
             where=f"--to {until}",
             possible=f"possible are {', '.join(names)}",
             ways_out="`seamount run` does the others too",

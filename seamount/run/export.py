@@ -66,6 +66,6 @@ def _in_double(student: SpikingNet) -> nn.Module:
 
 def write_graph(graph: Any, path: Path) -> None:
     """Write a ``nir.NIRGraph``; the whole file or nothing."""
-    buffer = io.BytesIO()
+    buffer = io.BytesIO()  # because nir.write puts what it has into the file before it refuses a node
     nir.write(buffer, graph)
     write_atomically(path, buffer.getvalue())

@@ -87,6 +87,7 @@ class Run:
         if changed:
             return f"changed: {', '.join(changed)}"
         folder = self.of(stage)
+        # by content: what was copied to another disk has new times and is still the same
         touched = [
             file
             for file, digest in status["outputs"].items()
@@ -107,9 +108,11 @@ class Run:
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
             write_json(begun, {"inputs": inputs})
+        # first, because a status beside files that are half written would call them done
         (folder / "status.json").unlink(missing_ok=True)
         start = perf_counter()
         yield folder
+        # without the state: it serves resumption alone, and may be deleted to make room
         outputs = {
             str(file.relative_to(folder)): file_hash(file)
             for file in sorted(folder.rglob("*"))

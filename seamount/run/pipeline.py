@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import platform
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from importlib import metadata
 from itertools import takewhile
 from pathlib import Path
@@ -89,7 +89,7 @@ class _Work:
             stage.work(settings, self._place(stage, folder))
         self._wait(stage)
 
-    def _begun(self, stage: Stage[Any], inputs: Inputs) -> Any:
+    def _begun(self, stage: Stage[Any], inputs: Inputs) -> AbstractContextManager[Path]:
         return self.run.begin(stage, inputs) if self.leads else nullcontext(self.run.of(stage))
 
     def _place(self, stage: Stage[Any], folder: Path) -> Place:

@@ -54,6 +54,7 @@ def grid(over: Sequence[str]) -> list[Point]:
     points = []
     for combination in itertools.product(*axes):
         name = ",".join(f"{key.split('.')[-1]}={value}" for key, value in combination)
+        # a value may be a path, and the name becomes a folder
         points.append(Point(name.replace("/", "_"), tuple(f"{key}={value}" for key, value in combination)))
     return points
 

@@ -28,6 +28,7 @@ def work(reads: Reads, place: Place) -> None:
     student = trained_student(place.of(DISTILL), reads.student, data)
     proof = export_student(student, place.folder / "float.nir", seed=reads.run.seed)
     write_json(place.folder / "proof.json", asdict(proof))
+    # only written: its integers are proven behind the compiler, in every spike and membrane
     quantised = trained_quantised(place.of(QUANTISE), student, reads.quant, reads.target)
     write_graph(quantised.to_nir(), quantised_graph(place.folder))
 

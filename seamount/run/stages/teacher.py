@@ -51,7 +51,7 @@ def work(reads: Reads, place: Place) -> None:
 
     def logits(numbers: torch.Tensor) -> torch.Tensor:
         x = data.inputs(data.test, numbers).teacher_x.to(reads.run.device)
-        result: torch.Tensor = trained.network(x).unsqueeze(0)
+        result: torch.Tensor = trained.network(x).unsqueeze(0)  # an answer after its only step
         return result
 
     keep(place, WEIGHTS, trained, data, logits)
