@@ -91,6 +91,8 @@ def _of_population(program: Program, p: Population) -> Iterator[str]:
             return
         case Lif() as lif:
             pass
+        case _ as other:
+            assert_never(other)
     if lif.refractory_steps:
         yield f"{p.name}: a refractory period; NIR has none"
     if lif.v_floor is not None:

@@ -14,11 +14,12 @@ from typing import Any, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
+from seamount.compile.neurons.cuba import Cuba
 from seamount.compile.neurons.lif import Lif
 from seamount.compile.neurons.model import Message
 from seamount.compile.neurons.relay import Relay
 from seamount.compile.neurons.ternary_lif import TernaryLif
-from seamount.compile.numbers import Ints, ints
+from seamount.compile.numbers import Ints, ints, wrap
 from seamount.compile.program.messages import largest_drive, messages
 from seamount.compile.program.program import Population, Program
 from seamount.compile.synapses.kinds import Conv, Dense, OneToOne, Sparse, Synapses, Wire
@@ -127,11 +128,9 @@ class _Lowering:
     # -- populations
 
     def _population(self, population: Population) -> None:
-        """A relay is a sink: it only listens, for the record; what follows it listens to its senders."""
-        name, whc = population.name, self._is_whc(population.name)
-        node = Node(name, "Sink", population.shape, whc, {"shape": _lava_shape(population.shape, whc)})
-        if not population.neuron.passes_on:
-            node = _neuron(population, whc)
+        """What follows a relay listens to the relay's senders."""
+        name = population.name
+        node = _neuron(population, self._is_whc(name))
         self._add("population", name, node)
 
     # -- connections
@@ -241,68 +240,75 @@ def _lava_shape(shape: tuple[int, ...], whc: bool) -> tuple[int, ...]:
 
 
 def _neuron(population: Population, whc: bool) -> Node:
-    """LIF, LIFReset or TernaryLIF."""
-    neuron = population.neuron
-    assert not isinstance(neuron, Relay)
-    mantissa = ((neuron.bias_mant + 0x8000) & 0xFFFF) - 0x8000  # an int16; numpy 2 refuses to wrap a Python int
-    values = {
+    """LIF, LIFReset or TernaryLIF; a relay is a sink, which only listens, for the record."""
+    name, reset = population.name, population.reset
+    settings: dict[str, Any] = {"shape": _lava_shape(population.shape, whc)}
+    match population.neuron:
+        case Relay():
+            return Node(name, "Sink", population.shape, whc, settings)
+        case Lif() as neuron:
+            kind, values = "LIF" if reset is None else "LIFReset", _lif(neuron, name)
+        case TernaryLif() as neuron:
+            kind, values = "TernaryLIF", _ternary(neuron, population)
+        case _ as neuron:
+            assert_never(neuron)
+    if reset is not None:
+        # LIFReset compares the step modulo the interval with it
+        settings |= {"reset_interval": reset.interval, "reset_offset": reset.offset % reset.interval}
+    arrays = {}
+    for key, value in values.items():
+        if np.unique(value).size == 1:
+            settings[key] = int(value.flat[0])
+        else:
+            full = np.broadcast_to(value, population.shape)
+            arrays[key] = np.ascontiguousarray(full.T if whc else full)
+    return Node(name, kind, population.shape, whc, settings, arrays)
+
+
+def _lif(neuron: Lif, name: str) -> dict[str, Ints]:
+    if neuron.refractory_steps:
+        raise Unsupported(
+            f"rests {neuron.refractory_steps} steps after a spike",
+            where=name,
+            possible="Lava's fixed-point LIF has no refractory period",
+            ways_out="set it to 0, or run the program on the simulator alone",
+        )
+    if neuron.v_floor is not None:
+        raise Unsupported(
+            f"v never falls below {neuron.v_floor.max()}",
+            where=name,
+            possible="Lava's LIF has no floor of v",
+            ways_out="leave v_floor out, or run the program on the simulator alone",
+        )
+    return {**_cuba(neuron), "vth": neuron.v_th_mant}
+
+
+def _ternary(neuron: TernaryLif, population: Population) -> dict[str, Ints]:
+    if population.reset is not None:
+        raise Unsupported(
+            "Lava's TernaryLIF has no reset", where=population.name, ways_out="run one sample at a time without"
+        )
+    thresholds = {"vth_hi": neuron.v_th_hi_mant, "vth_lo": neuron.v_th_lo_mant}
+    for values in thresholds.values():
+        if np.unique(values).size > 1:
+            raise Unsupported(
+                f"thresholds {values.min()} to {values.max()}",
+                where=population.name,
+                possible="Lava's TernaryLIF takes one for all neurons",
+                ways_out="split the population",
+            )
+    return {**_cuba(neuron), **thresholds}
+
+
+def _cuba(neuron: Cuba) -> dict[str, Ints]:
+    return {
         "du": neuron.du - 1,  # Lava's model adds ds_offset = 1 again, as the registers of Loihi 1 do
         "dv": neuron.dv,
-        "bias_mant": mantissa,
+        "bias_mant": wrap(neuron.bias_mant, 16),  # numpy 2 refuses to wrap a Python int into an int16
         "bias_exp": neuron.bias_exp,
         "u": neuron.u_init,
         "v": neuron.v_init,
     }
-    settings: dict[str, Any] = {"shape": _lava_shape(population.shape, whc)}
-    match neuron:
-        case Lif():
-            if neuron.refractory_steps:
-                raise Unsupported(
-                    f"rests {neuron.refractory_steps} steps after a spike",
-                    where=population.name,
-                    possible="Lava's fixed-point LIF has no refractory period",
-                    ways_out="set it to 0, or run the program on the simulator alone",
-                )
-            if neuron.v_floor is not None:
-                raise Unsupported(
-                    f"v never falls below {neuron.v_floor.max()}",
-                    where=population.name,
-                    possible="Lava's LIF has no floor of v",
-                    ways_out="leave v_floor out, or run the program on the simulator alone",
-                )
-            values["vth"] = neuron.v_th_mant
-            kind = "LIF" if population.reset is None else "LIFReset"
-        case TernaryLif():
-            if population.reset is not None:
-                raise Unsupported(
-                    "Lava's TernaryLIF has no reset",
-                    where=population.name,
-                    ways_out="run one sample at a time without",
-                )
-            values |= {"vth_hi": neuron.v_th_hi_mant, "vth_lo": neuron.v_th_lo_mant}
-            for name in ("vth_hi", "vth_lo"):
-                if np.unique(values[name]).size > 1:
-                    raise Unsupported(
-                        f"thresholds {values[name].min()} to {values[name].max()}",
-                        where=population.name,
-                        possible="Lava's TernaryLIF takes one for all neurons",
-                        ways_out="split the population",
-                    )
-            kind = "TernaryLIF"
-        case _:
-            assert_never(neuron)
-    if population.reset is not None:
-        interval = population.reset.interval
-        # LIFReset compares the step modulo the interval with it
-        settings |= {"reset_interval": interval, "reset_offset": population.reset.offset % interval}
-    arrays = {}
-    for name, value in values.items():
-        if np.unique(value).size == 1:
-            settings[name] = int(value.flat[0])
-        else:
-            full = np.broadcast_to(value, population.shape)
-            arrays[name] = np.ascontiguousarray(full.T if whc else full)
-    return Node(population.name, kind, population.shape, whc, settings, arrays)
 
 
 # ------------------------------------------------------------------------------------------------- synapses
