@@ -177,16 +177,8 @@ def finetune_quantised(
         quantised = cast(Quantisable, student)
         quantised.calibrate(to_device(data, data.train, numbers, world).x)
         if quant.epochs == 0:
-            task = Task(
-                name="quantised student",
-                learner=student,
-                network=student,
-                prepare=lambda *_: (),
-                evaluate=_evaluator(student, data, world, spiking=True),
-                settings={},
-            )
-            quantised.freeze()
-            return _result(task, (), folder)
+            return _rounded(data, student, folder, world)
+        # bf16 holds integers of 8 bits only, and the sums of the chip are wider
         changed = {
             "epochs": quant.epochs,
             "lr": quant.lr,
@@ -209,6 +201,20 @@ def finetune_quantised(
         )
         quantised.freeze()
         return result
+
+
+def _rounded(data: Data, student: nn.Module, folder: Path, world: World) -> Trained:
+    """The student with its integers fixed as they come from the scales, without any training."""
+    task = Task(
+        name="quantised student",
+        learner=student,
+        network=student,
+        prepare=lambda *_: (),
+        evaluate=_evaluator(student, data, world, spiking=True),
+        settings={},
+    )
+    cast(Quantisable, student).freeze()
+    return _result(task, (), folder)
 
 
 def check_classes(data: Data, teacher: nn.Module | None, student: nn.Module | None, world: World) -> None:
@@ -289,31 +295,10 @@ def _make_tutor(
     if teacher is None:
         return _Tutor(settings, lambda batch, _: (batch, None, {}))
     if needs_maps(weights):
-        batch = to_device(data, data.train, torch.zeros(1, dtype=torch.int64), world)
-        with torch.no_grad():
-            was_training = student.training
-            student.eval()
-            spikes = student_output(student, batch, record=True)[1]
-            student.train(was_training)
-        settings = Settings(
-            config.temperature,
-            config.sta_target,
-            maps.choose("student", maps.student_shapes(spikes), config.student_maps or _features(student)),
-            maps.choose("teacher", maps.teacher_shapes(teacher, batch.teacher_x), config.teacher_maps),
-            exact_batch=train.batch_size if config.sastc == "exact" else None,
-        )
-        names = list(settings.teacher_shapes or ())
-
-        def with_maps(batch: Batch, _: Tensor) -> tuple[Any, ...]:
-            with torch.no_grad(), maps.recorded(teacher, names) as found:
-                logits = teacher(batch.teacher_x)
-            return batch, logits, found
-
-        return _Tutor(settings, with_maps)
+        return _tutor_of_maps(data, teacher, student, config, train, world)
     if config.cache_teacher and not data.augmented:
         cached = _teacher_logits(data, teacher, world, folder)
         return _Tutor(settings, lambda batch, numbers: (batch, cached[numbers].to(world.device), {}))
-
     run = compiled(teacher) if train.compile else teacher
 
     def logits_only(batch: Batch, _: Tensor) -> tuple[Any, ...]:
@@ -321,6 +306,33 @@ def _make_tutor(
             return batch, run(batch.teacher_x), {}
 
     return _Tutor(settings, logits_only)
+
+
+def _tutor_of_maps(
+    data: Data, teacher: nn.Module, student: nn.Module, config: DistillConfig, train: TrainConfig, world: World
+) -> _Tutor:
+    """Also hands over what the teacher's inner layers say; which ones, and their shapes, one sample shows."""
+    batch = to_device(data, data.train, torch.zeros(1, dtype=torch.int64), world)
+    was_training = student.training
+    student.eval()  # a batch norm cannot learn from one sample
+    with torch.no_grad():
+        spikes = student_output(student, batch, record=True)[1]
+    student.train(was_training)
+    settings = Settings(
+        config.temperature,
+        config.sta_target,
+        maps.choose("student", maps.student_shapes(spikes), config.student_maps or _features(student)),
+        maps.choose("teacher", maps.teacher_shapes(teacher, batch.teacher_x), config.teacher_maps),
+        exact_batch=train.batch_size if config.sastc == "exact" else None,
+    )
+    names = list(settings.teacher_shapes or ())
+
+    def with_maps(batch: Batch, _: Tensor) -> tuple[Any, ...]:
+        with torch.no_grad(), maps.recorded(teacher, names) as found:
+            logits = teacher(batch.teacher_x)
+        return batch, logits, found
+
+    return _Tutor(settings, with_maps)
 
 
 def _features(student: nn.Module) -> tuple[str, ...]:
