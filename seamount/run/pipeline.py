@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import platform
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from importlib import metadata
 from itertools import takewhile
 from pathlib import Path
@@ -21,6 +21,7 @@ from seamount.files import file_hash, write_atomically, write_json
 
 from .contents import Hash, contents
 from .folder import Inputs, Run, open_run
+from .lock import hold
 from .stage import LoadData, Place, Stage
 from .stages import STAGES
 from .stages.quantise import check_weight_bits
@@ -48,20 +49,22 @@ def run_stages(
     check_weight_bits(config, data)
     stages = STAGES[: names.index(until) + 1]
     together = list(takewhile(lambda stage: stage.together, stages))
-    with open_world(config.run.device) as world:
-        if world.rank == 0:
-            run = open_run(folder, STAGES, resume=resume, overwrite=overwrite)
-            write_atomically(run.folder / "resolved.toml", to_toml(config))
-            write_json(run.folder / "manifest.json", manifest(config, told.command))
-        world.wait()
-        work = _Work(config, Run(folder, STAGES), world, told, data)
-        for stage in together:
+    with ExitStack() as mine:
+        with open_world(config.run.device) as world:
+            if world.rank == 0:
+                mine.enter_context(hold(folder))
+                run = open_run(folder, STAGES, resume=resume, overwrite=overwrite)
+                write_atomically(run.folder / "resolved.toml", to_toml(config))
+                write_json(run.folder / "manifest.json", manifest(config, told.command))
+            world.wait()
+            work = _Work(config, Run(folder, STAGES), world, told, data)
+            for stage in together:
+                work.do(stage)
+        if world.rank != 0:
+            return None
+        for stage in stages[len(together) :]:  # alone: nobody waits in the meantime
             work.do(stage)
-    if world.rank != 0:
-        return None
-    for stage in stages[len(together) :]:  # alone: nobody waits in the meantime
-        work.do(stage)
-    return work.run
+        return work.run
 
 
 class _Work:

@@ -1,0 +1,55 @@
+"""One process at a time works in a run directory."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from seamount.errors import ConfigError
+from seamount.run.lock import hold
+
+HOLDER = """
+import sys
+from pathlib import Path
+from seamount.run.lock import hold
+with hold(Path(sys.argv[1])):
+    print("in", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_second_process_is_refused_by_name_and_a_dead_one_holds_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "two"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout is not None
+    assert holder.stdin is not None
+    assert holder.stdout.readline() == "in\n"
+    with pytest.raises(ConfigError) as caught, hold(folder):
+        pass
+    assert str(caught.value).startswith(f"{folder}: process {holder.pid} on ")
+    assert str(caught.value).endswith("; wait for it, end it, or choose another name with --name")
+    assert " works in it since 20" in str(caught.value)
+    holder.kill()
+    holder.wait()
+    holder.stdin.close()
+    holder.stdout.close()
+    with hold(folder):
+        pass
+    assert list(folder.parent.iterdir()) == []
+
+
+def test_a_second_thread_is_refused_and_the_first_keeps_its_lock(tmp_path: Path) -> None:
+    with hold(tmp_path / "one"):
+        for _ in range(2):
+            with pytest.raises(ConfigError, match=f"process {os.getpid()} works in it; "), hold(tmp_path / "one"):
+                pass
+        with hold(tmp_path / "other"):
+            pass
+    with hold(tmp_path / "one"):
+        pass
