@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seamount.compile.numbers import Ints
+from seamount.compile.synapses.fan_out import conv_fan_out
 from seamount.compile.synapses.kinds import Conv, Dense, Kind, OneToOne, Sparse, Wire
 
 from .kernels import LANES
@@ -154,8 +155,8 @@ def _convolution(kind: Conv, source: Layout, target: Layout) -> Runs:
     per_group = c_out // kind.groups
     # (group, source channel, kernel row, kernel column, target channel)
     grouped = kind.weights.reshape(kind.groups, per_group, c_in, k_h, k_w).transpose(0, 2, 3, 4, 1)
-    rows = [_taps(y, k_h, kind.stride[0], kind.padding[0], kind.dilation[0], out_height) for y in range(height)]
-    columns = [_taps(x, k_w, kind.stride[1], kind.padding[1], kind.dilation[1], out_width) for x in range(width)]
+    rows = [kind.window.taps(0, y, k_h, out_height) for y in range(height)]
+    columns = [kind.window.taps(1, x, k_w, out_width) for x in range(width)]
     pieces = [_side_by_side(taps) for taps in columns]  # for each x: lists of (kernel column, target column)
 
     tables: dict[tuple[int, ...], int] = {}
@@ -201,16 +202,6 @@ def _convolution(kind: Conv, source: Layout, target: Layout) -> Runs:
     )
 
 
-def _taps(position: int, size: int, stride: int, padding: int, dilation: int, n_out: int) -> list[tuple[int, int]]:
-    """(kernel index, output index) pairs that a source position meets along one axis, by rising output index."""
-    found = []
-    for k in reversed(range(size)):
-        reached = position + padding - k * dilation
-        if reached % stride == 0 and 0 <= reached // stride < n_out:
-            found.append((k, reached // stride))
-    return found
-
-
 def _side_by_side(taps: list[tuple[int, int]]) -> list[list[tuple[int, int]]]:
     pieces: list[list[tuple[int, int]]] = []
     for tap in taps:
@@ -219,43 +210,3 @@ def _side_by_side(taps: list[tuple[int, int]]) -> list[list[tuple[int, int]]]:
         else:
             pieces.append([tap])
     return pieces
-
-
-def conv_fan_out(kind: Conv, source: tuple[int, ...]) -> NDArray[np.int64]:
-    """Synapses of each source neuron in C order, (n, 2): without stored zeros, and all."""
-    c_out, c_in, k_h, k_w = kind.weights.shape
-    channels, height, width = source
-    reached = []
-    for axis, size, k_size in ((0, height, k_h), (1, width, k_w)):
-        stride, padding, dilation = kind.stride[axis], kind.padding[axis], kind.dilation[axis]
-        n_out = (size + 2 * padding - dilation * (k_size - 1) - 1) // stride + 1
-        hit = np.zeros((size, k_size), np.int64)
-        for position in range(size):
-            for k, _ in _taps(position, k_size, stride, padding, dilation, n_out):
-                hit[position, k] = 1
-        reached.append(hit)
-    grouped = kind.weights.reshape(kind.groups, c_out // kind.groups, c_in, k_h, k_w)
-    non_zero = (grouped != 0).sum(axis=1).reshape(channels, k_h, k_w)
-    stored = np.full_like(non_zero, c_out // kind.groups)
-    both = [np.einsum("cij,yi,xj->cyx", count, *reached).ravel() for count in (non_zero, stored)]
-    return np.stack(both, axis=1).astype(np.int64)
-
-
-def fan_out(kind: Kind, source: tuple[int, ...]) -> NDArray[np.int64]:
-    """As ``conv_fan_out`` for every kind; a wire is no synapse."""
-    n_source = int(np.prod(source, dtype=np.int64))
-    match kind:
-        case Dense(weights=weights):
-            non_zero, stored = (weights != 0).sum(axis=0), np.full(n_source, weights.shape[0])
-        case Sparse():
-            non_zero = np.bincount(kind.columns[kind.weights != 0], minlength=n_source)
-            stored = np.bincount(kind.columns, minlength=n_source)
-        case OneToOne(weights=weights):
-            non_zero, stored = np.broadcast_to(weights != 0, source).ravel(), np.ones(n_source)
-        case Wire():
-            non_zero = stored = np.zeros(n_source)
-        case Conv():
-            return conv_fan_out(kind, source)
-        case _:
-            assert_never(kind)
-    return np.stack([non_zero, stored], axis=1).astype(np.int64)

@@ -28,6 +28,7 @@ from ..numbers import Ints, ints
 from ..program.messages import largest_drive, messages
 from ..program.program import Population, Program
 from ..synapses.kinds import Conv, Dense, OneToOne, Sparse, Synapses, Wire
+from ..synapses.matrix import diagonal, unrolled
 
 MAX_ENTRIES = 1 << 26
 """Synapses of a convolution that is written out."""
@@ -224,11 +225,7 @@ def _part(
             if source == target:
                 own = weights if weights.size == 1 else ints(np.broadcast_to(weights, shapes[1])[_slices(target)])
                 return OneToOne(own), delay
-            n = int(np.prod(shapes[1], dtype=np.int64))
-            flat = np.broadcast_to(weights, shapes[1]).reshape(-1)
-            return _entries(
-                Sparse(ints(flat), ints(np.arange(n)), ints(np.arange(n)), n, n), delay, source, target, shapes
-            )
+            return _entries(diagonal(kind, shapes[1]), delay, source, target, shapes)
         case Wire():
             if source == target:
                 return kind, delay
@@ -266,31 +263,10 @@ def _entries(
 
 def written_out(kind: Conv, source: tuple[int, ...], target: tuple[int, ...], name: str) -> Sparse:
     """A convolution's synapses one by one, those of weight 0 left out."""
-    c_out, c_in, k_h, k_w = kind.weights.shape
+    _, c_in, k_h, k_w = kind.weights.shape
     if c_in * k_h * k_w * int(np.prod(target, dtype=np.int64)) > MAX_ENTRIES:
         raise Unsupported(
             f"{name}: its maps {target} exceed a core, and written out it has more than {MAX_ENTRIES} synapses; "
             "place the program as it is, which keeps the kernel"
         )
-    o, y, x = (a.reshape(-1) for a in np.indices(target))
-    rows, columns, weights = [], [], []
-    for c in range(c_in):
-        channel = o // (c_out // kind.groups) * c_in + c
-        for i in range(k_h):
-            for j in range(k_w):
-                h = y * kind.stride[0] - kind.padding[0] + kind.dilation[0] * i
-                w = x * kind.stride[1] - kind.padding[1] + kind.dilation[1] * j
-                weight = kind.weights[o, c, i, j]
-                there = (h >= 0) & (h < source[1]) & (w >= 0) & (w < source[2]) & (weight != 0)
-                rows.append(np.flatnonzero(there))
-                columns.append(((channel * source[1] + h) * source[2] + w)[there])
-                weights.append(weight[there])
-    row, column = np.concatenate(rows), np.concatenate(columns)
-    order = np.lexsort((column, row))
-    return Sparse(
-        ints(np.concatenate(weights)[order]),
-        ints(row[order]),
-        ints(column[order]),
-        int(np.prod(target, dtype=np.int64)),
-        int(np.prod(source, dtype=np.int64)),
-    )
+    return unrolled(kind, source, target, zeros=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ..numbers import Ints, ints
+from .window import Window
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,10 @@ class Conv:
     padding: tuple[int, int] = (0, 0)
     dilation: tuple[int, int] = (1, 1)
     groups: int = 1
+
+    @property
+    def window(self) -> Window:
+        return Window(self.stride, self.padding, self.dilation, self.groups)
 
 
 @dataclass(frozen=True)

@@ -41,12 +41,7 @@ def target_shape(kind: Kind, source: tuple[int, ...], where: str) -> tuple[int, 
                 raise InputError(
                     f"{where}: weights {kind.weights.shape} in {kind.groups} groups do not fit {source[0]} channels"
                 )
-            size = [
-                (n + 2 * p - d * (k - 1) - 1) // s + 1
-                for n, k, s, p, d in zip(
-                    source[1:], (k_h, k_w), kind.stride, kind.padding, kind.dilation, strict=True
-                )
-            ]
+            size = kind.window.size(source[1:], (k_h, k_w))
             if min(size) < 1:
                 raise InputError(f"{where}: kernel {(k_h, k_w)} is larger than the padded map of {source}")
             return (int(c_out), *size)

@@ -37,8 +37,7 @@ def convolution(kind: Conv, x: Ints) -> Ints:
     c_out, c_in, k_h, k_w = kind.weights.shape
     (s_h, s_w), (p_h, p_w), (d_h, d_w) = kind.stride, kind.padding, kind.dilation
     padded = np.pad(x, ((0, 0), (0, 0), (p_h, p_h), (p_w, p_w)))
-    height = (padded.shape[2] - d_h * (k_h - 1) - 1) // s_h + 1
-    width = (padded.shape[3] - d_w * (k_w - 1) - 1) // s_w + 1
+    height, width = kind.window.size(x.shape[2:], (k_h, k_w))
     weights = kind.weights.reshape(kind.groups, c_out // kind.groups, c_in, k_h, k_w)
     total = np.zeros((x.shape[0], kind.groups, c_out // kind.groups, height, width), np.int64)
     for i in range(k_h):

@@ -19,10 +19,11 @@ from seamount.compile.neurons.lif import Lif
 from seamount.compile.neurons.model import Message
 from seamount.compile.neurons.relay import Relay
 from seamount.compile.neurons.ternary_lif import TernaryLif
-from seamount.compile.numbers import Ints, ints, wrap
+from seamount.compile.numbers import Ints, wrap
 from seamount.compile.program.messages import largest_drive, messages
 from seamount.compile.program.program import Population, Program
 from seamount.compile.synapses.kinds import Conv, Dense, OneToOne, Sparse, Synapses, Wire
+from seamount.compile.synapses.matrix import diagonal, unrolled
 from seamount.errors import Unsupported
 
 LONGEST_CHAIN = 4
@@ -324,14 +325,9 @@ def _lava_kind(synapses: Synapses, program: Program, sent: Message) -> Conv | De
             )
         return kind
     if isinstance(kind, OneToOne):
-        shape = program.shape(synapses.source)
-        n = int(np.prod(shape))
-        diagonal = ints(np.arange(n))
-        lowered: Conv | Dense | Sparse = Sparse(
-            ints(np.broadcast_to(kind.weights, shape).reshape(-1)), diagonal, diagonal, n, n
-        )
+        lowered: Conv | Dense | Sparse = diagonal(kind, program.shape(synapses.source))
     elif isinstance(kind, Conv) and synapses.exponent < 0:
-        lowered = as_sparse(kind, program.shape(synapses.source), program.shape(synapses.target))
+        lowered = unrolled(kind, program.shape(synapses.source), program.shape(synapses.target), zeros=True)
     else:
         lowered = kind
     check_wrap(program, synapses, sent, lowered)
@@ -406,24 +402,4 @@ def sign_mode(weights: Ints, where: str) -> str:
         where=where,
         possible="which holds 0 to 255, -255 to 0, or even numbers from -256 to 254",
         ways_out="quantise the program for a Loihi target",
-    )
-
-
-def as_sparse(kind: Conv, source: tuple[int, ...], target: tuple[int, ...]) -> Sparse:
-    """A convolution as the matrix that it is, over flattened (C, H, W)."""
-    c_out, c_in = kind.weights.shape[:2]
-    per_group = c_out // kind.groups
-    out_c, in_c, i, j = np.indices(kind.weights.shape).reshape(4, -1)
-    channel = out_c // per_group * c_in + in_c
-    y, x = np.indices(target[1:]).reshape(2, -1)
-    from_y = y * kind.stride[0] - kind.padding[0] + i[:, None] * kind.dilation[0]
-    from_x = x * kind.stride[1] - kind.padding[1] + j[:, None] * kind.dilation[1]
-    inside = (from_y >= 0) & (from_y < source[1]) & (from_x >= 0) & (from_x < source[2])
-    rows = (out_c[:, None] * target[1] + y) * target[2] + x
-    columns = (channel[:, None] * source[1] + from_y) * source[2] + from_x
-    weights = np.broadcast_to(kind.weights.reshape(-1, 1), rows.shape)
-    order = np.lexsort((columns[inside], rows[inside]))
-    n_target, n_source = int(np.prod(target)), int(np.prod(source))
-    return Sparse(
-        ints(weights[inside][order]), ints(rows[inside][order]), ints(columns[inside][order]), n_target, n_source
     )

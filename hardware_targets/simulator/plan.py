@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from seamount.compile.arithmetic.events import Layout, Runs, fan_out, layout_for, runs
+from seamount.compile.arithmetic.events import Layout, Runs, layout_for, runs
 from seamount.compile.arithmetic.kernels import LANES
 from seamount.compile.arithmetic.neurons import NeuronTable, Scanned, neuron_table
 from seamount.compile.arithmetic.synapses import Lowered, lower
@@ -18,6 +18,7 @@ from seamount.compile.program.messages import messages
 from seamount.compile.program.program import Population, Program
 from seamount.compile.synapses.algebra import with_weights
 from seamount.compile.synapses.bounds import reads_payload
+from seamount.compile.synapses.fan_out import fan_out
 from seamount.compile.synapses.kinds import Dense, Kind, Sparse, Synapses, Wire
 
 

@@ -15,7 +15,10 @@ from seamount.compile.program.messages import messages
 from seamount.compile.program.program import Input, Population, Program
 from seamount.compile.synapses.algebra import by_delay
 from seamount.compile.synapses.bounds import drive_range, largest_sum, shifted_bound, sum_range, weight_sums
+from seamount.compile.synapses.fan_out import fan_out
 from seamount.compile.synapses.kinds import Conv, Dense, Kind, OneToOne, Sparse, Synapses, Wire
+from seamount.compile.synapses.matrix import unrolled
+from seamount.compile.synapses.shape import target_shape
 from seamount.compile.synapses.sums import synapse_drive, weighted_sum
 
 Rng = np.random.Generator
@@ -152,3 +155,23 @@ def test_a_wired_input_of_24_bits_is_not_proved() -> None:
     assert not layer.u_proven
     assert not layer.v_proven
     assert layer.sum_bits == 24
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_convolution_has_one_geometry(seed: int) -> None:
+    """Shape, sums, fan-out and matrix of one window agree with each other."""
+    rng = np.random.default_rng(seed)
+    groups = int(rng.integers(1, 3))
+    stride, dilation = ((int(a), int(b)) for a, b in rng.integers(1, 4, (2, 2)))
+    padding = (int(rng.integers(0, 3)), int(rng.integers(0, 3)))
+    weights = rng.integers(-3, 4, (2 * groups, 2, int(rng.integers(1, 4)), int(rng.integers(1, 3))))
+    kind, source = Conv(ints(weights), stride, padding, dilation, groups), (2 * groups, 7, 8)
+    target = target_shape(kind, source, "conv")
+    assert isinstance(target, tuple)
+    x = rng.integers(-5, 6, (3, *source))
+    expected = weighted_sum(kind, x, target)
+    for zeros in (False, True):
+        assert np.array_equal(weighted_sum(unrolled(kind, source, target, zeros=zeros), x, target), expected)
+    assert np.array_equal(fan_out(unrolled(kind, source, target, zeros=True), source), fan_out(kind, source))
+    stored = fan_out(unrolled(kind, source, target, zeros=False), source)[:, 1]
+    assert np.array_equal(stored, fan_out(kind, source)[:, 0])

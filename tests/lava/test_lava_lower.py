@@ -14,9 +14,10 @@ from seamount.compile.neurons.ternary_lif import TernaryLif
 from seamount.compile.numbers import ints, weight_grid
 from seamount.compile.program.program import Input, Population, Program, Reset
 from seamount.compile.synapses.kinds import Conv, Dense, Kind, OneToOne, Sparse, Synapses, Wire
+from seamount.compile.synapses.matrix import unrolled
 from seamount.errors import Unsupported
 from seamount.hardware_targets.agreement import compare_runs, sample_windows
-from seamount.hardware_targets.lava.lower import as_sparse, lava_graph, sign_mode
+from seamount.hardware_targets.lava.lower import lava_graph, sign_mode
 from seamount.hardware_targets.lava.stream import why_not_streamed
 
 
@@ -104,7 +105,7 @@ def test_a_convolution_as_a_matrix_gives_the_same_sums() -> None:
     image, c1 = program.inputs[0].shape, program.shape("c1")
     synapses = program.synapses[0]
     assert isinstance(synapses.kind, Conv)
-    matrix = Synapses("m", "image", "c1", as_sparse(synapses.kind, image, c1), 0, True)
+    matrix = Synapses("m", "image", "c1", unrolled(synapses.kind, image, c1, zeros=True), 0, True)
     inputs = random_inputs(program, 1)
     a = run_definition(program, inputs)
     b = run_definition(program.with_(synapses=(matrix, *program.synapses[1:])), inputs)

@@ -1,0 +1,40 @@
+"""Synapses as the sparse matrix that they are."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..numbers import ints
+from .kinds import Conv, OneToOne, Sparse
+
+
+def diagonal(kind: OneToOne, shape: tuple[int, ...]) -> Sparse:
+    """Neuron i to neuron i, as a matrix over the flattened shape."""
+    n = int(np.prod(shape, dtype=np.int64))
+    at = ints(np.arange(n))
+    return Sparse(ints(np.broadcast_to(kind.weights, shape).reshape(-1)), at, at, n, n)
+
+
+def unrolled(kind: Conv, source: tuple[int, ...], target: tuple[int, ...], *, zeros: bool) -> Sparse:
+    """A convolution over flattened (C, H, W), its weights of 0 kept or left out."""
+    c_out, c_in, k_h, k_w = kind.weights.shape
+    o, y, x = (a.reshape(-1) for a in np.indices(target))
+    rows, columns, weights = [], [], []
+    for c in range(c_in):
+        channel = o // (c_out // kind.groups) * c_in + c
+        for i, j in np.ndindex(k_h, k_w):
+            h, w = kind.window.source(0, y, np.asarray(i)), kind.window.source(1, x, np.asarray(j))
+            weight = kind.weights[o, c, i, j]
+            there = (h >= 0) & (h < source[1]) & (w >= 0) & (w < source[2]) & (zeros | (weight != 0))
+            rows.append(np.flatnonzero(there))
+            columns.append(((channel * source[1] + h) * source[2] + w)[there])
+            weights.append(weight[there])
+    row, column = np.concatenate(rows), np.concatenate(columns)
+    order = np.lexsort((column, row))
+    return Sparse(
+        ints(np.concatenate(weights)[order]),
+        ints(row[order]),
+        ints(column[order]),
+        int(np.prod(target, dtype=np.int64)),
+        int(np.prod(source, dtype=np.int64)),
+    )

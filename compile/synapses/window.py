@@ -1,0 +1,51 @@
+"""How a convolution's kernel moves over its map: the one place of that arithmetic for integers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..numbers import Ints
+
+
+@dataclass(frozen=True)
+class Window:
+    """Pairs are (h, w); ``axis`` is 0 for h and 1 for w."""
+
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[int, int] = (0, 0)
+    dilation: tuple[int, int] = (1, 1)
+    groups: int = 1
+
+    def n_out(self, axis: int, n_in: int, kernel: int) -> int:
+        """Positions of a kernel along an axis; below 1 where it does not fit once."""
+        reach = self.dilation[axis] * (kernel - 1) + 1
+        return (n_in + 2 * self.padding[axis] - reach) // self.stride[axis] + 1
+
+    def size(self, size: tuple[int, ...], kernel: tuple[int, ...]) -> tuple[int, int]:
+        """(H, W) behind a kernel over (H, W)."""
+        return self.n_out(0, size[0], kernel[0]), self.n_out(1, size[1], kernel[1])
+
+    def source(self, axis: int, output: Ints, tap: Ints) -> Ints:
+        """The source position that a tap reads for an output position; off the map where it reads padding."""
+        found: Ints = output * self.stride[axis] - self.padding[axis] + tap * self.dilation[axis]
+        return found
+
+    def taps(self, axis: int, position: int, kernel: int, n_out: int) -> list[tuple[int, int]]:
+        """(tap, output position) pairs that a source position meets, by rising output position."""
+        found = []
+        for tap in reversed(range(kernel)):
+            reached = position + self.padding[axis] - tap * self.dilation[axis]
+            if reached % self.stride[axis] == 0 and 0 <= reached // self.stride[axis] < n_out:
+                found.append((tap, reached // self.stride[axis]))
+        return found
+
+    def meets(self, axis: int, n_in: int, kernel: int) -> Ints:
+        """(n_in, kernel): 1 where a tap reads that source position for some output."""
+        n_out = self.n_out(axis, n_in, kernel)
+        hit = np.zeros((n_in, kernel), np.int64)
+        for position in range(n_in):
+            for tap, _ in self.taps(axis, position, kernel, n_out):
+                hit[position, tap] = 1
+        return hit
