@@ -102,7 +102,7 @@ def lif_scan(
     table: NeuronTable | None = None,
     counts: bool = True,
 ) -> ScanResult:
-    """Step a population through all T steps of its drive. Not differentiable by itself; see ``surrogate.py``.
+    """Step a population through all T steps of its drive. Its gradient is a surrogate, in ``distill/integer.py``.
 
     Args:
         drive: (T, B, *shape), whole numbers in float32, float64, int32 or int64; CPU or CUDA.
