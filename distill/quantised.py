@@ -87,16 +87,9 @@ class QuantisedStudent(nn.Module):
         self.input_scale = self.net.input_scale = student.input_scale if input_scale is None else input_scale
         self.plans = {name: plan_of(student, name) for name in student.order}
         self.ops = {name: folded(student, name, source) for name, source, _ in student.edges}
-        self.weights = nn.ParameterDict(
-            {
-                name: nn.Parameter(torch.tensor(op.weight, dtype=torch.float32))
-                for name, op in self.ops.items()
-                if op is not None
-            }
-        )
-        self.biases = nn.ParameterDict(
-            {name: nn.Parameter(bias) for name, bias in biases_of(student, self.ops, self.plans).items()}
-        )
+        weights = {name: torch.tensor(op.weight, dtype=torch.float32) for name, op in self.ops.items() if op}
+        self.weights = nn.ParameterDict(weights)
+        self.biases = nn.ParameterDict(biases_of(student, self.ops, self.plans))
         self.log_scales = nn.ParameterDict({name: nn.Parameter(torch.zeros(())) for name in student.order})
         self.register_buffer("frozen", torch.zeros((), dtype=torch.bool))
         # only where bits are left: a student of 8 bits is saved as it always was
