@@ -16,7 +16,7 @@ def ints(values: ArrayLike, where: str = "values") -> Ints:
     if array.dtype == object or not np.can_cast(array.dtype, np.int64, "same_kind"):
         whole = np.asarray(array, dtype=np.float64)
         if not np.all(np.isfinite(whole)) or np.any(whole != np.rint(whole)):
-            raise InputError(f"{where}: whole numbers needed, found {array.dtype} values such as {whole.flat[0]}")
+            raise InputError(f"whole numbers needed, found {array.dtype} values such as {whole.flat[0]}", where=where)
         array = whole
     result = np.array(array, dtype=np.int64)
     result.setflags(write=False)

@@ -86,7 +86,9 @@ def neurobench_metrics(program: Program, activity: Activity) -> NeuroBench:
         InputError: no n_steps, or operations that cannot be told apart without recorded spikes.
     """
     if program.n_steps is None:
-        raise InputError(f"{program.name}: the program names no number of steps, so there are no samples to count by")
+        raise InputError(
+            "the program names no number of steps, so there are no samples to count by", where=program.name
+        )
     layers = [s for s in program.synapses if isinstance(s.kind, Dense | Sparse | Conv)]
     totals: dict[Operation, float] = {"mac": 0.0, "ac": 0.0, "none": 0.0}
     for population in program.populations:
@@ -181,7 +183,7 @@ def _operations(program: Program, activity: Activity, target: str) -> dict[Opera
             found[kinds[s.name]] += float(received_by(s, _nonzeros(program, activity, s.source)).sum())
     if outside:
         if total is None or len({kinds[s.name] for s in outside}) > 1:
-            raise InputError(f"{target}: the operations of several inputs cannot be told apart")
+            raise InputError("the operations of several inputs cannot be told apart", where=target)
         found[kinds[outside[0].name]] += total - sum(found.values())
     return found
 
@@ -201,7 +203,8 @@ def _nonzeros(program: Program, activity: Activity, source: str) -> NDArray[np.f
     per_step = np.asarray(activity.events[source].n_spikes)
     if per_step.sum() != per_step[window].sum():
         raise InputError(
-            f"{source}: its spikes lie partly outside of the sample's steps {window.start} to {window.stop - 1} and "
-            "were not recorded; run with record=('spikes', 'v')"
+            f"its spikes lie partly outside of the sample's steps {window.start} to {window.stop - 1} and "
+            "were not recorded; run with record=('spikes', 'v')",
+            where=source,
         )
     return np.asarray(np.mean(activity.spike_counts[source], axis=0), dtype=np.float64)

@@ -18,14 +18,15 @@ def named_inputs(program: Program, inputs: Any) -> dict[str, Any]:
     if not isinstance(inputs, Mapping):
         if len(names) != 1:
             raise InputError(
-                f"{program.name}: has {len(names)} inputs ({', '.join(names)}); pass a mapping from name to array"
+                f"has {len(names)} inputs ({', '.join(names)}); pass a mapping from name to array", where=program.name
             )
         return {names[0]: inputs}
     unknown, missing = sorted(set(inputs) - set(names)), sorted(set(names) - set(inputs))
     if unknown or missing:
         raise InputError(
-            f"{program.name}: input {', '.join(unknown + missing)} "
-            f"{'does not exist' if unknown else 'is missing'}; the inputs are {', '.join(names)}"
+            f"input {', '.join(unknown + missing)} "
+            f"{'does not exist' if unknown else 'is missing'}; the inputs are {', '.join(names)}",
+            where=program.name,
         )
     return {name: inputs[name] for name in names}
 
@@ -37,8 +38,9 @@ def default_steps(program: Program, inputs: Any) -> int:
         return longest
     if longest > program.n_steps:
         raise InputError(
-            f"{program.name}: the input has {longest} steps, a sample has {program.n_steps}; "
-            "shorten it, or pass n_steps to run a stream"
+            f"the input has {longest} steps, a sample has {program.n_steps}; "
+            "shorten it, or pass n_steps to run a stream",
+            where=program.name,
         )
     return program.steps_per_run()
 
@@ -54,11 +56,11 @@ def readout_window(program: Program, n_steps: int) -> tuple[int, int]:
 def check_inputs(program: Program, inputs: Any, n_steps: int) -> dict[str, NDArray[Any]]:
     """Inputs by name, whole numbers (T, B, *shape), refused where they are not what the program declares."""
     if n_steps < 1:
-        raise InputError(f"{program.name}: {n_steps} steps asked for, at least 1 is possible")
+        raise InputError(f"{n_steps} steps asked for, at least 1 is possible", where=program.name)
     found = {entry.name: _check(entry, named_inputs(program, inputs)[entry.name]) for entry in program.inputs}
     batches = {name: x.shape[1] for name, x in found.items()}
     if len(set(batches.values())) > 1:
-        raise InputError(f"{program.name}: inputs differ in the number of samples: {batches}")
+        raise InputError(f"inputs differ in the number of samples: {batches}", where=program.name)
     return found
 
 
@@ -67,23 +69,25 @@ def _check(entry: Input, values: Any) -> NDArray[Any]:
     where = f"input {entry.name}"
     if array.ndim < 2 or array.shape[2:] != entry.shape:
         expected = ", ".join(["T", "B", *map(str, entry.shape)])
-        raise InputError(f"{where}: shape {array.shape} found, ({expected}) is possible")
+        raise InputError(f"shape {array.shape} found, ({expected}) is possible", where=where)
     if 0 in array.shape:
-        raise InputError(f"{where}: shape {array.shape} holds no value; at least one step and one sample are needed")
+        raise InputError(
+            f"shape {array.shape} holds no value; at least one step and one sample are needed", where=where
+        )
     if array.dtype.kind == "f":
         whole = np.isfinite(array) & (array == np.rint(array))
         if not whole.all():
             raise InputError(
-                f"{where}: {array[~whole].flat[0]} found, whole numbers are possible; encode the values first"
+                f"{array[~whole].flat[0]} found, whole numbers are possible; encode the values first", where=where
             )
     elif array.dtype.kind not in "biu":
-        raise InputError(f"{where}: values of type {array.dtype} found, integers are possible")
+        raise InputError(f"values of type {array.dtype} found, integers are possible", where=where)
     low, high = array.min(), array.max()
     if low < entry.low or high > entry.high:
         bits = f"{entry.bits} {plural(entry.bits, 'bit')}" if entry.bits else "spikes"
         raise InputError(
-            f"{where}: values {low} to {high} found, {entry.low} to {entry.high} are possible "
-            f"({bits}); nothing is clipped"
+            f"values {low} to {high} found, {entry.low} to {entry.high} are possible ({bits}); nothing is clipped",
+            where=where,
         )
     if array.dtype.kind == "b":
         return array.view(np.uint8)

@@ -115,8 +115,9 @@ def _split(program: Program, pieces: Mapping[str, tuple[Piece, ...]]) -> Program
     readout = program.readout
     if readout is not None and len(pieces[readout.population]) > 1:
         raise Unsupported(
-            f"{readout.population}: the readout exceeds a core, and a program reads one population; choose a target "
-            "with larger cores, or compile without a readout and join the pieces yourself"
+            "the readout exceeds a core, and a program reads one population; choose a target "
+            "with larger cores, or compile without a readout and join the pieces yourself",
+            where=readout.population,
         )
     told = {
         f"pieces of {name}": "; ".join(f"{p.name} {_told(p.box)}" for p in parts)
@@ -179,15 +180,17 @@ def _additive(program: Program, s: Synapses) -> Synapses:
         step = 1 << -s.exponent
         if np.any(s.kind.weights % step):
             raise Unsupported(
-                f"{s.name}: {s.source} exceeds a core, but with exponent {s.exponent} its sum is rounded down as a "
-                "whole; compile it with --split, which gives weights no exponent below 0, or with a larger scale"
+                f"{s.source} exceeds a core, but with exponent {s.exponent} its sum is rounded down as a "
+                "whole; compile it with --split, which gives weights no exponent below 0, or with a larger scale",
+                where=s.name,
             )
         s = replace(s, kind=replace(s.kind, weights=ints(s.kind.weights // step)), exponent=0)
     largest = largest_drive(program, s, messages(program)[s.source])
     if s.wrap_bits < 32 and largest >= 1 << (s.wrap_bits - 1):
         raise Unsupported(
-            f"{s.name}: {s.source} exceeds a core, but its sum may wrap at {s.wrap_bits} bits as a whole; choose a "
-            "smaller scale"
+            f"{s.source} exceeds a core, but its sum may wrap at {s.wrap_bits} bits as a whole; choose a "
+            "smaller scale",
+            where=s.name,
         )
     return s
 
@@ -231,8 +234,9 @@ def _part(
                 return kind, delay
             if all(a[0] < b[1] and b[0] < a[1] for a, b in zip(source, target, strict=True)):
                 raise Unsupported(
-                    f"{s.name}: {s.source} and {s.target} are connected within a step and exceed a core in different "
-                    "ways; connect them by synapses of weight 1"
+                    f"{s.source} and {s.target} are connected within a step and exceed a core in different "
+                    "ways; connect them by synapses of weight 1",
+                    where=s.name,
                 )
             return None
         case _:
@@ -266,7 +270,8 @@ def written_out(kind: Conv, source: tuple[int, ...], target: tuple[int, ...], na
     _, c_in, k_h, k_w = kind.weights.shape
     if c_in * k_h * k_w * int(np.prod(target, dtype=np.int64)) > MAX_ENTRIES:
         raise Unsupported(
-            f"{name}: its maps {target} exceed a core, and written out it has more than {MAX_ENTRIES} synapses; "
-            "place the program as it is, which keeps the kernel"
+            f"its maps {target} exceed a core, and written out it has more than {MAX_ENTRIES} synapses; "
+            "place the program as it is, which keeps the kernel",
+            where=name,
         )
     return unrolled(kind, source, target, zeros=False)

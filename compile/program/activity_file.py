@@ -54,13 +54,13 @@ def load_activity(path: Path) -> Activity:
         meta = json.loads(str(arrays.pop("meta")))
         schema = meta["schema"]
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
+        raise InputError("no such file", where=path) from None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, TypeError) as error:
         raise InputError(
-            f"{path}: not a trace file of Seamount ({error}); `seamount simulate --out` writes one"
+            f"not a trace file of Seamount ({error}); `seamount simulate --out` writes one", where=path
         ) from None
     if schema != SCHEMA:
-        raise InputError(f"{path}: trace schema {schema}, this version reads {SCHEMA}")
+        raise InputError(f"trace schema {schema}, this version reads {SCHEMA}", where=path)
     traces: dict[str, dict[str, Array]] = {trace: {} for trace in TRACES}
     event_arrays: dict[str, dict[str, Any]] = {}
     for key, values in arrays.items():

@@ -94,10 +94,10 @@ def is_program_file(content: bytes) -> bool:
 
 def _check_head(content: bytes, path: str) -> None:
     if not is_program_file(content):
-        raise InputError(f"{path}: not a seamount program, or one from before version 0.1.0; compile it again")
+        raise InputError("not a seamount program, or one from before version 0.1.0; compile it again", where=path)
     schema = content[len(MAGIC) : HEAD_BYTES].split(b"\n")[0]
     if not (schema.isdigit() and content == sealed(content[HEAD_BYTES:], int(schema))):
-        raise InputError(f"{path}: the checksum does not match; the file is damaged or was changed")
+        raise InputError("the checksum does not match; the file is damaged or was changed", where=path)
     if not OLDEST <= int(schema) <= SCHEMA:
         way = "a newer seamount wrote it" if int(schema) > SCHEMA else "compile it again"
         raise InputError(

@@ -125,7 +125,7 @@ class Program:
         """Steps until the readout has seen a whole sample: n_steps plus the readout's arrival."""
         if self.n_steps is None or self.readout is None:
             raise InputError(
-                f"{self.name}: the program names no number of steps or no readout; pass the number of steps"
+                "the program names no number of steps or no readout; pass the number of steps", where=self.name
             )
         return self.n_steps + self.arrivals()[self.readout.population]
 
@@ -144,13 +144,13 @@ def check(program: Program) -> None:
     names = [i.name for i in program.inputs] + [p.name for p in program.populations]
     for name in names:
         if names.count(name) > 1:
-            raise InputError(f"{program.name}: the name {name} is used more than once")
+            raise InputError(f"the name {name} is used more than once", where=program.name)
     for synapses in program.synapses:
         where = synapses.name
         if synapses.source not in names:
-            raise InputError(f"{where}: source {synapses.source} does not exist")
+            raise InputError(f"source {synapses.source} does not exist", where=where)
         if synapses.target not in [p.name for p in program.populations]:
-            raise InputError(f"{where}: target {synapses.target} is not a population")
+            raise InputError(f"target {synapses.target} is not a population", where=where)
         drives = program.population(synapses.target).neuron.drives
         if synapses.drive not in drives:
             raise InputError(
@@ -162,26 +162,28 @@ def check(program: Program) -> None:
         made = target_shape(synapses.kind, program.shape(synapses.source), where)
         n_made = made if isinstance(made, int) else int(np.prod(made, dtype=np.int64))
         if n_made != int(np.prod(target, dtype=np.int64)) or (isinstance(synapses.kind, Conv) and made != target):
-            raise InputError(f"{where}: makes {made}, but {synapses.target} has shape {target}")
+            raise InputError(f"makes {made}, but {synapses.target} has shape {target}", where=where)
         delay = synapses.delay
         if delay.size and (delay.min() < 0 or delay.max() > 63):
-            raise InputError(f"{where}: delays {delay.min()} to {delay.max()}, possible are 0 to 63")
+            raise InputError(f"delays {delay.min()} to {delay.max()}, possible are 0 to 63", where=where)
         if delay.ndim and not (
             isinstance(synapses.kind, Dense | Sparse) and delay.shape == synapses.kind.weights.shape
         ):
-            raise InputError(f"{where}: a delay per synapse needs dense or sparse weights of its shape")
+            raise InputError("a delay per synapse needs dense or sparse weights of its shape", where=where)
     for population in program.populations:
         reasons = list(population.neuron.reasons(population.name, population.shape))
         if reasons:
             raise InputError.together(reasons)
         if population.reset is not None and population.reset.interval < 1:
-            raise InputError(f"{population.name}: reset interval {population.reset.interval}, at least 1 is possible")
+            raise InputError(
+                f"reset interval {population.reset.interval}, at least 1 is possible", where=population.name
+            )
     if program.readout is not None:
         if program.readout.population not in [p.name for p in program.populations]:
-            raise InputError(f"{program.name}: readout {program.readout.population} is not a population")
+            raise InputError(f"readout {program.readout.population} is not a population", where=program.name)
         if program.readout.quantity not in ("v", "count"):
             raise InputError(
-                f"{program.name}: readout quantity {program.readout.quantity!r}, possible are 'v', 'count'"
+                f"readout quantity {program.readout.quantity!r}, possible are 'v', 'count'", where=program.name
             )
     order(program)
 
@@ -197,8 +199,9 @@ def order(program: Program) -> list[str]:
         ready = [name for name, sources in waiting.items() if sources <= inputs.union(placed)]
         if not ready:
             raise InputError(
-                f"{program.name}: instantaneous loop through {', '.join(sorted(waiting))}; "
-                "a loop needs at least one synapse group, which takes a step"
+                f"instantaneous loop through {', '.join(sorted(waiting))}; "
+                "a loop needs at least one synapse group, which takes a step",
+                where=program.name,
             )
         placed += ready
         for name in ready:

@@ -18,36 +18,39 @@ def target_shape(kind: Kind, source: tuple[int, ...], where: str) -> tuple[int, 
         case Dense(weights=weights):
             if weights.ndim != 2 or weights.shape[1] != n_source:
                 raise InputError(
-                    f"{where}: dense weights {weights.shape} need (targets, {n_source}) for source {source}"
+                    f"dense weights {weights.shape} need (targets, {n_source}) for source {source}", where=where
                 )
             return int(weights.shape[0])
         case Sparse():
             if kind.n_source != n_source:
-                raise InputError(f"{where}: sparse weights take {kind.n_source} sources, the source has {n_source}")
+                raise InputError(
+                    f"sparse weights take {kind.n_source} sources, the source has {n_source}", where=where
+                )
             if not kind.weights.shape == kind.rows.shape == kind.columns.shape or kind.weights.ndim != 1:
-                raise InputError(f"{where}: weights, rows and columns differ in length")
+                raise InputError("weights, rows and columns differ in length", where=where)
             if kind.weights.size and (
                 min(kind.rows.min(), kind.columns.min()) < 0
                 or kind.rows.max() >= kind.n_target
                 or kind.columns.max() >= kind.n_source
             ):
-                raise InputError(f"{where}: an entry lies outside of {kind.n_target} x {kind.n_source}")
+                raise InputError(f"an entry lies outside of {kind.n_target} x {kind.n_source}", where=where)
             return kind.n_target
         case Conv():
             if len(source) != 3 or kind.weights.ndim != 4:
-                raise InputError(f"{where}: convolution needs source (C, H, W) and 4-d weights, found {source}")
+                raise InputError(f"convolution needs source (C, H, W) and 4-d weights, found {source}", where=where)
             c_out, c_in, k_h, k_w = kind.weights.shape
             if source[0] != c_in * kind.groups or c_out % kind.groups:
                 raise InputError(
-                    f"{where}: weights {kind.weights.shape} in {kind.groups} groups do not fit {source[0]} channels"
+                    f"weights {kind.weights.shape} in {kind.groups} groups do not fit {source[0]} channels",
+                    where=where,
                 )
             size = kind.window.size(source[1:], (k_h, k_w))
             if min(size) < 1:
-                raise InputError(f"{where}: kernel {(k_h, k_w)} is larger than the padded map of {source}")
+                raise InputError(f"kernel {(k_h, k_w)} is larger than the padded map of {source}", where=where)
             return (int(c_out), *size)
         case OneToOne(weights=weights):
             if np.broadcast_shapes(weights.shape, source) != source:
-                raise InputError(f"{where}: weights {weights.shape} do not broadcast to {source}")
+                raise InputError(f"weights {weights.shape} do not broadcast to {source}", where=where)
             return source
         case Wire():
             return source
