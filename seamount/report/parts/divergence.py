@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from seamount.compile.neurons.lif import NEVER_FIRES, Lif
+from seamount.compile.neurons.lif import Lif
 from seamount.compile.program.program import Population
 
 from ..evidence import Array, Evidence, Traced, window
@@ -62,8 +62,7 @@ def sides(evidence: Evidence, population: Population) -> Sides:
 
 
 def can_fire(population: Population) -> bool:
-    neuron = population.neuron
-    return not (isinstance(neuron, Lif) and bool(np.all(neuron.v_th_mant >= NEVER_FIRES)))
+    return not population.neuron.never_sends
 
 
 def _unpaired(evidence: Evidence, traced: Traced, deployed: Array | None, float_: Array | None) -> str:

@@ -9,8 +9,6 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from seamount.compile.neurons.lif import NEVER_FIRES
-from seamount.compile.neurons.relay import Relay
 from seamount.compile.numbers import FULL_SCALE_BITS
 from seamount.compile.program.program import Population
 from seamount.compile.synapses.kinds import Wire
@@ -145,14 +143,13 @@ def _sops(evidence: Evidence, name: str) -> Quantity:
 
 def parameters(population: Population) -> str:
     """The integers of the neuron in a line."""
-    if isinstance(population.neuron, Relay):
+    neuron = population.neuron
+    if neuron.passes_on:
         return "relay, no state"
     facts = []
-    for name, value in vars(population.neuron).items():
+    for name, value in neuron.told().items():
         low, high = int(np.min(value)), int(np.max(value))
-        if name not in ("du", "dv") and not name.startswith("v_th") and low == high == 0:
-            continue
-        if name == "v_th_mant" and low >= NEVER_FIRES:
+        if name.startswith("v_th") and neuron.never_sends:
             facts.append("never fires")
         else:
             facts.append(f"{name} {low}" if low == high else f"{name} {low}..{high}")
