@@ -25,8 +25,8 @@ WARPS = 4
 LANES = 128
 """Neurons of a block, one a thread: small populations need all the blocks that they can get."""
 
-MANY_LANES = 512
-"""Of large ones: four a thread, so that a load is 16 bytes and enough of them are under way to fill the bus."""
+MANY_LANES = 256
+"""Of large ones: two a thread, so that more loads are under way; with four, ptxas spills where traces are counted."""
 
 MANY = 1 << 19
 """Lanes from which on a GPU is full with ``MANY_LANES`` a block (132 processors of 2,048 threads, twice)."""
