@@ -46,7 +46,7 @@ SETTINGS: Mapping[str, Mapping[str, Reader]] = {
         "skip_unknown": _truth,
     },
     "search": {"method": str, "percentile": float, "n_candidates": int},
-    "compiler": {"soft_reset": str},
+    "compiler": {"soft_reset": str, "matrix_gib": float},
 }
 """What each setting belongs to, and how its text is read; ``NAMED`` ones stand beside them."""
 
@@ -71,6 +71,7 @@ def compile_options(
         settings: "key=value": a field of Discretisation (``dt=1e-4``, ``reset=subtract``, with - or _), of the input
             (``input_bits=8``), of the scale search (``method=max-fit``), the scale of a population
             (``scale.hidden=312.5``), the bits of weights (``weight_bits=4``, ``weight_bits.hidden=6``), or for a
+            what a chain of operators may take written out (``matrix_gib=8``), or for a
             ``.net`` file a field of NetOptions (``reset_interval=32``, ``input_shape=2x34x34`` as channels, height,
             width).
         n_steps: length of a sample.
@@ -98,6 +99,7 @@ def compile_options(
         weight_bits=told[BITS] or None,
         calibration=calibration,
         soft_reset=_soft_reset(told["compiler"].get("soft_reset", soft_reset)),
+        matrix_gib=_matrix_gib(told["compiler"].get("matrix_gib", CompileOptions.matrix_gib)),
         print_after=print_after,
     )
 
@@ -134,6 +136,14 @@ def _soft_reset(text: str | None) -> SoftReset:
             return "emulate"
         case _:
             raise ConfigError("no such choice", where=f"--soft-reset {text}", possible="possible are refuse, emulate")
+
+
+def _matrix_gib(given: float) -> float:
+    if not 0 < given <= 1024:
+        raise ConfigError(
+            "out of range", where=f"--set matrix_gib={given:g}", possible="possible are above 0 to 1024"
+        )
+    return given
 
 
 def _value(setting: str, read: Reader, text: str) -> Any:

@@ -32,6 +32,7 @@ from .passes.fold_scale import fold_scale
 from .passes.merge_linear import merge_linear
 from .passes.range_analysis import RangeReport, analyse_ranges
 from .passes.remove_unseen import remove_unseen
+from .passes.write_out import LIMIT_BYTES
 from .program.program import Program
 
 SoftReset = Literal["refuse", "emulate"]
@@ -51,6 +52,7 @@ class CompileOptions:
         calibration: real inputs (T, B, *shape) for the calibrated search.
         weight_bits: of all weights, or by synapse group or population; None: the target's widest.
         whole_sums: weights get no exponent below 0, so that no sum is rounded down and every sum can be cut.
+        matrix_gib: what a chain of operators that is no single one may take, written out.
         soft_reset: a reset by subtraction is refused ("refuse") or emulated (``passes/emulate_soft_reset.py``).
         print_after: name of a step (PASS_NAMES) after which to hand the state to ``printer``.
     """
@@ -62,6 +64,7 @@ class CompileOptions:
     calibration: NDArray[np.float64] | Mapping[str, NDArray[np.float64]] | None = None
     weight_bits: BitsSetting = None
     whole_sums: bool = False
+    matrix_gib: float = LIMIT_BYTES / 2**30
     soft_reset: SoftReset = "refuse"
     print_after: str | None = None
     printer: Callable[[str], None] = print
@@ -214,6 +217,11 @@ def _network_step(a_pass: Callable[[Network], Network]) -> Step:
     return Step(a_pass.__name__, lambda d: replace(d, network=a_pass(_made(d.network))), lambda d: d.network)
 
 
+def _merge(draft: Draft) -> Draft:
+    limit_bytes = int(draft.options.matrix_gib * 2**30)
+    return replace(draft, network=merge_linear(_made(draft.network), limit_bytes))
+
+
 def _schedule(draft: Draft) -> Draft:
     return replace(draft, schedule=balance_latency(_made(draft.network)))
 
@@ -315,7 +323,7 @@ FROM_NETWORK: tuple[Step, ...] = (
     _network_step(remove_unseen),
     _network_step(fold_scale),
     _network_step(fold_pooling),
-    _network_step(merge_linear),
+    Step("merge_linear", _merge, _network_shown),
     Step("balance_latency", _schedule, _schedule_shown),
     Step("choose_scales", _scales, _scales_shown),
     Step("quantise", _integers, _program_shown),
@@ -345,6 +353,7 @@ def _refuse_network_options(draft: Draft) -> None:
         or options.calibration is not None
         or options.weight_bits is not None
         or options.soft_reset != "refuse"
+        or options.matrix_gib != CompileOptions.matrix_gib
     ):
         raise ConfigError(
             "a .net file holds integers in known steps already",

@@ -78,6 +78,9 @@ def _moments(g: RealGroup, frames: Reals) -> Moments:
     if g.is_one_to_one:
         square = np.mean(frames**2, axis=0)
         return Moments((), reals(square if g.weight.shape == square.shape else square.mean()))
+    if g.entries is not None:
+        # weights of different neurons, which lie apart: each is rounded by itself
+        return Moments((), reals(np.mean(frames.reshape(len(frames), -1) ** 2, axis=0)[g.entries.columns]))
     n_groups = 1 if g.conv is None else g.conv.groups
     n_columns = int(np.prod(g.weight.shape[1:]))
     blocks = [[np.zeros((n, n)) for n in _sizes(n_columns)] for _ in range(n_groups)]

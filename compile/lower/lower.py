@@ -24,6 +24,7 @@ from ..neurons.relay import Relay
 from ..numbers import UNITY, Ints, ints
 from ..passes.balance_latency import Schedule
 from ..passes.emulate_soft_reset import SOFT_RESETS
+from ..passes.write_out import FEW_VALUES, SPARSE_BELOW
 from ..program import program as chip
 from ..program.program import Program, Readout
 from ..synapses import kinds
@@ -42,9 +43,6 @@ from .quantise import (
 )
 from .real_groups import RealGroup, RoundingRules, real_groups
 from .rounding_table import GroupRounding, PopulationRounding, RoundingTable
-
-SPARSE_BELOW = 0.25
-"""A matrix with a smaller share of entries that are not 0 is stored as entries."""
 
 
 @dataclass(frozen=True)
@@ -319,10 +317,16 @@ def _kind(group: RealGroup, weights: Ints, delay: Ints) -> tuple[kinds.Kind, Int
         n = delay.size
         wide = np.broadcast_to(weights, delay.shape).reshape(-1)
         return kinds.Sparse(ints(wide), ints(np.arange(n)), ints(np.arange(n)), n, n), ints(delay.reshape(-1))
+    if group.entries is not None:
+        kept, at = weights != 0, group.entries
+        entries = kinds.Sparse(
+            ints(weights[kept]), ints(at.rows[kept]), ints(at.columns[kept]), at.n_target, at.n_source
+        )
+        return entries, ints(delay.reshape(-1)[at.columns[kept]]) if delay.ndim else delay
     if delay.ndim:
         delay = ints(np.broadcast_to(delay.reshape(1, -1), weights.shape))
     density = np.count_nonzero(weights) / max(1, weights.size)
-    if density < SPARSE_BELOW and weights.size > 4096:
+    if density < SPARSE_BELOW and weights.size > FEW_VALUES:
         rows, columns = np.nonzero(weights)
         entries = kinds.Sparse(ints(weights[rows, columns]), ints(rows), ints(columns), *weights.shape)
         return entries, ints(delay[rows, columns]) if delay.ndim else delay

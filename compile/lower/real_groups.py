@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import assert_never
 
 import numpy as np
 
 from seamount.errors import Unsupported
 
 from ..formats import LOIHI, NumberFormats, WeightBits
-from ..network.network import Connection, Convolution, Delay, Linear, Network, Reals, Reshape, Scale, reals
+from ..network.network import (
+    Connection,
+    Convolution,
+    Delay,
+    Entries,
+    Linear,
+    Network,
+    Reals,
+    Reshape,
+    Scale,
+    reals,
+)
 from ..numbers import FULL_SCALE_BITS
 from ..passes.fold_scale import per_channel
-from ..passes.merge_linear import matrix
+from ..passes.write_out import write_out
 
 
 @dataclass(frozen=True)
 class RealGroup:
     """One connection's weights in the population's own units (gain and input scale included), before the scale s.
 
-    weight: (n_target, n_source) where ``is_matrix``, a kernel where there is a ``conv``, else one per neuron.
+    weight: (n_target, n_source) where ``is_matrix``, a kernel where there is a ``conv``, one per entry where there
+    are ``entries``, else one per neuron.
     """
 
     connection: Connection
@@ -28,10 +41,11 @@ class RealGroup:
     graded: bool
     source_shape: tuple[int, ...]
     is_matrix: bool
+    entries: Entries | None = None
 
     @property
     def is_one_to_one(self) -> bool:
-        return self.conv is None and not self.is_matrix
+        return self.conv is None and self.entries is None and not self.is_matrix
 
 
 @dataclass(frozen=True)
@@ -91,8 +105,15 @@ def _real_group(network: Network, c: Connection) -> RealGroup:
         case (Linear(weight=weight),):
             rows = np.broadcast_to(gain, p.shape).reshape(-1, 1) if gain.ndim else gain
             return RealGroup(c, reals(weight * rows), None, graded, shape, True)
-    whole = matrix(ops, shape, c.name)
-    return RealGroup(c, reals(whole * np.broadcast_to(gain, p.shape).reshape(-1, 1)), None, graded, shape, True)
+    rows = np.broadcast_to(gain, p.shape).reshape(-1)
+    whole = core[0] if len(core) == 1 and isinstance(core[0], Entries) else write_out(ops, shape, c.name)
+    match whole:
+        case Linear(weight=weight):
+            return RealGroup(c, reals(weight * rows[:, None]), None, graded, shape, True)
+        case Entries(weights=weight):
+            return RealGroup(c, reals(weight * rows[whole.rows]), None, graded, shape, False, whole)
+        case _:
+            assert_never(whole)
 
 
 def largest_drive(group: RealGroup, input_high: float) -> float:
@@ -100,4 +121,7 @@ def largest_drive(group: RealGroup, input_high: float) -> float:
     per_spike = input_high if group.graded else 1.0
     if group.is_one_to_one:
         return float(np.abs(group.weight).max(initial=0.0)) * per_spike
+    if group.entries is not None:
+        sums = np.bincount(group.entries.rows, np.abs(group.weight), group.entries.n_target)
+        return float(sums.max(initial=0.0)) * per_spike
     return float(np.abs(group.weight).reshape(len(group.weight), -1).sum(1).max(initial=0.0)) * per_spike

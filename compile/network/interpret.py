@@ -18,7 +18,20 @@ from torch.nn import functional
 
 from seamount.errors import InputError, Unsupported
 
-from .network import Connection, Convolution, Delay, Linear, Network, Op, Population, Reals, Reshape, Scale, SumPool
+from .network import (
+    Connection,
+    Convolution,
+    Delay,
+    Entries,
+    Linear,
+    Network,
+    Op,
+    Population,
+    Reals,
+    Reshape,
+    Scale,
+    SumPool,
+)
 
 
 @dataclass(frozen=True)
@@ -118,6 +131,13 @@ def apply_op(op: Op, x: Tensor) -> Tensor:
     match op:
         case Linear(weight=weight):
             return (torch.from_numpy(weight.copy()) @ x.unsqueeze(-1)).squeeze(-1)
+        case Entries():
+            where = torch.from_numpy(np.stack([op.rows, op.columns]))
+            values = torch.from_numpy(op.weights.copy())
+            shape = (op.n_target, op.n_source)
+            matrix = torch.sparse_coo_tensor(where, values, shape, is_coalesced=True, check_invariants=False)
+            made: Tensor = torch.sparse.mm(matrix, x.T).T
+            return made
         case Convolution():
             kernel = torch.from_numpy(op.weight.copy())
             return functional.conv2d(x, kernel, None, op.stride, op.padding, op.dilation, op.groups)

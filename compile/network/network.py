@@ -54,6 +54,20 @@ class Linear:
 
 
 @dataclass(frozen=True)
+class Entries:
+    """The entries of a matrix on the flat vector that exist, each once, by row: y[row] = sum of weight x[column].
+
+    What no one operator says is written out so (``passes/write_out.py``).
+    """
+
+    weights: Reals
+    rows: Ints
+    columns: Ints
+    n_target: int
+    n_source: int
+
+
+@dataclass(frozen=True)
 class Convolution:
     """Torch's cross-correlation on (C, H, W): weight (C_out, C_in / groups, K_h, K_w), zero padding, pairs (h, w)."""
 
@@ -94,7 +108,7 @@ class Delay:
     steps: Ints
 
 
-Op = Linear | Convolution | SumPool | Scale | Reshape | Delay
+Op = Linear | Entries | Convolution | SumPool | Scale | Reshape | Delay
 
 
 def window_size(n: int, kernel: int, stride: int, padding: int, dilation: int = 1) -> int:
@@ -111,6 +125,10 @@ def op_shape(op: Op, shape: Shape) -> Shape:
             if weight.ndim > 2 and weight.shape[:-2] != shape[:-1]:
                 raise InputError(f"weight {weight.shape} does not fit an input of shape {shape}")
             return (*shape[:-1], int(weight.shape[-2]))
+        case Entries():
+            if shape != (op.n_source,):
+                raise InputError(f"entries on {op.n_source} values do not fit an input of shape {shape}")
+            return (op.n_target,)
         case Convolution():
             c_out, c_in, *kernel = weight_shape = op.weight.shape
             if len(shape) != 3 or shape[0] != c_in * op.groups or c_out % op.groups:
@@ -369,6 +387,8 @@ def op_line(op: Op) -> str:
     match op:
         case Linear(weight=weight):
             return f"linear {_shape(weight.shape)}"
+        case Entries(weights=weights):
+            return f"entries {len(weights)} of {op.n_target}x{op.n_source}"
         case Convolution(weight=weight):
             return f"conv {_shape(weight.shape)} stride {_pair(op.stride)} padding {_pair(op.padding)}"
         case SumPool():

@@ -25,6 +25,7 @@ from seamount.compile.network.network import (
     Connection,
     Convolution,
     Delay,
+    Entries,
     Linear,
     Network,
     Op,
@@ -36,7 +37,7 @@ from seamount.compile.network.network import (
     size,
 )
 from seamount.compile.neurons.lif import Lif
-from seamount.compile.passes.merge_linear import matrix
+from seamount.compile.passes.write_out import write_out
 from seamount.compile.program.program import Program
 from seamount.compile.synapses.kinds import Kind, Sparse, Wire
 from seamount.errors import InputError, plural
@@ -207,7 +208,7 @@ def _connection(group: RealGroup, program: Program) -> Connection:
     """The connection with its weights as the chip holds them, back in real units."""
     c = group.connection
     synapses = next(s for s in program.synapses if s.name == c.name)
-    held = _weights(synapses.kind) * 2.0**synapses.exponent / program.scales[c.target]
+    held = _weights(synapses.kind, group) * 2.0**synapses.exponent / program.scales[c.target]
     weight = np.broadcast_to(group.weight, held.shape)
     ratio = reals(np.divide(held, weight, out=np.ones_like(held), where=weight != 0))
     return replace(c, ops=_times(group, ratio, program.shape(c.target)))
@@ -222,23 +223,30 @@ def _times(group: RealGroup, ratio: Reals, target: tuple[int, ...]) -> tuple[Op,
             changed: Op = replace(op, weight=reals(op.weight * ratio))
         case [Linear() as op]:
             changed = Linear(reals(op.weight * ratio))
+        case [Entries() as op]:
+            changed = replace(op, weights=reals(op.weights * ratio))
         case [] | [Scale()]:
             return (*ops, Reshape(target), Scale(reals(ratio.reshape(target if ratio.size > 1 else ()))))
         case _:
-            whole = reals(
-                matrix(
-                    tuple(op for op in ops if not isinstance(op, Delay)), group.source_shape, group.connection.name
-                )
-                * ratio
-            )
+            chain = tuple(op for op in ops if not isinstance(op, Delay))
+            match write_out(chain, group.source_shape, group.connection.name):
+                case Linear(weight=weight):
+                    whole: Op = Linear(reals(weight * ratio))
+                case Entries() as entries:
+                    whole = replace(entries, weights=reals(entries.weights * ratio))
             delays = tuple(op for op in ops if isinstance(op, Delay))
-            return (*delays, Reshape((size(group.source_shape),)), Linear(whole), Reshape(target))
+            return (*delays, Reshape((size(group.source_shape),)), whole, Reshape(target))
     return tuple(changed if op is core[0] else op for op in ops)
 
 
-def _weights(kind: Kind) -> Reals:
-    """As ``real_groups`` shapes them: a matrix, a kernel, or one per neuron."""
+def _weights(kind: Kind, group: RealGroup) -> Reals:
+    """As ``real_groups`` shapes them: a matrix, a kernel, one per entry or one per neuron."""
     match kind:
+        case Sparse() if group.entries is not None:
+            held = np.zeros(group.weight.shape)  # what rounding made 0 is not stored
+            every, kept = (e.rows * e.n_source + e.columns for e in (group.entries, kind))
+            held[np.searchsorted(every, kept)] = kind.weights
+            return reals(held)
         case Sparse() if np.array_equal(kind.rows, kind.columns) and kind.weights.size == kind.n_target:
             return reals(kind.weights)
         case Sparse():
