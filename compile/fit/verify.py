@@ -17,7 +17,7 @@ from ..program.program import Population, Program
 from ..synapses.kinds import Synapses, Wire
 from .chip import Chip, HasChip
 from .finding import Finding, require
-from .place.rules import weight_format
+from .place.rules import WeightFormat, weight_format
 
 __all__ = ["Finding", "require", "verify_program"]
 
@@ -42,64 +42,73 @@ def _population(
     yield from _reset(population, chip)
     match population.neuron:
         case Lif() as lif:
-            thresholds: tuple[tuple[str, Ints], ...] = (("threshold mantissa", lif.v_th_mant),)
-            yield from _state(name, lif, thresholds, chip)
-            if lif.refractory_steps > chip.formats.refractory_max:
-                yield Finding(
-                    name,
-                    "refractory period",
-                    f"{lif.refractory_steps} steps",
-                    f"{chip.name} has at most {chip.formats.refractory_max}",
-                    "does_not_fit",
-                    ("train without a refractory period", "lengthen the timestep", "choose another target"),
-                )
-            if lif.v_floor is not None:
-                low, high = int(lif.v_floor.min()), int(lif.v_floor.max())
-                yield Finding(
-                    name,
-                    "floor of v",
-                    str(low) if low == high else f"{low} to {high}",
-                    f"no public source says which floors {chip.name} holds",
-                    "assumption",
-                    ("train without a floor", "run the program on the simulator only"),
-                )
+            yield from _state(name, lif, ("threshold mantissa", lif.v_th_mant), chip)
+            yield from _refractory(name, lif, chip)
+            yield from _floor(name, lif, chip)
         case TernaryLif() as ternary:
-            yield from _state(
-                name,
-                ternary,
-                (("upper threshold", ternary.v_th_hi_mant),),
-                chip,
-            )
-            if not chip.formats.ternary_spikes:
-                yield Finding(
-                    name,
-                    "signed spikes",
-                    "-1, 0, 1",
-                    f"{chip.name} has spikes 0, 1",
-                    "unsupported",
-                    (
-                        "train with LIF neurons",
-                        "two LIF populations, one for each sign",
-                        "choose a target with graded spikes",
-                    ),
-                )
+            yield from _state(name, ternary, ("upper threshold", ternary.v_th_hi_mant), chip)
+            yield from _signed(name, chip)
         case Relay():
-            incoming = program.into(name)
-            if sent[name].bits == PAYLOAD_BITS and incoming:
-                yield Finding(
-                    name,
-                    "relay of a sum",
-                    "graded values",
-                    f"{chip.name} relays what one source sends",
-                    "unsupported" if chip.formats.payload_bits < 24 else "assumption",
-                    (
-                        "relay each branch by itself and add at the next population",
-                        "shorten the other branch so that no relay is needed",
-                        "choose a target with graded spikes of 24 bits",
-                    ),
-                )
+            # the sum of several needs more bits than any one source sends
+            if sent[name].bits == PAYLOAD_BITS and program.into(name):
+                yield _relay_of_a_sum(name, chip)
         case _ as neuron:
             assert_never(neuron)
+
+
+def _refractory(name: str, lif: Lif, chip: Chip) -> Iterator[Finding]:
+    if lif.refractory_steps > chip.formats.refractory_max:
+        yield Finding(
+            name,
+            "refractory period",
+            f"{lif.refractory_steps} steps",
+            f"{chip.name} has at most {chip.formats.refractory_max}",
+            "does_not_fit",
+            ("train without a refractory period", "lengthen the timestep", "choose another target"),
+        )
+
+
+def _floor(name: str, lif: Lif, chip: Chip) -> Iterator[Finding]:
+    if lif.v_floor is not None:
+        yield Finding(
+            name,
+            "floor of v",
+            _span(lif.v_floor),
+            f"no public source says which floors {chip.name} holds",
+            "assumption",
+            ("train without a floor", "run the program on the simulator only"),
+        )
+
+
+def _signed(name: str, chip: Chip) -> Iterator[Finding]:
+    if not chip.formats.ternary_spikes:
+        yield Finding(
+            name,
+            "signed spikes",
+            "-1, 0, 1",
+            f"{chip.name} has spikes 0, 1",
+            "unsupported",
+            (
+                "train with LIF neurons",
+                "two LIF populations, one for each sign",
+                "choose a target with graded spikes",
+            ),
+        )
+
+
+def _relay_of_a_sum(name: str, chip: Chip) -> Finding:
+    return Finding(
+        name,
+        "relay of a sum",
+        "graded values",
+        f"{chip.name} relays what one source sends",
+        "unsupported" if chip.formats.payload_bits < PAYLOAD_BITS else "assumption",
+        (
+            "relay each branch by itself and add at the next population",
+            "shorten the other branch so that no relay is needed",
+            "choose a target with graded spikes of 24 bits",
+        ),
+    )
 
 
 def _reset(population: Population, chip: Chip) -> Iterator[Finding]:
@@ -116,39 +125,53 @@ def _reset(population: Population, chip: Chip) -> Iterator[Finding]:
         )
 
 
-def _state(
-    name: str, neuron: Lif | TernaryLif, thresholds: tuple[tuple[str, Ints], ...], chip: Chip
-) -> Iterator[Finding]:
+def _state(name: str, neuron: Lif | TernaryLif, threshold: tuple[str, Ints], chip: Chip) -> Iterator[Finding]:
     yield from _decay(name, "du", neuron.du, chip.formats.u_decay_offset, chip)
     yield from _decay(name, "dv", neuron.dv, chip.formats.v_decay_offset, chip)
+    yield from _threshold(name, *threshold, chip)
+    yield from _bias(name, neuron, chip)
+    if np.any(neuron.u_init) or np.any(neuron.v_init):
+        yield Finding(
+            name,
+            "initial state",
+            "not 0",
+            f"{chip.name} starts at 0",
+            "assumption",
+            ("the host writes u and v before the first step, and after each reset",),
+        )
+
+
+def _threshold(name: str, what: str, values: Ints, chip: Chip) -> Iterator[Finding]:
     limit = chip.formats.v_th_mant_max
-    for what, values in thresholds:
-        low, high = int(values.min()), int(values.max())
-        if (high > limit and np.any((values > limit) & (values != NEVER_FIRES))) or low < 0:
-            yield Finding(
-                name,
-                what,
-                str(high if high > limit else low),
-                f"{chip.name} holds 0 to {limit} (u{chip.formats.v_th_mant_bits})",
-                "does_not_fit",
-                (
-                    "lower the weight exponent of the synapses into it",
-                    "choose a smaller scale for the population",
-                    "train with a lower threshold",
-                ),
-            )
-        elif np.any(values == NEVER_FIRES):
-            yield Finding(
-                name,
-                what,
-                "never fires",
-                f"{chip.name} holds 0 to {limit}",
-                "assumption",
-                (f"held as {limit}: exact while v stays at or below {limit << chip.formats.v_th_shift}",),
-            )
+    low, high = int(values.min()), int(values.max())
+    if low < 0 or np.any((values > limit) & (values != NEVER_FIRES)):
+        yield Finding(
+            name,
+            what,
+            str(high if high > limit else low),
+            f"{chip.name} holds 0 to {limit} (u{chip.formats.v_th_mant_bits})",
+            "does_not_fit",
+            (
+                "lower the weight exponent of the synapses into it",
+                "choose a smaller scale for the population",
+                "train with a lower threshold",
+            ),
+        )
+    elif np.any(values == NEVER_FIRES):
+        yield Finding(
+            name,
+            what,
+            "never fires",
+            f"{chip.name} holds 0 to {limit}",
+            "assumption",
+            (f"held as {limit}: exact while v stays at or below {limit << chip.formats.v_th_shift}",),
+        )
+
+
+def _bias(name: str, neuron: Lif | TernaryLif, chip: Chip) -> Iterator[Finding]:
     formats, mant = chip.formats, int(np.abs(neuron.bias_mant).max())
     exp_low, exp_high = int(neuron.bias_exp.min()), int(neuron.bias_exp.max())
-    if mant > chip.formats.bias_mant_max or exp_high > chip.formats.bias_exp_max or exp_low < 0:
+    if mant > formats.bias_mant_max or exp_high > formats.bias_exp_max or exp_low < 0:
         yield Finding(
             name,
             "bias",
@@ -161,85 +184,44 @@ def _state(
                 "feed the constant through an input that is always on",
             ),
         )
-    if np.any(neuron.u_init) or np.any(neuron.v_init):
-        yield Finding(
-            name,
-            "initial state",
-            "not 0",
-            f"{chip.name} starts at 0",
-            "assumption",
-            ("the host writes u and v before the first step, and after each reset",),
-        )
 
 
 def _decay(name: str, rate: str, values: Ints, offset: int, chip: Chip) -> Iterator[Finding]:
     """Rates 0 and 4096 may be one beyond the register; Lava's model takes them, so they are no error."""
     low, high = int(values.min()), int(values.max())
-    first, last = offset, (1 << chip.formats.decay_bits) - 1 + offset
+    unity = 1 << chip.formats.decay_bits
+    first, last = offset, unity - 1 + offset
     if first <= low and high <= last:
         return
-    if low >= 0 and high <= 1 << chip.formats.decay_bits:
-        nearest = last if high > last else first
-        ways: tuple[str, ...] = (
-            f"exact in Lava's model, whose registers have no limits; nearest on the chip: {nearest}",
-        )
-    else:
-        ways = ("lengthen the time constant", "shorten the timestep", "choose another neuron model")
+    in_model = low >= 0 and high <= unity
+    nearest = last if high > last else first
     yield Finding(
         name,
         f"decay {rate}",
-        str(low) if low == high else f"{low} to {high}",
-        f"{chip.name} holds {first} to {last} of {1 << chip.formats.decay_bits}",
-        "assumption" if len(ways) == 1 else "does_not_fit",
-        ways,
+        _span(values),
+        f"{chip.name} holds {first} to {last} of {unity}",
+        "assumption" if in_model else "does_not_fit",
+        (f"exact in Lava's model, whose registers have no limits; nearest on the chip: {nearest}",)
+        if in_model
+        else ("lengthen the time constant", "shorten the timestep", "choose another neuron model"),
     )
+
+
+def _span(values: Ints) -> str:
+    low, high = int(values.min()), int(values.max())
+    return str(low) if low == high else f"{low} to {high}"
 
 
 # ------------------------------------------------------------------------------------------------ synapses
 
 
 def _synapses(s: Synapses, program: Program, sent: Mapping[str, Message], chip: Chip) -> Iterator[Finding]:
-    inputs = {i.name for i in program.inputs}
     if isinstance(s.kind, Wire):
-        if s.source not in inputs:
-            yield Finding(
-                s.name,
-                "connection within a step",
-                f"{s.source} to {s.target}",
-                f"on {chip.name} every connection takes a step",
-                "unsupported",
-                (
-                    "connect through synapses of weight 1 and balance the latency",
-                    "merge the two populations",
-                    "run the program on the simulator or Lava only",
-                ),
-            )
-        elif not program.population(s.target).neuron.passes_on:
-            yield Finding(
-                s.name,
-                "input without synapses",
-                f"{s.source} to {s.target}",
-                f"{chip.name} receives spikes through synapses",
-                "assumption",
-                ("the host writes the values as biases at every step",),
-            )
+        yield from _wire(s, program, chip)
         return
     form = weight_format(s.kind.weights, s.exponent, chip)
     if form.width is None:
-        low, high = int(s.kind.weights.min()), int(s.kind.weights.max())
-        yield Finding(
-            s.name,
-            "weights",
-            f"{low} to {high} with exponent {s.exponent} ({form.needed_bits} bits, format exponent {form.exponent})",
-            f"{chip.name} holds {chip.formats.weight_widths[-1]} bits with exponents "
-            f"{chip.formats.weight_exponent[0]} to {chip.formats.weight_exponent[1]}",
-            "does_not_fit",
-            (
-                "quantise to 8 bits",
-                "choose another scale for the target population",
-                "split the weights over two synapse groups that add up",
-            ),
-        )
+        yield _weights(s, s.kind.weights, form, chip)
     delay = int(s.delay.max()) if s.delay.size else 0
     if delay > chip.formats.delay_max:
         yield Finding(
@@ -253,6 +235,47 @@ def _synapses(s: Synapses, program: Program, sent: Mapping[str, Message], chip: 
     bits = sent[s.source].bits
     if s.graded and bits > chip.formats.payload_bits:
         yield from _bit_planes(s, bits, form.exponent, chip)
+
+
+def _wire(s: Synapses, program: Program, chip: Chip) -> Iterator[Finding]:
+    if s.source not in {i.name for i in program.inputs}:
+        yield Finding(
+            s.name,
+            "connection within a step",
+            f"{s.source} to {s.target}",
+            f"on {chip.name} every connection takes a step",
+            "unsupported",
+            (
+                "connect through synapses of weight 1 and balance the latency",
+                "merge the two populations",
+                "run the program on the simulator or Lava only",
+            ),
+        )
+    elif not program.population(s.target).neuron.passes_on:
+        yield Finding(
+            s.name,
+            "input without synapses",
+            f"{s.source} to {s.target}",
+            f"{chip.name} receives spikes through synapses",
+            "assumption",
+            ("the host writes the values as biases at every step",),
+        )
+
+
+def _weights(s: Synapses, weights: Ints, form: WeightFormat, chip: Chip) -> Finding:
+    first, last = chip.formats.weight_exponent
+    return Finding(
+        s.name,
+        "weights",
+        f"{_span(weights)} with exponent {s.exponent} ({form.needed_bits} bits, format exponent {form.exponent})",
+        f"{chip.name} holds {chip.formats.weight_widths[-1]} bits with exponents {first} to {last}",
+        "does_not_fit",
+        (
+            "quantise to 8 bits",
+            "choose another scale for the target population",
+            "split the weights over two synapse groups that add up",
+        ),
+    )
 
 
 def _bit_planes(s: Synapses, bits: int, exponent: int, chip: Chip) -> Iterator[Finding]:
