@@ -36,13 +36,13 @@ SETTINGS: Mapping[str, Mapping[str, Reader]] = {
         "readout_quantity": str,
         "n_steps": int,
         "name": str,
+        "input_shape": _axes,
     },
     "net": {
         "reset_interval": int,
         "reset_offset": int,
         "n_layers": int,
         "skip_layers": int,
-        "input_shape": _axes,
         "skip_unknown": _truth,
     },
     "search": {"method": str, "percentile": float, "n_candidates": int},
@@ -50,9 +50,9 @@ SETTINGS: Mapping[str, Mapping[str, Reader]] = {
 }
 """What each setting belongs to, and how its text is read; ``NAMED`` ones stand beside them."""
 
-SCALE, BITS = "scale.", "weight_bits."
-NAMED: Mapping[str, Reader] = {SCALE: float, BITS: int}
-"""Settings of one layer: the name stands behind the point, as the file writes it."""
+SCALE, BITS, SHAPE = "scale.", "weight_bits.", "input_shape."
+NAMED: Mapping[str, Reader] = {SCALE: float, BITS: int, SHAPE: _axes}
+"""Settings of one layer or input: the name stands behind the point, as the file writes it."""
 
 
 def compile_options(
@@ -70,10 +70,10 @@ def compile_options(
         written_by: a preset (``--from``).
         settings: "key=value": a field of Discretisation (``dt=1e-4``, ``reset=subtract``, with - or _), of the input
             (``input_bits=8``), of the scale search (``method=max-fit``), the scale of a population
-            (``scale.hidden=312.5``), the bits of weights (``weight_bits=4``, ``weight_bits.hidden=6``), or for a
-            what a chain of operators may take written out (``matrix_gib=8``), or for a
-            ``.net`` file a field of NetOptions (``reset_interval=32``, ``input_shape=2x34x34`` as channels, height,
-            width).
+            (``scale.hidden=312.5``), the bits of weights (``weight_bits=4``, ``weight_bits.hidden=6``), what a chain of
+            operators may take written out (``matrix_gib=8``), the shape of an input (``input_shape=2x34x34`` as
+            channels, height, width; ``input_shape.sensor=12`` of one of several), or for a ``.net`` file a field of
+            NetOptions (``reset_interval=32``).
         n_steps: length of a sample.
         print_after: name of a pass.
         calibration: real inputs (T, B, *shape); makes "calibrated" the scale search unless ``method`` says otherwise.
@@ -91,7 +91,10 @@ def compile_options(
         told["search"].setdefault("method", "calibrated")
     return CompileOptions(
         nir=NirOptions(
-            preset=written_by or "nir", discretisation=Discretisation(**told["discretisation"]), **told["nir"]
+            preset=written_by or "nir",
+            discretisation=Discretisation(**told["discretisation"]),
+            input_shapes=told[SHAPE],
+            **told["nir"],
         ),
         net=NetOptions(**told["net"]),
         search=SearchOptions(**_checked(told["search"])),
@@ -118,7 +121,7 @@ def _parsed(setting: str) -> tuple[str, str, Any]:
     for part, readers in SETTINGS.items():
         if key in readers:
             return part, key, _value(setting, readers[key], text)
-    named = (f"{SCALE}POPULATION", "weight_bits", f"{BITS}LAYER")
+    named = (f"{SCALE}POPULATION", "weight_bits", f"{BITS}LAYER", f"{SHAPE}INPUT")
     possible = sorted({*(key for readers in SETTINGS.values() for key in readers), *named})
     raise ConfigError(
         "no such setting",

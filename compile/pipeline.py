@@ -45,7 +45,7 @@ class CompileOptions:
     """How to compile.
 
     Attributes:
-        nir: how to read a NIR source; of it, n_steps and input_bits are for ``.net`` files, too.
+        nir: how to read a NIR source; of it, n_steps, input_bits and input_shape are for ``.net`` files, too.
         net: how to read a ``.net`` source.
         search: how scales are chosen where the file gives none.
         scales: population -> scale, wins over both.
@@ -202,7 +202,13 @@ def _read(draft: Draft) -> Draft:
 def _read_net(draft: Draft) -> Draft:
     """A lava-dl file is a program already."""
     nir, net = draft.options.nir, draft.options.net
-    program = read_net(draft.source, n_steps=nir.n_steps, input_bits=nir.input_bits or 0, **vars(net))
+    program = read_net(
+        draft.source,
+        n_steps=nir.n_steps,
+        input_bits=nir.input_bits or 0,
+        input_shape=nir.input_shape,
+        **vars(net),
+    )
     return replace(draft, program=program)
 
 
@@ -347,7 +353,7 @@ PASS_NAMES = tuple(step.name for step in FROM_NETWORK)
 def _refuse_network_options(draft: Draft) -> None:
     options = draft.options
     if (
-        replace(options.nir, n_steps=None, input_bits=None) != NirOptions()
+        replace(options.nir, n_steps=None, input_bits=None, input_shape=None) != NirOptions()
         or options.search != SearchOptions()
         or options.scales
         or options.calibration is not None
@@ -358,7 +364,7 @@ def _refuse_network_options(draft: Draft) -> None:
         raise ConfigError(
             "a .net file holds integers in known steps already",
             where=draft.source,
-            ways_out=f"possible settings are n_steps, input_bits, {', '.join(vars(options.net))}",
+            ways_out=f"possible settings are n_steps, input_bits, input_shape, {', '.join(vars(options.net))}",
         )
 
 

@@ -51,7 +51,6 @@ class NetOptions:
     reset_offset: int = 0
     n_layers: int | None = None
     skip_layers: int = 0
-    input_shape: Shape | None = None
     skip_unknown: bool = False
 
 

@@ -16,12 +16,15 @@ from ..network.network import (
     NetworkInput,
     Population,
 )
+from .axes import GivenShapes
 from .cells import memoryless, population
 from .file import RawGraph, RawNode
 from .graph import NirGraph, check_operator_loops, compute_shapes
 from .nodes import NODE_TYPES
 from .paths import connections
 from .presets import Discretisation
+
+NO_SHAPES = GivenShapes()
 
 LARGEST = 1e30
 """Of a parameter: its products must stay far below the largest float64."""
@@ -30,7 +33,9 @@ SHOWN = 20
 """Problems of a kind that are named at once."""
 
 
-def elaborate(raw: RawGraph, name: str, settings: Discretisation, inputs: Mapping[str, Any]) -> Network:
+def elaborate(
+    raw: RawGraph, name: str, settings: Discretisation, inputs: Mapping[str, Any], shapes: GivenShapes = NO_SHAPES
+) -> Network:
     """The network that ``raw`` means under ``settings``; every problem is named at once.
 
     Args:
@@ -38,11 +43,14 @@ def elaborate(raw: RawGraph, name: str, settings: Discretisation, inputs: Mappin
         name: for messages and the program.
         settings: every field answered (dt may be None where nothing needs it).
         inputs: "bits", "scale", "signed" of the graded inputs.
+        shapes: of Inputs, that win over the file's.
     """
     graph = NirGraph(raw, settings, before={n: [] for n in raw.nodes}, after={n: [] for n in raw.nodes})
     for source, target in raw.edges:
         graph.before[target].append(source)
         graph.after[source].append(target)
+    ports = [n for n, node in raw.nodes.items() if node.kind == "Input" and graph.role(n) == "port"]
+    graph.given = shapes.of(ports)
     compute_shapes(graph)
     check_operator_loops(graph)
     _raise(graph, name)
@@ -51,7 +59,6 @@ def elaborate(raw: RawGraph, name: str, settings: Discretisation, inputs: Mappin
     order, place = _evaluation_order(graph, list(cells))
     found = connections(graph, cells, place)
     _raise(graph, name)
-    ports = [n for n, node in raw.nodes.items() if node.kind == "Input" and graph.role(n) == "port"]
     return Network(
         name=name,
         inputs=tuple(NetworkInput(port, graph.shapes[port], **inputs) for port in ports),

@@ -310,6 +310,11 @@ def _collect_object(graph: Any, prefix: str, got: _Collected, depth: int) -> Non
         if hasattr(item, "nodes"):
             _collect_object(item, f"{full}.", got, depth + 1)
             continue
+        if not hasattr(item, "input_type"):
+            # nirtorch's own graphs look like NIR's and hold torch's modules
+            told = f"a {type(item).__name__} of {type(item).__module__}, not a node of NIR"
+            got.problems.append(Reason(told, where=full, ways_out=("export the network to NIR first",)))
+            continue
         _add(full, prefix, RawNode(type(item).__name__, _object_values(item, full, got)), got)
     got.edges += [(f"{prefix}{source}", f"{prefix}{target}") for source, target in graph.edges]
 
@@ -323,8 +328,9 @@ def _object_values(item: Any, name: str, got: _Collected) -> dict[str, Value]:
     kind = type(item).__name__
     # nir keeps the shape of these three in dictionaries of ports, and writes it to files as one value
     ports = getattr(item, "output_type" if kind == "Output" else "input_type", None)
-    if ports and kind in ("Input", "Output", "Flatten"):
-        values["input_type" if kind == "Flatten" else "shape"] = np.asarray(next(iter(ports.values())))
+    shape = next(iter(ports.values())) if ports else None
+    if shape is not None and kind in ("Input", "Output", "Flatten"):
+        values["input_type" if kind == "Flatten" else "shape"] = _as_array(shape, f"{name}: shape", got)
     return values
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,21 +24,28 @@ from ..network.network import (
     reals,
     size,
 )
+from .axes import MAX_AXES, input_shape, leading_axes, option_for, own_shape, whole_numbers
 from .file import RawGraph
 from .nodes import NODE_TYPES
 from .presets import Discretisation
 from .values import NodeValues
 
 MAX_NEURONS = 1 << 26
-MAX_AXES = 8
 
 
 @dataclass
 class NirGraph:
-    """The raw graph with what is found out about it on the way."""
+    """The raw graph with what is found out about it on the way.
+
+    Attributes:
+        given: shapes of Inputs that the user says.
+        inputs: shapes of all Inputs that lead in from outside.
+    """
 
     raw: RawGraph
     settings: Discretisation
+    given: Mapping[str, Shape] = field(default_factory=dict)
+    inputs: dict[str, Shape] = field(default_factory=dict)
     ops: dict[str, tuple[Op, ...]] = field(default_factory=dict)
     biases: dict[str, Reals] = field(default_factory=dict)
     shapes: dict[str, Shape] = field(default_factory=dict)
@@ -51,12 +58,6 @@ class NirGraph:
     def role(self, name: str) -> str:
         kind = self.raw.nodes[name].kind
         return "operator" if kind in ("Input", "Output") and self.is_inner_port(name) else NODE_TYPES[kind].role
-
-    def is_matrix(self, name: str) -> bool:
-        weight = self.raw.nodes[name].values.get("weight")
-        return (
-            self.raw.nodes[name].kind in ("Affine", "Linear") and isinstance(weight, np.ndarray) and weight.ndim == 2
-        )
 
     def is_inner_port(self, name: str) -> bool:
         """An Input with predecessors or an Output with followers is the port of a subgraph: it passes on."""
@@ -117,6 +118,7 @@ def _steps(graph: NirGraph, name: str, delay: Reals) -> np.ndarray[Any, np.dtype
 def compute_shapes(graph: NirGraph) -> None:
     """Shapes behind all nodes, from the Inputs on; every node is visited when a shape in front of it is known."""
     waiting = dict.fromkeys(graph.raw.nodes)
+    _read_inputs(graph, waiting)
     while waiting:
         ready = [n for n in waiting if _shape_in(graph, n) is not None]
         if not ready:  # a loop or a root: a population or a weight that knows its own size
@@ -130,6 +132,26 @@ def compute_shapes(graph: NirGraph) -> None:
             _visit(graph, name, waiting)
     if not graph.problems:
         graph.problems += _unequal_sums(graph)
+
+
+def _read_inputs(graph: NirGraph, waiting: dict[str, None]) -> None:
+    """The shapes of all Inputs first; behind one without a shape nothing is visited."""
+    for name in [n for n, node in graph.raw.nodes.items() if node.kind == "Input" and not graph.before[n]]:
+        try:
+            graph.inputs[name] = _input_shape(graph, name)
+        except InputError as error:
+            graph.problems += error.reasons
+            for follower in _downstream(graph, name):
+                waiting.pop(follower, None)
+
+
+def _input_shape(graph: NirGraph, name: str) -> Shape:
+    if name not in graph.given:
+        return input_shape(graph.raw, name, graph.after, graph.notes)
+    shape, written = graph.given[name], whole_numbers(graph.raw.nodes[name].values.get("shape"), name)
+    if written != shape:
+        graph.notes.append(f"{name}: shape {written or 'none'} in the file, read as {shape} (option)")
+    return shape
 
 
 def _visit(graph: NirGraph, name: str, waiting: dict[str, None]) -> None:
@@ -170,22 +192,8 @@ def _downstream(graph: NirGraph, name: str) -> set[str]:
 
 def _shape_in(graph: NirGraph, name: str) -> Shape | None:
     if graph.raw.nodes[name].kind == "Input" and not graph.before[name]:
-        return _declared(graph, name)
+        return graph.inputs.get(name)
     return next((graph.shapes[b] for b in graph.before[name] if b in graph.shapes), None)
-
-
-def _declared(graph: NirGraph, name: str) -> Shape:
-    """Shape that an Input states; a batch axis of 1 in front of a map, or of a vector before a weight, is dropped."""
-    value = graph.raw.nodes[name].values.get("shape")
-    array = np.atleast_1d(np.asarray(value)) if isinstance(value, np.ndarray | int) else np.zeros((0, 0))
-    if array.ndim != 1 or array.dtype.kind not in "iu" or array.size > MAX_AXES:
-        return (0,)
-    shape = tuple(int(n) for n in array)
-    after = graph.after[name]
-    if shape[:1] == (1,) and (len(shape) == 4 or (len(shape) == 2 and after and all(map(graph.is_matrix, after)))):
-        graph.notes.append(f"{name}: shape {shape} read as {shape[1:]} (batch of 1 dropped)")
-        shape = shape[1:]
-    return shape
 
 
 def _own_shape(graph: NirGraph, name: str) -> Shape | None:
@@ -212,6 +220,8 @@ def _shape_out(graph: NirGraph, name: str) -> Shape:
     if graph.role(name) != "operator":
         if graph.raw.nodes[name].kind == "Output":
             _compare_output(graph, name, shape)
+        elif graph.role(name) == "population":
+            _require_own_axes(graph, name, shape)
         return shape
     ops, bias = _operators(graph, name, shape)
     after = chain_shapes(ops, shape)[-1]
@@ -223,13 +233,28 @@ def _shape_out(graph: NirGraph, name: str) -> Shape:
     return after
 
 
+def _require_own_axes(graph: NirGraph, name: str, shape: Shape) -> None:
+    """Neurons have the shape of their parameters; where more axes arrive these are not neurons."""
+    own = own_shape(graph.raw.nodes[name])
+    n_extra = len(shape) - len(own)
+    if not own or size(shape[:n_extra]) <= 1 or shape[n_extra:] != own or graph.given:
+        return
+    entry, entered = next(iter(graph.inputs.items()))
+    raise leading_axes(
+        name,
+        f"parameters of shape {own}, but {shape} arrives (from {entry} {entered})",
+        entered[n_extra:],
+        option_for(graph.raw, entry),
+    )
+
+
 def _too_large(shape: Shape) -> bool:
     return float(np.prod([float(n) for n in shape])) > MAX_NEURONS
 
 
 def _compare_output(graph: NirGraph, name: str, shape: Shape) -> None:
     told = graph.raw.nodes[name].values.get("shape")
-    if isinstance(told, np.ndarray) and told.size <= MAX_AXES and tuple(np.atleast_1d(told).tolist()) != shape:
+    if isinstance(told, np.ndarray) and 0 < told.size <= MAX_AXES and tuple(np.atleast_1d(told).tolist()) != shape:
         graph.notes.append(f"{name}: the file says shape {tuple(np.atleast_1d(told).tolist())}, computed is {shape}")
 
 

@@ -34,7 +34,7 @@ _CONV = ("weight", "stride", "padding", "dilation", "groups")
 NODE_TYPES: dict[str, NodeType] = {
     node.name: node
     for node in (
-        NodeType("Input", ("shape",), (), "port", "input", True, "input, spikes or 1 to 16 bits"),
+        NodeType("Input", (), ("shape",), "port", "input", True, "input, spikes or 1 to 16 bits"),
         NodeType("Output", (), ("shape",), "port", "output", True, "readout: counts or v"),
         NodeType("Affine", ("weight",), ("bias",), "operator", "linear", True, "dense; bias in the population"),
         NodeType("Linear", ("weight",), (), "operator", "linear", True, "dense"),

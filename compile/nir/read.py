@@ -11,7 +11,8 @@ import numpy as np
 
 from seamount.errors import InputError
 
-from ..network.network import Network
+from ..network.network import Network, Shape
+from .axes import GivenShapes
 from .elaborate import check_nodes, elaborate
 from .file import RawGraph, from_graph, read_raw
 from .mends import as_run
@@ -27,6 +28,8 @@ class NirOptions:
         preset: the tool that wrote it, a name in PRESETS.
         discretisation: single answers that win over file and preset.
         input_bits, input_scale, input_signed: graded input x = x_int / scale; None: from metadata, else spikes.
+        input_shape: of one sample at one step, of the only Input; input_shapes: of Inputs by name. They win over the
+            file's.
         n_steps: length of a sample; None: from metadata, else unknown.
         readout, readout_quantity: population and "v" or "count"; None: from metadata, else the only output.
         name: of the network; None: the file's stem.
@@ -37,6 +40,8 @@ class NirOptions:
     input_bits: int | None = None
     input_scale: float | None = None
     input_signed: bool | None = None
+    input_shape: Shape | None = None
+    input_shapes: Mapping[str, Shape] = field(default_factory=dict)
     n_steps: int | None = None
     readout: str | None = None
     readout_quantity: str | None = None
@@ -59,7 +64,7 @@ def read_nir(source: Any, options: NirOptions | None = None) -> Network:
     ours = _group(raw.metadata, "seamount")
     resolved = _resolved(raw, name, options, metadata)
     inputs = _input_facts(ours, options)
-    network = elaborate(raw, name, resolved.settings, inputs)
+    network = elaborate(raw, name, resolved.settings, inputs, GivenShapes(options.input_shape, options.input_shapes))
     # where our own exporters write nothing they mean the defaults, so that nothing had to be assumed
     asked = () if str(metadata.get("exporter", "")).startswith("seamount") else resolved.assumptions.values()
     scales = _scales(raw.metadata, network)

@@ -9,6 +9,7 @@ import numpy as np
 from seamount.errors import InputError, Unsupported
 
 from ..network.network import Convolution, Pair, Reals, Shape, SumPool, broadcasts, reals, size, window_size
+from .axes import is_placeholder, whole_numbers
 from .file import RawNode
 
 
@@ -124,9 +125,9 @@ class NodeValues:
         return Convolution(weight, stride, given if n_axes == 2 else (0, given[0]), dilation, groups)  # type: ignore[arg-type]
 
     def _compare_input(self, shape: Shape) -> None:
-        if self.node.values.get("input_shape") is None:
+        told = whole_numbers(self.node.values.get("input_shape"), f"{self.name}: input_shape")
+        if told is None or is_placeholder(told):
             return
-        told = tuple(int(n) for n in self.array("input_shape").reshape(-1))
         if told != shape and told[-len(shape) :] != shape:
             raise InputError(f"input_shape {told} in the file, but {shape} arrives", where=self.name)
 
