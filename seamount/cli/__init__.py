@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 
 from .root import app
+from .signals import stop_on_signals
 
 __all__ = ["app", "load_commands", "main"]
 
@@ -18,5 +19,6 @@ def main() -> None:
     """Entry point of the ``seamount`` command."""
     # norse 1.1.0 scripts its functional cells at import, which newer torch announces as deprecated
     warnings.filterwarnings("ignore", message=".*torch.jit.*")
+    stop_on_signals()
     load_commands()
     app()

@@ -21,10 +21,13 @@ import typer
 
 from seamount.errors import Reason, SeamountError
 
+from .signals import Stopped
+
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 INTERRUPTED = 130
+GO_ON = ("what was finished is saved, continue with --resume",)
 
 
 @dataclass(frozen=True)
@@ -104,9 +107,10 @@ def _run(work: Callable[[], Result], *, as_json: bool, debug: bool) -> int:
 def explained(error: BaseException) -> tuple[tuple[Reason, ...], int]:
     """An error in words, and the exit code that says of what kind it is."""
     match error:
+        case Stopped():
+            return (Reason(f"ended by {error}", ways_out=GO_ON),), error.exit_code
         case KeyboardInterrupt():
-            found = "interrupted; what was finished is saved, continue with --resume"
-            return (Reason(found),), INTERRUPTED
+            return (Reason("interrupted", ways_out=GO_ON),), INTERRUPTED
         case SeamountError():
             return error.reasons, error.exit_code
         case OSError(errno=errno.ENOSPC):

@@ -1,0 +1,48 @@
+"""A command that is told to stop ends in order, with the exit code that shells report."""
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+WAITS = """
+import sys, time
+from seamount.cli import shell, signals
+
+signals.stop_on_signals()
+
+def work():
+    try:
+        print("ready", flush=True)
+        time.sleep(60)
+    finally:
+        print("in order", flush=True)
+
+sys.exit(shell._run(work, as_json=False, debug=False))
+"""
+
+
+def stopped_by(number: signal.Signals, before: str = "") -> tuple[int, str, str]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", before + WAITS], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(number)
+    stdout, stderr = process.communicate(timeout=60)
+    return process.returncode, stdout, stderr
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130)])
+def test_a_signal_ends_a_command_in_order(number: signal.Signals, code: int) -> None:
+    returned, stdout, stderr = stopped_by(number)
+    assert (returned, stdout) == (code, "in order\n")
+    assert "what was finished is saved, continue with --resume" in stderr
+    assert "Traceback" not in stderr
+
+
+def test_an_ignored_hang_up_stays_ignored() -> None:
+    under_nohup = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\nimport threading, os\n"
+    then_term = under_nohup + "threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGTERM)).start()\n"
+    assert stopped_by(signal.SIGHUP, then_term)[0] == 143
