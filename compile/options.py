@@ -70,8 +70,8 @@ def compile_options(
         written_by: a preset (``--from``).
         settings: "key=value": a field of Discretisation (``dt=1e-4``, ``reset=subtract``, with - or _), of the input
             (``input_bits=8``), of the scale search (``method=max-fit``), the scale of a population
-            (``scale.hidden=312.5``), the bits of weights (``weight_bits=4``, ``weight_bits.hidden=6``), what a chain of
-            operators may take written out (``matrix_gib=8``), the shape of an input (``input_shape=2x34x34`` as
+            (``scale.hidden=312.5``), the bits of weights (``weight_bits=4``, ``weight_bits.hidden=6``), what a chain
+            of operators may take written out (``matrix_gib=8``), the shape of an input (``input_shape=2x34x34`` as
             channels, height, width; ``input_shape.sensor=12`` of one of several), or for a ``.net`` file a field of
             NetOptions (``reset_interval=32``).
         n_steps: length of a sample.
