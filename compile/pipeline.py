@@ -29,6 +29,7 @@ from .passes.balance_latency import Schedule, balance_latency, own_delay
 from .passes.emulate_soft_reset import emulate_soft_reset
 from .passes.fold_pooling import fold_pooling
 from .passes.fold_scale import fold_scale
+from .passes.lines_as_maps import lines_as_maps
 from .passes.merge_linear import merge_linear
 from .passes.range_analysis import RangeReport, analyse_ranges
 from .passes.remove_unseen import remove_unseen
@@ -327,6 +328,7 @@ FROM_NETWORK: tuple[Step, ...] = (
     Step("read", _read, _network_shown),
     Step("emulate_soft_reset", _soft_resets, _network_shown),
     _network_step(remove_unseen),
+    _network_step(lines_as_maps),
     _network_step(fold_scale),
     _network_step(fold_pooling),
     Step("merge_linear", _merge, _network_shown),

@@ -67,6 +67,8 @@ def check_inputs(program: Program, inputs: Any, n_steps: int) -> dict[str, NDArr
 def _check(entry: Input, values: Any) -> NDArray[Any]:
     array = np.asarray(values)
     where = f"input {entry.name}"
+    if entry.shape[1:2] == (1,) and array.shape[2:] == (entry.shape[0], *entry.shape[2:]):
+        array = np.expand_dims(array, 3)  # lines (C, L), which the program holds as maps of height 1
     if array.ndim < 2 or array.shape[2:] != entry.shape:
         expected = ", ".join(["T", "B", *map(str, entry.shape)])
         raise InputError(f"shape {array.shape} found, ({expected}) is possible", where=where)

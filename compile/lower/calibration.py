@@ -59,7 +59,7 @@ def calibrate(network: Network, inputs: Inputs) -> Calibration:
                 x = traces[source].spikes
             else:
                 x = np.asarray(given[source], dtype=np.float64) * network.input(source).scale
-            moments[g.connection.name] = _moments(g, reals(x.reshape(-1, *x.shape[2:])))
+            moments[g.connection.name] = _moments(g, reals(x.reshape(-1, *network.shape(source))))
     reached = {name: float(np.abs(trace.u).max(initial=0.0)) for name, trace in traces.items()}
     return Calibration(moments, reached)
 

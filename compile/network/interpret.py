@@ -89,6 +89,8 @@ def _checked_inputs(
         )
     values = {name: torch.from_numpy(np.array(x, dtype=np.float64)) for name, x in given.items()}
     for i in network.inputs:
+        if i.shape[1:2] == (1,) and values[i.name].shape[2:] == (i.shape[0], *i.shape[2:]):
+            values[i.name] = values[i.name].unsqueeze(3)  # lines, which the passes made maps
         if values[i.name].shape[2:] != i.shape:
             found = tuple(values[i.name].shape)
             raise InputError(
