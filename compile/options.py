@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from typing import Any
 
-from seamount.errors import ConfigError
+from seamount.errors import ConfigError, nearest
 
 from .lower.scale_search import SearchOptions
 from .net.read import NetOptions
@@ -127,7 +126,7 @@ def _parsed(setting: str) -> tuple[str, str, Any]:
         "no such setting",
         where=f"--set {key}",
         possible=f"possible are {', '.join(possible)}",
-        ways_out=[f"did you mean {name}?" for name in difflib.get_close_matches(key, possible, 1)],
+        ways_out=nearest(key, possible),
     )
 
 

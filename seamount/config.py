@@ -5,11 +5,10 @@ Order of precedence: defaults < file < ``--set a.b=c``. A key that does not exis
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, Field, ValidationError
 
@@ -22,10 +21,13 @@ from seamount.distill.config import (
     TeacherConfig,
     TrainConfig,
 )
-from seamount.errors import ConfigError, InputError, Reason
+from seamount.errors import ConfigError, InputError, Reason, nearest
 
 if TYPE_CHECKING:
     from tomlkit.items import Table
+
+# what ``compile/fit/place`` can minimise, said again because loading that takes longer than answering ``--help``
+Placement = Literal["cores", "load", "crossings"]
 
 
 class RunConfig(Section):
@@ -41,8 +43,8 @@ class TargetConfig(Section):
     step_period_s: Annotated[float, Field(gt=0)] = Field(
         1e-5, description="wall time of one timestep on the chip [s]; the static energy grows with it"
     )
-    placement: Literal["cores", "load", "crossings"] = Field(
-        "cores", description='what the placement minimises: "cores", "load" or "crossings"'
+    placement: Placement = Field(
+        "cores", description=f"what the placement minimises: one of {', '.join(get_args(Placement))}"
     )
 
 
@@ -126,13 +128,13 @@ def _explain(source: str, error: Mapping[str, Any]) -> Reason:
     key = ".".join(path)
     if error["type"] == "extra_forbidden":
         known = list(_fields_at(path[:-1]))
-        nearest = difflib.get_close_matches(path[-1], known, n=1)
+        ways = nearest(path[-1], known)
         section = f"[{'.'.join(path[:-1])}]" if path[:-1] else "the configuration"
         return Reason(
             f"{path[-1]} is not a setting of {section}",
             where=f"{source}:{key}",
-            possible="" if nearest else f"possible are {', '.join(known)}",
-            ways_out=tuple(f"did you mean {name}?" for name in nearest),
+            possible="" if ways else f"possible are {', '.join(known)}",
+            ways_out=ways,
         )
     return Reason(f"{error['msg']}, found {error.get('input')!r}", where=f"{source}:{key}")
 

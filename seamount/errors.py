@@ -114,8 +114,12 @@ class ProcessStopped(SeamountError):
 def none_of(name: str, known: Iterable[str]) -> str:
     """What is said of a name that is not in a list: the list, and the nearest of its names."""
     possible = tuple(known)
-    nearest = "".join(f"; did you mean {near}?" for near in difflib.get_close_matches(name, possible, 1))
-    return f"{name!r} is none of {', '.join(possible)}{nearest}"
+    return f"{name!r} is none of {'; '.join([', '.join(possible), *nearest(name, possible)])}"
+
+
+def nearest(name: str, known: Iterable[str]) -> tuple[str, ...]:
+    """The way out of a misspelling, where one of the known names is near."""
+    return tuple(f"did you mean {near}?" for near in difflib.get_close_matches(name, tuple(known), 1))
 
 
 def plural(n: int, thing: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -25,7 +25,7 @@ from .quantise import round_weights
 from .real_groups import RealGroup, RoundingRules, largest_drive, real_groups
 
 Method = Literal["max-fit", "mse", "percentile", "calibrated"]
-METHODS: tuple[Method, ...] = ("max-fit", "mse", "percentile", "calibrated")
+METHODS: tuple[Method, ...] = get_args(Method)
 
 STATE_LIMIT = float(V_MAX >> DRIVE_SHIFT)
 """What u and v hold, in units of v_th_mant."""

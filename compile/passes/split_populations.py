@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 from seamount.errors import Unsupported
 
 from ..fit.chip import HasChip
+from ..fit.place.cuts import Cut
 from ..fit.place.rules import Box, flat_indices
-from ..fit.place.search import Cut, cut_to_fit
+from ..fit.place.search import cut_to_fit
 from ..numbers import Ints, ints
 from ..program.messages import largest_drive, messages
 from ..program.program import Population, Program

@@ -1,18 +1,20 @@
 """Whole programs placed: worked cases, what binds, what is refused, objectives, chips."""
 
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import pytest
 
 from seamount.compile.arithmetic.definition import run_definition
-from seamount.compile.fit.place import Placement, place, validate_placement
+from seamount.compile.fit.place import OBJECTIVES, Placement, place, validate_placement
 from seamount.compile.fit.place.placement import Assignment, limits
 from seamount.compile.neurons.lif import Lif
 from seamount.compile.neurons.relay import Relay
 from seamount.compile.numbers import ints
 from seamount.compile.program.program import Input, Population, Program, Readout
 from seamount.compile.synapses.kinds import Conv, Dense, OneToOne, Sparse, Synapses, Wire
+from seamount.config import Placement as ConfiguredPlacement
 from seamount.errors import ConfigError, DoesNotFit
 from seamount.hardware_targets.target import load_target
 
@@ -293,3 +295,7 @@ def test_a_single_neuron_without_a_shape_is_placed() -> None:
         "scalar", (Input("in", ()),), (Population("p", (), LIF),), (Synapses("s", "in", "p", OneToOne(ints(64))),)
     )
     assert place(program, LOIHI1).cores[0].use.compartments == 1
+
+
+def test_a_configuration_may_choose_every_objective() -> None:
+    assert get_args(ConfiguredPlacement) == OBJECTIVES

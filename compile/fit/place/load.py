@@ -102,9 +102,8 @@ def _convolved(conv: Conv, sent: Floats) -> Floats:
     """
     c_out, c_in, k_h, k_w = conv.weights.shape
     (s_h, s_w), (p_h, p_w), (d_h, d_w) = conv.stride, conv.padding, conv.dilation
+    height, width = conv.window.size(sent.shape[1:], (k_h, k_w))
     padded = np.pad(np.asarray(sent, dtype=np.float64), ((0, 0), (p_h, p_h), (p_w, p_w)))
-    height = (padded.shape[1] - d_h * (k_h - 1) - 1) // s_h + 1
-    width = (padded.shape[2] - d_w * (k_w - 1) - 1) // s_w + 1
     stored = (conv.weights != 0).astype(np.float64).reshape(conv.groups, c_out // conv.groups, c_in, k_h, k_w)
     total = np.zeros((conv.groups, c_out // conv.groups, height * width))
     for i, j in np.ndindex(k_h, k_w):

@@ -7,61 +7,29 @@ validator judges the result, and its verdict is what is returned.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
 from seamount.compile.fit.chip import Chip, HasChip
-from seamount.compile.numbers import Ints
 from seamount.compile.program.activity import Activity
 from seamount.compile.program.program import Program
-from seamount.compile.synapses.kinds import Conv, Dense, OneToOne, Wire
 from seamount.errors import ConfigError, DoesNotFit
 
 from .chips import assign_chips
-from .placement import Assignment, Placement, Tile, Use, limits
-from .rules import AxonKind, Box, Group, groups, on_chip
-from .validate import exceeded, neuron_use, validate_placement
+from .cuts import Costs, Cut, Cuts, axon_kind
+from .placement import Assignment, Placement, Tile, limits
+from .rules import AxonKind, Box, Group, groups
+from .validate import validate_placement
 
 Objective = Literal["cores", "load", "crossings"]
-OBJECTIVES: tuple[Objective, ...] = ("cores", "load", "crossings")
+OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
 
 REPAIRS = 8
 """Times that tiles over a limit are cut finer: in loops a cut is judged before all its followers are known."""
-
-
-@dataclass(frozen=True)
-class Cut:
-    """A population cut into tiles of this size (the last of an axis may be smaller).
-
-    Attributes:
-        cost: cores + shares of input axons, of the output axons it asks of others, and of synapse words.
-    """
-
-    population: str
-    shape: tuple[int, ...]
-    tile: tuple[int, ...]
-    axons: AxonKind
-    cost: float = 0.0
-
-    def sides(self) -> list[list[tuple[int, int]]]:
-        return [
-            [(start, min(n, start + size)) for start in range(0, n, size)]
-            for n, size in zip(self.shape, self.tile, strict=True)
-        ]
-
-    def boxes(self) -> Iterator[Box]:
-        return product(*self.sides())
-
-    @property
-    def n_tiles(self) -> int:
-        return int(np.prod([-(-n // t) for n, t in zip(self.shape, self.tile, strict=True)], dtype=np.int64))
-
-
-Cuts = Mapping[str, Cut]
 
 
 def place(
@@ -111,17 +79,10 @@ class _Search:
     whole_maps: bool = False
 
     def __post_init__(self) -> None:
-        self.judged: dict[Cut, list[tuple[Use, int]] | None] = {}
-        self.into: dict[str, list[Group]] = {name: [] for name in on_chip(self.program)}
-        self.out_of: dict[str, list[Group]] = {name: [] for name in self.into}
-        for group in self.groups:
-            if group.synapses.target in self.into:
-                self.into[group.synapses.target].append(group)
-            if not group.external:
-                self.out_of[group.synapses.source].append(group)
+        self.costs = Costs(self.program, self.chip, self.groups)
         arrivals = self.program.arrivals()
-        rank = {name: n for n, name in enumerate(self.into)}
-        self.order = sorted(self.into, key=lambda name: (-arrivals[name], -rank[name]))
+        rank = {name: n for n, name in enumerate(self.costs.into)}
+        self.order = sorted(rank, key=lambda name: (-arrivals[name], -rank[name]))
 
     def run(
         self,
@@ -159,7 +120,7 @@ class _Search:
         population = self.program.population(name)
         shape = population.shape
         kinds: list[AxonKind] = ["discrete"]
-        if any(group.can_share_axons for group in self.into[name]):
+        if any(group.can_share_axons for group in self.costs.into[name]):
             kinds.append("population")
         sizes = [sorted({-(-n // pieces) for pieces in range(1, n + 1)}, reverse=True) for n in shape]
         if self.whole_maps and len(shape) == 3:
@@ -168,7 +129,7 @@ class _Search:
                 return found
         found = self.fitting(name, sizes, kinds, cuts, keep, at_least)
         if not found:
-            self.refuse(name, kinds, cuts)
+            self.costs.refuse(name, kinds, cuts)
         return found
 
     def fitting(
@@ -194,84 +155,10 @@ class _Search:
                 break
             if int(np.prod(cut.tile)) > self.chip.compartments:
                 continue
-            cost = self.cost(cut, cuts)
+            cost = self.costs.of(cut, cuts)
             if cost is not None:
                 found = sorted([*found, replace(cut, cost=cost)], key=lambda c: c.cost)[: max(keep, 1)]
         return found
-
-    def cost(self, cut: Cut, cuts: Cuts) -> float | None:
-        """None where a tile breaks a limit."""
-        chip, total = self.chip, 0.0
-        if cut not in self.judged:
-            self.judged[cut] = self.worst_inputs(cut)
-        worst = self.judged[cut]
-        if worst is None:
-            return None
-        sent = self.output_axons(cut, cuts)
-        if int(sent.max(initial=0)) > chip.output_axons:
-            return None
-        for use, times in worst:
-            total += times * (1 + use.input_axons / chip.input_axons + use.synapse_words / chip.synapse_words)
-        asked = sum(int(demand(group, cut).sum()) for group in self.into[cut.population] if not group.external)
-        return total + asked / chip.output_axons
-
-    def worst_inputs(self, cut: Cut) -> list[tuple[Use, int]] | None:
-        """Use of each distinct tile and how often it occurs; None as soon as one breaks a limit."""
-        into = self.into[cut.population]
-        same: dict[object, tuple[Box, int]] = {}
-        for box, times in _distinct_boxes(cut, into):
-            key = tuple(group.key(box) for group in into)
-            first, before = same.get(key, (box, 0))
-            same[key] = (first, before + times)
-        uses = []
-        for box, times in same.values():
-            use = self.tile_use(cut, box)
-            if use.binding(self.chip)[1] > 1:
-                return None
-            uses.append((use, times))
-        return uses
-
-    def tile_use(self, cut: Cut, box: Box) -> Use:
-        """All but the output axons."""
-        use = neuron_use(self.program.population(cut.population), Tile(cut.population, box))
-        for group in self.into[cut.population]:
-            cost = group.use(box, axon_kind(group, cut))
-            use = use + Use(
-                input_axons=cost.input_axons,
-                synapse_words=cost.synapse_words,
-                synapse_formats=cost.formats,
-                longest_list=cost.longest_list,
-            )
-        return use
-
-    def output_axons(self, cut: Cut, cuts: Cuts) -> Ints:
-        """Of every tile, as far as the followers are cut; the population itself counts as cut."""
-        known = {**cuts, cut.population: cut}
-        starts = [[start for start, _ in side] for side in cut.sides()]
-        sent = np.zeros([len(s) for s in starts], dtype=np.int64)
-        for group in self.out_of[cut.population]:
-            follower = known.get(group.synapses.target)
-            if follower is None:
-                continue
-            asked = demand(group, follower).reshape(-1, *cut.shape[1:])
-            if axon_kind(group, follower) == "population":
-                sent += _shared_output(group, follower, starts, cut)
-                continue
-            for axis, side in enumerate(starts):
-                asked = np.add.reduceat(asked, side, axis=axis)
-            sent += asked.reshape(sent.shape)
-        return sent
-
-    def refuse(self, name: str, kinds: Sequence[AxonKind], cuts: Cuts) -> None:
-        """Raises for a population of which not even one neuron fits a core."""
-        shape = self.program.population(name).shape
-        single = Cut(name, shape, (1,) * len(shape), kinds[-1])
-        use = max((self.tile_use(single, box) for box in single.boxes()), key=lambda u: u.binding(self.chip)[1])
-        use = use + Use(output_axons=int(self.output_axons(single, cuts).max(initial=0)))
-        limit, _ = use.binding(self.chip)
-        where = " for a single neuron"
-        value, allowed = getattr(use, limit), limits(self.chip)[limit]
-        raise DoesNotFit(str(exceeded(name, limit, value, allowed, self.chip, where)))
 
     def repair(self, cuts: dict[str, Cut], placement: Placement) -> dict[str, Cut]:
         """Cuts the populations on overfull cores anew, now that all followers are known."""
@@ -334,7 +221,7 @@ class _Search:
         """Cuts the most loaded populations finer while the chips in use have free cores."""
         room = placement.n_chips * self.chip.cores_per_chip
         best, current, frozen = placement, dict(cuts), set[str]()
-        work = {name: _work(name, self.program, self.into[name], activity) for name in current}
+        work = {name: _work(name, self.program, self.costs.into[name], activity) for name in current}
         while len(frozen) < len(current):
             name = max((n for n in current if n not in frozen), key=lambda n: work[n] / current[n].n_tiles)
             try:
@@ -344,10 +231,10 @@ class _Search:
                 continue
             trial = current | {name: finer}
             total = sum(cut.n_tiles for cut in trial.values())
-            senders = {group.synapses.source for group in self.into[name] if not group.external}
-            sends = all(
-                int(self.output_axons(trial[s], trial).max(initial=0)) <= self.chip.output_axons for s in senders
-            )
+            senders = {group.synapses.source for group in self.costs.into[name] if not group.external}
+            # finer tiles ask for more axons of those that were cut before them
+            most = max((int(self.costs.output_axons(trial[s], trial).max(initial=0)) for s in senders), default=0)
+            sends = most <= self.chip.output_axons
             if total > room or not sends:
                 frozen.add(name)
                 continue
@@ -368,85 +255,6 @@ class _Roomy:
     @property
     def chip(self) -> Chip:
         return replace(self.actual, max_chips=1 << 40)
-
-
-def axon_kind(group: Group, cut: Cut) -> AxonKind:
-    return cut.axons if group.can_share_axons else "discrete"
-
-
-def demand(group: Group, follower: Cut) -> Ints:
-    """Per source neuron, the tiles of the follower that it must reach: output axons, if each takes its own."""
-    kind = group.synapses.kind
-    if isinstance(kind, Conv):
-        channels = np.zeros(group.source_shape[0], dtype=np.int64)
-        sides = follower.sides()
-        for side in sides[0]:
-            (first, last), _ = group.channels(*side)
-            channels[first:last] += 1
-        rows, columns = (np.zeros(n, dtype=np.int64) for n in group.source_shape[1:])
-        for axis, positions in ((1, rows), (2, columns)):
-            for side in sides[axis]:
-                positions[group.overlap(axis, *side).needed] += 1
-        return group.planes * channels[:, None, None] * rows[None, :, None] * columns[None, None, :]
-    if isinstance(kind, OneToOne | Wire):
-        return np.full(group.source_shape, group.planes, dtype=np.int64)
-    if isinstance(kind, Dense) and group.full:
-        return np.full(group.source_shape, group.planes * follower.n_tiles, dtype=np.int64)
-    reached = np.zeros(int(np.prod(group.source_shape, dtype=np.int64)), dtype=np.int64)
-    for box in follower.boxes():
-        reached[group.need(box).axes[0]] += group.planes
-    return reached.reshape(group.source_shape)
-
-
-def _shared_output(group: Group, follower: Cut, starts: Sequence[Sequence[int]], cut: Cut) -> Ints:
-    """Output axons of every tile when the channels of a pixel share one for each follower tile."""
-    sides = follower.sides()
-    rows, columns = (np.zeros(n, dtype=np.int64) for n in group.source_shape[1:])
-    for axis, positions in ((1, rows), (2, columns)):
-        for side in sides[axis]:
-            positions[group.overlap(axis, *side).needed] += 1
-    channels = []
-    for start, stop in cut.sides()[0]:
-        shared = 0
-        for side in sides[0]:
-            (first, last), _ = group.channels(*side)
-            shared += -(-max(0, min(stop, last) - max(start, first)) // group.chip.population_atoms)
-        channels.append(shared)
-    return (
-        group.planes
-        * group.chip.population_slots
-        * np.array(channels)[:, None, None]
-        * np.add.reduceat(rows, starts[1])[None, :, None]
-        * np.add.reduceat(columns, starts[2])[None, None, :]
-    )
-
-
-def _distinct_boxes(cut: Cut, into: Sequence[Group]) -> Iterator[tuple[Box, int]]:
-    """A box for each way the sides of a tile can cost, with how many there are; every box where sides do not tell."""
-    sides = cut.sides()
-    if any(not isinstance(g.synapses.kind, Conv | OneToOne | Wire) and not g.full for g in into) or any(
-        isinstance(g.synapses.kind, OneToOne) and g.synapses.kind.weights.size > 1 for g in into
-    ):
-        yield from ((box, 1) for box in product(*sides))
-        return
-    convs = [g for g in into if isinstance(g.synapses.kind, Conv)]
-    kinds: list[list[tuple[tuple[int, int], int]]] = []
-    for axis, side in enumerate(sides):
-        same: dict[object, tuple[tuple[int, int], int]] = {}
-        for start, stop in side:
-            key: tuple[object, ...] = (stop - start,)
-            for g in convs:
-                if axis == 0:
-                    (first, last), reached = g.channels(start, stop)
-                    key += (last - first, tuple(sorted(reached.items())))
-                else:
-                    seen = g.overlap(axis, start, stop)
-                    key += (len(seen.needed), seen.patterns)
-            one, times = same.get(key, ((start, stop), 0))
-            same[key] = (one, times + 1)
-        kinds.append(list(same.values()))
-    for combination in product(*kinds):
-        yield tuple(side for side, _ in combination), int(np.prod([times for _, times in combination]))
 
 
 def _pack(judged: Placement, chip: Chip) -> list[tuple[Tile, ...]]:
