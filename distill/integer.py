@@ -19,6 +19,7 @@ from torch import Tensor
 from seamount.compile.arithmetic.neurons import NeuronTable, neuron_table
 from seamount.compile.arithmetic.products import conv_sum, matrix_sum
 from seamount.compile.arithmetic.scan import ScanResult, lif_scan
+from seamount.compile.arithmetic.synapses import wrap
 from seamount.compile.neurons.lif import Lif
 from seamount.models.fold import FoldedConv
 from seamount.models.lif.constants import LifConstants
@@ -227,12 +228,11 @@ class ExactConv(torch.autograd.Function):
 
 def wrapped(drive: Tensor, bits: int, bound: int) -> Tensor:
     """The drive in so many bits; most bounds prove that nothing wraps."""
-    half = 1 << (bits - 1)
-    if bound < half:
+    if bound < 1 << (bits - 1):
         return drive
     whole = drive.detach().to(torch.int64)
-    turned = ((whole + half) & ((1 << bits) - 1)) - half
-    return drive + (turned - whole).to(drive.dtype)
+    # a difference that carries no gradient, so that the drive's passes by the wrap
+    return drive + (wrap(whole, bits) - whole).to(drive.dtype)
 
 
 def linear_readout(drive: Tensor, response: Tensor) -> Tensor:

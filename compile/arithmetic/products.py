@@ -27,8 +27,9 @@ import torch.nn.functional as F
 
 from seamount.errors import CheckFailed, ConfigError
 
+from ..synapses.window import Window
 from .precision import exactly
-from .proof import Geometry, Way, is_exact, settings
+from .proof import Way, is_exact, settings
 
 NARROW_BITS = 8
 """Significant bits that bfloat16 and TF32 both hold."""
@@ -66,7 +67,7 @@ def conv_sum(
     Raises:
         CheckFailed: nothing that torch has here computes these sums exactly.
     """
-    geometry = Geometry(stride, padding, dilation, groups)
+    geometry = Window(stride, padding, dilation, groups)
     if x.dtype == torch.bool:
         found = _conv_of_spikes(x, weights, geometry) if narrow else None
         if found is not None:
@@ -115,7 +116,7 @@ class _OneDnn:
     2 x 3 taps, stride (1, 3), padding (1, 2), dilation 2 on 5 x 3.
     """
 
-    geometry: Geometry
+    geometry: Window
     bits = 24
     unit = 1.0
 
@@ -131,7 +132,7 @@ class _OneDnn:
 class _AsProduct:
     """A convolution whose only arithmetic is a matrix product: no algorithm that rounds can be chosen for it."""
 
-    geometry: Geometry
+    geometry: Window
     narrow: bool
     unit = 1.0
 
@@ -141,13 +142,12 @@ class _AsProduct:
 
     def __call__(self, x: torch.Tensor, weights: torch.Tensor, /) -> torch.Tensor:
         c_out, c_in, k_h, k_w = weights.shape
-        (s_h, s_w), (p_h, p_w), (d_h, d_w), groups = self.geometry
-        height = (x.shape[2] + 2 * p_h - d_h * (k_h - 1) - 1) // s_h + 1
-        width = (x.shape[3] + 2 * p_w - d_w * (k_w - 1) - 1) // s_w + 1
+        stride, padding, dilation, groups = self.geometry
+        height, width = self.geometry.size(x.shape[2:], (k_h, k_w))
         grouped = weights.reshape(groups, c_out // groups, c_in * k_h * k_w)
 
         def part(some: torch.Tensor) -> torch.Tensor:
-            columns = F.unfold(some, (k_h, k_w), (d_h, d_w), (p_h, p_w), (s_h, s_w))
+            columns = F.unfold(some, (k_h, k_w), dilation, padding, stride)
             columns = columns.reshape(len(some), groups, c_in * k_h * k_w, height * width)
             return torch.matmul(grouped, columns).reshape(len(some), c_out, height, width)
 
@@ -162,7 +162,7 @@ class _AsProduct:
 class _EightBit:
     """unit * convolution of spikes (bool) with weights (int8), float32; geometries of ``_conv_of_spikes`` only."""
 
-    geometry: Geometry
+    geometry: Window
     unit: float
     bits = NARROW_BITS
 
@@ -182,7 +182,7 @@ class _EightBit:
         return found if last else found.contiguous()
 
 
-def _ways_to_convolve(x: torch.Tensor, geometry: Geometry, narrow: bool) -> list[Way]:
+def _ways_to_convolve(x: torch.Tensor, geometry: Window, narrow: bool) -> list[Way]:
     product = _AsProduct(geometry, False)
     if x.device.type != "cpu":
         return [_AsProduct(geometry, True), product] if narrow else [product]
@@ -199,7 +199,7 @@ def _onednn_is_built() -> bool:
     return bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
 
 
-def _conv_of_spikes(x: torch.Tensor, weights: torch.Tensor, geometry: Geometry) -> torch.Tensor | None:
+def _conv_of_spikes(x: torch.Tensor, weights: torch.Tensor, geometry: Window) -> torch.Tensor | None:
     """The same sums from 8-bit products accumulated in int32, or None where they are not to be had.
 
     Only geometries for which oneDNN's kernels are right: those of 3.12 return wrong sums for strided convolutions
@@ -221,7 +221,7 @@ def _conv_of_spikes(x: torch.Tensor, weights: torch.Tensor, geometry: Geometry) 
             whole, unit = halves, 2.0
         if whole.numel() == 0 or float(whole.abs().max()) > 127:
             return None
-    way, held = _EightBit(Geometry((s, s), (p, p), (1, 1), 1), unit), whole.to(torch.int8)
+    way, held = _EightBit(Window((s, s), (p, p)), unit), whole.to(torch.int8)
     return way(x, held) if is_exact(way, x, held) else None
 
 
@@ -237,7 +237,7 @@ def _knows_8_bit_products() -> bool:
     spikes = torch.ones((2, 19, 5, 5), dtype=torch.bool, device="cpu")
     weights = torch.ones((9, 19, 3, 3), dtype=torch.int8, device="cpu")
     try:
-        _EightBit(Geometry((1, 1), (1, 1), (1, 1), 1), 2.0)(spikes, weights)
+        _EightBit(Window(padding=(1, 1)), 2.0)(spikes, weights)
     except (AttributeError, RuntimeError, TypeError):  # another torch, another signature
         return False
     return True
@@ -268,7 +268,7 @@ def _self_test(device: str, chosen: tuple[object, ...]) -> None:
     for n, narrow in ((65792, True), (258, True), (1, False)):
         _first_exact([_Matrix(narrow)], like(5, n), like(3, n))
     maps = like(16, 16, 9, 9)
-    ways = _ways_to_convolve(maps, Geometry((1, 1), (1, 1), (1, 1), 1), True)
+    ways = _ways_to_convolve(maps, Window(padding=(1, 1)), True)
     _first_exact(ways, maps, like(8, 16, 3, 3))
 
 

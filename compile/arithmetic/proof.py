@@ -7,13 +7,14 @@ A result is kept for the process. Where one of the settings changes, the proof i
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from seamount.compile.numbers import Ints
+from seamount.compile.synapses.window import Window
 
 WORK = 1 << 26
 """Multiplications of a proof, if they make more than ``LEAST_ROWS`` samples: some milliseconds."""
@@ -23,15 +24,6 @@ LEAST_ROWS = 16
 
 MOST_ROWS = 64
 VALUES = 1 << 22
-
-
-class Geometry(NamedTuple):
-    """Of a convolution; pairs are (h, w)."""
-
-    stride: tuple[int, int]
-    padding: tuple[int, int]
-    dilation: tuple[int, int]
-    groups: int
 
 
 class Way(Protocol):
@@ -44,7 +36,7 @@ class Way(Protocol):
     """
 
     @property
-    def geometry(self) -> Geometry | None: ...
+    def geometry(self) -> Window | None: ...
 
     @property
     def bits(self) -> int: ...
@@ -146,7 +138,7 @@ def _values(random: np.random.Generator, x: torch.Tensor, x_high: int) -> Ints:
     return np.stack([np.full(shape, x_high), random.integers(low * x_high, x_high + 1, shape), edge])
 
 
-def _sums(x: Ints, weights: Ints, geometry: Geometry | None) -> NDArray[Any]:
+def _sums(x: Ints, weights: Ints, geometry: Window | None) -> NDArray[Any]:
     """The same sums by numpy: in float64 where they are below 2**24, which is no trouble there, else in int64."""
     largest = int(np.abs(weights).reshape(len(weights), -1).sum(1).max()) * int(np.abs(x).max())
     kind = np.float64 if largest < 1 << 40 else np.int64
@@ -167,4 +159,4 @@ def _sums(x: Ints, weights: Ints, geometry: Geometry | None) -> NDArray[Any]:
     return np.moveaxis(np.concatenate(parts, axis=-1), -1, 1)
 
 
-__all__ = ["Geometry", "Way", "is_exact", "settings"]
+__all__ = ["Way", "is_exact", "settings"]

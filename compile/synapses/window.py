@@ -1,16 +1,15 @@
-"""How a convolution's kernel moves over its map: the one place of that arithmetic for integers."""
+"""How a convolution's kernel moves over its map: the one place of that arithmetic for programs."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from ..numbers import Ints
 
 
-@dataclass(frozen=True)
-class Window:
+class Window(NamedTuple):
     """Pairs are (h, w); ``axis`` is 0 for h and 1 for w."""
 
     stride: tuple[int, int] = (1, 1)

@@ -13,7 +13,8 @@ import torch.nn.functional as F
 
 from seamount.compile.arithmetic import products, proof
 from seamount.compile.arithmetic.products import conv_sum, matrix_sum
-from seamount.compile.arithmetic.proof import Geometry, is_exact
+from seamount.compile.arithmetic.proof import is_exact
+from seamount.compile.synapses.window import Window
 from seamount.errors import CheckFailed
 
 
@@ -27,7 +28,7 @@ def without_onednn() -> Iterator[None]:
         torch._C._set_mkldnn_enabled(True)
 
 
-SAME = Geometry((1, 1), (1, 1), (1, 1), 1)
+SAME = Window((1, 1), (1, 1), (1, 1), 1)
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Tried:
 
     compute: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
     bits: int = 24
-    geometry: Geometry | None = None
+    geometry: Window | None = None
     unit: float = 1.0
 
     def __call__(self, x: torch.Tensor, weights: torch.Tensor, /) -> torch.Tensor:
@@ -79,9 +80,9 @@ def test_nnpack_is_found_out_from_the_batch_on_at_which_torch_takes_it() -> None
 @pytest.mark.parametrize("batch", [1, 16, 64])
 @pytest.mark.parametrize("last", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("geometry", [SAME, Geometry((2, 1), (0, 2), (1, 1), 2), Geometry((1, 1), (2, 2), (2, 2), 1)])
+@pytest.mark.parametrize("geometry", [SAME, Window((2, 1), (0, 2), (1, 1), 2), Window((1, 1), (2, 2), (2, 2), 1)])
 def test_convolutions_are_exact_with_and_without_onednn(
-    batch: int, last: bool, dtype: torch.dtype, geometry: Geometry
+    batch: int, last: bool, dtype: torch.dtype, geometry: Window
 ) -> None:
     random = np.random.default_rng(batch)
     x = torch.from_numpy(random.integers(-255, 256, (batch, 4, 9, 7))).to(dtype)

@@ -15,12 +15,12 @@ from seamount.compile.arithmetic.products import (
     matrix_sum,
     self_test,
 )
-from seamount.compile.arithmetic.proof import Geometry
 from seamount.compile.arithmetic.synapses import drive, lower
 from seamount.compile.numbers import ints
 from seamount.compile.synapses.algebra import by_delay
 from seamount.compile.synapses.kinds import Conv, Dense, Kind, OneToOne, Sparse, Synapses
 from seamount.compile.synapses.sums import synapse_drive
+from seamount.compile.synapses.window import Window
 
 TARGET = {"dense": (5,), "sparse": (5,), "conv": (4, 5, 4), "one": (2, 5, 4)}
 SOURCE = (2, 5, 4)
@@ -156,7 +156,7 @@ def test_convolved_spikes_are_exact_in_every_geometry(
     high = 127 if seed % 3 else 255  # 255 does not fit 8 bits with a sign: float32 does these
     weights = torch.from_numpy(random.integers(-high, high + 1, (c_out, c_in // groups, taps, taps)) * unit).float()
     spikes = torch.from_numpy(random.integers(0, 2, (3, c_in, *size)) > 0)
-    geometry = Geometry((stride, stride), (padding, padding), (dilation, dilation), groups)
+    geometry = Window((stride, stride), (padding, padding), (dilation, dilation), groups)
     found = conv_sum(spikes, weights, *geometry, narrow=True)
     expected = torch.nn.functional.conv2d(spikes.double(), weights.double(), None, *geometry)
     assert found.dtype == torch.float32
