@@ -161,7 +161,7 @@ def _metadata(program: Program, dt_s: float) -> dict[str, Any]:
             "exporter": "seamount 0.1.0",
         },
         "seamount": ours,
-        "quantised": {"scale": {p.name: SCALE for p in program.populations}, "weight_bits": 8},
+        "quantised": {"scale": {p.name: SCALE for p in program.populations}},
     }
 
 

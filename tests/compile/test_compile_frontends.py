@@ -12,11 +12,13 @@ import pytest
 from frontend_recordings import FOLDER, Recording, compare
 from nir_files import write
 
+from seamount.compile.network.interpret import run_network
 from seamount.compile.nir.presets import NOT_WRITTEN
 from seamount.compile.nir.read import read_nir
 from seamount.compile.options import compile_options
 from seamount.compile.pipeline import compile_graph
 from seamount.errors import SeamountError, Unsupported
+from seamount.hardware_targets.simulator import simulate
 from seamount.hardware_targets.target import load_target
 
 NAMES = sorted(path.stem for path in FOLDER.glob("*.npz"))
@@ -65,7 +67,17 @@ def test_it_compiles_or_says_why_not(
     options = compile_options(written_by=recording.tool, settings=[*recording.settings, *settings])
     if refusal is None:
         compiled = compile_graph(path, load_target(target), options)
-        assert compiled.program.populations
+        assert compiled.network is not None
+        n_steps, program, arrivals = len(recording.x), compiled.program, compiled.program.arrivals()
+        real = run_network(compiled.network, {compiled.network.inputs[0].name: recording.x.astype(float)})
+        x, longer = recording.x.astype(np.int64), n_steps + max(arrivals.values())
+        run = simulate(program, x, n_steps=longer, record=("spikes",))
+        for p in program.populations:
+            start = arrivals[p.name]
+            expected, found = real[p.name].spikes, run.spikes[p.name][start : start + n_steps]
+            # rounding to 8 bits moves some: measured at most 6.8 % of a layer's spikes
+            assert expected.any()
+            assert np.sum(expected != found) <= 0.1 * expected.sum()
         return
     with pytest.raises(SeamountError) as caught:
         compile_graph(path, load_target(target), options)
