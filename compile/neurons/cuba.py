@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from seamount.errors import Unsupported
 
@@ -23,6 +24,21 @@ class Integrated:
     v: Ints
     u_exact: Ints
     v_exact: Ints
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What keeps v from going further; arrays broadcast to the population's shape.
+
+    Attributes:
+        begins_low, begins_high: no step begins with a v beyond these, except the first.
+        cut_below, cut_above: v may saturate there, because that changes neither spike nor what is left of v.
+    """
+
+    begins_low: Ints | float
+    begins_high: Ints | Doubles
+    cut_below: NDArray[np.bool_] | bool
+    cut_above: NDArray[np.bool_]
 
 
 class Cuba(NeuronModel):
@@ -96,24 +112,31 @@ class Cuba(NeuronModel):
 
 
 def leaky_bounds(
-    neuron: Cuba, drive: Arriving, fall: Doubles, n_steps: int | None, threshold: Ints | None, *, fires: bool
+    neuron: Cuba, drive: Arriving, fall: Doubles, n_steps: int | None, limits: Limits
 ) -> Mapping[str, StateRange]:
-    """Worst cases of u, which wraps, and of v, which saturates: harmless upwards where the neuron fires.
+    """Worst cases of u, which wraps, and of v, which saturates.
 
     Args:
         fall: how far below the drive's own bound u can be taken besides.
-        threshold: v above which it is reset to 0, so that no step begins there; None: it is not.
+        limits: what the neuron does to a v that goes far.
     """
-    start_u, start_v, bias = neuron.u_init, neuron.v_init, neuron.bias
-    u_low, u_high = _settled(drive.low * 64, drive.high * 64, neuron.du / UNITY, start_u, n_steps)
+    bias = neuron.bias.astype(np.float64)
+    u_low, u_high = _settled(drive.low * 64, drive.high * 64, neuron.du / UNITY, neuron.u_init, n_steps)
     u_low = u_low - fall
-    v_low, v_high = _settled(u_low + bias, u_high + bias, neuron.dv / UNITY, start_v, n_steps)
-    top = v_high if threshold is None else np.minimum(v_high, threshold + np.maximum(0, u_high + bias))
+    low, high = u_low + bias, u_high + bias
+    settled_low, settled_high = _settled(low, high, neuron.dv / UNITY, neuron.v_init, n_steps)
+    begins_low = np.minimum(0, np.minimum(limits.begins_low, neuron.v_init))
+    begins_high = np.maximum(0, np.maximum(limits.begins_high, neuron.v_init))
+    decays = (neuron.dv >= 0) & (neuron.dv <= UNITY)
+    v_low = np.where(decays, np.maximum(settled_low, begins_low + np.minimum(0, low)), -np.inf)
+    v_high = np.where(decays, np.minimum(settled_high, begins_high + np.maximum(0, high)), np.inf)
     u_proven = bool(u_low.min() > -V_MAX and u_high.max() < V_MAX)
-    v_proven = bool(v_low.min() >= -V_MAX and (fires or v_high.max() <= V_MAX))
+    in_range = ((v_low >= -V_MAX) | limits.cut_below) & ((v_high <= V_MAX) | limits.cut_above)
+    # v is cut only after 32 bits held it; of v and u it holds the sum
+    in_range &= np.abs(bias) < (1 << 31) - (1 << 25)
     return {
         "u": StateRange(float(u_low.min()), float(u_high.max()), u_proven),
-        "v": StateRange(float(v_low.min()), float(top.max()), v_proven),
+        "v": StateRange(float(v_low.min()), float(v_high.max()), u_proven and bool(in_range.all())),
     }
 
 
@@ -123,6 +146,7 @@ def _settled(low: Doubles, high: Doubles, rate: Doubles, start: Ints, n_steps: i
     kept = 1 - rate
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         factor = np.where(rate == 0, steps, (1 - kept**steps) / np.where(rate == 0, 1, rate))
+        factor = np.where((rate < 0) | (rate > 1), np.inf, factor)  # no rate that the chip has: nothing is known
         lowest = np.where(low < 0, low * factor, low)
         highest = np.where(high > 0, high * factor, high)
     lowest, highest = np.nan_to_num(lowest, neginf=-np.inf), np.nan_to_num(highest, posinf=np.inf)

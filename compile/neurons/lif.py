@@ -10,8 +10,8 @@ import numpy as np
 
 from seamount.errors import Reason
 
-from ..numbers import V_MAX, Ints, ints
-from .cuba import Cuba, leaky_bounds
+from ..numbers import UNITY, V_MAX, Ints, ints
+from .cuba import Cuba, Limits, leaky_bounds
 from .model import SPIKES, Arriving, Doubles, Message, Settings, State, StateRange, Step
 
 NEVER_FIRES = 1 << 17
@@ -78,30 +78,40 @@ class Lif(Cuba):
 
     @property
     def inhibition_follows_spikes(self) -> bool:
-        return bool(np.all(self.dv == 4096))
+        # v must hold u and the bias alone, neither raised by a floor nor turned over by 32 bits
+        whole = self.v_floor is None and bool(np.all((self.dv == UNITY) & (np.abs(self.bias) <= V_MAX)))
+        return whole and bool(np.all(self.v_th_mant >= 0))
 
     def bounds(self, arriving: Sequence[Arriving], n_steps: int | None) -> Mapping[str, StateRange]:
-        """v saturating upwards is harmless where the neuron fires."""
         (drive,) = arriving
-        fires = bool(self.v_th_mant.max() < NEVER_FIRES)
-        threshold = self.v_th_mant << 6 if fires else None
-        ranges = leaky_bounds(self, drive, self._fall(drive.own), n_steps, threshold, fires=fires)
+        ranges = leaky_bounds(self, drive, self._fall(drive), n_steps, self._limits())
         if self.v_floor is None:
             return ranges
-        v, floor = ranges["v"], float(self.v_floor.min())
-        # below -V_MAX v is cut before it is raised: with a floor everywhere that changes nothing
-        high = max(v.high, float(self.v_floor.max()))
-        return {**ranges, "v": StateRange(max(v.low, floor), high, fires or v.high <= V_MAX)}
+        v = ranges["v"]
+        raised = StateRange(max(v.low, float(self.v_floor.min())), max(v.high, float(self.v_floor.max())), v.proven)
+        return {**ranges, "v": raised}
 
-    def _fall(self, own: Doubles) -> Doubles:
+    def _limits(self) -> Limits:
+        """A spike takes v back to 0, and a floor raises it, however far it was beyond."""
+        threshold, floor = self.v_th_mant << 6, self.v_floor
+        fires = self.v_th_mant < NEVER_FIRES
+        return Limits(
+            -np.inf if floor is None else floor,
+            np.where(fires, threshold, np.inf),
+            cut_below=floor is not None,
+            cut_above=fires,
+        )
+
+    def _fall(self, drive: Arriving) -> Doubles:
         """How far a neuron's own inhibition can take u below what it would be without.
 
         It follows a spike, so the u before was above the threshold less the bias (v holds nothing else), and of it
-        (1 - du / 4096), rounded down, is left. Never again: behind the fall u decays, or falls from above the
-        threshold.
+        (1 - du / 4096), rounded down, is left, unless a reset took it. Never again: behind the fall u decays, or
+        falls from above the threshold.
         """
-        left = (1 - self.du / 4096) * ((self.v_th_mant << 6) - self.bias) - 1
-        return np.where(own > 0, np.maximum(0, 64 * own - left), 0.0)
+        left = (1 - self.du / UNITY) * ((self.v_th_mant << 6) - self.bias) - 1
+        left = np.minimum(left, 0) if drive.own_meets_reset else left
+        return np.where(drive.own > 0, np.maximum(0, 64 * drive.own - left), 0.0)
 
     def settings(self) -> Settings:
         return Settings((self.du, self.dv), (self.v_th_mant,), (self.bias_mant,))

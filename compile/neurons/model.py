@@ -74,16 +74,21 @@ class Arriving:
     Attributes:
         low, high: of all that arrives but ``own``.
         own: what a neuron's inhibition of itself takes away in the step after a spike, 0 or more.
+        own_meets_reset: a ``Reset`` may come between the spike and that step, and take what the spike left.
     """
 
     low: Doubles
     high: Doubles
     own: Doubles
+    own_meets_reset: bool = False
 
 
 @dataclass(frozen=True)
 class StateRange:
-    """Worst case of one state over all neurons. ``proven``: it cannot leave its range where that changes anything."""
+    """Worst case of one state over all neurons, while no state that it depends on leaves its range.
+
+    ``proven``: it cannot leave its range where that changes anything, and neither can they.
+    """
 
     low: float
     high: float

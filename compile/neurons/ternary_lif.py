@@ -8,8 +8,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..numbers import Ints, ints, wrap
-from .cuba import Cuba, leaky_bounds
+from ..numbers import V_MAX, Ints, ints, wrap
+from .cuba import Cuba, Limits, leaky_bounds
 from .model import SIGNED_SPIKES, Arriving, Message, Settings, State, StateRange, Step
 
 
@@ -50,7 +50,18 @@ class TernaryLif(Cuba):
 
     def bounds(self, arriving: Sequence[Arriving], n_steps: int | None) -> Mapping[str, StateRange]:
         (drive,) = arriving
-        return leaky_bounds(self, drive, np.zeros_like(drive.low), n_steps, None, fires=True)
+        return leaky_bounds(self, drive, np.zeros_like(drive.low), n_steps, self._limits())
+
+    def _limits(self) -> Limits:
+        """Either spike takes v back to 0, so that it does not matter how far beyond the threshold v was."""
+        low, high = self.thresholds
+        # where the thresholds overlap the two spikes cancel between them, and v stays
+        return Limits(
+            np.minimum(low, high),
+            np.maximum(low, high),
+            cut_below=np.minimum(low, high) > -V_MAX,
+            cut_above=np.maximum(low, high) < V_MAX,
+        )
 
     def settings(self) -> Settings:
         return Settings((self.du, self.dv), (self.v_th_hi_mant, self.v_th_lo_mant), (self.bias_mant,))

@@ -1,8 +1,9 @@
 """Bounds drive, u and v by the integers of the program itself: proves that nothing overflows, or says where it may.
 
-Worst case: every source sends at every step what hurts most, within the range of its messages. u wraps and so must
-not overflow; v saturates, which is harmless upwards where the neuron fires, and wrong elsewhere. What follows for the
-states, each neuron model says itself (``NeuronModel.bounds``).
+Worst case: every source sends at every step what hurts most, within the range of its messages: an input what its
+width and sign declare, a relay what arrives there. u wraps and so must not overflow; v saturates, which is harmless
+upwards where the neuron fires, and wrong elsewhere. What follows for the states, each neuron model says itself
+(``NeuronModel.bounds``). ``tests/fuzz/ranges.py`` tries to break what is said here.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ from typing import Any
 
 import numpy as np
 
+from seamount.errors import plural
+
 from ..neurons.model import Arriving, Message, StateRange
 from ..numbers import V_MAX
-from ..program.messages import drive_of, messages
+from ..program.messages import drive_of, messages, wraps
 from ..program.program import Population, Program
-from ..synapses.bounds import reads_payload, sum_range
+from ..synapses.bounds import held, reads_payload, sum_range
 from ..synapses.kinds import OneToOne, Synapses
 
 
@@ -25,12 +28,18 @@ from ..synapses.kinds import OneToOne, Synapses
 class LayerRange:
     """Worst cases of one population, in units of v (drive << 6); proven bounds, not measurements.
 
+    Bounds hold of v before a spike resets it, and as long as nothing wraps: those of the drive where it is proven,
+    those of u and v where u is.
+
     Attributes:
         drive_low, drive_high: of one step's sum, in weight units.
         u_low, u_high, v_low, v_high: of the states.
-        u_proven: neither u nor any state but v can leave its range.
-        v_proven: v cannot saturate where that changes anything.
+        drive_proven: no sum on the way into the drive can wrap.
+        u_proven: neither can u, and no other state but v can leave its range.
+        v_proven: nor can v saturate where that changes anything.
         sum_bits: bits that hold the largest sum of one group before its exponent (float32 is exact up to 24).
+        sources: what the bounds rest on: the range of what each source may send, by name.
+        n_steps: and so many steps, from a reset or from the first; None: any number.
     """
 
     name: str
@@ -40,14 +49,24 @@ class LayerRange:
     u_high: float
     v_low: float
     v_high: float
+    drive_proven: bool
     u_proven: bool
     v_proven: bool
     sum_bits: int
+    sources: Mapping[str, tuple[int, int]]
+    n_steps: int | None
 
     @property
     def headroom(self) -> float:
         """How many times larger u could be before it wraps; below 1: it may wrap."""
         return V_MAX / max(1.0, abs(self.u_low), abs(self.u_high))
+
+    @property
+    def rests_on(self) -> str:
+        """What must hold for the bounds to hold."""
+        sent = [f"{name} in {low}..{high}" for name, (low, high) in self.sources.items()]
+        steps = "any number of steps" if self.n_steps is None else f"{self.n_steps} {plural(self.n_steps, 'step')}"
+        return ", ".join((*sent, steps))
 
 
 @dataclass(frozen=True)
@@ -58,9 +77,10 @@ class RangeReport:
         for r in self.layers:
             u = f"u in {r.u_low:.0f}..{r.u_high:.0f}, {'proven' if r.u_proven else 'MAY WRAP'}"
             v = f"v in {r.v_low:.0f}..{r.v_high:.0f}, {'proven' if r.v_proven else 'may saturate'}"
+            drive = "" if r.drive_proven else ", MAY WRAP"
             yield (
-                f"{r.name}: drive {r.drive_low}..{r.drive_high} ({r.sum_bits} bits), {u}, {v}, "
-                f"head-room {r.headroom:.3g}"
+                f"{r.name}: drive {r.drive_low}..{r.drive_high} ({r.sum_bits} bits){drive}, {u}, {v}, "
+                f"head-room {r.headroom:.3g}; for {r.rests_on}"
             )
 
     def to_dict(self) -> list[dict[str, Any]]:
@@ -72,6 +92,11 @@ class RangeReport:
 
     def warnings(self) -> Iterator[str]:
         for r in self.layers:
+            if not r.drive_proven:
+                yield (
+                    f"{r.name}: the drive may wrap in the worst case ({max(-r.drive_low, r.drive_high)}, or one of "
+                    "its sums); check n_drive_wraps of a run on your data, or choose a smaller scale"
+                )
             if not r.u_proven:
                 yield (
                     f"{r.name}: u may wrap in the worst case ({max(-r.u_low, r.u_high):.0f}, possible {V_MAX}, "
@@ -93,21 +118,37 @@ def analyse_ranges(program: Program) -> RangeReport:
 def _layer(program: Program, p: Population, sent: Mapping[str, Message]) -> LayerRange:
     into = program.into(p.name)
     arriving = [_arriving(program, p, [s for s in into if s.drive == drive], sent) for drive in p.neuron.drives]
-    states = p.neuron.bounds(arriving, program.n_steps)
+    n_steps = _n_steps(program, p)
+    states = p.neuron.bounds(arriving, n_steps)
     nothing = StateRange(0.0, 0.0, True)
     u, v = states.get("u", nothing), states.get("v", nothing)
+    drive_proven = all(held(x.low - x.own, x.high, 32) for x in arriving)
+    drive_proven = drive_proven and not any(wraps(program, s, sent[s.source]) for s in into)
+    u_proven = drive_proven and all(state.proven for name, state in states.items() if name != "v")
     return LayerRange(
         name=p.name,
-        drive_low=min(int(x.low.min()) for x in arriving),
+        drive_low=min(int((x.low - x.own).min()) for x in arriving),
         drive_high=max(int(x.high.max()) for x in arriving),
         u_low=u.low,
         u_high=u.high,
         v_low=v.low,
         v_high=v.high,
-        u_proven=all(state.proven for name, state in states.items() if name != "v"),
-        v_proven=v.proven,
+        drive_proven=drive_proven,
+        u_proven=u_proven,
+        v_proven=u_proven and v.proven,
         sum_bits=max((_sum_bits(program, s, sent[s.source]) for s in into), default=0),
+        sources={s.source: (sent[s.source].low, sent[s.source].high) for s in into},
+        n_steps=n_steps,
     )
+
+
+def _n_steps(program: Program, p: Population) -> int | None:
+    """Steps over which its states can add up: between resets, else in a run until the answer is read."""
+    if p.reset is not None:
+        return p.reset.interval
+    if program.n_steps is None or program.readout is None:
+        return None
+    return program.steps_per_run()
 
 
 def _arriving(program: Program, p: Population, into: list[Synapses], sent: Mapping[str, Message]) -> Arriving:
@@ -118,7 +159,7 @@ def _arriving(program: Program, p: Population, into: list[Synapses], sent: Mappi
             own = own - lowest
         else:
             low, high = low + lowest, high + highest
-    return Arriving(low, high, own)
+    return Arriving(low, high, own, own_meets_reset=p.reset is not None)
 
 
 def _sum_bits(program: Program, s: Synapses, sent: Message) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..neurons.model import PAYLOAD_BITS, SPIKES, Message
-from ..synapses.bounds import Doubles, drive_range, reads_payload
+from ..synapses.bounds import Doubles, drive_range, held, may_wrap, reads_payload
 from ..synapses.kinds import OneToOne, Synapses, Wire
 from .program import Population, Program
 
@@ -24,6 +24,11 @@ def messages(program: Program) -> dict[str, Message]:
 def drive_of(program: Program, synapses: Synapses, sent: Message) -> tuple[Doubles, Doubles]:
     """(lowest, highest) drive of a synapse group into each target neuron whose source sends this."""
     return drive_range(synapses, sent.low, sent.high, program.shape(synapses.source), program.shape(synapses.target))
+
+
+def wraps(program: Program, synapses: Synapses, sent: Message) -> bool:
+    """Whether the drive of a synapse group whose source sends this may wrap."""
+    return may_wrap(synapses, sent.low, sent.high, program.shape(synapses.source), program.shape(synapses.target))
 
 
 def largest_drive(program: Program, synapses: Synapses, sent: Message) -> int:
@@ -66,7 +71,9 @@ def _together(program: Program, groups: list[tuple[Synapses, Message]], shape: t
     for synapses, message in groups:
         lowest, highest = drive_of(program, synapses, message)
         low, high = low + lowest, high + highest
-    return Message(int(max(low.min(), -LARGEST)), int(min(high.max(), LARGEST)), PAYLOAD_BITS)
+    if not held(low, high, 32) or any(wraps(program, s, message) for s, message in groups):
+        return Message(-LARGEST, LARGEST, PAYLOAD_BITS)
+    return Message(int(low.min()), int(high.max()), PAYLOAD_BITS)
 
 
 def _passes_unchanged(synapses: Synapses) -> bool:

@@ -93,7 +93,30 @@ def drive_range(synapses: Synapses, low: int, high: int, source: Shape, target: 
         low, high = 0, min(1, max(-low, high))
     lowest, highest = np.zeros(target), np.zeros(target)
     for _, kind in by_delay(synapses):
-        bounds = sum_range(kind, low, high, source, target)
-        lowest = lowest + np.floor(bounds[0] * 2.0**synapses.exponent)
-        highest = highest + np.floor(bounds[1] * 2.0**synapses.exponent)
+        part_low, part_high = (_shifted(x, synapses) for x in sum_range(kind, low, high, source, target))
+        lowest, highest = lowest + part_low, highest + part_high
     return lowest, highest
+
+
+def may_wrap(synapses: Synapses, low: int, high: int, source: Shape, target: Shape) -> bool:
+    """Whether a sum may leave the 32 bits that hold it, or ``wrap_bits`` behind its exponent."""
+    if isinstance(synapses.kind, Wire):
+        return False
+    if not synapses.graded:
+        low, high = 0, min(1, max(-low, high))
+    for _, kind in by_delay(synapses):
+        lowest, highest = sum_range(kind, low, high, source, target)
+        shifted = _shifted(lowest, synapses), _shifted(highest, synapses)
+        if not (held(lowest, highest, 32) and held(*shifted, synapses.wrap_bits)):
+            return True
+    return False
+
+
+def held(low: Doubles, high: Doubles, bits: int) -> bool:
+    """Whether two's complement of so many bits holds all that lies between the bounds."""
+    return bool(low.min(initial=0) >= -(1 << (bits - 1)) and high.max(initial=0) < 1 << (bits - 1))
+
+
+def _shifted(sums: Doubles, synapses: Synapses) -> Doubles:
+    shifted: Doubles = np.floor(sums * 2.0**synapses.exponent)
+    return shifted
