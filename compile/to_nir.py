@@ -141,11 +141,7 @@ def _of_bias(program: Program, p: Population, lif: Lif) -> Iterator[str]:
 def _of_synapses(program: Program, s: Synapses) -> Iterator[str]:
     match s.kind:
         case Wire():
-            others = [
-                o.name for o in program.synapses if o is not s and (isinstance(o.kind, Wire) or o.source == s.source)
-            ]
-            if s.source not in [i.name for i in program.inputs] or others:
-                yield f"{s.name}: drives neurons without a synapse; compiled from NIR that takes a step more"
+            yield from _of_wire(program, s)
             return
         case Dense() | Sparse():
             if len(program.shape(s.target)) != 1:
@@ -165,6 +161,19 @@ def _of_synapses(program: Program, s: Synapses) -> Iterator[str]:
     if s.graded != any(i.bits > 0 for i in program.inputs if i.name == s.source):
         counts = "multiplies by the payload" if s.graded else "counts any payload as one spike"
         yield f"{s.name}: {counts}; compiled from NIR only graded inputs are multiplied, and all of them"
+    yield from _of_delay(s)
+    if len(program.into(s.target)) != len({other.source for other in program.into(s.target)}):
+        yield f"{s.name}: a second synapse group from {s.source} to {s.target}"
+
+
+def _of_wire(program: Program, s: Synapses) -> Iterator[str]:
+    """An edge from an input says it, if that input drives nothing else and there is no other wire."""
+    others = [o for o in program.synapses if o is not s and (isinstance(o.kind, Wire) or o.source == s.source)]
+    if s.source not in [i.name for i in program.inputs] or others:
+        yield f"{s.name}: drives neurons without a synapse; compiled from NIR that takes a step more"
+
+
+def _of_delay(s: Synapses) -> Iterator[str]:
     if s.delay.any() and source_delay(s) is None:
         yield f"{s.name}: a delay per output or per synapse; NIR's stand on what comes in"
     elif s.delay.size and s.delay.min() > 0:
@@ -172,8 +181,6 @@ def _of_synapses(program: Program, s: Synapses) -> Iterator[str]:
             f"{s.name}: at least {s.delay.min()} steps of delay everywhere; compiled again, one of them would become "
             "the step that synapses take"
         )
-    if len(program.into(s.target)) != len({other.source for other in program.into(s.target)}):
-        yield f"{s.name}: a second synapse group from {s.source} to {s.target}"
 
 
 def _reset(p: Population, late: int = 0) -> tuple[int, int] | None:
@@ -204,19 +211,25 @@ def _differences(program: Program, again: Program) -> Iterator[str]:
         yield f"there are populations {', '.join(found)} and synapses {', '.join(groups)}"
         return
     for p in program.populations:
-        q = found[p.name]
-        if (due := _reset(p, steps_late(program))) != _reset(q):
-            yield f"{p.name} is reset otherwise ({_told({'needed': due, 'now': _reset(q)})})"
-        for name, values in _neuron_values(p).items():
-            if not np.array_equal(values, _neuron_values(q)[name]):
-                yield f"{p.name} has another {name}"
+        yield from _other_neurons(p, found[p.name], steps_late(program))
     for s in program.synapses:
-        t = groups.get(node_name(s))
-        graded = s.graded or isinstance(s.kind, Wire)
-        if t is None or (s.source, s.target, graded) != (t.source, t.target, t.graded):
-            yield f"{s.name} connects something else"
-        elif not _equal(s, t, program):
-            yield f"{s.name} has other weights or delays"
+        yield from _other_synapses(s, groups.get(node_name(s)), program)
+
+
+def _other_neurons(p: Population, q: Population, late: int) -> Iterator[str]:
+    if (due := _reset(p, late)) != _reset(q):
+        yield f"{p.name} is reset otherwise ({_told({'needed': due, 'now': _reset(q)})})"
+    for name, values in _neuron_values(p).items():
+        if not np.array_equal(values, _neuron_values(q)[name]):
+            yield f"{p.name} has another {name}"
+
+
+def _other_synapses(s: Synapses, t: Synapses | None, program: Program) -> Iterator[str]:
+    graded = s.graded or isinstance(s.kind, Wire)
+    if t is None or (s.source, s.target, graded) != (t.source, t.target, t.graded):
+        yield f"{s.name} connects something else"
+    elif not _equal(s, t, program):
+        yield f"{s.name} has other weights or delays"
 
 
 def _neuron_values(p: Population) -> dict[str, Ints]:
@@ -233,26 +246,30 @@ def _equal(s: Synapses, t: Synapses, program: Program) -> bool:
         return isinstance(b, OneToOne) and bool(np.all(b.weights * 2.0**t.exponent == 1)) and not t.delay.any()
     if s.wrap_bits != t.wrap_bits or isinstance(b, Wire):
         return False
+    # sums that are floored do not follow from weight times 2**exponent
     if t.exponent < 0 and (b.weights % (1 << -t.exponent)).any():
         return False
-    effective = a.weights * 2.0**s.exponent, b.weights * 2.0**t.exponent
+    one, other = a.weights * 2.0**s.exponent, b.weights * 2.0**t.exponent
     match a, b:
         case (Dense() | Sparse(), Dense() | Sparse()):
-            weights = matrix(a, effective[0])
+            weights = matrix(a, one)
             delays = [matrix(k, np.broadcast_to(x.delay, k.weights.shape)) for k, x in ((a, s), (b, t))]
-            return np.array_equal(weights, matrix(b, effective[1])) and not np.any(
-                (weights != 0) * (np.subtract(*delays))
-            )
+            # where there is no weight, a delay delays nothing
+            late = (weights != 0) * np.subtract(*delays)
+            return np.array_equal(weights, matrix(b, other)) and not np.any(late)
         case (Conv(), Conv()):
-            first, second = square(a), square(b)
-            if first is None or second is None or not np.array_equal(s.delay, t.delay):
-                return False
-            rules = [(k.stride, k.padding, k.dilation) for k in (first, second)]
-            return rules[0] == rules[1] and np.array_equal(
-                first.weights * 2.0**s.exponent, second.weights * 2.0**t.exponent
-            )
+            return np.array_equal(s.delay, t.delay) and _equal_convs(a, b, 2.0**s.exponent, 2.0**t.exponent)
         case (OneToOne(), OneToOne()):
             shape = program.shape(s.source)
-            one, other = (np.broadcast_to(e, shape) for e in effective)
-            return np.array_equal(one, other) and np.array_equal(s.delay, t.delay)
+            same = np.array_equal(np.broadcast_to(one, shape), np.broadcast_to(other, shape))
+            return same and np.array_equal(s.delay, t.delay)
     return False
+
+
+def _equal_convs(a: Conv, b: Conv, unit: float, other: float) -> bool:
+    """As NIR holds them: with square kernels."""
+    first, second = square(a), square(b)
+    if first is None or second is None:
+        return False
+    windows = [(k.stride, k.padding, k.dilation) for k in (first, second)]
+    return windows[0] == windows[1] and np.array_equal(first.weights * unit, second.weights * other)

@@ -154,28 +154,37 @@ def _scaled(op: Op | None, scale: Reals, offset: Reals, shape: Shape) -> list[Op
 def _op(layer: nn.Module, shape: Shape) -> Op | None:
     match layer:
         case nn.Conv2d():
-            padding = layer.padding
-            if padding == "same":
-                padding = tuple(d * (k - 1) // 2 for k, d in zip(layer.kernel_size, layer.dilation, strict=True))
-            elif padding == "valid":
-                padding = (0, 0)
-            bias = None if layer.bias is None else _reals(layer.bias)
-            pairs = (_pair(layer.stride), _pair(padding), _pair(layer.dilation))
-            return FoldedConv(_reals(layer.weight), bias, *pairs, layer.groups)
+            return _conv(layer)
         case nn.Linear():
             return Linear(_reals(layer.weight), None if layer.bias is None else _reals(layer.bias))
         case nn.AvgPool2d():
             return Pool(_pair(layer.kernel_size), _pair(layer.stride), _pair(layer.padding))
         case nn.AdaptiveAvgPool2d():
-            sizes = _pair(layer.output_size)
-            if any(n % (m or n) for n, m in zip(shape[1:], sizes, strict=True)):
-                raise Unsupported(f"AdaptiveAvgPool2d({sizes}) of a map {shape}: windows of unequal size")
-            kernel = _pair([n // (m or n) for n, m in zip(shape[1:], sizes, strict=True)])
-            return None if kernel == (1, 1) else Pool(kernel, kernel, (0, 0))
+            return _adaptive_pool(_pair(layer.output_size), shape)
         case nn.Flatten():
             return Flatten() if len(shape) > 1 else None
         case _:
             raise AssertionError(f"problems() lets {type(layer).__name__} through")
+
+
+def _conv(layer: nn.Conv2d) -> FoldedConv:
+    padding = layer.padding
+    if padding == "same":
+        padding = tuple(d * (k - 1) // 2 for k, d in zip(layer.kernel_size, layer.dilation, strict=True))
+    elif padding == "valid":
+        padding = (0, 0)
+    bias = None if layer.bias is None else _reals(layer.bias)
+    return FoldedConv(
+        _reals(layer.weight), bias, _pair(layer.stride), _pair(padding), _pair(layer.dilation), layer.groups
+    )
+
+
+def _adaptive_pool(sizes: Pair, shape: Shape) -> Pool | None:
+    """Windows side by side; a size of None keeps that axis."""
+    if any(n % (m or n) for n, m in zip(shape[1:], sizes, strict=True)):
+        raise Unsupported(f"AdaptiveAvgPool2d({sizes}) of a map {shape}: windows of unequal size")
+    kernel = _pair([n // (m or n) for n, m in zip(shape[1:], sizes, strict=True)])
+    return None if kernel == (1, 1) else Pool(kernel, kernel, (0, 0))
 
 
 def op_shape(op: Op, shape: Shape) -> Shape:

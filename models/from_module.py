@@ -7,7 +7,7 @@ A forward pass describes one step: cells may be called with or without a state, 
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -154,38 +154,59 @@ def _traced(reader: _Reader, module: nn.Module, start: Value) -> Value:
             where=type(module).__name__,
             ways_out="write one step of it without branches on values, or build a SpikingNet",
         ) from error
-    modules = dict(module.named_modules())
-    values: dict[torch.fx.Node, Any] = {}
-    end: Value = ()
-    calls: set[str] = set()
-    for node in graph.nodes:
-        given: list[Any] = [values.get(a) if isinstance(a, torch.fx.Node) else a for a in node.args]
+    return _Walk(reader, dict(module.named_modules()), start).end(graph)
+
+
+@dataclass
+class _Walk:
+    """Through a traced graph, node by node. A value is None where nobody may use it as a layer's output: a state."""
+
+    reader: _Reader
+    modules: Mapping[str, nn.Module]
+    start: Value
+
+    def __post_init__(self) -> None:
+        self.values: dict[torch.fx.Node, Any] = {}
+        self.called: set[str] = set()
+
+    def end(self, graph: torch.fx.Graph) -> Value:
+        for node in graph.nodes:
+            if node.op == "output":
+                out: Any = node.args[0]
+                while isinstance(out, tuple | list):  # (output, states), as norse's own networks return
+                    out = out[0]
+                end: Value = self.values[out]
+                return end
+            self.values[node] = self.value(node)
+        raise AssertionError("torch.fx ends every graph with its output")
+
+    def value(self, node: torch.fx.Node) -> Any:
+        given: list[Any] = [self.values.get(a) if isinstance(a, torch.fx.Node) else a for a in node.args]
         match node.op:
             case "placeholder":
-                values[node] = start if not any(v is start for v in values.values()) else None
+                # the first argument is the input, the others are states
+                return None if self.values else self.start
             case "call_module":
-                target = str(node.target)
-                if target in calls and isinstance(modules[target], CELLS):
-                    reader.problems.append(f"{target}: called twice; a population is stepped once a step")
-                calls.add(target)
-                values[node] = reader.layer(target, modules[target], given[0])
+                return self.module(str(node.target), given[0])
             case "call_function" if node.target is operator.getitem:
-                values[node] = given[0] if given[1] == 0 else None  # (spikes, state) of a cell
+                return given[0] if given[1] == 0 else None  # (spikes, state) of a cell
             case "call_function" | "call_method" if node.target in (*ADDITIONS, "add", "add_"):
                 if all(isinstance(g, tuple) for g in given[:2]) and not node.kwargs:
-                    values[node] = given[0] + given[1]
-                else:
-                    reader.problems.append(f"{node.name}: an addition of something that is no layer's output")
-                    values[node] = start
+                    return given[0] + given[1]
+                return self.refuse(f"{node.name}: an addition of something that is no layer's output")
             case "call_function" | "call_method" if node.target in (torch.flatten, "flatten") and given[1:] == [1]:
-                values[node] = reader.layer(node.name, nn.Flatten(), given[0])
-            case "output":
-                out = node.args[0]
-                while isinstance(out, tuple | list):
-                    out = out[0]
-                end = values[out]
+                return self.reader.layer(node.name, nn.Flatten(), given[0])
             case _:
                 shown = getattr(node.target, "__name__", node.target)
-                reader.problems.append(f"{node.name}: {shown} is neither a layer nor an addition; use torch modules")
-                values[node] = start
-    return end
+                return self.refuse(f"{node.name}: {shown} is neither a layer nor an addition; use torch modules")
+
+    def module(self, target: str, value: Value) -> Value:
+        if target in self.called and isinstance(self.modules[target], CELLS):
+            self.reader.problems.append(f"{target}: called twice; a population is stepped once a step")
+        self.called.add(target)
+        return self.reader.layer(target, self.modules[target], value)
+
+    def refuse(self, problem: str) -> Value:
+        """Goes on as if from the input, so that all problems are told at once."""
+        self.reader.problems.append(problem)
+        return self.start

@@ -6,8 +6,10 @@ once. Only a population that feeds back into itself steps through time.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 
 import torch
 from torch import Tensor, nn
@@ -151,20 +153,17 @@ class SpikingNet(nn.Module):
         readers = {name: {t for _, s, t in self.edges if s == name and t != s} for name in (INPUT, *self.order)}
         kept: dict[str, Tensor] = {}
         for name in self.order:
-            drives = [self._drive(synapse, values[source]) for synapse, source in self.into(name)]
-            drive = drives[0]
-            for other in drives[1:]:
-                drive = drive + other
+            drive = reduce(
+                operator.add, (self._drive(synapse, values[source]) for synapse, source in self.into(name))
+            )
             population = self.populations[name]
-            if isinstance(population, Neurons):
-                values[name] = population(drive, n_steps, self.recurrent(name))
-            else:
-                values[name] = drive
+            held = isinstance(population, Neurons)
+            values[name] = population(drive, n_steps, self.recurrent(name)) if held else drive
             if name in wanted:
                 kept[name] = values[name]
             for source in [s for s, left in readers.items() if name in left]:
                 readers[source].discard(name)
-                if not readers[source]:  # nobody needs it any more
+                if not readers[source]:  # or a deep student would hold every layer's steps at once
                     values.pop(source, None)
         logits = values[READOUT]
         return StudentOutput(logits.expand(n_steps, *logits.shape[1:]), kept)
@@ -184,12 +183,16 @@ class SpikingNet(nn.Module):
         ):
             shape = ", ".join(str(n) for n in self.input_shape)
             raise InputError(
-                f"input of shape {tuple(x.shape)}; possible are (B, {shape}) and (T, B, {shape})", where=self.name
+                f"input of shape {tuple(x.shape)}",
+                where=self.name,
+                possible=f"possible are (B, {shape}) and (T, B, {shape})",
             )
         if 0 in x.shape[:2]:
             raise InputError(f"input of shape {tuple(x.shape)} has no step or no sample", where=self.name)
         if not x.is_floating_point():
-            raise InputError(f"input of type {x.dtype}; needs floating point numbers in [0, 1]", where=self.name)
+            raise InputError(
+                f"input of type {x.dtype}", where=self.name, possible="needed are floating point numbers in [0, 1]"
+            )
         return x.unsqueeze(0) if still else x
 
     def step_through(self, x: Tensor) -> StudentOutput:
@@ -254,26 +257,34 @@ def _check(
     features: Sequence[str],
 ) -> None:
     if n_steps < 1:
-        raise ConfigError(f"{n_steps} steps; at least 1 is needed", where=name)
+        raise ConfigError(f"{n_steps} steps", where=name, possible="at least 1 is needed")
     readout = populations.get(READOUT)
     if not isinstance(readout, Sum) and not (isinstance(readout, Neurons) and not readout.spiking):
         raise ConfigError(f'needs a population "{READOUT}" that is a Sum or leaky integrators', where=name)
-    names = {INPUT, *populations}
-    for synapse, source, target in edges:
-        for end in (source, target):
-            if end not in names:
-                raise ConfigError(
-                    f"{synapse}: {end} does not exist; there are {', '.join(sorted(names))}", where=name
-                )
-    twice = {s for s, _, _ in edges if [e[0] for e in edges].count(s) > 1} | ({s for s, _, _ in edges} & names)
-    if twice:
-        raise ConfigError(f"used for more than one thing: {', '.join(sorted(twice))}", where=name)
+    _check_names(name, populations, edges)
     for population in populations:
         if not any(target == population != source for _, source, target in edges):
             raise ConfigError(f"nothing drives {population}", where=name)
     for feature in features:
         if feature not in populations:
-            raise ConfigError(f"feature {feature} does not exist; there are {', '.join(populations)}", where=name)
+            raise ConfigError(
+                f"feature {feature} does not exist", where=name, possible=f"there are {', '.join(populations)}"
+            )
+
+
+def _check_names(name: str, populations: Mapping[str, Population], edges: Sequence[tuple[str, str, str]]) -> None:
+    """Every synapse ends where something is, and no name means two things: the program would mix them up."""
+    names = {INPUT, *populations}
+    for synapse, *ends in edges:
+        for end in ends:
+            if end not in names:
+                raise ConfigError(
+                    f"{synapse}: {end} does not exist", where=name, possible=f"there are {', '.join(sorted(names))}"
+                )
+    synapses = [synapse for synapse, _, _ in edges]
+    twice = {s for s in synapses if synapses.count(s) > 1 or s in names}
+    if twice:
+        raise ConfigError(f"used for more than one thing: {', '.join(sorted(twice))}", where=name)
 
 
 def _order(name: str, populations: list[str], edges: Sequence[tuple[str, str, str]]) -> list[str]:
@@ -284,7 +295,9 @@ def _order(name: str, populations: list[str], edges: Sequence[tuple[str, str, st
         ready = [p for p in waiting if all(s in (INPUT, p, *placed) for _, s, t in edges if t == p)]
         if not ready:
             raise ConfigError(
-                f"loop through {', '.join(waiting)}; only a population's own recurrence is possible", where=name
+                f"loop through {', '.join(waiting)}",
+                where=name,
+                possible="only a population's own recurrence is possible",
             )
         placed += ready
         waiting = [p for p in waiting if p not in ready]

@@ -19,38 +19,38 @@ TEST_SHARE, TEST_SEED = 0.1, 0
 
 
 def load(config: DataConfig, n_steps: int) -> Source:
+    ours = config.name == "cifar10-dvs"
     hint = "lay the recordings out as ROOT/CLASS/FILE, or ROOT/train/CLASS/FILE and ROOT/test/CLASS/FILE"
-    if config.name == "cifar10-dvs":
+    if ours:
         hint = "unpack CIFAR10DVS.zip and its ten class archives into ROOT, or set data.download = true"
-        if config.download and config.root is not None:
-            import tonic
-
-            tonic.datasets.CIFAR10DVS(config.root)
+        _download(config)
     root = root_of(config, hint)
     root = root / "CIFAR10DVS" if (root / "CIFAR10DVS").is_dir() else root
     parted = (root / "train").is_dir()
     names = _classes(root / "train" if parted else root)
     if not names:
         raise InputError(f"no folders of recordings ({', '.join(ENDINGS)})", where=root, ways_out=hint)
-    parts = []
-    sensor = (128, 128) if config.name == "cifar10-dvs" else None
-    for folder in (root / "train", root / "test") if parted else (root,):
-        pairs = [(path, k) for k, name in enumerate(names) for path in _recordings(folder / name)]
-        sensor = sensor or _sensor(pairs[0][0] if pairs else None, config)
-        parts.append(
-            framed(
-                folder.name if parted else "all",
-                [p for p, _ in pairs],
-                [k for _, k in pairs],
-                sensor,
-                n_steps,
-                config,
-            )
-        )
+    folders = {"train": root / "train", "test": root / "test"} if parted else {"all": root}
+    files = {part: _labelled(folder, names) for part, folder in folders.items()}
+    sensor = (128, 128) if ours else _sensor(next((path for f in files.values() for path, _ in f), None), config)
+    parts = [
+        framed(part, [path for path, _ in f], [k for _, k in f], sensor, n_steps, config) for part, f in files.items()
+    ]
     if parted:
         return Source(parts[0], parts[1], names, events=True)
     train, test = split(parts[0].labels, TEST_SHARE, TEST_SEED)
     return Source(parts[0].subset(train), parts[0].subset(test), names, events=True)
+
+
+def _download(config: DataConfig) -> None:
+    if config.download and config.root is not None:
+        import tonic
+
+        tonic.datasets.CIFAR10DVS(config.root)
+
+
+def _labelled(folder: Path, names: tuple[str, ...]) -> list[tuple[Path, int]]:
+    return [(path, k) for k, name in enumerate(names) for path in _recordings(folder / name)]
 
 
 def _classes(root: Path) -> tuple[str, ...]:

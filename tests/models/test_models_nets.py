@@ -119,7 +119,7 @@ def test_graphs_that_cannot_run_are_refused_with_the_reason() -> None:
         (
             (into, out, Synapse("s", "b", "a", nn.Linear(3, 2))),
             {},
-            "s: b does not exist; there are a, input, readout",
+            "s: b does not exist, there are a, input, readout",
         ),
         ((into,), {}, "nothing drives readout"),
         ((into, out, Synapse("w", "a", "readout", nn.Linear(2, 2))), {}, "used for more than one thing: w"),
@@ -128,7 +128,7 @@ def test_graphs_that_cannot_run_are_refused_with_the_reason() -> None:
         (
             (into, out, Synapse("x", "a", "b", nn.Linear(2, 2)), Synapse("y", "b", "a", nn.Linear(2, 2))),
             {"b": lif_box()},
-            "loop through a, b, readout; only a population's own recurrence",
+            "loop through a, b, readout, only a population's own recurrence",
         ),
     ]:
         with pytest.raises(ConfigError, match=message):
@@ -143,7 +143,7 @@ def test_unknown_names_and_options_list_the_possible_ones() -> None:
         build_student("vgg99", n_steps=4, **shape)
     with pytest.raises(ConfigError, match=r"option 'widht' is none of width.*did you mean width"):
         build_student("vgg9", n_steps=4, widht=1, **shape)
-    with pytest.raises(ConfigError, match="0 steps; at least 1"):
+    with pytest.raises(ConfigError, match="0 steps, at least 1"):
         build_student("small", n_steps=0, **shape)
     with pytest.raises(ConfigError, match="1 classes; at least 2"):
         build_student("small", n_classes=1, input_shape=(3, 32, 32), n_steps=1)
