@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from seamount.errors import ConfigError, InputError, plural
+from seamount.foreign.hdf5 import DAMAGE, opened
+from seamount.foreign.limits import NETWORK_BYTES
+from seamount.foreign.whole import file_bytes
 
-from .hdf5.open import DAMAGE, file_bytes, opened
 from .net.read import read_net
 from .neurons.lif import NEVER_FIRES, Lif
 from .nir.file import RawGraph, read_raw
@@ -27,22 +29,22 @@ def inspect_file(path: str | Path) -> list[str]:
     Raises:
         InputError: none of these, or damaged.
     """
-    content = file_bytes(Path(path))
+    content = file_bytes(Path(path), NETWORK_BYTES)
     if is_program_file(content):
         program = load_program(path)
         return [*str(program).splitlines(), *_provenance(program)]
-    if _has(content, "node"):
+    if _has(content, "node", path):
         return list(nir_lines(read_raw(path)))
-    if _has(content, "layer"):
+    if _has(content, "layer", path):
         return str(read_net(Path(path))).splitlines()
     raise InputError("neither a NIR file, a lava-dl .net file nor a program of seamount", where=path)
 
 
-def _has(content: bytes, name: str) -> bool:
+def _has(content: bytes, name: str, where: object) -> bool:
     try:
-        with opened(content) as file:
+        with opened(content, where) as file:
             return name in file
-    except (InputError, *DAMAGE):
+    except DAMAGE:
         return False
 
 

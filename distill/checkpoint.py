@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from seamount.errors import InputError
 from seamount.files import replacing
+from seamount.foreign.tensors import read_safetensors, read_state_dict
 
 
 def save(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
@@ -31,33 +31,16 @@ def save(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) ->
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The tensors (on the CPU) and the facts."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            facts = json.loads((file.metadata() or {}).get("facts", "{}"))
-            return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118 (not a mapping)
-    except FileNotFoundError:
-        raise InputError("no such checkpoint", where=path) from None
-    except (SafetensorError, OSError, ValueError) as error:
-        found = f"not a readable safetensors file ({error})"
-        raise InputError(found, where=path, ways_out="delete it to start anew") from None
+    return read_safetensors(path)
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:
     """A state dict from .safetensors (also our own checkpoints) or from a .pt file that holds nothing else."""
-    if path.suffix == ".safetensors":
-        tensors, _ = load(path)
-        networks = {k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")}
-        return networks or tensors
-    try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise InputError("no such checkpoint", where=path) from None
-    except Exception as error:  # torch's pickle errors have no common class
-        raise InputError(f"not a state dict ({str(error).splitlines()[0]})", where=path) from None
-    state = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else None
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise InputError(f"holds {type(loaded).__name__}, not a state dict of tensors", where=path)
-    return state
+    if path.suffix != ".safetensors":
+        return read_state_dict(path)
+    tensors, _ = load(path)
+    networks = {k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")}
+    return networks or tensors
 
 
 def put(module: nn.Module, state: Mapping[str, Tensor], where: str) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tomllib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +19,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from seamount.compile.fit.chip import Chip, ConvStorage
 from seamount.compile.formats import FEWEST_BITS, NumberFormats, uncomputed
 from seamount.errors import ConfigError, Reason
+from seamount.foreign.limits import TEXT_BYTES
+from seamount.foreign.toml import parse_toml
+from seamount.foreign.whole import file_bytes
 
 T = TypeVar("T")
 R = TypeVar("R", bound=BaseModel)
@@ -333,11 +335,8 @@ def load_figures(path: Path, kind: type[R]) -> R:
     Raises:
         ConfigError: names file and key of what is missing, of the wrong type or contradictory.
     """
-    text = path.read_bytes()
-    try:
-        data = tomllib.loads(text.decode("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"not a TOML file: {error}", where=path.name) from error
+    text = file_bytes(path, TEXT_BYTES)
+    data = parse_toml(text, path.name)
     sources = data.pop("sources", {})
     _borrow_energy(data, path)
     resolved = _resolve(data, sources, path.name, "")

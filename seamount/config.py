@@ -5,7 +5,6 @@ Order of precedence: defaults < file < ``--set a.b=c``. A key that does not exis
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
@@ -22,6 +21,9 @@ from seamount.distill.config import (
     TrainConfig,
 )
 from seamount.errors import ConfigError, InputError, Reason, nearest
+from seamount.foreign.limits import TEXT_BYTES
+from seamount.foreign.toml import parse_toml
+from seamount.foreign.whole import file_bytes
 
 if TYPE_CHECKING:
     from tomlkit.items import Table
@@ -88,12 +90,9 @@ def load_config(path: Path | None = None, overrides: Sequence[str] = ()) -> Conf
     source = "defaults" if path is None else str(path)
     document: dict[str, Any] = {}
     if path is not None:
-        try:
-            document = tomllib.loads(path.read_text())
-        except FileNotFoundError:
-            raise InputError("no such file", where=path, ways_out=f"`seamount init {path}` writes one") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise InputError(f"not TOML: {error}", where=path) from None
+        if not path.exists():
+            raise InputError("no such file", where=path, ways_out=f"`seamount init {path}` writes one")
+        document = parse_toml(file_bytes(path, TEXT_BYTES), path)
     for override in overrides:
         _apply(document, override)
     return parse(document, source)
@@ -112,8 +111,8 @@ def _apply(document: dict[str, Any], override: str) -> None:
     if not sign or not key.strip():
         raise ConfigError("needs the form section.key=value", where=f"--set {override}")
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        value = parse_toml(f"value = {text}", "")["value"]
+    except InputError:  # a text, as most are given: without quotes
         value = text
     *sections, last = key.strip().split(".")
     for section in sections:

@@ -5,8 +5,6 @@ Everything heavy is imported where it is used, so that the command line answers 
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +17,8 @@ from seamount.compile.program.activity import Activity, readout_so_far
 from seamount.compile.program.program import Program
 from seamount.config import load_config
 from seamount.errors import InputError
+from seamount.foreign.arrays import read_npz
+from seamount.foreign.labels import class_labels
 from seamount.hardware_targets.agreement import Agreement
 
 if TYPE_CHECKING:
@@ -111,8 +111,8 @@ def rounded_answers(compiled: Compiled, x: Any, labels: NDArray[Any] | None) -> 
     n = x.shape[1]
     if labels is not None and labels.shape != (n,):
         raise InputError(f"y {labels.shape}; x has {n} samples, so y needs ({n},)", where="calibration")
-    if labels is not None and labels.dtype.kind not in "iu":
-        raise InputError(f"y of type {labels.dtype}; whole numbers of classes are needed", where="calibration")
+    if labels is not None:
+        labels = class_labels(labels, "calibration", n_classes=_n_classes(compiled.program))
     trace = run_network(network, x)[readout.population]
     reference = readout_so_far(readout.quantity, trace.spikes, trace.v)[-1].reshape(n, -1).argmax(1)
     classes = run(compiled.program, np.rint(x * network.inputs[0].scale).astype(np.int64)).predictions()
@@ -221,16 +221,15 @@ def samples_for(program: Program, data: str, n: int | None = None) -> ChipSample
 
 def arrays_of(path: Path) -> dict[str, NDArray[Any]]:
     """The arrays of a ``.npz`` file with at least ``x``."""
-    try:
-        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except FileNotFoundError:
-        raise InputError("no such file", where=path) from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"not a readable .npz file ({error})", where=path) from None
+    arrays = read_npz(path)
     if "x" not in arrays:
         raise InputError(f"holds {', '.join(arrays) or 'nothing'}; x is needed, and y for labels", where=path)
     return arrays
+
+
+def _n_classes(program: Program) -> int | None:
+    """A class is a neuron of the population that is read out."""
+    return None if program.readout is None else program.population(program.readout.population).n_neurons
 
 
 def _samples_from_file(program: Program, path: Path) -> ChipSamples:
@@ -248,6 +247,8 @@ def _samples_from_file(program: Program, path: Path) -> ChipSamples:
     y = arrays.get("y")
     if y is not None and y.shape != x.shape[1:2]:
         raise InputError(f"y {y.shape}; x has {x.shape[1]} samples, so y needs ({x.shape[1]},)", where=path)
+    if y is not None:
+        y = class_labels(y, path, n_classes=_n_classes(program))
     return ChipSamples(x, y, str(path))
 
 

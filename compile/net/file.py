@@ -1,5 +1,5 @@
-"""Reads the HDF5 structure of a lava-dl ``.net`` file, trusting nothing: links, sizes and types are checked before a
-value is read. What the values mean is said in ``read.py``."""
+"""Reads the HDF5 structure of a lava-dl ``.net`` file, trusting nothing: sizes and types are checked before a value
+is read, links and the sum of all sizes already where it is opened. What the values mean is said in ``read.py``."""
 
 from __future__ import annotations
 
@@ -14,14 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seamount.errors import InputError
-
-from ..hdf5.open import DAMAGE, file_bytes, opened, stored_elsewhere
+from seamount.foreign.hdf5 import DAMAGE, opened
+from seamount.foreign.limits import NETWORK_BYTES
+from seamount.foreign.whole import file_bytes, first_line
 
 MAX_VALUES = 1 << 24
-"""Numbers that one dataset, or one of its chunks, may hold: 16 million weights are more than a chip has."""
-
-MOST_COMPRESSION = 1100
-"""Deflate reaches 1032; a dataset that stores less than its size says is damaged, or a trap."""
+"""Numbers that one dataset may hold: 16 million weights are more than a chip has."""
 
 MAX_LAYERS = 1000
 
@@ -38,7 +36,7 @@ def reading(where: str) -> Iterator[None]:
         raise
     except DAMAGE as error:
         raise InputError(
-            f"cannot be read ({type(error).__name__}: {error}); the file is damaged", where=where
+            f"cannot be read ({type(error).__name__}: {first_line(error)}); the file is damaged", where=where
         ) from None
 
 
@@ -48,7 +46,7 @@ class Group:
 
     where: str
     group: Any  # h5py.Group
-    content: bytes = field(repr=False)  # of the whole file: what texts claim is looked up here
+    content: bytes = field(repr=False)  # of the whole file: the program carries its hash
 
     def has(self, key: str) -> bool:
         with reading(f"{self.where}/{key}"):
@@ -71,12 +69,14 @@ class Group:
         where = f"{self.where}/{key}"
         with reading(where):
             is_text = dataset.dtype.kind == "S" or h5py.check_string_dtype(dataset.dtype) is not None
-            if not is_text or dataset.size != 1 or _text_length(dataset, self.content, where) > LONGEST_NAME:
+            if not is_text or dataset.size != 1 or dataset.dtype.itemsize > LONGEST_NAME:
                 raise InputError(
                     f"a name is expected here, found {dataset.dtype} of shape {dataset.shape}", where=where
                 )
             value = np.asarray(dataset[()]).reshape(-1)[0]
         raw = value if isinstance(value, bytes) else str(value).encode()
+        if len(raw) > LONGEST_NAME:
+            raise InputError(f"a name of {len(raw)} bytes, {LONGEST_NAME} are read", where=where)
         try:
             return raw.decode("ascii").strip("\0 ")
         except UnicodeDecodeError:
@@ -91,11 +91,8 @@ class Group:
                 raise InputError(f"numbers are expected here, found {dataset.dtype}", where=where)
             if dataset.size is None or dataset.size < 1:
                 raise InputError("holds no value", where=where)
-            sizes = [dataset.size] + ([int(np.prod(dataset.chunks, dtype=float))] if dataset.chunks else [])
-            if max(sizes) > MAX_VALUES:
-                raise InputError(f"{max(sizes)} values", where=where, possible=f"at most {MAX_VALUES} are read")
-            if dataset.id.get_storage_size() * MOST_COMPRESSION < dataset.nbytes:
-                raise InputError(f"{dataset.size} values announced, but they are not in the file", where=where)
+            if dataset.size > MAX_VALUES:
+                raise InputError(f"{dataset.size} values", where=where, possible=f"at most {MAX_VALUES} are read")
             values = np.asarray(dataset[()])
         if not np.all(np.isfinite(values)):
             raise InputError("holds NaN or infinity", where=where)
@@ -124,9 +121,6 @@ class Group:
         where = f"{self.where}/{key}"
         if not isinstance(found, h5py.Dataset):
             raise InputError("a dataset is expected here", where=where)
-        with reading(where):
-            if stored_elsewhere(found):
-                raise InputError("its values lie in another file, which is not followed", where=where)
         return found
 
     def _get(self, key: str) -> Any:
@@ -134,19 +128,17 @@ class Group:
         with reading(where):
             if key not in self.group:
                 raise InputError("is missing", where=where)
-            if not isinstance(self.group.get(key, getlink=True), h5py.HardLink):
-                raise InputError("is a link, which is not followed", where=where)
             return self.group[key]
 
 
 @contextmanager
 def open_net(path: Path) -> Iterator[list[Group]]:
     """The layers of a file, in order."""
-    content = file_bytes(path)
+    content = file_bytes(path, NETWORK_BYTES)
     try:
         file = opened(content, path)
     except DAMAGE as error:
-        raise InputError(f"not an HDF5 file, or damaged ({error})", where=path) from None
+        raise InputError(f"not an HDF5 file, or damaged ({first_line(error)})", where=path) from None
     with file:
         top = Group(str(path), file, content)
         if not top.has("layer"):
@@ -160,13 +152,3 @@ def open_net(path: Path) -> Iterator[list[Group]]:
         if missing:
             raise InputError(f"layers are numbered from 0, and layer/{missing[0]} is missing", where=path)
         yield [layers.child(name) for name in expected]
-
-
-def _text_length(dataset: Any, content: bytes, where: str) -> int:
-    """Bytes that a dataset says its string has, read before HDF5 allocates them: 4 GiB in a damaged file."""
-    if h5py.check_string_dtype(dataset.dtype) is None or dataset.dtype.kind == "S":
-        return int(dataset.dtype.itemsize)
-    offset = dataset.id.get_offset()
-    if offset is None:
-        raise InputError("a string that is stored in pieces", where=where)
-    return int.from_bytes(content[offset : offset + 4], "little")

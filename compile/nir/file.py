@@ -16,17 +16,9 @@ import h5py
 import numpy as np
 
 from seamount.errors import InputError, Reason
-
-from ..hdf5.open import (
-    DAMAGE,
-    MAX_VALUES_BYTES,
-    file_bytes,
-    first_line,
-    opened,
-    stored_elsewhere,
-    text_fits,
-    values_limit,
-)
+from seamount.foreign.hdf5 import DAMAGE, opened
+from seamount.foreign.limits import NETWORK_BYTES
+from seamount.foreign.whole import file_bytes, first_line
 
 MAX_NODES = 20_000
 MAX_DEPTH = 16
@@ -66,32 +58,26 @@ class _Collected:
     ports: dict[str, tuple[list[str], list[str]]] = field(default_factory=dict)  # subgraph -> its inputs, outputs
     problems: list[Reason] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    bytes_left: int = MAX_VALUES_BYTES
-    content: bytes = b""
 
 
 def read_raw(source: str | Path) -> RawGraph:
     """A ``.nir`` file; raises InputError with every reason why not."""
     path = Path(source)
-    content = file_bytes(path)
+    content = file_bytes(path, NETWORK_BYTES)
     if not content.startswith(b"\x89HDF\r\n\x1a\n"):
         raise InputError("not an HDF5 file, so not a NIR file", where=path)
     got = _Collected()
     try:
         with opened(content, path) as file:
-            got.content, got.bytes_left = content, values_limit(content)
-            _require_hard_links(file, "", got)
-            if got.problems:
-                raise _refusal(path, got.problems)
             version = _version(file, got)
             root = file.get("node")
             if not isinstance(root, h5py.Group):
                 raise InputError("no group 'node', so not a NIR file", where=path)
-            kind = _text(root.get("type"), content)
+            kind = _text(root.get("type"))
             if kind != "NIRGraph":
                 raise InputError(f"node/type is {kind!r}", where=path, possible="needed is 'NIRGraph'")
             metadata = _metadata(root.get("metadata"), got)
-            _collect_group(root, "", got, set(), 0)
+            _collect_group(root, "", got, 0)
     except DAMAGE as error:
         raise InputError(f"damaged HDF5 file ({type(error).__name__}: {first_line(error)})", where=path) from None
     sha256 = hashlib.sha256(content).hexdigest()
@@ -117,46 +103,21 @@ def from_graph(graph: Any) -> RawGraph:
 # -------------------------------------------------------------------------------------------------- from HDF5
 
 
-def _require_hard_links(group: h5py.Group, path: str, got: _Collected, depth: int = 0) -> None:
-    """Refuses every link that is not a plain one, before anything is opened through it."""
-    if depth > MAX_DEPTH:
-        got.problems.append(
-            Reason(f"groups more than {MAX_DEPTH} deep, or a group that contains itself", where=path or "/")
-        )
-        return
-    if len(group) > MAX_NODES:
-        got.problems.append(
-            Reason(f"{len(group)} items", where=path or "/", possible=f"the reader takes up to {MAX_NODES}")
-        )
-        return
-    for name in group:
-        if len(got.problems) > 100:
-            return
-        where = f"{path}/{name}"
-        link = group.get(name, getlink=True)
-        if not isinstance(link, h5py.HardLink):
-            got.problems.append(Reason(f"a {type(link).__name__}; only data inside of the file is read", where=where))
-            continue
-        item = group[name]
-        if isinstance(item, h5py.Group):
-            _require_hard_links(item, where, got, depth + 1)
-
-
 def _version(file: h5py.File, got: _Collected) -> str | None:
     if "version" not in file:
         got.notes.append("the file names no NIR version; read as 1.0")
         return None
-    version = _text(file["version"], got.content)
+    version = _text(file["version"])
     major = (version or "").split(".")[0]
     if major not in ("0", "1"):
         got.problems.append(Reason(f"found {version!r}", where="version", possible="readable are 0.1 to 1.x"))
     return version
 
 
-def _text(item: Any, content: bytes) -> str | None:
+def _text(item: Any) -> str | None:
     if not isinstance(item, h5py.Dataset) or item.shape not in ((), (1,)):
         return None
-    if h5py.check_string_dtype(item.dtype) is None or stored_elsewhere(item) or not text_fits(item, content):
+    if h5py.check_string_dtype(item.dtype) is None:
         return None
     value = item[()]
     value = value[0] if isinstance(value, np.ndarray) else value
@@ -165,28 +126,17 @@ def _text(item: Any, content: bytes) -> str | None:
 
 def _array(item: h5py.Dataset, where: str, got: _Collected) -> Value | None:
     """The dataset's values, None (and a problem) where they cannot be taken."""
-    if stored_elsewhere(item):
-        got.problems.append(Reason("its data lie outside of the file", where=where))
-        return None
     if item.shape is None:
         got.problems.append(Reason("empty (no value at all)", where=where))
         return None
     if h5py.check_string_dtype(item.dtype) is not None:
-        text = _text(item, got.content)
+        text = _text(item)
         if text is None:
             got.problems.append(Reason(f"text of shape {item.shape}", where=where, possible="needed is one string"))
         return text
     if item.dtype.kind not in "biuf":
         got.problems.append(Reason(f"values of type {item.dtype}", where=where, possible="needed are real numbers"))
         return None
-    # in floats, because the sizes that a damaged file claims overflow integers; 8 bytes each, what they become here
-    n_bytes = int(np.prod([float(n) for n in item.shape])) * max(item.dtype.itemsize, 8)
-    if n_bytes > got.bytes_left:
-        got.problems.append(
-            Reason(f"shape {item.shape} needs {n_bytes} bytes, left are {got.bytes_left}", where=where)
-        )
-        return None
-    got.bytes_left -= n_bytes
     value: Value = np.asarray(item[()])
     return value
 
@@ -205,11 +155,10 @@ def _metadata(item: Any, got: _Collected, depth: int = 0) -> dict[str, Any]:
     return result
 
 
-def _collect_group(group: h5py.Group, prefix: str, got: _Collected, above: set[Any], depth: int) -> None:
+def _collect_group(group: h5py.Group, prefix: str, got: _Collected, depth: int) -> None:
     where = prefix.rstrip(".") or "node"
-    address = h5py.h5o.get_info(group.id).addr
-    if address in above or depth > MAX_DEPTH:
-        got.problems.append(Reason("a graph that contains itself", where=where))
+    if depth > MAX_DEPTH:
+        got.problems.append(Reason(f"graphs more than {MAX_DEPTH} deep", where=where))
         return
     nodes = group.get("nodes")
     edges = group.get("edges")
@@ -218,7 +167,7 @@ def _collect_group(group: h5py.Group, prefix: str, got: _Collected, above: set[A
         return
     got.ports[prefix] = ([], [])
     for name in nodes:
-        _collect_node(nodes[name], prefix + name, prefix, got, above | {address}, depth)
+        _collect_node(nodes[name], prefix + name, prefix, got, depth)
     if edges is None:
         got.notes.append(f"{where}: no edges")
     elif not isinstance(edges, h5py.Dataset):
@@ -227,15 +176,15 @@ def _collect_group(group: h5py.Group, prefix: str, got: _Collected, above: set[A
         _collect_edges(edges, prefix, where, got)
 
 
-def _collect_node(item: Any, name: str, prefix: str, got: _Collected, above: set[Any], depth: int) -> None:
+def _collect_node(item: Any, name: str, prefix: str, got: _Collected, depth: int) -> None:
     if not isinstance(item, h5py.Group):
         got.problems.append(Reason(f"not a node but a {type(item).__name__.lower()}", where=name))
         return
-    kind = _text(item.get("type"), got.content)
+    kind = _text(item.get("type"))
     if kind is None:
         got.problems.append(Reason("no type", where=name))
     elif kind == "NIRGraph":
-        _collect_group(item, f"{name}.", got, above, depth + 1)
+        _collect_group(item, f"{name}.", got, depth + 1)
     else:
         _add(name, prefix, RawNode(kind, _values(item, name, got)), got)
 
@@ -266,13 +215,10 @@ def _collect_edges(edges: h5py.Dataset, prefix: str, where: str, got: _Collected
             )
         )
         return
-    if edges.shape[0] > 10 * MAX_NODES or edges.dtype.itemsize > 4 * MAX_NAME or stored_elsewhere(edges):
+    if edges.shape[0] > 10 * MAX_NODES or edges.dtype.itemsize > 4 * MAX_NAME:
         got.problems.append(
             Reason(f"{edges.shape[0]} edges", where=where, possible=f"the reader takes up to {10 * MAX_NODES}")
         )
-        return
-    if not text_fits(edges, got.content):
-        got.problems.append(Reason("edges whose names are longer than the file", where=where))
         return
     for pair in edges[()]:
         source, target = (n.decode("utf-8", "replace") if isinstance(n, bytes) else str(n) for n in pair)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import zipfile
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,12 @@ import numpy as np
 
 from seamount.errors import InputError
 from seamount.files import replacing
+from seamount.foreign.arrays import read_npz
 
 from .activity import Activity, Array, Events
 
 TRACES = ("spikes", "v", "u", "drive", "spike_counts", "final_u", "final_v")
+IN_TIME = ("spikes", "v", "u", "drive")
 SCHEMA = 1
 
 
@@ -48,32 +50,53 @@ def load_activity(path: Path) -> Activity:
     Raises:
         InputError: missing, damaged, foreign, or written by a newer version.
     """
+    arrays = read_npz(path)
     try:
-        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
         meta = json.loads(str(arrays.pop("meta")))
         schema = meta["schema"]
-    except FileNotFoundError:
-        raise InputError("no such file", where=path) from None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, TypeError) as error:
-        raise InputError(
-            f"not a trace file of Seamount ({error}); `seamount simulate --out` writes one", where=path
-        ) from None
-    if schema != SCHEMA:
-        raise InputError(f"trace schema {schema}, this version reads {SCHEMA}", where=path)
+        if schema != SCHEMA:
+            raise InputError(f"trace schema {schema}", where=path, possible=f"this version reads {SCHEMA}")
+        return _activity(arrays, meta)
+    except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        found = f"not a trace file of Seamount ({error})"
+        raise InputError(found, where=path, ways_out="`seamount simulate --out` writes one") from None
+
+
+def _activity(arrays: Mapping[str, Array], meta: Mapping[str, Any]) -> Activity:
+    """Raises ValueError and others where it is none that ``save_activity`` wrote."""
+    n_steps, n_samples = _count(meta["n_steps"]), _count(meta["n_samples"])
     traces: dict[str, dict[str, Array]] = {trace: {} for trace in TRACES}
     event_arrays: dict[str, dict[str, Any]] = {}
     for key, values in arrays.items():
         kind, _, name = key.partition(":")
+        if values.dtype.kind not in "biu":
+            raise ValueError(f"{key} has values of type {values.dtype}")
         if kind == "events":
             population, _, field = name.rpartition(":")
-            event_arrays.setdefault(population, {})[field] = values
-        elif kind in traces:
-            traces[kind][name] = values
+            event_arrays.setdefault(population, {})[field] = _of_shape(key, values, n_steps)
+        elif kind in IN_TIME:
+            traces[kind][name] = _of_shape(key, values, n_steps, n_samples)
+        elif kind in TRACES or kind == "readout":
+            traces.setdefault(kind, {})[name] = _of_shape(key, values, n_samples)
     return Activity(
-        n_steps=meta["n_steps"],
-        n_samples=meta["n_samples"],
-        readout=arrays.get("readout"),
-        events={name: Events(**(event_arrays[name] | numbers)) for name, numbers in meta["events"].items()},
+        n_steps=n_steps,
+        n_samples=n_samples,
+        readout=traces.pop("readout", {}).get(""),
+        events={
+            name: Events(**(event_arrays[name] | {key: _count(n) for key, n in numbers.items()}))
+            for name, numbers in meta["events"].items()
+        },
         **traces,
     )
+
+
+def _count(value: object) -> int:
+    if not isinstance(value, int) or value < 0:
+        raise ValueError(f"{str(value)[:40]!r} is no count")
+    return value
+
+
+def _of_shape(key: str, values: Array, *leading: int) -> Array:
+    if values.shape[: len(leading)] != leading:
+        raise ValueError(f"{key} has shape {values.shape}, it has to begin with {leading}")
+    return values

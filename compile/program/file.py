@@ -17,8 +17,10 @@ import numpy as np
 
 from seamount.errors import InputError, SeamountError
 from seamount.files import replacing
+from seamount.foreign.hdf5 import DAMAGE, opened
+from seamount.foreign.limits import NETWORK_BYTES
+from seamount.foreign.whole import file_bytes, first_line
 
-from ..hdf5.open import DAMAGE, file_bytes, first_line, opened, values_limit
 from ..neurons.models import MODELS
 from ..numbers import Ints, ints
 from ..synapses.kinds import Kind, Synapses
@@ -73,11 +75,11 @@ def load_program(path: str | Path) -> Program:
     Raises:
         InputError: not such a file, damaged (checksum), or written by another version.
     """
-    content = file_bytes(Path(path))
+    content = file_bytes(Path(path), NETWORK_BYTES)
     _check_head(content, str(path))
     try:
-        with opened(content) as file:
-            return _loaded(file, values_limit(content))
+        with opened(content, "") as file:
+            return _loaded(file)
     except SeamountError as error:
         # the checks of the parts name what they look at, not the file
         raise InputError.together(reason.inside(str(path)) for reason in error.reasons) from None
@@ -105,22 +107,16 @@ def _check_head(content: bytes, path: str) -> None:
         )
 
 
-def _loaded(file: h5py.File, bytes_left: int) -> Program:
-    text = bytes(_read(file["description"], bytes_left).astype(np.uint8)).decode()
+def _loaded(file: h5py.File) -> Program:
+    text = bytes(_read(file["description"]).astype(np.uint8)).decode()
     folder = file.get("arrays")
-    n_arrays = 0 if folder is None else len(folder)
-    arrays = []
-    for i in range(n_arrays):
-        arrays.append(_read(folder[str(i)], bytes_left))
-        bytes_left -= 8 * arrays[-1].size
+    arrays = [] if folder is None else [_read(folder[str(i)]) for i in range(len(folder))]
     return _rebuilt(json.loads(text), arrays)
 
 
-def _read(item: Any, bytes_left: int) -> Ints:
-    if not isinstance(item, h5py.Dataset) or item.is_virtual or item.external or item.dtype.kind not in "iu":
+def _read(item: Any) -> Ints:
+    if not isinstance(item, h5py.Dataset) or item.shape is None or item.dtype.kind not in "iu":
         raise InputError(f"{getattr(item, 'name', item)} is not an array of integers of this file")
-    if int(np.prod([float(n) for n in item.shape])) * 8 > bytes_left:
-        raise InputError(f"{item.name} of shape {item.shape} needs more than the {bytes_left} bytes left")
     return ints(item[()])
 
 

@@ -22,6 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seamount.errors import BackendMissing, InputError
+from seamount.foreign.limits import NETWORK_BYTES
+from seamount.foreign.whole import file_bytes
 
 MAGIC = b"#!AER-DAT4.0\r\n"
 
@@ -49,7 +51,7 @@ def read_aedat4(path: Path) -> NDArray[np.void]:
         InputError: not such a file, cut off, or of lengths and places that cannot be.
         BackendMissing: the package that decompresses it is not installed.
     """
-    raw = path.read_bytes()
+    raw = file_bytes(path, NETWORK_BYTES)
     if not raw.startswith(MAGIC):
         raise InputError(f"not an AEDAT 4 file, starts with {raw[: len(MAGIC)]!r}")
     (size,) = _unpack("<i", raw, len(MAGIC), "the header's length")
@@ -63,10 +65,13 @@ def read_aedat4(path: Path) -> NDArray[np.void]:
         )
     stream = _stream(description)
     decompress = _decompressor(compression)
-    parts = []
+    parts, n_bytes = [], 0
     for number, at, packet in _packets(raw, first, len(raw) if table == -1 else table):
         if number == stream.number:
-            parts.append(_events(decompress(packet), at))
+            unpacked = decompress(packet)
+            n_bytes += len(unpacked)
+            NETWORK_BYTES.check(n_bytes, "", f"{n_bytes} bytes of events and more when it is unpacked")
+            parts.append(_events(unpacked, at))
     found = np.concatenate(parts) if parts else np.empty(0, EVENT)
     x, y = found["x"], found["y"]
     outside = (x < 0) | (x >= stream.width) | (y < 0) | (y >= stream.height) | (found["p"] > 1)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import io
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from seamount.errors import InputError
+from seamount.foreign.arrays import read_npz
+from seamount.foreign.images import read_image
+from seamount.foreign.labels import class_labels
 
 from ..config import DataConfig
 from .files import read_each, root_of
@@ -48,15 +51,16 @@ def _shards(root: Path, pattern: str, config: DataConfig) -> Samples:
     return in_memory(np.concatenate([x for x, _ in shards]), np.concatenate([y for _, y in shards]))
 
 
-def read_shard(path: Path) -> tuple[Bytes, Bytes]:
+def read_shard(path: Path) -> tuple[Bytes, NDArray[np.int64]]:
     """Images (N, 3, 32, 32) and labels of one shard: ``webp`` holds strips of images, ``off`` where each begins."""
-    from PIL import Image
-
+    arrays = read_npz(path)
+    missing = [name for name in ("webp", "off", "y") if name not in arrays]
+    if missing:
+        raise InputError(f"not a readable shard (has no {', '.join(missing)})")
+    strips, labels = arrays["webp"], class_labels(arrays["y"], path, n_classes=len(CIFAR10))
     try:
-        with np.load(path) as file:
-            strips, places, labels = file["webp"], file["off"], file["y"]
-        decoded = [np.asarray(Image.open(io.BytesIO(strips[a:b].tobytes()))) for a, b in pairwise(places)]
-    except Exception as error:  # zip, zlib, PIL and numpy each have their own
+        decoded = [np.asarray(read_image(strips[a:b].tobytes())) for a, b in pairwise(arrays["off"].tolist())]
+        images = np.concatenate(decoded).reshape(len(labels), 32, 32, 3)  # one below the other
+    except (TypeError, ValueError, IndexError) as error:  # places that are none, strips of other sizes
         raise InputError(f"not a readable shard ({error})") from None
-    images = np.concatenate(decoded).reshape(-1, 32, 32, 3)  # one below the other
     return np.ascontiguousarray(images.transpose(0, 3, 1, 2)), labels

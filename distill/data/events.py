@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 
 from seamount.errors import BackendMissing, InputError
 from seamount.files import replacing
+from seamount.foreign.arrays import read_npy, read_npz
+from seamount.foreign.limits import NETWORK_BYTES
+from seamount.foreign.whole import file_bytes, regular
 
 from ..config import DataConfig
 from .aedat4 import read_aedat4
@@ -56,17 +59,17 @@ def read_events(path: Path) -> Events:
         case ".raw" | ".dat":
             events = _read_prophesee(path)
         case ".npy":  # tonic's DVS-Gesture: rows x, y, p, t in milliseconds
-            columns = np.load(path, allow_pickle=False)
-            if columns.ndim != 2 or columns.shape[1] != 4:
+            columns = read_npy(path, NETWORK_BYTES)
+            if columns.ndim != 2 or columns.shape[1] != 4 or columns.dtype.kind not in "biuf":
                 raise InputError(f"an array {columns.shape}, needed are rows of x, y, p, t")
             x, y, p, t = columns.T.astype(np.int64)
             events = Events(x, y, t * 1000, p)
         case ".npz":
-            with np.load(path, allow_pickle=False) as file:
-                missing = [name for name in "xytp" if name not in file.files]
-                if missing:
-                    raise InputError(f"has no {', '.join(missing)}; columns x, y, t (microseconds), p are needed")
-                events = Events(*(file[name].astype(np.int64) for name in "xytp"))
+            arrays = read_npz(path, NETWORK_BYTES)
+            missing = [name for name in "xytp" if name not in arrays]
+            if missing:
+                raise InputError(f"has no {', '.join(missing)}; columns x, y, t (microseconds), p are needed")
+            events = _of_columns(*(arrays[name] for name in "xytp"))
         case _:
             raise InputError(f"unknown kind {path.suffix!r}; possible are {', '.join(ENDINGS)}")
     if len(events) == 0:
@@ -77,9 +80,10 @@ def read_events(path: Path) -> Events:
 
 
 def _read_bin(path: Path) -> Events:
-    if path.stat().st_size % 5:
-        raise InputError(f"{path.stat().st_size} bytes, not a whole number of 5-byte events")
-    if path.stat().st_size == 0:
+    size = regular(path, NETWORK_BYTES)
+    if size % 5:
+        raise InputError(f"{size} bytes, not a whole number of 5-byte events")
+    if size == 0:
         raise InputError("no event in it")
     tonic_io = _tonic()
     columns = np.dtype([("x", np.int64), ("y", np.int64), ("t", np.int64), ("p", np.int64)])
@@ -91,7 +95,7 @@ def _read_prophesee(path: Path) -> Events:
         from expelliarmus import Wizard
     except ImportError:
         raise BackendMissing(f"{path.suffix} needs tonic (pip install tonic)", where=path) from None
-    head = path.read_bytes()[:4096]
+    head = file_bytes(path, NETWORK_BYTES)[:4096]
     if not head.startswith(b"%"):
         raise InputError(f"no Prophesee header, starts with {head[:4].hex()}")
     kind = "dat" if path.suffix.lower() == ".dat" else "evt3" if b"evt 3" in head.lower() else "evt2"
@@ -99,6 +103,15 @@ def _read_prophesee(path: Path) -> Events:
         return _columns(Wizard(encoding=kind).read(str(path)))
     except Exception as error:  # the reader's own classes
         raise InputError(f"not a readable {kind} file ({error})") from None
+
+
+def _of_columns(*columns: NDArray[Any]) -> Events:
+    if len({column.shape for column in columns}) != 1 or any(
+        c.ndim != 1 or c.dtype.kind not in "biuf" for c in columns
+    ):
+        found = ", ".join(f"{column.shape} {column.dtype}" for column in columns)
+        raise InputError(f"columns x, y, t, p are {found}; one number an event is needed in each")
+    return Events(*(column.astype(np.int64) for column in columns))
 
 
 def _columns(found: NDArray[np.void]) -> Events:
@@ -171,7 +184,7 @@ def framed(
         made, numbers = read_each(paths, frames, config)
         _write(values, np.stack(made))
         _write(kept, np.asarray(labels, dtype=np.int64)[numbers])  # last: its presence says that all is there
-    return in_memory(np.load(values, mmap_mode="r"), np.load(kept))
+    return in_memory(read_npy(values, mapped=True), read_npy(kept))
 
 
 def _write(path: Path, array: NDArray[np.generic]) -> None:

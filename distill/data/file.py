@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from seamount.errors import InputError
+from seamount.foreign.arrays import read_npz
+from seamount.foreign.hdf5 import opened_data
+from seamount.foreign.labels import class_labels
 
 from ..config import DataConfig
 from .files import root_of
@@ -34,36 +38,32 @@ def load(config: DataConfig, n_steps: int) -> Source:
     return Source(train, test, tuple(str(k) for k in range(n_classes)), events=frames)
 
 
-def _arrays(path: Path) -> dict[str, NDArray[np.generic]]:
-    try:
-        if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as file:
-                return {name: file[name] for name in file.files}
-        if path.suffix in (".h5", ".hdf5"):
-            import h5py
+def _arrays(path: Path) -> dict[str, NDArray[Any]]:
+    if path.suffix == ".npz":
+        return read_npz(path)
+    if path.suffix in (".h5", ".hdf5"):
+        import h5py
 
-            with h5py.File(path) as file:
-                return {name: file[name][:] for name in file if isinstance(file[name], h5py.Dataset)}
-    except Exception as error:  # zip, zlib, numpy and HDF5 each have their own
-        raise InputError(f"not readable ({error})", where=path, ways_out="write it again") from None
+        with opened_data(path) as file:
+            return {name: np.asarray(file[name][()]) for name in file if isinstance(file[name], h5py.Dataset)}
     raise InputError(f"unknown kind {path.suffix!r}; possible are {', '.join(ENDINGS)}", where=path)
 
 
-def _samples(path: Path, arrays: dict[str, NDArray[np.generic]], part: str, frames: bool, n_steps: int) -> Samples:
-    x, y = arrays[f"x{part}"], arrays[f"y{part}"]
-    if y.ndim != 1 or len(x) != len(y) or not np.issubdtype(y.dtype, np.integer):
-        raise InputError(
-            f"x{part} {x.shape} and y{part} {y.shape} {y.dtype}; one whole number a sample is needed", where=path
-        )
+def _samples(path: Path, arrays: dict[str, NDArray[Any]], part: str, frames: bool, n_steps: int) -> Samples:
+    x, y = arrays[f"x{part}"], class_labels(arrays[f"y{part}"], path, f"y{part}")
+    if x.ndim < 2 or len(x) != len(y):
+        raise InputError(f"x{part} {x.shape} and y{part} {y.shape}; one label a sample is needed", where=path)
     if frames and (x.ndim < 3 or x.shape[1] != n_steps):
         raise InputError(f"x{part} {x.shape} as frames needs (N, {n_steps}, ...), T = student.n_steps", where=path)
-    return in_memory(to_bytes(path, f"x{part}", x), y.astype(np.int64))
+    return in_memory(to_bytes(path, f"x{part}", x), y)
 
 
-def to_bytes(path: Path, name: str, x: NDArray[np.generic]) -> Bytes:
+def to_bytes(path: Path, name: str, x: NDArray[Any]) -> Bytes:
     """8 bits a value, what the chip takes: integers 0 to 255 as they are, real numbers 0 to 1 times 255."""
     if x.dtype == np.uint8:
         return np.asarray(x)
+    if x.dtype.kind not in "biuf":
+        raise InputError(f"{name} has values of type {x.dtype}, numbers are needed", where=path)
     values = np.asarray(x, dtype=np.float64)
     real = np.issubdtype(x.dtype, np.floating)
     low, high = float(values.min(initial=0)), float(values.max(initial=0))

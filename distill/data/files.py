@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -31,6 +31,14 @@ class Damaged:
     path: Path
     reason: str
 
+    @classmethod
+    def of(cls, path: Path, error: Exception) -> Damaged:
+        """Without the file's name, which stands before all reasons."""
+        if not isinstance(error, InputError):
+            return cls(path, str(error))
+        reasons = [replace(reason, where="") if reason.where == str(path) else reason for reason in error.reasons]
+        return cls(path, "; ".join(map(str, reasons)))
+
 
 def read_each(paths: Sequence[Path], read: Callable[[Path], T], config: DataConfig) -> tuple[list[T], list[int]]:
     """Reads every file; damaged ones are named and counted, and left out only if the configuration says so.
@@ -44,7 +52,7 @@ def read_each(paths: Sequence[Path], read: Callable[[Path], T], config: DataConf
             results.append(read(path))
             kept.append(number)
         except (InputError, OSError, ValueError, IndexError, EOFError) as error:
-            damaged.append(Damaged(path, str(error)))
+            damaged.append(Damaged.of(path, error))
     if damaged and not (config.skip_corrupt and results):
         raise InputError(report(damaged, len(paths), config))
     return results, kept

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from seamount.errors import InputError
+from seamount.foreign.images import read_image
 
 from ..config import DataConfig
 from .files import Damaged, report, root_of
@@ -49,7 +50,7 @@ def _part(folder: Path, names: list[str], config: DataConfig) -> Samples:
                 seed = seeds[k : k + 1] if seeds is not None and resized_crop else None
                 images.append(decode(paths[number], side, seed))
             except InputError as error:
-                damaged.append(Damaged(paths[number], str(error)))
+                damaged.append(Damaged.of(paths[number], error))
         if damaged:
             raise InputError(report(damaged, len(ids), config))
         return torch.from_numpy(np.stack(images))
@@ -59,13 +60,9 @@ def _part(folder: Path, names: list[str], config: DataConfig) -> Samples:
 
 def decode(path: Path, side: int, seed: Tensor | None) -> Bytes:
     """(3, side, side): a random part where there is a seed, else the middle of the image at 8/7 of that size."""
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
-    try:
-        with Image.open(path) as file:
-            image = file.convert("RGB")
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise InputError(f"not a readable image ({error})") from None
+    image = read_image(path)
     if seed is None:
         scale = side * 8 / 7 / min(image.size)
         width, height = (max(side, round(n * scale)) for n in image.size)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import gzip
 import struct
-import zlib
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from seamount.errors import InputError
+from seamount.foreign.limits import NETWORK_BYTES
+from seamount.foreign.whole import file_bytes, gunzipped
 
 from ..config import DataConfig
 from .files import root_of
@@ -55,10 +55,7 @@ def _find(root: Path, folder: str, name: str, hint: str) -> Path:
 
 def read_idx(path: Path, n_axes: int) -> NDArray[np.uint8]:
     """An idx file of bytes (http://yann.lecun.com/exdb/mnist): magic number, sizes, values."""
-    try:
-        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"damaged gzip file ({error})", where=path, ways_out="fetch it again") from None
+    raw = (gunzipped if path.suffix == ".gz" else file_bytes)(path, NETWORK_BYTES)
     head = 4 + 4 * n_axes
     if len(raw) < head or raw[:4] != bytes([0, 0, 8, n_axes]):
         raise InputError(f"not an idx file of bytes with {n_axes} axes, starts with {raw[:4].hex()}", where=path)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seamount.errors import InputError
+from seamount.foreign.labels import class_labels
 
 from ..config import DataConfig, Encoding
 from .augment import augment
@@ -47,7 +48,7 @@ def in_memory(values: Bytes, labels: Sequence[int] | NDArray[np.integer]) -> Sam
     def read(ids: Tensor, seeds: Tensor | None) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(values[ids.numpy()]))
 
-    return Samples(torch.as_tensor(np.asarray(labels, dtype=np.int64)), read, torch.arange(len(values)))
+    return Samples(torch.from_numpy(class_labels(labels, "labels")), read, torch.arange(len(values)))
 
 
 @dataclass(frozen=True)
@@ -162,10 +163,15 @@ def check_labels(name: str, part: str, labels: Tensor, class_names: Sequence[str
     empty = [class_names[k] for k in range(n_classes) if present[k] == 0]
     if every_class and empty:
         raise InputError(
-            f"no {part} sample of class {', '.join(empty)}; a class that is never seen cannot be learned: add "
+            f"no {part} sample of class {_few(empty)}; a class that is never seen cannot be learned: add "
             "samples, or leave the class out of the labels",
             where=name,
         )
+
+
+def _few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+    return ", ".join(names[:10]) + more
 
 
 def split(labels: Tensor, share: float, seed: int) -> tuple[Tensor, Tensor]:

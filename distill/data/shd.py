@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from seamount.errors import InputError
+from seamount.foreign.hdf5 import opened_data
+from seamount.foreign.labels import class_labels
 
 from ..config import DataConfig
 from .files import root_of
@@ -32,17 +34,18 @@ def load(config: DataConfig, n_steps: int) -> Source:
 
 def read_shd(path: Path, n_steps: int, config: DataConfig, hint: str) -> Samples:
     """Spike trains counted into frames (N, T, channels); ``size`` merges neighbouring channels."""
-    import h5py
-
     channels = config.size or CHANNELS
-    try:
-        with h5py.File(path) as file:
-            labels = file["labels"][:]
-            times, units = file["spikes/times"][:], file["spikes/units"][:]
-    except FileNotFoundError:
-        raise InputError("no such file", where=path, ways_out=hint) from None
-    except (OSError, KeyError) as error:
-        raise InputError(f"not SHD's HDF5 ({error})", where=path, ways_out="fetch it again") from None
+    if not path.exists():
+        raise InputError("no such file", where=path, ways_out=hint)
+    with opened_data(path) as file:
+        labels = class_labels(file["labels"][()], path, "labels", len(DIGITS + GERMAN))
+        times, units = file["spikes/times"][()], file["spikes/units"][()]
+    if not len(labels) == len(times) == len(units):
+        raise InputError(
+            f"{len(labels)} labels, {len(times)} rows of times, {len(units)} of units",
+            where=path,
+            ways_out="fetch it again",
+        )
     frames = np.zeros((len(labels), n_steps, channels), dtype=np.uint8)
     for k, (at, unit) in enumerate(zip(times, units, strict=True)):
         order = np.argsort(at, kind="stable")

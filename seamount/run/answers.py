@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from seamount.distill.data import Samples
 from seamount.distill.evaluate import answers
 from seamount.files import write_atomically
+from seamount.foreign.arrays import read_npz
 
 Array = NDArray[Any]
 
@@ -57,5 +58,4 @@ def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
 
 
 def read_arrays(path: Path) -> dict[str, Array]:
-    with np.load(path) as file:
-        return {name: file[name] for name in file.files}
+    return read_npz(path)

@@ -381,7 +381,7 @@ def test_a_group_that_contains_itself_ends(tmp_path: Path) -> None:
     path = changed(tmp_path)
     with h5py.File(path, "a") as file:
         file["node/nodes/self"] = file["node"]
-    assert "more than 16 deep, or a group that contains itself" in refusal(path)
+    assert "the same group as /node; a graph must not contain itself" in refusal(path)
 
 
 def test_a_huge_shape_takes_no_memory(tmp_path: Path) -> None:
@@ -389,7 +389,7 @@ def test_a_huge_shape_takes_no_memory(tmp_path: Path) -> None:
     with h5py.File(path, "a") as file:
         del file["node/nodes/affine/weight"]
         file["node/nodes/affine"].create_dataset("weight", (1 << 20, 1 << 20), dtype="f4", chunks=(1024, 1024))
-    assert "affine: weight: shape (1048576, 1048576) needs" in refusal(path)
+    assert "affine/weight: shape (1048576, 1048576) needs" in refusal(path)
 
 
 def test_damaged_and_foreign_files(tmp_path: Path) -> None:
@@ -400,7 +400,7 @@ def test_damaged_and_foreign_files(tmp_path: Path) -> None:
         assert str(path) in refusal(path)
     path.write_text("not a graph")
     assert refusal(path) == f"{path}: not an HDF5 file, so not a NIR file"
-    assert "cannot be read" in refusal(tmp_path / "absent.nir")
+    assert "no such file" in refusal(tmp_path / "absent.nir")
     assert refusal(tmp_path) == f"{tmp_path}: not a file"
     write(path, *chain(), version="99.0")
     assert refusal(path) == f"{path}: version: found '99.0', readable are 0.1 to 1.x"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from seamount.compile.formats import NumberFormats
-from seamount.errors import ConfigError
+from seamount.errors import ConfigError, InputError
 from seamount.hardware_targets.target import FOLDER, GRADES, Target, list_targets, load_target
 
 LOIHI1 = (FOLDER / "loihi1.toml").read_text(encoding="utf-8")
@@ -158,7 +158,7 @@ def test_a_figure_that_cannot_be_true_is_refused(tmp_path: Path, old: str, new: 
 def test_a_file_that_is_not_toml_says_so(tmp_path: Path) -> None:
     path = tmp_path / "broken.toml"
     path.write_bytes(b"name = 'x\n\xff")
-    with pytest.raises(ConfigError, match=r"broken.toml: not a TOML file"):
+    with pytest.raises(InputError, match=r"broken.toml: not TOML"):
         load_target(path)
 
 
