@@ -538,7 +538,7 @@ def test_damaged_checkpoints_are_refused(tmp_path: Path) -> None:
     assert str(error.value).endswith("); delete it to start anew")
     with pytest.raises(InputError) as absent:
         checkpoint.load_weights(tmp_path / "none.safetensors")
-    assert str(absent.value) == f"{tmp_path / 'none.safetensors'}: no such checkpoint"
+    assert str(absent.value) == f"{tmp_path / 'none.safetensors'}: no such file"
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
