@@ -64,15 +64,22 @@ def _rates(values: NodeValues, shape: Shape, s: Discretisation) -> tuple[Reals, 
             return one, reals(0.0), r if s.integrator == "step" else reals(r * _dt(values.name, s))
         case "LI" | "LIF":
             a_m = _rate(values, "tau", shape, s)
-            return one, a_m, {"ode": reals(a_m * r), "unit": one, "decayed": reals(1 - a_m)}[_drive(kind, s)]
+            return one, a_m, {"ode": _kept(a_m, r), "unit": one, "decayed": reals(1 - a_m)}[_drive(kind, s)]
     a_s, a_m = _rate(values, "tau_syn", shape, s), _rate(values, "tau_mem", shape, s)
     w_in = values.parameter("w_in", shape) if "w_in" in values.node.values else one
-    gain = w_in if s.current == "jump" else w_in * a_s
+    gain = w_in if s.current == "jump" else _kept(a_s, w_in)
     if s.cuba_order == "decayed":
         gain = gain * (1 - a_s)
     if s.membrane == "ode":
-        gain = gain * a_m * r
+        gain = gain * _kept(a_m, r)
     return a_s, a_m, reals(gain)
+
+
+def _kept(rate: Reals, factor: Reals) -> Reals:
+    """rate * factor; 1 where nothing leaks and the factor is infinite, as tools that write r = tau / dt mean it."""
+    no_leak = np.isinf(factor) & (rate == 0)
+    with np.errstate(invalid="ignore"):
+        return reals(np.where(no_leak, 1.0, rate * factor))
 
 
 def memoryless(name: str, shape: Shape) -> Population:
@@ -114,10 +121,22 @@ def _rate(values: NodeValues, key: str, shape: Shape, s: Discretisation) -> Real
         tau = reals(tau / dt)
     with np.errstate(over="ignore"):
         ratio = dt / tau
-    if np.any(ratio > 1) and s.decay != "exp":
+    if s.decay == "exp":
+        return reals(1 - np.exp(-ratio))
+    if _in_float32(values.node.values[key]):
+        # a float32 of the time step itself is not quite the float64: 1e-4 comes as 9.9999997e-05
+        ratio = np.where(np.abs(ratio - 1) <= np.finfo(np.float32).eps, 1.0, ratio)
+    if np.any(ratio > 1):
         raise InputError(
-            f"{key} goes down to {tau.min():.6g}, less than the time step {dt:g}",
+            f"{key} goes down to {tau.min():.9g}, less than the time step {dt:g}",
             where=values.name,
             ways_out="is the time step or the time unit another one?",
         )
-    return reals(ratio if s.decay == "euler" else 1 - np.exp(-ratio))
+    return reals(ratio)
+
+
+def _in_float32(value: object) -> bool:
+    """True where the numbers have no more digits than float32 holds, whatever type they are stored in."""
+    array = np.asarray(value, dtype=np.float64)
+    with np.errstate(over="ignore"):
+        return bool(np.all(array.astype(np.float32) == array))

@@ -32,6 +32,9 @@ LARGEST = 1e30
 SHOWN = 20
 """Problems of a kind that are named at once."""
 
+UNIT_FACTOR = ("snntorch", "spikingjelly", "lava", "rockpool")
+"""Presets whose tools write r (and w_in) as time constant over time step, so that both are infinite together."""
+
 
 def elaborate(
     raw: RawGraph, name: str, settings: Discretisation, inputs: Mapping[str, Any], shapes: GivenShapes = NO_SHAPES
@@ -81,7 +84,7 @@ def _raise(graph: NirGraph, name: str) -> None:
     _refuse(name, graph.unsupported, graph.problems)
 
 
-def check_nodes(raw: RawGraph, name: str) -> None:
+def check_nodes(raw: RawGraph, name: str, preset: str = "nir") -> None:
     """Refuses unknown types, missing and unknown keys, values that are not finite, time constants not above 0."""
     problems: list[Reason] = []
     unsupported: list[Reason] = []
@@ -98,25 +101,46 @@ def check_nodes(raw: RawGraph, name: str) -> None:
         if extra:
             told = f"{node.kind} with {', '.join(sorted(extra))}, which NIR 1.0.8 does not define"
             unsupported.append(Reason(told, where=node_name, ways_out=("remove it if it has no meaning",)))
-        problems += _value_problems(node_name, node)
+        problems += _value_problems(node_name, node, preset)
     if not any(node.kind == "Input" for node in raw.nodes.values()):
         problems.append(Reason("no Input node"))
     _refuse(name, unsupported, problems)
 
 
-def _value_problems(name: str, node: RawNode) -> Iterator[Reason]:
+def _value_problems(name: str, node: RawNode, preset: str) -> Iterator[Reason]:
     for key, value in sorted(node.values.items()):
-        if isinstance(value, np.ndarray):
-            if value.dtype.kind == "f" and not np.all(np.isfinite(value)):
-                yield Reason(f"{key} holds NaN or infinite values", where=name)
-            elif value.dtype.kind == "f" and np.any(np.abs(value) > LARGEST):
-                yield Reason(
-                    f"{key} holds {np.abs(value).max():.3g}",
-                    where=name,
-                    possible=f"possible are numbers up to {LARGEST:g}",
-                )
-            elif key.startswith("tau") and value.size and value.min() <= 0:
-                yield Reason(f"{key} goes down to {value.min():.6g}", where=name, possible="needed is above 0")
+        if not isinstance(value, np.ndarray) or value.dtype.kind != "f":
+            continue
+        if not np.all(np.isfinite(value) | _means_no_leak(node, key, value, preset)):
+            yield Reason(f"{key} holds NaN or infinite values", where=name, ways_out=_ways_out(node, key, value))
+        elif np.any(np.abs(value[np.isfinite(value)]) > LARGEST):
+            told = f"{key} holds {np.abs(value).max():.3g}"
+            yield Reason(told, where=name, possible=f"possible are numbers up to {LARGEST:g}")
+        elif key.startswith("tau") and value.size and value.min() <= 0:
+            yield Reason(f"{key} goes down to {value.min():.6g}", where=name, possible="needed is above 0")
+
+
+def _means_no_leak(node: RawNode, key: str, value: np.ndarray[Any, Any], preset: str) -> Any:
+    """Where an infinite number says that nothing leaks: a time constant, or the factor that its tool makes of it."""
+    if key.startswith("tau"):  # which tool wrote it decides whether such a neuron integrates or stands still
+        return np.isposinf(value) & (preset != "nir")
+    tau = _time_constant(node, key)
+    if tau is None or preset not in UNIT_FACTOR or np.shape(tau) != value.shape:
+        return np.zeros(value.shape, dtype=bool)
+    return np.isposinf(value) & np.isposinf(tau)
+
+
+def _time_constant(node: RawNode, key: str) -> Any:
+    """The time constant that a factor r or w_in goes with."""
+    names = {"r": ("tau", "tau_mem"), "w_in": ("tau_syn",)}.get(key, ())
+    return next((node.values[n] for n in names if n in node.values), None)
+
+
+def _ways_out(node: RawNode, key: str, value: np.ndarray[Any, Any]) -> tuple[str, ...]:
+    tau = value if key.startswith("tau") else _time_constant(node, key)
+    if tau is None or not np.any(np.isposinf(value)) or not np.any(np.isposinf(np.asarray(tau))):
+        return ()
+    return ("an infinite time constant is no leak (beta = 1) in some tools' files: say --from with the tool",)
 
 
 def _refuse(name: str, unsupported: list[Reason], problems: list[Reason]) -> None:

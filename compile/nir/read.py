@@ -58,7 +58,7 @@ def read_nir(source: Any, options: NirOptions | None = None) -> Network:
     options = options or NirOptions()
     raw = read_raw(source) if isinstance(source, str | Path) else from_graph(source)
     name = options.name or (Path(source).stem if isinstance(source, str | Path) else "network")
-    check_nodes(raw, name)
+    check_nodes(raw, name, options.preset)
     raw = as_run(raw, options.preset)
     metadata = _group(raw.metadata, "discretization")
     ours = _group(raw.metadata, "seamount")

@@ -51,14 +51,14 @@ def dt_candidates(raw: RawGraph, preset: str = "nir") -> dict[str, float]:
         tau, r = values.get(TAU_OF.get(node.kind, ""), np.zeros(0)), values.get("r", np.zeros(0))
         if preset in OWN_RULES:
             for rule, solve in OWN_RULES[preset].items():
-                if tau.size and r.size and np.all(r > 0):
+                if tau.size and r.size and np.all(r >= 0):  # spyx writes beta = 0 as r = 0
                     _add(found, rule, lambda solve=solve, tau=tau, r=r: solve(tau, r))  # type: ignore[misc]
             continue
-        # tools without such a factor write 1, so that r = 1 or w_in = 1 says nothing of the time step
-        if tau.size and r.size and np.all(r > 0) and np.all(r != 1):
+        # tools without such a factor write 1 for all, so that r = 1 or w_in = 1 alone says nothing of the time step
+        if tau.size and r.size and np.all(r > 0) and np.any(r != 1):
             _add(found, f"{TAU_OF[node.kind]} / r", lambda tau=tau, r=r: tau / r)  # type: ignore[misc]
         tau_syn, w_in = values.get("tau_syn", np.zeros(0)), values.get("w_in", np.zeros(0))
-        if tau_syn.size and w_in.size and np.all(w_in > 0) and np.all(w_in != 1):
+        if tau_syn.size and w_in.size and np.all(w_in > 0) and np.any(w_in != 1):
             _add(found, "tau_syn / w_in", lambda a=tau_syn, b=w_in: a / b)  # type: ignore[misc]
         if node.kind in ("I", "IF") and r.size and np.all(r > 0):
             _add(found, "1 / r", lambda r=r: 1 / r)  # type: ignore[misc]
@@ -67,7 +67,10 @@ def dt_candidates(raw: RawGraph, preset: str = "nir") -> dict[str, float]:
 
 def _add(found: dict[str, list[Values]], rule: str, make: Callable[[], Values]) -> None:
     try:
-        found.setdefault(rule, []).append(make().reshape(-1))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            values = make().reshape(-1)
+        # neurons without a leak (tau and r infinite) show no time step
+        found.setdefault(rule, []).append(values[~np.isnan(values)])
     except ValueError:  # shapes that do not fit; the reader will say so
         return
 

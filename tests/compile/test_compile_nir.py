@@ -282,7 +282,11 @@ def test_padding_same_is_that_of_torch(tmp_path: Path, size: tuple[int, int], di
     [
         (lif(tau=ONES3 * 0), "net: lif: tau goes down to 0, needed is above 0"),
         (lif(tau=ONES3 * -0.01), "net: lif: tau goes down to -0.01, needed is above 0"),
-        (lif(tau=ONES3 * np.inf), "net: lif: tau holds NaN or infinite values"),
+        (
+            lif(tau=ONES3 * np.inf),
+            "net: lif: tau holds NaN or infinite values; an infinite time constant is no leak (beta = 1) in "
+            "some tools' files: say --from with the tool",
+        ),
         (lif(v_threshold=np.array([1, np.nan, 1])), "net: lif: v_threshold holds NaN or infinite values"),
         (lif(v_reset=ONES3 * 2), "net: lif: v_threshold 1 is not above v_reset 2"),
         (lif(r=np.ones(4)), "net: lif: r of shape (4,) does not fit (3,)"),

@@ -13,9 +13,14 @@ import nir
 import numpy as np
 import pytest
 
+from seamount.compile.network.interpret import run_network
+from seamount.compile.neurons.lif import Lif
+from seamount.compile.nir.file import from_graph
 from seamount.compile.nir.presets import Discretisation
 from seamount.compile.nir.read import NirOptions, read_nir
+from seamount.compile.nir.timestep import dt_candidates
 from seamount.compile.options import compile_options
+from seamount.compile.pipeline import compile_graph
 from seamount.errors import InputError
 
 PER_STEP = NirOptions(discretisation=Discretisation(dt=1.0))
@@ -184,3 +189,111 @@ def test_modules_in_place_of_nodes_are_named() -> None:
     told = refused(graph)  # type: ignore[arg-type]
     assert "graph: a: a Module of" in told
     assert "graph: b: a str of builtins, not a node of NIR; export the network to NIR first" in told
+
+
+# ------------------------------------------------------------------------------ limits of a tool's parametrisation
+
+
+def snntorch_leaky(beta: list[float], dtype: type = np.float32) -> nir.LIF:
+    """As snnTorch 1.0.0 writes Leaky: tau = dt / (1 - beta), r = tau / dt, dt = 1e-4, in float32."""
+    betas = np.array(beta, dtype=dtype)
+    with np.errstate(divide="ignore"):
+        tau = 1e-4 / (1 - betas)
+    zero = 0 * betas
+    return nir.LIF(tau=tau, r=tau / 1e-4, v_leak=zero, v_threshold=zero + dtype(1.0), v_reset=zero)
+
+
+def snntorch_net(cell: nir.NIRNode, n: int) -> nir.NIRGraph:
+    weight = np.linspace(-0.5, 1.2, 3 * n).reshape(n, 3).astype(np.float32)
+    return chain(input=nir.Input(np.array([3])), fc=nir.Linear(weight), lif=cell, output=nir.Output(np.array([n])))
+
+
+def leaky_run(x: np.ndarray[Any, Any], weight: Any, beta: list[float], alpha: list[float]) -> np.ndarray[Any, Any]:
+    """snnTorch's Synaptic with reset "zero" and reset_delay False; alpha 0 is Leaky."""
+    u = v = np.zeros((x.shape[1], len(beta)))
+    spikes = []
+    for arriving in x:
+        u = np.array(alpha) * u + arriving @ np.asarray(weight, dtype=np.float64).T
+        v = np.array(beta) * v + u
+        spikes.append(v > 1.0)
+        v = np.where(spikes[-1], 0.0, v)
+    return np.array(spikes)
+
+
+BETAS = [0.0, 0.5, 1.0, 0.875]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_betas_of_zero_and_one_mean_what_snntorch_means(dtype: type) -> None:
+    graph = snntorch_net(snntorch_leaky(BETAS, dtype), 4)
+    options = compile_options(written_by="snntorch", settings=["reset=value"]).nir
+    network = read_nir(graph, options)
+    cell = network.population("lif")
+    np.testing.assert_allclose(cell.a_m, [1.0, 0.5, 0.0, 0.125], rtol=1e-6)
+    assert cell.a_m[[0, 2]].tolist() == [1, 0]
+    np.testing.assert_allclose(cell.gain, 1.0, rtol=1e-6)
+    x = np.random.default_rng(0).integers(0, 2, (40, 20, 3)).astype(np.float64)
+    expected = leaky_run(x, graph.nodes["fc"].weight, BETAS, [0.0] * 4)
+    np.testing.assert_array_equal(run_network(network, x)["lif"].spikes, expected)
+
+
+def test_alphas_of_zero_and_one_mean_what_snntorch_means() -> None:
+    alphas, betas = [0.0, 1.0, 0.0, 0.75], [0.0, 0.5, 1.0, 1.0]
+    leak, current = snntorch_leaky(betas), snntorch_leaky(alphas)
+    cell = nir.CubaLIF(
+        tau_syn=current.tau,
+        tau_mem=leak.tau,
+        r=leak.r,
+        w_in=current.r,
+        v_leak=leak.v_leak,
+        v_threshold=leak.v_threshold,
+        v_reset=leak.v_reset,
+    )
+    graph = snntorch_net(cell, 4)
+    compiled = compile_graph(
+        graph, None, compile_options(written_by="snntorch", settings=["reset=value"], n_steps=12)
+    )
+    x = np.random.default_rng(1).integers(0, 2, (12, 20, 3))
+    expected = leaky_run(x.astype(np.float64), graph.nodes["fc"].weight, betas, alphas)
+    assert compiled.source is not None
+    np.testing.assert_array_equal(run_network(compiled.source, x.astype(np.float64))["lif"].spikes, expected)
+    lif = compiled.program.population("lif").neuron
+    assert isinstance(lif, Lif)
+    assert lif.du.tolist() == [4096, 0, 4096, 1024]
+    assert lif.dv.tolist() == [4096, 2048, 0, 0]
+
+
+def test_no_leak_is_named_where_no_tool_is() -> None:
+    way = "an infinite time constant is no leak (beta = 1) in some tools' files: say --from with the tool"
+    assert refused(snntorch_net(snntorch_leaky([0.5, 1.0]), 2), PER_STEP) == (
+        f"network: lif: r holds NaN or infinite values; {way}\nnetwork: lif: tau holds NaN or infinite values; {way}"
+    )
+
+
+@pytest.mark.parametrize(("preset", "gain"), [("spyx", 1.0), ("norse-head", 0.0), ("sinabs", 0.0)])
+def test_an_infinite_time_constant_means_what_its_tool_means(preset: str, gain: float) -> None:
+    # spyx adds what arrives as it is; norse and sinabs (norm_input) weigh it by the step over the time constant
+    cell = lif(2)
+    cell.tau = np.array([5.0, np.inf])
+    graph = chain(input=nir.Input(np.array([2])), lif=cell, output=nir.Output(np.array([2])))
+    population = read_nir(graph, NirOptions(preset, Discretisation(dt=1.0))).population("lif")
+    assert population.a_m[1] == 0
+    assert np.broadcast_to(population.gain, 2)[1] == gain
+
+
+@pytest.mark.parametrize("dt", [1e-3, 1e-4, 0.1, 1 / 3, 1e-5])
+@pytest.mark.parametrize("stored", [np.float32, np.float64])
+def test_a_time_constant_of_one_step_keeps_nothing(dt: float, stored: type) -> None:
+    cell = lif(2)
+    cell.tau = np.full(2, dt, np.float32).astype(stored)
+    graph = chain(input=nir.Input(np.array([2])), lif=cell, output=nir.Output(np.array([2])))
+    population = read_nir(graph, NirOptions(discretisation=Discretisation(dt=dt))).population("lif")
+    assert population.a_m == 1
+    cell.tau = np.full(2, dt * (1 - 1e-6))
+    assert "less than the time step" in refused(graph, NirOptions(discretisation=Discretisation(dt=dt)))
+
+
+def test_a_file_with_some_neurons_that_keep_nothing_shows_its_time_step() -> None:
+    graph = snntorch_net(snntorch_leaky([0.0, 0.5, 1.0]), 3)
+    raw = from_graph(graph)
+    assert dt_candidates(raw, "lava") == {"tau / r": 1e-4}
