@@ -76,7 +76,7 @@ def evaluate(
         names: list[Any] = [list(fired)]
         torch.distributed.broadcast_object_list(names)
         fired = {name: fired.get(name, torch.zeros((), dtype=torch.float64)) for name in names[0]}
-    # one exchange for all of it
+    # in one exchange, because each has to wait for the slowest process
     total = world.sum(torch.cat([sums, torch.stack([f.cpu() for f in fired.values()])]) if fired else sums).cpu()
     shares = (total / len(part)).tolist()
     n_steps = len(sums) - 1
@@ -103,7 +103,8 @@ def _counted(
         for name, values in spikes.items():
             share = values.double().mean() * len(numbers)
             fired[name] = fired.get(name, torch.zeros_like(share)) + share
-        read = answers(logits.double())  # sums of integers stay exact: ties are ties here and on the chip
+        # in float64, so that sums of integers stay exact: ties are ties here and on the chip
+        read = answers(logits.double())
         sums[:-1] += (read.argmax(-1) == batch.labels).double().sum(-1).cpu()
         sums[-1] += F.cross_entropy(read[-1], batch.labels, reduction="sum").double().cpu()
     return sums, fired

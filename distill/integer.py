@@ -106,7 +106,8 @@ class IntegerSpikes(torch.autograd.Function):
     def forward(
         ctx: Any, drive: Tensor, bias: Tensor | None, neurons: IntegerNeurons, n_steps: int, drive_limit: int | None
     ) -> Tensor:
-        last = form_of(drive).channels_last  # then the neurons are scanned in that order, as no sum depends on it
+        # neurons are scanned in the order in which they lie, because no sum depends on it and a copy costs time
+        last = form_of(drive).channels_last
         seen, table = drive, neurons.table
         if last:
             seen, table = drive.permute(0, 1, 3, 4, 2), neurons.table_channels_last
@@ -199,7 +200,7 @@ class ExactConv(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, weights: Tensor, conv: FoldedConv, narrow: bool, half: bool, spikes: bool
     ) -> Tensor:
-        kept = torch.bfloat16 if half else x.dtype  # 8 significant bits: nothing is lost
+        kept = torch.bfloat16 if half else x.dtype  # 8 significant bits, so that nothing is lost
         if half:
             x = x.contiguous(memory_format=torch.channels_last)
         ctx.save_for_backward(x.to(kept), weights.to(kept))

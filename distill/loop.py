@@ -298,7 +298,7 @@ def _explained(run: _Run, error: Exception, values: Tensor, seeds: Tensor, numbe
         )
     if not _out_of_memory(error):
         return error
-    if run.world.size > 1:  # to try means to talk to the others, who do not know of it
+    if run.world.size > 1:  # not tried, because a step talks to the others, who do not know of it
         return ConfigError(
             f"process {run.world.rank} of {run.world.size} is out of memory with {len(numbers)} of a batch of "
             f"{run.config.batch_size}",
@@ -332,7 +332,7 @@ def _one_value_per_channel(run: _Run, values: Tensor, seeds: Tensor, numbers: Te
 
 
 def _out_of_memory(error: Exception) -> bool:
-    # on a CPU torch has no class for it: its allocator raises a RuntimeError that only the text tells from others
+    # by its text, because on a CPU torch has no class for it: its allocator raises a plain RuntimeError
     return isinstance(error, torch.cuda.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 

@@ -92,7 +92,7 @@ class QuantisedStudent(nn.Module):
         self.biases = nn.ParameterDict(biases_of(student, self.ops, self.plans))
         self.log_scales = nn.ParameterDict({name: nn.Parameter(torch.zeros(())) for name in student.order})
         self.register_buffer("frozen", torch.zeros((), dtype=torch.bool))
-        # only where bits are left: a student of 8 bits is saved as it always was
+        # only where bits are left, so that a student of 8 bits is saved, and loads, as it always was
         narrow = any(bits < FULL_SCALE_BITS for bits in self.bits.values())
         self.register_buffer("shifts", torch.zeros(len(self.bits), dtype=torch.int64) if narrow else None)
         for name in student.order:

@@ -36,7 +36,8 @@ class Readers:
             batch_size=None,
             num_workers=self.n,
             worker_init_fn=_leave_ctrl_c if self.n else None,
-            multiprocessing_context="fork" if self.n else None,  # samples are read by closures, which only fork
+            # because samples are read by closures, which no other way of starting a process hands over
+            multiprocessing_context="fork" if self.n else None,
         )
         before = multiprocessing.active_children()
         batches = iter(loader)
@@ -63,7 +64,7 @@ class _Shares(Dataset[_Read]):
     def __getitem__(self, number: int) -> _Read:
         try:
             return self.data.read(self.data.train, self.shares[number], self.epoch_seed)
-        except SeamountError as error:  # returned: raised in a worker, its message would be a traceback
+        except SeamountError as error:  # returned, because torch makes a traceback of what a worker raises
             return error
 
 

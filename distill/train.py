@@ -178,7 +178,7 @@ def finetune_quantised(
         quantised.calibrate(to_device(data, data.train, numbers, world).x)
         if quant.epochs == 0:
             return _rounded(data, student, folder, world)
-        # bf16 holds integers of 8 bits only, and the sums of the chip are wider
+        # fp32, because bf16 holds integers of 8 bits only, and the sums of the chip are wider
         changed = {
             "epochs": quant.epochs,
             "lr": quant.lr,
@@ -314,7 +314,7 @@ def _tutor_of_maps(
     """Also hands over what the teacher's inner layers say; which ones, and their shapes, one sample shows."""
     batch = to_device(data, data.train, torch.zeros(1, dtype=torch.int64), world)
     was_training = student.training
-    student.eval()  # a batch norm cannot learn from one sample
+    student.eval()  # because a batch norm cannot learn from one sample
     with torch.no_grad():
         spikes = student_output(student, batch, record=True)[1]
     student.train(was_training)

@@ -143,19 +143,10 @@ def _compare(a: tuple[str, Values], b: tuple[str, Values], order: list[str]) -> 
     for quantity in left:
         kind = quantity if quantity in compared else "others"
         for name in [n for n in order if n in left[quantity] or n in right[quantity]]:
-            x, y = left[quantity].get(name), right[quantity].get(name)
-            if x is None or y is None or x.shape != y.shape:
-                size = max(int(z.size) for z in (x, y) if z is not None)
-                shapes = " and ".join("nothing" if z is None else str(z.shape) for z in (x, y))
-                compared[kind] += size
-                differing[kind] += size
-                firsts.append((0, f"{quantity} of {name}: {shapes}"))
-                continue
-            unequal = np.asarray(x != y)
-            compared[kind] += int(x.size)
-            differing[kind] += int(np.count_nonzero(unequal))
-            if unequal.any():
-                firsts.append(_first(quantity, name, x, y, unequal))
+            size, n_unequal, first = _judged(quantity, name, left[quantity].get(name), right[quantity].get(name))
+            compared[kind] += size
+            differing[kind] += n_unequal
+            firsts += [] if first is None else [first]
     n_samples = next((x.shape[1] for q in ("spikes", "v") for x in left[q].values()), 0)
     return Agreement(
         a=what_a,
@@ -169,6 +160,17 @@ def _compare(a: tuple[str, Values], b: tuple[str, Values], order: list[str]) -> 
         others_differing=differing["others"],
         first_difference=min(firsts)[1] if firsts else None,
     )
+
+
+def _judged(quantity: str, name: str, x: Array | None, y: Array | None) -> tuple[int, int, tuple[float, str] | None]:
+    """(values compared, values that differ, the first of them after its step)."""
+    if x is None or y is None or x.shape != y.shape:
+        size = max(int(z.size) for z in (x, y) if z is not None)
+        shapes = " and ".join("nothing" if z is None else str(z.shape) for z in (x, y))
+        return size, size, (0, f"{quantity} of {name}: {shapes}")
+    unequal = np.asarray(x != y)
+    n_unequal = int(np.count_nonzero(unequal))
+    return int(x.size), n_unequal, _first(quantity, name, x, y, unequal) if n_unequal else None
 
 
 def _first(quantity: str, name: str, x: Array, y: Array, unequal: Array) -> tuple[float, str]:

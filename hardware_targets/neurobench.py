@@ -115,7 +115,7 @@ def connection_sparsity(layers: list[Synapses]) -> float:
     for s in layers:
         kind = s.kind
         assert isinstance(kind, Dense | Sparse | Conv), "chosen by the caller"
-        # a sparse matrix is a matrix whose other weights are zero
+        # NeuroBench counts entries of torch's tensors, so a sparse matrix is one whose other weights are zero
         size = kind.n_target * kind.n_source if isinstance(kind, Sparse) else kind.weights.size
         total += size
         zero += size - int(np.count_nonzero(kind.weights))

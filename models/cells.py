@@ -156,7 +156,7 @@ class Neurons(nn.Module):
             gain=self.gain,
             method=surrogate.method,
             alpha=surrogate.alpha,
-            # norse's recurrent cell sends no gradient through the reset
+            # because norse's recurrent cell sends no gradient through the reset
             detach_reset=recurrent and isinstance(self.cell, LIFCell),
         )
 
@@ -208,7 +208,8 @@ class Neurons(nn.Module):
             if state is None:
                 v = torch.full_like(x, self.v_leak)
                 state = LIFState(z=torch.zeros_like(x), v=v, i=torch.zeros_like(x))
-            whole = torch.eye(x.shape[-1], dtype=x.dtype, device=x.device)  # the input is weighted already
+            # the identity as input weights, because the drive is weighted already
+            whole = torch.eye(x.shape[-1], dtype=x.dtype, device=x.device)
             done = lif_step(x, state, whole, recurrent, self.cell.p, self.cell.dt)
             return done
         inner, fired = (None, None) if state is None else state

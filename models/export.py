@@ -117,7 +117,7 @@ def _operator(op: fold.Op, shape: Shape) -> Any:
 
 
 def _population(population: Population, shape: Shape, v_th: float | None) -> Any:
-    if isinstance(population, Sum):  # v' = r x; a step of dt adds x
+    if isinstance(population, Sum):  # v' = r x, so that a step of dt adds x
         return nir.I(r=np.full(shape, 1 / DT_S))
     assert isinstance(population, Neurons), "unsupported() names streams"
 
@@ -138,7 +138,7 @@ def _population(population: Population, shape: Shape, v_th: float | None) -> Any
         assert population.decay_syn is not None
         tau_syn_s = everywhere(dt_s / exact_decay(population.decay_syn))
         kind = nir.CubaLIF if population.spiking else nir.CubaLI
-        # a spike adds 1 to norse's current; NIR's adds w_in dt / tau_syn
+        # NIR's spike adds w_in dt / tau_syn to the current, which must be norse's 1
         return kind(tau_syn=tau_syn_s, tau_mem=tau_mem_s, w_in=tau_syn_s / dt_s, **membrane)
     return (nir.LIF if population.spiking else nir.LI)(tau=tau_mem_s, **membrane)
 

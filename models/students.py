@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from torch import nn
 
@@ -53,7 +54,7 @@ class StudentOptions:
         if not 0 < self.width <= 16 or self.hidden < 1:
             raise ConfigError(f"width {self.width}, hidden {self.hidden}: positive numbers are needed")
         if not 0 <= self.input_bits <= 16:
-            raise ConfigError(f"input_bits {self.input_bits}; possible are 0 (spikes) to 16")
+            raise ConfigError(f"input_bits {self.input_bits}", possible="possible are 0 (spikes) to 16")
 
     def channels(self, n: int) -> int:
         return max(1, round(n * self.width))
@@ -94,7 +95,8 @@ class Graph:
         readout: Population = Sum()
         if o.readout != "sum":
             readout = li_box(o.decay) if o.readout == "libox" else li(o.decay, o.decay_syn)
-        if o.readout == "li":  # a constant through the current is a transient that the chip has not
+        # no bias, because through a current it would start as a transient, and the chip's acts at once
+        if o.readout == "li":
             module[-1].register_parameter("bias", None)
         self.add(READOUT, readout, classifier=(source, module))
         return SpikingNet(
@@ -120,7 +122,9 @@ def chain(*modules: nn.Module | Sequence[nn.Module]) -> nn.Sequential:
 
 def _maps(name: str, input_shape: Sequence[int], smallest: int = 1) -> tuple[int, int, int]:
     if len(input_shape) != 3 or min(input_shape[1:]) < smallest:
-        raise ConfigError(f"input {tuple(input_shape)}; needs (C, H, W), H and W at least {smallest}", where=name)
+        raise ConfigError(
+            f"input {tuple(input_shape)}", where=name, possible=f"needed is (C, H, W), H and W at least {smallest}"
+        )
     return input_shape[0], input_shape[1], input_shape[2]
 
 
@@ -168,7 +172,7 @@ def vgg(
     pools: dict[str, list[nn.Module]] = {"stride": [], "average": [nn.AvgPool2d(2)], "max": [nn.MaxPool2d(2)]}
     for entry in plan:
         if entry == "pool":
-            pooled = True
+            pooled = True  # with the convolution behind it, so that no population stands for pooling alone
             continue
         if pooled:
             height, width = (-(-n // 2) if o.pooling == "stride" else n // 2 for n in (height, width))
@@ -179,16 +183,20 @@ def vgg(
         x = g.spiking(f"conv{i}", x, chain(before, conv_norm(c_in, c_out, stride=stride, bias=bias)))
         features[height, width] = x
         c_in, pooled = c_out, False
-    n = c_in * height * width
+    units = [c_in * height * width, *(o.channels(n) for n in hidden)]
+    x, head = _head(g, x, units, n_classes, plain=plain_head)
+    return g.finish(name, x, head, input_shape=input_shape, n_steps=n_steps, features=list(features.values()))
+
+
+def _head(g: Graph, x: str, units: Sequence[int], n_classes: int, *, plain: bool) -> tuple[str, nn.Sequential]:
+    """The last population that spikes and what stands behind it; ``plain``: no neurons between linear layers."""
     layers: list[nn.Module] = [nn.Flatten()]
-    for k, units in enumerate(hidden, 1):
-        layers.append(nn.Linear(n, o.channels(units)))
-        n = o.channels(units)
-        if not plain_head:
+    for k, (n_in, n_out) in enumerate(pairwise(units), 1):
+        layers.append(nn.Linear(n_in, n_out))
+        if not plain:
             x = g.spiking(f"linear{k}", x, chain(layers))
             layers = []
-    head = chain(layers, nn.Linear(n, n_classes))
-    return g.finish(name, x, head, input_shape=input_shape, n_steps=n_steps, features=list(features.values()))
+    return x, chain(layers, nn.Linear(units[-1], n_classes))
 
 
 # --------------------------------------------------------------------------------------------------- residual

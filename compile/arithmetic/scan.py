@@ -237,7 +237,7 @@ def _contiguous(drive: torch.Tensor, fast: bool) -> torch.Tensor:
 def _within(values: torch.Tensor, limit: int) -> bool:
     if not values.numel():
         return True
-    # not abs().max(): in its own type -2**31 has no absolute value
+    # not abs().max(), because -2**31 has no absolute value in its own type
     low, high = values.aminmax()
     return -limit <= int(low) and int(high) <= limit
 
@@ -247,14 +247,14 @@ def _start(given: torch.Tensor | None, init: Ints, batch: int, n: int, device: t
         return given.detach().reshape(batch, n).to(device, torch.int32, copy=True)
     if not init.any():
         return torch.zeros((batch, n), dtype=torch.int32, device=device)
-    # repeated there, not here: one row is copied
+    # repeated on the device, so that only one row is copied to it
     return torch.from_numpy(init.astype(np.int32)).to(device).expand(batch, n).contiguous()
 
 
 def _resting(given: torch.Tensor | None, batch: int, n: int, device: torch.device, fast: bool) -> torch.Tensor:
     if given is not None:
         return given.detach().reshape(batch, n).to(device, torch.int32, copy=True)
-    if fast:  # nobody writes it: one zero, seen (B, n) times
+    if fast:  # because nobody writes it, one zero is enough, seen (B, n) times
         return torch.zeros((1, 1), dtype=torch.int32, device=device).expand(batch, n)
     return torch.zeros((batch, n), dtype=torch.int32, device=device)
 

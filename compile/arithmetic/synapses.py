@@ -63,7 +63,7 @@ class Lowered:
         if isinstance(kind, Sparse) and kind.n_target * kind.n_source <= LARGEST_MATRIX:
             weights = np.zeros((kind.n_target, kind.n_source), np.int64)
             np.add.at(weights, (kind.rows, kind.columns), kind.weights)
-        # not torch.tensor, which begins on torch's default device, where there may be nothing ("meta")
+        # not torch.tensor, because that begins on torch's default device, where there may be nothing ("meta")
         return torch.from_numpy(np.array(weights)).to(self.device, self.dtype)
 
     @property

@@ -47,7 +47,7 @@ def _follow(program: Program, population: Population, found: dict[str, Message],
         return found[name]
     if neuron.message is not None:
         return found.setdefault(name, neuron.message)
-    if name in above:  # a loop of relays
+    if name in above:  # a loop of relays, which has no bound but the widest message
         return Message(-LARGEST, LARGEST, PAYLOAD_BITS)
     by_name = {p.name: p for p in program.populations}
     arriving = []

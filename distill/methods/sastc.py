@@ -207,7 +207,7 @@ class StepNorm(nn.Module):
             flat, count, mean, variance = normalise(flat, EPS)
             flat = (flat * weight[:, None, None] + bias[:, None, None]).to(maps.dtype)
             variance = variance * count / (count - 1)
-        elif flat[:, 0].numel() == 1:  # a single value has no spread: normalised, it is 0
+        elif flat[:, 0].numel() == 1:  # 0, because a single value has no spread to be normalised by
             return maps * 0 + self.bias[:, None, None]
         else:
             mean = self.running_mean.new_zeros(n_steps * channels)

@@ -222,7 +222,7 @@ class _Lowering:
         short = delay <= LONGEST_CHAIN
         kind = "Sparse" if short else "DelaySparse"
         if not short:
-            arrays["delays"] = np.full(n, delay - 1)  # the identity itself takes a step
+            arrays["delays"] = np.full(n, delay - 1)  # one less, because the identity itself takes a step
         before = [self._delay_line(source, delay - 1)] if short and delay > 1 else self._senders(source)
         port = self._add(
             "delay", f"{source}/{delay}", Node(f"{source} + {delay}", kind, (n,), False, settings, arrays)
@@ -254,7 +254,7 @@ def _neuron(population: Population, whc: bool) -> Node:
         case _ as neuron:
             assert_never(neuron)
     if reset is not None:
-        # LIFReset compares the step modulo the interval with it
+        # below the interval, because LIFReset compares the step modulo the interval with it
         settings |= {"reset_interval": reset.interval, "reset_offset": reset.offset % reset.interval}
     arrays = {}
     for key, value in values.items():
@@ -305,7 +305,8 @@ def _cuba(neuron: Cuba) -> dict[str, Ints]:
     return {
         "du": neuron.du - 1,  # Lava's model adds ds_offset = 1 again, as the registers of Loihi 1 do
         "dv": neuron.dv,
-        "bias_mant": wrap(neuron.bias_mant, 16),  # numpy 2 refuses to wrap a Python int into an int16
+        # here, because numpy 2 refuses to wrap a Python int into Lava's int16
+        "bias_mant": wrap(neuron.bias_mant, 16),
         "bias_exp": neuron.bias_exp,
         "u": neuron.u_init,
         "v": neuron.v_init,
@@ -350,7 +351,7 @@ def check_wrap(program: Program, synapses: Synapses, sent: Message, lava: Conv |
 def _convolution(
     synapses: Synapses, kind: Conv, source: tuple[int, ...], target: tuple[int, ...], message_bits: int
 ) -> Node:
-    weights = kind.weights << synapses.exponent  # Lava's Conv ignores weight_exp
+    weights = kind.weights << synapses.exponent  # shifted here, because Lava's Conv ignores weight_exp
     settings = {  # sides in Lava's order, (W, H)
         "input_shape": source[::-1],
         "stride": kind.stride[::-1],
@@ -359,7 +360,7 @@ def _convolution(
         "groups": kind.groups,
         "num_message_bits": message_bits,
     }
-    # Lava convolves, which turns the kernel around; torch and we correlate
+    # turned around, because Lava convolves where torch and we correlate
     flipped = np.ascontiguousarray(weights[:, :, ::-1, ::-1].transpose(0, 3, 2, 1))
     return Node(synapses.name, "Conv", target, True, settings, {"weight": flipped})
 

@@ -60,15 +60,8 @@ def first_difference(a: Activity, b: Activity) -> Difference | None:
     Of several populations that part in one step, the earliest in the order of ``a`` is named. Raises ``InputError``
     where nothing can be compared: no common trace, or other numbers of steps or samples.
     """
-    if (a.n_steps, a.n_samples) != (b.n_steps, b.n_samples):
-        raise InputError(
-            f"runs of {a.n_steps} and {b.n_steps} steps, {a.n_samples} and {b.n_samples} samples cannot be compared"
-        )
-    common = [(name, trace) for trace in TRACES for name in getattr(a, trace) if name in getattr(b, trace)]
-    if not common:
-        raise InputError("the runs recorded nothing in common; record spikes, v or u of the same populations in both")
-    n_differing = dict.fromkeys(TRACES, 0)
-    n_compared = 0
+    common = _in_common(a, b)
+    n_differing, n_compared = dict.fromkeys(TRACES, 0), 0
     found: list[tuple[int, int, int, str, str, NDArray[np.intp]]] = []
     names = list(dict.fromkeys(name for name, _ in common))
     for name, trace in common:
@@ -85,11 +78,7 @@ def first_difference(a: Activity, b: Activity) -> Difference | None:
     step, _, _, name, trace, where = min(found, key=lambda entry: entry[:3])
     shown = range(max(0, step - AROUND), min(a.n_steps, step + AROUND + 1))
     around: tuple[slice | int, ...] = (slice(shown.start, shown.stop), *(int(i) for i in where))
-    values = {
-        kind: tuple([int(i) for i in x[around]] for x in _pair(a, b, name, kind))
-        for kind in TRACES
-        if (name, kind) in common
-    }
+    pairs = {kind: _pair(a, b, name, kind) for kind in TRACES if (name, kind) in common}
     return Difference(
         step=step,
         sample=int(where[0]),
@@ -97,10 +86,24 @@ def first_difference(a: Activity, b: Activity) -> Difference | None:
         neuron=tuple(int(i) for i in where[1:]),
         trace=trace,
         steps=shown,
-        values={kind: (ours, theirs) for kind, (ours, theirs) in values.items()},
+        values={kind: (x[around].tolist(), y[around].tolist()) for kind, (x, y) in pairs.items()},
         n_differing=n_differing,
         n_compared=n_compared,
     )
+
+
+def _in_common(a: Activity, b: Activity) -> list[tuple[str, str]]:
+    """(population, trace) of what both recorded."""
+    if (a.n_steps, a.n_samples) != (b.n_steps, b.n_samples):
+        raise InputError(
+            f"runs of {a.n_steps} and {b.n_steps} steps, {a.n_samples} and {b.n_samples} samples cannot be compared"
+        )
+    common = [(name, trace) for trace in TRACES for name in getattr(a, trace) if name in getattr(b, trace)]
+    if not common:
+        raise InputError(
+            "the runs recorded nothing in common", ways_out="record spikes, v or u of the same populations in both"
+        )
+    return common
 
 
 def _pair(a: Activity, b: Activity, name: str, trace: str) -> tuple[Array, Array]:

@@ -47,7 +47,7 @@ def advance_tiles(
     reset[list(reset_steps(plan.population.reset, last - first, start + first))] = True
     steps = max(1, min(last - first, TILE_VALUES // n))
     samples = max(1, TILE_VALUES // (n * steps))
-    width = -(-n // LANES) * LANES + LANES  # every row begins on a cache line
+    width = -(-n // LANES) * LANES + LANES  # so that every row begins on a cache line
 
     def work(low: int, high: int) -> None:
         tile = _buffer("drive", (steps, high - low, width))

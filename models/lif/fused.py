@@ -23,7 +23,7 @@ def fused_lif(drive: Tensor, constants: LifConstants, n_steps: int) -> Tensor:
         (T, B, *shape) zeros and ones of the drive's type and memory layout.
     """
     if torch.compiler.is_compiling():
-        from . import operators  # here: it imports the compiler, which takes seconds
+        from . import operators  # here, because it imports the compiler, which takes seconds
 
         return operators.fused_lif(drive, constants, n_steps)
     spikes: Tensor = FusedLif.apply(drive, constants, n_steps)

@@ -20,7 +20,7 @@ def forward(x: Tensor, spikes: Tensor, kept: Tensor, c: LifConstants) -> None:
     n_steps, n = spikes.shape
     a_syn = 0.0 if c.a_syn is None else c.a_syn
     stride = n if x.shape[0] > 1 else 0
-    # no fused multiply-add: it would round once where norse rounds twice
+    # no fused multiply-add, because it would round once where norse rounds twice
     with _device(x):
         lif_forward[(triton.cdiv(n, BLOCK),)](
             x, spikes, kept, n, n_steps, stride, c.a_mem, a_syn, c.v_leak, c.v_th, c.v_reset, c.gain,
@@ -49,7 +49,7 @@ def lif_forward(
     x_ptr, spikes_ptr, kept_ptr, n, n_steps, stride, a_mem, a_syn, v_leak, v_th, v_reset, gain,
     BOX: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    # T * N of a large batch does not fit 32 bits
+    # in 64 bits, because T * N of a large batch does not fit 32
     n64, stride64 = tl.cast(n, tl.int64), tl.cast(stride, tl.int64)
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = at < n

@@ -32,7 +32,7 @@ def fused_recurrent_lif(drive: Tensor, weight: Tensor, constants: LifConstants, 
     return spikes
 
 
-# an operator takes numbers, no objects: these are the fields of LifConstants
+# torch's operators take numbers and no objects, so these are the fields of LifConstants
 _CONSTANTS = (
     "float a_mem, float? a_syn, float v_leak, float v_th, float v_reset, float gain, str method, float alpha, "
     "bool detach_reset"

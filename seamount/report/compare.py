@@ -209,7 +209,7 @@ def _energy(a: Report, b: Report) -> list[ComparedValue]:
     if found == [None, None]:
         return []
     by_name = [{x.name: x.energy_j for x in e.boundaries} if e is not None else {} for e in found]
-    # the constants of two targets come from different papers: their difference is no gain
+    # no verdict, because the constants of two targets come from different papers: their difference is no gain
     steps, latencies = (
         [getattr(e, key) if e is not None else None for e in found] for key in ("step_s", "latency_s")
     )

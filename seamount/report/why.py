@@ -91,11 +91,7 @@ def why(network: Network, program: Program, inputs: Inputs, layer: str) -> Expla
     Raises:
         InputError: no such layer; the nearest names are given.
     """
-    names = [p.name for p in network.populations if p.name in {q.name for q in program.populations}]
-    if layer not in names:
-        near = difflib.get_close_matches(layer, names, 3, 0.4)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"possible are {', '.join(names)}"
-        raise InputError(f"no layer {layer!r}", where=network.name, ways_out=hint)
+    _require_layer(network, program, layer)
     whole = inputs if isinstance(inputs, Mapping) else {network.inputs[0].name: inputs}
     real = {i.name: whole[i.name] / i.scale for i in network.inputs}
     reference = run_network(network, real)[layer]
@@ -128,6 +124,14 @@ def why(network: Network, program: Program, inputs: Inputs, layer: str) -> Expla
         n_wraps=known(events.n_u_wraps + events.n_drive_wraps, "events", "counted", n_samples),
         words=_words(found, everything, effects, events.n_v_saturations + events.n_u_wraps + events.n_drive_wraps),
     )
+
+
+def _require_layer(network: Network, program: Program, layer: str) -> None:
+    names = [p.name for p in network.populations if p.name in {q.name for q in program.populations}]
+    if layer not in names:
+        near = difflib.get_close_matches(layer, names, 3, 0.4)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"possible are {', '.join(names)}"
+        raise InputError(f"no layer {layer!r}", where=network.name, ways_out=hint)
 
 
 def _difference(p: Population, reference: Trace, spikes: Reals, v: Reals) -> Quantity:
@@ -228,15 +232,21 @@ def _times(group: RealGroup, ratio: Reals, target: tuple[int, ...]) -> tuple[Op,
         case [] | [Scale()]:
             return (*ops, Reshape(target), Scale(reals(ratio.reshape(target if ratio.size > 1 else ()))))
         case _:
-            chain = tuple(op for op in ops if not isinstance(op, Delay))
-            match write_out(chain, group.source_shape, group.connection.name):
-                case Linear(weight=weight):
-                    whole: Op = Linear(reals(weight * ratio))
-                case Entries() as entries:
-                    whole = replace(entries, weights=reals(entries.weights * ratio))
-            delays = tuple(op for op in ops if isinstance(op, Delay))
-            return (*delays, Reshape((size(group.source_shape),)), whole, Reshape(target))
+            return _times_written_out(group, ratio, target)
     return tuple(changed if op is core[0] else op for op in ops)
+
+
+def _times_written_out(group: RealGroup, ratio: Reals, target: tuple[int, ...]) -> tuple[Op, ...]:
+    """Of a chain whose single weights stand nowhere but in the matrix that it makes."""
+    ops = group.connection.ops
+    chain = tuple(op for op in ops if not isinstance(op, Delay))
+    match write_out(chain, group.source_shape, group.connection.name):
+        case Linear(weight=weight):
+            whole: Op = Linear(reals(weight * ratio))
+        case Entries() as entries:
+            whole = replace(entries, weights=reals(entries.weights * ratio))
+    delays = tuple(op for op in ops if isinstance(op, Delay))
+    return (*delays, Reshape((size(group.source_shape),)), whole, Reshape(target))
 
 
 def _weights(kind: Kind, group: RealGroup) -> Reals:

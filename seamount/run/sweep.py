@@ -65,7 +65,7 @@ def sweep(config: Path | None, over: Sequence[str], settings: Sequence[str], fol
     A point that fails is noted with its error and the others go on.
     """
     points = grid(over)
-    for point in points:  # every point is checked before the first one costs time
+    for point in points:  # all before the first, so that a mistake in the last costs no time
         _config(config, settings, point)
     failed = {}
     with separately() as (rank, n_ranks):  # ranks share the points out; a point is trained by one process

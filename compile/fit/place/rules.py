@@ -267,7 +267,7 @@ class Group:
                 per_axon = np.bincount(self._sparse_columns(box))
                 return self._lists_use(per_axon[per_axon > 0], n_neurons(box))
             case OneToOne(weights=weights):
-                # axons of equal weight share a list of one synapse; the target is the axon's own base
+                # one list for each weight, because axons share it: the target is the axon's own base
                 used = np.broadcast_to(weights, self.target_shape).reshape(-1)[flat_indices(box, self.target_shape)]
                 lists = len(np.unique(used)) * int(list_words(1, self.bits, self.chip))
                 return GroupUse(n_neurons(box) * self.planes, lists * self.planes, 1, self.planes)

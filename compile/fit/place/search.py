@@ -261,7 +261,7 @@ def _pack(judged: Placement, chip: Chip) -> list[tuple[Tile, ...]]:
     """First fit: tiles share a core where all their limits together hold."""
     names = list(limits(chip))
     limit = np.array(list(limits(chip).values()))
-    # a longest list is no sum: it cannot break its limit by company
+    # not the longest list, because it is no sum: it cannot break its limit by company
     summed = np.array([name != "longest_list" for name in names])
     used = np.zeros((judged.n_cores, len(names)), dtype=np.int64)
     filled: list[list[Tile]] = []

@@ -20,7 +20,7 @@ def proof(evidence: Evidence) -> Proof | Missing:
         return Missing(missing=evidence.reason("proof", "no two runs were compared"))
     wrong = next((c for c in found if not c.equal), None)
     return Proof(
-        # two silent recordings would be equal too, and prove nothing
+        # because two silent recordings would be equal too, and prove nothing
         bit_exact=wrong is None and any(c.spikes_compared for c in found),
         comparisons=tuple(found),
         words=_nothing_differs(evidence) if wrong is None else _differs(wrong),

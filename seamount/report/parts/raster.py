@@ -102,7 +102,7 @@ def _picture(evidence: Evidence, traced: Traced, sample: int) -> Picture | Missi
         image = image.mean(axis=0)
     if image.ndim != 2 or max(image.shape) > MAX_PIXELS:
         return Missing(missing=f"an input of shape {entry.shape} is not drawn as a picture")
-    # against its own brightest pixel: event frames hold a few counts of 255
+    # against its own brightest pixel, because event frames hold a few counts of 255
     top = max(float(image.max()), 1e-9)
     grey = np.rint(255 * np.clip(image / top, 0, 1)).astype(int)
     return Picture(name=entry.name, rows=tuple(tuple(row) for row in grey.tolist()))
@@ -114,7 +114,7 @@ def _row(name: str, deployed: Array, float_: Array | None) -> RasterRow:
     other = None if float_ is None else float_.reshape(len(float_), -1) != 0
     weight = flat.sum(axis=0).astype(np.int64)
     if other is not None:
-        # a neuron that differs once comes before any that only fires often
+        # weighed so that a neuron that differs once comes before any that only fires often
         weight = weight + other.sum(axis=0) + 1000 * (flat != other).sum(axis=0)
     chosen = np.sort(np.argsort(-weight, kind="stable")[:MAX_NEURONS])
     return RasterRow(
