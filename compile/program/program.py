@@ -125,7 +125,9 @@ class Program:
         """Steps until the readout has seen a whole sample: n_steps plus the readout's arrival."""
         if self.n_steps is None or self.readout is None:
             raise InputError(
-                "the program names no number of steps or no readout; pass the number of steps", where=self.name
+                "the program names no number of steps or no readout",
+                where=self.name,
+                ways_out="pass the number of steps",
             )
         return self.n_steps + self.arrivals()[self.readout.population]
 
@@ -146,30 +148,7 @@ def check(program: Program) -> None:
         if names.count(name) > 1:
             raise InputError(f"the name {name} is used more than once", where=program.name)
     for synapses in program.synapses:
-        where = synapses.name
-        if synapses.source not in names:
-            raise InputError(f"source {synapses.source} does not exist", where=where)
-        if synapses.target not in [p.name for p in program.populations]:
-            raise InputError(f"target {synapses.target} is not a population", where=where)
-        drives = program.population(synapses.target).neuron.drives
-        if synapses.drive not in drives:
-            raise InputError(
-                f"adds to the drive {synapses.drive!r} of {synapses.target}",
-                where=where,
-                possible=f"possible are {', '.join(map(repr, drives))}",
-            )
-        target = program.shape(synapses.target)
-        made = target_shape(synapses.kind, program.shape(synapses.source), where)
-        n_made = made if isinstance(made, int) else int(np.prod(made, dtype=np.int64))
-        if n_made != int(np.prod(target, dtype=np.int64)) or (isinstance(synapses.kind, Conv) and made != target):
-            raise InputError(f"makes {made}, but {synapses.target} has shape {target}", where=where)
-        delay = synapses.delay
-        if delay.size and (delay.min() < 0 or delay.max() > 63):
-            raise InputError(f"delays {delay.min()} to {delay.max()}, possible are 0 to 63", where=where)
-        if delay.ndim and not (
-            isinstance(synapses.kind, Dense | Sparse) and delay.shape == synapses.kind.weights.shape
-        ):
-            raise InputError("a delay per synapse needs dense or sparse weights of its shape", where=where)
+        _check_synapses(program, synapses, names)
     for population in program.populations:
         reasons = list(population.neuron.reasons(population.name, population.shape))
         if reasons:
@@ -188,6 +167,36 @@ def check(program: Program) -> None:
     order(program)
 
 
+def _check_synapses(program: Program, synapses: Synapses, names: list[str]) -> None:
+    where = synapses.name
+    if synapses.source not in names:
+        raise InputError(f"source {synapses.source} does not exist", where=where)
+    if synapses.target not in [p.name for p in program.populations]:
+        raise InputError(f"target {synapses.target} is not a population", where=where)
+    drives = program.population(synapses.target).neuron.drives
+    if synapses.drive not in drives:
+        raise InputError(
+            f"adds to the drive {synapses.drive!r} of {synapses.target}",
+            where=where,
+            possible=f"possible are {', '.join(map(repr, drives))}",
+        )
+    target = program.shape(synapses.target)
+    made = target_shape(synapses.kind, program.shape(synapses.source), where)
+    n_made = made if isinstance(made, int) else int(np.prod(made, dtype=np.int64))
+    # a matrix makes neurons in C order, whatever the shape; a convolution's are where they lie
+    if n_made != int(np.prod(target, dtype=np.int64)) or (isinstance(synapses.kind, Conv) and made != target):
+        raise InputError(f"makes {made}, but {synapses.target} has shape {target}", where=where)
+    _check_delay(synapses)
+
+
+def _check_delay(synapses: Synapses) -> None:
+    where, delay = synapses.name, synapses.delay
+    if delay.size and (delay.min() < 0 or delay.max() > 63):
+        raise InputError(f"delays {delay.min()} to {delay.max()}", where=where, possible="possible are 0 to 63")
+    if delay.ndim and not (isinstance(synapses.kind, Dense | Sparse) and delay.shape == synapses.kind.weights.shape):
+        raise InputError("a delay per synapse needs dense or sparse weights of its shape", where=where)
+
+
 def order(program: Program) -> list[str]:
     """Population names so that a ``Wire`` goes from earlier to later; refuses a loop of wires alone."""
     waiting = {
@@ -199,9 +208,9 @@ def order(program: Program) -> list[str]:
         ready = [name for name, sources in waiting.items() if sources <= inputs.union(placed)]
         if not ready:
             raise InputError(
-                f"instantaneous loop through {', '.join(sorted(waiting))}; "
-                "a loop needs at least one synapse group, which takes a step",
+                f"instantaneous loop through {', '.join(sorted(waiting))}",
                 where=program.name,
+                ways_out="a loop needs at least one synapse group, which takes a step",
             )
         placed += ready
         for name in ready:

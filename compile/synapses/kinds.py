@@ -65,7 +65,7 @@ class Synapses:
     Attributes:
         exponent: the sum is shifted left by it, or, where negative, floored right; a sum per delay value.
         graded: multiply by the payload; else any value other than 0 counts as one spike.
-        delay: extra steps, 0..62: one for all, or an array of the weights' shape (Dense, Sparse).
+        delay: extra steps, 0..63 (chips hold 62): one for all, or an array of the weights' shape (Dense, Sparse).
         wrap_bits: the drive wraps to so many bits (Lava: 32 for matrices, 24 for convolutions).
         drive: which of the target's drives it adds to, where its neuron model has several.
     """

@@ -22,32 +22,10 @@ def target_shape(kind: Kind, source: tuple[int, ...], where: str) -> tuple[int, 
                 )
             return int(weights.shape[0])
         case Sparse():
-            if kind.n_source != n_source:
-                raise InputError(
-                    f"sparse weights take {kind.n_source} sources, the source has {n_source}", where=where
-                )
-            if not kind.weights.shape == kind.rows.shape == kind.columns.shape or kind.weights.ndim != 1:
-                raise InputError("weights, rows and columns differ in length", where=where)
-            if kind.weights.size and (
-                min(kind.rows.min(), kind.columns.min()) < 0
-                or kind.rows.max() >= kind.n_target
-                or kind.columns.max() >= kind.n_source
-            ):
-                raise InputError(f"an entry lies outside of {kind.n_target} x {kind.n_source}", where=where)
+            _check_entries(kind, n_source, where)
             return kind.n_target
         case Conv():
-            if len(source) != 3 or kind.weights.ndim != 4:
-                raise InputError(f"convolution needs source (C, H, W) and 4-d weights, found {source}", where=where)
-            c_out, c_in, k_h, k_w = kind.weights.shape
-            if source[0] != c_in * kind.groups or c_out % kind.groups:
-                raise InputError(
-                    f"weights {kind.weights.shape} in {kind.groups} groups do not fit {source[0]} channels",
-                    where=where,
-                )
-            size = kind.window.size(source[1:], (k_h, k_w))
-            if min(size) < 1:
-                raise InputError(f"kernel {(k_h, k_w)} is larger than the padded map of {source}", where=where)
-            return (int(c_out), *size)
+            return _behind(kind, source, where)
         case OneToOne(weights=weights):
             if np.broadcast_shapes(weights.shape, source) != source:
                 raise InputError(f"weights {weights.shape} do not broadcast to {source}", where=where)
@@ -56,3 +34,31 @@ def target_shape(kind: Kind, source: tuple[int, ...], where: str) -> tuple[int, 
             return source
         case _:
             assert_never(kind)
+
+
+def _check_entries(kind: Sparse, n_source: int, where: str) -> None:
+    if kind.n_source != n_source:
+        raise InputError(f"sparse weights take {kind.n_source} sources, the source has {n_source}", where=where)
+    if not kind.weights.shape == kind.rows.shape == kind.columns.shape or kind.weights.ndim != 1:
+        raise InputError("weights, rows and columns differ in length", where=where)
+    # numpy takes an index below 0 from the end, so that a damaged file would connect other neurons
+    if kind.weights.size and (
+        min(kind.rows.min(), kind.columns.min()) < 0
+        or kind.rows.max() >= kind.n_target
+        or kind.columns.max() >= kind.n_source
+    ):
+        raise InputError(f"an entry lies outside of {kind.n_target} x {kind.n_source}", where=where)
+
+
+def _behind(kind: Conv, source: tuple[int, ...], where: str) -> tuple[int, ...]:
+    if len(source) != 3 or kind.weights.ndim != 4:
+        raise InputError(f"convolution needs source (C, H, W) and 4-d weights, found {source}", where=where)
+    c_out, c_in, *kernel = kind.weights.shape
+    if source[0] != c_in * kind.groups or c_out % kind.groups:
+        raise InputError(
+            f"weights {kind.weights.shape} in {kind.groups} groups do not fit {source[0]} channels", where=where
+        )
+    size = kind.window.size(source[1:], tuple(kernel))
+    if min(size) < 1:
+        raise InputError(f"kernel {tuple(kernel)} is larger than the padded map of {source}", where=where)
+    return (int(c_out), *size)

@@ -40,7 +40,7 @@ def contents(settings: Section, hash_of: Hash) -> dict[str, str]:
             case StudentConfig(checkpoint=str(path)):
                 found["student.checkpoint"] = _file(Path(path), hash_of)
             case ChipName(name=name):
-                # the numbers that the compiler takes, borrowed ones resolved, so that a comment in the file changes nothing
+                # the numbers that reach the compiler, so that a comment in the file changes nothing
                 found["target.name"] = text_hash(json.dumps(asdict(load_target(name).chip), sort_keys=True))
             case ChipFormats(name=name):
                 found["target.name"] = text_hash(json.dumps(asdict(load_target(name).chip.formats), sort_keys=True))
