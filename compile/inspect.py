@@ -12,11 +12,12 @@ from seamount.foreign.hdf5 import DAMAGE, opened
 from seamount.foreign.limits import NETWORK_BYTES
 from seamount.foreign.whole import file_bytes
 
+from .lower.rounding_table import span
 from .net.read import read_net
 from .neurons.lif import NEVER_FIRES, Lif
 from .nir.file import RawGraph, read_raw
 from .nir.timestep import dt_candidates
-from .numbers import V_MAX
+from .numbers import V_MAX, PerNeuron
 from .pipeline import Compiled
 from .program.file import is_program_file, load_program
 from .program.program import Program
@@ -135,7 +136,7 @@ def _population_lines(compiled: Compiled, name: str) -> Iterator[str]:
         yield f"    u {layer.u_low:.0f}..{layer.u_high:.0f} of +-{V_MAX}, head-room {layer.headroom:.3g}{wraps}"
 
 
-def _lif_lines(compiled: Compiled, name: str, lif: Lif, scale: float | None) -> Iterator[str]:
+def _lif_lines(compiled: Compiled, name: str, lif: Lif, scale: PerNeuron | None) -> Iterator[str]:
     real = None
     if compiled.network is not None:
         real = next((q for q in compiled.network.populations if q.name == name), None)
@@ -145,7 +146,7 @@ def _lif_lines(compiled: Compiled, name: str, lif: Lif, scale: float | None) -> 
         yield f"  du {_span(lif.du)}, dv {_span(lif.dv)}, v_th_mant {_span(lif.v_th_mant)}"
         return
     row = compiled.rounding.population(name) if compiled.rounding is not None else None
-    yield f"  scale s = {scale:.9g}: v_chip = 64 s (v - v_reset)"
+    yield f"  scale s = {_span(scale)}: v_chip = 64 s (v - v_reset)"
     for what, rate, exact, error in (
         ("du", lif.du, real.a_s, row.du_error if row else 0.0),
         ("dv", lif.dv, real.a_m, row.dv_error if row else 0.0),
@@ -154,7 +155,7 @@ def _lif_lines(compiled: Compiled, name: str, lif: Lif, scale: float | None) -> 
         yield told + (f", off by {error:.3g} per step" if error > 1e-12 else ", exact")
     if real.v_th is not None:
         height = _span(real.v_th - real.v_reset)
-        yield f"  v_th_mant = rint(s (v_th - v_reset)) = rint({scale:.6g} * {height}) = {_span(lif.v_th_mant)}"
+        yield f"  v_th_mant = rint(s (v_th - v_reset)) = rint({span(scale)} * {height}) = {_span(lif.v_th_mant)}"
     else:
         yield "  never fires: v is read"
     if np.any(lif.bias_mant):
@@ -181,7 +182,7 @@ def _group_lines(compiled: Compiled, s: Synapses) -> Iterator[str]:
         real = next((q for q in compiled.network.populations if q.name == s.target), None)
         gain = "gain" if real is None else f"{_span(real.gain)}"
         yield (
-            f"  weight = rint(s gain W{divided} / 2^exponent) = rint({scale:.6g} * {gain} * W{divided} / "
+            f"  weight = rint(s gain W{divided} / 2^exponent) = rint({span(scale)} * {gain} * W{divided} / "
             f"2^{s.exponent}) in {_span(s.kind.weights)}"
         )
     else:

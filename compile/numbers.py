@@ -9,6 +9,9 @@ from seamount.errors import ConfigError, InputError
 
 Ints = NDArray[np.int64]
 
+PerNeuron = float | NDArray[np.float64]
+"""One number for all neurons of a population, or an array that broadcasts to its shape."""
+
 
 def ints(values: ArrayLike, where: str = "values") -> Ints:
     """A read-only int64 copy; refuses what is not a whole number."""

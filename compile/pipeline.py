@@ -17,13 +17,14 @@ from .formats import LOIHI, BitsSetting, check_names, weight_bits
 from .lower.calibration import calibrate
 from .lower.given_scales import GivenScales, given_scales
 from .lower.joint_rounding import Moments
-from .lower.lower import LoweredNetwork, lower_network
+from .lower.lower import LoweredNetwork, Origin, lower_network
 from .lower.real_groups import RoundingRules
-from .lower.rounding_table import RoundingTable
+from .lower.rounding_table import RoundingTable, plain, span
 from .lower.scale_search import SearchOptions, choose_scales
 from .net.read import NetOptions, read_net
 from .network.network import Network
 from .nir.read import NirOptions, read_nir
+from .numbers import PerNeuron
 from .passes.align_startup import align_startup
 from .passes.balance_latency import Schedule, balance_latency, own_delay
 from .passes.emulate_soft_reset import emulate_soft_reset
@@ -97,7 +98,7 @@ class Compiled:
         return {
             "program": str(self.program).splitlines(),
             "arrival": {} if self.schedule is None else dict(self.schedule.arrival),
-            "scales": dict(self.program.scales),
+            "scales": {name: plain(scale) for name, scale in self.program.scales.items()},
             "rounding": [] if self.rounding is None else self.rounding.to_dict(),
             "ranges": self.ranges.to_dict(),
             "assumptions": list(self.assumptions),
@@ -123,7 +124,7 @@ class Draft:
     network: Network | None = None
     schedule: Schedule | None = None
     given: GivenScales | None = None
-    scales: Mapping[str, float] | None = None
+    scales: Mapping[str, PerNeuron] | None = None
     moments: Mapping[str, Moments] | None = None
     lowered: LoweredNetwork | None = None
     program: Program | None = None
@@ -242,7 +243,7 @@ def _scales(draft: Draft) -> Draft:
     check_names(draft.rules.bits, [c.name for c in network.connections], sorted(names), "weight_bits")
     kept = given_scales(network, draft.rules, options.scales)
     draft = replace(draft, given=kept)
-    given = {**kept.exact, **options.scales}
+    given: dict[str, PerNeuron] = {**kept.exact, **options.scales}
     if names <= set(given):
         if options.calibration is not None:
             raise ConfigError(
@@ -258,12 +259,22 @@ def _scales(draft: Draft) -> Draft:
 
 def _integers(draft: Draft) -> Draft:
     network = _made(draft.network)
-    # the file's own scales come with numbers that lie on the grid already; one that the user changes does not
-    exact = tuple(_made(draft.given).exact)
     lowered = lower_network(
-        network, _made(draft.schedule), _made(draft.scales), draft.rules, exact=exact, moments=draft.moments
+        network,
+        _made(draft.schedule),
+        _made(draft.scales),
+        draft.rules,
+        origins={name: _origin(name, draft) for name in _made(draft.scales)},
+        moments=draft.moments,
     )
     return replace(draft, lowered=lowered, program=lowered.program)
+
+
+def _origin(name: str, draft: Draft) -> Origin:
+    # the file's own scales come with numbers that lie on the grid already; one that the user changes does not
+    if name in draft.options.scales:
+        return "user"
+    return "file" if name in _made(draft.given).exact else "search"
 
 
 def _startup(draft: Draft) -> Draft:
@@ -317,7 +328,7 @@ def _schedule_shown(draft: Draft) -> str:
 
 
 def _scales_shown(draft: Draft) -> str:
-    return "\n".join(f"scale {name} {scale:.9g}" for name, scale in _made(draft.scales).items())
+    return "\n".join(f"scale {name} {span(scale)}" for name, scale in _made(draft.scales).items())
 
 
 def _ranges_shown(draft: Draft) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from ..network.network import Network, reals
-from ..numbers import FULL_SCALE_BITS
+from ..network.network import Network, Reals
+from ..numbers import FULL_SCALE_BITS, PerNeuron
 from .quantise import on_grid
-from .real_groups import RealGroup, RoundingRules, real_groups
+from .real_groups import RealGroup, RoundingRules, real_groups, scaled
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class GivenScales:
         warnings: a line for every population that is rounded anew because it may use fewer bits than it does.
     """
 
-    exact: dict[str, float]
+    exact: dict[str, PerNeuron]
     warnings: tuple[str, ...] = ()
 
 
@@ -29,11 +29,14 @@ def given_scales(network: Network, rules: RoundingRules, overruled: Collection[s
 
     A population whose weights lie on no grid at all keeps its scale, so that lowering refuses it by name.
     """
-    exact, warnings = {}, []
+    exact: dict[str, PerNeuron] = {}
+    warnings = []
     for name, scale in network.scales.items():
         if name in overruled:
             continue
-        narrow = [g for g in real_groups(network, name) if _needs_more_bits(g, scale, rules)]
+        narrow = [
+            g for g in real_groups(network, name) if _needs_more_bits(g, scaled(g, scale, network.shape(name)), rules)
+        ]
         if not narrow:
             exact[name] = scale
         for group in narrow:
@@ -44,9 +47,9 @@ def given_scales(network: Network, rules: RoundingRules, overruled: Collection[s
     return GivenScales(exact, tuple(warnings))
 
 
-def _needs_more_bits(group: RealGroup, scale: float, rules: RoundingRules) -> bool:
+def _needs_more_bits(group: RealGroup, weight: Reals, rules: RoundingRules) -> bool:
     if group.connection.whole and group.is_one_to_one:
         return False  # whole weights become as many synapse groups as they need
-    weight, limits = reals(scale * group.weight), rules.exponents(group)
+    limits = rules.exponents(group)
     fits = on_grid(weight, limits, rules.weight_bits(group)) is not None
     return not fits and on_grid(weight, limits, FULL_SCALE_BITS) is not None

@@ -1,6 +1,7 @@
 """From the network (real numbers) to the program (integers): formulas of scale, weights, biases and initial states.
 
-With the scale s of a population (units of v_th_mant per unit of its membrane), and v counted from v_reset::
+With the scale s of a neuron (units of v_th_mant per unit of its membrane; one for all neurons of a population, or an
+array), and v counted from v_reset::
 
     v_th_mant = s (v_th - v_reset)              weight = s gain W / (scale of a graded input)
     du = 4096 a_s       dv = 4096 a_m           bias = 64 s (a_m (v_leak - v_reset) + gain b / a_s)
@@ -11,8 +12,9 @@ The constant b passes the current's filter: its steady part stands in the bias, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
@@ -21,7 +23,7 @@ from seamount.errors import InputError, Unsupported
 from ..network.network import Network, Population, Reals, reals
 from ..neurons.lif import NEVER_FIRES, Lif
 from ..neurons.relay import Relay
-from ..numbers import UNITY, Ints, ints
+from ..numbers import UNITY, Ints, PerNeuron, ints
 from ..passes.balance_latency import Schedule
 from ..passes.emulate_soft_reset import SOFT_RESETS
 from ..passes.write_out import FEW_VALUES, SPARSE_BELOW
@@ -41,8 +43,12 @@ from .quantise import (
     split_bias,
     whole_pieces,
 )
-from .real_groups import RealGroup, RoundingRules, real_groups
+from .real_groups import RealGroup, RoundingRules, real_groups, scaled
 from .rounding_table import GroupRounding, PopulationRounding, RoundingTable
+
+Origin = Literal["file", "user", "grid", "search"]
+"""Where a scale comes from: "file": its numbers lie on the grid, anything else is refused; "user": as it is told;
+"grid": found, with it the weights lie on the grid; "search": chosen."""
 
 
 @dataclass(frozen=True)
@@ -69,10 +75,10 @@ class _Parts:
 def lower_network(
     network: Network,
     schedule: Schedule,
-    scales: Mapping[str, float],
+    scales: Mapping[str, PerNeuron],
     rules: RoundingRules,
     *,
-    exact: Sequence[str] = (),
+    origins: Mapping[str, Origin],
     moments: Mapping[str, Moments] | None = None,
 ) -> LoweredNetwork:
     """Integers for every population and connection.
@@ -80,15 +86,16 @@ def lower_network(
     Args:
         network: behind ``merge_linear``.
         schedule: arrivals and delays of ``balance_latency``.
-        scales: population -> s.
-        exact: populations whose numbers must lie on the grid already (scales that came with the file).
+        scales: population -> s, one or an array that broadcasts to its shape.
+        origins: where the scale of each population comes from.
         moments: of connections whose weights are rounded together, as suits the calibration data.
     """
     parts = _Parts(moments=moments or {})
     for p in network.populations:
-        row = _population(p, scales[p.name], rules, p.name in exact, parts)
+        s, origin = scales[p.name], origins[p.name]
+        row = _population(p, s, rules, origin == "file", parts)
         groups = [
-            _group(g, scales[p.name], schedule.delay[g.connection.name], rules, p.name in exact, parts)
+            _group(g, scaled(g, s, p.shape), schedule.delay[g.connection.name], rules, origin, parts)
             for g in real_groups(network, p.name)
         ]
         parts.rows.append(PopulationRounding(**{**vars(row), "groups": tuple(groups)}))
@@ -106,7 +113,7 @@ def lower_network(
     return LoweredNetwork(made, RoundingTable(tuple(parts.rows)), tuple(parts.warnings))
 
 
-def _population(p: Population, s: float, rules: RoundingRules, exact: bool, parts: _Parts) -> PopulationRounding:
+def _population(p: Population, s: PerNeuron, rules: RoundingRules, exact: bool, parts: _Parts) -> PopulationRounding:
     _refuse_foreign_rules(p)
     formats = rules.formats
     du, du_error = decay_grid(p.a_s)
@@ -164,7 +171,7 @@ def _refuse_foreign_rules(p: Population) -> None:
         )
 
 
-def steady_bias(p: Population, s: float) -> tuple[Reals, Reals]:
+def steady_bias(p: Population, s: PerNeuron) -> tuple[Reals, Reals]:
     """(bias, u_init) in units of v: see the top of this file."""
     shape = np.broadcast_shapes(p.gain.shape, p.bias.shape, p.a_s.shape, p.a_m.shape)
     leak = p.a_m * (p.v_leak - p.v_reset)
@@ -182,7 +189,7 @@ def steady_bias(p: Population, s: float) -> tuple[Reals, Reals]:
     return reals(64 * s * (leak + driven)), reals(u_init if np.any(u_init) else 0.0)
 
 
-def late_v(p: Population, s: float) -> Reals:
+def late_v(p: Population, s: PerNeuron) -> Reals:
     """What v_init must lack where a bias is missing at step 0 and there is no current to carry it."""
     if not np.any(p.late_bias):
         return reals(0.0)
@@ -193,7 +200,12 @@ def late_v(p: Population, s: float) -> Reals:
 
 
 def _threshold(
-    p: Population, s: float, rules: RoundingRules, exact: bool, state: tuple[Ints, Ints, Ints, Ints], parts: _Parts
+    p: Population,
+    s: PerNeuron,
+    rules: RoundingRules,
+    exact: bool,
+    state: tuple[Ints, Ints, Ints, Ints],
+    parts: _Parts,
 ) -> tuple[Ints, float]:
     if p.v_th is None:
         return ints(NEVER_FIRES), 0.0
@@ -226,14 +238,15 @@ def _at_threshold(p: Population, v_th: Ints, state: tuple[Ints, Ints, Ints, Ints
 
 
 def _group(
-    group: RealGroup, s: float, delay: Ints, rules: RoundingRules, exact: bool, parts: _Parts
+    group: RealGroup, weight: Reals, delay: Ints, rules: RoundingRules, origin: Origin, parts: _Parts
 ) -> GroupRounding:
     c = group.connection
-    weight = reals(s * group.weight)
     if c.whole and group.is_one_to_one and real_sign_mode(weight) != "mixed":
-        return _whole_group(group, weight, delay, rules, exact, parts)
-    limits, bits = rules.exponents(group), rules.weight_bits(group)
-    if exact:
+        return _whole_group(group, weight, delay, rules, origin == "file", parts)
+    # told scales keep their weights where the chip cannot send the input to them, and verify says so
+    limits = rules.exponents(group) if origin in ("file", "user") else rules.sendable_exponents(group)
+    bits = rules.weight_bits(group)
+    if origin in ("file", "grid"):
         rounded = exact_weights(weight, limits, c.name, bits)
     elif c.name in parts.moments:
         rounded = round_with_moments(weight, parts.moments[c.name], limits, bits)

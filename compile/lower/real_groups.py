@@ -7,7 +7,7 @@ from typing import assert_never
 
 import numpy as np
 
-from seamount.errors import Unsupported
+from seamount.errors import InputError, Unsupported
 
 from ..formats import LOIHI, NumberFormats, WeightBits
 from ..network.network import (
@@ -17,12 +17,14 @@ from ..network.network import (
     Entries,
     Linear,
     Network,
+    NetworkInput,
     Reals,
     Reshape,
     Scale,
     reals,
+    size,
 )
-from ..numbers import FULL_SCALE_BITS
+from ..numbers import FULL_SCALE_BITS, Ints, PerNeuron, ints
 from ..passes.fold_scale import per_channel
 from ..passes.write_out import write_out
 
@@ -33,15 +35,27 @@ class RealGroup:
 
     weight: (n_target, n_source) where ``is_matrix``, a kernel where there is a ``conv``, one per entry where there
     are ``entries``, else one per neuron.
+    input: that the group comes from, where it is a graded one.
     """
 
     connection: Connection
     weight: Reals
     conv: Convolution | None
-    graded: bool
+    input: NetworkInput | None
     source_shape: tuple[int, ...]
     is_matrix: bool
     entries: Entries | None = None
+
+    @property
+    def graded(self) -> bool:
+        return self.input is not None
+
+    @property
+    def highest_payload(self) -> float:
+        """Largest |value| that a weight multiplies."""
+        if self.input is None:
+            return 1.0
+        return float(1 << (self.input.bits - 1) if self.input.signed else (1 << self.input.bits) - 1)
 
     @property
     def is_one_to_one(self) -> bool:
@@ -72,6 +86,14 @@ class RoundingRules:
             low = max(low, self.weight_bits(group) - FULL_SCALE_BITS)
         return low, high
 
+    def sendable_exponents(self, group: RealGroup) -> tuple[int, int]:
+        """Those with which the chip can also send what the weights multiply."""
+        low, high = self.exponents(group)
+        if group.input is not None and group.input.bits > self.formats.payload_bits:
+            # bit planes, each with an exponent higher by one; verify refuses an input of more bits than that leaves
+            high = max(low, high - (group.input.bits - 1))
+        return low, high
+
 
 def real_groups(network: Network, population: str) -> list[RealGroup]:
     """The synapse groups into a population, in real units."""
@@ -90,7 +112,7 @@ def _real_group(network: Network, c: Connection) -> RealGroup:
     gain = reals(p.gain / source.scale) if source is not None else p.gain
     ops = tuple(op for op in c.ops if not isinstance(op, Delay))
     core = tuple(op for op in ops if not isinstance(op, Reshape))
-    graded = source is not None and source.bits > 0
+    graded = source if source is not None and source.bits > 0 else None
     shape = network.shape(c.source)
     match core:
         case ():
@@ -116,9 +138,44 @@ def _real_group(network: Network, c: Connection) -> RealGroup:
             assert_never(whole)
 
 
-def largest_drive(group: RealGroup, input_high: float) -> float:
+def scaled(group: RealGroup, s: PerNeuron, shape: tuple[int, ...]) -> Reals:
+    """The group's weights in units of v_th_mant.
+
+    Args:
+        s: scale of the target. shape: its.
+
+    Raises:
+        InputError: scales of neurons that share a kernel differ.
+    """
+    if np.ndim(s) == 0:
+        return reals(s * group.weight)
+    whole = np.broadcast_to(np.asarray(s), shape)
+    if group.conv is not None:
+        channels = per_channel(reals(whole))
+        if channels is None:
+            raise InputError(
+                "its neurons have scales of their own",
+                where=group.connection.name,
+                possible="the neurons of a channel share a kernel, and so a scale",
+            )
+        return reals(group.weight * channels.reshape(-1, 1, 1, 1))
+    if group.is_one_to_one:
+        return reals(group.weight * whole.reshape(group.source_shape))
+    return reals(group.weight * whole.reshape(-1)[rows_of(group)])
+
+
+def rows_of(group: RealGroup) -> Ints:
+    """The neuron (the channel, for a kernel) that each weight drives; broadcasts with the weights."""
+    if group.entries is not None:
+        return group.entries.rows
+    if group.is_one_to_one:
+        return ints(np.arange(size(group.source_shape)).reshape(group.source_shape))
+    return ints(np.arange(len(group.weight)).reshape(-1, *(1 for _ in group.weight.shape[1:])))
+
+
+def largest_drive(group: RealGroup) -> float:
     """Largest |sum| that the group can bring to a neuron in a step, before the scale."""
-    per_spike = input_high if group.graded else 1.0
+    per_spike = group.highest_payload
     if group.is_one_to_one:
         return float(np.abs(group.weight).max(initial=0.0)) * per_spike
     if group.entries is not None:

@@ -11,7 +11,7 @@ import numpy as np
 from seamount.errors import plural
 
 from ..neurons.lif import NEVER_FIRES
-from ..numbers import Ints
+from ..numbers import Ints, PerNeuron
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class PopulationRounding:
     """
 
     name: str
-    scale: float
+    scale: PerNeuron
     du: Ints
     dv: Ints
     du_error: float
@@ -70,7 +70,7 @@ class RoundingTable:
     def to_dict(self) -> list[dict[str, Any]]:
         """Plain values for JSON."""
         return [
-            {**{k: _plain(v) for k, v in vars(p).items() if k != "groups"}, "groups": [vars(g) for g in p.groups]}
+            {**{k: plain(v) for k, v in vars(p).items() if k != "groups"}, "groups": [vars(g) for g in p.groups]}
             for p in self.populations
         ]
 
@@ -88,7 +88,7 @@ class RoundingTable:
             errors += [f"v_th off by {100 * p.v_th_error:.2g} %"] if p.v_th_error > 1e-9 else []
             errors += [f"bias off by up to {p.bias_error:.2g}"] if p.bias_error > 1e-6 else []
             told = f" ({', '.join(errors)})" if errors else ""
-            yield f"{p.name}: scale {p.scale:.6g}, du {_span(p.du)}, dv {_span(p.dv)}, {th}{told}"
+            yield f"{p.name}: scale {span(p.scale)}, du {_span(p.du)}, dv {_span(p.dv)}, {th}{told}"
             for g in p.groups:
                 what = f"{g.kind} of {g.n_weights} {g.mode} {plural(g.n_weights, 'weight')} of {g.weight_bits} bits"
                 lost = f", {g.n_clipped} clipped" if g.n_clipped else ""
@@ -100,12 +100,18 @@ class RoundingTable:
                 )
 
 
+def span(scale: PerNeuron) -> str:
+    """One scale, or the lowest and the highest."""
+    low, high = float(np.min(scale)), float(np.max(scale))
+    return f"{low:.6g}" if low == high else f"{low:.6g}..{high:.6g}"
+
+
 def _span(values: Ints) -> str:
     low, high = int(values.min()), int(values.max())
     return str(low) if low == high else f"{low}..{high}"
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """An array of one value as that number, others as [lowest, highest]."""
     if not isinstance(value, np.ndarray):
         return value

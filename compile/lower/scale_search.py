@@ -16,11 +16,13 @@ import numpy as np
 from seamount.errors import ConfigError, InputError
 
 from ..formats import grid_ends
-from ..network.network import Delay, Network, NetworkInput, Population, reals
-from ..numbers import DRIVE_SHIFT, V_MAX
+from ..network.network import Delay, Network, Population, Reals, reals
+from ..numbers import DRIVE_SHIFT, V_MAX, PerNeuron
 from .calibration import Calibration
 from .joint_rounding import Moments, mean_square, round_with_moments
 from .lower import steady_bias
+from .neuron_rows import rows_of_population
+from .neuron_scales import TOLERATED, WORTH, in_units, may_differ, own_heights, own_units, row_limits, worst_error
 from .quantise import round_weights
 from .real_groups import RealGroup, RoundingRules, largest_drive, real_groups
 
@@ -70,8 +72,8 @@ def choose_scales(
     rules: RoundingRules,
     options: SearchOptions,
     calibration: Calibration | None = None,
-) -> dict[str, float]:
-    """Population -> scale.
+) -> dict[str, PerNeuron]:
+    """Population -> scale, an array where neurons or channels have scales of their own.
 
     Args:
         network: behind ``merge_linear``.
@@ -95,8 +97,41 @@ def _scale(
     options: SearchOptions,
     moments: Mapping[str, Moments],
     reached: float,
-) -> float:
+) -> PerNeuron:
+    """One scale for all neurons unless some of them would lose much by it."""
     groups = real_groups(network, p.name)
+    one = _one_scale(network, p, groups, rules, options, moments, reached)
+    if not may_differ(network, p, groups) or (worst := worst_error(p, groups, rules, one)) <= TOLERATED:
+        return one
+    units = _own_units(network, p, groups, rules)
+    base = _one_scale(network, *in_units(p, groups, units), rules, options, moments, reached)
+    own = reals(base * units)
+    return own if WORTH * worst_error(p, groups, rules, own) <= worst else one
+
+
+def _own_units(network: Network, p: Population, groups: list[RealGroup], rules: RoundingRules) -> Reals:
+    rows = rows_of_population(p, groups)
+    drives = np.sum([rows.largest_sums(g) * g.highest_payload for g in groups], axis=0) * _kept(network, p)
+    limits = row_limits(p, groups, rules, reals(drives), STATE_LIMIT)
+    own = in_units(p, groups, rows.spread(reals(1 / own_heights(p, rows))))[0]
+    return own_units(p, groups, rules, limits, _fine_scale(own))
+
+
+def _kept(network: Network, p: Population) -> float:
+    """How many steps' drive u holds at most."""
+    slowest = float(np.min(p.a_s))
+    return min(float(network.n_steps or 1 << 10), 1 / slowest if slowest else np.inf)
+
+
+def _one_scale(
+    network: Network,
+    p: Population,
+    groups: list[RealGroup],
+    rules: RoundingRules,
+    options: SearchOptions,
+    moments: Mapping[str, Moments],
+    reached: float,
+) -> float:
     highest, calm = highest_scale(network, p, groups, rules, reached)
     candidates = _candidates(p, groups, options, rules, highest, calm)
     if not candidates:
@@ -121,10 +156,7 @@ def highest_scale(
     if largest_bias:
         limits.append(rules.formats.bias_max / largest_bias)
     # a soft reset's own inhibition follows a spike and never takes u below what it would be without
-    worst = sum(largest_drive(g, _input_high(network, g)) for g in groups if not _takes_back(g))
-    slowest = float(np.min(p.a_s))
-    steps = float(network.n_steps or 1 << 10)
-    kept = min(steps, 1 / slowest if slowest else np.inf)
+    worst, kept = sum(largest_drive(g) for g in groups if not _takes_back(g)), _kept(network, p)
     if worst:
         room = STATE_LIMIT / (worst * kept + float(np.abs(u_init).max(initial=0.0)) / 64)
         if any(_takes_back(g) for g in groups):
@@ -136,16 +168,9 @@ def highest_scale(
     if worst == largest_bias == 0:
         return highest, highest
     leak = float(np.min(p.a_m))
-    summed = min(steps, 1 / leak if leak else np.inf)
+    summed = min(float(network.n_steps or 1 << 10), 1 / leak if leak else np.inf)
     calm = min(highest, STATE_LIMIT / ((worst * kept + largest_bias / 64) * summed))
     return (calm if p.v_th is None else highest), calm
-
-
-def _input_high(network: Network, group: RealGroup) -> float:
-    source: NetworkInput | None = next((i for i in network.inputs if i.name == group.connection.source), None)
-    if source is None or source.bits == 0:
-        return 1.0
-    return float((1 << (source.bits - 1)) if source.signed else (1 << source.bits) - 1)
 
 
 def _candidates(
@@ -162,6 +187,8 @@ def _candidates(
         (1.0,) if options.method in ("max-fit", "percentile") else tuple(np.linspace(1.0, 0.6, options.n_candidates))
     )
     fine = _fine_scale(p)
+    fits = _fitting_scale(groups, rules)
+    room = _drive_room(groups, rules)
     largest = [
         unit for g in groups if not g.connection.whole and (unit := _unit_scale(g, options, rules)) is not None
     ]
@@ -170,14 +197,30 @@ def _candidates(
     for unit in largest:
         for ratio in ratios:
             s = unit / ratio
-            while s * 2 <= min(calm, unit * 16) and s < fine:
+            # finer states are no reason to leave the accumulator, where the weights alone would stay within it
+            most = min(calm, unit * 16, fits / ratio, room if unit <= room else np.inf)
+            while s * 2 <= most and s < fine:
                 s *= 2
             if s > highest:  # exponents cannot go below their lowest: then the more scale the better
                 found.append(_whole_threshold(p, highest * ratio))
-            while s > highest:
+            while s > min(highest, fits / ratio):
                 s /= 2
             found.append(_whole_threshold(p, s))
     return found
+
+
+def _fitting_scale(groups: list[RealGroup], rules: RoundingRules) -> float:
+    """Up to here every group's largest weight has an exponent that the chip holds."""
+    units = [(g, _unit_scale(g, SearchOptions("max-fit"), rules)) for g in groups if not g.connection.whole]
+    return min(
+        (unit * 2.0 ** rules.sendable_exponents(g)[1] for g, unit in units if unit is not None), default=np.inf
+    )
+
+
+def _drive_room(groups: list[RealGroup], rules: RoundingRules) -> float:
+    """Up to here no sum of a step leaves the chip's accumulator."""
+    worst = sum(largest_drive(g) for g in groups)
+    return rules.formats.drive_max / worst if worst else np.inf
 
 
 def _fine_scale(p: Population) -> float:
@@ -216,13 +259,15 @@ def _unit_scale(group: RealGroup, options: SearchOptions, rules: RoundingRules) 
 
 
 def _whole_threshold(p: Population, s: float) -> float:
-    """The nearest scale below at which the threshold is a whole number, where it is one for all neurons."""
+    """The nearest scale below at which all thresholds are whole numbers, where they are multiples of the lowest."""
     if p.v_th is None:
         return s
     height = p.v_th - p.v_reset
-    if np.ptp(height) > 0 or s * float(height.flat[0]) < 1:
+    lowest = float(height.min())
+    times = height / lowest
+    if np.any(np.abs(np.rint(times) - times) > 1e-9 * times) or s * lowest < 1:
         return s
-    return float(np.floor(s * float(height.flat[0])) / float(height.flat[0]))
+    return float(np.floor(s * lowest) / lowest)
 
 
 def _error(s: float, groups: list[RealGroup], rules: RoundingRules, moments: Mapping[str, Moments]) -> float:
@@ -232,7 +277,7 @@ def _error(s: float, groups: list[RealGroup], rules: RoundingRules, moments: Map
         if _takes_back(g):
             total += float(np.sum(((np.rint(weight) - weight) / s) ** 2))
             continue
-        known, limits, bits = moments.get(g.connection.name), rules.exponents(g), rules.weight_bits(g)
+        known, limits, bits = moments.get(g.connection.name), rules.sendable_exponents(g), rules.weight_bits(g)
         if known is None:
             rounded = round_weights(weight, limits, bits)
             total += float(np.sum(((rounded.effective - weight) / s) ** 2))

@@ -24,6 +24,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from seamount.errors import InputError, Reason, plural
 
+from ..numbers import PerNeuron
+
 Reals = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Shape = tuple[int, ...]
@@ -249,7 +251,8 @@ class Network:
         populations: in the order in which they are evaluated within a step.
         outputs: name of an Output -> population whose spikes (or v, where it never fires) it shows.
         readout, readout_quantity: where a classification is read; "v" or "count".
-        scales: population -> given scale, where the file carries quantised values; empty otherwise.
+        scales: population -> given scale, one or an array that broadcasts to its shape, where the file carries
+            quantised values; empty otherwise.
         assumptions: what the file did not say and was taken from a preset, an option or a default.
     """
 
@@ -262,7 +265,7 @@ class Network:
     readout_quantity: str = "v"
     n_steps: int | None = None
     timestep_s: float | None = None
-    scales: Mapping[str, float] = field(default_factory=dict)
+    scales: Mapping[str, PerNeuron] = field(default_factory=dict)
     assumptions: tuple[str, ...] = ()
     source_sha256: str = ""
 

@@ -216,7 +216,7 @@ class NeuronModel(ABC):
     def reasons(self, name: str, shape: tuple[int, ...]) -> Iterator[Reason]:
         """Why a population of this name and shape cannot have these parameters."""
         for parameter, value in self.parameters().items():
-            if isinstance(value, np.ndarray) and not _broadcasts(value.shape, shape):
+            if isinstance(value, np.ndarray) and not broadcasts(value.shape, shape):
                 yield Reason(f"{parameter} {value.shape} does not broadcast to {shape}", name)
 
     def _shape(self) -> tuple[int, ...]:
@@ -225,7 +225,8 @@ class NeuronModel(ABC):
         return np.broadcast_shapes(*(array.shape for array in arrays))
 
 
-def _broadcasts(found: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+def broadcasts(found: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    """Whether values of the first shape can be those of a population of the second."""
     try:
         return np.broadcast_shapes(found, shape) == shape
     except ValueError:

@@ -11,7 +11,8 @@ import numpy as np
 
 from seamount.errors import InputError
 
-from ..network.network import Network, Shape
+from ..network.network import Network, Shape, broadcasts, reals
+from ..numbers import PerNeuron
 from .axes import GivenShapes
 from .elaborate import check_nodes, elaborate
 from .file import RawGraph, from_graph, read_raw
@@ -141,18 +142,24 @@ def _input_facts(ours: Mapping[str, Any], options: NirOptions) -> dict[str, Any]
     return {"bits": bits, "scale": float(scale), "signed": signed}
 
 
-def _scales(metadata: Mapping[str, Any], network: Network) -> dict[str, float]:
+def _scales(metadata: Mapping[str, Any], network: Network) -> dict[str, PerNeuron]:
     given = _group(_group(metadata, "quantised"), "scale")
     names = {p.name for p in network.populations}
-    scales = {}
+    scales: dict[str, PerNeuron] = {}
     for name, value in given.items():
         if name not in names:
             raise InputError(f"{name} is not a neuron node of this graph", where="metadata/quantised/scale")
-        if not isinstance(value, int | float) or not 0 < value < float("inf"):
+        where = f"metadata/quantised/scale/{name}"
+        numbers = isinstance(value, int | float) or (isinstance(value, np.ndarray) and value.dtype.kind == "f")
+        if not numbers or not np.all(np.isfinite(value)) or not np.all(np.asarray(value) > 0):
+            raise InputError(f"found {value!r}", where=where, possible="needed is a number above 0")
+        if not broadcasts(np.shape(value), network.shape(name)):
             raise InputError(
-                f"found {value!r}", where=f"metadata/quantised/scale/{name}", possible="needed is a number above 0"
+                f"scales of shape {np.shape(value)}",
+                where=where,
+                possible=f"needed is one, or an array that broadcasts to {network.shape(name)}",
             )
-        scales[name] = float(value)
+        scales[name] = reals(value) if np.ndim(value) else float(value)
     return scales
 
 

@@ -25,7 +25,7 @@ from ..fit.chip import HasChip
 from ..fit.place.cuts import Cut
 from ..fit.place.rules import Box, flat_indices
 from ..fit.place.search import cut_to_fit
-from ..numbers import Ints, ints
+from ..numbers import Ints, PerNeuron, ints
 from ..program.messages import largest_drive, messages
 from ..program.program import Population, Program
 from ..synapses.kinds import Conv, Dense, OneToOne, Sparse, Synapses, Wire
@@ -128,13 +128,21 @@ def _split(program: Program, pieces: Mapping[str, tuple[Piece, ...]]) -> Program
     return program.with_(
         populations=tuple(_piece_of(p, piece) for p in program.populations for piece in pieces[p.name]),
         synapses=tuple(synapses),
-        scales={piece.name: s for name, s in program.scales.items() for piece in pieces.get(name, ())},
+        scales={
+            piece.name: _scale_of(s, program.shape(name), piece.box)
+            for name, s in program.scales.items()
+            for piece in pieces.get(name, ())
+        },
         provenance={**program.provenance, **told},
     )
 
 
 def _told(box: Box) -> str:
     return " x ".join(f"{start}:{stop}" for start, stop in box)
+
+
+def _scale_of(scale: PerNeuron, shape: tuple[int, ...], box: Box) -> PerNeuron:
+    return scale if np.ndim(scale) == 0 else np.broadcast_to(scale, shape)[_slices(box)]
 
 
 def _piece_of(p: Population, piece: Piece) -> Population:

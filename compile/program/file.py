@@ -22,15 +22,15 @@ from seamount.foreign.limits import NETWORK_BYTES
 from seamount.foreign.whole import file_bytes, first_line
 
 from ..neurons.models import MODELS
-from ..numbers import Ints, ints
+from ..numbers import Ints, PerNeuron, ints
 from ..synapses.kinds import Kind, Synapses
 from .program import Input, Population, Program, Readout, Reset
 
-SCHEMA = 3
+SCHEMA = 4
 """Raise with every change of what a file holds."""
 
 OLDEST = 2
-"""Schema 2 lacks what has a default: the drive of synapses, the floor of v."""
+"""Schema 2 lacks what has a default: the drive of synapses, the floor of v; up to 3 a scale is a number."""
 
 MAGIC = b"seamount program "
 HEAD_BYTES = 512
@@ -149,9 +149,24 @@ def _described(program: Program, arrays: list[Ints]) -> dict[str, Any]:
         "readout": None if program.readout is None else [program.readout.population, program.readout.quantity],
         "n_steps": program.n_steps,
         "timestep_s": program.timestep_s,
-        "scales": dict(program.scales),
+        "scales": {name: _described_scale(scale) for name, scale in program.scales.items()},
         "provenance": dict(program.provenance),
     }
+
+
+def _described_scale(scale: PerNeuron) -> float | dict[str, Any]:
+    """As text, which keeps every bit of a float64; the file's arrays hold integers."""
+    if isinstance(scale, float | int):
+        return scale
+    return {"shape": scale.shape, "values": scale.reshape(-1).tolist()}
+
+
+def _scale(told: float | dict[str, Any]) -> PerNeuron:
+    if isinstance(told, float | int):
+        return told
+    scale = np.array(told["values"], dtype=np.float64).reshape(told["shape"])
+    scale.setflags(write=False)
+    return scale
 
 
 def _with_arrays(item: Any, values: dict[str, Any], arrays: list[Ints]) -> dict[str, Any]:
@@ -188,7 +203,7 @@ def _rebuilt(told: dict[str, Any], arrays: list[Ints]) -> Program:
         readout=None if told["readout"] is None else Readout(*told["readout"]),
         n_steps=told["n_steps"],
         timestep_s=told["timestep_s"],
-        scales=told["scales"],
+        scales={name: _scale(scale) for name, scale in told["scales"].items()},
         provenance=told["provenance"],
     )
 

@@ -15,10 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from seamount.errors import InputError, plural
+from seamount.errors import InputError, Reason, plural
 
 from ..graphs import strongly_connected
+from ..neurons.model import broadcasts
 from ..neurons.models import Neuron
+from ..numbers import PerNeuron
 from ..synapses.kinds import Conv, Dense, Sparse, Synapses, Wire
 from ..synapses.shape import target_shape
 
@@ -83,7 +85,8 @@ class Program:
     Attributes:
         n_steps: length T of one sample at the input; None when the program has no notion of samples.
         timestep_s: physical length of a step [s], None if the source does not say.
-        scales: population -> units of v_th_mant per real unit of the source's membrane (v_real = v / (64 * scale)).
+        scales: population -> units of v_th_mant per real unit of the source's membrane (v_real = v / (64 * scale));
+            an array that broadcasts to its shape where neurons or channels have scales of their own.
         provenance: plain text facts: hash of the source file, tool versions, pass list.
     """
 
@@ -94,7 +97,7 @@ class Program:
     readout: Readout | None = None
     n_steps: int | None = None
     timestep_s: float | None = None
-    scales: Mapping[str, float] = field(default_factory=dict)
+    scales: Mapping[str, PerNeuron] = field(default_factory=dict)
     provenance: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -151,6 +154,9 @@ def check(program: Program) -> None:
         _check_synapses(program, synapses, names)
     for population in program.populations:
         reasons = list(population.neuron.reasons(population.name, population.shape))
+        scale = np.shape(program.scales.get(population.name, 1.0))
+        if not broadcasts(scale, population.shape):
+            reasons.append(Reason(f"scales {scale} do not broadcast to {population.shape}", population.name))
         if reasons:
             raise InputError.together(reasons)
         if population.reset is not None and population.reset.interval < 1:

@@ -19,7 +19,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from seamount.compile.lower.real_groups import RealGroup, real_groups
+from seamount.compile.lower.real_groups import RealGroup, real_groups, scaled
 from seamount.compile.network.interpret import Trace, run_network
 from seamount.compile.network.network import (
     Connection,
@@ -104,7 +104,7 @@ def why(network: Network, program: Program, inputs: Inputs, layer: str) -> Expla
     run = simulate(program, whole, record=("spikes", "v"), populations=[layer])
     spikes, v = (window(program, run, layer, trace[layer]) for trace in (run.spikes, run.v))
     p = network.population(layer)
-    v_real = v / (64 * program.scales[layer]) + p.v_reset
+    v_real = v / (64 * np.asarray(program.scales[layer])) + p.v_reset
     found = _difference(p, reference, spikes, v_real)
     everything = difference(ROUNDINGS)
     effects = tuple(
@@ -212,8 +212,9 @@ def _connection(group: RealGroup, program: Program) -> Connection:
     """The connection with its weights as the chip holds them, back in real units."""
     c = group.connection
     synapses = next(s for s in program.synapses if s.name == c.name)
-    held = _weights(synapses.kind, group) * 2.0**synapses.exponent / program.scales[c.target]
-    weight = np.broadcast_to(group.weight, held.shape)
+    held = _weights(synapses.kind, group) * 2.0**synapses.exponent
+    weight = scaled(group, program.scales[c.target], program.shape(c.target))
+    weight = reals(weight.reshape(held.shape) if weight.size == held.size else np.broadcast_to(weight, held.shape))
     ratio = reals(np.divide(held, weight, out=np.ones_like(held), where=weight != 0))
     return replace(c, ops=_times(group, ratio, program.shape(c.target)))
 

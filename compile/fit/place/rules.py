@@ -62,6 +62,8 @@ def weight_format(weights: Ints, exponent: int, chip: Chip) -> WeightFormat:
             continue
         # a mantissa of `width` bits stands at the top of the 8-bit scale (9 with a sign); the exponent undoes it
         held = shift + exponent - (8 - width + mixed)
+        # bits of the width that are left over take zeros from the shift: bit planes need a low exponent
+        held = max(held - min(shift, width - needed), min(held, chip.formats.weight_exponent[0]))
         if not bits_used or chip.formats.weight_exponent[0] <= held <= chip.formats.weight_exponent[1]:
             return WeightFormat(width, needed, held, mixed)
     return WeightFormat(None, needed, held, mixed)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from seamount.compile.numbers import FULL_SCALE_BITS
+from seamount.compile.numbers import FULL_SCALE_BITS, PerNeuron
 from seamount.compile.program.program import Population
 from seamount.compile.synapses.kinds import Wire
 
@@ -84,10 +84,20 @@ def _inherited(evidence: Evidence, name: str, damage: dict[str, float]) -> tuple
     return None if worst is None else (worst, damage[worst])
 
 
+def _scale(scale: PerNeuron | None) -> Quantity:
+    """The middle one, between the lowest and the highest, where neurons or channels have scales of their own."""
+    unit = "chip units per real unit"
+    if scale is None:
+        return unknown(unit, "the program names no scale here")
+    if np.ndim(scale) == 0:
+        return known(float(scale), unit, "derived")
+    low, middle, high = (float(q) for q in np.percentile(scale, (0, 50, 100)))
+    return known(middle, unit, "derived", low=low, high=high)
+
+
 def _layer(evidence: Evidence, population: Population, both: Sides) -> Layer:
     """All but the words, which need the other populations' damage."""
     program, name = evidence.program, population.name
-    scale, unit = program.scales.get(name), "chip units per real unit"
     of_neurons = rates.neuron_rates(both)
     return Layer(
         name=name,
@@ -96,7 +106,7 @@ def _layer(evidence: Evidence, population: Population, both: Sides) -> Layer:
         n_neurons=population.n_neurons,
         parameters=parameters(population),
         arrival=program.arrivals()[name],
-        scale=unknown(unit, "the program names no scale here") if scale is None else known(scale, unit, "derived"),
+        scale=_scale(program.scales.get(name)),
         weights=tuple(
             weights(s, evidence.weight_bits.get(s.name, FULL_SCALE_BITS), evidence.target.chip)
             for s in program.into(name)
