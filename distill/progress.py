@@ -39,18 +39,19 @@ class Bar:
     """A bar with the time left, on stderr."""
 
     def __init__(self) -> None:
-        from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as Bars
 
+        from seamount.shown import console
+
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[said]}"),
+            TextColumn("{task.fields[said]}", markup=False),
         )
-        self._bars = Bars(*columns, console=Console(stderr=True))
+        self._bars = Bars(*columns, console=console(stderr=True))
 
     def begin(self, task: str, total: int, done: int = 0) -> None:
         self._bars.start()

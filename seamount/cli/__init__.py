@@ -6,6 +6,7 @@ import warnings
 
 from .root import app
 from .signals import stop_on_signals
+from .streams import mend_streams
 
 __all__ = ["app", "load_commands", "main"]
 
@@ -19,6 +20,7 @@ def main() -> None:
     """Entry point of the ``seamount`` command."""
     # norse 1.1.0 scripts its functional cells at import, which newer torch announces as deprecated
     warnings.filterwarnings("ignore", message=".*torch.jit.*")
+    mend_streams()
     stop_on_signals()
     load_commands()
     app()

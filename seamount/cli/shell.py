@@ -14,6 +14,7 @@ import math
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,6 +23,7 @@ import typer
 from seamount.errors import Reason, SeamountError
 
 from .signals import Stopped
+from .streams import give_up
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -44,16 +46,16 @@ NOTHING = Result(None, "")
 
 
 def stderr_console() -> Console:
-    from rich.console import Console
+    from seamount.shown import console
 
-    return Console(stderr=True, highlight=False)
+    return console(stderr=True)
 
 
 def stdout_console() -> Console:
-    from rich.console import Console
+    from seamount.shown import console
 
     # a pipe has no width of its own; 80 is what the layouts are made for
-    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    return console(soft_wrap=not sys.stdout.isatty())
 
 
 def command(
@@ -95,10 +97,19 @@ def command(
 def _run(work: Callable[[], Result], *, as_json: bool, debug: bool) -> int:
     try:
         result = work()
-        show(result, as_json)
+        try:
+            show(result, as_json)
+            sys.stdout.flush()
+        except BrokenPipeError:  # who reads has seen enough, as head does: the answer stands
+            give_up(sys.stdout)
+        except OSError as error:
+            give_up(sys.stdout)
+            raise OSError(error.errno, error.strerror, "standard output") from None
     except (KeyboardInterrupt, Exception) as error:
         if debug and not isinstance(error, KeyboardInterrupt):
-            traceback.print_exc()
+            from seamount.shown import plain
+
+            print(plain(traceback.format_exc()), file=sys.stderr)
         reasons, code = explained(error)
         return _fail(reasons, code, as_json)
     return result.exit_code
@@ -116,6 +127,9 @@ def explained(error: BaseException) -> tuple[tuple[Reason, ...], int]:
         case OSError(errno=errno.ENOSPC):
             ways = ("free some and run again with --resume",)
             return (Reason("no space left", where=str(error.filename or "disk"), ways_out=ways),), 1
+        case _ if _no_memory(error):
+            few = ("free some", "take fewer samples at once", "set --memory-limit 500MiB where a command has it")
+            return (Reason("not enough memory", where="this machine", ways_out=few),), 1
         case OSError():
             # of a rename the second name is the user's, the first one of ours
             where = error.filename2 or error.filename or "file"
@@ -123,6 +137,12 @@ def explained(error: BaseException) -> tuple[tuple[Reason, ...], int]:
         case _:
             found = f"unexpected {type(error).__name__}: {error}; this is a bug in Seamount, --debug shows where"
             return (Reason(found),), 1
+
+
+def _no_memory(error: BaseException) -> bool:
+    # torch has no class for memory of the CPU that is not there, its allocator's name is all that tells
+    of_torch = isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+    return isinstance(error, MemoryError) or of_torch or type(error).__name__ == "OutOfMemoryError"
 
 
 def show(result: Result, as_json: bool) -> None:
@@ -157,6 +177,11 @@ def _fail(reasons: Sequence[Reason], code: int, as_json: bool) -> int:
     message = "\n".join(str(reason) for reason in reasons)
     if as_json:
         document = {"error": message, "exit_code": code, "reasons": [asdict(reason) for reason in reasons]}
-        print(json.dumps(document, indent=2))
-    stderr_console().print(Text.assemble(("error ", "bold red"), message), soft_wrap=True)
+        with suppress(OSError):  # an exit code tells as much, where nothing can be told
+            print(json.dumps(document, indent=2), flush=True)
+    try:
+        stderr_console().print(Text.assemble(("error ", "bold red"), message), soft_wrap=True)
+        sys.stderr.flush()
+    except OSError:
+        give_up(sys.stderr)
     return code

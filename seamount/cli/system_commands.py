@@ -18,16 +18,16 @@ PANEL = "This machine"
 @command(app, "doctor", example="seamount doctor --json", panel=PANEL)
 def doctor() -> Result:
     """Versions, GPU, disk, and whether Lava is there and really runs."""
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
     from seamount import api
 
     findings = api.doctor()
     table = Table(box=None, show_header=False)
-    signs = {True: "[green]✓ ok[/]", False: "[red]✗ missing[/]", None: ""}
+    signs = {True: Text("✓ ok", "green"), False: Text("✗ missing", "red"), None: Text("")}
     for finding in findings:
-        table.add_row(finding.what, escape(finding.found), signs[finding.ok])
+        table.add_row(finding.what, finding.found, signs[finding.ok])
     failed = any(finding.ok is False for finding in findings)
     return Result([asdict(f) for f in findings], table, exit_code=6 if failed else 0)
 
@@ -38,7 +38,6 @@ def targets(
     name: Annotated[str | None, typer.Argument(help="target to show, or a target file")] = None,
 ) -> Result:
     """List the chips Seamount knows, or show every figure of one with its source and grade."""
-    from rich.markup import escape
     from rich.table import Table
 
     from seamount import api
@@ -60,7 +59,7 @@ def targets(
     for title in ("figure", "value", "unit", "grade", "source", "conditions"):
         table.add_column(title, overflow="fold")
     if target.not_modelled:
-        table.caption = f"not modelled: {'; '.join(escape(text) for text in target.not_modelled)}"
+        table.caption = f"not modelled: {'; '.join(target.not_modelled)}"
     for row in target.rows():
-        table.add_row(*(escape(cell) for cell in row))
+        table.add_row(*row)
     return Result(target.to_dict(), table)

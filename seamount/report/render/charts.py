@@ -11,7 +11,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
+
+from seamount.shown import html
 
 from ..schema.values import Series
 
@@ -73,7 +75,7 @@ def figure(height: float, label: str, parts: Iterable[str]) -> Markup:
     """A drawing as wide as its place; ``label`` says in words what it shows."""
     body = "".join(parts)
     return Markup(
-        f'<svg class="chart" role="img" aria-label="{escape(label)}" width="100%" height="{height:g}">{body}</svg>'
+        f'<svg class="chart" role="img" aria-label="{html(label)}" width="100%" height="{height:g}">{body}</svg>'
     )
 
 
@@ -86,13 +88,13 @@ def stretched(height: float, body: str) -> str:
 
 
 def text(share: float, y: float, content: str, css: str = "", at: Anchor = "start") -> str:
-    return f'<text x="{across(share)}" y="{y:g}" text-anchor="{at}" class="{css}">{escape(content)}</text>'
+    return f'<text x="{across(share)}" y="{y:g}" text-anchor="{at}" class="{css}">{html(content)}</text>'
 
 
 def rect(
     share: float, y: float, share_width: float, height: float, css: str, title: str = "", radius: float = 2
 ) -> str:
-    tip = f"<title>{escape(title)}</title>" if title else ""
+    tip = f"<title>{html(title)}</title>" if title else ""
     return (
         f'<rect x="{across(share)}" y="{y:g}" width="{across(share_width)}" height="{height:g}" rx="{radius:g}" '
         f'class="{css}">{tip}</rect>'
@@ -100,7 +102,7 @@ def rect(
 
 
 def dot(share: float, y: float, radius: float, css: str, title: str = "") -> str:
-    tip = f"<title>{escape(title)}</title>" if title else ""
+    tip = f"<title>{html(title)}</title>" if title else ""
     return f'<circle cx="{across(share)}" cy="{y:g}" r="{radius:g}" class="{css}">{tip}</circle>'
 
 

@@ -10,6 +10,7 @@ import jinja2
 from markupsafe import Markup
 
 from seamount.errors import plural
+from seamount.shown import for_page, html
 
 from ..report import SECTIONS, Report
 from ..schema import text
@@ -35,6 +36,7 @@ def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(_file),
         autoescape=True,
+        finalize=for_page,
         undefined=jinja2.StrictUndefined,  # a misspelt field is an error, not an empty cell
         trim_blocks=True,
         lstrip_blocks=True,
@@ -78,7 +80,7 @@ def number(q: Quantity) -> Markup:
 def _told(q: Quantity, written: str) -> Markup:
     if q.value is None:
         return Markup('<span class="unknown" title="{0}">—<span class="sr"> unknown: {0}</span></span>').format(
-            q.reason
+            html(q.reason)
         )
     return Markup("{}").format(written)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
+
+from seamount.shown import html
 
 from ...parts.accuracy import Accuracy
 from ...schema.text import signed
@@ -28,7 +30,7 @@ def ladder(accuracy: Accuracy) -> Markup:
         parts += [
             text(0, y + 15, rung.title, f"name {css}"),
             text(1, y + 15, f"{value:.2f} %", "value", "end"),
-            f'<text x="99%" y="{y + 15}" dx="-72" text-anchor="end" class="tick">{escape(lost)}</text>',
+            f'<text x="99%" y="{y + 15}" dx="-72" text-anchor="end" class="tick">{html(lost)}</text>',
             rule(0, y + 32, 1, y + 32, "track"),
             rule(scale(low), y + 32, scale(high), y + 32, f"interval {css}"),
             dot(scale(value), y + 32, 6, f"dot {css}", f"{rung.title}: {value:.2f} %, {low:.1f} to {high:.1f} %"),

@@ -6,9 +6,10 @@ import struct
 import zlib
 from base64 import b64encode
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from seamount.errors import plural
+from seamount.shown import html
 
 from ...parts.raster import Picture, RasterRow
 from ...schema.values import Missing
@@ -55,6 +56,6 @@ def picture(found: Picture, label: str) -> Markup:
     png = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(raw, 9)) + chunk(b"IEND", b"")
     source = b64encode(png).decode()
     return Markup(
-        f'<img class="picture" width="144" height="{144 * len(rows) // len(rows[0])}" alt="{escape(label)}" '
+        f'<img class="picture" width="144" height="{144 * len(rows) // len(rows[0])}" alt="{html(label)}" '
         f'src="data:image/png;base64,{source}">'
     )

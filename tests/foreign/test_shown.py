@@ -1,0 +1,107 @@
+"""What is shown of foreign names: letters only, whatever they hold, wherever it goes, however wide."""
+
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from markupsafe import Markup
+from rich.table import Table
+from rich.text import Text
+
+from seamount.cli.shell import Result, _run, explained
+from seamount.shown import console, for_page, html, plain
+
+ATTACK = "p\x1b]0;PWNED\x07\x1b[2J\u202e\x9b31m\ud800[red]x[/y]<b>&\u2028"
+TOLD = r"p\x1b]0;PWNED\x07\x1b[2J\u202e\x9b31m\ud800[red]x[/y]<b>&\u2028"
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_only_letters_are_left_of_a_name() -> None:
+    assert plain(ATTACK) == TOLD
+    assert plain(plain(ATTACK)) == plain(ATTACK)
+    assert plain("größer µ → ✓\n\tünder") == "größer µ → ✓\n\tünder"
+
+
+def test_a_page_gets_it_without_tags() -> None:
+    assert html(ATTACK) == Markup(TOLD.replace("&", "&amp;").replace("<b>", "&lt;b&gt;"))
+    assert html(Markup("<b>")) == "<b>"
+    assert for_page(ATTACK) == TOLD
+    assert for_page(3) == 3
+
+
+@pytest.mark.parametrize("columns", ["0", "1", "79", "1000000000"])
+def test_tables_of_any_width_show_it_whole(
+    columns: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    table = Table(title=ATTACK, box=None)
+    table.add_column(ATTACK, overflow="fold")
+    table.add_row("l[b]if")
+    table.caption = ATTACK
+    console(soft_wrap=True).print(table, Text(ATTACK), ATTACK)
+    shown = capsys.readouterr().out
+    assert "l[b]if" in shown
+    assert not any(c in shown for c in "\x1b\x07\x9b\u202e\ud800\u2028")
+    assert "".join(shown.split()).count("PWNED") >= 4
+    assert max(map(len, shown.splitlines())) <= 1000
+
+
+def test_errors_are_shown_as_text(capsys: pytest.CaptureFixture[str]) -> None:
+    def fails() -> Result:
+        raise KeyError(ATTACK)
+
+    assert _run(fails, as_json=False, debug=True) == 1
+    shown = capsys.readouterr().err
+    assert "[red]x[/y]" in shown
+    assert "\x1b" not in shown
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate")])
+def test_no_memory_is_no_bug(error: Exception) -> None:
+    (reason,), code = explained(error)
+    assert code == 1
+    assert str(reason).startswith("this machine: not enough memory; free some; or take fewer samples at once")
+
+
+# --------------------------------------------------------------------------------------------------- streams
+
+
+def seamount(script: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A shell's line, in which $S is the command."""
+    env = os.environ | {"S": f"{sys.executable} -m seamount", "PYTHONPATH": str(ROOT)} | environment
+    return subprocess.run(["bash", "-c", script], capture_output=True, text=True, env=env, check=False, timeout=120)
+
+
+def test_streams_that_cannot_show_a_letter_show_the_rest() -> None:
+    done = seamount("$S targets show loihi1", PYTHONIOENCODING="ascii", COLUMNS="0")
+    assert done.returncode == 0
+    assert "loihi1: " in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("script", "code", "told"),
+    [
+        ("$S targets list >&-", 0, ""),
+        ("$S targets list >/dev/full", 1, "error standard output: no space left"),
+        ("$S targets show none 2>&-", 2, ""),
+        ("$S targets show none >/dev/full 2>/dev/full", 2, ""),
+        ("$S targets show loihi1 --json | head -c 1; exit ${PIPESTATUS[0]}", 0, ""),
+    ],
+)
+def test_closed_and_full_streams_leave_the_documented_code(script: str, code: int, told: str) -> None:
+    done = seamount(script)
+    assert done.returncode == code
+    assert done.stderr.startswith(told)
+    assert "Traceback" not in done.stderr
+    assert "Exception" not in done.stderr
+
+
+def test_a_console_writes_where_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr("sys.stderr", stream)
+    console(stderr=True).print("a [b]")
+    assert stream.getvalue() == "a [b]\n"
