@@ -23,6 +23,9 @@ from .plan import StudentPlan
 if TYPE_CHECKING:
     from .quantised import QuantisedStudent
 
+ANY_SPIKE_SCALE = 128
+"""Of max-pooling neurons, so the weight of each spike: on the grid of every number of bits."""
+
 SKIP_LIMIT = grid_ends("excitatory")[1]
 """A plain skip weighs one whole number, of one sign."""
 
@@ -80,6 +83,9 @@ def rounded(student: QuantisedStudent) -> Integers:
     scale, grids, formats = student.scales(), student.grids(), student.formats
     weights, bias = {}, {}
     for name, source, target in student.net.edges:
+        if target not in student.log_scales:
+            weights[name] = torch.full_like(getattr(student, f"weights_of_{name}"), ANY_SPIKE_SCALE).float()
+            continue
         s, log_scale, plan = scale[target], student.log_scales[target], student.plans[target]
         if student.ops[name] is None:
             one = log_scale.new_ones(())
@@ -100,10 +106,16 @@ def rounded(student: QuantisedStudent) -> Integers:
 
 def frozen(student: QuantisedStudent) -> Integers:
     """All integers as ``freeze`` wrote them into the buffers."""
-    scale = {name: float(getattr(student, f"scale_of_{name}")) for name in student.log_scales}
+    scale = {name: float(getattr(student, f"scale_of_{name}")) for name in student.log_scales} | any_spike_scales(
+        student
+    )
     weights = {name: getattr(student, f"weights_of_{name}").float() for name in student.ops}
     bias = {name: getattr(student, f"bias_of_{name}").float() for name in student.biases}
     return _with_limits(student, scale, weights, bias, *_split(bias, student.formats))
+
+
+def any_spike_scales(student: QuantisedStudent) -> dict[str, float]:
+    return {name: float(ANY_SPIKE_SCALE) for name in student.plans if name not in student.log_scales}
 
 
 def _split(bias: Mapping[str, Tensor], formats: NumberFormats) -> tuple[dict[str, Ints], dict[str, Ints]]:

@@ -14,7 +14,7 @@ from seamount.models import fold
 from seamount.models.cells import DECAY_GRID, Neurons
 from seamount.models.export import exact_decay, unsupported
 from seamount.models.lif.constants import LifConstants
-from seamount.models.spiking_net import SpikingNet, Sum
+from seamount.models.spiking_net import AnySpike, SpikingNet, Sum
 
 SETTING = "quant.weight_bits"
 
@@ -26,7 +26,7 @@ class StudentPlan:
     Attributes:
         a_mem, a_syn: decays on the grid; a_syn 1 without a current.
         v_th: in the units of the NIR file; None for the readout.
-        constants: of norse's cell, None for the readout.
+        constants: of norse's cell, None for the readout and max-pooling.
     """
 
     a_mem: float
@@ -40,6 +40,8 @@ def plan_of(net: SpikingNet, name: str) -> StudentPlan:
     population = net.populations[name]
     if isinstance(population, Sum):
         return StudentPlan(1.0, 1.0, None, None)
+    if isinstance(population, AnySpike):
+        return StudentPlan(1.0, 1.0, population.v_th, None)
     assert isinstance(population, Neurons), "unsupported() names streams"
     a_syn = 1.0 if population.decay_syn is None else exact_decay(population.decay_syn)
     a_mem = exact_decay(population.decay_mem)
@@ -50,10 +52,11 @@ def plan_of(net: SpikingNet, name: str) -> StudentPlan:
 
 def folded(net: SpikingNet, synapse: str, source: str) -> fold.FoldedConv | fold.Linear | None:
     """A synapse's layers as one, batch norm folded in as it is now; None for a plain skip."""
-    module = net.synapses[synapse]
+    module, shape = net.synapses[synapse], net.shapes[source]
     if isinstance(module, nn.Identity):
         return None
-    shape = net.shapes[source]
+    if isinstance(module, nn.MaxPool2d):
+        return fold.windows(module, shape[0])
     return fold.merge(fold.fold(module, shape, synapse), shape, synapse)
 
 
@@ -82,7 +85,7 @@ def biases_of(
 
 
 def bits_of(net: SpikingNet, formats: NumberFormats, setting: BitsSetting) -> dict[str, int]:
-    """Synapse -> bits of its weights; a plain skip, which has none by name, has those of its population.
+    """Synapse -> bits of its weights, but for max-pooling; a plain skip, which no name says, has its population's.
 
     Args:
         setting: of all weights, or by synapse or population, "default" for the rest; None: the target's widest.
@@ -91,9 +94,10 @@ def bits_of(net: SpikingNet, formats: NumberFormats, setting: BitsSetting) -> di
         ConfigError: bits that the target has not, or a layer that the student has not.
     """
     bits = weight_bits(setting, formats, SETTING)
-    named = [name for name, _, _ in net.edges if not isinstance(net.synapses[name], nn.Identity)]
+    learned = {name: target for name, _, target in net.edges if not isinstance(net.populations[target], AnySpike)}
+    named = [name for name in learned if not isinstance(net.synapses[name], nn.Identity)]
     check_names(bits, named, net.order, SETTING)
-    return {name: bits.of(name if name in named else "", target) for name, _, target in net.edges}
+    return {name: bits.of(name if name in named else "", target) for name, target in learned.items()}
 
 
 def refuse(net: SpikingNet) -> None:

@@ -30,9 +30,9 @@ from seamount.errors import InputError
 from seamount.models import fold
 from seamount.models.cells import Neurons
 from seamount.models.lif.constants import LifConstants
-from seamount.models.spiking_net import INPUT, READOUT, SpikingNet, StudentOutput, Sum
+from seamount.models.spiking_net import INPUT, READOUT, AnySpike, SpikingNet, StudentOutput, Sum
 
-from .grid import Integers, WeightGrid, frozen, nearest_skip, rounded
+from .grid import Integers, WeightGrid, any_spike_scales, frozen, nearest_skip, rounded
 from .integer import (
     IntegerNeurons,
     IntegerRecurrentSpikes,
@@ -87,15 +87,18 @@ class QuantisedStudent(nn.Module):
         self.input_scale = self.net.input_scale = student.input_scale if input_scale is None else input_scale
         self.plans = {name: plan_of(student, name) for name in student.order}
         self.ops = {name: folded(student, name, source) for name, source, _ in student.edges}
-        weights = {name: torch.tensor(op.weight, dtype=torch.float32) for name, op in self.ops.items() if op}
-        self.weights = nn.ParameterDict(weights)
+        learned = {name: op for name, op in self.ops.items() if op and name in self.bits}
+        self.weights = nn.ParameterDict(
+            {n: torch.tensor(op.weight, dtype=torch.float32) for n, op in learned.items()}
+        )
         self.biases = nn.ParameterDict(biases_of(student, self.ops, self.plans))
-        self.log_scales = nn.ParameterDict({name: nn.Parameter(torch.zeros(())) for name in student.order})
+        scaled = [n for n in student.order if not isinstance(student.populations[n], AnySpike)]
+        self.log_scales = nn.ParameterDict({name: nn.Parameter(torch.zeros(())) for name in scaled})
         self.register_buffer("frozen", torch.zeros((), dtype=torch.bool))
         # only where bits are left, so that a student of 8 bits is saved, and loads, as it always was
         narrow = any(bits < FULL_SCALE_BITS for bits in self.bits.values())
         self.register_buffer("shifts", torch.zeros(len(self.bits), dtype=torch.int64) if narrow else None)
-        for name in student.order:
+        for name in scaled:
             set_scale(self, name)
         self._register_integers()
 
@@ -153,11 +156,14 @@ class QuantisedStudent(nn.Module):
         values, kept = {INPUT: self.net.frames(self.to_input(x))}, {}
         last_use = {source: name for name in self.net.order for _, source in self.net.into(name)}
         for name in self.net.order:
-            drive = self._drive(name, values, integers)
-            if name == READOUT:
-                logits = self._logits(drive, integers, n_steps)
+            if isinstance(self.net.populations[name], AnySpike):  # the spikes of its neurons, the maximum's gradient
+                ((synapse, source),) = self.net.into(name)
+                values[name] = self.net.drive(synapse, values[source])
+            elif name == READOUT:
+                logits = self._logits(self._drive(name, values, integers), integers, n_steps)
                 break
-            values[name] = self._spikes(name, drive, integers, n_steps)
+            else:
+                values[name] = self._spikes(name, self._drive(name, values, integers), integers, n_steps)
             if name in wanted:
                 kept[name] = values[name]
             for source in [s for s in values if last_use.get(s) == name]:
@@ -264,7 +270,7 @@ class QuantisedStudent(nn.Module):
             if self.ops[name] is None:
                 a = self.plans[target].a_mem
                 scale[target] = nearest_skip(scale[target] * a, self.bits[name], self.formats) / a
-        return scale
+        return scale | any_spike_scales(self)
 
     def grids(self) -> dict[str, WeightGrid]:
         """Synapse -> where its weights may lie."""

@@ -22,7 +22,7 @@ from seamount.errors import Unsupported
 from . import fold
 from .cells import DECAY_GRID, DT_S, Neurons
 from .fold import Reals, Shape
-from .spiking_net import INPUT, READOUT, Population, SpikingNet, Stream, Sum
+from .spiking_net import INPUT, READOUT, AnySpike, Population, SpikingNet, Stream, Sum
 
 EXPORTER = "seamount 0.1.0"
 
@@ -57,6 +57,10 @@ def to_nir(net: SpikingNet, *, quantised: Quantised | None = None) -> nir.NIRGra
     edges: list[tuple[str, str]] = []
     for name, source, target in net.edges:
         shape = net.shapes[source]
+        if isinstance(net.populations[target], AnySpike):
+            nodes[name] = _sum_pool(fold.windows(net.synapses[name], shape[0]))
+            edges += [(source, name), (name, target)]
+            continue
         if quantised is not None:
             op = quantised.synapses[name]
             ops: list[fold.Op] = [] if op is None else [op]
@@ -85,7 +89,14 @@ def unsupported(net: SpikingNet) -> list[str]:
     for name, population in net.populations.items():
         if isinstance(population, Stream):
             found.append(f"{name}: a real-valued stream; put neurons behind the addition (post-activation blocks)")
-    for name, source, _ in net.edges:
+    for name, source, target in net.edges:
+        if isinstance(net.populations[target], AnySpike):
+            found += fold.max_pool_problems(net.synapses[name], name)
+            if len(net.into(target)) > 1:
+                found.append(f"{name}: one of several synapses into max-pooling neurons {target}; one is possible")
+            if source == INPUT and net.input_bits:
+                found.append(f"{name}: max-pooling of {net.input_bits}-bit values; only that of spikes is possible")
+            continue
         found += fold.problems(net.synapses[name], name)
         if isinstance(net.synapses[name], nn.Identity) and source == INPUT:
             found.append(f"{name}: the input drives a population without weights; put a layer between them")
@@ -116,9 +127,15 @@ def _operator(op: fold.Op, shape: Shape) -> Any:
             assert_never(op)
 
 
+def _sum_pool(windows: fold.FoldedConv) -> nir.SumPool2d:
+    return nir.SumPool2d(np.array(windows.weight.shape[2:]), np.array(windows.stride), np.array(windows.padding))
+
+
 def _population(population: Population, shape: Shape, v_th: float | None) -> Any:
     if isinstance(population, Sum):  # v' = r x, so that a step of dt adds x
         return nir.I(r=np.full(shape, 1 / DT_S))
+    if isinstance(population, AnySpike):
+        return nir.Threshold(np.full(shape, population.v_th))
     assert isinstance(population, Neurons), "unsupported() names streams"
 
     def everywhere(value: float) -> Reals:

@@ -96,9 +96,30 @@ def _problem(layer: nn.Module) -> str | None:
                 return f"{kind} without running statistics cannot be folded"
             return None
         case nn.MaxPool2d() | nn.AdaptiveMaxPool2d():
-            return f"{kind} is not a weighted sum; use a convolution of stride 2 or average pooling"
+            ways_out = "put it right behind neurons, or use a convolution of stride 2 or average pooling"
+            return f"{kind} is not a weighted sum; {ways_out}"
         case _:
             return f"{kind} is not a weighted sum of spikes; possible are Conv2d, Linear, BatchNorm, average pooling"
+
+
+def windows(module: nn.Module, n_channels: int) -> FoldedConv:
+    """The sum over the windows of a max-pooling, which is above 0 where any of its spikes is."""
+    assert isinstance(module, nn.MaxPool2d), "max_pool_problems() names others"
+    kernel = _pair(module.kernel_size)
+    ones: Reals = np.ones((n_channels, 1, *kernel))
+    pairs = (_pair(module.stride), _pair(module.padding), _pair(module.dilation))
+    return FoldedConv(ones, None, *pairs, groups=n_channels)
+
+
+def max_pool_problems(module: nn.Module, name: str) -> list[str]:
+    """Why a synapse is no max-pooling that NIR can say."""
+    match module:
+        case nn.MaxPool2d() if module.ceil_mode or _pair(module.dilation) != (1, 1):
+            return [f"{name}: MaxPool2d with ceil_mode or dilation; use plain windows"]
+        case nn.MaxPool2d():
+            return []
+        case _:
+            return [f"{name}: {type(module).__name__} into max-pooling neurons; possible is MaxPool2d alone"]
 
 
 def fold(module: nn.Module, shape: Shape, name: str) -> list[Op]:

@@ -20,7 +20,7 @@ from seamount.errors import Unsupported
 
 from . import fold
 from .cells import INTEGRATORS, SPIKING, Neurons
-from .spiking_net import INPUT, READOUT, Population, SpikingNet, Sum, Synapse
+from .spiking_net import INPUT, READOUT, AnySpike, Population, SpikingNet, Sum, Synapse
 
 CELLS = SPIKING + INTEGRATORS
 ADDITIONS = (operator.add, operator.iadd, torch.add)
@@ -48,6 +48,11 @@ class _Reader:
             return self.cell(name, Neurons(module), value)
         if not fold.layers(module):
             return value
+        if isinstance(module, nn.MaxPool2d) and len(value) == 1 and not value[0].layers:
+            label = name.replace(".", "_")
+            self.populations[label] = AnySpike()
+            self.synapses.append(Synapse(f"{label}_in", value[0].source, label, module))
+            return (Term(label),)
         self.problems += fold.problems(module, name)
         if len(value) > 1:
             self.problems.append(f"{name}: takes a sum of {len(value)} branches; put neurons behind the addition")

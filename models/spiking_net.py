@@ -33,7 +33,20 @@ class Sum(nn.Module):
     """Readout whose logits of a step are that step's drive; on chip an integrator, whose v / T is their mean."""
 
 
-Population = Neurons | Stream | Sum
+class AnySpike(nn.Module):
+    """Max-pooling of spikes: one spike where any neuron of a window spikes, driven by an ``nn.MaxPool2d`` alone.
+
+    On chip neurons without memory whose threshold is half of one weight; they cost a step, as all populations do.
+    """
+
+    v_th = 0.5
+    """Of weights of 1."""
+
+    def forward(self, drive: Tensor) -> Tensor:
+        return drive
+
+
+Population = Neurons | Stream | Sum | AnySpike
 
 
 @dataclass(frozen=True)
@@ -64,7 +77,8 @@ class SpikingNet(nn.Module):
         name: for messages and files.
         input_shape: (C, H, W) or (N,).
         n_steps: T for still images, and the T that files carry.
-        populations: name -> Neurons, or a Stream; the readout is called "readout": a Sum or leaky integrators.
+        populations: name -> Neurons, AnySpike or a Stream; the readout is called "readout": a Sum or leaky
+            integrators.
         synapses: several into one population add up; one from a population to itself (a Linear without bias) is its
             recurrence, one step later.
         features: populations whose spikes a method may regress on, outermost first.
@@ -137,7 +151,7 @@ class SpikingNet(nn.Module):
 
     def spiking(self) -> list[str]:
         """Populations that spike, in order of execution."""
-        return [name for name, neurons in self.neurons().items() if neurons.spiking]
+        return [name for name in self.order if _spikes(self.populations[name])]
 
     # ----------------------------------------------------------------------------------------------- running
 
@@ -153,9 +167,7 @@ class SpikingNet(nn.Module):
         readers = {name: {t for _, s, t in self.edges if s == name and t != s} for name in (INPUT, *self.order)}
         kept: dict[str, Tensor] = {}
         for name in self.order:
-            drive = reduce(
-                operator.add, (self._drive(synapse, values[source]) for synapse, source in self.into(name))
-            )
+            drive = reduce(operator.add, (self.drive(synapse, values[source]) for synapse, source in self.into(name)))
             population = self.populations[name]
             held = isinstance(population, Neurons)
             values[name] = population(drive, n_steps, self.recurrent(name)) if held else drive
@@ -168,7 +180,8 @@ class SpikingNet(nn.Module):
         logits = values[READOUT]
         return StudentOutput(logits.expand(n_steps, *logits.shape[1:]), kept)
 
-    def _drive(self, synapse: str, x: Tensor) -> Tensor:
+    def drive(self, synapse: str, x: Tensor) -> Tensor:
+        """What a synapse makes of values (T, B, *shape)."""
         module = self.synapses[synapse]
         if isinstance(module, nn.Identity):
             return x
@@ -244,6 +257,10 @@ class SpikingNet(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{self.name}, input {self.input_shape}, {self.n_steps} steps"
+
+
+def _spikes(population: nn.Module) -> bool:
+    return isinstance(population, AnySpike) or (isinstance(population, Neurons) and population.spiking)
 
 
 # ------------------------------------------------------------------------------------------------------- checking

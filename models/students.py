@@ -11,7 +11,7 @@ from torch import nn
 from seamount.errors import ConfigError, none_of
 
 from .cells import SASTC, SEAL, Neurons, Surrogate, li, li_box, lif, lif_box
-from .spiking_net import INPUT, READOUT, Population, SpikingNet, Stream, Sum, Synapse
+from .spiking_net import INPUT, READOUT, AnySpike, Population, SpikingNet, Stream, Sum, Synapse
 
 SURROGATES = {"seal": SEAL, "sastc": SASTC, "super": Surrogate("super")}
 
@@ -25,7 +25,7 @@ class StudentOptions:
         decay: share of itself that v loses a step (SeAl: 0.5; 0.8 is its tau of 1.25).
         surrogate: "seal", "sastc" or "super".
         readout: "sum" (logits of a step = its drive), "li" or "libox" (leaky integrators).
-        pooling: of VGGs: "stride" (a convolution of stride 2), "average", or "max", which no chip holds.
+        pooling: of VGGs: "stride" (a convolution of stride 2), "average", or "max" (populations of their own).
         decay_syn: of the recurrent student's current.
         hidden: neurons of the recurrent student.
         input_bits: 8 for images and counts, 0 for spikes.
@@ -169,7 +169,6 @@ def vgg(
     g = Graph(o)
     x, pooled, i = INPUT, False, 0
     features: dict[tuple[int, int], str] = {}
-    pools: dict[str, list[nn.Module]] = {"stride": [], "average": [nn.AvgPool2d(2)], "max": [nn.MaxPool2d(2)]}
     for entry in plan:
         if entry == "pool":
             pooled = True  # with the convolution behind it, so that no population stands for pooling alone
@@ -179,7 +178,9 @@ def vgg(
         i += 1
         c_out = o.channels(int(entry))
         stride = 2 if pooled and o.pooling == "stride" else 1
-        before = pools[o.pooling] if pooled else []
+        before = [nn.AvgPool2d(2)] if pooled and o.pooling == "average" else []
+        if pooled and o.pooling == "max":
+            x = g.add(f"pool{i}", AnySpike(), **{f"pool{i}_in": (x, nn.MaxPool2d(2))})
         x = g.spiking(f"conv{i}", x, chain(before, conv_norm(c_in, c_out, stride=stride, bias=bias)))
         features[height, width] = x
         c_in, pooled = c_out, False

@@ -14,6 +14,7 @@ NETS = {
     "small libox": ((1, 8, 8), {"readout": "libox", "input_bits": 0}),
     "vgg9": ((3, 16, 16), {"width": 0.1}),
     "vgg9 average": ((3, 16, 16), {"width": 0.1, "pooling": "average"}),
+    "vgg9 max": ((3, 16, 16), {"width": 0.1, "pooling": "max"}),
     "vgg11": ((3, 16, 16), {"width": 0.1}),
     "vgg11-sastc": ((3, 16, 16), {"width": 0.1}),
     "resnet18": ((3, 16, 16), {"width": 0.1}),

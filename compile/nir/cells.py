@@ -51,7 +51,7 @@ def _threshold(values: NodeValues, shape: Shape) -> Population:
     """Nothing is kept (a_m = 1), so that any reset below the threshold will do."""
     zero, one = reals(0.0), reals(1.0)
     v_th = values.parameter("threshold", shape)
-    v_reset = reals(np.minimum(v_th - 1.0, 0.0))
+    v_reset = reals(np.where(v_th > 0, 0.0, v_th - 1.0))
     return Population(values.name, shape, one, one, one, zero, zero, v_th, v_reset, v_init=zero)
 
 

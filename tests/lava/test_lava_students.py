@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -26,12 +28,13 @@ RECORD = ("spikes", "v", "u")
         ("resnet18", 16, 3, {"width": 0.0625}, 18, 8),
         ("vgg9", 16, 3, {"width": 0.125}, 9, 8),
         ("vgg9", 16, 3, {"width": 0.125}, 9, 4),
+        ("vgg9", 16, 3, {"width": 0.125, "pooling": "max"}, 12, 8),
         ("recurrent", 4, 10, {"hidden": 24}, 2, 8),
         ("recurrent", 4, 10, {"hidden": 24}, 2, 3),
     ],
 )
 def test_a_compiled_student_is_exact_on_lava(
-    name: str, size: int, n_steps: int, options: dict[str, float], n_populations: int, bits: int
+    name: str, size: int, n_steps: int, options: dict[str, Any], n_populations: int, bits: int
 ) -> None:
     torch.manual_seed(0)
     shape = (3, size, size)

@@ -68,7 +68,8 @@ def test_everything_that_cannot_be_exported_is_named_at_once() -> None:
     message = str(refused.value)
     assert message.startswith("preact-resnet34 cannot become a spiking program:\n  stem: a real-valued stream;")
     assert message.count("real-valued stream") == 17
-    assert "stem_in.2: MaxPool2d is not a weighted sum; use a convolution of stride 2 or average pooling" in message
+    told = "put it right behind neurons, or use a convolution of stride 2 or average pooling"
+    assert f"stem_in.2: MaxPool2d is not a weighted sum; {told}" in message
 
 
 def test_folded_chains_equal_torch() -> None:
@@ -150,11 +151,14 @@ def test_a_users_own_module_becomes_the_same_spikes(kind: str, tmp_path: Path) -
 
 
 def test_a_users_module_that_cannot_be_carried_over_names_everything() -> None:
-    chain = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), LIFBoxCell(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(2, 2))
+    before, behind = (nn.Conv2d(1, 2, 3), nn.MaxPool2d(2)), (nn.Flatten(), nn.Linear(2, 2))
+    chain = nn.Sequential(*before, nn.ReLU(), LIFBoxCell(), *behind)
     with pytest.raises(Unsupported) as refused:
         from_module(chain, input_shape=(1, 4, 4), n_steps=2)
-    assert "layer1: ReLU is not a weighted sum of spikes" in str(refused.value)
-    assert "layer3: MaxPool2d is not a weighted sum" in str(refused.value)
+    assert "layer2: ReLU is not a weighted sum of spikes" in str(refused.value)
+    assert "layer1: MaxPool2d is not a weighted sum" in str(refused.value)
+    assert not fold.max_pool_problems(nn.MaxPool2d(2), "pool")
+    assert fold.max_pool_problems(nn.MaxPool2d(2, ceil_mode=True), "pool")
     with pytest.raises(Unsupported, match="ends in the spikes of layer1; end it in a Linear layer"):
         from_module(nn.Sequential(nn.Linear(3, 2), LIFCell()), input_shape=(3,), n_steps=2)
 
@@ -178,3 +182,34 @@ def test_norse_reads_back_what_it_can_read() -> None:
     own = net(x, record=True)
     assert own.spikes["layer1"].sum() > 30
     assert torch.allclose(torch.stack(seen), own.logits, atol=1e-4)
+
+
+def test_a_users_max_pooling_of_spikes_is_a_population_of_its_own(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    cells = [LIFBoxCell(), LIFBoxCell()]
+    layers = (nn.Conv2d(2, 3, 3), cells[0], nn.MaxPool2d(3, 2, 1), nn.Conv2d(3, 4, 2), cells[1], nn.Flatten())
+    net = from_module(nn.Sequential(*layers, nn.Linear(64, 2)), input_shape=(2, 12, 12), n_steps=6).double()
+    with torch.no_grad():
+        for module in net.modules():
+            if isinstance(module, nn.Conv2d):
+                module.weight *= 20
+    nir.write(tmp_path / "net.nir", to_nir(net))
+    graph = nir.read(tmp_path / "net.nir")
+    assert [type(graph.nodes[n]).__name__ for n in ("layer2_in", "layer2")] == ["SumPool2d", "Threshold"]
+    x = (torch.rand(6, 3, 2, 12, 12) < 0.3).double()
+    out = net(x, record=True)
+    assert out.spikes["layer2"].unique().tolist() == [0, 1]
+    traces = run_network(read_nir(tmp_path / "net.nir"), x.numpy())
+    for name, spikes in out.spikes.items():
+        assert np.array_equal(traces[name].spikes, spikes.detach().numpy()), name
+
+
+def test_max_pooling_of_values_is_refused() -> None:
+    net = from_module(
+        nn.Sequential(nn.MaxPool2d(2), nn.Conv2d(2, 3, 3), LIFBoxCell(), nn.Flatten(), nn.Linear(48, 2)),
+        input_shape=(2, 12, 12),
+        n_steps=2,
+        input_bits=8,
+    )
+    with pytest.raises(Unsupported, match="layer0_in: max-pooling of 8-bit values; only that of spikes is possible"):
+        to_nir(net)

@@ -64,6 +64,7 @@ def test_student_and_program_have_the_same_spikes_and_v(name: str, tmp_path: Pat
         ("small", 4),
         ("small", 2),
         ("vgg9 average", 3),
+        ("vgg9 max", 3),
         ("resnet18", 4),
         ("resnet18", 3),
         ("recurrent", 4),
@@ -146,7 +147,7 @@ def test_bits_that_a_student_cannot_have_are_refused() -> None:
         QuantisedStudent(net, weight_bits=7)
 
 
-@pytest.mark.parametrize("name", ["small", "resnet18", "recurrent li"])
+@pytest.mark.parametrize("name", ["small", "vgg9 max", "resnet18", "recurrent li"])
 def test_forward_computes_what_record_records(name: str) -> None:
     net, x = lively(name)
     q = QuantisedStudent(net).calibrate(x)
