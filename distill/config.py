@@ -20,7 +20,9 @@ StaTarget = Literal["logit-mixture", "weighted-kl"]
 Encoding = Literal["direct", "rate", "latency", "frames"]
 Augmentation = Literal["crop", "flip", "autoaugment", "cutout", "resized-crop", "roll-rotate-cutout"]
 
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, lt=1 << 31)]
+Seed = Annotated[int, Field(ge=0, lt=1 << 63)]  # torch's generators and our mixing of seeds hold 63 bits
+Threads = Annotated[int, Field(ge=1, le=1024)]  # of millions the operating system grants none, and OpenMP crashes
 Bits = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -61,7 +63,7 @@ class DataConfig(Section):
     cutout_size: Count = Field(16, description="side of the square that cutout blanks [pixels]")
     max_train: Count | None = Field(None, description="use only so many training samples (the first of each class)")
     max_test: Count | None = Field(None, description="use only so many test samples (the first of each class)")
-    seed: Annotated[int, Field(ge=0)] = Field(0, description="of the splits; the same for all seeds of a study")
+    seed: Seed = Field(0, description="of the splits; the same for all seeds of a study")
 
     @field_validator("name")
     @classmethod
@@ -134,7 +136,7 @@ class TrainConfig(Section):
     compile: bool = Field(
         False, description="torch.compile teacher and student; its minutes at the start pay in long runs, if at all"
     )
-    n_workers: Annotated[int, Field(ge=0)] = Field(0, description="processes that read and augment images")
+    n_workers: Annotated[int, Field(ge=0, le=1024)] = Field(0, description="processes that read and augment images")
     checkpoint_every_s: Positive = Field(60.0, description="time between checkpoints within an epoch [s]")
     select_on: Literal["validation", "test-set-as-in-the-papers", "last-epoch"] = Field(
         "validation", description="what chooses the best epoch; the papers chose on the test set, which flatters"

@@ -21,7 +21,7 @@ from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from seamount.errors import BackendMissing, ProcessStopped
+from seamount.errors import BackendMissing, ConfigError, ProcessStopped
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def separately() -> Iterator[tuple[int, int]]:
     """Within it this process works by itself, whoever torchrun started beside it: its rank, and their number."""
     before = _separate.set(True)
     try:
-        yield int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+        yield _place_among("RANK", 0), _place_among("WORLD_SIZE", 1)
     finally:
         _separate.reset(before)
 
@@ -76,6 +76,7 @@ def open_world(device: str) -> Iterator[World]:
 
     Raises:
         BackendMissing: no such device.
+        ConfigError: the environment is not as torchrun leaves it.
         ProcessStopped: another process did, and this one can do nothing without it.
     """
     if device.startswith("cuda") and not torch.cuda.is_available():
@@ -84,10 +85,19 @@ def open_world(device: str) -> Iterator[World]:
             where="device",
             ways_out=("set device = 'cpu'", "install the driver and a CUDA build of torch"),
         )
-    if _separate.get() or os.environ.get("WORLD_SIZE", "1") == "1" or dist.is_initialized():
+    if torch.get_default_device().type == "meta":  # tensors without values, of a caller who builds networks so
+        with torch.device("cpu"), open_world(device) as world:
+            yield world
+        return
+    if _separate.get() or _place_among("WORLD_SIZE", 1) == 1 or dist.is_initialized():
         yield _world(device)
         return
-    agents, rank, size = next(rendezvous("env://"))
+    try:
+        agents, rank, size = next(rendezvous("env://"))
+    except ValueError as error:
+        raise ConfigError(
+            f"several processes are asked for, but {error}", where="WORLD_SIZE", ways_out=_START_WITH_TORCHRUN
+        ) from None
     # a prefix of its own: what an earlier group of this process wrote leads to ports that are closed
     store = PrefixStore(f"seamount/{next(_openings)}", agents)
     dist.init_process_group("nccl" if device.startswith("cuda") else "gloo", store=store, rank=rank, world_size=size)
@@ -104,6 +114,18 @@ def open_world(device: str) -> Iterator[World]:
         _meet(store, size, timedelta(minutes=30))
     finally:
         dist.destroy_process_group()
+
+
+_START_WITH_TORCHRUN = ("start them with torchrun", "unset it for one process")
+
+
+def _place_among(variable: str, default: int) -> int:
+    """A number that torchrun sets in the environment."""
+    text = os.environ.get(variable, str(default))
+    if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text) >= (variable == "WORLD_SIZE")):
+        possible = "whole numbers of processes are possible"
+        raise ConfigError(f"{text[:40]!r}", where=variable, possible=possible, ways_out=_START_WITH_TORCHRUN)
+    return int(text)
 
 
 _STOPPED = "stopped"
@@ -123,7 +145,7 @@ def _meet(store: Store, size: int, patience: timedelta) -> None:
 def _world(device: str) -> World:
     place = torch.device(device)
     if "LOCAL_RANK" in os.environ:  # torchrun's, one device each, for separate work too
-        place = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if device == "cuda" else place
+        place = torch.device("cuda", _place_among("LOCAL_RANK", 0)) if device == "cuda" else place
         if place.type == "cuda":
             torch.cuda.set_device(place)
     return World(0, 1, place) if alone() else World(dist.get_rank(), dist.get_world_size(), place)

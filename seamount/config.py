@@ -12,12 +12,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 from pydantic import BaseModel, Field, ValidationError
 
 from seamount.distill.config import (
+    Count,
     DataConfig,
     DistillConfig,
+    Positive,
     QuantConfig,
     Section,
+    Seed,
     StudentConfig,
     TeacherConfig,
+    Threads,
     TrainConfig,
 )
 from seamount.errors import ConfigError, InputError, Reason, nearest
@@ -33,16 +37,16 @@ Placement = Literal["cores", "load", "crossings"]
 
 
 class RunConfig(Section):
-    seed: Annotated[int, Field(ge=0)] = Field(0, description="every random choice of the run follows from it")
-    device: str = Field("cpu", description='"cpu" or "cuda"')
-    n_threads: Annotated[int, Field(ge=1)] | None = Field(
+    seed: Seed = Field(0, description="every random choice of the run follows from it")
+    device: Annotated[str, Field(pattern=r"^(cpu|cuda(:\d{1,3})?)$")] = Field("cpu", description='"cpu" or "cuda"')
+    n_threads: Threads | None = Field(
         None, description="CPU threads in training; not set: 1 for samples below 256 values, else torch's choice"
     )
 
 
 class TargetConfig(Section):
     name: str = Field("loihi1", description="a target that `seamount targets` lists, or a path to a target file")
-    step_period_s: Annotated[float, Field(gt=0)] = Field(
+    step_period_s: Positive = Field(
         1e-5, description="wall time of one timestep on the chip [s]; the static energy grows with it"
     )
     placement: Placement = Field(
@@ -51,14 +55,14 @@ class TargetConfig(Section):
 
 
 class LavaConfig(Section):
-    n_samples: Annotated[int, Field(ge=0)] = Field(20, description="test samples run on Lava itself; 0 leaves it out")
-    time_limit_s: Annotated[float, Field(gt=0)] = Field(600.0, description="the Lava process is ended after it [s]")
+    n_samples: Annotated[int, Field(ge=0, lt=1 << 31)] = Field(
+        20, description="test samples run on Lava itself; 0 leaves it out"
+    )
+    time_limit_s: Positive = Field(600.0, description="the Lava process is ended after it [s]")
 
 
 class ReportConfig(Section):
-    n_compared: Annotated[int, Field(ge=1)] = Field(
-        64, description="test samples whose spikes and membranes are compared, layer by layer"
-    )
+    n_compared: Count = Field(64, description="test samples whose spikes and membranes are compared, layer by layer")
 
 
 class Config(Section):

@@ -22,6 +22,9 @@ from .pipeline import run_stages
 from .reporting import open_finished, report_run, trial_of
 from .told import Told
 
+LONGEST_NAME = 255
+"""Bytes of a folder's name."""
+
 
 @dataclass(frozen=True)
 class Point:
@@ -56,7 +59,26 @@ def grid(over: Sequence[str]) -> list[Point]:
         name = ",".join(f"{key.split('.')[-1]}={value}" for key, value in combination)
         # a value may be a path, and the name becomes a folder
         points.append(Point(name.replace("/", "_"), tuple(f"{key}={value}" for key, value in combination)))
+    _refuse_same_folders(points)
     return points
+
+
+def _refuse_same_folders(points: Sequence[Point]) -> None:
+    """Two points in one folder would be one run, with two rows of its figures."""
+    known: dict[str, Point] = {}
+    for point in points:
+        if point.name in known:
+            settings = " and ".join(" ".join(p.settings) for p in (known[point.name], point))
+            raise ConfigError(
+                f"{settings} both make the folder {point.name}", where="--over", ways_out="name each point once"
+            )
+        if len(point.name.encode()) > LONGEST_NAME:
+            raise ConfigError(
+                f"the folder of a point would have a name of {len(point.name.encode())} bytes, {point.name[:40]}...",
+                where="--over",
+                possible=f"file systems take {LONGEST_NAME}",
+            )
+        known[point.name] = point
 
 
 def sweep(config: Path | None, over: Sequence[str], settings: Sequence[str], folder: Path, told: Told) -> Sweep:

@@ -1,0 +1,92 @@
+"""Settings and surroundings that nobody means: refused in words, before anything starts."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from seamount.config import load_config
+from seamount.distill.parallel import open_world, separately
+from seamount.errors import ConfigError, InputError
+from seamount.run.sweep import grid
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        (f"run.seed={1 << 63}", "run.seed: Input should be less than 9223372036854775808"),
+        (f"data.seed={10**26}", "data.seed: Input should be"),
+        ('run.device="meta"', "run.device: String should match pattern"),
+        ('run.device="mps"', "run.device: String should match pattern"),
+        ('run.device="cuda:0\\u0007"', "run.device: String should match pattern"),
+        ("run.n_threads=100000000", "run.n_threads: Input should be less than or equal to 1024"),
+        ("train.n_workers=10000000", "train.n_workers: Input should be less than or equal to 1024"),
+        ("student.n_steps=1000000000000", "student.n_steps: Input should be less than 2147483648"),
+        ("target.step_period_s=inf", "target.step_period_s: Input should be a finite number"),
+        ("lava.time_limit_s=nan", "lava.time_limit_s: Input should be"),
+        (f"report.n_compared={10**21}", "report.n_compared: Input should be"),
+        ("data.validation=nan", "data.validation: Input should be"),
+    ],
+)
+def test_settings_out_of_range_are_named(setting: str, told: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        load_config(None, [setting])
+    assert told in str(error.value)
+
+
+def test_the_largest_seed_and_a_named_device_are_settings() -> None:
+    run = load_config(None, [f"run.seed={(1 << 63) - 1}", 'run.device="cuda:1"']).run
+    assert (run.seed, run.device) == ((1 << 63) - 1, "cuda:1")
+
+
+def test_a_configuration_is_a_regular_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.toml")
+    with pytest.raises(InputError, match="not a file"):
+        load_config(tmp_path / "pipe.toml")
+
+
+@pytest.mark.parametrize("value", ["x", "", "-1", "0", "9" * 5000])
+def test_numbers_of_processes_that_are_none_are_refused(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", value)
+    told = (
+        f"WORLD_SIZE: {value[:40]!r}, whole numbers of processes are possible; start them with torchrun; or unset it"
+    )
+    for opened in (lambda: open_world("cpu"), separately):
+        with pytest.raises(ConfigError) as error, opened():
+            pass
+        assert str(error.value).startswith(told)
+
+
+def test_processes_without_a_place_to_meet_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for name in ("RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(ConfigError, match="WORLD_SIZE: several processes are asked for, but "), open_world("cpu"):
+        pass
+
+
+def test_training_has_values_whatever_the_callers_default() -> None:
+    torch.set_default_device("meta")
+    try:
+        with open_world("cpu"):
+            assert torch.zeros(1).device.type == "cpu"
+    finally:
+        torch.set_default_device(None)
+
+
+@pytest.mark.parametrize(
+    ("over", "told"),
+    [
+        (
+            "teacher.checkpoint=a/b,a_b",
+            "teacher.checkpoint=a/b and teacher.checkpoint=a_b both make the folder checkpoint=a_b",
+        ),
+        ("student.n_steps=2,4,2", "student.n_steps=2 and student.n_steps=2 both make the folder n_steps=2"),
+        (f"student.checkpoint={'a' * 300}", "a name of 311 bytes"),
+    ],
+)
+def test_points_whose_names_meet_are_refused(over: str, told: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        grid([over])
+    assert told in str(error.value)
