@@ -27,6 +27,7 @@ from .nir.read import NirOptions, read_nir
 from .numbers import PerNeuron
 from .passes.align_startup import align_startup
 from .passes.balance_latency import Schedule, balance_latency, own_delay
+from .passes.cannot_work import cannot_work
 from .passes.emulate_soft_reset import emulate_soft_reset
 from .passes.fold_pooling import fold_pooling
 from .passes.fold_scale import fold_scale
@@ -185,9 +186,11 @@ def _compiled(draft: Draft) -> Compiled:
         ranges=ranges,
         assumptions=() if draft.network is None else draft.network.assumptions,
         warnings=(
+            *(() if draft.read is None else draft.read.warnings),
             *(() if draft.given is None else draft.given.warnings),
             *(() if lowered is None else lowered.warnings),
             *ranges.warnings(),
+            *cannot_work(_made(draft.program), ranges),
         ),
     )
 

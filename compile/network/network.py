@@ -254,6 +254,7 @@ class Network:
         scales: population -> given scale, one or an array that broadcasts to its shape, where the file carries
             quantised values; empty otherwise.
         assumptions: what the file did not say and was taken from a preset, an option or a default.
+        warnings: what the file says and can hardly mean.
     """
 
     name: str
@@ -267,6 +268,7 @@ class Network:
     timestep_s: float | None = None
     scales: Mapping[str, PerNeuron] = field(default_factory=dict)
     assumptions: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     source_sha256: str = ""
 
     def __post_init__(self) -> None:

@@ -111,10 +111,28 @@ class Cuba(NeuronModel):
         """What is sent where v compares with the threshold."""
 
 
-def leaky_bounds(
-    neuron: Cuba, drive: Arriving, fall: Doubles, n_steps: int | None, limits: Limits
-) -> Mapping[str, StateRange]:
-    """Worst cases of u, which wraps, and of v, which saturates.
+LARGEST_BIAS = (1 << 31) - (1 << 25)
+"""With it, u and v of 24 bits each add up within 32."""
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How far u and v of each neuron go, as long as u does not wrap.
+
+    Attributes:
+        step_low, step_high: of what one step adds to v.
+    """
+
+    u_low: Doubles
+    u_high: Doubles
+    v_low: Doubles
+    v_high: Doubles
+    step_low: Doubles
+    step_high: Doubles
+
+
+def leaky_reach(neuron: Cuba, drive: Arriving, fall: Doubles, n_steps: int | None, limits: Limits) -> Reach:
+    """Worst cases of u and v, neuron by neuron.
 
     Args:
         fall: how far below the drive's own bound u can be taken besides.
@@ -123,20 +141,26 @@ def leaky_bounds(
     bias = neuron.bias.astype(np.float64)
     u_low, u_high = _settled(drive.low * 64, drive.high * 64, neuron.du / UNITY, neuron.u_init, n_steps)
     u_low = u_low - fall
-    low, high = u_low + bias, u_high + bias
+    # v is cut only after 32 bits held the sum; where they may not, nothing is known of it
+    fits = np.abs(bias) < LARGEST_BIAS
+    low, high = np.where(fits, u_low + bias, -np.inf), np.where(fits, u_high + bias, np.inf)
     settled_low, settled_high = _settled(low, high, neuron.dv / UNITY, neuron.v_init, n_steps)
     begins_low = np.minimum(0, np.minimum(limits.begins_low, neuron.v_init))
     begins_high = np.maximum(0, np.maximum(limits.begins_high, neuron.v_init))
     decays = (neuron.dv >= 0) & (neuron.dv <= UNITY)
     v_low = np.where(decays, np.maximum(settled_low, begins_low + np.minimum(0, low)), -np.inf)
     v_high = np.where(decays, np.minimum(settled_high, begins_high + np.maximum(0, high)), np.inf)
-    u_proven = bool(u_low.min() > -V_MAX and u_high.max() < V_MAX)
-    in_range = ((v_low >= -V_MAX) | limits.cut_below) & ((v_high <= V_MAX) | limits.cut_above)
-    # v is cut only after 32 bits held it; of v and u it holds the sum
-    in_range &= np.abs(bias) < (1 << 31) - (1 << 25)
+    return Reach(u_low, u_high, v_low, v_high, low, high)
+
+
+def leaky_bounds(neuron: Cuba, reach: Reach, limits: Limits) -> Mapping[str, StateRange]:
+    """Worst cases over all neurons of u, which wraps, and of v, which saturates."""
+    u_proven = bool(reach.u_low.min() > -V_MAX and reach.u_high.max() < V_MAX)
+    in_range = ((reach.v_low >= -V_MAX) | limits.cut_below) & ((reach.v_high <= V_MAX) | limits.cut_above)
+    in_range &= np.abs(neuron.bias) < LARGEST_BIAS
     return {
-        "u": StateRange(float(u_low.min()), float(u_high.max()), u_proven),
-        "v": StateRange(float(v_low.min()), float(v_high.max()), u_proven and bool(in_range.all())),
+        "u": StateRange(float(reach.u_low.min()), float(reach.u_high.max()), u_proven),
+        "v": StateRange(float(reach.v_low.min()), float(reach.v_high.max()), u_proven and bool(in_range.all())),
     }
 
 

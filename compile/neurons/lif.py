@@ -11,8 +11,8 @@ import numpy as np
 from seamount.errors import Reason
 
 from ..numbers import UNITY, V_MAX, Ints, ints
-from .cuba import Cuba, Limits, leaky_bounds
-from .model import SPIKES, Arriving, Doubles, Message, Settings, State, StateRange, Step
+from .cuba import Cuba, Limits, Reach, leaky_bounds, leaky_reach
+from .model import SPIKES, Arriving, Doubles, Message, Sending, Settings, State, StateRange, Step
 
 NEVER_FIRES = 1 << 17
 """A threshold mantissa that v (at most 2**23 - 1) cannot exceed: the population only integrates."""
@@ -84,12 +84,23 @@ class Lif(Cuba):
 
     def bounds(self, arriving: Sequence[Arriving], n_steps: int | None) -> Mapping[str, StateRange]:
         (drive,) = arriving
-        ranges = leaky_bounds(self, drive, self._fall(drive), n_steps, self._limits())
+        ranges = leaky_bounds(self, self._reach(drive, n_steps), self._limits())
         if self.v_floor is None:
             return ranges
         v = ranges["v"]
         raised = StateRange(max(v.low, float(self.v_floor.min())), max(v.high, float(self.v_floor.max())), v.proven)
         return {**ranges, "v": raised}
+
+    def sending(self, arriving: Sequence[Arriving], n_steps: int | None) -> Sending:
+        """A neuron that fires at every step begins every step at 0."""
+        (drive,) = arriving
+        reach, threshold = self._reach(drive, n_steps), self.v_th_mant << 6
+        highest = reach.v_high if self.v_floor is None else np.maximum(reach.v_high, self.v_floor)
+        from_rest = (self.v_init >= 0) & (self.refractory_steps == 0)
+        return Sending(highest <= threshold, (reach.step_low > threshold) & from_rest)
+
+    def _reach(self, drive: Arriving, n_steps: int | None) -> Reach:
+        return leaky_reach(self, drive, self._fall(drive), n_steps, self._limits())
 
     def _limits(self) -> Limits:
         """A spike takes v back to 0, and a floor raises it, however far it was beyond."""

@@ -96,6 +96,17 @@ class StateRange:
 
 
 @dataclass(frozen=True)
+class Sending:
+    """Neurons that can never send, and those that must at every step; of the population's shape, or to broadcast."""
+
+    never: NDArray[np.bool_]
+    always: NDArray[np.bool_]
+
+
+UNKNOWN_SENDING = Sending(np.zeros((), np.bool_), np.zeros((), np.bool_))
+
+
+@dataclass(frozen=True)
 class Settings:
     """Parameters as a chip holds them: what costs memory, and makes neurons of a core different from each other."""
 
@@ -154,6 +165,10 @@ class NeuronModel(ABC):
     @abstractmethod
     def bounds(self, arriving: Sequence[Arriving], n_steps: int | None) -> Mapping[str, StateRange]:
         """Worst case of every state over ``n_steps`` steps, or for ever, in units of the state."""
+
+    def sending(self, arriving: Sequence[Arriving], n_steps: int | None) -> Sending:
+        """What its bounds say of its messages, as long as nothing wraps."""
+        return UNKNOWN_SENDING
 
     # -------------------------------------------------------------------------------------------- start-up
 

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from ..numbers import Ints
-from .model import Arriving, Message, NeuronModel, Settings, State, StateRange, Step
+from .model import Arriving, Message, NeuronModel, Sending, Settings, State, StateRange, Step
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,10 @@ class Relay(NeuronModel):
 
     def bounds(self, arriving: Sequence[Arriving], n_steps: int | None) -> Mapping[str, StateRange]:
         return {}
+
+    def sending(self, arriving: Sequence[Arriving], n_steps: int | None) -> Sending:
+        (drive,) = arriving
+        return Sending((drive.low == 0) & (drive.high == 0), np.zeros((), np.bool_))
 
     def settings(self) -> Settings:
         return Settings()

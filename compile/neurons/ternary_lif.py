@@ -9,8 +9,8 @@ from typing import ClassVar
 import numpy as np
 
 from ..numbers import V_MAX, Ints, ints, wrap
-from .cuba import Cuba, Limits, leaky_bounds
-from .model import SIGNED_SPIKES, Arriving, Message, Settings, State, StateRange, Step
+from .cuba import Cuba, Limits, Reach, leaky_bounds, leaky_reach
+from .model import SIGNED_SPIKES, Arriving, Message, Sending, Settings, State, StateRange, Step
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,16 @@ class TernaryLif(Cuba):
 
     def bounds(self, arriving: Sequence[Arriving], n_steps: int | None) -> Mapping[str, StateRange]:
         (drive,) = arriving
-        return leaky_bounds(self, drive, np.zeros_like(drive.low), n_steps, self._limits())
+        return leaky_bounds(self, self._reach(drive, n_steps), self._limits())
+
+    def sending(self, arriving: Sequence[Arriving], n_steps: int | None) -> Sending:
+        (drive,) = arriving
+        reach, (low, high) = self._reach(drive, n_steps), self.thresholds
+        never = (reach.v_low >= low) & (reach.v_high <= high)
+        return Sending(never, np.zeros((), np.bool_))
+
+    def _reach(self, drive: Arriving, n_steps: int | None) -> Reach:
+        return leaky_reach(self, drive, np.zeros_like(drive.low), n_steps, self._limits())
 
     def _limits(self) -> Limits:
         """Either spike takes v back to 0, so that it does not matter how far beyond the threshold v was."""

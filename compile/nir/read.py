@@ -18,6 +18,7 @@ from .elaborate import check_nodes, elaborate
 from .file import RawGraph, from_graph, read_raw
 from .mends import as_run
 from .presets import Discretisation, Resolved, resolve
+from .time_constants import odd_time_constants
 from .timestep import no_step, with_own_step
 
 
@@ -73,6 +74,7 @@ def read_nir(source: Any, options: NirOptions | None = None) -> Network:
     n_steps = options.n_steps if options.n_steps is not None else _whole(ours.get("n_steps"), "n_steps", 1, 1 << 20)
     return network.with_(
         assumptions=(*asked, *raw.notes, *network.assumptions),
+        warnings=tuple(odd_time_constants(raw, resolved.settings, n_steps)),
         scales=scales,
         readout=readout,
         readout_quantity=quantity,

@@ -40,6 +40,8 @@ class LayerRange:
         sum_bits: bits that hold the largest sum of one group before its exponent (float32 is exact up to 24).
         sources: what the bounds rest on: the range of what each source may send, by name.
         n_steps: and so many steps, from a reset or from the first; None: any number.
+        never_sends: no neuron can send in these steps.
+        always_sends: every neuron must send at every one.
     """
 
     name: str
@@ -55,6 +57,8 @@ class LayerRange:
     sum_bits: int
     sources: Mapping[str, tuple[int, int]]
     n_steps: int | None
+    never_sends: bool
+    always_sends: bool
 
     @property
     def headroom(self) -> float:
@@ -65,8 +69,11 @@ class LayerRange:
     def rests_on(self) -> str:
         """What must hold for the bounds to hold."""
         sent = [f"{name} in {low}..{high}" for name, (low, high) in self.sources.items()]
-        steps = "any number of steps" if self.n_steps is None else f"{self.n_steps} {plural(self.n_steps, 'step')}"
-        return ", ".join((*sent, steps))
+        return ", ".join((*sent, self.duration))
+
+    @property
+    def duration(self) -> str:
+        return "any number of steps" if self.n_steps is None else f"{self.n_steps} {plural(self.n_steps, 'step')}"
 
 
 @dataclass(frozen=True)
@@ -110,16 +117,25 @@ class RangeReport:
 
 
 def analyse_ranges(program: Program) -> RangeReport:
-    """Worst cases of every population."""
-    sent = messages(program)
-    return RangeReport(tuple(_layer(program, p, sent) for p in program.populations))
+    """Worst cases of every population.
+
+    What can never send is left out of what arrives elsewhere, so that populations behind it may be found silent, too.
+    """
+    silent: set[str] = set()
+    while True:
+        sent = messages(program, silent)
+        layers = tuple(_layer(program, p, sent) for p in program.populations)
+        found = {layer.name for layer in layers if layer.never_sends}
+        if found <= silent:
+            return RangeReport(layers)
+        silent |= found
 
 
 def _layer(program: Program, p: Population, sent: Mapping[str, Message]) -> LayerRange:
     into = program.into(p.name)
     arriving = [_arriving(program, p, [s for s in into if s.drive == drive], sent) for drive in p.neuron.drives]
     n_steps = _n_steps(program, p)
-    states = p.neuron.bounds(arriving, n_steps)
+    states, sending = p.neuron.bounds(arriving, n_steps), p.neuron.sending(arriving, n_steps)
     nothing = StateRange(0.0, 0.0, True)
     u, v = states.get("u", nothing), states.get("v", nothing)
     drive_proven = all(held(x.low - x.own, x.high, 32) for x in arriving)
@@ -139,6 +155,8 @@ def _layer(program: Program, p: Population, sent: Mapping[str, Message]) -> Laye
         sum_bits=max((_sum_bits(program, s, sent[s.source]) for s in into), default=0),
         sources={s.source: (sent[s.source].low, sent[s.source].high) for s in into},
         n_steps=n_steps,
+        never_sends=u_proven and bool(np.all(sending.never)),
+        always_sends=u_proven and bool(np.all(sending.always)),
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 
 from ..neurons.model import PAYLOAD_BITS, SPIKES, Message
@@ -13,9 +15,13 @@ LARGEST = 1 << 31
 """Bound of what nothing else bounds: 32 bits hold it."""
 
 
-def messages(program: Program) -> dict[str, Message]:
-    """Message of every input and population."""
+SILENCE = Message(0, 0, 0)
+
+
+def messages(program: Program, silent: Collection[str] = ()) -> dict[str, Message]:
+    """Message of every input and population; ``silent`` are known to send nothing."""
     found = {i.name: Message(i.low, i.high, i.bits) for i in program.inputs}
+    found |= dict.fromkeys(silent, SILENCE)
     for population in program.populations:
         _follow(program, population, found, ())
     return found
@@ -64,7 +70,7 @@ def _follow(program: Program, population: Population, found: dict[str, Message],
 def _together(program: Program, groups: list[tuple[Synapses, Message]], shape: tuple[int, ...]) -> Message:
     """What arrives through several groups at once."""
     if not groups:
-        return Message(0, 0, 0)
+        return SILENCE
     if len(groups) == 1 and _passes_unchanged(groups[0][0]):
         return groups[0][1] if reads_payload(groups[0][0]) else SPIKES
     low, high = np.zeros(shape), np.zeros(shape)

@@ -336,6 +336,10 @@ def _violations(
         spikes, message = run.spikes[p.name], sent[p.name]
         if spikes.min() < message.low or spikes.max() > message.high:
             yield f"{p.name} sends", f"{spikes.min()}..{spikes.max()}, said {message}"
+        if layer.never_sends and events.n_spikes.any():
+            yield f"{p.name} sends", "although it never does"
+        if layer.always_sends and not spikes.all():
+            yield f"{p.name} sends", "not at every step"
         if layer.drive_proven:
             yield from _outside(p.name, "drive", run.drive[p.name], layer.drive_low, layer.drive_high)
             if events.n_drive_wraps:
@@ -348,7 +352,9 @@ def _violations(
         if layer.v_proven:
             if noted.harmed:
                 yield f"{p.name} v", "is cut where that changes something"
-            if layer.v_low >= -V_MAX and layer.v_high <= V_MAX and events.n_v_saturations:
+            inside = layer.v_low >= -V_MAX and layer.v_high <= V_MAX
+            # a floor raises what was cut, so that the bounds do not show it
+            if inside and getattr(p.neuron, "v_floor", None) is None and events.n_v_saturations:
                 yield f"{p.name} v", f"saturates {events.n_v_saturations} times"
 
 

@@ -147,3 +147,11 @@ def test_a_first_v_above_the_threshold_is_in_the_bound() -> None:
     neuron = Lif(ints(4096), ints(0), ints(10), v_init=ints(5000))
     layer, _ = worst(neuron, Synapses("w", "x", "p", Wire()), entry=wired(4), value=15)
     assert layer.v_high == 5000 + 15 * 64
+
+
+def test_a_bias_beyond_32_bits_leaves_nothing_known_of_v() -> None:
+    neuron = Lif(ints(4096), ints(0), ints(10), bias_mant=ints(1 << 14), bias_exp=ints(17))
+    layer, run = worst(neuron, Synapses("w", "x", "p", Wire()), entry=wired(4), value=15)
+    assert run.v["p"].min() == -V_MAX
+    assert layer.v_low == -np.inf
+    assert (layer.u_proven, layer.v_proven, layer.always_sends) == (True, False, False)
