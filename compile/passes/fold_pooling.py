@@ -12,7 +12,20 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..network.network import Convolution, Network, Op, Pair, Reals, Shape, SumPool, chain_shapes, op_shape, reals
+from ..network.network import (
+    Convolution,
+    Network,
+    Op,
+    Pair,
+    Reals,
+    Scale,
+    Shape,
+    SumPool,
+    chain_shapes,
+    op_shape,
+    reals,
+)
+from .fold_scale import per_channel, scaled
 
 Matrix = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
@@ -46,7 +59,7 @@ def pools_as_convs(ops: tuple[Op, ...], shape: Shape) -> tuple[Op, ...]:
 
 
 def compose_neighbours(ops: tuple[Op, ...], shape: Shape) -> tuple[Op, ...]:
-    """Convolutions in a row become one where that is exact."""
+    """Convolutions in a row become one where that is exact; a scale of channels goes into the one in front of it."""
     i = 0
     while i < len(ops) - 1:
         first, second = ops[i], ops[i + 1]
@@ -56,6 +69,10 @@ def compose_neighbours(ops: tuple[Op, ...], shape: Shape) -> tuple[Op, ...]:
                 ops = (*ops[:i], both, *ops[i + 2 :])
                 i = max(0, i - 1)
                 continue
+        # what an average divides by stands behind its windows
+        if isinstance(first, Convolution) and isinstance(second, Scale) and per_channel(second.scale) is not None:
+            ops = (*ops[:i], scaled(first, second), *ops[i + 2 :])
+            continue
         i += 1
     return ops
 

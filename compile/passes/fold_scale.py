@@ -70,14 +70,21 @@ def _pair(first: Op, second: Op, between: tuple[int, ...]) -> tuple[Op, ...] | N
             )
             weight = second.weight.reshape(second.groups, -1, *second.weight.shape[1:]) * column
             return (replace(second, weight=reals(weight.reshape(second.weight.shape))),)
-        case Convolution(), Scale(scale=a) if (channels := per_channel(a)) is not None:
-            return (replace(first, weight=reals(first.weight * channels.reshape(-1, 1, 1, 1))),)
+        case Convolution(), Scale(scale=a) if per_channel(a) is not None:
+            return (scaled(first, second),)
         case Scale(scale=a), SumPool() if per_channel(a) is not None:
             return (second, first)
         case Scale(scale=a), Reshape() if a.ndim == 0:
             return (second, first)
         case _:
             return None
+
+
+def scaled(conv: Convolution, scale: Scale) -> Convolution:
+    """A convolution followed by a scale of its channels."""
+    channels = per_channel(scale.scale)
+    assert channels is not None, "the caller asks first"
+    return replace(conv, weight=reals(conv.weight * channels.reshape(-1, 1, 1, 1)))
 
 
 def per_channel(scale: Reals) -> Reals | None:

@@ -37,6 +37,7 @@ def lines_as_maps(network: Network) -> Network:
     return network.with_(
         inputs=tuple(replace(i, shape=as_map(i.shape)) for i in network.inputs),
         populations=tuple(_population(p) for p in network.populations),
+        scales={name: s if np.ndim(s) < 2 else _values(reals(s)) for name, s in network.scales.items()},
         connections=tuple(replace(c, ops=_chain(c.ops, network.shape(c.source))) for c in network.connections),
     )
 
