@@ -241,15 +241,33 @@ def _samples_from_file(program: Program, path: Path) -> ChipSamples:
                 f"x {x.shape} has one image a sample, but the program names no number of steps", where=path
             )
         x = np.broadcast_to(x, (program.n_steps, *x.shape))
-    if x.shape[2:] != shape:
-        needed = ", ".join(str(n) for n in shape)
-        raise InputError(f"x {x.shape}; the program needs (T, B, {needed}), or without T", where=path)
+    _require_axes(x, shape, program.n_steps, path)
     y = arrays.get("y")
     if y is not None and y.shape != x.shape[1:2]:
         raise InputError(f"y {y.shape}; x has {x.shape[1]} samples, so y needs ({x.shape[1]},)", where=path)
     if y is not None:
         y = class_labels(y, path, n_classes=_n_classes(program))
-    return ChipSamples(x, y, str(path))
+    short = program.n_steps is not None and len(x) < program.n_steps
+    # not refused, because a pulse at the first steps is a sample, too
+    told = f" ({len(x)} of {program.n_steps} steps are in the file, silence fills up the others)" if short else ""
+    return ChipSamples(x, y, f"{path}{told}")
+
+
+def _require_axes(x: NDArray[Any], shape: tuple[int, ...], n_steps: int | None, path: Path) -> None:
+    """Refuses axes that stand in another order than (T, B, *shape), as far as the numbers show it."""
+    if x.shape[2:] != shape:
+        needed = ", ".join(str(n) for n in shape)
+        last = len(shape) == 3 and x.shape[-3:] == (*shape[1:], shape[0])
+        ways = (
+            ("this looks like (..., H, W, C): np.moveaxis(x, -1, -3) brings the channels in front",) if last else ()
+        )
+        raise InputError(f"x {x.shape}; the program needs (T, B, {needed}), or without T", where=path, ways_out=ways)
+    if n_steps is not None and len(x) != n_steps and x.shape[1] == n_steps:
+        raise InputError(
+            f"x {x.shape} looks like (B, T, ...): samples of this program have {n_steps} steps, and time comes first",
+            where=path,
+            ways_out="write x.swapaxes(0, 1)",
+        )
 
 
 # -------------------------------------------------------------------------------------------------- running

@@ -11,6 +11,12 @@ from numpy.typing import NDArray
 from seamount.compile.program.program import Input, Program
 from seamount.errors import InputError, plural
 
+NORMALISED = (
+    "are the values normalised (x - mean) / std? undo it, and let the first layer do it: its weights / std, its bias "
+    "- weights @ (mean / std)"
+)
+"""What negative values in place of pixels come from, and where that belongs on a chip."""
+
 
 def named_inputs(program: Program, inputs: Any) -> dict[str, Any]:
     """Input arrays by name; a bare array belongs to the only input."""
@@ -64,6 +70,23 @@ def check_inputs(program: Program, inputs: Any, n_steps: int) -> dict[str, NDArr
     return found
 
 
+def _encoding(entry: Input, array: NDArray[Any]) -> str:
+    """What makes whole numbers of real ones."""
+    if not entry.bits or not np.isfinite(array).all() or array.max() > 1:
+        return "encode the values first"
+    if array.min() < 0 and not entry.signed:
+        return NORMALISED
+    return f"values up to 1 are written as np.rint(x * {entry.high})"
+
+
+def _ways_out(entry: Input, low: float, high: float) -> tuple[str, ...]:
+    if entry.bits and low < entry.low == 0:
+        return (NORMALISED,)
+    if 16 < high <= 255 and not entry.bits:  # less is no picture, but events that were counted
+        return ("pixels of 8 bits need a network compiled with --set input_bits=8, or an encoding as spikes",)
+    return ()
+
+
 def _check(entry: Input, values: Any) -> NDArray[Any]:
     array = np.asarray(values)
     where = f"input {entry.name}"
@@ -80,7 +103,9 @@ def _check(entry: Input, values: Any) -> NDArray[Any]:
         whole = np.isfinite(array) & (array == np.rint(array))
         if not whole.all():
             raise InputError(
-                f"{array[~whole].flat[0]} found, whole numbers are possible; encode the values first", where=where
+                f"{array[~whole].flat[0]} found, whole numbers are possible",
+                where=where,
+                ways_out=_encoding(entry, array),
             )
     elif array.dtype.kind not in "biu":
         raise InputError(f"values of type {array.dtype} found, integers are possible", where=where)
@@ -90,6 +115,7 @@ def _check(entry: Input, values: Any) -> NDArray[Any]:
         raise InputError(
             f"values {low} to {high} found, {entry.low} to {entry.high} are possible ({bits}); nothing is clipped",
             where=where,
+            ways_out=_ways_out(entry, float(low), float(high)),
         )
     if array.dtype.kind == "b":
         return array.view(np.uint8)

@@ -12,13 +12,13 @@ The constant b passes the current's filter: its steady part stands in the bias, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 
-from seamount.errors import InputError, Unsupported
+from seamount.errors import InputError, Reason, Unsupported
 
 from ..network.network import Network, Population, Reals, reals
 from ..neurons.lif import NEVER_FIRES, Lif
@@ -90,6 +90,9 @@ def lower_network(
         origins: where the scale of each population comes from.
         moments: of connections whose weights are rounded together, as suits the calibration data.
     """
+    foreign = [reason for p in network.populations for reason in _foreign_rules(p)]
+    if foreign:
+        raise Unsupported.together(foreign)
     parts = _Parts(moments=moments or {})
     for p in network.populations:
         s, origin = scales[p.name], origins[p.name]
@@ -114,7 +117,6 @@ def lower_network(
 
 
 def _population(p: Population, s: PerNeuron, rules: RoundingRules, exact: bool, parts: _Parts) -> PopulationRounding:
-    _refuse_foreign_rules(p)
     formats = rules.formats
     du, du_error = decay_grid(p.a_s)
     dv, dv_error = decay_grid(p.a_m)
@@ -144,31 +146,26 @@ def _population(p: Population, s: PerNeuron, rules: RoundingRules, exact: bool, 
     return PopulationRounding(p.name, s, du, dv, du_error, dv_error, v_th, v_th_error, bias_error, ())
 
 
-def _refuse_foreign_rules(p: Population) -> None:
+def _foreign_rules(p: Population) -> Iterator[Reason]:
+    """Rules of resets and spikes that the chip does not have."""
     if p.v_th is None:
         return
     if p.reset in SOFT_RESETS:
-        raise Unsupported(
+        yield Reason(
             f"reset {p.reset!r}",
-            where=p.name,
-            possible="the chip resets to one value",
-            ways_out="say --soft-reset emulate to have it emulated by a synapse from each neuron to itself, or --set "
-            "reset=value if the file's tool meant that",
+            p.name,
+            "the chip resets to one value",
+            (
+                "say --soft-reset emulate to have it emulated by a synapse from each neuron to itself, or --set "
+                "reset=value if the file's tool meant that",
+            ),
         )
-    if p.reset != "value":
-        raise Unsupported(
-            f"reset {p.reset!r}",
-            where=p.name,
-            possible="the chip resets to one value",
-            ways_out="train with a reset to v_reset, or say --reset value if the file's tool meant that",
-        )
+    elif p.reset != "value":
+        ways = ("train with a reset to v_reset", "say --set reset=value if the file's tool meant that")
+        yield Reason(f"reset {p.reset!r}", p.name, "the chip resets to one value", ways)
     if p.multi_spike:
-        raise Unsupported(
-            "several spikes in one step",
-            where=p.name,
-            possible="the chip sends one",
-            ways_out="train with single spikes, or say --multi-spike off to compile it as if it had been",
-        )
+        way = "train with single spikes, or say --set multi_spike=off to compile it as if it had been"
+        yield Reason("several spikes in one step", p.name, "the chip sends one", (way,))
 
 
 def steady_bias(p: Population, s: PerNeuron) -> tuple[Reals, Reals]:

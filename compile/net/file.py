@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from seamount.errors import InputError
 from seamount.foreign.hdf5 import DAMAGE, opened
 from seamount.foreign.limits import NETWORK_BYTES
-from seamount.foreign.whole import file_bytes, first_line
+from seamount.foreign.whole import file_bytes, first_line, not_hdf5
 
 MAX_VALUES = 1 << 24
 """Numbers that one dataset may hold: 16 million weights are more than a chip has."""
@@ -138,7 +138,7 @@ def open_net(path: Path) -> Iterator[list[Group]]:
     try:
         file = opened(content, path)
     except DAMAGE as error:
-        raise InputError(f"not an HDF5 file, or damaged ({first_line(error)})", where=path) from None
+        raise not_hdf5(content, path, f", or damaged ({first_line(error)})") from None
     with file:
         top = Group(str(path), file, content)
         if not top.has("layer"):

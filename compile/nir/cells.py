@@ -109,7 +109,7 @@ def _dt(name: str, s: Discretisation) -> float:
     if s.time_unit == "steps":
         return 1.0
     if s.dt is None:
-        raise InputError("the time step is needed", where=name, ways_out="give --dt")
+        raise InputError("the time step is needed", where=name, ways_out="say it with --set dt=...")
     return s.dt
 
 

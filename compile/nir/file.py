@@ -18,7 +18,7 @@ import numpy as np
 from seamount.errors import InputError, Reason
 from seamount.foreign.hdf5 import DAMAGE, opened
 from seamount.foreign.limits import NETWORK_BYTES
-from seamount.foreign.whole import file_bytes, first_line
+from seamount.foreign.whole import HDF5_START, file_bytes, first_line, not_hdf5
 
 MAX_NODES = 20_000
 MAX_DEPTH = 16
@@ -64,8 +64,8 @@ def read_raw(source: str | Path) -> RawGraph:
     """A ``.nir`` file; raises InputError with every reason why not."""
     path = Path(source)
     content = file_bytes(path, NETWORK_BYTES)
-    if not content.startswith(b"\x89HDF\r\n\x1a\n"):
-        raise InputError("not an HDF5 file, so not a NIR file", where=path)
+    if not content.startswith(HDF5_START):
+        raise not_hdf5(content, path, ", so not a NIR file")
     got = _Collected()
     try:
         with opened(content, path) as file:

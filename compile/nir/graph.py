@@ -102,7 +102,7 @@ def _steps(graph: NirGraph, name: str, delay: Reals) -> np.ndarray[Any, np.dtype
     s = graph.settings
     if s.time_unit != "steps":
         if s.dt is None:
-            raise InputError("a delay needs the time step", where=name, ways_out="give --dt")
+            raise InputError("a delay needs the time step", where=name, ways_out="say it with --set dt=...")
         delay = reals(delay / s.dt)
     # files hold float32, so that a delay of whole steps is not quite one when divided by the time step
     steps = np.rint(delay)

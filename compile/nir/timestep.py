@@ -109,5 +109,5 @@ def no_step(raw: RawGraph, name: str, preset: str) -> InputError:
     return InputError(
         f"the file names no time step; candidates: {seen or 'none can be seen'}",
         where=name,
-        ways_out=f"give --dt, or --from with the tool that wrote the file ({', '.join(PRESETS)})",
+        ways_out=f"say it with --set dt=..., or --from with the tool that wrote the file ({', '.join(PRESETS)})",
     )

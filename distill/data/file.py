@@ -58,6 +58,15 @@ def _samples(path: Path, arrays: dict[str, NDArray[Any]], part: str, frames: boo
     return in_memory(to_bytes(path, f"x{part}", x), y)
 
 
+def _ways_out(low: float, high: float) -> tuple[str, ...]:
+    """What values in place of 0 to 1 usually are."""
+    if low < 0:
+        return ("undo the normalisation by mean and standard deviation: the first layer learns it",)
+    if 16 < high <= 255:  # less is no picture of 8 bits, but values that left 0 to 1
+        return ("divide by 255, or keep the pixels as uint8",)
+    return ()
+
+
 def to_bytes(path: Path, name: str, x: NDArray[Any]) -> Bytes:
     """8 bits a value, what the chip takes: integers 0 to 255 as they are, real numbers 0 to 1 times 255."""
     if x.dtype == np.uint8:
@@ -70,6 +79,8 @@ def to_bytes(path: Path, name: str, x: NDArray[Any]) -> Bytes:
     if not np.isfinite(values).all() or low < 0 or high > (1 if real else 255):
         bounds = "0 to 1" if real else "0 to 255"
         raise InputError(
-            f"{name} has {x.dtype} values from {low:g} to {high:g}, or NaN; {bounds} is possible", where=path
+            f"{name} has {x.dtype} values from {low:g} to {high:g}, or NaN; {bounds} is possible",
+            where=path,
+            ways_out=_ways_out(low, high),
         )
     return np.rint(values * 255 if real else values).astype(np.uint8)

@@ -10,6 +10,18 @@ from seamount.errors import InputError
 
 from .limits import Limit
 
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+
+HDF5_START = b"\x89HDF\r\n\x1a\n"
+
+STARTS = (
+    (b"PK\x03\x04", "a zip archive", "unpack it; torch's .pt and numpy's .npz are such archives, too"),
+    (b"\x1f\x8b", "a gzip archive", "unpack it"),
+    (b"\x93NUMPY", "a numpy array", "give the network's file"),
+    (b"\x80", "a pickle", "export the network to NIR first"),
+)
+"""First bytes of what is given in place of HDF5, its name, and what to do."""
+
 
 def regular(path: Path, limit: Limit) -> int:
     """The size of a regular file within the limit.
@@ -20,7 +32,7 @@ def regular(path: Path, limit: Limit) -> int:
     try:
         length = path.stat().st_size
         if not path.is_file():
-            raise InputError("not a file", where=path)
+            raise InputError("not a file" + (" but a folder" if path.is_dir() else ""), where=path)
     except FileNotFoundError:
         raise InputError("no such file", where=path) from None
     except (OSError, ValueError) as error:
@@ -33,9 +45,27 @@ def file_bytes(path: Path, limit: Limit) -> bytes:
     """The whole file, so that it cannot change while it is looked at."""
     regular(path, limit)
     try:
-        return path.read_bytes()
+        content = path.read_bytes()
     except OSError as error:
         raise unreadable(path, error) from None
+    if content.startswith(LFS_POINTER):
+        told = "a Git LFS pointer, which stands for a file that was not fetched"
+        raise InputError(told, where=path, ways_out="run `git lfs pull` in its repository")
+    return content
+
+
+def not_hdf5(content: bytes, path: Path, needed: str) -> InputError:
+    """What a file is that should be HDF5, as far as its first bytes tell.
+
+    Args:
+        needed: what the file is not, for the message ("so not a NIR file").
+    """
+    if not content:
+        return InputError("an empty file", where=path, ways_out="was it written to the end? fetch it again")
+    for start, kind, way in STARTS:
+        if content.startswith(start):
+            return InputError(f"{kind}, not an HDF5 file{needed}", where=path, ways_out=way)
+    return InputError(f"not an HDF5 file{needed}", where=path)
 
 
 def gunzipped(path: Path, limit: Limit) -> bytes:

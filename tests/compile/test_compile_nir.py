@@ -405,7 +405,7 @@ def test_damaged_and_foreign_files(tmp_path: Path) -> None:
     path.write_text("not a graph")
     assert refusal(path) == f"{path}: not an HDF5 file, so not a NIR file"
     assert "no such file" in refusal(tmp_path / "absent.nir")
-    assert refusal(tmp_path) == f"{tmp_path}: not a file"
+    assert refusal(tmp_path) == f"{tmp_path}: not a file but a folder"
     write(path, *chain(), version="99.0")
     assert refusal(path) == f"{path}: version: found '99.0', readable are 0.1 to 1.x"
 
@@ -417,9 +417,9 @@ def test_a_missing_time_step_lists_what_can_be_seen(tmp_path: Path) -> None:
     nodes, edges = chain(lif=lif(tau=ONES3 * 0.01, r=ONES3 * 100))
     path = write(tmp_path / "net.nir", nodes, edges)
     assert refusal(path, NirOptions()) == (
-        "net: the file names no time step; candidates: tau / r = 0.0001 for all neurons; give --dt, or --from with "
-        "the tool that wrote the file (nir, norse, norse-head, snntorch, sinabs, spikingjelly, rockpool, spyx, "
-        "hxtorch, lava, nengo)"
+        "net: the file names no time step; candidates: tau / r = 0.0001 for all neurons; say it with --set dt=..., "
+        "or --from with the tool that wrote the file (nir, norse, norse-head, snntorch, sinabs, spikingjelly, "
+        "rockpool, spyx, hxtorch, lava, nengo)"
     )
     assert read_nir(path, NirOptions(preset="lava")).timestep_s == 1e-4
 
