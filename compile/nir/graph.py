@@ -84,12 +84,12 @@ def _operators(graph: NirGraph, name: str, shape: Shape) -> tuple[tuple[Op, ...]
             bias = values.channel_bias(conv.weight.shape[0])
             return (Reshape(flat), conv, Reshape(out)), None if bias is None else bias[:, 0]
         case "SumPool2d":
-            return (values.pool(),), None
+            return values.pooled(shape), None
         case "AvgPool2d":
             pool = values.pool()
             if any(pool.padding):
                 graph.notes.append(f"{name}: zeros of the padding count in the mean (torch's count_include_pad)")
-            return (pool, Scale(reals(1.0 / (pool.kernel[0] * pool.kernel[1])))), None
+            return (*values.pooled(shape), Scale(reals(1.0 / (pool.kernel[0] * pool.kernel[1])))), None
         case "Flatten":
             return (Reshape(values.flattened(shape)),), None
         case "Delay":

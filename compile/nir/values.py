@@ -8,7 +8,19 @@ import numpy as np
 
 from seamount.errors import InputError, Unsupported
 
-from ..network.network import Convolution, Pair, Reals, Shape, SumPool, broadcasts, reals, size, window_size
+from ..network.network import (
+    Convolution,
+    Op,
+    Pair,
+    Reals,
+    Reshape,
+    Shape,
+    SumPool,
+    broadcasts,
+    reals,
+    size,
+    window_size,
+)
 from .axes import is_placeholder, whole_numbers
 from .file import RawNode
 
@@ -81,6 +93,20 @@ class NodeValues:
             raise InputError(f"padding {padding} is more than half of the window {kernel}", where=self.name)
         return SumPool(kernel, stride, padding)
 
+    def pooled(self, shape: Shape) -> tuple[Op, ...]:
+        """The sum over windows; of lines (C, L) where the windows are 1 high, as torch has it on (B, C, L)."""
+        pool = self.pool()
+        if len(shape) != 2:
+            return (pool,)
+        if (pool.kernel[0], pool.stride[0], pool.padding[0]) != (1, 1, 0):
+            raise InputError(
+                f"windows {pool.kernel} with stride {pool.stride} and padding {pool.padding} on {shape}",
+                where=self.name,
+                possible="possible on (C, L) are windows 1 high, others need maps (C, H, W)",
+            )
+        length = window_size(shape[1], pool.kernel[1], pool.stride[1], pool.padding[1])
+        return (Reshape((shape[0], 1, shape[1])), pool, Reshape((shape[0], length)))
+
     def conv2d(self, shape: Shape) -> Convolution:
         weight = self.array("weight")
         if weight.ndim != 4 or 0 in weight.shape:
@@ -94,10 +120,15 @@ class NodeValues:
     def conv1d(self, shape: Shape) -> tuple[Convolution, Shape, Shape]:
         """As a convolution on maps of height 1: (it, shape in front of it, shape behind the way back)."""
         weight = self.array("weight")
-        if weight.ndim != 3 or 0 in weight.shape or len(shape) != 2:
+        if weight.ndim != 3 or 0 in weight.shape:
             raise InputError(
-                f"weight {weight.shape}", where=self.name, possible="needed is (out, in / groups, width) on (C, L)"
+                f"weight {weight.shape}", where=self.name, possible="needed is (out, in / groups, width)"
             )
+        (groups,) = self.numbers("groups", 1, 1)
+        channels = weight.shape[1] * groups
+        if len(shape) != 2 or shape[0] != channels:
+            told = f"a Conv1d with weight {weight.shape} in {groups} groups takes ({channels}, L)"
+            raise InputError(f"shape {shape} arrives", where=self.name, possible=told)
         (stride,), (dilation,) = self.numbers("stride", 1, 1), self.numbers("dilation", 1, 1)
         conv = self._conv(reals(weight[:, :, None]), (1, stride), (1, dilation), 1)
         length = window_size(shape[1], conv.weight.shape[3], stride, conv.padding[1], conv.dilation[1])

@@ -99,6 +99,12 @@ class Chain:
         node = (nir.AvgPool2d if average else nir.SumPool2d)(np.array(kernel), np.array(stride), np.array(padding))
         self.add(node, lambda x: F.avg_pool2d(x, kernel, stride, padding) * factor)
 
+    def pool_lines(self) -> None:
+        kernel, stride = self.draw(1, 4), self.draw(1, 3)
+        padding = self.draw(0, kernel // 2)
+        node = nir.AvgPool2d(np.array([1, kernel]), np.array([1, stride]), np.array([0, padding]))
+        self.add(node, lambda x: F.avg_pool1d(x, kernel, stride, padding))
+
     def flatten(self, start: int = 0, end: int = -1) -> None:
         node = nir.Flatten({"input": np.array(self.shape)}, start, end)
         last = end if end < 0 else end + 1
@@ -156,6 +162,7 @@ OPERATORS = (
     Operator("Conv2d, Conv2d", _in_order(Chain.conv2d, Chain.conv2d)),
     Operator("Conv1d", Chain.conv1d, _lines),
     Operator("Conv1d, Conv1d", _in_order(Chain.conv1d, Chain.conv1d), _lines),
+    Operator("Conv1d, AvgPool2d of height 1", _in_order(Chain.conv1d, Chain.pool_lines), _lines),
     Operator("SumPool2d, odd maps, padding", lambda c: c.pool(average=False)),
     Operator("AvgPool2d, odd maps, padding", lambda c: c.pool(average=True)),
     Operator("AvgPool2d, Conv2d", _in_order(lambda c: c.pool(average=True), Chain.conv2d)),

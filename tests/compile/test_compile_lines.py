@@ -14,6 +14,7 @@ from seamount.compile.network.network import (
     Convolution,
     Delay,
     Linear,
+    Network,
     NetworkInput,
     Reals,
     Reshape,
@@ -21,10 +22,11 @@ from seamount.compile.network.network import (
     reals,
 )
 from seamount.compile.nir.presets import Discretisation
-from seamount.compile.nir.read import NirOptions
+from seamount.compile.nir.read import NirOptions, read_nir
 from seamount.compile.passes.lines_as_maps import lines_as_maps
 from seamount.compile.pipeline import CompileOptions, compile_graph
 from seamount.compile.synapses.kinds import Conv
+from seamount.errors import InputError
 from seamount.hardware_targets.simulator.simulate import simulate
 
 STEPS = Discretisation(dt=1.0)
@@ -112,3 +114,43 @@ def test_a_network_without_conv1d_keeps_its_shapes() -> None:
         [population("p", (3, 8))], [Connection("c", "x", "p", (Scale(reals(2.0)),))], [NetworkInput("x", (3, 8))]
     )
     assert lines_as_maps(before) is before
+
+
+@pytest.mark.parametrize(
+    ("shape", "node", "message"),
+    [
+        (
+            (2, 20),
+            nir.Conv1d(20, np.ones((4, 3, 3)), 1, 1, 1, 1, np.zeros(4)),
+            "c: shape (2, 20) arrives, a Conv1d with weight (4, 3, 3) in 1 groups takes (3, L)",
+        ),
+        (
+            (20,),
+            nir.Conv1d(20, np.ones((4, 3, 3)), 1, 1, 1, 1, np.zeros(4)),
+            "c: shape (20,) arrives, a Conv1d with weight (4, 3, 3) in 1 groups takes (3, L)",
+        ),
+    ],
+)
+def test_what_a_conv1d_cannot_take_is_said_in_its_terms(shape: tuple[int, ...], node: object, message: str) -> None:
+    with pytest.raises(InputError) as refused:
+        _read(shape, node)
+    assert message in str(refused.value)
+
+
+def test_pooling_of_lines_is_one_high() -> None:
+    conv = nir.Conv1d(20, np.ones((4, 3, 3)), 1, 1, 1, 1, np.zeros(4))
+
+    def pool(*kernel: int) -> nir.AvgPool2d:
+        return nir.AvgPool2d(np.array(kernel), np.array(kernel), np.array([0, 0]))
+
+    assert _read((3, 20), conv, pool(1, 2)).populations[0].shape == (4, 10)
+    with pytest.raises(InputError, match=r"n1: windows \(2, 2\) .* on \(4, 20\), possible on \(C, L\) are windows 1"):
+        _read((3, 20), conv, pool(2, 2))
+
+
+def _read(shape: tuple[int, ...], *nodes: object) -> Network:
+    names = ["c", *(f"n{i}" for i in range(1, len(nodes)))]
+    chain = {"input": nir.Input(np.array(shape)), **dict(zip(names, nodes, strict=True))}
+    chain["out"] = nir.Threshold(np.ones(1))
+    chain["output"] = nir.Output(np.array([1]))
+    return read_nir(nir.NIRGraph(chain, list(pairwise(chain)), type_check=False))
