@@ -282,14 +282,7 @@ def preact_resnet34(
     for stage, (c, n) in enumerate(zip((64, 128, 256, 512), (3, 4, 6, 3), strict=True), 1):
         c = o.channels(c)
         for block in range(n):
-            stride = 2 if block == 0 and stage > 1 else 1
-            label = f"layer{stage}_{block}"
-            first = g.spiking(f"{label}_a", x, nn.Identity())
-            inner = g.spiking(f"{label}_b", first, chain(conv_norm(c_in, c, stride=stride, bias=True)))
-            plain = stride == 1 and c_in == c
-            skip = nn.Identity() if plain else chain(conv_norm(c_in, c, kernel=1, stride=stride, bias=True))
-            last = chain(conv_norm(c, c, bias=True))
-            x = g.add(label, Stream(), **{f"{label}_in": (inner, last), f"{label}_skip": (x, skip)})
+            x = _preact_block(g, f"layer{stage}_{block}", x, c_in, c, 2 if block == 0 and stage > 1 else 1)
             c_in = c
         if stage > 1:
             height, width = -(-height // 2), -(-width // 2)
@@ -297,6 +290,15 @@ def preact_resnet34(
     pool = nn.AvgPool2d((height, width))
     head = chain(pool, nn.Flatten(), nn.Linear(c_in, n_classes))
     return g.finish(name, x, head, input_shape=input_shape, n_steps=n_steps, features=features)
+
+
+def _preact_block(g: Graph, name: str, source: str, c_in: int, c: int, stride: int) -> str:
+    first = g.spiking(f"{name}_a", source, nn.Identity())
+    inner = g.spiking(f"{name}_b", first, chain(conv_norm(c_in, c, stride=stride, bias=True)))
+    plain = stride == 1 and c_in == c
+    skip = nn.Identity() if plain else chain(conv_norm(c_in, c, kernel=1, stride=stride, bias=True))
+    last = chain(conv_norm(c, c, bias=True))
+    return g.add(name, Stream(), **{f"{name}_in": (inner, last), f"{name}_skip": (source, skip)})
 
 
 # -------------------------------------------------------------------------------------------------- sequences

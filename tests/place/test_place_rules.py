@@ -218,7 +218,7 @@ def test_a_placement_must_hold_every_neuron_once() -> None:
         validate_placement(program, [half], LOIHI1)
     with pytest.raises(InputError, match="core 0 of chip 0 is assigned twice"):
         validate_placement(program, [half, half], LOIHI1)
-    with pytest.raises(InputError, match="core 128 of chip 0 does not exist; loihi1 has 128 cores"):
+    with pytest.raises(InputError, match="core 128 of chip 0 does not exist, loihi1 has 128 cores"):
         validate_placement(program, [replace(half, core=128)], LOIHI1)
 
 

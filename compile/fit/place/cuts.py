@@ -152,14 +152,10 @@ def demand(group: Group, follower: Cut) -> Ints:
     kind = group.synapses.kind
     if isinstance(kind, Conv):
         channels = np.zeros(group.source_shape[0], dtype=np.int64)
-        sides = follower.sides()
-        for side in sides[0]:
+        for side in follower.sides()[0]:
             (first, last), _ = group.channels(*side)
             channels[first:last] += 1
-        rows, columns = (np.zeros(n, dtype=np.int64) for n in group.source_shape[1:])
-        for axis, positions in ((1, rows), (2, columns)):
-            for side in sides[axis]:
-                positions[group.overlap(axis, *side).needed] += 1
+        rows, columns = _positions_asked(group, follower)
         return group.planes * channels[:, None, None] * rows[None, :, None] * columns[None, None, :]
     if isinstance(kind, OneToOne | Wire):
         return np.full(group.source_shape, group.planes, dtype=np.int64)
@@ -171,17 +167,22 @@ def demand(group: Group, follower: Cut) -> Ints:
     return reached.reshape(group.source_shape)
 
 
-def _shared_output(group: Group, follower: Cut, starts: Sequence[Sequence[int]], cut: Cut) -> Ints:
-    """Output axons of every tile when the channels of a pixel share one for each follower tile."""
-    sides = follower.sides()
+def _positions_asked(group: Group, follower: Cut) -> tuple[Ints, Ints]:
+    """Of every row and every column of a convolution's source: the tiles of the follower that it must reach."""
     rows, columns = (np.zeros(n, dtype=np.int64) for n in group.source_shape[1:])
     for axis, positions in ((1, rows), (2, columns)):
-        for side in sides[axis]:
+        for side in follower.sides()[axis]:
             positions[group.overlap(axis, *side).needed] += 1
+    return rows, columns
+
+
+def _shared_output(group: Group, follower: Cut, starts: Sequence[Sequence[int]], cut: Cut) -> Ints:
+    """Output axons of every tile when the channels of a pixel share one for each follower tile."""
+    rows, columns = _positions_asked(group, follower)
     channels = []
     for start, stop in cut.sides()[0]:
         shared = 0
-        for side in sides[0]:
+        for side in follower.sides()[0]:
             (first, last), _ = group.channels(*side)
             shared += -(-max(0, min(stop, last) - max(start, first)) // group.chip.population_atoms)
         channels.append(shared)
@@ -207,16 +208,18 @@ def _distinct_boxes(cut: Cut, into: Sequence[Group]) -> Iterator[tuple[Box, int]
     for axis, side in enumerate(sides):
         same: dict[object, tuple[tuple[int, int], int]] = {}
         for start, stop in side:
-            key: tuple[object, ...] = (stop - start,)
-            for g in convs:
-                if axis == 0:
-                    (first, last), reached = g.channels(start, stop)
-                    key += (last - first, tuple(sorted(reached.items())))
-                else:
-                    seen = g.overlap(axis, start, stop)
-                    key += (len(seen.needed), seen.patterns)
+            key = (stop - start, *(_side_key(g, axis, start, stop) for g in convs))
             one, times = same.get(key, ((start, stop), 0))
             same[key] = (one, times + 1)
         kinds.append(list(same.values()))
     for combination in product(*kinds):
         yield tuple(side for side, _ in combination), int(np.prod([times for _, times in combination]))
+
+
+def _side_key(conv: Group, axis: int, start: int, stop: int) -> object:
+    """What one side of a tile costs of a convolution; equal for sides that cost alike, wherever they lie."""
+    if axis == 0:
+        (first, last), reached = conv.channels(start, stop)
+        return last - first, tuple(sorted(reached.items()))
+    seen = conv.overlap(axis, start, stop)
+    return len(seen.needed), seen.patterns

@@ -86,22 +86,22 @@ def _check_assignment(program: Program, assignment: Sequence[Assignment], chip: 
     covered = {name: np.zeros(program.shape(name), dtype=np.int64) for name in on_chip(program)}
     for entry in assignment:
         if (entry.chip, entry.core) in seen:
-            raise InputError(f"{program.name}: core {entry.core} of chip {entry.chip} is assigned twice")
+            raise InputError(f"core {entry.core} of chip {entry.chip} is assigned twice", where=program.name)
         if not 0 <= entry.core < chip.cores_per_chip or not 0 <= entry.chip < chip.max_chips:
             raise InputError(
-                f"{program.name}: core {entry.core} of chip {entry.chip} does not exist; {chip.name} has "
-                f"{chip.cores_per_chip} cores on each of up to {chip.max_chips} chips"
+                f"core {entry.core} of chip {entry.chip} does not exist",
+                where=program.name,
+                possible=f"{chip.name} has {chip.cores_per_chip} cores on each of up to {chip.max_chips} chips",
             )
         seen.add((entry.chip, entry.core))
         for tile in entry.tiles:
             if tile.population not in covered:
-                raise InputError(f"{program.name}: {tile.population} is not a population that takes cores")
+                raise InputError(f"{tile.population} is not a population that takes cores", where=program.name)
             covered[tile.population][tuple(slice(start, stop) for start, stop in tile.box)] += 1
     for name, times in covered.items():
         if not np.all(times == 1):
-            raise InputError(
-                f"{name}: {int((times == 0).sum())} neurons without a core and {int((times > 1).sum())} with several"
-            )
+            without, several = int((times == 0).sum()), int((times > 1).sum())
+            raise InputError(f"{without} neurons without a core and {several} with several", where=name)
 
 
 # ------------------------------------------------------------------------------------------------- use of a tile

@@ -23,20 +23,12 @@ def energy_bars(energy: Energy) -> Markup:
         parts.append(text(1, i * row + 14, f"{si(total, 'J')}", "value", "end"))
         at = 0.0
         for term in entry.terms:
-            share = float(term.energy_j.value or 0) / top
+            joules = float(term.energy_j.value or 0)
+            share, css = joules / top, f"term term-{names.index(term.name) % 7}"
             if share > 0:
-                tip = f"{term.name}: {si(float(term.energy_j.value or 0), 'J')}"
-                parts.append(
-                    rect(
-                        at,
-                        i * row + 22,
-                        max(share - 0.002, 0.001),
-                        14,
-                        f"term term-{names.index(term.name) % 7}",
-                        tip,
-                        1,
-                    )
-                )
+                # a little short, so that two terms of one colour are seen to be two
+                wide = max(share - 0.002, 0.001)
+                parts.append(rect(at, i * row + 22, wide, 14, css, f"{term.name}: {si(joules, 'J')}", 1))
             at += share
     words = ", ".join(f"{s.name} {si(float(s.total_j.value or 0), 'J')}" for s in energy.sets)
     return figure(row * len(energy.sets), f"Energy per inference by set of constants: {words}", parts)

@@ -25,11 +25,15 @@ def trade_off(points: tuple[SweepPoint, ...]) -> Markup:
     joined = sorted((c, v) for c, v, p in zip(costs, values, points, strict=True) if p.front)
     parts.append(stretched(240, polyline([frame.point(*p) for p in joined], "deployed")))
     for c, v, p in zip(costs, values, points, strict=True):
-        css = "dot current" if p.current else "dot deployed" if p.front else "dot beaten"
-        share, y = frame.point(c, v)
-        parts.append(dot(share, y, 5.5 if p.front else 4, css, f"{p.name}: {v:.2f} %, {si(c, unit)}"))
-        if p.front:
-            left = share > 0.8
-            beside = share - 0.012 if left else share + 0.012
-            parts.append(text(beside, y + 16, p.name, "tick halo", "end" if left else "start"))
+        parts += _point(p, *frame.point(c, v), f"{p.name}: {v:.2f} %, {si(c, unit)}")
     return figure(240, f"{len(points)} runs, {len(joined)} of them not beaten by another", parts)
+
+
+def _point(p: SweepPoint, share: float, y: float, tip: str) -> list[Markup]:
+    css = "dot current" if p.current else "dot deployed" if p.front else "dot beaten"
+    marks = [dot(share, y, 5.5 if p.front else 4, css, tip)]
+    if p.front:
+        left = share > 0.8  # or the name would leave the figure
+        beside = share - 0.012 if left else share + 0.012
+        marks.append(text(beside, y + 16, p.name, "tick halo", "end" if left else "start"))
+    return marks
