@@ -120,13 +120,7 @@ def distill(
             check_compiler(world)
         student.to(world.device)
         weights = weights_of(config.method)
-        if needs_teacher(weights) and teacher is None:
-            raise ConfigError(f"{config.method} learns from a teacher, but there is none", where="distill.method")
-        teacher = teacher if needs_teacher(weights) else None
-        if teacher is not None:
-            teacher = teacher.to(world.device).eval().requires_grad_(False)
-            if train.precision == "bf16":
-                teacher = teacher.to(memory_format=torch.channels_last)
+        teacher = _ready(teacher, config, train, world) if needs_teacher(weights) else None
         check_classes(data, teacher, student, world)
         tutor = _make_tutor(data, teacher, student, config, weights, train, world, folder)
         with _seeded(seed, 12):
@@ -141,6 +135,15 @@ def distill(
             drop_short=tutor.settings.exact_batch is not None,
         )
         return _train(task, data, train, folder, seed, world, progress)
+
+
+def _ready(teacher: nn.Module | None, config: DistillConfig, train: TrainConfig, world: World) -> nn.Module:
+    """The teacher where it is asked, and unable to learn."""
+    if teacher is None:
+        raise ConfigError(f"{config.method} learns from a teacher, but there is none", where="distill.method")
+    teacher = teacher.to(world.device).eval().requires_grad_(False)
+    # with the student's layout, because both see the same images
+    return teacher.to(memory_format=torch.channels_last) if train.precision == "bf16" else teacher
 
 
 class Quantisable(Protocol):
@@ -229,13 +232,7 @@ def check_classes(data: Data, teacher: nn.Module | None, student: nn.Module | No
             network.eval()
             answer = network(batch.teacher_x) if who == "teacher" else student_output(network, batch, record=False)[0]
             network.train(was_training)
-            wanted = (1,) if who == "teacher" else (data.n_steps, 1)
-            if not isinstance(answer, Tensor) or tuple(answer.shape[:-1]) != wanted:
-                shape = tuple(answer.shape) if isinstance(answer, Tensor) else type(answer).__name__
-                raise ConfigError(
-                    f"answers one sample with {shape}; needed are logits {(*wanted, data.n_classes)}", where=who
-                )
-            found[who] = answer.shape[-1]
+            found[who] = _n_classes(who, answer, (1,) if who == "teacher" else (data.n_steps, 1), data)
     wrong = [f"the {who} answers with {n} classes" for who, n in found.items() if n != data.n_classes]
     if wrong:
         raise ConfigError(
@@ -243,6 +240,15 @@ def check_classes(data: Data, teacher: nn.Module | None, student: nn.Module | No
             where=data.name,
             ways_out=f"build it with n_classes = {data.n_classes}",
         )
+
+
+def _n_classes(who: str, answer: object, wanted: tuple[int, ...], data: Data) -> int:
+    if not isinstance(answer, Tensor) or tuple(answer.shape[:-1]) != wanted:
+        shape = tuple(answer.shape) if isinstance(answer, Tensor) else type(answer).__name__
+        raise ConfigError(
+            f"answers one sample with {shape}", where=who, possible=f"needed are logits {(*wanted, data.n_classes)}"
+        )
+    return answer.shape[-1]
 
 
 class _TeacherLearner(nn.Module):

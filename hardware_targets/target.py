@@ -243,11 +243,22 @@ class Target(Record):
 
 def contradictions(target: Target) -> Iterator[str]:
     """What cannot all be true of one chip, in words."""
-    f, n = target.formats, target.limits
-    if not any(width >= FEWEST_BITS for width in f.weight_widths.value):
-        yield f"formats.weight_widths {list(f.weight_widths.value)} has none of {FEWEST_BITS} bits or more"
-    if list(f.weight_widths.value) != sorted(set(f.weight_widths.value)):
-        yield f"formats.weight_widths {list(f.weight_widths.value)} must rise and name a width once"
+    yield from _of_formats(target.formats)
+    yield from _of_limits(target.limits)
+    for name, energies in ({} if target.energy is None else target.energy.sets).items():
+        if energies.update_active.value < energies.update_idle.value:
+            yield f"energy.sets.{name}: update_active is cheaper than update_idle"
+    timing = target.timing
+    if timing is not None and timing.barrier_one_tile.value > timing.barrier_full_chip.value:
+        yield "timing.barrier_one_tile is longer than barrier_full_chip"
+
+
+def _of_formats(f: Formats) -> Iterator[str]:
+    widths = list(f.weight_widths.value)
+    if not any(width >= FEWEST_BITS for width in widths):
+        yield f"formats.weight_widths {widths} has none of {FEWEST_BITS} bits or more"
+    if widths != sorted(set(widths)):
+        yield f"formats.weight_widths {widths} must rise and name a width once"
     low, high = f.weight_exponent.value
     if low > high:
         yield f"formats.weight_exponent starts at {low} and ends at {high}"
@@ -256,6 +267,9 @@ def contradictions(target: Target) -> Iterator[str]:
             f"formats.v_th_mant_bits {f.v_th_mant_bits.value} shifted by v_th_shift {f.v_th_shift.value} "
             f"exceeds v_bits {f.v_bits.value}"
         )
+
+
+def _of_limits(n: Limits) -> Iterator[str]:
     neurons = n.compartments_per_core.value * n.cores_per_chip.value
     if n.neurons_per_chip.value > neurons:
         yield (
@@ -273,12 +287,6 @@ def contradictions(target: Target) -> Iterator[str]:
             f"limits.words_per_list {n.words_per_list.value} is more than synapse_words_per_core "
             f"{n.synapse_words_per_core.value}"
         )
-    for name, energies in ({} if target.energy is None else target.energy.sets).items():
-        if energies.update_active.value < energies.update_idle.value:
-            yield f"energy.sets.{name}: update_active is cheaper than update_idle"
-    timing = target.timing
-    if timing is not None and timing.barrier_one_tile.value > timing.barrier_full_chip.value:
-        yield "timing.barrier_one_tile is longer than barrier_full_chip"
 
 
 # ------------------------------------------------------------------------------------------------- loading

@@ -157,31 +157,9 @@ def _convolution(kind: Conv, source: Layout, target: Layout) -> Runs:
     grouped = kind.weights.reshape(kind.groups, per_group, c_in, k_h, k_w).transpose(0, 2, 3, 4, 1)
     rows = [kind.window.taps(0, y, k_h, out_height) for y in range(height)]
     columns = [kind.window.taps(1, x, k_w, out_width) for x in range(width)]
-    pieces = [_side_by_side(taps) for taps in columns]  # for each x: lists of (kernel column, target column)
-
-    tables: dict[tuple[int, ...], int] = {}
-    blocks: list[Ints] = []
-    size = 0
-    for piece in (piece for x in pieces for piece in x):
-        taps = tuple(k for k, _ in piece)
-        if taps not in tables:
-            block = grouped[:, :, :, list(taps), :].reshape(channels * k_h, len(taps) * per_group)
-            padded = np.zeros((channels * k_h, _padded(block.shape[1])), np.int64)
-            padded[:, : block.shape[1]] = block
-            tables[taps] = size
-            blocks.append(padded.ravel())
-            size += padded.size
-
-    # one line per (row tap, column piece) of a source position; channels are added by arithmetic below
-    lines: list[tuple[int, int, int, int, int]] = []  # y * width + x, kernel row, place at the target, table, length
-    for y, row_taps in enumerate(rows):
-        for k, out_y in row_taps:
-            for x, x_pieces in enumerate(pieces):
-                for piece in x_pieces:
-                    taps = tuple(j for j, _ in piece)
-                    place = (out_y * out_width + piece[0][1]) * per_group
-                    lines.append((y * width + x, k, place, tables[taps], _padded(len(taps) * per_group)))
-    table = np.array(sorted(lines), dtype=np.int64).reshape(-1, 5)
+    pieces = [_side_by_side(taps) for taps in columns]
+    tables, weights = _tables(grouped.reshape(channels * k_h, k_w, per_group), pieces)
+    table = _lines(rows, pieces, tables, out_width, per_group)
     counts = np.bincount(table[:, 0], minlength=height * width)
 
     channel = np.arange(channels)[:, None]
@@ -197,13 +175,53 @@ def _convolution(kind: Conv, source: Layout, target: Layout) -> Runs:
         target=place.ravel()[by_place].astype(np.int32),
         start=start.ravel()[by_place].astype(np.int32),
         length=length.ravel()[by_place].astype(np.int32),
-        weights=np.concatenate(blocks).astype(np.int32) if blocks else np.zeros(LANES, np.int32),
+        weights=weights,
         fan_out=conv_fan_out(kind, source.shape)[source.order],
     )
 
 
-def _side_by_side(taps: list[tuple[int, int]]) -> list[list[tuple[int, int]]]:
-    pieces: list[list[tuple[int, int]]] = []
+Piece = list[tuple[int, int]]
+"""(kernel column, target column) pairs whose targets lie side by side."""
+
+
+def _tables(grouped: Ints, pieces: list[list[Piece]]) -> tuple[dict[tuple[int, ...], int], NDArray[np.int32]]:
+    """Where the weights of each set of taps begin, and all of them; grouped (channel x kernel row, column, target)."""
+    tables: dict[tuple[int, ...], int] = {}
+    blocks: list[Ints] = []
+    size = 0
+    for piece in (piece for x in pieces for piece in x):
+        taps = tuple(k for k, _ in piece)
+        if taps not in tables:
+            block = grouped[:, list(taps)].reshape(len(grouped), len(taps) * grouped.shape[2])
+            # whole vectors, so that the loops add without a rest
+            padded = np.zeros((len(grouped), _padded(block.shape[1])), np.int64)
+            padded[:, : block.shape[1]] = block
+            tables[taps] = size
+            blocks.append(padded.ravel())
+            size += padded.size
+    return tables, np.concatenate(blocks).astype(np.int32) if blocks else np.zeros(LANES, np.int32)
+
+
+def _lines(
+    rows: list[Piece], pieces: list[list[Piece]], tables: dict[tuple[int, ...], int], out_width: int, per_group: int
+) -> Ints:
+    """One line per (row tap, column piece) of a source position, of one channel; the others follow by arithmetic.
+
+    A line: y * width + x, kernel row, place at the target, table, length.
+    """
+    lines: list[tuple[int, int, int, int, int]] = []
+    for y, row_taps in enumerate(rows):
+        for k, out_y in row_taps:
+            for x, x_pieces in enumerate(pieces):
+                for piece in x_pieces:
+                    taps = tuple(j for j, _ in piece)
+                    place = (out_y * out_width + piece[0][1]) * per_group
+                    lines.append((y * len(pieces) + x, k, place, tables[taps], _padded(len(taps) * per_group)))
+    return np.array(sorted(lines), dtype=np.int64).reshape(-1, 5)
+
+
+def _side_by_side(taps: Piece) -> list[Piece]:
+    pieces: list[Piece] = []
     for tap in taps:
         if pieces and pieces[-1][-1][1] + 1 == tap[1]:
             pieces[-1].append(tap)

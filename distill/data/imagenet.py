@@ -27,7 +27,7 @@ def load(config: DataConfig, n_steps: int) -> Source:
     root = root_of(config, hint)
     names = sorted(folder.name for folder in (root / "train").glob("*") if folder.is_dir())
     if not names:
-        raise InputError(f"{root}/train: no folders of classes; {hint}")
+        raise InputError("no folders of classes", where=root / "train", ways_out=hint)
     return Source(_part(root / "train", names, config), _part(root / "val", names, config), tuple(names))
 
 
@@ -40,22 +40,25 @@ def _part(folder: Path, names: list[str], config: DataConfig) -> Samples:
     if config.skip_corrupt:
         good = [number for number, path in enumerate(paths) if _readable(path)]
         paths, labels = [paths[k] for k in good], [labels[k] for k in good]
-    side = config.size or SIZE
-    resized_crop = "resized-crop" in config.augment
 
     def read(ids: Tensor, seeds: Tensor | None) -> Tensor:
-        images, damaged = [], []
-        for k, number in enumerate(ids.tolist()):
-            try:
-                seed = seeds[k : k + 1] if seeds is not None and resized_crop else None
-                images.append(decode(paths[number], side, seed))
-            except InputError as error:
-                damaged.append(Damaged.of(paths[number], error))
-        if damaged:
-            raise InputError(report(damaged, len(ids), config))
-        return torch.from_numpy(np.stack(images))
+        cropped = seeds if "resized-crop" in config.augment else None
+        return _read([paths[number] for number in ids.tolist()], cropped, config)
 
     return Samples(torch.tensor(labels, dtype=torch.int64), read, torch.arange(len(paths)))
+
+
+def _read(paths: list[Path], seeds: Tensor | None, config: DataConfig) -> Tensor:
+    """uint8 (B, 3, side, side). All that cannot be read is told at once, because there may be thousands of files."""
+    images, damaged = [], []
+    for k, path in enumerate(paths):
+        try:
+            images.append(decode(path, config.size or SIZE, None if seeds is None else seeds[k : k + 1]))
+        except InputError as error:
+            damaged.append(Damaged.of(path, error))
+    if damaged:
+        raise InputError(report(damaged, len(paths), config))
+    return torch.from_numpy(np.stack(images))
 
 
 def decode(path: Path, side: int, seed: Tensor | None) -> Bytes:

@@ -86,18 +86,11 @@ def _chain(program: Program) -> list[_Block]:
     at, source = program.inputs[0].name, program.inputs[0].shape
     done = {at}
     while followers := [s for s in program.out_of(at) if s.target != at]:
-        if len(followers) > 1:
-            names = ", ".join(s.target for s in followers)
-            raise _refuse(at, f"feeds {names}; branches and skip connections have no place in the format")
-        before = followers[0]
+        before, hears = _next(program, at, followers)
         population = program.population(before.target)
         if population.name in done:
             raise _refuse(at, f"feeds back into {population.name}; a layer of the format feeds back into itself only")
         done.add(population.name)
-        hears = [s for s in program.into(population.name) if s is not before]
-        others = [s.name for s in hears if s.source != population.name]
-        if others or len(hears) > 1:
-            raise _refuse(population.name, f"hears {before.name} and {', '.join(s.name for s in hears)}")
         match population.neuron:
             case Relay():
                 if not isinstance(before.kind, Wire):
@@ -114,6 +107,18 @@ def _chain(program: Program) -> list[_Block]:
     if missing or not blocks:
         raise _refuse(program.name, f"is no chain: {', '.join(missing) or 'no neurons'} beside it")
     return blocks
+
+
+def _next(program: Program, at: str, followers: list[Synapses]) -> tuple[Synapses, list[Synapses]]:
+    """The one way on from a population, and what else the next one hears: at most itself."""
+    if len(followers) > 1:
+        names = ", ".join(s.target for s in followers)
+        raise _refuse(at, f"feeds {names}; branches and skip connections have no place in the format")
+    before, name = followers[0], followers[0].target
+    hears = [s for s in program.into(name) if s is not before]
+    if len(hears) > 1 or any(s.source != name for s in hears):
+        raise _refuse(name, f"hears {before.name} and {', '.join(s.name for s in hears)}")
+    return before, hears
 
 
 def _refuse(where: str, why: str) -> Unsupported:

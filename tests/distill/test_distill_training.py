@@ -489,7 +489,7 @@ def test_networks_that_disagree_on_the_classes_are_refused(tmp_path: Path) -> No
     )
     with pytest.raises(ConfigError) as shape:
         check_classes(data, nn.Flatten(0), None, ALONE)
-    assert str(shape.value) == "teacher: answers one sample with (64,); needed are logits (1, 10)"
+    assert str(shape.value) == "teacher: answers one sample with (64,), needed are logits (1, 10)"
     with pytest.raises(ConfigError) as absent:
         distill(data, None, student(), DistillConfig(), TrainConfig(), tmp_path)
     assert str(absent.value) == "distill.method: seal-kd learns from a teacher, but there is none"

@@ -29,7 +29,7 @@ def trade_off(points: tuple[SweepPoint, ...]) -> Markup:
     return figure(240, f"{len(points)} runs, {len(joined)} of them not beaten by another", parts)
 
 
-def _point(p: SweepPoint, share: float, y: float, tip: str) -> list[Markup]:
+def _point(p: SweepPoint, share: float, y: float, tip: str) -> list[str]:
     css = "dot current" if p.current else "dot deployed" if p.front else "dot beaten"
     marks = [dot(share, y, 5.5 if p.front else 4, css, tip)]
     if p.front:
