@@ -342,20 +342,14 @@ def encoding(group: Group) -> Encoding | None:
 def _layer_counts(
     program: Program, prepared: list[Group], activity: Activity, loads: NeuronLoads, placement: Placement | None
 ) -> dict[str, Counts]:
-    found = {}
+    found, n = {}, activity.n_samples
     for name in on_chip(program):
         events = activity.events[name]
-        sops: dict[Encoding, float] = {}
-        for group in prepared:
-            stored = encoding(group)
-            if group.synapses.target == name and stored is not None:
-                sops[stored] = sops.get(stored, 0.0) + loads.by_group[group.name]
-        n = activity.n_samples
         messages = None
         if placement is not None and placement.layer_messages is not None:
             messages = placement.layer_messages.get(name, 0.0)
         found[name] = Counts(
-            sops=sops,
+            sops=_sops([group for group in prepared if group.synapses.target == name], loads),
             sops_with_zeros=float(np.sum(events.sops_with_zeros)) / n,
             updates=events.n_updates / n,
             active_updates=events.n_active_updates / n,
@@ -363,6 +357,16 @@ def _layer_counts(
             messages=messages,
         )
     return found
+
+
+def _sops(into: list[Group], loads: NeuronLoads) -> dict[Encoding, float]:
+    """By how the weights are stored, because a read of a dense list costs less than of a sparse one."""
+    sops: dict[Encoding, float] = {}
+    for group in into:
+        stored = encoding(group)
+        if stored is not None:
+            sops[stored] = sops.get(stored, 0.0) + loads.by_group[group.name]
+    return sops
 
 
 def _total(layers: list[Counts], placement: Placement | None) -> Counts:

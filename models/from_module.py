@@ -99,32 +99,8 @@ def from_module(
         end = _traced(reader, module, start)
     if reader.problems:
         raise Unsupported(f"{name} cannot become a spiking program:\n  " + "\n  ".join(reader.problems))
-    return _closed(reader, end, name, input_shape, n_steps, input_bits, input_scale).train(module.training)
-
-
-def _closed(
-    reader: _Reader,
-    end: Value,
-    name: str,
-    input_shape: Sequence[int],
-    n_steps: int,
-    input_bits: int,
-    input_scale: float | None,
-) -> SpikingNet:
-    last = end[0].source
-    population = reader.populations.get(last)
-    if len(end) == 1 and not end[0].layers and isinstance(population, Neurons):
-        if population.spiking:
-            raise Unsupported(
-                f"ends in the spikes of {last}; end it in a Linear layer, an LIBoxCell or an LICell", where=name
-            )
-        reader.populations[READOUT] = reader.populations.pop(last)
-        reader.synapses = [
-            Synapse(s.name, s.source, READOUT if s.target == last else s.target, s.module) for s in reader.synapses
-        ]
-    else:
-        reader.cell(READOUT, Sum(), end)
-    return SpikingNet(
+    _close(reader, end, name)
+    net = SpikingNet(
         name,
         input_shape=input_shape,
         n_steps=n_steps,
@@ -133,6 +109,26 @@ def _closed(
         input_bits=input_bits,
         input_scale=input_scale,
     )
+    return net.train(module.training)
+
+
+def _close(reader: _Reader, end: Value, name: str) -> None:
+    """Names the readout: the last integrators, or a sum of what the last layers say."""
+    last = end[0].source
+    population = reader.populations.get(last)
+    if len(end) == 1 and not end[0].layers and isinstance(population, Neurons):
+        if population.spiking:
+            raise Unsupported(
+                f"ends in the spikes of {last}",
+                where=name,
+                ways_out="end it in a Linear layer, an LIBoxCell or an LICell",
+            )
+        reader.populations[READOUT] = reader.populations.pop(last)
+        reader.synapses = [
+            Synapse(s.name, s.source, READOUT if s.target == last else s.target, s.module) for s in reader.synapses
+        ]
+    else:
+        reader.cell(READOUT, Sum(), end)
 
 
 def _chain(reader: _Reader, module: nn.Module, prefix: str, value: Value) -> Value:

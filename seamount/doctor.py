@@ -40,30 +40,41 @@ def doctor() -> list[Finding]:
     """Versions, cores, GPU, disk, and whether Lava really runs (it is started once, about 5 s)."""
     import torch
 
-    from seamount.hardware_targets.lava import lava_status
-
-    findings = [
+    free = shutil.disk_usage(Path.cwd()).free
+    return [
         Finding("seamount", __version__),
         Finding("python", f"{platform.python_version()} on {platform.system()} {platform.machine()}"),
         Finding("cores", f"{os.cpu_count()}, torch uses {torch.get_num_threads()}"),
+        *map(_package, PACKAGES),
+        _gpu(),
+        Finding("disk", f"{free / 2**30:.1f} GiB free here", free > 2**30),
+        _lava(),
     ]
-    for package in PACKAGES:
-        try:
-            findings.append(Finding(package, importlib.metadata.version(package)))
-        except importlib.metadata.PackageNotFoundError:
-            # tonic is optional, and whether Lava works is found out below
-            optional = package == "tonic" or package.startswith("lava")
-            findings.append(Finding(package, "not installed", None if optional else False))
-    if torch.cuda.is_available():
-        properties = torch.cuda.get_device_properties(0)
-        findings.append(Finding("GPU", f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB", True))
-    else:
-        findings.append(Finding("GPU", "none; everything runs on the CPU"))
-    free = shutil.disk_usage(Path.cwd()).free
-    findings.append(Finding("disk", f"{free / 2**30:.1f} GiB free here", free > 2**30))
+
+
+def _package(name: str) -> Finding:
+    try:
+        return Finding(name, importlib.metadata.version(name))
+    except importlib.metadata.PackageNotFoundError:
+        # no fault, because tonic is optional, and whether Lava works is found out by itself
+        optional = name == "tonic" or name.startswith("lava")
+        return Finding(name, "not installed", None if optional else False)
+
+
+def _gpu() -> Finding:
+    import torch
+
+    if not torch.cuda.is_available():
+        return Finding("GPU", "none; everything runs on the CPU")
+    properties = torch.cuda.get_device_properties(0)
+    return Finding("GPU", f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB", True)
+
+
+def _lava() -> Finding:
+    from seamount.hardware_targets.lava import lava_status
+
     try:
         status = lava_status()
-        findings.append(Finding("Lava works", status.message, status.works))
     except SeamountError as error:
-        findings.append(Finding("Lava works", str(error), False))
-    return findings
+        return Finding("Lava works", str(error), False)
+    return Finding("Lava works", status.message, status.works)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from seamount.config import load_config, to_toml
 from seamount.errors import ConfigError, InputError
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from seamount.report.gates import Gates, Outcome
     from seamount.report.report import Report
     from seamount.report.why import Explanation
+    from seamount.run.folder import Run
+    from seamount.run.stage import Stage
     from seamount.run.sweep import Sweep
 
 
@@ -78,7 +80,6 @@ def distill(
 
     None in a process that torchrun started only to help.
     """
-    from seamount.run.answers import read_answers
     from seamount.run.pipeline import run_stages
     from seamount.run.stages import TRAINING
 
@@ -92,10 +93,14 @@ def distill(
         )
     made = load_config(config, settings)
     run = run_stages(made, folder, resume=resume, overwrite=overwrite, until=until, told=told)
-    if run is None:
-        return None
+    return None if run is None else _accuracies(run, TRAINING[: names.index(until) + 1])
+
+
+def _accuracies(run: Run, stages: Sequence[Stage[Any]]) -> list[StageAccuracy]:
+    from seamount.run.answers import read_answers
+
     rows = []
-    for stage in TRAINING[: names.index(until) + 1]:
+    for stage in stages:
         if (run.of(stage) / "answers.npz").exists():
             found = read_answers(run.of(stage))
             right = found["predictions"] == found["labels"]

@@ -185,7 +185,7 @@ Piece = list[tuple[int, int]]
 
 
 def _tables(grouped: Ints, pieces: list[list[Piece]]) -> tuple[dict[tuple[int, ...], int], NDArray[np.int32]]:
-    """Where the weights of each set of taps begin, and all of them; grouped (channel x kernel row, column, target)."""
+    """Where the weights of each set of taps begin, and all of them; grouped (channel x kernel row, column, C_out)."""
     tables: dict[tuple[int, ...], int] = {}
     blocks: list[Ints] = []
     size = 0

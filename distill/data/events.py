@@ -58,25 +58,34 @@ def read_events(path: Path) -> Events:
             events = _columns(read_aedat4(path))
         case ".raw" | ".dat":
             events = _read_prophesee(path)
-        case ".npy":  # tonic's DVS-Gesture: rows x, y, p, t in milliseconds
-            columns = read_npy(path, NETWORK_BYTES)
-            if columns.ndim != 2 or columns.shape[1] != 4 or columns.dtype.kind not in "biuf":
-                raise InputError(f"an array {columns.shape}, needed are rows of x, y, p, t")
-            x, y, p, t = columns.T.astype(np.int64)
-            events = Events(x, y, t * 1000, p)
+        case ".npy":
+            events = _read_rows(path)
         case ".npz":
-            arrays = read_npz(path, NETWORK_BYTES)
-            missing = [name for name in "xytp" if name not in arrays]
-            if missing:
-                raise InputError(f"has no {', '.join(missing)}; columns x, y, t (microseconds), p are needed")
-            events = _of_columns(*(arrays[name] for name in "xytp"))
+            events = _read_columns(path)
         case _:
-            raise InputError(f"unknown kind {path.suffix!r}; possible are {', '.join(ENDINGS)}")
+            raise InputError(f"unknown kind {path.suffix!r}", possible=f"possible are {', '.join(ENDINGS)}")
     if len(events) == 0:
         raise InputError("no event in it")
     if np.any(np.diff(events.t) < 0):
         raise InputError(f"time runs backwards at event {int(np.argmax(np.diff(events.t) < 0)) + 1}")
     return events
+
+
+def _read_rows(path: Path) -> Events:
+    """As tonic writes DVS-Gesture: rows x, y, p, t, where t is in milliseconds."""
+    columns = read_npy(path, NETWORK_BYTES)
+    if columns.ndim != 2 or columns.shape[1] != 4 or columns.dtype.kind not in "biuf":
+        raise InputError(f"an array {columns.shape}", possible="needed are rows of x, y, p, t")
+    x, y, p, t = columns.T.astype(np.int64)
+    return Events(x, y, t * 1000, p)
+
+
+def _read_columns(path: Path) -> Events:
+    arrays = read_npz(path, NETWORK_BYTES)
+    missing = [name for name in "xytp" if name not in arrays]
+    if missing:
+        raise InputError(f"has no {', '.join(missing)}", possible="columns x, y, t (microseconds), p are needed")
+    return _of_columns(*(arrays[name] for name in "xytp"))
 
 
 def _read_bin(path: Path) -> Events:

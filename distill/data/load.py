@@ -33,11 +33,7 @@ def load_data(config: DataConfig, *, n_steps: int) -> Data:
     if n_steps < 1:
         raise ConfigError(f"{n_steps}, at least 1 step is needed", where="student.n_steps")
     source = loader(config.name)(config, n_steps)
-    encoding: Encoding = config.encoding or ("frames" if source.events else "direct")
-    if (encoding == "frames") != source.events:
-        kind = "recordings of events, which become frames" if source.events else "still images"
-        possible = '"frames"' if source.events else '"direct", "rate" or "latency"'
-        raise ConfigError(f"{encoding!r}, but {config.name} has {kind}; possible: {possible}", where="data.encoding")
+    encoding = _encoding(config, source)
     for part, samples in (("training", source.train), ("test", source.test)):
         check_labels(config.name, part, samples.labels, source.class_names, every_class=part == "training")
     train, test = _limit(source.train, config.max_train), _limit(source.test, config.max_test)
@@ -57,6 +53,16 @@ def load_data(config: DataConfig, *, n_steps: int) -> Data:
         encoding=encoding,
         config=config,
     )
+
+
+def _encoding(config: DataConfig, source: Source) -> Encoding:
+    encoding: Encoding = config.encoding or ("frames" if source.events else "direct")
+    if (encoding == "frames") != source.events:
+        kind = "recordings of events, which become frames" if source.events else "still images"
+        possible = '"frames"' if source.events else '"direct", "rate" or "latency"'
+        found = f"{encoding!r}, but {config.name} has {kind}"
+        raise ConfigError(found, where="data.encoding", ways_out=f"possible: {possible}")
+    return encoding
 
 
 def _limit(samples: Samples, n: int | None) -> Samples:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from seamount.errors import InputError
 from seamount.foreign.hdf5 import opened_data
@@ -51,13 +52,18 @@ def read_shd(path: Path, n_steps: int, config: DataConfig, hint: str) -> Samples
         order = np.argsort(at, kind="stable")
         at, unit = at[order].astype(np.float64), unit[order].astype(np.int64)
         if len(at) == 0 or unit.min() < 0 or unit.max() >= CHANNELS:
-            raise InputError(
-                f"sample {k} has no spikes, or units outside 0 to {CHANNELS - 1}; fetch it again", where=path
-            )
-        if config.frames_by == "time":
-            step = np.minimum((at / max(at[-1], 1e-9) * n_steps).astype(np.int64), n_steps - 1)
-        else:
-            step = np.arange(len(at)) * n_steps // len(at)
+            found = f"sample {k} has no spikes, or units outside 0 to {CHANNELS - 1}"
+            raise InputError(found, where=path, ways_out="fetch it again")
+        step = _steps(at, n_steps, by_time=config.frames_by == "time")
         counts = np.bincount(step * channels + unit * channels // CHANNELS, minlength=n_steps * channels)
         frames[k] = np.minimum(counts, 255).reshape(n_steps, channels)
     return in_memory(frames, labels)
+
+
+def _steps(at: NDArray[np.float64], n_steps: int, *, by_time: bool) -> NDArray[np.int64]:
+    """The frame of each spike, given their rising times: of equal times, or of equal numbers of spikes."""
+    if not by_time:
+        return np.arange(len(at)) * n_steps // len(at)
+    # a recording of one instant has no length to be divided by
+    steps: NDArray[np.int64] = np.minimum((at / max(at[-1], 1e-9) * n_steps).astype(np.int64), n_steps - 1)
+    return steps

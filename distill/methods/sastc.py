@@ -11,7 +11,7 @@ Under several processes a batch is still one: relations and statistics are those
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
 import torch.nn.functional as F
@@ -66,15 +66,10 @@ class Sastc(nn.Module):
         self.batch_size, self.points = batch_size, points
         self.query = Embeddings(len(student), width, factor, repaired=batch_size is None)
         self.key = Embeddings(len(teacher), width, factor, repaired=batch_size is None)
-        groups = []
-        for source in student.values():
-            sizes = [(min(source[1], h), min(source[2], w)) for _, h, w in teacher.values()]
-            for size in dict.fromkeys(sizes):
-                members = [j for j, s in enumerate(sizes) if s == size]
-                channels = {j: list(teacher.values())[j][0] for j in members}
-                groups.append(Regressors(source[0], channels, size))
-            self._count = len(teacher)
-        self.regressors = nn.ModuleList(groups)
+        self._count = len(teacher)
+        self.regressors = nn.ModuleList(
+            group for source in student.values() for group in _regressors(source, list(teacher.values()))
+        )
 
     @classmethod
     def of(cls, settings: Settings) -> Sastc:
@@ -225,3 +220,11 @@ class StepNorm(nn.Module):
 def _uniform(*shape: int, fan_in: int) -> Tensor:
     """Torch's own start of a linear layer."""
     return torch.empty(shape).uniform_(-1, 1) / math.sqrt(fan_in)
+
+
+def _regressors(source: Shape, teacher: list[Shape]) -> Iterator[Regressors]:
+    """From one student map to all of the teacher's: those of one size together, so that it is pooled to it once."""
+    sizes = [(min(source[1], h), min(source[2], w)) for _, h, w in teacher]
+    for size in dict.fromkeys(sizes):
+        channels = {j: teacher[j][0] for j, s in enumerate(sizes) if s == size}
+        yield Regressors(source[0], channels, size)

@@ -159,17 +159,8 @@ def _layers(program: Program, block: _Block, position: int) -> list[Layer]:
 
 
 def _conv(program: Program, block: _Block, kind: Conv) -> Layer:
-    before, shape = block.before, block.population.shape
-    if block.recurrent is not None:
-        raise _refuse(block.recurrent.name, "is recurrence in a convolutional layer")
-    if program.shape(before.source) != block.source:
-        raise _refuse(before.name, f"reads {block.source} reshaped to {program.shape(before.source)}")
-    if before.delay.any():
-        raise _refuse(before.name, "is a delayed convolution, whose delay lava-dl's loader ignores")
-    if kind.groups > 127:
-        raise _refuse(before.name, f"has {kind.groups} groups, and Lava's convolution counts them to 127")
-    check_wrap(program, before, messages(program)[before.source], kind)
-    weights = _whole_weights(kind.weights, before)
+    _require_conv(program, block, kind)
+    shape, weights = block.population.shape, _whole_weights(kind.weights, block.before)
     return {
         "type": "conv",
         "shape": shape,
@@ -186,23 +177,24 @@ def _conv(program: Program, block: _Block, kind: Conv) -> Layer:
     }
 
 
+def _require_conv(program: Program, block: _Block, kind: Conv) -> None:
+    before = block.before
+    if block.recurrent is not None:
+        raise _refuse(block.recurrent.name, "is recurrence in a convolutional layer")
+    if program.shape(before.source) != block.source:
+        raise _refuse(before.name, f"reads {block.source} reshaped to {program.shape(before.source)}")
+    if before.delay.any():
+        raise _refuse(before.name, "is a delayed convolution, whose delay lava-dl's loader ignores")
+    if kind.groups > 127:
+        raise _refuse(before.name, f"has {kind.groups} groups, and Lava's convolution counts them to 127")
+    check_wrap(program, before, messages(program)[before.source], kind)
+
+
 def _dense(program: Program, block: _Block) -> Layer:
     before, shape = block.before, block.population.shape
     if len(shape) != 1:
         raise _refuse(block.population.name, f"has shape {shape} behind a matrix, and the format (N,)")
-    if before.delay.max(initial=0) > LONGEST_DELAY:
-        raise _refuse(
-            before.name, f"has a delay of {before.delay.max()}, and lava-dl's loader cuts at {LONGEST_DELAY}"
-        )
-    groups = [before] if block.recurrent is None else [before, block.recurrent]
-    parts = []
-    for group in groups:
-        matrix, delays = _matrix(program, group)
-        check_wrap(program, group, messages(program)[group.source], Dense(matrix))
-        if len(groups) > 1 and group.delay.any():
-            raise _refuse(group.name, "is delayed in a recurrent layer, whose exponent lava-dl's loader then forgets")
-        parts.append(_whole_weights(matrix, group))
-    _check_optimiser(before, parts)
+    parts, delays = _matrices(program, block)
     layer: Layer = {
         "type": "dense",
         "shape": shape,
@@ -217,6 +209,25 @@ def _dense(program: Program, block: _Block) -> Layer:
     if before.delay.any():
         layer["delay"] = delays.astype(np.float32)
     return layer
+
+
+def _matrices(program: Program, block: _Block) -> tuple[list[Ints], Ints]:
+    """Weights of the synapses into a layer and of its recurrence, with the former's delays."""
+    before = block.before
+    if before.delay.max(initial=0) > LONGEST_DELAY:
+        raise _refuse(
+            before.name, f"has a delay of {before.delay.max()}, and lava-dl's loader cuts at {LONGEST_DELAY}"
+        )
+    groups = [before] if block.recurrent is None else [before, block.recurrent]
+    parts = []
+    for group in groups:
+        matrix, delays = _matrix(program, group)
+        check_wrap(program, group, messages(program)[group.source], Dense(matrix))
+        if len(groups) > 1 and group.delay.any():
+            raise _refuse(group.name, "is delayed in a recurrent layer, whose exponent lava-dl's loader then forgets")
+        parts.append(_whole_weights(matrix, group))
+    _check_optimiser(before, parts)
+    return parts, delays
 
 
 # ------------------------------------------------------------------------------------------------- values

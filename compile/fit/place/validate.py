@@ -321,25 +321,29 @@ def _layers(
     layers = []
     for name in on_chip(program):
         mine = [(tile, use) for (_, tile), use in zip(places, tile_uses, strict=True) if tile.population == name]
-        worst = Use(**{key: max(getattr(use, key) for _, use in mine) for key in limits(chip)})
-        largest = max((tile for tile, _ in mine), key=lambda tile: tile.n_neurons)
-        binding, share = worst.binding(chip)
-        into = {g.name: kinds.get(g.name, "discrete") for g in prepared if g.synapses.target == name}
-        layers.append(
-            LayerUse(
-                population=name,
-                n_neurons=program.population(name).n_neurons,
-                n_tiles=len(mine),
-                tile=tuple(stop - start for start, stop in largest.box),
-                axons=into,
-                use=worst,
-                share=worst.shares(chip),
-                binding=binding,
-                binding_share=share,
-                relief=_relief(binding, len(mine), largest, chip),
-            )
-        )
+        into: dict[str, AxonKind] = {
+            g.name: kinds.get(g.name, "discrete") for g in prepared if g.synapses.target == name
+        }
+        layers.append(_layer(program.population(name), mine, into, chip))
     return layers
+
+
+def _layer(p: Population, mine: list[tuple[Tile, Use]], into: dict[str, AxonKind], chip: Chip) -> LayerUse:
+    worst = Use(**{key: max(getattr(use, key) for _, use in mine) for key in limits(chip)})
+    largest = max((tile for tile, _ in mine), key=lambda tile: tile.n_neurons)
+    binding, share = worst.binding(chip)
+    return LayerUse(
+        population=p.name,
+        n_neurons=p.n_neurons,
+        n_tiles=len(mine),
+        tile=tuple(stop - start for start, stop in largest.box),
+        axons=into,
+        use=worst,
+        share=worst.shares(chip),
+        binding=binding,
+        binding_share=share,
+        relief=_relief(binding, len(mine), largest, chip),
+    )
 
 
 def _relief(binding: str, n_tiles: int, largest: Tile, chip: Chip) -> str:
