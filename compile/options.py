@@ -62,6 +62,7 @@ def compile_options(
     print_after: str | None = None,
     calibration: Any = None,
     soft_reset: str | None = None,
+    readout: str | None = None,
 ) -> CompileOptions:
     """Options from text.
 
@@ -77,13 +78,13 @@ def compile_options(
         print_after: name of a pass.
         calibration: real inputs (T, B, *shape); makes "calibrated" the scale search unless ``method`` says otherwise.
         soft_reset: "refuse" or "emulate", also as the setting ``soft_reset``.
+        readout: a population or an Output, and perhaps ":" and how it is read; wins over the setting ``readout``.
     """
     told: dict[str, dict[str, Any]] = {part: {} for part in (*SETTINGS, *NAMED)}
     for setting in settings:
         part, key, value = _parsed(setting)
         told[part][key] = value
-    if n_steps is not None:
-        told["nir"]["n_steps"] = n_steps
+    told["nir"] |= {k: v for k, v in (("n_steps", n_steps), ("readout", readout)) if v is not None}
     if told["nir"].get("n_steps", 1) < 1:
         raise ConfigError(f"{told['nir']['n_steps']}", where="n_steps", possible="at least 1 step is needed")
     if calibration is not None:

@@ -31,6 +31,7 @@ from .passes.cannot_work import cannot_work
 from .passes.emulate_soft_reset import emulate_soft_reset
 from .passes.fold_pooling import fold_pooling
 from .passes.fold_scale import fold_scale
+from .passes.integrate_readout import integrate_readout
 from .passes.lines_as_maps import lines_as_maps
 from .passes.merge_linear import merge_linear
 from .passes.range_analysis import RangeReport, analyse_ranges
@@ -341,6 +342,7 @@ def _ranges_shown(draft: Draft) -> str:
 FROM_NETWORK: tuple[Step, ...] = (
     Step("read", _read, _network_shown),
     Step("emulate_soft_reset", _soft_resets, _network_shown),
+    _network_step(integrate_readout),
     _network_step(remove_unseen),
     _network_step(lines_as_maps),
     _network_step(fold_scale),

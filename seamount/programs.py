@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seamount.compile.program.activity import Activity, readout_so_far
+from seamount.compile.program.activity import Activity
 from seamount.compile.program.program import Program
+from seamount.compile.program.readout import as_quantity, classes, readout_so_far
 from seamount.config import load_config
 from seamount.errors import InputError
 from seamount.foreign.arrays import read_npz
@@ -51,17 +52,32 @@ class CompiledFile:
 class RoundedAnswers:
     """The program's answers beside the float network's, on the ``n`` samples it was calibrated with.
 
+    The float network is read as the tool reads it that it comes from, whatever was chosen for the program, so that a
+    readout that was chosen wrongly shows.
+
     Attributes:
-        n_same: equal answers. float_accuracy, accuracy: of network and program; None without labels.
+        n_same: answers equal to the float network's. n_same_read_alike: to those of the float network read as the
+            program is, from which only rounding can differ.
+        n_unanswered: samples without an answer, see ``NO_ANSWER``.
+        readout, float_readout: how program and float network are read.
+        float_accuracy, accuracy: of network and program; None without labels.
     """
 
     n: int
     n_same: int
+    n_same_read_alike: int
+    n_unanswered: int
+    readout: str
+    float_readout: str
     float_accuracy: float | None
     accuracy: float | None
 
     def __str__(self) -> str:
         told = f"calibration: {self.n_same} of {self.n} answers are the float network's"
+        if self.readout != self.float_readout:
+            told += f" ({self.float_readout}), {self.n_same_read_alike} if that, too, is read as {self.readout}"
+        if self.n_unanswered:
+            told += f"; no answer in {self.n_unanswered} of {self.n} samples"
         if self.float_accuracy is None or self.accuracy is None:
             return told
         points = 100 * (self.accuracy - self.float_accuracy)
@@ -100,24 +116,39 @@ def compile_source(
     return CompiledFile(path, compiled, tuple(verify_program(compiled.program, chip)), rounded)
 
 
-def rounded_answers(compiled: Compiled, x: Any, labels: NDArray[Any] | None) -> RoundedAnswers | None:
-    """Network and program on the calibration samples (T, B, *shape)."""
-    from seamount.compile.network.interpret import run_network
+def rounded_answers(compiled: Compiled, inputs: Any, labels: NDArray[Any] | None) -> RoundedAnswers | None:
+    """Network and program on the calibration samples, as ``CompileOptions.calibration``."""
+    from seamount.compile.network.interpret import named_inputs, run_network
+    from seamount.compile.nir.readout import usual_readout
     from seamount.hardware_targets.simulator import simulate as run
 
-    network, readout = compiled.network, compiled.program.readout
-    if network is None or readout is None or len(network.inputs) != 1:
+    network = compiled.source
+    if network is None or network.readout is None:
         return None
-    n = x.shape[1]
+    given = named_inputs(network, inputs)
+    n = next(iter(given.values())).shape[1]
+    _check_labels(labels, n, compiled.program)
+    chosen = (network.readout, as_quantity(network.readout_quantity, network.name))
+    usual = usual_readout(network) or chosen
+    traces = run_network(network, given)
+    reference, alike = (
+        classes(readout_so_far(quantity, traces[name].spikes, traces[name].v)[-1].reshape(n, -1))
+        for name, quantity in (usual, chosen)
+    )
+    whole = {i.name: np.rint(given[i.name] * i.scale).astype(np.int64) for i in network.inputs}
+    activity = run(compiled.program, whole)
+    answers = activity.predictions()
+    right = (None, None) if labels is None else tuple(float(np.mean(c == labels)) for c in (reference, answers))
+    same = [int(np.sum(answers == other)) for other in (reference, alike)]
+    words = [f"{quantity} of {name}" for name, quantity in (chosen, usual)]
+    return RoundedAnswers(n, *same, activity.n_unanswered(), *words, *right)
+
+
+def _check_labels(labels: NDArray[Any] | None, n: int, program: Program) -> None:
     if labels is not None and labels.shape != (n,):
         raise InputError(f"y {labels.shape}; x has {n} samples, so y needs ({n},)", where="calibration")
     if labels is not None:
-        labels = class_labels(labels, "calibration", n_classes=_n_classes(compiled.program))
-    trace = run_network(network, x)[readout.population]
-    reference = readout_so_far(readout.quantity, trace.spikes, trace.v)[-1].reshape(n, -1).argmax(1)
-    classes = run(compiled.program, np.rint(x * network.inputs[0].scale).astype(np.int64)).predictions()
-    right = (None, None) if labels is None else tuple(float(np.mean(c == labels)) for c in (reference, classes))
-    return RoundedAnswers(n, int(np.sum(classes == reference)), *right)
+        class_labels(labels, "calibration", n_classes=_n_classes(program))
 
 
 def write_split(program: Program, target: str, path: Path) -> Split:

@@ -19,6 +19,7 @@ from seamount.compile.neurons.model import SPIKES, State
 from seamount.compile.numbers import Ints
 from seamount.compile.program.activity import Activity, Events
 from seamount.compile.program.program import Population, Program, Reset, order
+from seamount.compile.program.readout import read_on
 from seamount.compile.synapses.kinds import Wire
 
 from ..numbers import wrap
@@ -73,9 +74,10 @@ class _Run:
         self.batch = batch
         self.records: dict[str, list[Ints]] = {name: [] for name in record}
         self.spike_counts = np.zeros((batch, *population.shape), np.int64)
+        is_read = program.readout is not None and program.readout.population == population.name
+        self.quantity = program.readout.quantity if program.readout is not None and is_read else None
         self.window = readout_window(program, n_steps)
-        self.window_counts = np.zeros_like(self.spike_counts)
-        self.window_v = np.zeros_like(self.spike_counts)
+        self.readout: Ints | None = None
         self.n_spikes, self.sops, self.sops_with_zeros = (np.zeros(n_steps, np.int64) for _ in range(3))
         self.n_active = self.n_u_wraps = self.n_v_saturations = self.n_drive_wraps = 0
 
@@ -91,9 +93,10 @@ class _Run:
         self.n_v_saturations += int(np.count_nonzero(done.saturates))
         self.n_spikes[k] = np.count_nonzero(done.sent)
         self.spike_counts += done.sent != 0
-        if self.window[0] <= k < self.window[1]:
-            self.window_counts += done.sent != 0
-            self.window_v = self.state.get("v", done.sent)  # what has no v is read by what it sends
+        if self.quantity is not None and self.window[0] <= k < self.window[1]:
+            # what has no v is read by what it sends
+            read = done.sent if self.quantity == "count" else self.state.get("v", done.sent)
+            self.readout = read_on(self.quantity, self.readout, read[None])
         for name, kept in self.records.items():
             values = {**self.state, "spikes": done.sent, "drive": drives[0]}
             if name in values:
@@ -143,7 +146,8 @@ def _activity(program: Program, runs: Mapping[str, _Run], batch: int, n_steps: i
     readout = None
     if program.readout is not None:
         run = runs[program.readout.population]
-        readout = run.window_counts if program.readout.quantity == "count" else run.window_v
+        # a run that ends before the sample arrives reads nothing
+        readout = np.zeros_like(run.spike_counts) if run.readout is None else run.readout
 
     def last(state: str) -> dict[str, NDArray[Any]]:
         return {name: run.state[state].astype(np.int32) for name, run in runs.items() if state in run.state}

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from seamount.errors import InputError
 
-from ..network.interpret import run_network
+from ..network.interpret import named_inputs, run_network
 from ..network.network import Network, Reals, reals
 from .joint_rounding import BLOCK, Moments
 from .real_groups import RealGroup, real_groups
@@ -47,7 +47,7 @@ def calibrate(network: Network, inputs: Inputs) -> Calibration:
         network: behind ``merge_linear``.
         inputs: as ``run_network`` takes them.
     """
-    given = inputs if isinstance(inputs, Mapping) else {network.inputs[0].name: inputs}
+    given = named_inputs(network, inputs)
     for name, x in given.items():
         _check(name, x)
     traces = run_network(network, given)

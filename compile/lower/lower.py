@@ -29,6 +29,7 @@ from ..passes.emulate_soft_reset import SOFT_RESETS
 from ..passes.write_out import FEW_VALUES, SPARSE_BELOW
 from ..program import program as chip
 from ..program.program import Program, Readout
+from ..program.readout import as_quantity
 from ..synapses import kinds
 from ..synapses.kinds import Synapses
 from .joint_rounding import Moments, round_with_moments
@@ -102,7 +103,9 @@ def lower_network(
             for g in real_groups(network, p.name)
         ]
         parts.rows.append(PopulationRounding(**{**vars(row), "groups": tuple(groups)}))
-    readout = None if network.readout is None else Readout(network.readout, network.readout_quantity)
+    readout = None
+    if network.readout is not None:
+        readout = Readout(network.readout, as_quantity(network.readout_quantity, network.name))
     made = Program(
         name=network.name,
         inputs=tuple(chip.Input(i.name, i.shape, i.bits, i.signed) for i in network.inputs),

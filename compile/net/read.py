@@ -22,6 +22,7 @@ from seamount.errors import InputError, Unsupported
 from ..neurons.lif import Lif
 from ..numbers import ints
 from ..program.program import Input, Population, Program, Readout, Reset
+from ..program.readout import Quantity
 from ..synapses.kinds import Conv, Dense, Kind, Synapses, Wire
 from ..synapses.shape import target_shape
 from .file import Group, open_net
@@ -157,7 +158,7 @@ class _Reader:
         last = self.populations[-1]
         assert isinstance(last.neuron, Lif), "this reader makes no other"
         # slayer writes integrating outputs with the largest threshold there is
-        quantity = "v" if int(last.neuron.v_th_mant.min()) >= (1 << 17) - 1 else "count"
+        quantity: Quantity = "v" if int(last.neuron.v_th_mant.min()) >= (1 << 17) - 1 else "count"
         return Program(
             name=self.path.stem,
             inputs=tuple(self.inputs),

@@ -58,7 +58,7 @@ def run_network(
 
     Args:
         network: what to run.
-        inputs: real values (T, B, *shape) of the one input, or a mapping input name -> array.
+        inputs: see ``named_inputs``.
 
     Returns:
         population name -> its trace.
@@ -78,15 +78,28 @@ def run_network(
     return traces
 
 
+def named_inputs(
+    network: Network, inputs: NDArray[np.float64] | Mapping[str, NDArray[np.float64]]
+) -> dict[str, NDArray[np.float64]]:
+    """Real values (T, B, *shape) by input.
+
+    Args:
+        inputs: an array for each input, and perhaps others; a bare array, or one called x, belongs to the only input.
+    """
+    names = [i.name for i in network.inputs]
+    given = inputs if isinstance(inputs, Mapping) else {"x": inputs}
+    if len(names) == 1 and names[0] not in given and "x" in given:
+        return {names[0]: given["x"]}
+    if not set(names) <= set(given):
+        found = f"inputs for {', '.join(given)} were given" if isinstance(inputs, Mapping) else "one array was given"
+        raise InputError(found, where=network.name, possible=f"needed are {', '.join(names)}")
+    return {name: given[name] for name in names}
+
+
 def _checked_inputs(
     network: Network, inputs: NDArray[np.float64] | Mapping[str, NDArray[np.float64]]
 ) -> dict[str, Tensor]:
-    given = inputs if isinstance(inputs, Mapping) else {network.inputs[0].name: inputs}
-    if set(given) != {i.name for i in network.inputs}:
-        names = ", ".join(i.name for i in network.inputs)
-        raise InputError(
-            f"inputs for {', '.join(given)} were given", where=network.name, possible=f"needed are {names}"
-        )
+    given = named_inputs(network, inputs)
     values = {name: torch.from_numpy(np.array(x, dtype=np.float64)) for name, x in given.items()}
     for i in network.inputs:
         if i.shape[1:2] == (1,) and values[i.name].shape[2:] == (i.shape[0], *i.shape[2:]):

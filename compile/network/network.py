@@ -226,6 +226,11 @@ class Population:
     def n_neurons(self) -> int:
         return size(self.shape)
 
+    @property
+    def is_memoryless(self) -> bool:
+        """v is nothing but what arrives in the same step: a linear head, not a neuron."""
+        return self.v_th is None and not np.any(self.v_leak) and bool(np.all(self.a_s == 1) and np.all(self.a_m == 1))
+
 
 @dataclass(frozen=True)
 class Connection:
@@ -250,7 +255,7 @@ class Network:
     Attributes:
         populations: in the order in which they are evaluated within a step.
         outputs: name of an Output -> population whose spikes (or v, where it never fires) it shows.
-        readout, readout_quantity: where a classification is read; "v" or "count".
+        readout, readout_quantity: where a classification is read, and how: a Quantity of ``program/readout.py``.
         scales: population -> given scale, one or an array that broadcasts to its shape, where the file carries
             quantised values; empty otherwise.
         assumptions: what the file did not say and was taken from a preset, an option or a default.

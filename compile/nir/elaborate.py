@@ -14,7 +14,10 @@ from ..graphs import strongly_connected
 from ..network.network import (
     Network,
     NetworkInput,
+    Op,
     Population,
+    Reshape,
+    Scale,
 )
 from .axes import GivenShapes
 from .cells import memoryless, population
@@ -175,14 +178,21 @@ def _populations(graph: NirGraph) -> tuple[dict[str, Population], dict[str, str]
 
 
 def _shown_directly(graph: NirGraph, name: str) -> str | None:
-    """The population that an Output shows without anything between, ports of subgraphs apart."""
+    """The population that an Output shows, with nothing between that could change an answer."""
     while len(before := graph.before[name]) == 1:
         name = before[0]
         if graph.role(name) == "population":
             return name
-        if graph.role(name) != "operator" or graph.ops[name] or name in graph.biases:
+        if graph.role(name) != "operator" or name in graph.biases or not all(map(_keeps_order, graph.ops[name])):
             return None
     return None
+
+
+def _keeps_order(op: Op) -> bool:
+    """True where the largest value behind ``op`` is the largest in front, at every step and in every sum of steps."""
+    if isinstance(op, Scale):
+        return bool(op.scale.size and op.scale.min() == op.scale.max() > 0)
+    return isinstance(op, Reshape)
 
 
 def _try(graph: NirGraph, make: Callable[[], Population]) -> Population | None:

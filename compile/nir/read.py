@@ -18,6 +18,7 @@ from .elaborate import check_nodes, elaborate
 from .file import RawGraph, from_graph, read_raw
 from .mends import as_run
 from .presets import Discretisation, Resolved, resolve
+from .readout import choose_readout
 from .time_constants import odd_time_constants
 from .timestep import no_step, with_own_step
 
@@ -33,7 +34,9 @@ class NirOptions:
         input_shape: of one sample at one step, of the only Input; input_shapes: of Inputs by name. They win over the
             file's.
         n_steps: length of a sample; None: from metadata, else unknown.
-        readout, readout_quantity: population and "v" or "count"; None: from metadata, else the only output.
+        readout: a population or an Output, perhaps with ":" and how it is read, a word of ``readout.WORDS``; None:
+            from metadata, else by the rule of the graph (``readout.py``).
+        readout_quantity: that word alone.
         name: of the network; None: the file's stem.
     """
 
@@ -70,14 +73,16 @@ def read_nir(source: Any, options: NirOptions | None = None) -> Network:
     # where our own exporters write nothing they mean the defaults, so that nothing had to be assumed
     asked = () if str(metadata.get("exporter", "")).startswith("seamount") else resolved.assumptions.values()
     scales = _scales(raw.metadata, network)
-    readout, quantity = _readout(ours, options, network)
+    chosen = choose_readout(
+        network, options.readout, options.readout_quantity, ours.get("readout"), ours.get("readout_quantity")
+    )
     n_steps = options.n_steps if options.n_steps is not None else _whole(ours.get("n_steps"), "n_steps", 1, 1 << 20)
     return network.with_(
-        assumptions=(*asked, *raw.notes, *network.assumptions),
+        assumptions=(*asked, *raw.notes, *network.assumptions, *chosen.notes),
         warnings=tuple(odd_time_constants(raw, resolved.settings, n_steps)),
         scales=scales,
-        readout=readout,
-        readout_quantity=quantity,
+        readout=chosen.population,
+        readout_quantity=chosen.quantity,
         n_steps=n_steps,
     )
 
@@ -163,25 +168,6 @@ def _scales(metadata: Mapping[str, Any], network: Network) -> dict[str, PerNeuro
             )
         scales[name] = reals(value) if np.ndim(value) else float(value)
     return scales
-
-
-def _readout(ours: Mapping[str, Any], options: NirOptions, network: Network) -> tuple[str | None, str]:
-    asked = options.readout or ours.get("readout")
-    shown = set(network.outputs.values())
-    if asked is None and len(shown) == 1:
-        asked = next(iter(shown))
-    if asked is None:
-        return None, "v"
-    asked = network.outputs.get(asked, asked)
-    if asked not in {p.name for p in network.populations}:
-        raise InputError(
-            f"readout {asked!r} is not there", where=network.name, possible=f"possible are {', '.join(sorted(shown))}"
-        )
-    default = "v" if network.population(asked).v_th is None else "count"
-    quantity = options.readout_quantity or ours.get("readout_quantity") or default
-    if quantity not in ("v", "count"):
-        raise InputError(f"readout_quantity {quantity!r}", where=network.name, possible="possible are 'v', 'count'")
-    return asked, quantity
 
 
 __all__ = ["Discretisation", "NirOptions", "read_nir"]

@@ -117,11 +117,11 @@ def _rule_problems(p: Population, network: Network) -> Iterator[Reason]:
 
 
 def _readout_problems(p: Population, network: Network) -> Iterator[Reason]:
-    if network.readout == p.name and network.readout_quantity == "v":
+    if network.readout == p.name and network.readout_quantity != "count":
         yield Reason(
             "its v is the readout, and a soft reset is emulated with another v",
             where=p.name,
-            ways_out=("read its spikes (--set readout_quantity=count), or make it a readout that never fires",),
+            ways_out=(f"read its spikes (--readout {p.name}:count), or make it a readout that never fires",),
         )
 
 

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .readout import NO_ANSWER, classes
+
 Array = NDArray[Any]
 
 
@@ -45,7 +47,8 @@ class Activity:
         spikes: recorded spikes per population, (T, B, *shape): uint8 for binary ones, int32 for graded ones.
         v, u: recorded state after each step, v after its reset, int32 (T, B, *shape).
         drive: recorded drive into a population (weight units, before << 6), (T, B, *shape).
-        readout: spike counts or final v of the readout population, int64 (B, *shape); None without a readout.
+        readout: what is read of the readout population, int64 (B, *shape), in the integers of ``read_on``; None
+            without a readout.
         spike_counts: spikes per neuron over the whole run, int64 (B, *shape), of every population.
         events: counts per population, always.
         final_u, final_v: state after the last step of every population that has one.
@@ -64,14 +67,11 @@ class Activity:
     final_v: Mapping[str, Array] = field(default_factory=dict)
 
     def predictions(self) -> Array:
-        """Class of each sample, (B,): largest readout, lowest index among equals."""
+        """Class of each sample, (B,): largest readout, lowest index among some equals, ``NO_ANSWER`` if all are."""
         if self.readout is None:
             raise ValueError("this run has no readout")
-        classes: Array = np.argmax(self.readout.reshape(self.n_samples, -1), axis=1)
-        return classes
+        return classes(self.readout.reshape(self.n_samples, -1))
 
-
-def readout_so_far(quantity: str, spikes: Array, v: Array) -> Array:
-    """What is read of a population after each step, (T, ...): v, which has summed up itself, or the spikes so far."""
-    read: Array = v if quantity == "v" else np.cumsum(spikes, axis=0)
-    return read
+    def n_unanswered(self) -> int:
+        """Samples without an answer; see ``NO_ANSWER``."""
+        return int(np.count_nonzero(self.predictions() == NO_ANSWER))

@@ -23,6 +23,7 @@ from ..neurons.models import Neuron
 from ..numbers import PerNeuron
 from ..synapses.kinds import Conv, Dense, Sparse, Synapses, Wire
 from ..synapses.shape import target_shape
+from .readout import Quantity, as_quantity
 
 # --------------------------------------------------------------------------------------------- populations
 
@@ -72,10 +73,13 @@ class Input:
 
 @dataclass(frozen=True)
 class Readout:
-    """Where the answer is read: spike counts over the window, or v at its last step. Classes in C order."""
+    """Where the answer is read, over the window of a sample. Classes in C order of the population's neurons.
+
+    A population that has no v is read by what it sends.
+    """
 
     population: str
-    quantity: str = "v"  # "v" or "count"
+    quantity: Quantity = "v"
 
 
 @dataclass(frozen=True)
@@ -166,10 +170,7 @@ def check(program: Program) -> None:
     if program.readout is not None:
         if program.readout.population not in [p.name for p in program.populations]:
             raise InputError(f"readout {program.readout.population} is not a population", where=program.name)
-        if program.readout.quantity not in ("v", "count"):
-            raise InputError(
-                f"readout quantity {program.readout.quantity!r}, possible are 'v', 'count'", where=program.name
-            )
+        as_quantity(program.readout.quantity, program.name)
     order(program)
 
 

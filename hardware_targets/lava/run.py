@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from seamount.compile.arithmetic.inputs import check_inputs, default_steps, readout_window
 from seamount.compile.program.activity import Activity
 from seamount.compile.program.program import Program
+from seamount.compile.program.readout import read_on
 from seamount.errors import BackendMissing, ConfigError
 
 from . import plain_lava
@@ -175,12 +176,11 @@ def _readout(program: Program, traces: Mapping[str, Mapping[str, Array]], n_step
         return None
     name = program.readout.population
     start, end = readout_window(program, n_steps)
-    if program.readout.quantity == "count":
-        counts: Array = np.count_nonzero(traces["spikes"][name][start:end], axis=0)
-        return counts
-    quantity = "v" if "v" in program.population(name).neuron.states else "spikes"
-    last: Array = traces[quantity][name][end - 1].astype(np.int64)
-    return last
+    has_v = "v" in program.population(name).neuron.states
+    trace = traces["v" if has_v and program.readout.quantity != "count" else "spikes"][name]
+    if end <= start:  # a run that ends before the sample arrives reads nothing
+        return np.zeros(trace.shape[1:], np.int64)
+    return read_on(program.readout.quantity, None, trace[start:end])
 
 
 # ------------------------------------------------------------------------------------------------ the process

@@ -11,6 +11,7 @@ import numpy as np
 from seamount.compile.arithmetic.inputs import check_inputs, default_steps
 from seamount.compile.program.activity import Activity
 from seamount.compile.program.program import Program
+from seamount.compile.program.readout import told
 from seamount.errors import InputError
 
 from .run import RECORDABLE, save_inputs, write_job
@@ -93,8 +94,7 @@ def _readme(program: Program, n_steps: int, has_inputs: bool, has_expected: bool
     )
     readout = "not named"
     if program.readout is not None:
-        last = "the spike counts" if program.readout.quantity == "count" else "v at the last step"
-        readout = f"{last} of `{program.readout.population}`"
+        readout = f"{told(program.readout.quantity)}, of `{program.readout.population}`"
     return README.format(
         name=program.name,
         install=INSTALL.replace(" && ", "\n    "),

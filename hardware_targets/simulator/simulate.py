@@ -20,6 +20,7 @@ from seamount.compile.arithmetic.products import self_test
 from seamount.compile.neurons.model import SPIKES
 from seamount.compile.program.activity import Activity, Array
 from seamount.compile.program.program import Program, loops, order
+from seamount.compile.program.readout import read_on
 from seamount.errors import BackendMissing, ConfigError
 
 from .engine import SUM_VALUES, advance
@@ -239,7 +240,7 @@ class _Run:
             name: Running(plan, batch, self.n_steps, self._traces(name), self.device, self.chunk.sum_values)
             for name, plan in self.plans.items()
         }
-        readout = self._no_readout(batch)
+        readout: Array | None = None
         for start in range(0, self.n_steps, steps):
             n = min(steps, self.n_steps - start)
             for name, x in given.items():
@@ -252,14 +253,16 @@ class _Run:
             for name, one in running.items():
                 count_sums(one, sources, start, n)
                 self._keep(name, one, sources[name], start, n, first, last)
-            self._read(readout, running, sources, start, n)
+            readout = self._read(readout, running, sources, start, n)
             if start + n == self.n_steps:
                 for one in running.values():
                     count_rest(one, sources, self.n_steps, n)
             for source in sources.values():
                 source.keep_end(n)
-        if readout is not None:
-            self.readouts.append(readout)
+        if self.program.readout is not None:
+            shape = (batch, *self.program.shape(self.program.readout.population))
+            # a run that ends before the sample arrives reads nothing
+            self.readouts.append(np.zeros(shape, np.int64) if readout is None else readout)
         for name, one in running.items():
             one.traces.clear()
             self.finished[name].append(one)
@@ -294,7 +297,7 @@ class _Run:
 
     def _traces(self, name: str) -> tuple[str, ...]:
         readout = self.program.readout
-        if readout is not None and readout.population == name and readout.quantity == "v":
+        if readout is not None and readout.population == name and readout.quantity != "count":
             return (*self.wanted[name], "v")
         return self.wanted[name]
 
@@ -315,32 +318,22 @@ class _Run:
 
     # --------------------------------------------------------------------------------------------- the answer
 
-    def _no_readout(self, batch: int) -> Array | None:
-        if self.program.readout is None:
-            return None
-        return np.zeros((batch, *self.program.shape(self.program.readout.population)), np.int64)
-
     def _read(
-        self, readout: Array | None, running: Mapping[str, Running], sources: Mapping[str, Source], start: int, n: int
-    ) -> None:
-        """Add this chunk's part of the readout: counts within the window, or the value at its last step."""
-        if readout is None or self.program.readout is None:
-            return
-        name = self.program.readout.population
+        self, so_far: Array | None, running: Mapping[str, Running], sources: Mapping[str, Source], start: int, n: int
+    ) -> Array | None:
+        """The readout with this chunk's steps of the window."""
+        readout = self.program.readout
         first, last = max(self.window[0] - start, 0), min(self.window[1] - start, n)
-        if last <= first:
-            return
-        source = sources[name]
-        plan = self.plans[name]
-        if self.program.readout.quantity == "count" or "v" not in plan.population.neuron.states:
-            rows = source.rows(source.history + first, source.history + last)
-            values = rows.reshape(last - first, *readout.shape).cpu().numpy()
-            if self.program.readout.quantity == "count":
-                readout += (values != 0).sum(axis=0)
-            else:
-                readout[:] = values[-1]
-            return
-        readout[:] = running[name].plain(running[name].traces["v"][last - 1])
+        if readout is None or last <= first:
+            return so_far
+        one, source = running[readout.population], sources[readout.population]
+        if readout.quantity == "v":  # of a trace that may lie on the GPU only the last step is needed
+            first = last - 1
+        if readout.quantity != "count" and "v" in one.plan.population.neuron.states:
+            return read_on(readout.quantity, so_far, one.plain(one.traces["v"][first:last]))
+        rows = source.rows(source.history + first, source.history + last)
+        values = rows.reshape(last - first, one.batch, *one.plan.population.shape).cpu().numpy()
+        return read_on(readout.quantity, so_far, values)
 
     def activity(self) -> Activity:
         def counts(name: str) -> Array:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from seamount.compile.program.readout import classes
 from seamount.distill.data import Samples
 from seamount.distill.evaluate import answers
 from seamount.files import write_atomically
@@ -42,12 +43,12 @@ def read_answers(folder: Path) -> dict[str, Array]:
 
 
 def answer(test: Samples, logits: Logits) -> Array:
-    """A network's classes of the test set after each step, (T, n)."""
+    """A network's classes of the test set after each step, (T, n); see ``classes`` for ties."""
     per_step = []
     with torch.inference_mode():
         for numbers in batches(len(test)):
             # double: sums of integer logits stay exact, so that ties are ties here and on the chip
-            per_step.append(answers(logits(numbers).double()).argmax(-1).cpu().numpy())
+            per_step.append(classes(answers(logits(numbers).double()).cpu().numpy()))
     return np.concatenate(per_step, axis=1)
 
 

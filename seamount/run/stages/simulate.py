@@ -13,9 +13,10 @@ import torch
 
 from seamount.compile.network.interpret import run_network
 from seamount.compile.nir.read import read_nir
-from seamount.compile.program.activity import Activity, Events, readout_so_far
+from seamount.compile.program.activity import Activity, Events
 from seamount.compile.program.activity_file import save_activity
 from seamount.compile.program.program import Program
+from seamount.compile.program.readout import classes, readout_so_far
 from seamount.distill.config import DataConfig, Section
 from seamount.distill.data import Data
 from seamount.files import write_json
@@ -78,7 +79,7 @@ def _whole_test_set(program: Program, data: Data, device: str, place: Place) -> 
         part = simulate(program, values, record=("v", "spikes"), populations=[readout], device=device)
         spikes, v = (window(program, part, readout, trace[readout]) for trace in (part.spikes, part.v))
         read = readout_so_far(program.readout.quantity, spikes, v)
-        per_step.append(read.reshape(data.n_steps, len(numbers), -1).argmax(-1))
+        per_step.append(classes(read.reshape(data.n_steps, len(numbers), -1)))
         parts.append(part)
         place.progress.advance(len(numbers))
     place.progress.end()
