@@ -21,9 +21,11 @@ from .lower.lower import LoweredNetwork, Origin, lower_network
 from .lower.real_groups import RoundingRules
 from .lower.rounding_table import RoundingTable, plain, span
 from .lower.scale_search import SearchOptions, choose_scales
-from .net.read import NetOptions, read_net
+from .net.read import NEVER_FIRES_FROM, NetOptions, read_net
 from .network.network import Network
+from .neurons.lif import Lif
 from .nir.read import NirOptions, read_nir
+from .nir.readout import as_asked, no_such, parted
 from .numbers import PerNeuron
 from .passes.align_startup import align_startup
 from .passes.balance_latency import Schedule, balance_latency, own_delay
@@ -37,7 +39,7 @@ from .passes.merge_linear import merge_linear
 from .passes.range_analysis import RangeReport, analyse_ranges
 from .passes.remove_unseen import remove_unseen
 from .passes.write_out import LIMIT_BYTES
-from .program.program import Program
+from .program.program import Program, Readout
 
 SoftReset = Literal["refuse", "emulate"]
 
@@ -49,7 +51,8 @@ class CompileOptions:
     """How to compile.
 
     Attributes:
-        nir: how to read a NIR source; of it, n_steps, input_bits and input_shape are for ``.net`` files, too.
+        nir: how to read a NIR source; of it, n_steps, input_bits, input_shape and the readout are for ``.net`` files,
+            too.
         net: how to read a ``.net`` source.
         search: how scales are chosen where the file gives none.
         scales: population -> scale, wins over both.
@@ -215,7 +218,21 @@ def _read_net(draft: Draft) -> Draft:
         input_shape=nir.input_shape,
         **vars(net),
     )
-    return replace(draft, program=program)
+    return replace(draft, program=_read_as_asked(program, nir))
+
+
+def _read_as_asked(program: Program, nir: NirOptions) -> Program:
+    """The program of a ``.net`` file, read by what the options name, if they do."""
+    assert program.readout is not None, "the reader takes the last layer"
+    neurons = {p.name: p.neuron for p in program.populations}
+    name, word = parted(neurons, nir.readout)
+    name, word = name or program.readout.population, nir.readout_quantity or word
+    if name not in neurons:
+        raise no_such(name, neurons, program.name)
+    neuron = neurons[name]
+    fires = isinstance(neuron, Lif) and int(neuron.v_th_mant.min()) < NEVER_FIRES_FROM
+    chosen = as_asked(name, fires, word or ("count" if fires else "v"), program.name)
+    return program.with_(readout=Readout(name, chosen.quantity))
 
 
 def _soft_resets(draft: Draft) -> Draft:
@@ -368,10 +385,14 @@ PASS_NAMES = tuple(step.name for step in FROM_NETWORK)
 # --------------------------------------------------------------------------------------------------- options
 
 
+SHARED = ("n_steps", "input_bits", "input_shape", "readout", "readout_quantity")
+"""Of ``NirOptions``, what is for ``.net`` files, too."""
+
+
 def _refuse_network_options(draft: Draft) -> None:
     options = draft.options
     if (
-        replace(options.nir, n_steps=None, input_bits=None, input_shape=None) != NirOptions()
+        replace(options.nir, **dict.fromkeys(SHARED)) != NirOptions()
         or options.search != SearchOptions()
         or options.scales
         or options.calibration is not None
@@ -382,7 +403,7 @@ def _refuse_network_options(draft: Draft) -> None:
         raise ConfigError(
             "a .net file holds integers in known steps already",
             where=draft.source,
-            ways_out=f"possible settings are n_steps, input_bits, input_shape, {', '.join(vars(options.net))}",
+            ways_out=f"possible settings are {', '.join((*SHARED, *vars(options.net)))}",
         )
 
 

@@ -5,7 +5,7 @@ Everything heavy is imported where it is used, so that the command line answers 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seamount.compile.program.activity import Activity
-from seamount.compile.program.program import Program
+from seamount.compile.program.program import Input, Program
 from seamount.compile.program.readout import as_quantity, classes, readout_so_far
 from seamount.config import load_config
-from seamount.errors import InputError
+from seamount.errors import ConfigError, InputError, plural
 from seamount.foreign.arrays import read_npz
 from seamount.foreign.labels import class_labels
 from seamount.hardware_targets.agreement import Agreement
@@ -138,10 +138,16 @@ def rounded_answers(compiled: Compiled, inputs: Any, labels: NDArray[Any] | None
     whole = {i.name: np.rint(given[i.name] * i.scale).astype(np.int64) for i in network.inputs}
     activity = run(compiled.program, whole)
     answers = activity.predictions()
-    right = (None, None) if labels is None else tuple(float(np.mean(c == labels)) for c in (reference, answers))
-    same = [int(np.sum(answers == other)) for other in (reference, alike)]
-    words = [f"{quantity} of {name}" for name, quantity in (chosen, usual)]
-    return RoundedAnswers(n, *same, activity.n_unanswered(), *words, *right)
+    return RoundedAnswers(
+        n,
+        n_same=int(np.sum(answers == reference)),
+        n_same_read_alike=int(np.sum(answers == alike)),
+        n_unanswered=activity.n_unanswered(),
+        readout=f"{chosen[1]} of {chosen[0]}",
+        float_readout=f"{usual[1]} of {usual[0]}",
+        float_accuracy=None if labels is None else float(np.mean(reference == labels)),
+        accuracy=None if labels is None else float(np.mean(answers == labels)),
+    )
 
 
 def _check_labels(labels: NDArray[Any] | None, n: int, program: Program) -> None:
@@ -194,19 +200,30 @@ def _student_of_run(folder: Path) -> Path:
     return students[0]
 
 
-def load_any_program(path: Path, target: str = "loihi1") -> Program:
-    """A program file, or a program made on the spot from a run folder, a NIR or a ``.net`` file."""
+def load_any_program(path: Path, target: str = "loihi1", *, readout: str | None = None) -> Program:
+    """A program file, or a program made on the spot from a run folder, a NIR or a ``.net`` file.
+
+    Args:
+        readout: of a program that is made here: a population or an Output, and perhaps ":" and how it is read.
+    """
+    from seamount.compile.options import compile_options
     from seamount.compile.pipeline import compile_graph
     from seamount.compile.program.file import load_program
     from seamount.hardware_targets.target import load_target
 
+    if path.suffix in (".nir", ".net") and not path.is_dir():
+        return compile_graph(path, load_target(target), compile_options(readout=readout)).program
+    if readout is not None:
+        raise ConfigError(
+            f"{path} is a program, which holds its readout already",
+            where=f"--readout {readout}",
+            ways_out="compile it again with --readout",
+        )
     if path.is_dir():
         programs = sorted(path.glob("stages/*-compile/program.h5"))
         if not programs:
             raise InputError("holds no program", where=path, ways_out="finish the run with --resume")
         path = programs[0]
-    if path.suffix in (".nir", ".net"):
-        return compile_graph(path, load_target(target)).program
     return load_program(path)
 
 
@@ -215,31 +232,40 @@ def load_any_program(path: Path, target: str = "loihi1") -> Program:
 
 @dataclass(frozen=True)
 class ChipSamples:
-    """What enters the chip: ``values`` (T, B, *shape) integers; ``labels`` (B,) where they are known."""
+    """What enters the chip: ``inputs``, integers (T, B, *shape) by input; ``labels`` (B,) where they are known."""
 
-    values: Ints
+    inputs: Mapping[str, Ints]
     labels: Ints | None
     what: str
 
     def first(self, n: int | None) -> ChipSamples:
-        if n is None or n >= self.values.shape[1]:
-            return self
-        return replace(self, values=self.values[:, :n], labels=None if self.labels is None else self.labels[:n])
+        """At most so many of the samples."""
+        cut = {name: x[:, :n] for name, x in self.inputs.items()}
+        return replace(self, inputs=cut, labels=None if self.labels is None else self.labels[:n])
 
 
-def samples_for(program: Program, data: str, n: int | None = None) -> ChipSamples:
-    """Integers for a program's input.
+def samples_for(program: Program, data: str | None, n: int | None = None) -> ChipSamples:
+    """Integers for a program's inputs.
 
     Args:
-        data: a ``.npz`` with ``x``, integers (T, B, *shape), or (B, *shape) for a still image shown at every step,
-            and perhaps ``y`` (B,); a run folder (its test set); or the name of a data set.
+        data: a ``.npz`` with an array for each input, called as the input (``x`` where there is one): integers
+            (T, B, *shape), or (B, *shape) for a still image shown at every step, and perhaps ``y`` (B,); a run folder
+            (its test set); or the name of a data set. None for a program without inputs.
         n: at most so many samples.
     """
     from seamount.distill.data import load_data
 
+    names = [i.name for i in program.inputs]
+    if data is None:
+        if names:
+            raise ConfigError(f"{program.name} has the inputs {', '.join(names)}", where="--data", ways_out=NPZ)
+        return ChipSamples({}, None, "no input")
     path = Path(data)
     if path.suffix == ".npz":
         return _samples_from_file(program, path).first(n)
+    if len(names) != 1:
+        told = f"{data} holds one array a sample, {program.name} has {len(names)} inputs ({', '.join(names)})"
+        raise ConfigError(told, where="--data", ways_out=NPZ)
     if path.is_dir():
         config = load_config(path / "resolved.toml").data
     else:
@@ -247,13 +273,17 @@ def samples_for(program: Program, data: str, n: int | None = None) -> ChipSample
     loaded = load_data(config, n_steps=program.n_steps or 1)
     numbers = list(range(len(loaded.test)))[:n]
     labels = loaded.test.labels[: len(numbers)].numpy()
-    return ChipSamples(loaded.chip_inputs(loaded.test, numbers), labels, f"{loaded.name} test set")
+    values = loaded.chip_inputs(loaded.test, numbers)
+    return ChipSamples({names[0]: values}, labels, f"{loaded.name} test set")
+
+
+NPZ = "pass a .npz with an array for each input"
 
 
 def arrays_of(path: Path) -> dict[str, NDArray[Any]]:
-    """The arrays of a ``.npz`` file with at least ``x``."""
+    """The arrays of a ``.npz`` file: x, or one for each input by its name, and perhaps y, the labels."""
     arrays = read_npz(path)
-    if "x" not in arrays:
+    if not set(arrays) - {"y"}:
         raise InputError(f"holds {', '.join(arrays) or 'nothing'}; x is needed, and y for labels", where=path)
     return arrays
 
@@ -265,39 +295,59 @@ def _n_classes(program: Program) -> int | None:
 
 def _samples_from_file(program: Program, path: Path) -> ChipSamples:
     arrays = arrays_of(path)
-    x, shape = arrays["x"], program.inputs[0].shape
-    if x.shape[1:] == shape:
-        if program.n_steps is None:
-            raise InputError(
-                f"x {x.shape} has one image a sample, but the program names no number of steps", where=path
-            )
-        x = np.broadcast_to(x, (program.n_steps, *x.shape))
-    _require_axes(x, shape, program.n_steps, path)
-    y = arrays.get("y")
-    if y is not None and y.shape != x.shape[1:2]:
-        raise InputError(f"y {y.shape}; x has {x.shape[1]} samples, so y needs ({x.shape[1]},)", where=path)
+    names = [i.name for i in program.inputs]
+    # an input may be called y: then that is no label
+    y = None if "y" in names else arrays.get("y")
+    keys = {names[0]: "x"} if len(names) == 1 and names[0] not in arrays else {name: name for name in names}
+    missing = sorted(set(keys.values()) - set(arrays))
+    if missing:
+        raise InputError(
+            f"holds {', '.join(arrays)}, {', '.join(missing)} is missing",
+            where=path,
+            possible=f"needed is an array for each of the inputs ({', '.join(names)}), and perhaps y for labels",
+        )
+    inputs = {i.name: _over_time(program, i, arrays[key := keys[i.name]], key, path) for i in program.inputs}
+    n = next((x.shape[1] for x in inputs.values()), 1)
+    if y is not None and y.shape != (n,):
+        first = next(iter(keys.values()), program.name)
+        raise InputError(f"y {y.shape}; {first} has {n} {plural(n, 'sample')}, so y needs ({n},)", where=path)
     if y is not None:
         y = class_labels(y, path, n_classes=_n_classes(program))
-    short = program.n_steps is not None and len(x) < program.n_steps
+    n_given = max(map(len, inputs.values()), default=program.n_steps)
+    short = program.n_steps is not None and n_given is not None and n_given < program.n_steps
     # not refused, because a pulse at the first steps is a sample, too
-    told = f" ({len(x)} of {program.n_steps} steps are in the file, silence fills up the others)" if short else ""
-    return ChipSamples(x, y, f"{path}{told}")
+    told = f" ({n_given} of {program.n_steps} steps are in the file, silence fills up the others)" if short else ""
+    return ChipSamples(inputs, y, f"{path}{told}")
 
 
-def _require_axes(x: NDArray[Any], shape: tuple[int, ...], n_steps: int | None, path: Path) -> None:
+def _over_time(program: Program, entry: Input, x: NDArray[Any], key: str, path: Path) -> NDArray[Any]:
+    """(T, B, *shape); a still image stands at every step."""
+    if len(entry.shape) == 3 and entry.shape[1] == 1 and x.shape[-2:] == entry.shape[::2]:
+        x = np.expand_dims(x, -2)  # lines (C, L), which the program holds as maps of height 1
+    if x.shape[1:] == entry.shape:
+        if program.n_steps is None:
+            raise InputError(
+                f"{key} {x.shape} has one image a sample, but the program names no number of steps", where=path
+            )
+        x = np.broadcast_to(x, (program.n_steps, *x.shape))
+    _require_axes(x, entry.shape, program.n_steps, key, path)
+    return x
+
+
+def _require_axes(x: NDArray[Any], shape: tuple[int, ...], n_steps: int | None, key: str, path: Path) -> None:
     """Refuses axes that stand in another order than (T, B, *shape), as far as the numbers show it."""
     if x.shape[2:] != shape:
         needed = ", ".join(str(n) for n in shape)
         last = len(shape) == 3 and x.shape[-3:] == (*shape[1:], shape[0])
         ways = (
-            ("this looks like (..., H, W, C): np.moveaxis(x, -1, -3) brings the channels in front",) if last else ()
+            (f"this looks like (..., H, W, C): np.moveaxis({key}, -1, -3) brings the channels in front",) if last else ()
         )
-        raise InputError(f"x {x.shape}; the program needs (T, B, {needed}), or without T", where=path, ways_out=ways)
+        raise InputError(f"{key} {x.shape}; the program needs (T, B, {needed}), or without T", where=path, ways_out=ways)
     if n_steps is not None and len(x) != n_steps and x.shape[1] == n_steps:
         raise InputError(
-            f"x {x.shape} looks like (B, T, ...): samples of this program have {n_steps} steps, and time comes first",
+            f"{key} {x.shape} looks like (B, T, ...): samples of this program have {n_steps} steps, and time comes first",
             where=path,
-            ways_out="write x.swapaxes(0, 1)",
+            ways_out=f"write {key}.swapaxes(0, 1)",
         )
 
 
@@ -316,8 +366,9 @@ class Simulated:
 
 def simulate(
     program: Path,
-    data: str,
+    data: str | None = None,
     *,
+    readout: str | None = None,
     n_samples: int | None = None,
     record: Collection[str] = (),
     populations: Collection[str] | None = None,
@@ -327,11 +378,11 @@ def simulate(
     """Run a program on the simulator: exact integers, counts always, traces where asked for."""
     from seamount.hardware_targets.simulator import simulate as run
 
-    loaded = load_any_program(program)
+    loaded = load_any_program(program, readout=readout)
     samples = samples_for(loaded, data, n_samples)
     activity = run(
         loaded,
-        samples.values,
+        samples.inputs,
         record=record,
         populations=populations,
         device=device,
@@ -356,17 +407,24 @@ class LavaRun:
     accuracy: float | None
 
 
-def run_lava(program: Path, data: str, *, n_samples: int = 20, time_limit_s: float = 600.0) -> LavaRun:
+def run_lava(
+    program: Path,
+    data: str | None = None,
+    *,
+    readout: str | None = None,
+    n_samples: int = 20,
+    time_limit_s: float = 600.0,
+) -> LavaRun:
     """Run a program on Lava's fixed-point processes and compare every spike and membrane with the simulator."""
     from seamount.hardware_targets.agreement import compare_runs
     from seamount.hardware_targets.lava import run_on_lava
     from seamount.hardware_targets.simulator import simulate as run
 
-    loaded = load_any_program(program)
+    loaded = load_any_program(program, readout=readout)
     samples = samples_for(loaded, data, n_samples)
     traces = ("spikes", "v")
-    on_lava = run_on_lava(loaded, samples.values, record=traces, time_limit_s=time_limit_s)
-    simulated = run(loaded, samples.values, record=traces)
+    on_lava = run_on_lava(loaded, samples.inputs, record=traces, time_limit_s=time_limit_s)
+    simulated = run(loaded, samples.inputs, record=traces)
     agreement = compare_runs(loaded, ("simulator", simulated), ("Lava", on_lava))
     return LavaRun(on_lava, simulated, agreement, _accuracy(on_lava, samples))
 

@@ -25,7 +25,7 @@ from seamount.compile.synapses.kinds import Wire
 from ..numbers import wrap
 from ..synapses.algebra import by_delay
 from ..synapses.sums import operations, synapse_drive
-from .inputs import check_inputs, default_steps, readout_window
+from .inputs import check_inputs, default_steps, n_samples, readout_window
 
 
 def is_reset(reset: Reset | None, step: int) -> bool:
@@ -48,7 +48,7 @@ def run_definition(
     """
     n_steps = default_steps(program, inputs) if n_steps is None else n_steps
     given = {name: x.astype(np.int64) for name, x in check_inputs(program, inputs, n_steps).items()}
-    batch = next(iter(given.values())).shape[1]
+    batch = n_samples(given)
     runs = {p.name: _Run(p, program, batch, n_steps, record) for p in program.populations}
     past: list[dict[str, Ints]] = []  # values of step k at past[k]
     for k in range(n_steps):

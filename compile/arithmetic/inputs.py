@@ -19,8 +19,10 @@ NORMALISED = (
 
 
 def named_inputs(program: Program, inputs: Any) -> dict[str, Any]:
-    """Input arrays by name; a bare array belongs to the only input."""
+    """Input arrays by name; a bare array belongs to the only input, None or {} where a program has none."""
     names = [i.name for i in program.inputs]
+    if inputs is None and not names:
+        return {}
     if not isinstance(inputs, Mapping):
         if len(names) != 1:
             raise InputError(
@@ -39,9 +41,13 @@ def named_inputs(program: Program, inputs: Any) -> dict[str, Any]:
 
 def default_steps(program: Program, inputs: Any) -> int:
     """Steps of a run: until the readout has seen the whole sample, or as many as the longest input has."""
-    longest = max(len(x) for x in named_inputs(program, inputs).values())
+    longest = max((len(x) for x in named_inputs(program, inputs).values()), default=0)
+    if not program.inputs and program.n_steps is None:
+        raise InputError(
+            "no input and no number of steps say how long it runs", where=program.name, ways_out="pass n_steps"
+        )
     if program.n_steps is None or program.readout is None:
-        return longest
+        return longest or program.n_steps or 0
     if longest > program.n_steps:
         raise InputError(
             f"the input has {longest} steps, a sample has {program.n_steps}; "
@@ -68,6 +74,11 @@ def check_inputs(program: Program, inputs: Any, n_steps: int) -> dict[str, NDArr
     if len(set(batches.values())) > 1:
         raise InputError(f"inputs differ in the number of samples: {batches}", where=program.name)
     return found
+
+
+def n_samples(checked: Mapping[str, NDArray[Any]]) -> int:
+    """B of checked inputs; a program without inputs, which biases alone drive, is one sample."""
+    return next((x.shape[1] for x in checked.values()), 1)
 
 
 def _encoding(entry: Input, array: NDArray[Any]) -> str:

@@ -34,6 +34,9 @@ BIAS_EXPONENT = 6
 INPUT_BITS = 24
 """What an input block may be driven with: signed numbers in weight units."""
 
+NEVER_FIRES_FROM = (1 << 17) - 1
+"""Slayer writes integrating outputs with the largest threshold there is."""
+
 REFUSED = {
     "pool": "pooling is not in lava-dl's loader either; train with strided convolutions",
     "average": "averages the output over groups of neurons, outside of the chip; leave it out with n_layers={i}",
@@ -157,8 +160,7 @@ class _Reader:
             raise InputError("no layer with neurons; nothing to run", where=self.path)
         last = self.populations[-1]
         assert isinstance(last.neuron, Lif), "this reader makes no other"
-        # slayer writes integrating outputs with the largest threshold there is
-        quantity: Quantity = "v" if int(last.neuron.v_th_mant.min()) >= (1 << 17) - 1 else "count"
+        quantity: Quantity = "v" if int(last.neuron.v_th_mant.min()) >= NEVER_FIRES_FROM else "count"
         return Program(
             name=self.path.stem,
             inputs=tuple(self.inputs),

@@ -73,9 +73,8 @@ def read_nir(source: Any, options: NirOptions | None = None) -> Network:
     # where our own exporters write nothing they mean the defaults, so that nothing had to be assumed
     asked = () if str(metadata.get("exporter", "")).startswith("seamount") else resolved.assumptions.values()
     scales = _scales(raw.metadata, network)
-    chosen = choose_readout(
-        network, options.readout, options.readout_quantity, ours.get("readout"), ours.get("readout_quantity")
-    )
+    told = (_text(ours, "readout"), _text(ours, "readout_quantity"))
+    chosen = choose_readout(network, options.readout, options.readout_quantity, *told)
     n_steps = options.n_steps if options.n_steps is not None else _whole(ours.get("n_steps"), "n_steps", 1, 1 << 20)
     return network.with_(
         assumptions=(*asked, *raw.notes, *network.assumptions, *chosen.notes),
@@ -133,6 +132,14 @@ def _whole(value: Any, key: str, low: int, high: int) -> int | None:
             possible=f"possible are whole numbers {low} to {high}",
         )
     return int(value)
+
+
+def _text(ours: Mapping[str, Any], key: str) -> str | None:
+    value = ours.get(key)
+    if value is not None and not isinstance(value, str):
+        where = f"metadata/seamount/{key}"
+        raise InputError(f"a {type(value).__name__}", where=where, possible="possible are texts")
+    return value
 
 
 def _input_facts(ours: Mapping[str, Any], options: NirOptions) -> dict[str, Any]:

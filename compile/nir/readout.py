@@ -7,7 +7,7 @@ above 0 change no answer, and are looked through (``elaborate``).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 
 from seamount.errors import InputError
@@ -58,13 +58,14 @@ def choose_readout(
     """The readout of a network.
 
     Args:
-        asked, asked_quantity: what the user says: a population or an Output, perhaps with ":" and a word of ``WORDS``.
+        asked, asked_quantity: what the user says: a population or an Output, perhaps with ":" and a word of WORDS.
         told, told_quantity: what the file says.
 
     Raises:
         InputError: no such population or word, or a count of what never fires.
     """
-    name, word = _parted(network, asked)
+    names = {p.name: p.name for p in network.populations} | dict(network.outputs)
+    name, word = parted(names, asked)
     word = asked_quantity or word
     usual = usual_readout(network)
     name = name or told or (None if usual is None else usual[0])
@@ -72,35 +73,30 @@ def choose_readout(
         if word is not None:
             raise _several(network, word)
         return ChosenReadout(None, notes=(f"no readout, because the graph has {len(network.outputs)} outputs",))
-    p = _population(network, name)
+    if name not in names:
+        raise no_such(name, names, network.name)
+    p = network.population(names[name])
     if word is not None:
-        return _as_asked(p, word, network.name)
+        return as_asked(p.name, p.v_th is not None, word, network.name)
     if told_quantity is not None:
         return ChosenReadout(p.name, _quantity(told_quantity, network.name))
     quantity = usual_quantity(p)
     return ChosenReadout(p.name, quantity, (_usual_note(p, quantity),))
 
 
-def _parted(network: Network, asked: str | None) -> tuple[str | None, str | None]:
-    """A name and a word; names may hold a colon themselves."""
-    if asked is None or asked in _names(network):
+def parted(names: Container[str], asked: str | None) -> tuple[str | None, str | None]:
+    """What a user says of a readout as a name and a word; names may hold a colon themselves."""
+    if asked is None or asked in names:
         return asked, None
     name, colon, word = asked.rpartition(":")
     return (name or None, word) if colon else (asked, None)
 
 
-def _names(network: Network) -> dict[str, str]:
-    """What one may name -> its population."""
-    return {p.name: p.name for p in network.populations} | dict(network.outputs)
-
-
-def _population(network: Network, name: str) -> Population:
-    names = _names(network)
-    if name not in names:
-        raise InputError(
-            f"readout {name!r} is not there", where=network.name, possible=f"possible are {', '.join(sorted(names))}"
-        )
-    return network.population(names[name])
+def no_such(name: str, names: Iterable[str], where: str) -> InputError:
+    """What is said of a readout that names nothing."""
+    return InputError(
+        f"readout {name!r} is not there", where=where, possible=f"possible are {', '.join(sorted(names))}"
+    )
 
 
 def _several(network: Network, word: str) -> InputError:
@@ -119,17 +115,18 @@ def _quantity(word: str, where: str) -> Quantity:
     return WORDS[word]
 
 
-def _as_asked(p: Population, word: str, where: str) -> ChosenReadout:
+def as_asked(name: str, fires: bool, word: str, where: str) -> ChosenReadout:
+    """A population, which fires or never does, read as a word says."""
     quantity = _quantity(word, where)
-    if quantity == "count" and p.v_th is None:
+    if quantity == "count" and not fires:
         raise InputError(
             "never fires, so that there are no spikes to count",
-            where=p.name,
+            where=name,
             possible="possible are sum, mean, max, last, final",
         )
-    if quantity in ("sum", "mean") and p.v_th is not None:  # of what it sends, as the tools mean it
-        return ChosenReadout(p.name, "count", (f"readout: the {word} of {p.name}'s spikes over time is their count",))
-    return ChosenReadout(p.name, quantity)
+    if quantity in ("sum", "mean") and fires:  # of what it sends, as the tools mean it
+        return ChosenReadout(name, "count", (f"readout = count of {name}: the {word} of spikes over time is that",))
+    return ChosenReadout(name, quantity)
 
 
 def _usual_note(p: Population, quantity: Quantity) -> str:

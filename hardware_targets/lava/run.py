@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seamount.compile.arithmetic.inputs import check_inputs, default_steps, readout_window
+from seamount.compile.arithmetic.inputs import check_inputs, default_steps, n_samples, readout_window
 from seamount.compile.program.activity import Activity
 from seamount.compile.program.program import Program
 from seamount.compile.program.readout import read_on
@@ -78,18 +78,18 @@ def run_on_lava(
     require_lava()
     steps = default_steps(program, inputs) if n_steps is None else n_steps
     values = check_inputs(program, inputs, steps)
-    n_samples = next(iter(values.values())).shape[1]
+    batch = n_samples(values)
     obstacle = why_not_streamed(program) if n_steps is None else "the number of steps is given"
     if streamed and obstacle:
         raise ConfigError(f"{program.name} cannot be streamed: {obstacle}", where="Lava")
-    stream = streamed or (streamed is None and obstacle is None and n_samples > 1)
+    stream = streamed or (streamed is None and obstacle is None and batch > 1)
     schedule = streamed_schedule(program, steps) if stream else fresh_schedule(program, steps)
     with tempfile.TemporaryDirectory(prefix="seamount-lava-") as name:
         folder = Path(name)
         write_job(folder, program, schedule, record)
         save_inputs(folder, values)
         supervise(folder, time_limit_s)
-        return _activity(program, schedule, plain_lava.traces(folder), n_samples, record)
+        return _activity(program, schedule, plain_lava.traces(folder), batch, record)
 
 
 def save_inputs(folder: Path, values: Mapping[str, Array]) -> None:
@@ -155,12 +155,12 @@ def _activity(
     program: Program,
     schedule: Schedule,
     traces: Mapping[str, Mapping[str, Array]],
-    n_samples: int,
+    batch: int,
     record: Collection[str],
 ) -> Activity:
     return Activity(
         n_steps=schedule.n_steps,
-        n_samples=n_samples,
+        n_samples=batch,
         spikes=traces["spikes"] if "spikes" in record else {},
         v=traces["v"] if "v" in record else {},
         u=traces["u"] if "u" in record else {},

@@ -98,12 +98,18 @@ def _readme(program: Program, n_steps: int, has_inputs: bool, has_expected: bool
     return README.format(
         name=program.name,
         install=INSTALL.replace(" && ", "\n    "),
-        inputs="samples that were written with it" if has_inputs else "is not there yet",
+        inputs=_inputs_told(program, has_inputs),
         steps=n_steps,
         expected=": what the simulator computed; `run.py` says how many values differ"
         if has_expected
         else " is absent",
-        entries=entries,
+        entries=entries or "none",
         readout=readout,
         program=program,
     )
+
+
+def _inputs_told(program: Program, has_inputs: bool) -> str:
+    if not program.inputs:
+        return "not needed, the program has no input"
+    return "samples that were written with it" if has_inputs else "is not there yet"

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from seamount.compile.arithmetic.events import Layout
-from seamount.compile.arithmetic.inputs import check_inputs, default_steps, readout_window
+from seamount.compile.arithmetic.inputs import check_inputs, default_steps, n_samples, readout_window
 from seamount.compile.arithmetic.products import self_test
 from seamount.compile.neurons.model import SPIKES
 from seamount.compile.program.activity import Activity, Array
@@ -59,7 +59,7 @@ def simulate(
     n_steps = default_steps(program, inputs) if n_steps is None else n_steps
     given = check_inputs(program, inputs, n_steps)
     where = _device(device)
-    batch = next(iter(given.values())).shape[1]
+    batch = n_samples(given)
     made = _plans(program, where)
     limit = DEFAULT_MEMORY if memory_limit_bytes is None else memory_limit_bytes
     chunk = _chunk(program, n_steps, batch, wanted, limit)

@@ -25,7 +25,17 @@ if TYPE_CHECKING:
 
 PANEL = "A network or a program"
 
-Data = Annotated[str, typer.Option("--data", help="A .npz with x (and y), a run folder, or the name of a data set.")]
+Data = Annotated[
+    str | None,
+    typer.Option(
+        "--data",
+        help="A .npz with x, or with an array for each input, and perhaps y; a run folder; a data set.",
+    ),
+]
+Readout = Annotated[
+    str | None,
+    typer.Option("--readout", help="Where the answer is read, and how: POPULATION[:count|sum|mean|max|last|final]."),
+]
 Target = Annotated[str, typer.Option("--target", help="A target that `seamount targets` lists, or a target file.")]
 
 
@@ -44,11 +54,14 @@ def compile_(
     steps: Annotated[int | None, typer.Option(min=1, help="Timesteps of one sample at the input.")] = None,
     calibrate: Annotated[
         Path | None,
-        typer.Option(help="A .npz with real inputs x (T, B, *shape) to round for, and perhaps labels y (B,)."),
+        typer.Option(
+            help="A .npz with real inputs to round for: x (T, B, *shape) or an array for each, perhaps labels y."
+        ),
     ] = None,
     soft_reset: Annotated[
         str | None, typer.Option(help="A reset by subtraction: refuse (the default), or emulate it exactly.")
     ] = None,
+    readout: Readout = None,
     print_after: Annotated[str | None, typer.Option(help="Print the network after this pass.")] = None,
     explain: Annotated[str | None, typer.Option(help="Show the formulas of this layer with the numbers in.")] = None,
     nir: Annotated[Path | None, typer.Option(help="Write the program as a NIR file, too, if NIR can say it.")] = None,
@@ -69,18 +82,20 @@ def compile_(
     from seamount.compile.options import compile_options
 
     samples = {} if calibrate is None else api.arrays_of(calibrate)
+    labels = samples.pop("y", None)
     options = compile_options(
         written_by=written_by,
         settings=settings or [],
         n_steps=steps,
         print_after=print_after,
-        calibration=samples.get("x"),
+        calibration=samples or None,
         soft_reset=soft_reset,
+        readout=readout,
     )
     options = replace(
         options, printer=lambda text: stderr_console().print(text, markup=False), whole_sums=split is not None
     )
-    done = api.compile_source(source, target, out, options, samples.get("y"))
+    done = api.compile_source(source, target, out, options, labels)
     written = [f"wrote {done.path}", *_write_others(done.compiled.program, nir, net, standalone)]
     if split is not None:
         written.append(_write_split(done.compiled.program, target, split))
@@ -147,7 +162,8 @@ def _write_others(program: Program, nir: Path | None, net: Path | None, standalo
 @command(app, "simulate", example="seamount simulate net.program.h5 --data digits --record spikes,v", panel=PANEL)
 def simulate(
     program: Annotated[Path, typer.Argument(help="A program file (or a run folder, NIR or .net file).")],
-    data: Data,
+    data: Data = None,
+    readout: Readout = None,
     samples: Annotated[int | None, typer.Option(min=1, help="At most so many samples.")] = None,
     record: Annotated[str, typer.Option(help="Traces to keep, of spikes,v,u,drive.")] = "",
     layers: Annotated[str, typer.Option(help="Layers whose traces are kept, as conv1,fc; default: all.")] = "",
@@ -165,6 +181,7 @@ def simulate(
     done = api.simulate(
         program,
         data,
+        readout=readout,
         n_samples=samples,
         record=[word for word in record.split(",") if word],
         populations=[word for word in layers.split(",") if word] or None,
@@ -173,19 +190,26 @@ def simulate(
     )
     if out is not None:
         save_activity(done.activity, out)
-    document = {"data": done.samples.what, "accuracy": done.accuracy, **activity_document(done.activity)}
     run = done.activity
+    no_answer = None if run.readout is None else run.n_unanswered()
+    document = {"data": done.samples.what, "accuracy": done.accuracy, "no_answer": no_answer}
+    document |= activity_document(run)
     size = f"{run.n_samples} {plural(run.n_samples, 'sample')}, {run.n_steps} {plural(run.n_steps, 'step')}"
     head = f"{done.program.name} on {done.samples.what}: {size}"
     accuracy = "" if done.accuracy is None else f"\naccuracy {100 * done.accuracy:.2f} %"
     written = "" if out is None else f"\nwrote {out}"
-    return Result(document, Group(Text(head + accuracy + written), events_table(done.program, done.activity)))
+    told = Text(head + accuracy)
+    if no_answer:
+        told.append(f"\n{no_answer_told(run)}", style="bold red")
+    told.append(written)
+    return Result(document, Group(told, events_table(done.program, run)))
 
 
 @command(app, "run-lava", example="seamount run-lava runs/demo --samples 20 --data digits", panel=PANEL)
 def run_lava(
     program: Annotated[Path, typer.Argument(help="A program file (or a run folder, NIR or .net file).")],
-    data: Data,
+    data: Data = None,
+    readout: Readout = None,
     samples: Annotated[int, typer.Option(min=1, help="So many samples.")] = 20,
     time_limit: Annotated[float, typer.Option(min=1.0, help="Lava is ended after so many seconds.")] = 600.0,
     out: Annotated[Path | None, typer.Option(help="Write Lava's traces here (.npz).")] = None,
@@ -194,12 +218,13 @@ def run_lava(
     from seamount import api
     from seamount.compile.program.activity_file import save_activity
 
-    done = api.run_lava(program, data, n_samples=samples, time_limit_s=time_limit)
+    done = api.run_lava(program, data, readout=readout, n_samples=samples, time_limit_s=time_limit)
     if out is not None:
         save_activity(done.lava, out)
-    return Result(
-        {"accuracy": done.accuracy, **asdict(done.agreement)}, str(done.agreement), 0 if done.agreement.exact else 3
-    )
+    no_answer = None if done.lava.readout is None else done.lava.n_unanswered()
+    document = {"accuracy": done.accuracy, "no_answer": no_answer, **asdict(done.agreement)}
+    told = f"{done.agreement}\n{no_answer_told(done.lava)}" if no_answer else str(done.agreement)
+    return Result(document, told, 0 if done.agreement.exact else 3)
 
 
 @command(app, "diff", example="seamount diff simulated.npz lava.npz", panel=PANEL)
@@ -240,6 +265,12 @@ def parse_bytes(text: str) -> int:
         raise ConfigError(f"{text!r} is not a size", where="--memory-limit", ways_out="write it as 4GiB or 500MiB")
     base = 1024 if found[3] else 1000
     return int(float(found[1]) * base ** " KMGT".index(found[2] or " "))
+
+
+def no_answer_told(activity: Activity) -> str:
+    """What is said of samples in which all values of the readout are equal."""
+    n = activity.n_samples
+    return f"no answer in {activity.n_unanswered()} of {n} {plural(n, 'sample')}: all values of the readout are equal"
 
 
 def activity_document(activity: Activity) -> dict[str, Any]:

@@ -446,7 +446,9 @@ def test_metadata_of_ours_is_checked(tmp_path: Path) -> None:
     for key, value, message in (
         ("n_steps", -3, "metadata/seamount/n_steps: found -3, possible are whole numbers 1 to 1048576"),
         ("input_bits", 99, "metadata/seamount/input_bits: found 99, possible are whole numbers 0 to 16"),
-        ("readout", "ghost", "net: readout 'ghost' is not there, possible are lif"),
+        ("readout", "ghost", "net: readout 'ghost' is not there, possible are lif, output"),
+        ("readout", np.array([1, 2]), "metadata/seamount/readout: a ndarray, possible are texts"),
+        ("readout_quantity", 3, "metadata/seamount/readout_quantity: a int, possible are texts"),
     ):
         path = write(tmp_path / "net.nir", nodes, edges, metadata={**METADATA, "seamount": {key: value}})
         assert refusal(path) == message

@@ -13,6 +13,7 @@ from seamount.compile.neurons.relay import Relay
 from seamount.compile.neurons.ternary_lif import TernaryLif
 from seamount.compile.numbers import Ints, ints
 from seamount.compile.program.program import Input, Population, Program, Readout, Reset
+from seamount.compile.program.readout import QUANTITIES, as_quantity
 from seamount.compile.synapses.kinds import Conv, Dense, Kind, OneToOne, Sparse, Synapses, Wire
 from seamount.compile.synapses.shape import target_shape
 from seamount.errors import InputError
@@ -41,7 +42,7 @@ def random_case(seed: int) -> tuple[Program, dict[str, NDArray[Any]], int]:
         source, target = random.choice(list(shapes)), random.choice([p.name for p in populations])
         kind = _into(random, shapes[source], shapes[target], wires=False)
         synapses.append(_group(random, f"s{len(synapses)}", source, target, kind))
-    readout = Readout(populations[-1].name, random.choice(["v", "count"]))
+    readout = Readout(populations[-1].name, as_quantity(str(random.choice(QUANTITIES)), "random"))
     program = Program(
         "random", tuple(inputs), tuple(populations), tuple(synapses), readout, int(random.integers(2, 9))
     )
