@@ -35,7 +35,7 @@ NODE_TYPES: dict[str, NodeType] = {
     node.name: node
     for node in (
         NodeType("Input", (), ("shape",), "port", "input", True, "input, spikes or 1 to 16 bits"),
-        NodeType("Output", (), ("shape",), "port", "output", True, "readout: counts or v"),
+        NodeType("Output", (), ("shape",), "port", "output", True, "readout: counts or v, see below"),
         NodeType("Affine", ("weight",), ("bias",), "operator", "linear", True, "dense; bias in the population"),
         NodeType("Linear", ("weight",), (), "operator", "linear", True, "dense"),
         NodeType("Scale", ("scale",), (), "operator", "scale", False, "folded into weights"),

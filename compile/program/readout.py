@@ -90,7 +90,7 @@ def told(quantity: Quantity) -> str:
         case "sum":
             return "the sum of v over the steps"
         case "mean":
-            return "the sum of v over the steps (divide it by their number for the mean)"
+            return "the sum of v over the steps (the mean times their number)"
         case "max":
             return "the largest v of the steps"
         case _:

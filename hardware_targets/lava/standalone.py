@@ -94,7 +94,7 @@ def _readme(program: Program, n_steps: int, has_inputs: bool, has_expected: bool
     )
     readout = "not named"
     if program.readout is not None:
-        readout = f"{told(program.readout.quantity)}, of `{program.readout.population}`"
+        readout = f"{told(program.readout.quantity)} of `{program.readout.population}`"
     return README.format(
         name=program.name,
         install=INSTALL.replace(" && ", "\n    "),

@@ -7,7 +7,7 @@ from typing import Literal
 
 from seamount.errors import CheckFailed, DoesNotFit
 
-from .parts.accuracy import loss
+from .parts.accuracy import loss, says_nothing, unanswered
 from .parts.mapping import Mapping
 from .report import Report
 from .schema.values import Missing
@@ -26,14 +26,16 @@ class Gates:
 class Outcome:
     """One gate, and what it found."""
 
-    gate: Literal["accuracy", "bit-exact", "fit"]
+    gate: Literal["accuracy", "bit-exact", "fit", "answers"]
     passed: bool
     message: str
 
 
 def check(report: Report, gates: Gates) -> tuple[Outcome, ...]:
-    """The outcome of every gate that is set; raises nothing, see ``enforce``."""
+    """The outcome of every gate that is set, and of too few answers; raises nothing, see ``enforce``."""
     outcomes = []
+    if says_nothing(report.accuracy):
+        outcomes.append(Outcome("answers", False, f"{report.run.name}: {unanswered(report.accuracy)}"))
     if gates.max_accuracy_drop_pp is not None:
         outcomes.append(_accuracy(report, gates.max_accuracy_drop_pp))
     if gates.require_bit_exact:

@@ -1,4 +1,4 @@
-"""What `simulate`, `run-lava` and `compile --calibrate` take: an array for each input, a readout, and no input at all."""
+"""What `simulate` and `compile --calibrate` take: an array for each input, a readout, and no input at all."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""How an answer is read: by a rule of the graph, or as it is asked for; the float network stays read as its tool does."""
+"""How an answer is read: by a rule of the graph, or as it is asked for; the float network as its tool reads it."""
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import nir
@@ -30,7 +31,7 @@ def graph(**tail: Any) -> nir.NIRGraph:
     nodes = {"input": nir.Input(np.array([4])), "fc": nir.Linear(random.normal(0.4, 0.5, (6, 4))), "lif": lif(6)}
     nodes |= {**tail, "output": nir.Output(np.array([3]))}
     keys = list(nodes)
-    return nir.NIRGraph(nodes, list(zip(keys, keys[1:], strict=False)), type_check=False)
+    return nir.NIRGraph(nodes, list(pairwise(keys)), type_check=False)
 
 
 def head() -> dict[str, nir.Affine]:

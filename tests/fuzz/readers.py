@@ -43,10 +43,15 @@ def write_originals(folder: Path) -> dict[str, list[Path]]:
     from seamount.compile.program.file import save_program
     from seamount.hardware_targets.lava import write_net
 
-    nirs = [_dense(folder / "dense.nir"), _maps(folder / "maps.nir"), _nested(folder / "nested.nir")]
+    nirs = [
+        _dense(folder / "dense.nir"),
+        _maps(folder / "maps.nir"),
+        _head(folder / "head.nir"),
+        _nested(folder / "nested.nir"),
+    ]
     programs, nets = [], []
-    for path in nirs[:2]:
-        network = read_nir(path, NirOptions(discretisation=Discretisation(dt=1e-3), n_steps=8))
+    for path, readout in zip(nirs[:3], ("lif2:max", "li:mean", "output:sum"), strict=True):
+        network = read_nir(path, NirOptions(discretisation=Discretisation(dt=1e-3), n_steps=8, readout=readout))
         program = compile_graph(network).program
         programs.append(path.with_suffix(".h5"))
         save_program(program, programs[-1])
@@ -128,6 +133,25 @@ def _maps(path: Path) -> Path:
     }
     names = list(nodes)
     return _write(path, nodes, list(itertools.pairwise(names)))
+
+
+def _head(path: Path) -> Path:
+    """A head without neurons, and a file that says how it is read."""
+    rng = np.random.default_rng(2)
+    nodes: dict[str, tuple[str, dict[str, Any]]] = {
+        "input": ("Input", {"shape": np.array([4])}),
+        "fc": ("Linear", {"weight": rng.normal(size=(6, 4))}),
+        "lif": _lif(6),
+        "scale": ("Scale", {"scale": np.full(6, 2.0)}),
+        "head": ("Affine", {"weight": rng.normal(size=(3, 6)), "bias": rng.normal(size=3)}),
+        "flat": ("Flatten", {"input_type": np.array([3]), "start_dim": 0, "end_dim": -1}),
+        "output": ("Output", {"shape": np.array([3])}),
+    }
+    _write(path, nodes, list(itertools.pairwise(nodes)))
+    with h5py.File(path, "a") as file:
+        file["node/metadata/seamount/readout"] = "output"
+        file["node/metadata/seamount/readout_quantity"] = "mean"
+    return path
 
 
 def _nested(path: Path) -> Path:
@@ -225,6 +249,10 @@ HOSTILE_VALUES: tuple[Any, ...] = (
 )
 
 
+READOUTS = (None, None, None, None, None, ":max", ":sum", ":mean", ":last", "output:final", ":", "a:b:c")
+"""Asked for in turn; those without a name fit every file with one Output."""
+
+
 def _names(file: h5py.File) -> tuple[list[str], list[str]]:
     """Paths of all groups and of all datasets."""
     names: list[str] = []
@@ -307,7 +335,8 @@ def try_reading(path: Path, kind: str, original: Any, inspect: bool) -> str:
     try:
         match kind:
             case "nir":
-                network = read_nir(path, NirOptions(discretisation=Discretisation(dt=1e-3)))
+                readout = READOUTS[path.stat().st_size % len(READOUTS)]  # the same in every try of a file
+                network = read_nir(path, NirOptions(discretisation=Discretisation(dt=1e-3), readout=readout))
                 if sum(p.n_neurons for p in network.populations) < 10_000:
                     str(compile_graph(network, None, CompileOptions(search=SearchOptions("max-fit"))).program)
             case "program":

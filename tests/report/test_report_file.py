@@ -123,6 +123,15 @@ def test_an_accuracy_drop_fails_with_3() -> None:
     )
 
 
+def test_too_few_answers_pass_no_gate() -> None:
+    # of the four samples two leave both values of the readout equal
+    outcomes = check(assemble(hand_made()), Gates(require_bit_exact=True))
+    assert [(o.gate, o.passed) for o in outcomes] == [("answers", False), ("bit-exact", True)]
+    with pytest.raises(CheckFailed) as error:
+        enforce(outcomes)
+    assert str(error.value) == "hand: no answer in 2 of 4 samples: all values of the readout are equal"
+
+
 def test_what_nobody_checked_has_not_passed() -> None:
     report = assemble(hand_made(answers=(), proof=(), reasons={"proof": "Lava is not installed"}))
     with pytest.raises(CheckFailed) as error:
@@ -135,7 +144,9 @@ def test_what_nobody_checked_has_not_passed() -> None:
 
 
 def test_a_program_that_only_does_not_fit_fails_with_4() -> None:
-    report = assemble(hand_made(does_not_fit="hidden: compartments 2000, loihi1 holds 1024 a core"))
+    right = (Answers("float", LABELS, LABELS), Answers("deployed", LABELS, LABELS))
+    words = "hidden: compartments 2000, loihi1 holds 1024 a core"
+    report = assemble(hand_made(answers=right, does_not_fit=words))
     with pytest.raises(DoesNotFit) as error:
         enforce(check(report, Gates(50.0, require_bit_exact=True, require_fit=True)))
     assert error.value.exit_code == 4

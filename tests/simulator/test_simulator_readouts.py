@@ -1,4 +1,4 @@
-"""Readouts of random programs against plain numpy on their traces; a readout that says nothing; runs without input."""
+"""Readouts of random programs against plain numpy on their traces; what says nothing; runs without input."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from seamount.compile.program.readout import NO_ANSWER
 from seamount.errors import InputError, plural
 
 from ..evidence import Answers, Evidence
@@ -14,7 +15,10 @@ from ..schema.values import Item, Missing, Quantity, Stage
 
 
 class Rung(Item):
-    """One row of the accuracy ladder. ``lost_pp`` and ``agreement`` are against the rung before."""
+    """One row of the accuracy ladder. ``lost_pp`` and ``agreement`` are against the rung before.
+
+    ``n_unanswered``: samples in which all values of the readout are equal; None in reports that did not count them.
+    """
 
     stage: Stage
     title: str
@@ -22,6 +26,7 @@ class Rung(Item):
     n_correct: int
     lost_pp: Quantity | None
     agreement: Quantity | None
+    n_unanswered: int | None = None
 
 
 class McNemar(Item):
@@ -104,6 +109,7 @@ def _ladder(answers: Sequence[Answers]) -> tuple[Rung, ...]:
                 n_correct=n_correct,
                 lost_pp=None if before is None else _lost(before, answer),
                 agreement=None if before is None else _same(before, answer),
+                n_unanswered=int(np.sum(np.asarray(answer.predictions) == NO_ANSWER)),
             )
         )
     return tuple(rungs)
@@ -163,6 +169,25 @@ def _classes(float_: Answers | None, deployed: Answers | None) -> tuple[ClassDro
             )
         )
     return tuple(sorted(drops, key=lambda d: (-(d.lost_pp.value or 0), d.label)))
+
+
+def unanswered(report_accuracy: Accuracy | Missing) -> str | None:
+    """How many samples the deployed program leaves without an answer, in words; None where it answers all."""
+    if isinstance(report_accuracy, Missing):
+        return None
+    deployed = next((r for r in report_accuracy.rungs if r.stage == "deployed"), None)
+    if deployed is None or not deployed.n_unanswered:
+        return None
+    n = report_accuracy.n_samples
+    return f"no answer in {deployed.n_unanswered} of {n} {plural(n, 'sample')}: all values of the readout are equal"
+
+
+def says_nothing(report_accuracy: Accuracy | Missing) -> bool:
+    """True where the deployed program leaves every second sample, or more, without an answer: it does not work."""
+    if isinstance(report_accuracy, Missing):
+        return False
+    counts = [r.n_unanswered or 0 for r in report_accuracy.rungs if r.stage == "deployed"]
+    return any(2 * n >= report_accuracy.n_samples for n in counts)
 
 
 def loss(report_accuracy: Accuracy | Missing) -> Quantity:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from ..schema.text import count, joule, quantity, signed
 from ..schema.values import Item, Missing, State
-from .accuracy import Accuracy, loss
+from .accuracy import Accuracy, loss, says_nothing, unanswered
 from .energy import WITH_STATIC, Energy, energy_range
 from .layers import Layer
 from .mapping import Mapping, binding
@@ -82,12 +82,15 @@ def _drop(accuracy: Accuracy | Missing) -> Verdict:
     if isinstance(accuracy, Missing) or lost.value is None:
         return _verdict("accuracy", "unknown", "unknown", lost.reason or "not measured")
     deployed = next(r for r in accuracy.rungs if r.stage == "deployed").accuracy
+    silent = unanswered(accuracy)
+    good: State = "ok" if lost.value <= DROP_WARNS_PP and silent is None else "warning"
     return _verdict(
         "accuracy",
         f"{deployed.value:.2f} %",
-        "ok" if lost.value <= DROP_WARNS_PP else "warning",
+        "error" if says_nothing(accuracy) else good,
         f"{signed(-lost.value)} pp against the float student; "
-        f"95 % interval {deployed.low:.1f} to {deployed.high:.1f} %, n = {accuracy.n_samples:,}",
+        f"95 % interval {deployed.low:.1f} to {deployed.high:.1f} %, n = {accuracy.n_samples:,}"
+        f"{'' if silent is None else f'; {silent}'}",
     )
 
 
