@@ -392,7 +392,7 @@ SHARED = ("n_steps", "input_bits", "input_shape", "readout", "readout_quantity")
 def _refuse_network_options(draft: Draft) -> None:
     options = draft.options
     if (
-        replace(options.nir, **dict.fromkeys(SHARED)) != NirOptions()
+        any(value != getattr(NirOptions(), key) for key, value in vars(options.nir).items() if key not in SHARED)
         or options.search != SearchOptions()
         or options.scales
         or options.calibration is not None

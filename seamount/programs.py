@@ -322,8 +322,9 @@ def _samples_from_file(program: Program, path: Path) -> ChipSamples:
 
 def _over_time(program: Program, entry: Input, x: NDArray[Any], key: str, path: Path) -> NDArray[Any]:
     """(T, B, *shape); a still image stands at every step."""
-    if len(entry.shape) == 3 and entry.shape[1] == 1 and x.shape[-2:] == entry.shape[::2]:
-        x = np.expand_dims(x, -2)  # lines (C, L), which the program holds as maps of height 1
+    lines, found = entry.shape[:1] + entry.shape[2:], (x.shape[1:], x.shape[2:])
+    if entry.shape[1:2] == (1,) and lines in found and entry.shape not in found:
+        x = np.expand_dims(x, -2)  # (C, L), which the program holds as maps of height 1
     if x.shape[1:] == entry.shape:
         if program.n_steps is None:
             raise InputError(
