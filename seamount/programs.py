@@ -341,12 +341,17 @@ def _require_axes(x: NDArray[Any], shape: tuple[int, ...], n_steps: int | None, 
         needed = ", ".join(str(n) for n in shape)
         last = len(shape) == 3 and x.shape[-3:] == (*shape[1:], shape[0])
         ways = (
-            (f"this looks like (..., H, W, C): np.moveaxis({key}, -1, -3) brings the channels in front",) if last else ()
+            (f"this looks like (..., H, W, C): np.moveaxis({key}, -1, -3) brings the channels in front",)
+            if last
+            else ()
         )
-        raise InputError(f"{key} {x.shape}; the program needs (T, B, {needed}), or without T", where=path, ways_out=ways)
+        raise InputError(
+            f"{key} {x.shape}; the program needs (T, B, {needed}), or without T", where=path, ways_out=ways
+        )
     if n_steps is not None and len(x) != n_steps and x.shape[1] == n_steps:
         raise InputError(
-            f"{key} {x.shape} looks like (B, T, ...): samples of this program have {n_steps} steps, and time comes first",
+            f"{key} {x.shape} looks like (B, T, ...): samples of this program have {n_steps} steps, and time comes "
+            "first",
             where=path,
             ways_out=f"write {key}.swapaxes(0, 1)",
         )
