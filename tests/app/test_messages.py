@@ -95,7 +95,7 @@ def refusal(program: Program, tmp_path: Path, **arrays: ArrayLike) -> str:
     path = tmp_path / "d.npz"
     np.savez(path, **arrays)  # type: ignore[arg-type]
     with pytest.raises(InputError) as error:
-        simulate(program, samples_for(program, str(path)).values)
+        simulate(program, samples_for(program, str(path)).inputs)
     return str(error.value).replace(f"{path}: ", "")
 
 
