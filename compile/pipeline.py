@@ -15,6 +15,7 @@ from seamount.errors import ConfigError, Unsupported
 from .fit.chip import HasChip
 from .formats import LOIHI, BitsSetting, check_names, weight_bits
 from .lower.calibration import calibrate
+from .lower.exact_grid import find_grids
 from .lower.given_scales import GivenScales, given_scales
 from .lower.joint_rounding import Moments
 from .lower.lower import LoweredNetwork, Origin, lower_network
@@ -118,7 +119,7 @@ class Draft:
     Attributes:
         source, options: what to compile and how. rules: for the integers.
         read: the network as read. network: behind the network passes so far.
-        given: scales that came with the file, where they are kept.
+        given: scales that came with the file, where they are kept. scales, origins: known so far, and where from.
         moments: of the connections whose weights are rounded together.
     """
 
@@ -130,6 +131,7 @@ class Draft:
     schedule: Schedule | None = None
     given: GivenScales | None = None
     scales: Mapping[str, PerNeuron] | None = None
+    origins: Mapping[str, Origin] = field(default_factory=dict)
     moments: Mapping[str, Moments] | None = None
     lowered: LoweredNetwork | None = None
     program: Program | None = None
@@ -255,27 +257,41 @@ def _schedule(draft: Draft) -> Draft:
     return replace(draft, schedule=balance_latency(_made(draft.network)))
 
 
-def _scales(draft: Draft) -> Draft:
-    """Scales of the options before those of the file; what neither gives is searched."""
+def _known_scales(draft: Draft) -> Draft:
+    """Scales of the options before those of the file, before those of a grid on which all numbers lie already."""
     network, options = _made(draft.network), draft.options
     names = {p.name for p in network.populations}
     if unknown := {*network.scales, *options.scales} - names:
         raise ConfigError(f"{', '.join(sorted(unknown))} are not populations of {network.name}", where="scales")
     check_names(draft.rules.bits, [c.name for c in network.connections], sorted(names), "weight_bits")
     kept = given_scales(network, draft.rules, options.scales)
-    draft = replace(draft, given=kept)
     given: dict[str, PerNeuron] = {**kept.exact, **options.scales}
-    if names <= set(given):
-        if options.calibration is not None:
-            raise ConfigError(
-                "calibration has nothing to choose, every population's scale is given", where=network.name
-            )
-        return replace(draft, scales=given)
+    if names <= set(given) and options.calibration is not None:
+        raise ConfigError("calibration has nothing to choose, every population's scale is given", where=network.name)
+    grids = find_grids(network, draft.rules, given)
+    # the file's own scales come with numbers that lie on the grid already; one that the user changes does not
+    origins: dict[str, Origin] = {
+        **dict.fromkeys(grids, "grid"),
+        **dict.fromkeys(kept.exact, "file"),
+        **dict.fromkeys(options.scales, "user"),
+    }
+    return replace(draft, given=kept, scales={**grids, **given}, origins=origins)
+
+
+def _scales(draft: Draft) -> Draft:
+    """What is not known is searched."""
+    network, options, known = _made(draft.network), draft.options, _made(draft.scales)
+    searched = [p.name for p in network.populations if p.name not in known]
     calibration = None
     if options.calibration is not None and options.search.method == "calibrated":
         calibration = calibrate(network, options.calibration)
-    found = choose_scales(network, draft.rules, options.search, calibration)
-    return replace(draft, scales={**found, **given}, moments=None if calibration is None else calibration.moments)
+    found = choose_scales(network, draft.rules, options.search, calibration, known)
+    return replace(
+        draft,
+        scales={**found, **known},
+        origins={**dict.fromkeys(searched, "search"), **draft.origins},
+        moments=None if calibration is None else calibration.moments,
+    )
 
 
 def _integers(draft: Draft) -> Draft:
@@ -285,17 +301,10 @@ def _integers(draft: Draft) -> Draft:
         _made(draft.schedule),
         _made(draft.scales),
         draft.rules,
-        origins={name: _origin(name, draft) for name in _made(draft.scales)},
+        origins=draft.origins,
         moments=draft.moments,
     )
     return replace(draft, lowered=lowered, program=lowered.program)
-
-
-def _origin(name: str, draft: Draft) -> Origin:
-    # the file's own scales come with numbers that lie on the grid already; one that the user changes does not
-    if name in draft.options.scales:
-        return "user"
-    return "file" if name in _made(draft.given).exact else "search"
 
 
 def _startup(draft: Draft) -> Draft:
@@ -349,7 +358,8 @@ def _schedule_shown(draft: Draft) -> str:
 
 
 def _scales_shown(draft: Draft) -> str:
-    return "\n".join(f"scale {name} {span(scale)}" for name, scale in _made(draft.scales).items())
+    known = [f"scale {name} {span(scale)}" for name, scale in _made(draft.scales).items()]
+    return "\n".join(known or ["scale of none"])
 
 
 def _ranges_shown(draft: Draft) -> str:
@@ -365,6 +375,7 @@ FROM_NETWORK: tuple[Step, ...] = (
     _network_step(fold_scale),
     _network_step(fold_pooling),
     Step("merge_linear", _merge, _network_shown),
+    Step("known_scales", _known_scales, _scales_shown),
     Step("balance_latency", _schedule, _schedule_shown),
     Step("choose_scales", _scales, _scales_shown),
     Step("quantise", _integers, _program_shown),

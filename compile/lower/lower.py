@@ -13,7 +13,7 @@ The constant b passes the current's filter: its steady part stands in the bias, 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -33,7 +33,9 @@ from ..program.readout import as_quantity
 from ..synapses import kinds
 from ..synapses.kinds import Synapses
 from .joint_rounding import Moments, round_with_moments
+from .lost_weights import lost_weights, worst_neuron
 from .quantise import (
+    EXACT,
     decay_grid,
     exact_bias,
     exact_ints,
@@ -102,7 +104,7 @@ def lower_network(
             _group(g, scaled(g, s, p.shape), schedule.delay[g.connection.name], rules, origin, parts)
             for g in real_groups(network, p.name)
         ]
-        parts.rows.append(PopulationRounding(**{**vars(row), "groups": tuple(groups)}))
+        parts.rows.append(replace(row, groups=tuple(groups), grid=_grid(row, origin)))
     readout = None
     if network.readout is not None:
         readout = Readout(network.readout, as_quantity(network.readout_quantity, network.name))
@@ -117,6 +119,12 @@ def lower_network(
         scales=dict(scales),
     )
     return LoweredNetwork(made, RoundingTable(tuple(parts.rows)), tuple(parts.warnings))
+
+
+def _grid(row: PopulationRounding, origin: Origin) -> str:
+    if origin not in ("file", "grid"):
+        return ""
+    return "exact grid" if max(row.du_error, row.dv_error) <= EXACT else "exact grid but for its decays"
 
 
 def _population(p: Population, s: PerNeuron, rules: RoundingRules, exact: bool, parts: _Parts) -> PopulationRounding:
@@ -252,6 +260,8 @@ def _group(
         rounded = round_with_moments(weight, parts.moments[c.name], limits, bits)
     else:
         rounded = round_weights(weight, limits, bits)
+    worst = worst_neuron(group, weight, rounded.effective)
+    parts.warnings += [] if c.whole else lost_weights(group, weight, rounded.effective)
     rounded = rounded.folded(bits)
     kind, delay = _kind(group, rounded.weights, delay)
     source = c.source
@@ -282,6 +292,8 @@ def _group(
         rounded.n_clipped,
         int(np.sum((rounded.weights == 0) & (weight != 0))),
         rounded.relative_error,
+        worst.index,
+        worst.relative_error,
         rounded.sum_error,
     )
 
@@ -298,6 +310,7 @@ def _whole_group(
         name = c.name if n == 0 else f"{c.name}.{n + 1}"
         parts.synapses.append(Synapses(name, c.source, c.target, kinds.OneToOne(weights), exponent, delay=delay))
     norm = float(np.sum(weight**2))
+    worst = worst_neuron(group, weight, reals(whole))
     return GroupRounding(
         c.name,
         c.source,
@@ -310,6 +323,8 @@ def _whole_group(
         0,
         int(np.sum((whole == 0) & (weight != 0))),
         float(np.sqrt(np.sum((whole - weight) ** 2) / norm)) if norm else 0.0,
+        worst.index,
+        worst.relative_error,
     )
 
 

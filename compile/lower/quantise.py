@@ -21,6 +21,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from seamount.errors import InputError
 
@@ -31,6 +32,9 @@ from ..numbers import sign_mode_of as sign_mode_of
 
 EXACT = 1e-6
 """How far a number may be from a whole one and still be taken for it."""
+
+FLOAT32 = 2.0**-22
+"""How far, of its size, a weight may be from the grid: files hold float32, and weights are products of some."""
 
 EXACT_BIAS_EXP = 15
 """Biases that came as integers may have larger exponents than the chip; whether it holds them, verify says."""
@@ -172,9 +176,15 @@ def on_grid(weights: Reals, exponents: tuple[int, int], weight_bits: int) -> Rou
     for exponent in (*range(max(0, low), high + 1), *range(min(-1, high), low - 1, -1)):
         scaled = weights * 2.0**-exponent
         grid = nearest_on_grid(scaled, mode, weight_bits)
-        if np.all(np.abs(grid - scaled) <= EXACT):
+        if np.all(np.abs(grid - scaled) <= np.maximum(EXACT, FLOAT32 * np.abs(scaled))):
             return Rounded(grid, exponent, mode, 0, 0.0)
     return None
+
+
+def is_whole(values: Reals) -> NDArray[np.bool_]:
+    """Which values are whole numbers, as far as a file's float32 can say."""
+    whole: NDArray[np.bool_] = np.abs(np.rint(values) - values) <= np.maximum(EXACT, FLOAT32 * np.abs(values))
+    return whole
 
 
 def _told_sign_mode(weights: Reals) -> str:

@@ -23,7 +23,9 @@ class GroupRounding:
         largest: largest |weight| as the program has it; of 8 bits 254 or 255 are possible.
         n_clipped: weights beyond the grid's end. n_zeroed: weights that were not 0 and are now.
         relative_error: root of (sum of squared errors / sum of squares), of the weights.
-        sum_error: the same of the sums that they make of the calibration data; None where there was none.
+        worst_neuron: the one whose weights changed most, in C order (a channel, for a convolution).
+        worst_error: the relative error of its weights.
+        sum_error: the relative error of the sums that they make of the calibration data; None where there was none.
     """
 
     name: str
@@ -37,6 +39,8 @@ class GroupRounding:
     n_clipped: int
     n_zeroed: int
     relative_error: float
+    worst_neuron: int
+    worst_error: float
     sum_error: float | None = None
 
 
@@ -45,6 +49,7 @@ class PopulationRounding:
     """One population.
 
     Attributes:
+        grid: whether its numbers lay on a grid already, in words; empty: they were rounded.
         du_error, dv_error: largest error of a decay rate a (per step). v_th_error: relative. bias_error: units of v.
     """
 
@@ -58,6 +63,7 @@ class PopulationRounding:
     v_th_error: float
     bias_error: float
     groups: tuple[GroupRounding, ...]
+    grid: str = ""
 
 
 @dataclass(frozen=True)
@@ -80,7 +86,8 @@ class RoundingTable:
     def lines(self) -> Iterator[str]:
         for p in self.populations:
             th = "never fires" if int(p.v_th_mant.max()) == NEVER_FIRES else f"v_th_mant {_span(p.v_th_mant)}"
-            errors = [
+            errors = [p.grid] if p.grid else []
+            errors += [
                 f"{what} off by {error:.2g}"
                 for what, error in (("a_s", p.du_error), ("a_m", p.dv_error))
                 if error > 1e-12
@@ -93,10 +100,12 @@ class RoundingTable:
                 what = f"{g.kind} of {g.n_weights} {g.mode} {plural(g.n_weights, 'weight')} of {g.weight_bits} bits"
                 lost = f", {g.n_clipped} clipped" if g.n_clipped else ""
                 lost += f", {g.n_zeroed} became 0" if g.n_zeroed else ""
+                unit = "channel" if g.kind == "conv" else "neuron"
+                worst = f" ({unit} {g.worst_neuron} by {100 * g.worst_error:.3g} %)" if g.relative_error else ""
                 sums = "" if g.sum_error is None else f", its sums by {100 * g.sum_error:.3g} %"
                 yield (
                     f"  {g.name}: {what} up to {g.largest}, exponent {g.exponent}, off by "
-                    f"{100 * g.relative_error:.3g} %{sums}{lost}"
+                    f"{100 * g.relative_error:.3g} %{worst}{sums}{lost}"
                 )
 
 

@@ -7,7 +7,7 @@ within the limits of threshold, bias and current; the search takes the one with 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -72,12 +72,14 @@ def choose_scales(
     rules: RoundingRules,
     options: SearchOptions,
     calibration: Calibration | None = None,
+    found: Collection[str] = (),
 ) -> dict[str, PerNeuron]:
     """Population -> scale, an array where neurons or channels have scales of their own.
 
     Args:
         network: behind ``merge_linear``.
         calibration: what the network does on the user's data, for "calibrated".
+        found: populations that have a scale.
     """
     moments: Mapping[str, Moments] = {}
     reached: Mapping[str, float] = {}
@@ -86,7 +88,9 @@ def choose_scales(
             raise InputError("the calibrated scale search needs input data (T, B, ...)", where=network.name)
         moments, reached = calibration.moments, calibration.reached
     return {
-        p.name: _scale(network, p, rules, options, moments, reached.get(p.name, 0.0)) for p in network.populations
+        p.name: _scale(network, p, rules, options, moments, reached.get(p.name, 0.0))
+        for p in network.populations
+        if p.name not in found
     }
 
 
@@ -111,13 +115,13 @@ def _scale(
 
 def _own_units(network: Network, p: Population, groups: list[RealGroup], rules: RoundingRules) -> Reals:
     rows = rows_of_population(p, groups)
-    drives = np.sum([rows.largest_sums(g) * g.highest_payload for g in groups], axis=0) * _kept(network, p)
+    drives = np.sum([rows.largest_sums(g) * g.highest_payload for g in groups], axis=0) * kept_steps(network, p)
     limits = row_limits(p, groups, rules, reals(drives), STATE_LIMIT)
     own = in_units(p, groups, rows.spread(reals(1 / own_heights(p, rows))))[0]
     return own_units(p, groups, rules, limits, _fine_scale(own))
 
 
-def _kept(network: Network, p: Population) -> float:
+def kept_steps(network: Network, p: Population) -> float:
     """How many steps' drive u holds at most."""
     slowest = float(np.min(p.a_s))
     return min(float(network.n_steps or 1 << 10), 1 / slowest if slowest else np.inf)
@@ -156,7 +160,7 @@ def highest_scale(
     if largest_bias:
         limits.append(rules.formats.bias_max / largest_bias)
     # a soft reset's own inhibition follows a spike and never takes u below what it would be without
-    worst, kept = sum(largest_drive(g) for g in groups if not _takes_back(g)), _kept(network, p)
+    worst, kept = sum(largest_drive(g) for g in groups if not _takes_back(g)), kept_steps(network, p)
     if worst:
         room = STATE_LIMIT / (worst * kept + float(np.abs(u_init).max(initial=0.0)) / 64)
         if any(_takes_back(g) for g in groups):
@@ -188,7 +192,7 @@ def _candidates(
     )
     fine = _fine_scale(p)
     fits = _fitting_scale(groups, rules)
-    room = _drive_room(groups, rules)
+    room = drive_room(groups, rules)
     largest = [
         unit for g in groups if not g.connection.whole and (unit := _unit_scale(g, options, rules)) is not None
     ]
@@ -217,7 +221,7 @@ def _fitting_scale(groups: list[RealGroup], rules: RoundingRules) -> float:
     )
 
 
-def _drive_room(groups: list[RealGroup], rules: RoundingRules) -> float:
+def drive_room(groups: list[RealGroup], rules: RoundingRules) -> float:
     """Up to here no sum of a step leaves the chip's accumulator."""
     worst = sum(largest_drive(g) for g in groups)
     return rules.formats.drive_max / worst if worst else np.inf

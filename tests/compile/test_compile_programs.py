@@ -208,7 +208,8 @@ def test_print_after_hands_over_the_state_of_every_step() -> None:
     assert [text.split("\n")[0] for text in told] == [f"after {name}:" for name in PASS_NAMES]
     shown = {name: text.split("\n")[1].split()[0] for name, text in zip(PASS_NAMES, told, strict=True)}
     assert shown == {
-        **dict.fromkeys(PASS_NAMES[: PASS_NAMES.index("balance_latency")], "network"),
+        **dict.fromkeys(PASS_NAMES[: PASS_NAMES.index("known_scales")], "network"),
+        "known_scales": "scale",
         "balance_latency": "arrival",
         "choose_scales": "scale",
         "quantise": "program",

@@ -1,5 +1,6 @@
 """Scales: of neurons and channels where they need them, on the grid where there is one, such as the chip can send."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ from compile_networks import network, population
 
 from seamount.compile.fit.verify import verify_program
 from seamount.compile.lower.neuron_scales import TOLERATED
+from seamount.compile.network.interpret import run_network
 from seamount.compile.network.network import Connection, Convolution, Linear, Network, NetworkInput, reals
 from seamount.compile.nir.write import graph_of
 from seamount.compile.passes.split_populations import split_populations
@@ -17,6 +19,7 @@ from seamount.compile.program.program import Program
 from seamount.errors import InputError
 from seamount.hardware_targets.simulator import simulate
 from seamount.hardware_targets.target import load_target
+from seamount.report.evidence import window
 from seamount.report.why import why
 
 FACTORS = np.geomspace(1, 1e-3, 8)
@@ -154,3 +157,115 @@ def test_scales_of_neurons_come_with_a_nir_file() -> None:
         InputError, match=r"scales of shape \(3,\), needed is one, or an array that broadcasts to \(8,\)"
     ):
         compile_graph(graph)
+
+
+# ------------------------------------------------------------------------------------------------- exact grids
+
+
+def integers(bits: int, unit: float, seed: int = 0) -> Network:
+    """Two layers of whole weights, thresholds and biases in some unit, with decays on the chip's grid."""
+    rng = np.random.default_rng(seed)
+    half = 1 << (bits - 1)
+    layers = [rng.integers(-half, half, shape) for shape in ((24, 12), (6, 24))]
+    for weight in layers:
+        weight.flat[:2] = -half, half - 1
+    cells = [
+        population("a", (24,), a_m=1 / 16, v_th=2 * half * unit, bias=rng.integers(-4, 4, 24) * unit),
+        population("b", (6,), a_m=1 / 16, v_th=3 * half * unit),
+    ]
+    connections = [
+        Connection(f"into {t}", s, t, (Linear(reals(np.float32(weight * unit))),))
+        for s, t, weight in zip("xa", "ab", layers, strict=True)
+    ]
+    return network(cells, connections, [NetworkInput("x", (12,))], n_steps=T)
+
+
+@pytest.mark.parametrize("bits", [8, 6, 4])
+@pytest.mark.parametrize("unit", [1.0, 1 / 127, 0.0123])
+def test_a_network_of_integers_is_carried_over_exactly(bits: int, unit: float) -> None:
+    made = compile_graph(integers(bits, unit), load_target("loihi1"))
+    assert made.rounding is not None
+    assert [row.grid for row in made.rounding.populations] == ["exact grid"] * 2
+    assert made.warnings == ()
+    plain = integers(bits, 1.0)
+    x = (np.random.default_rng(1).random((T, 8, 12)) < 0.3).astype(np.int64)
+    expected = run_network(plain, x.astype(np.float64))["b"].spikes
+    run = simulate(made.program, x, record=("spikes",))
+    assert expected.sum() > 100
+    assert np.array_equal(window(made.program, run, "b", run.spikes["b"]), expected)
+
+
+def test_the_table_says_exact_grid() -> None:
+    made = compile_graph(integers(4, 1.0))
+    lines = str(made.rounding).splitlines()
+    assert lines[0] == "a: scale 64, du 4096, dv 256, v_th_mant 1024 (exact grid)"
+    assert lines[1].endswith("exponent 1, off by 0 %")
+    a = replace(made.network.population("a"), a_m=reals(0.2))  # type: ignore[union-attr]
+    other = compile_graph(integers(4, 1.0).with_(populations=(a, integers(4, 1.0).population("b"))))
+    assert "(exact grid but for its decays, a_m off by" in str(other.rounding)
+
+
+@pytest.mark.parametrize("make", [dense, convolution])
+def test_grids_of_neurons_and_channels_are_found_one_by_one(make: object) -> None:
+    units = np.geomspace(1, 1e-3, 8)
+    net = make(np.ones(8))  # type: ignore[operator]
+    op = net.connections[0].ops[0]
+    whole = np.rint(op.weight * 60)
+    own = reals(whole * units.reshape(-1, *(1 for _ in whole.shape[1:])))
+    cells = replace(net.populations[0], v_th=reals(150 * (units if make is dense else units[:, None, None])))
+    scaled = net.with_(
+        populations=(replace(cells, gain=reals(1.0), a_m=reals(0.125)),),
+        connections=(replace(net.connections[0], ops=(replace(op, weight=own),)),),
+    )
+    made = compile_graph(scaled)
+    assert made.rounding is not None
+    assert made.rounding.populations[0].grid == "exact grid"
+    held, whole = (x.reshape(8, -1) for x in (made.program.synapses[0].kind.weights, whole))
+    assert np.array_equal(held * whole.max(1, keepdims=True), whole * held.max(1, keepdims=True))
+
+
+def test_real_numbers_are_on_no_grid() -> None:
+    for make in (dense, convolution):
+        made = compile_graph(make(np.ones(8)))
+        assert made.rounding is not None
+        assert made.rounding.populations[0].grid == ""
+
+
+# ------------------------------------------------------------------------------------------------ lost weights
+
+
+def test_the_worst_neuron_is_told() -> None:
+    weight = np.random.default_rng(0).normal(size=(4, 30))
+    weight[2] /= 12
+    connection = Connection("fc", "x", "a", (Linear(reals(weight)),))
+    made = compile_graph(
+        network([population("a", (4,), v_th=None)], [connection], [NetworkInput("x", (30,))], readout_quantity="v")
+    )
+    assert made.rounding is not None
+    row = made.rounding.populations[0].groups[0]
+    kind, s = made.program.synapses[0], made.program.scales["a"]
+    error = kind.kind.weights * 2.0**kind.exponent / s - weight
+    errors = np.sqrt(np.sum(error**2, 1) / np.sum(weight**2, 1))
+    assert (row.worst_neuron, row.worst_error) == (2, pytest.approx(errors[2]))
+    assert f"(neuron 2 by {100 * errors[2]:.3g} %)" in str(made.rounding)
+
+
+def test_a_neuron_that_loses_all_weights_and_a_group_that_loses_most_are_warned_of() -> None:
+    weight = np.random.default_rng(0).normal(size=(6, 8))
+    weight[3] *= 1e-5
+    for changed, told in (
+        (
+            weight,
+            "fc: all weights of neuron 3 became 0; they are too small beside its threshold, or beside the largest",
+        ),
+        (
+            np.where(np.arange(48).reshape(6, 8) == 5, 1e4, weight),
+            "fc: 47 of 48 weights became 0, beside the largest",
+        ),
+    ):
+        connection = Connection("fc", "x", "a", (Linear(reals(changed)),))
+        cells = population("a", (6,), v_th=None)
+        made = compile_graph(
+            network([cells], [connection], [NetworkInput("x", (8,))], readout_quantity="v", n_steps=9)
+        )
+        assert any(w.startswith(told) for w in made.warnings), made.warnings
