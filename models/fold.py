@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from seamount.errors import Unsupported
+from seamount.windows import places
 
 Reals = NDArray[np.float64]
 Shape = tuple[int, ...]
@@ -213,10 +214,10 @@ def op_shape(op: Op, shape: Shape) -> Shape:
     match op:
         case FoldedConv():
             sizes = zip(shape[1:], op.weight.shape[2:], op.stride, op.padding, op.dilation, strict=True)
-            return (len(op.weight), *((n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in sizes))
+            return (len(op.weight), *(places(n + 2 * p, k, s, d) for n, k, s, p, d in sizes))
         case Pool():
             axes = zip(shape[1:], op.kernel, op.stride, op.padding, strict=True)
-            return (shape[0], *((n + 2 * p - k) // s + 1 for n, k, s, p in axes))
+            return (shape[0], *(places(n + 2 * p, k, s) for n, k, s, p in axes))
         case Linear():
             return (len(op.weight),)
         case Flatten():

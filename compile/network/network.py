@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from seamount.errors import InputError, Reason, plural
+from seamount.windows import places
 
 from ..numbers import PerNeuron
 
@@ -115,7 +116,7 @@ Op = Linear | Entries | Convolution | SumPool | Scale | Reshape | Delay
 
 def window_size(n: int, kernel: int, stride: int, padding: int, dilation: int = 1) -> int:
     """Length of an axis behind a convolution or a pooling."""
-    return (n + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+    return places(n + 2 * padding, kernel, stride, dilation)
 
 
 def op_shape(op: Op, shape: Shape) -> Shape:

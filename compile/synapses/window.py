@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from seamount.windows import places
+
 from ..numbers import Ints
 
 
@@ -19,8 +21,7 @@ class Window(NamedTuple):
 
     def n_out(self, axis: int, n_in: int, kernel: int) -> int:
         """Positions of a kernel along an axis; below 1 where it does not fit once."""
-        reach = self.dilation[axis] * (kernel - 1) + 1
-        return (n_in + 2 * self.padding[axis] - reach) // self.stride[axis] + 1
+        return places(n_in + 2 * self.padding[axis], kernel, self.stride[axis], self.dilation[axis])
 
     def size(self, size: tuple[int, ...], kernel: tuple[int, ...]) -> tuple[int, int]:
         """(H, W) behind a kernel over (H, W)."""
