@@ -84,6 +84,12 @@ def _problem(layer: nn.Module) -> str | None:
             if layer.padding_mode != "zeros":
                 return f"Conv2d with padding_mode {layer.padding_mode!r}; only zeros are possible"
             return None
+        case nn.ZeroPad2d():
+            return "ZeroPad2d that cuts; only padding is possible" if min(layer.padding) < 0 else None
+        case nn.ConvTranspose2d():
+            if _pair(layer.stride) == (1, 1):
+                return None
+            return f"ConvTranspose2d with stride {_pair(layer.stride)}; NIR has no node for it, stride 1 is possible"
         case nn.Linear() | nn.AvgPool2d() | nn.AdaptiveAvgPool2d() | nn.Flatten():
             if isinstance(layer, nn.AvgPool2d) and (layer.ceil_mode or layer.divisor_override):
                 return "AvgPool2d with ceil_mode or divisor_override; use plain windows"
@@ -133,8 +139,18 @@ def fold(module: nn.Module, shape: Shape, name: str) -> list[Op]:
     if found:
         raise Unsupported("\n".join(found))
     ops: list[Op] = []
-    for _, layer in layers(module, name):
+    sides = NO_SIDES
+    for where, layer in layers(module, name):
+        if sides != NO_SIDES and not isinstance(layer, nn.Conv2d):
+            kind = type(layer).__name__
+            raise Unsupported(f"ZeroPad2d in front of {kind}", where=where, ways_out="put it before a Conv2d")
         match layer:
+            case nn.ZeroPad2d():
+                left, right, top, bottom = layer.padding
+                sides = ((top, bottom), (left, right))
+            case nn.Conv2d() | nn.ConvTranspose2d():
+                ops.append(_conv(layer, sides))
+                shape, sides = op_shape(ops[-1], shape), NO_SIDES
             case nn.BatchNorm2d() | nn.BatchNorm1d():
                 scale, offset = _affine(layer)
                 ops[-1:] = _scaled(ops[-1] if ops else None, scale, offset, shape)
@@ -142,6 +158,8 @@ def fold(module: nn.Module, shape: Shape, name: str) -> list[Op]:
                 op = _op(layer, shape)
                 ops += [] if op is None else [op]
                 shape = op_shape(op, shape) if op is not None else shape
+    if sides != NO_SIDES:
+        raise Unsupported("ZeroPad2d at the end", where=name, ways_out="put it before a Conv2d")
     return ops
 
 
@@ -175,8 +193,6 @@ def _scaled(op: Op | None, scale: Reals, offset: Reals, shape: Shape) -> list[Op
 
 def _op(layer: nn.Module, shape: Shape) -> Op | None:
     match layer:
-        case nn.Conv2d():
-            return _conv(layer)
         case nn.Linear():
             return Linear(_reals(layer.weight), None if layer.bias is None else _reals(layer.bias))
         case nn.AvgPool2d():
@@ -189,24 +205,62 @@ def _op(layer: nn.Module, shape: Shape) -> Op | None:
             raise AssertionError(f"problems() lets {type(layer).__name__} through")
 
 
-def _conv(layer: nn.Conv2d) -> FoldedConv:
-    padding = layer.padding
-    if padding == "same":
-        padding = tuple(d * (k - 1) // 2 for k, d in zip(layer.kernel_size, layer.dilation, strict=True))
-    elif padding == "valid":
-        padding = (0, 0)
+Sides = tuple[Pair, Pair]
+
+NO_SIDES: Sides = ((0, 0), (0, 0))
+"""Zeros around a map: (above, below), (left, right)."""
+
+
+def _conv(layer: nn.Conv2d | nn.ConvTranspose2d, sides: Sides) -> FoldedConv:
+    """A convolution on a map with zeros around it; a transposed one of stride 1 has its kernel turned around."""
+    weight, dilation = _reals(layer.weight), _pair(layer.dilation)
     bias = None if layer.bias is None else _reals(layer.bias)
-    return FoldedConv(
-        _reals(layer.weight), bias, _pair(layer.stride), _pair(padding), _pair(layer.dilation), layer.groups
-    )
+    reach = [d * (k - 1) for k, d in zip(weight.shape[2:], dilation, strict=True)]
+    if isinstance(layer, nn.ConvTranspose2d):
+        c_in, c_out, *kernel = weight.shape
+        turned = weight.reshape(layer.groups, c_in // layer.groups, c_out, *kernel)[..., ::-1, ::-1]
+        weight = np.ascontiguousarray(turned.swapaxes(1, 2).reshape(-1, c_in // layer.groups, *kernel))
+        axes = zip(reach, _pair(layer.padding), _pair(layer.output_padding), strict=True)
+        own = [(r - p, r - p + more) for r, p, more in axes]
+    elif layer.padding == "same":
+        own = [(r // 2, r - r // 2) for r in reach]
+    else:
+        own = [(p, p) for p in ((0, 0) if layer.padding == "valid" else _pair(layer.padding))]
+    around = [(a + front, b + back) for (a, b), (front, back) in zip(own, sides, strict=True)]
+    return _sided(FoldedConv(weight, bias, _pair(layer.stride), (0, 0), dilation, layer.groups), around)
+
+
+def _sided(conv: FoldedConv, around: Sequence[Pair]) -> FoldedConv:
+    """With more zeros on one side of the map: zeros in the kernel make up for the other side's padding."""
+    weight, dilation = conv.weight, list(conv.dilation)
+    for axis, (front, back) in enumerate(around):
+        if front == back:
+            continue
+        taps = np.arange(weight.shape[axis + 2]) * dilation[axis] + max(0, back - front)
+        wide = np.zeros(
+            [taps[-1] + 1 + max(0, front - back) if i == axis + 2 else n for i, n in enumerate(weight.shape)]
+        )
+        wide[(slice(None),) * (axis + 2) + (taps,)] = weight
+        weight, dilation[axis] = wide, 1
+    padding = _pair([max(both) for both in around])
+    return replace(conv, weight=weight, padding=padding, dilation=_pair(dilation))
+
+
+def _windows_of(n: int, m: int) -> Pair | None:
+    """(kernel, stride) with which torch's adaptive pooling makes m of n values; None where its windows differ."""
+    starts = [i * n // m for i in range(m)]
+    kernels = {-(-(i + 1) * n // m) - start for i, start in enumerate(starts)}
+    strides = set(np.diff(starts).tolist()) or {n}
+    return (kernels.pop(), strides.pop()) if len(kernels) == len(strides) == 1 else None
 
 
 def _adaptive_pool(sizes: Pair, shape: Shape) -> Pool | None:
-    """Windows side by side; a size of None keeps that axis."""
-    if any(n % (m or n) for n, m in zip(shape[1:], sizes, strict=True)):
+    """Windows of equal size and distance; a size of None keeps that axis."""
+    axes = [_windows_of(n, m or n) for n, m in zip(shape[1:], sizes, strict=True)]
+    if None in axes:
         raise Unsupported(f"AdaptiveAvgPool2d({sizes}) of a map {shape}: windows of unequal size")
-    kernel = _pair([n // (m or n) for n, m in zip(shape[1:], sizes, strict=True)])
-    return None if kernel == (1, 1) else Pool(kernel, kernel, (0, 0))
+    kernel, stride = (_pair([axis[i] for axis in axes if axis]) for i in (0, 1))
+    return None if kernel == stride == (1, 1) else Pool(kernel, stride, (0, 0))
 
 
 def op_shape(op: Op, shape: Shape) -> Shape:

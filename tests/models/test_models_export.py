@@ -213,3 +213,38 @@ def test_max_pooling_of_values_is_refused() -> None:
     )
     with pytest.raises(Unsupported, match="layer0_in: max-pooling of 8-bit values; only that of spikes is possible"):
         to_nir(net)
+
+
+CONVS = {
+    "same, even kernels": [nn.Conv2d(2, 3, (2, 4), padding="same")],
+    "same, dilated": [nn.Conv2d(2, 3, (4, 3), padding="same", dilation=(3, 2))],
+    "padding of every side": [nn.ZeroPad2d((0, 3, 2, 1)), nn.Conv2d(2, 4, 3, stride=2, padding=1, groups=2)],
+    "padding, dilated": [nn.ZeroPad2d((2, 0, 0, 1)), nn.Conv2d(2, 3, 2, dilation=3)],
+    "transposed": [nn.ConvTranspose2d(2, 3, (3, 2), padding=(1, 0))],
+    "transposed, grouped": [nn.ConvTranspose2d(4, 6, 3, groups=2, dilation=2, output_padding=1)],
+    "adaptive, windows that overlap": [nn.AdaptiveAvgPool2d((3, 2))],
+    "adaptive, the whole map": [nn.AdaptiveAvgPool2d(1)],
+}
+
+
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
+@pytest.mark.parametrize("name", CONVS)
+def test_padding_of_any_side_transposed_and_adaptive_layers_are_one_operator(name: str) -> None:
+    torch.manual_seed(0)
+    chain = nn.Sequential(*CONVS[name]).double()
+    shape = (4 if "grouped" in name else 2, 7, 9)
+    ops = fold.fold(chain, shape, "chain")
+    assert len(ops) == 1
+    x = torch.randn(3, *shape, dtype=torch.float64)
+    assert torch.allclose(fold.apply(ops, x), chain(x), atol=1e-12)
+    assert fold.op_shape(ops[0], shape) == tuple(chain(x).shape[1:])
+
+
+def test_layers_that_are_no_single_operator_say_why() -> None:
+    assert "stride (2, 2); NIR has no node" in fold.problems(nn.ConvTranspose2d(2, 3, 2, stride=2), "up")[0]
+    with pytest.raises(Unsupported, match="windows of unequal size"):
+        fold.fold(nn.AdaptiveAvgPool2d(3), (2, 5, 5), "pool")
+    with pytest.raises(Unsupported, match="ZeroPad2d at the end"):
+        fold.fold(nn.ZeroPad2d(1), (2, 5, 5), "pad")
+    with pytest.raises(Unsupported, match="ZeroPad2d in front of AvgPool2d; put it before a Conv2d"):
+        fold.fold(nn.Sequential(nn.ZeroPad2d(1), nn.AvgPool2d(2)), (2, 5, 5), "pool")
