@@ -13,6 +13,7 @@ The constant b passes the current's filter: its steady part stands in the bias, 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -99,11 +100,12 @@ def lower_network(
     parts = _Parts(moments=moments or {})
     for p in network.populations:
         s, origin = scales[p.name], origins[p.name]
-        row = _population(p, s, rules, origin == "file", parts)
-        groups = [
-            _group(g, scaled(g, s, p.shape), schedule.delay[g.connection.name], rules, origin, parts)
-            for g in real_groups(network, p.name)
-        ]
+        with _naming_scale(p.name, origin):
+            row = _population(p, s, rules, origin == "file", parts)
+            groups = [
+                _group(g, scaled(g, s, p.shape), schedule.delay[g.connection.name], rules, origin, parts)
+                for g in real_groups(network, p.name)
+            ]
         parts.rows.append(replace(row, groups=tuple(groups), grid=_grid(row, origin)))
     readout = None
     if network.readout is not None:
@@ -125,6 +127,18 @@ def _grid(row: PopulationRounding, origin: Origin) -> str:
     if origin not in ("file", "grid"):
         return ""
     return "exact grid" if max(row.du_error, row.dv_error) <= EXACT else "exact grid but for its decays"
+
+
+@contextmanager
+def _naming_scale(population: str, origin: str) -> Iterator[None]:
+    """Adds the setting of the population's scale to what says that the file's does not fit (another input_scale)."""
+    try:
+        yield
+    except InputError as error:
+        if origin != "file":
+            raise
+        way = f"give it another with --set scale.{population}=NUMBER, as where input_scale is changed"
+        raise InputError.together(replace(r, ways_out=(*r.ways_out, way)) for r in error.reasons) from None
 
 
 def _population(p: Population, s: PerNeuron, rules: RoundingRules, exact: bool, parts: _Parts) -> PopulationRounding:

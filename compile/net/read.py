@@ -8,7 +8,7 @@ program's ``provenance``. Layer types that the loader cannot run are refused by 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from seamount.errors import InputError, Unsupported
 
-from ..neurons.lif import Lif
+from ..neurons.lif import NEVER_FIRES, Lif
 from ..numbers import ints
 from ..program.program import Input, Population, Program, Readout, Reset
 from ..program.readout import Quantity
@@ -38,8 +38,6 @@ NEVER_FIRES_FROM = (1 << 17) - 1
 """Slayer writes integrating outputs with the largest threshold there is."""
 
 REFUSED = {
-    "pool": "pooling is not in lava-dl's loader either; train with strided convolutions",
-    "average": "averages the output over groups of neurons, outside of the chip; leave it out with n_layers={i}",
     "concat": "concatenation is not in lava-dl's loader",
     "convT": "transposed convolution is not in lava-dl's loader",
     "unpool": "unpooling is not in lava-dl's loader",
@@ -140,14 +138,18 @@ class _Reader:
                 self._input(i, layer, skipped)
             case "flatten":
                 self.flatten_next = True
-            case "dense" | "dense_rec" | "conv" if skipped:
+            case "dense" | "dense_rec" | "recurrent" | "conv" | "pool" if skipped:
                 self.input_shape = shape_of(layer)
-            case "dense" | "dense_rec":
-                self._dense(i, layer, kind == "dense_rec")
-            case "conv":
-                self._conv(i, layer)
+            case "dense" | "dense_rec" | "recurrent":  # dense_rec under its older name
+                self._dense(i, layer, kind != "dense")
+            case "conv" | "pool":
+                self._conv(i, layer, _convolution if kind == "conv" else _pooling)
+            case "average" if skipped:
+                pass
+            case "average":
+                self._average(i, layer)
             case _ if kind in REFUSED:
-                raise Unsupported(f"layer type '{kind}': {REFUSED[kind].format(i=i)}", where=layer.where)
+                raise Unsupported(f"layer type '{kind}': {REFUSED[kind]}", where=layer.where)
             case _ if not skip_unknown:
                 raise Unsupported(
                     f"layer type {kind[:40]!r} is unknown",
@@ -212,7 +214,7 @@ class _Reader:
         both = {"exponent": exponent, "delay": delay}
         self._add(i, shape, neuron, [(source, Dense(grid), both), (f"layer{i}", Dense(grid_back), both)])
 
-    def _conv(self, i: int, layer: Group) -> None:
+    def _conv(self, i: int, layer: Group, made_of: Callable[[Group, Shape, Note], Conv]) -> None:
         before = self.input_shape if self.last is None else self.last.shape
         if before is None:
             raise InputError(
@@ -221,7 +223,7 @@ class _Reader:
                 ways_out="pass input_shape",
             )
         note = self._note_of(i)
-        kind = _convolution(layer, before, note)
+        kind = made_of(layer, before, note)
         shape, made = shape_of(layer), target_shape(kind, before, layer.where)
         if made != shape:
             raise InputError(f"{shape}, but the convolution of {before} makes {made}", where=f"{layer.where}/shape")
@@ -232,6 +234,26 @@ class _Reader:
         assert self.last is not None, "made above"
         # as Lava 0.10.0 does it: sums of convolutions wrap to 24 bits, those of matrices (Synapses' default) to 32
         self._add(i, shape, self._neuron(i, layer, shape), [(self.last.name, kind, {"wrap_bits": 24})])
+
+    def _average(self, i: int, layer: Group) -> None:
+        """slayer's mean over equally many neurons per class, as one integrator a class that counts their spikes.
+
+        The sum stands for the mean, because the groups are equally large; summed over time by the integrator, because
+        slayer's losses and classifiers sum its output over time.
+        """
+        n = int(np.prod(shape_of(layer)))
+        if self.last is None or not self.populations:
+            raise InputError("nothing before it that could be averaged", where=layer.where)
+        n_before = int(np.prod(self.last.shape))
+        if n_before % n:
+            raise InputError(
+                f"{self.last.name} has {n_before} neurons, which {n} groups cannot share equally", where=layer.where
+            )
+        weights = np.kron(np.eye(n, dtype=np.int64), np.ones((1, n_before // n), dtype=np.int64))
+        self.flatten_next = False
+        self._note(i, f"mean over groups of {n_before // n} neurons: v / 64 counts the spikes of a group")
+        counts = Lif(du=ints(4096), dv=ints(0), v_th_mant=ints(NEVER_FIRES))
+        self._add(i, (n,), counts, [(self.last.name, Dense(ints(weights)), {})])
 
     # -- parts
 
@@ -281,7 +303,7 @@ class _Reader:
 
     def _neuron(self, i: int, layer: Group, shape: Shape) -> Lif:
         if not layer.has("neuron"):
-            if layer.text("type") in ("conv", "input"):
+            if layer.text("type") in ("conv", "pool", "input"):
                 raise InputError("is missing", where=f"{layer.where}/neuron")
             du, dv, v_th = 0, 4096, 1 << 17  # netx: an integrator without memory that never fires
             return Lif(ints(du), ints(dv), ints(v_th), bias_mant=bias(layer, shape), bias_exp=ints(BIAS_EXPONENT))
@@ -341,6 +363,25 @@ def _convolution(layer: Group, before: Shape, note: Note) -> Conv:
     if min(*stride, *dilation, groups) < 1 or min(padding) < 0:
         raise InputError("stride, dilation and groups are at least 1, padding at least 0", where=layer.where)
     return Conv(ints(weights), stride, padding, dilation, groups)
+
+
+def _pooling(layer: Group, before: Shape, note: Note) -> Conv:
+    """A pool layer of slayer: a convolution of every channel by itself with one kernel. netx leaves it out."""
+    if len(before) != 3:
+        raise Unsupported(f"pooling of a map of shape {before}", where=layer.where, possible="(C, H, W) is possible")
+    values = truncated(layer.numbers("weight"), note)
+    height, width = pair(layer, "kernelSize")
+    if values.size not in (1, height * width):
+        raise InputError(
+            f"shape {values.shape}",
+            where=f"{layer.where}/weight",
+            possible=f"one kernel of {height} x {width} is possible",
+        )
+    kernel = np.broadcast_to(values.reshape(-1), height * width).reshape(1, 1, height, width)
+    stride, padding, dilation = (pair(layer, name) for name in ("stride", "padding", "dilation"))
+    if min(*stride, *dilation) < 1 or min(padding) < 0:
+        raise InputError("stride and dilation are at least 1, padding at least 0", where=layer.where)
+    return Conv(ints(np.repeat(kernel, before[0], axis=0)), stride, padding, dilation, groups=before[0])
 
 
 def _require_lif(neuron: Group) -> None:

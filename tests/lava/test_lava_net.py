@@ -19,12 +19,16 @@ from lava_programs import conv_net, even, lif, random_inputs, residual_net
 from seamount.compile.net.read import read_net
 from seamount.compile.neurons.lif import Lif
 from seamount.compile.numbers import ints
+from seamount.compile.options import compile_options
+from seamount.compile.pipeline import compile_graph
 from seamount.compile.program.program import Input, Population, Program, Readout, Reset
 from seamount.compile.synapses.kinds import Conv, Dense, OneToOne, Synapses, Wire
+from seamount.compile.to_nir import net_to_nir
 from seamount.errors import InputError, Unsupported
 from seamount.hardware_targets.lava import lava_status, write_net
 from seamount.hardware_targets.simulator import simulate
 
+NETS = Path(__file__).resolve().parents[2] / ".." / "shared" / "golden" / "lava_nets"
 SHARED = Path(__file__).resolve().parents[2] / ".." / "shared" / "golden" / "lava"
 STATUS = lava_status(try_it=False)
 RECORD = ("spikes", "v", "u")
@@ -104,8 +108,8 @@ def sdnn(path: Path) -> None:
     dense_file(path, [[1]], **{"neuron/type": "SDNN"})
 
 
-def pool(path: Path) -> None:
-    dense_file(path, [[1]], type=np.array([b"pool"], "S10"))
+def concat(path: Path) -> None:
+    dense_file(path, [[1]], type=np.array([b"concat"], "S10"))
 
 
 def unknown(path: Path) -> None:
@@ -128,7 +132,7 @@ def complex_weights(path: Path) -> None:
     [
         (sdnn, "layer/0/neuron/type: 'SDNN': sigma-delta neurons send graded differences and have no spikes"),
         (resonate, "layer/0/neuron/type: 'RF_PHASE': resonate-and-fire neurons have a complex state"),
-        (pool, "layer/0: layer type 'pool': pooling is not in lava-dl's loader either"),
+        (concat, "layer/0: layer type 'concat': concatenation is not in lava-dl's loader"),
         (unknown, "layer/0: layer type 'batchnorm' is unknown; lava-dl leaves such layers out without a word"),
         (complex_weights, "layer/0: complex weights belong to resonate-and-fire neurons"),
     ],
@@ -202,6 +206,87 @@ def test_damaged_files_are_refused_and_never_crash(tmp_path: Path) -> None:
     done = fuzz([p.read_bytes() for p in sorted(SHARED.glob("*.net"))], 120, 0, tmp_path)
     assert done.n_refused > 30
     assert done.slowest_s < 10
+
+
+# ----------------------------------------------------------------------- layers that slayer writes and netx lacks
+
+
+@pytest.mark.shared
+@pytest.mark.skipif(not SHARED.exists(), reason="the recorded networks are not beside the checkout")
+@pytest.mark.parametrize("name", ["pool_0", "pool_1"])
+def test_pool_layers_give_slayers_spikes(name: str) -> None:
+    program = read_net(NETS / f"{name}.net", input_shape=(2, 16, 16))
+    with np.load(NETS / f"{name}_slayer.npz") as recorded:
+        x = np.moveaxis(recorded["x"], -1, 0)[:, None].astype(np.int64)
+        activity = simulate(program, x, n_steps=len(x), record=("spikes",))
+        for p in program.populations:
+            expected = np.moveaxis(recorded[p.name], -1, 0).reshape(len(x), *p.shape)
+            assert np.array_equal(activity.spikes[p.name][:, 0], expected)
+            assert expected.any()
+
+
+def layers_file(path: Path, *layers: dict[str, Any]) -> Path:
+    with h5py.File(path, "w") as file:
+        for i, layer in enumerate(layers):
+            for key, value in layer.items():
+                file[f"layer/{i}/{key}"] = np.array([value.encode()], "S10") if isinstance(value, str) else value
+    return path
+
+
+NEURON = {"neuron/type": "CUBA", "neuron/iDecay": 4096, "neuron/vDecay": 4096, "neuron/vThMant": 10}
+
+
+def test_average_counts_the_spikes_of_each_class(tmp_path: Path) -> None:
+    dense = {"type": "dense", "shape": [6], "weight": 20 * np.eye(6), **NEURON}
+    path = layers_file(tmp_path / "a.net", dense, {"type": "average", "shape": [3, 1, 1]})
+    program = read_net(path, n_steps=5)
+    x = np.random.default_rng(0).integers(0, 2, (5, 4, 6))
+    activity = simulate(program, x)
+    groups = x.sum(axis=0).reshape(4, 3, 2).sum(axis=2)
+    assert program.readout == Readout("layer1", "v")
+    assert activity.readout is not None
+    assert np.array_equal(activity.readout.reshape(4, 3), 64 * groups)
+    assert activity.predictions().tolist() == groups.argmax(axis=1).tolist()
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        (({"type": "average", "shape": [3]},), "layer/0: nothing before it that could be averaged"),
+        (
+            ({"type": "dense", "shape": [4], "weight": np.eye(4), **NEURON}, {"type": "average", "shape": [3]}),
+            "layer/1: layer0 has 4 neurons, which 3 groups cannot share equally",
+        ),
+        (
+            ({"type": "pool", "shape": [1, 2, 2], "weight": np.ones(3), "kernelSize": [2, 2], **NEURON},),
+            "layer/0/weight: shape (3,), one kernel of 2 x 2 is possible",
+        ),
+    ],
+)
+def test_layers_that_do_not_fit_are_refused(layers: tuple[dict[str, Any], ...], message: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError) as error:
+        read_net(layers_file(tmp_path / "a.net", *layers), input_shape=(1, 4, 4))
+    assert str(error.value) == f"{tmp_path}/a.net/{message}"
+
+
+def test_recurrent_is_the_older_name_of_dense_rec(tmp_path: Path) -> None:
+    layer = {"shape": [3], "weight": 20 * np.eye(3), "weight_rec": 4 * np.ones((3, 3)), **NEURON}
+    old, new = (
+        read_net(layers_file(tmp_path / f"{kind}.net", {"type": kind, **layer}))
+        for kind in ("recurrent", "dense_rec")
+    )
+    assert str(old).splitlines()[1:] == str(new).splitlines()[1:]
+    assert len(old.synapses) == 2
+
+
+def test_another_input_scale_names_the_scale_to_change(tmp_path: Path) -> None:
+    entry = {"type": "input", "shape": [3], "weight": np.array([64.0]), **NEURON}
+    dense = {"type": "dense", "shape": [3], "weight": 20 * np.eye(3), **NEURON}
+    program = read_net(layers_file(tmp_path / "a.net", entry, dense), n_steps=8, reset_interval=8)
+    graph = net_to_nir(program)
+    assert compile_graph(graph).program.n_steps == 8
+    with pytest.raises(InputError, match=r"give it another with --set scale\.layer0=NUMBER"):
+        compile_graph(graph, None, compile_options(settings=["input_scale=100"]))
 
 
 # --------------------------------------------------------------------- networks that lava-dl brings along
