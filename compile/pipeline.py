@@ -19,6 +19,7 @@ from .lower.exact_grid import find_grids
 from .lower.given_scales import GivenScales, given_scales
 from .lower.joint_rounding import Moments
 from .lower.lower import LoweredNetwork, Origin, lower_network
+from .lower.outliers import split_outliers
 from .lower.real_groups import RoundingRules
 from .lower.rounding_table import RoundingTable, plain, span
 from .lower.scale_search import SearchOptions, choose_scales
@@ -120,6 +121,7 @@ class Draft:
         source, options: what to compile and how. rules: for the integers.
         read: the network as read. network: behind the network passes so far.
         given: scales that came with the file, where they are kept. scales, origins: known so far, and where from.
+        outliers: what is to be told of weights that stand in groups of their own.
         moments: of the connections whose weights are rounded together.
     """
 
@@ -132,6 +134,7 @@ class Draft:
     given: GivenScales | None = None
     scales: Mapping[str, PerNeuron] | None = None
     origins: Mapping[str, Origin] = field(default_factory=dict)
+    outliers: tuple[str, ...] = ()
     moments: Mapping[str, Moments] | None = None
     lowered: LoweredNetwork | None = None
     program: Program | None = None
@@ -194,6 +197,7 @@ def _compiled(draft: Draft) -> Compiled:
         warnings=(
             *(() if draft.read is None else draft.read.warnings),
             *(() if draft.given is None else draft.given.warnings),
+            *draft.outliers,
             *(() if lowered is None else lowered.warnings),
             *ranges.warnings(),
             *cannot_work(_made(draft.program), ranges),
@@ -276,6 +280,14 @@ def _known_scales(draft: Draft) -> Draft:
         **dict.fromkeys(options.scales, "user"),
     }
     return replace(draft, given=kept, scales={**grids, **given}, origins=origins)
+
+
+def _outliers(draft: Draft) -> Draft:
+    rules = draft.rules
+    done = split_outliers(_made(draft.network), rules, _made(draft.scales))
+    named = {name: rules.bits.named[old] for name, old in done.taken.items() if old in rules.bits.named}
+    bits = replace(rules.bits, named={**rules.bits.named, **named})
+    return replace(draft, network=done.network, rules=replace(rules, bits=bits), outliers=done.warnings)
 
 
 def _scales(draft: Draft) -> Draft:
@@ -376,6 +388,7 @@ FROM_NETWORK: tuple[Step, ...] = (
     _network_step(fold_pooling),
     Step("merge_linear", _merge, _network_shown),
     Step("known_scales", _known_scales, _scales_shown),
+    Step("split_outliers", _outliers, _network_shown),
     Step("balance_latency", _schedule, _schedule_shown),
     Step("choose_scales", _scales, _scales_shown),
     Step("quantise", _integers, _program_shown),

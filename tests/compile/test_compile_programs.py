@@ -210,6 +210,7 @@ def test_print_after_hands_over_the_state_of_every_step() -> None:
     assert shown == {
         **dict.fromkeys(PASS_NAMES[: PASS_NAMES.index("known_scales")], "network"),
         "known_scales": "scale",
+        "split_outliers": "network",
         "balance_latency": "arrival",
         "choose_scales": "scale",
         "quantise": "program",
