@@ -331,7 +331,9 @@ def _startup(draft: Draft) -> Draft:
             where=network.name,
             ways_out="compile it without a number of steps",
         )
-    aligned = align_startup(program, arrival, remembers=remembers)
+    # a bias acts from the network's first step on, also where its delays bring the first value later
+    start = {**arrival, **due} if remembers else arrival
+    aligned = align_startup(program, start, remembers=remembers)
     return replace(draft, program=aligned.with_(provenance=_provenance(network, draft)))
 
 

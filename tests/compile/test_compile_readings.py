@@ -22,6 +22,7 @@ from seamount.compile.nir.timestep import dt_candidates
 from seamount.compile.options import compile_options
 from seamount.compile.pipeline import compile_graph
 from seamount.errors import InputError
+from seamount.hardware_targets.simulator import simulate
 
 PER_STEP = NirOptions(discretisation=Discretisation(dt=1.0))
 
@@ -297,3 +298,26 @@ def test_a_file_with_some_neurons_that_keep_nothing_shows_its_time_step() -> Non
     graph = snntorch_net(snntorch_leaky([0.0, 0.5, 1.0]), 3)
     raw = from_graph(graph)
     assert dt_candidates(raw, "lava") == {"tau / r": 1e-4}
+
+
+# ---------------------------------------------------------------------------------------------------------- delays
+
+
+@pytest.mark.parametrize("bias", [0.0, 0.75])
+def test_a_bias_behind_a_delay_acts_from_the_first_step_on(bias: float) -> None:
+    graph = chain(
+        input=nir.Input(np.array([3])),
+        wait=nir.Delay(np.full(3, 3.0)),
+        fc=nir.Affine(np.array([[2.0, 0, 1], [0, 2, 1], [1, 1, 1]]), np.full(3, bias)),
+        cell=nir.IF(r=np.ones(3), v_threshold=np.full(3, 4.0), v_reset=np.zeros(3)),
+        output=nir.Output(np.array([3])),
+    )
+    compiled = compile_graph(graph, None, compile_options(settings=["dt=1"]))
+    assert compiled.source is not None
+    assert compiled.schedule is not None
+    x = np.random.default_rng(0).integers(0, 2, (12, 5, 3))
+    expected = run_network(compiled.source, x.astype(np.float64))["cell"].spikes
+    start = compiled.schedule.arrival["cell"]
+    got = simulate(compiled.program, x, n_steps=start + 12, record=("spikes",)).spikes["cell"]
+    np.testing.assert_array_equal(got[start:], expected)
+    assert expected.any()
