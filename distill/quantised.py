@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import nir
 import torch
@@ -244,15 +244,9 @@ class QuantisedStudent(nn.Module):
             bias_mant=ints(integers.bias_mant.get(name, 0)),
             bias_exp=ints(integers.bias_exp.get(name, 0)),
         )
-        constants = plan.constants or LifConstants(plan.a_mem, None, 0.0, 1.0, 0.0)
-        unit = constants.v_th / (64 * mant)
-        tuned = LifConstants(
-            **{
-                **vars(constants),
-                "gain": constants.v_th / (mant * constants.a_mem),
-                "detach_reset": self.net.loop(name) is not None and constants.a_syn is not None,
-            }
-        )
+        tuned, unit = _tuned(plan.constants or LifConstants(plan.a_mem, None, 0.0, 1.0, 0.0), mant)
+        # as norse's recurrent cell, which sends no gradient through the reset
+        tuned = replace(tuned, detach_reset=self.net.loop(name) is not None and tuned.a_syn is not None)
         return IntegerNeurons(lif, self.shapes[name], tuned, unit)
 
     # -------------------------------------------------------------------------------------------- integers
@@ -318,3 +312,9 @@ class QuantisedStudent(nn.Module):
     def to_nir(self) -> nir.NIRGraph:
         """Real numbers that lie exactly on the grid, with the scales as metadata."""
         return student_to_nir(self, self.integers())
+
+
+def _tuned(constants: LifConstants, v_th_mant: int) -> tuple[LifConstants, float]:
+    """The constants of a backward pass that is fed with the chip's drive, and the real membrane per unit of v."""
+    gain = constants.v_th / (v_th_mant * constants.a_mem)
+    return replace(constants, gain=gain), constants.v_th / (64 * v_th_mant)
