@@ -92,18 +92,19 @@ def compile_(
         soft_reset=soft_reset,
         readout=readout,
     )
-    options = replace(
-        options, printer=lambda text: stderr_console().print(text, markup=False), whole_sums=split is not None
-    )
+    options = replace(options, printer=_shown, whole_sums=split is not None)
     done = api.compile_source(source, target, out, options, labels)
     written = [f"wrote {done.path}", *_write_others(done.compiled.program, nir, net, standalone)]
-    if split is not None:
-        written.append(_write_split(done.compiled.program, target, split))
+    written += _write_split(done.compiled.program, target, split)
     document = _compiled_document(done, explain)
     document["written"] = [str(path) for path in (done.path, nir, net, standalone, split) if path is not None]
     findings = [f"{finding.severity} on {target}: {finding}" for finding in done.findings]
     lines = [*_compiled_lines(done, explain), *findings, *written]
     return Result(document, Text("\n".join(lines)), exit_code=fit_code(done.findings))
+
+
+def _shown(text: object) -> None:
+    stderr_console().print(text, markup=False)
 
 
 def _compiled_document(done: CompiledFile, explain: str | None) -> dict[str, Any]:
@@ -134,12 +135,14 @@ def _compiled_lines(done: CompiledFile, explain: str | None) -> list[str]:
     return lines
 
 
-def _write_split(program: Program, target: str, path: Path) -> str:
+def _write_split(program: Program, target: str, path: Path | None) -> list[str]:
     from seamount import api
 
+    if path is None:
+        return []
     pieces = api.write_split(program, target, path).pieces
     n_pieces = sum(map(len, pieces.values()))
-    return f"wrote {path}; {len(pieces)} populations as {n_pieces}, each within a core of {target}"
+    return [f"wrote {path}; {len(pieces)} populations as {n_pieces}, each within a core of {target}"]
 
 
 def _write_others(program: Program, nir: Path | None, net: Path | None, standalone: Path | None) -> list[str]:
