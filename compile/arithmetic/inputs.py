@@ -59,9 +59,12 @@ def default_steps(program: Program, inputs: Any) -> int:
 
 def readout_window(program: Program, n_steps: int) -> tuple[int, int]:
     """First step, and step after the last, in which the readout shows the (first) sample."""
-    if program.readout is None or program.n_steps is None:
+    if program.readout is None:
         return 0, n_steps
     start = program.arrivals()[program.readout.population]
+    if program.n_steps is None:
+        # v while the pipeline fills belongs to no sample: a 0 there would be the maximum of values below it
+        return (0 if program.readout.quantity in ("v", "count") else min(start, n_steps)), n_steps
     return start, min(start + program.n_steps, n_steps)
 
 

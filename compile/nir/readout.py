@@ -36,11 +36,12 @@ class ChosenReadout:
     notes: tuple[str, ...] = ()
 
 
-def usual_quantity(p: Population) -> Quantity:
+def usual_quantity(network: Network, p: Population) -> Quantity:
     """How the tools that write NIR read what ends so."""
     if p.v_th is not None:
         return "count"
-    return "sum" if p.is_memoryless else "v"
+    # a head has no node of its own among the populations, its Output stands for it; an LI with tau = dt is an LI
+    return "sum" if p.is_memoryless and network.outputs.get(p.name) == p.name else "v"
 
 
 def usual_readout(network: Network) -> tuple[str, Quantity] | None:
@@ -49,7 +50,7 @@ def usual_readout(network: Network) -> tuple[str, Quantity] | None:
     if len(shown) != 1:
         return None
     (name,) = shown
-    return name, usual_quantity(network.population(name))
+    return name, usual_quantity(network, network.population(name))
 
 
 def choose_readout(
@@ -80,7 +81,7 @@ def choose_readout(
         return as_asked(p.name, p.v_th is not None, word, network.name)
     if told_quantity is not None:
         return ChosenReadout(p.name, _quantity(told_quantity, network.name))
-    quantity = usual_quantity(p)
+    quantity = usual_quantity(network, p)
     return ChosenReadout(p.name, quantity, (_usual_note(p, quantity),))
 
 

@@ -93,6 +93,12 @@ def test_what_nobody_chose_stands_with_the_assumptions(tail: dict[str, Any], not
     assert note in compiled(tail).assumptions
 
 
+def test_an_integrator_as_fast_as_a_step_is_still_one() -> None:
+    one = np.ones(3)
+    tail = {"to_li": nir.Linear(np.eye(3, 6)), "li": nir.LI(tau=1e-3 * one, r=one, v_leak=0 * one)}
+    assert "readout = last v of li: the graph ends in integrators" in compiled(tail).assumptions
+
+
 def test_a_head_is_summed_over_the_sample_with_its_bias() -> None:
     program = compiled(head()).program
     activity = run_definition(program, inputs())

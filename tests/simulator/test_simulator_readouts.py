@@ -14,7 +14,7 @@ from seamount.compile.arithmetic.definition import run_definition
 from seamount.compile.neurons.lif import Lif
 from seamount.compile.numbers import ints
 from seamount.compile.program.activity import Activity
-from seamount.compile.program.program import Population, Program, Readout
+from seamount.compile.program.program import Input, Population, Program, Readout
 from seamount.compile.program.readout import NO_ANSWER, QUANTITIES, Quantity, classes, readout_so_far
 from seamount.compile.synapses.kinds import Dense, Synapses
 from seamount.errors import InputError
@@ -98,3 +98,19 @@ def test_a_program_that_biases_alone_drive_runs_without_input() -> None:
         ):
             run(replace(program, n_steps=None), None)
         assert run(replace(program, n_steps=None), None, n_steps=4).n_steps == 4
+
+
+def test_without_a_number_of_steps_the_fill_is_not_read() -> None:
+    # what arrives is below 0 from step 1 on; at step 0 v is 0, and no sample's
+    neuron = Lif(du=ints(4096), dv=ints(4096), v_th_mant=ints(1 << 17))
+    program = Program(
+        "stream",
+        (Input("x", (1,)),),
+        (Population("p", (2,), neuron),),
+        (Synapses("s", "x", "p", Dense(ints([[-3], [-5]]))),),
+        Readout("p", "max"),
+    )
+    for run in (run_definition, simulate):
+        activity = run(program, np.ones((4, 1, 1), np.int64))
+        assert activity.readout is not None
+        assert activity.readout.tolist() == [[-192, -320]]
