@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from seamount.compile.program.activity import Activity
 from seamount.compile.program.program import Input, Program
 from seamount.compile.program.readout import as_quantity, classes, readout_so_far
+from seamount.compile.program.symptoms import Symptoms, symptoms
 from seamount.config import load_config
 from seamount.errors import ConfigError, InputError, plural
 from seamount.foreign.arrays import read_npz
@@ -362,12 +363,18 @@ def _require_axes(x: NDArray[Any], shape: tuple[int, ...], n_steps: int | None, 
 
 @dataclass(frozen=True)
 class Simulated:
-    """A run of a program on samples; ``accuracy`` None without labels or readout."""
+    """A run of a program on samples.
+
+    Attributes:
+        accuracy: None without labels or readout.
+        symptoms: signs that the network does not work.
+    """
 
     program: Program
     samples: ChipSamples
     activity: Activity
     accuracy: float | None
+    symptoms: Symptoms
 
 
 def simulate(
@@ -394,7 +401,9 @@ def simulate(
         device=device,
         memory_limit_bytes=memory_limit_bytes,
     )
-    return Simulated(loaded, samples, activity, _accuracy(activity, samples))
+    answers = None if activity.readout is None else activity.predictions()
+    found = symptoms(loaded, activity, answers, samples.labels)
+    return Simulated(loaded, samples, activity, _accuracy(activity, samples), found)
 
 
 def _accuracy(activity: Activity, samples: ChipSamples) -> float | None:

@@ -96,8 +96,9 @@ class Lif(Cuba):
         (drive,) = arriving
         reach, threshold = self._reach(drive, n_steps), self.v_th_mant << 6
         highest = reach.v_high if self.v_floor is None else np.maximum(reach.v_high, self.v_floor)
+        can = self.v_th_mant < NEVER_FIRES
         from_rest = (self.v_init >= 0) & (self.refractory_steps == 0)
-        return Sending(highest <= threshold, (reach.step_low > threshold) & from_rest)
+        return Sending((highest <= threshold) | ~can, (reach.step_low > threshold) & can & from_rest)
 
     def _reach(self, drive: Arriving, n_steps: int | None) -> Reach:
         return leaky_reach(self, drive, self._fall(drive), n_steps, self._limits())

@@ -193,17 +193,18 @@ def simulate(
     )
     if out is not None:
         save_activity(done.activity, out)
+    signs = list(done.symptoms.lines())
     run = done.activity
     no_answer = None if run.readout is None else run.n_unanswered()
-    document = {"data": done.samples.what, "accuracy": done.accuracy, "no_answer": no_answer}
+    document = {"data": done.samples.what, "accuracy": done.accuracy, "no_answer": no_answer, "symptoms": signs}
     document |= activity_document(run)
     size = f"{run.n_samples} {plural(run.n_samples, 'sample')}, {run.n_steps} {plural(run.n_steps, 'step')}"
     head = f"{done.program.name} on {done.samples.what}: {size}"
     accuracy = "" if done.accuracy is None else f"\naccuracy {100 * done.accuracy:.2f} %"
     written = "" if out is None else f"\nwrote {out}"
     told = Text(head + accuracy)
-    if no_answer:
-        told.append(f"\n{no_answer_told(run)}", style="bold red")
+    for sign in (*([no_answer_told(run)] if no_answer else []), *signs):
+        told.append(f"\n✗ {sign}", style="bold red")
     told.append(written)
     return Result(document, Group(told, events_table(done.program, run)))
 

@@ -9,6 +9,7 @@ from seamount.errors import CheckFailed, DoesNotFit
 
 from .parts.accuracy import loss, says_nothing, unanswered
 from .parts.mapping import Mapping
+from .parts.verdicts import WORKS
 from .report import Report
 from .schema.values import Missing
 
@@ -26,13 +27,16 @@ class Gates:
 class Outcome:
     """One gate, and what it found."""
 
-    gate: Literal["accuracy", "bit-exact", "fit", "answers"]
+    gate: Literal["accuracy", "bit-exact", "fit", "answers", "works"]
     passed: bool
     message: str
 
 
 def check(report: Report, gates: Gates) -> tuple[Outcome, ...]:
-    """The outcome of every gate that is set, and of too few answers; raises nothing, see ``enforce``."""
+    """The outcome of every gate that is set, and failed ones for too few answers and for what does not work.
+
+    Raises nothing, see ``enforce``.
+    """
     outcomes = []
     if says_nothing(report.accuracy):
         outcomes.append(Outcome("answers", False, f"{report.run.name}: {unanswered(report.accuracy)}"))
@@ -42,6 +46,12 @@ def check(report: Report, gates: Gates) -> tuple[Outcome, ...]:
         outcomes.append(_bit_exact(report))
     if gates.require_fit:
         outcomes.append(_fit(report))
+    # asked for by nobody, because nobody wants a network that does not work
+    outcomes += [
+        Outcome("works", False, f"{report.run.name}: {c.message}")
+        for c in report.checks
+        if c.code == WORKS and c.state == "error"
+    ]
     return tuple(outcomes)
 
 
@@ -49,7 +59,7 @@ def enforce(outcomes: tuple[Outcome, ...]) -> None:
     """Raises what failed.
 
     Raises:
-        CheckFailed: (exit code 3) accuracy or bit exactness failed, whether or not it fits.
+        CheckFailed: (exit code 3) accuracy or bit exactness failed, or it does not work, whether or not it fits.
         DoesNotFit: (exit code 4) only the fit failed.
     """
     failed = [o for o in outcomes if not o.passed]

@@ -33,7 +33,7 @@ from .parts.provenance import Provenance, Timing, provenance, timing
 from .parts.raster import Raster, raster
 from .parts.run import Run, run
 from .parts.sweep import SweepPoint, sweep
-from .parts.verdicts import Check, Verdict, checks, headline, verdicts
+from .parts.verdicts import Check, Verdict, checks, headline, symptoms_of, verdicts
 from .schema.values import Item, Missing
 
 SCHEMA = "seamount.report"
@@ -85,12 +85,13 @@ def assemble(evidence: Evidence) -> Report:
     placed = mapping(evidence)
     estimate = energy(evidence)
     early = anytime(evidence)
-    found = verdicts(rungs, proven, populations, placed, estimate)
+    signs = symptoms_of(evidence)
+    found = verdicts(signs, rungs, proven, populations, placed, estimate)
     return Report(
         run=run(evidence),
         headline=headline(rungs, proven),
         verdicts=found,
-        checks=checks(found),
+        checks=checks(signs, found),
         accuracy=rungs,
         proof=proven,
         layers=populations,

@@ -198,14 +198,22 @@ def test_a_killed_run_resumes_to_the_same_numbers(finished: Path, tmp_path: Path
         assert file_hash(folder / "stages" / name) == file_hash(finished / "stages" / name), name
 
 
-def test_check_gates_and_their_exit_codes(finished: Path) -> None:
+def test_check_gates_and_their_exit_codes(finished: Path, tmp_path: Path) -> None:
     from typer.testing import CliRunner
 
     from seamount.cli import app, load_commands
 
     load_commands()
     gate = CliRunner()
-    assert gate.invoke(app, ["check", str(finished), "--require-bit-exact", "--require-fit"]).exit_code == 0
+    gates = ["--require-bit-exact", "--require-fit"]
+    as_it_is = gate.invoke(app, ["check", str(finished), *gates])
+    assert as_it_is.exit_code == 3  # three epochs on 256 images: exact, and at chance level
+    assert [line.split()[0] for line in as_it_is.stdout.splitlines() if line[0] in "✓✗"] == ["✓", "✓", "✗"]
+    assert "Works: no; accuracy" in as_it_is.stdout
+    report = json.loads((finished / "report.json").read_text())
+    report["checks"][-1]["state"] = "ok"
+    (tmp_path / "report.json").write_text(json.dumps(report))
+    assert gate.invoke(app, ["check", str(tmp_path), *gates]).exit_code == 0
     assert gate.invoke(app, ["check", str(finished), "--max-accuracy-drop", "-100"]).exit_code == 3
     assert gate.invoke(app, ["check", str(finished), "--max-accuracy-drop", "nan"]).exit_code == 2
     assert gate.invoke(app, ["check", str(finished)]).exit_code == 2

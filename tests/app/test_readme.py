@@ -78,6 +78,10 @@ def test_the_lines_work_one_after_the_other(tmp_path: Path, monkeypatch: pytest.
             words += [word for setting in TINY for word in ("--set", setting)]
         with warnings.catch_warnings():
             done = CliRunner().invoke(app, words)
+        if words[0] == "check":  # one epoch on 64 images: all that was asked for holds, but the network does not work
+            assert done.exit_code == 3, f"{line}\n{done.output}"
+            assert "✗ FAILED  train: Works: no" in done.output
+            continue
         assert done.exit_code == 0, f"{line}\n{done.output}"
 
 

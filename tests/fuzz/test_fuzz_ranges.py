@@ -155,3 +155,10 @@ def test_a_bias_beyond_32_bits_leaves_nothing_known_of_v() -> None:
     assert run.v["p"].min() == -V_MAX
     assert layer.v_low == -np.inf
     assert (layer.u_proven, layer.v_proven, layer.always_sends) == (True, False, False)
+
+
+def test_what_can_never_fire_does_not_fire_always() -> None:
+    neuron = Lif(ints(4096), ints(0), ints(NEVER_FIRES), bias_mant=ints(1 << 14), bias_exp=ints(14))
+    layer, run = worst(neuron, Synapses("w", "x", "p", Wire()), entry=wired(4), value=15)
+    assert run.events["p"].n_v_saturations
+    assert (layer.never_sends, layer.always_sends) == (True, False)

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
+import numpy as np
+
+from seamount.compile.program.symptoms import Symptoms, symptoms
+
+from ..evidence import Evidence
 from ..schema.text import count, joule, quantity, signed
 from ..schema.values import Item, Missing, State
 from .accuracy import Accuracy, loss, says_nothing, unanswered
@@ -46,23 +51,49 @@ TITLES: dict[Question, str] = {
 CODES = {"bit-exact": "REP-001", "accuracy": "REP-002", "overflow": "REP-003", "fit": "REP-004", "energy": "REP-005"}
 """Of the checks, for CI jobs: they never change their meaning."""
 
+WORKS = "REP-006"
+"""Of the check whether layers are silent or saturated and answers chance; in the strip it makes accuracy red."""
+
+
+def symptoms_of(evidence: Evidence) -> Symptoms | None:
+    """Of the run whose events are counted, and of the deployed program's answers."""
+    deployed = next((a for a in evidence.answers if a.stage == "deployed"), None)
+    if evidence.counted is None:
+        return None
+    answers = (None, None) if deployed is None else (np.asarray(deployed.predictions), np.asarray(deployed.labels))
+    return symptoms(evidence.program, evidence.counted, *answers)
+
 
 def verdicts(
+    symptoms: Symptoms | None,
     accuracy: Accuracy | Missing,
     proof: Proof | Missing,
     layers: tuple[Layer, ...] | Missing,
     mapping: Mapping | Missing,
     energy: Energy | Missing,
 ) -> tuple[Verdict, ...]:
-    return (_exact(proof), _drop(accuracy), _overflow(layers), _fit(mapping), _energy(energy))
+    return (_exact(proof), _accuracy(symptoms, accuracy), _overflow(layers), _fit(mapping), _energy(energy))
 
 
-def checks(verdicts: tuple[Verdict, ...]) -> tuple[Check, ...]:
-    return tuple(
-        # the code is what a CI job matches; the words may become better
-        Check(id=v.id, code=CODES[v.id], state=v.state, message=f"{v.title}: {v.word}; {v.detail}")
-        for v in verdicts
+def checks(symptoms: Symptoms | None, verdicts: tuple[Verdict, ...]) -> tuple[Check, ...]:
+    return (
+        *(
+            # the code is what a CI job matches; the words may become better
+            Check(id=v.id, code=CODES[v.id], state=v.state, message=f"{v.title}: {v.word}; {v.detail}")
+            for v in verdicts
+        ),
+        _works(symptoms),
     )
+
+
+def _works(symptoms: Symptoms | None) -> Check:
+    if symptoms is None:
+        state, message = "unknown", "Works: unknown; no run of the program was recorded"
+    elif symptoms:
+        state, message = "error", f"Works: no; {'; '.join(symptoms.lines())}"
+    else:
+        state, message = "ok", "Works: yes; no layer is silent or saturated, and answers are not known to be chance"
+    return Check(id="works", code=WORKS, state=state, message=message)
 
 
 def _verdict(question: Question, word: str, state: State, detail: str) -> Verdict:
@@ -75,6 +106,16 @@ def _exact(proof: Proof | Missing) -> Verdict:
     if not proof.bit_exact:
         return _verdict("bit-exact", "no", "error", proof.words)
     return _verdict("bit-exact", "yes", "ok", proof.words)
+
+
+def _accuracy(symptoms: Symptoms | None, accuracy: Accuracy | Missing) -> Verdict:
+    """Red where the network does not work, whatever is lost against a student that does not either."""
+    found = _drop(accuracy)
+    if not symptoms:
+        return found
+    word = found.word if found.state != "unknown" else "does not work"
+    details = [found.detail] if found.state == "error" else []
+    return _verdict("accuracy", word, "error", "; ".join((*details, *symptoms.lines())))
 
 
 def _drop(accuracy: Accuracy | Missing) -> Verdict:
