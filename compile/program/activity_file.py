@@ -55,7 +55,7 @@ def load_activity(path: Path) -> Activity:
         meta = json.loads(str(arrays.pop("meta")))
         schema = meta["schema"]
         if schema != SCHEMA:
-            raise InputError(f"trace schema {schema}", where=path, possible=f"this version reads {SCHEMA}")
+            raise InputError(f"trace schema {schema!r}", where=path, possible=f"this version reads {SCHEMA}")
         return _activity(arrays, meta)
     except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
         found = f"not a trace file of Seamount ({error})"

@@ -152,6 +152,8 @@ def check(program: Program) -> None:
     """Refuses a program that no back end could run: names, shapes, delays, loops without a synapse."""
     names = [i.name for i in program.inputs] + [p.name for p in program.populations]
     for name in names:
+        if "\0" in name:  # where the names of members of a .npz file end: traces could not be read back
+            raise InputError(f"{name!r} holds a zero byte, which names of files end at", where=program.name)
         if names.count(name) > 1:
             raise InputError(f"the name {name} is used more than once", where=program.name)
     for synapses in program.synapses:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,10 @@ def read_state_dict(path: Path) -> State:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except InputError:
         raise
-    except Exception as error:  # torch's pickle errors have no common class
+    except pickle.UnpicklingError:  # torch's own words tell how to run the code in it all the same
+        found = "not a state dict (it holds more than tensors, which could run code and is never read)"
+        raise InputError(found, where=path, ways_out="save the module's state_dict()") from None
+    except Exception as error:  # torch's other errors have no common class
         raise InputError(f"not a state dict ({first_line(error) or type(error).__name__})", where=path) from None
     state = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else None
     if not isinstance(state, dict) or not all(

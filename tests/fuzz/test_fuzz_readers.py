@@ -1,5 +1,6 @@
-"""A few hundred damaged files; ``python -m tests.fuzz.readers 20000`` tries more."""
+"""A few hundred damaged files, and some that mean something; ``python -m tests.fuzz.readers 20000`` tries more."""
 
+from tests.fuzz import meaning
 from tests.fuzz.readers import MEMORY_BYTES, SECONDS, run
 
 
@@ -9,3 +10,14 @@ def test_damaged_files_are_refused_with_a_reason() -> None:
     assert sum(tally.outcomes.values()) == 300
     assert tally.slowest_s < SECONDS
     assert tally.largest_bytes < MEMORY_BYTES
+
+
+def test_files_with_a_meaning_give_the_same_integers_or_a_reason() -> None:
+    tally = meaning.run(40, seed=1)
+    assert tally.failures == []
+    assert (
+        min(tally.outcomes[f"{kind} {outcome}"] for kind in ("nir", "program") for outcome in ("accepted", "refused"))
+        > 0
+    )
+    assert tally.slowest_s < meaning.SECONDS
+    assert tally.grown_bytes < meaning.MEMORY_BYTES
