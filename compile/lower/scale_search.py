@@ -13,7 +13,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from seamount.errors import ConfigError, InputError
+from seamount.errors import ConfigError, InputError, Reason
 
 from ..formats import grid_ends
 from ..network.network import Delay, Network, Population, Reals, reals
@@ -23,7 +23,7 @@ from .joint_rounding import Moments, mean_square, round_with_moments
 from .lower import steady_bias
 from .neuron_rows import rows_of_population
 from .neuron_scales import TOLERATED, WORTH, in_units, may_differ, own_heights, own_units, row_limits, worst_error
-from .quantise import round_weights
+from .quantise import LARGEST, round_weights
 from .real_groups import RealGroup, RoundingRules, largest_drive, real_groups
 
 Method = Literal["max-fit", "mse", "percentile", "calibrated"]
@@ -104,6 +104,7 @@ def _scale(
 ) -> PerNeuron:
     """One scale for all neurons unless some of them would lose much by it."""
     groups = real_groups(network, p.name)
+    _refuse_absurd_units(p, groups)
     one = _one_scale(network, p, groups, rules, options, moments, reached)
     if not may_differ(network, p, groups) or (worst := worst_error(p, groups, rules, one)) <= TOLERATED:
         return one
@@ -111,6 +112,22 @@ def _scale(
     base = _one_scale(network, *in_units(p, groups, units), rules, options, moments, reached)
     own = reals(base * units)
     return own if WORTH * worst_error(p, groups, rules, own) <= worst else one
+
+
+def _refuse_absurd_units(p: Population, groups: list[RealGroup]) -> None:
+    """Between numbers too far from 1 there is no scale that doubles hold: a search would not end, or divide by 0."""
+    magnitudes = [(g.connection.name, "weights", float(np.abs(g.weight).max(initial=0.0))) for g in groups]
+    if p.v_th is not None:
+        height = np.abs(p.v_th - p.v_reset)
+        for end in (height.min(), height.max()):
+            magnitudes.append((p.name, "a threshold above reset", float(end)))
+    reasons = []
+    for where, what, largest in magnitudes:
+        if largest and not 1 / LARGEST <= largest <= LARGEST:
+            possible = f"possible is {1 / LARGEST:g} to {LARGEST:g}"
+            reasons.append(Reason(f"{what} of {largest:.3g}", where, possible, ("give the network usual units",)))
+    if reasons:
+        raise InputError.together(reasons)
 
 
 def _own_units(network: Network, p: Population, groups: list[RealGroup], rules: RoundingRules) -> Reals:
@@ -153,8 +170,8 @@ def highest_scale(
     reached: largest |u| that calibration saw; 0: there was none.
     """
     limits = []
-    if p.v_th is not None:
-        limits.append(rules.formats.v_th_mant_max / float(np.max(p.v_th - p.v_reset)))
+    if p.v_th is not None and (height := float(np.max(p.v_th - p.v_reset))) > 0:  # 0 fits at every scale
+        limits.append(rules.formats.v_th_mant_max / height)
     bias, u_init = steady_bias(p, 1.0)
     largest_bias = float(np.abs(bias).max(initial=0.0))
     if largest_bias:
@@ -232,12 +249,12 @@ def _fine_scale(p: Population) -> float:
 
     Each step takes up to 1 from u and from v, and the losses add up over their time constants.
     """
-    if p.v_th is None:
+    if p.v_th is None or (height := float(np.min(p.v_th - p.v_reset))) <= 0:  # no threshold to measure the loss by
         return 0.0
     moving = [np.where((a > 0) & (a < 1), a, np.inf) for a in (p.a_s, p.a_m)]
     slow_s, slow_m = (float(np.max(1 / a)) for a in moving)
     lost = slow_m + slow_s * max(1.0, slow_m)
-    return lost / (DRIFT * 64 * float(np.min(p.v_th - p.v_reset)))
+    return lost / (DRIFT * 64 * height)
 
 
 def _takes_back(group: RealGroup) -> bool:

@@ -6,6 +6,13 @@ import sys
 
 import pytest
 
+DEFAULTS = """
+import signal
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+"""
+"""Tests that are started in the background inherit ignored signals."""
+
 WAITS = """
 import sys, time
 from seamount.cli import shell, signals
@@ -24,13 +31,13 @@ sys.exit(shell._run(work, as_json=False, debug=False))
 
 
 def stopped_by(number: signal.Signals, before: str = "") -> tuple[int, str, str]:
-    process = subprocess.Popen(
-        [sys.executable, "-c", before + WAITS], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
-    process.send_signal(number)
-    stdout, stderr = process.communicate(timeout=60)
+    with subprocess.Popen(
+        [sys.executable, "-c", DEFAULTS + before + WAITS], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(number)
+        stdout, stderr = process.communicate(timeout=60)
     return process.returncode, stdout, stderr
 
 

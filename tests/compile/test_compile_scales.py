@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import nir
 import numpy as np
 import pytest
 from compile_networks import network, population
@@ -11,6 +12,8 @@ from seamount.compile.fit.verify import verify_program
 from seamount.compile.lower.neuron_scales import TOLERATED
 from seamount.compile.network.interpret import run_network
 from seamount.compile.network.network import Connection, Convolution, Linear, Network, NetworkInput, reals
+from seamount.compile.nir.presets import Discretisation
+from seamount.compile.nir.read import NirOptions
 from seamount.compile.nir.write import graph_of
 from seamount.compile.passes.split_populations import split_populations
 from seamount.compile.pipeline import CompileOptions, compile_graph
@@ -295,3 +298,18 @@ def test_one_outlier_does_not_take_the_others_weights(spiking: bool, outlier: fl
         run = simulate(made.program, x, record=("spikes",))
         found = window(made.program, run, "a", run.spikes["a"])
         assert np.sum(found != expected) <= 0.02 * expected.sum(), "rounding alone moves 1.4 %"
+
+
+def test_units_between_which_no_scale_lies_are_refused() -> None:
+    nodes = {
+        "input": nir.Input({"input": np.array([2])}),
+        "fc": nir.Linear(np.full((1, 2), 1e-200)),
+        "lif": nir.LIF(np.full(1, 5e-3), np.full(1, 5.0), np.zeros(1), np.ones(1), np.zeros(1)),
+        "output": nir.Output({"output": np.array([1])}),
+    }
+    graph = nir.NIRGraph(nodes, [("input", "fc"), ("fc", "lif"), ("lif", "output")])
+    options = CompileOptions(nir=NirOptions(discretisation=Discretisation(dt=1e-3), n_steps=4))
+    with pytest.raises(
+        InputError, match=r"fc: weights of [\d.]+e-\d+, possible is 1e-30 to 1e\+30; give the network usual units"
+    ):
+        compile_graph(graph, options=options)
