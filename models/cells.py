@@ -109,7 +109,9 @@ class Neurons(nn.Module):
                 where=type(cell).__name__,
             )
         if isinstance(cell, LIFBoxCell) and cell.p.reset_method is not reset_value:
-            raise ConfigError("LIFBoxCell: only norse's reset_value (a hard reset) is possible; soft reset is not")
+            raise ConfigError(
+                "only norse's reset_value (a hard reset) is possible; soft reset is not", where="LIFBoxCell"
+            )
         self.cell: Any = cell
         self.gain = gain
         self.fused = fused

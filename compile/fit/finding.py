@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from seamount.errors import DoesNotFit, SeamountError, Unsupported
+from seamount.errors import DoesNotFit, Reason, SeamountError, Unsupported
 
 Severity = Literal["does_not_fit", "unsupported", "assumption"]
 
@@ -31,10 +31,15 @@ class Finding:
     severity: Severity
     ways_out: tuple[str, ...]
 
+    @property
+    def reason(self) -> Reason:
+        """As an error has it."""
+        return Reason(f"{self.limit} {self.value}", self.layer, self.allowed, self.ways_out)
+
     def __str__(self) -> str:
-        if self.severity == "assumption":
+        if self.severity == "assumption":  # its ways out are what is assumed
             return f"{self.layer}: {self.limit} {self.value}, {self.allowed}: {'; '.join(self.ways_out)}"
-        return f"{self.layer}: {self.limit} {self.value}, {self.allowed}; ways out: {'; or '.join(self.ways_out)}"
+        return str(self.reason)
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -50,4 +55,4 @@ def require(findings: Iterable[Finding]) -> None:
     if not errors:
         return
     kind: type[SeamountError] = Unsupported if any(f.severity == "unsupported" for f in errors) else DoesNotFit
-    raise kind("\n".join(str(f) for f in errors))
+    raise kind.together(f.reason for f in errors)

@@ -109,5 +109,5 @@ def _in_common(a: Activity, b: Activity) -> list[tuple[str, str]]:
 def _pair(a: Activity, b: Activity, name: str, trace: str) -> tuple[Array, Array]:
     ours, theirs = getattr(a, trace)[name], getattr(b, trace)[name]
     if ours.shape != theirs.shape:
-        raise InputError(f"{name}: {trace} has shapes {ours.shape} and {theirs.shape}, which cannot be compared")
+        raise InputError(f"{trace} has shapes {ours.shape} and {theirs.shape}, which cannot be compared", where=name)
     return ours.astype(np.int64, copy=False), theirs.astype(np.int64, copy=False)

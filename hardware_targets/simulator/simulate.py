@@ -76,11 +76,17 @@ def _wanted(
 ) -> dict[str, tuple[str, ...]]:
     unknown = sorted(set(record) - set(RECORDS))
     if unknown:
-        raise ConfigError(f"record: {', '.join(unknown)} does not exist; possible are {', '.join(RECORDS)}")
+        raise ConfigError(
+            f"{', '.join(unknown)} does not exist", where="record", possible=f"possible are {', '.join(RECORDS)}"
+        )
     names = [p.name for p in program.populations]
     missing = sorted(set(populations or ()) - set(names))
     if missing:
-        raise ConfigError(f"populations: {', '.join(missing)} does not exist; {program.name} has {', '.join(names)}")
+        raise ConfigError(
+            f"{', '.join(missing)} does not exist",
+            where="populations",
+            possible=f"{program.name} has {', '.join(names)}",
+        )
     return {name: tuple(record) if populations is None or name in populations else () for name in names}
 
 
@@ -92,7 +98,7 @@ def _device(name: str) -> torch.device:
     if found.type not in ("cpu", "cuda"):
         raise ConfigError(f"device {name!r} cannot be used; cpu and cuda are possible")
     if found.type == "cuda" and not torch.cuda.is_available():
-        raise BackendMissing("cuda: this torch finds no CUDA device; use --device cpu")
+        raise BackendMissing("this torch finds no CUDA device", where="cuda", ways_out="use --device cpu")
     self_test(str(found))
     return found
 
@@ -172,7 +178,9 @@ def _chunk(
             steps = -(-steps // 2)
         else:
             raise ConfigError(
-                f"memory limit: {program.name} needs {needed()} bytes for one step of one sample, {limit} are allowed"
+                f"{program.name} needs {needed()} bytes for one step of one sample",
+                where="memory limit",
+                possible=f"{limit} are allowed",
             )
     return Chunk(steps, samples, sum_values)
 

@@ -58,7 +58,7 @@ def test_dense_512_to_256_needs_two_cores_although_the_raw_bits_fit_one() -> Non
     assert (use.input_axons, use.synapse_words, use.longest_list, use.formats) == (512, 512 * 35, 35, 1)
     whole = validate_placement(program, [Assignment(0, 0, (Tile("out", ((0, 256),)),))], LOIHI1)
     assert [str(v) for v in whole.violations] == [
-        "out: synapse words 17920 on core 0 of chip 0, loihi1 holds 16384; ways out: fewer weight bits; "
+        "out: synapse words 17920 on core 0 of chip 0, loihi1 holds 16384; fewer weight bits; "
         "or pruning, stored sparsely; or fewer inputs or channels in a layer"
     ]
     assert place(program, LOIHI1).n_cores == 2

@@ -166,7 +166,7 @@ def test_a_neuron_with_too_many_inputs_is_refused_with_three_ways_out() -> None:
     with pytest.raises(DoesNotFit) as caught:
         place(chain(5000, 10), LOIHI1)
     assert str(caught.value) == (
-        "p1: input axons 5000 for a single neuron, loihi1 holds 4096; ways out: fewer inputs to each neuron: smaller "
+        "p1: input axons 5000 for a single neuron, loihi1 holds 4096; fewer inputs to each neuron: smaller "
         "kernel, fewer input channels, pooling or pruning before it; or population axons, if the target has them; "
         "or a target with more input axons a core"
     )
@@ -184,7 +184,7 @@ def test_more_chips_than_allowed_is_refused() -> None:
     with pytest.raises(DoesNotFit) as caught:
         place(pairs_of_cores(), LOIHI1, max_chips=1)
     assert str(caught.value) == (
-        "pairs: 200 cores on 2 chips, but the limit given is 1; q takes most (100 cores); ways out: fewer channels "
+        "pairs: 200 cores on 2 chips, but the limit given is 1; q takes most (100 cores); fewer channels "
         "or a smaller map there; or fewer weight bits; or allow more chips or choose a larger target"
     )
 

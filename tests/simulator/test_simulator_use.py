@@ -82,8 +82,8 @@ def test_a_still_image_is_the_same_step_by_step() -> None:
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"record": ("w",)}, ConfigError, "record: w does not exist; possible are spikes, v, u, drive"),
-        ({"populations": ["n"]}, ConfigError, "populations: n does not exist; two has hidden, out"),
+        ({"record": ("w",)}, ConfigError, "record: w does not exist, possible are spikes, v, u, drive"),
+        ({"populations": ["n"]}, ConfigError, "populations: n does not exist, two has hidden, out"),
         ({"device": "abacus"}, ConfigError, "device 'abacus' does not exist; cpu and cuda are possible"),
         ({"device": "meta"}, ConfigError, "device 'meta' cannot be used; cpu and cuda are possible"),
         (

@@ -44,47 +44,47 @@ def test_a_plain_program_has_no_findings() -> None:
     [
         (
             one_layer(Lif(du=ints(4096), dv=ints(0), v_th_mant=ints(200_000))),
-            "out: threshold mantissa 200000, loihi1 holds 0 to 131071 (u17); ways out: lower the weight "
+            "out: threshold mantissa 200000, loihi1 holds 0 to 131071 (u17); lower the weight "
             "exponent of the synapses into it; or choose a smaller scale for the population; or train with a "
             "lower threshold",
             DoesNotFit,
         ),
         (
             one_layer(Lif(du=ints(5000), dv=ints(0), v_th_mant=ints(1))),
-            "out: decay du 5000, loihi1 holds 1 to 4096 of 4096; ways out: lengthen the time constant; or "
+            "out: decay du 5000, loihi1 holds 1 to 4096 of 4096; lengthen the time constant; or "
             "shorten the timestep; or choose another neuron model",
             DoesNotFit,
         ),
         (
             one_layer(Lif(du=ints(1), dv=ints(0), v_th_mant=ints(1), bias_mant=ints(5000))),
-            "out: bias mantissa 5000, exponent 0 to 0, loihi1 holds mantissas to 4095, exponents 0 to 7; ways "
-            "out: choose a smaller scale for the population; or split the bias into mantissa and exponent "
+            "out: bias mantissa 5000, exponent 0 to 0, loihi1 holds mantissas to 4095, exponents 0 to 7; "
+            "choose a smaller scale for the population; or split the bias into mantissa and exponent "
             "anew; or feed the constant through an input that is always on",
             DoesNotFit,
         ),
         (
             one_layer(weights=((511, 2),)),
             "s: weights 2 to 511 with exponent 0 (9 bits, format exponent 0), loihi1 holds 8 bits with "
-            "exponents -7 to 7; ways out: quantise to 8 bits; or choose another scale for the target "
+            "exponents -7 to 7; quantise to 8 bits; or choose another scale for the target "
             "population; or split the weights over two synapse groups that add up",
             DoesNotFit,
         ),
         (
             one_layer(delay=ints(63)),
-            "s: delay 63 steps, loihi1 holds 62; ways out: a relay population on the way; or train with a "
+            "s: delay 63 steps, loihi1 holds 62; a relay population on the way; or train with a "
             "shorter largest delay; or lengthen the timestep",
             DoesNotFit,
         ),
         (
             one_layer(TernaryLif(ints(4096), ints(0), ints(3), ints(-3))),
-            "out: signed spikes -1, 0, 1, loihi1 has spikes 0, 1; ways out: train with LIF neurons; or two "
+            "out: signed spikes -1, 0, 1, loihi1 has spikes 0, 1; train with LIF neurons; or two "
             "LIF populations, one for each sign; or choose a target with graded spikes",
             Unsupported,
         ),
         (
             one_layer(bits=8, exponent=7),
             "s: graded values 8 bits with format exponent 1, loihi1 has spikes of 0 bits and exponents up to "
-            "7; ways out: an input of 7 bits or fewer; or encode the input as spikes (rate or latency); or "
+            "7; an input of 7 bits or fewer; or encode the input as spikes (rate or latency); or "
             "choose a target with graded spikes",
             Unsupported,
         ),

@@ -47,7 +47,9 @@ def neuron_loads(program: Program, prepared: Sequence[Group], activity: Activity
     by_group: dict[str, float] = {}
     for name in on_chip(program):
         if name not in activity.events:
-            raise InputError(f"{name}: the run has no event counts of this population; run the same program")
+            raise InputError(
+                "the run has no event counts of this population", where=name, ways_out="run the same program"
+            )
         per_step = np.asarray(activity.events[name].sops, dtype=np.float64) / activity.n_samples
         incoming = [g for g in prepared if g.synapses.target == name]
         received = _received(incoming, spikes, float(per_step.sum()))

@@ -99,7 +99,7 @@ class _Search:
             if placement.fits:
                 return cuts, placement
             cuts = self.repair(cuts, placement)
-        raise DoesNotFit("\n".join(str(f) for f in placement.violations[:10]))
+        raise DoesNotFit.together(f.reason for f in placement.violations[:10])
 
     # ------------------------------------------------------------------------------------------- cutting
 
@@ -203,11 +203,16 @@ class _Search:
         if needed <= allowed:
             return
         largest = max(cuts.values(), key=lambda cut: cut.n_tiles)
+        limit = "the limit given is" if max_chips is not None else f"the largest {self.chip.name} system has"
         raise DoesNotFit(
-            f"{self.program.name}: {n_cores} cores on {needed} chips, but "
-            f"{'the limit given is' if max_chips is not None else f'the largest {self.chip.name} system has'} "
-            f"{allowed}; {largest.population} takes most ({largest.n_tiles} cores); ways out: fewer channels or a "
-            "smaller map there; or fewer weight bits; or allow more chips or choose a larger target"
+            f"{n_cores} cores on {needed} chips",
+            where=self.program.name,
+            possible=f"but {limit} {allowed}; {largest.population} takes most ({largest.n_tiles} cores)",
+            ways_out=(
+                "fewer channels or a smaller map there",
+                "fewer weight bits",
+                "allow more chips or choose a larger target",
+            ),
         )
 
     def spread(
