@@ -114,13 +114,14 @@ def option_for(raw: RawGraph, name: str) -> str:
     return "input_shape" if len(ports) <= 1 else f"input_shape.{name}"
 
 
-def whole_numbers(value: object, name: str) -> Shape | None:
-    """A shape as it stands in a file, also as floats; None where it is absent."""
+def whole_numbers(value: object, name: str, what: str = "shape") -> Shape | None:
+    """A shape, or ``what`` else, as it stands in a file, also as floats; None where it is absent."""
     if value is None:
         return None
     array = np.asarray(value)
-    if array.dtype.kind not in "iuf" or array.ndim > 1 or array.size > MAX_AXES or np.any(array != np.rint(array)):
-        raise InputError(f"shape {value!r}"[:80], where=name, possible="needed are whole numbers from 1")
+    numbers = array.dtype.kind in "iuf" and array.ndim <= 1 and array.size <= MAX_AXES
+    if not numbers or not np.all(np.isfinite(array)) or np.any(array != np.rint(array)):
+        raise InputError(f"{what} {value!r}"[:80], where=name, possible="needed are whole numbers from 1")
     return tuple(int(n) for n in array.reshape(-1))
 
 
@@ -182,7 +183,7 @@ def _takes(node: RawNode, name: str) -> Taken | None:
 def _convolution_takes(node: RawNode, name: str, weight: Shape) -> Taken:
     n_axes = 3 if node.kind == "Conv2d" else 2
     told = whole_numbers(node.values.get("input_shape"), name)
-    groups = np.asarray(node.values["groups"]).reshape(-1)
-    if told is None or is_placeholder(told) or len(told) < n_axes - 1 or len(weight) != n_axes + 1 or not groups.size:
+    groups = whole_numbers(node.values.get("groups"), name, "groups")
+    if told is None or is_placeholder(told) or len(told) < n_axes - 1 or len(weight) != n_axes + 1 or not groups:
         return Taken(name, n_axes, None)
-    return Taken(name, n_axes, (weight[1] * int(groups[0]), *told[1 - n_axes :]))
+    return Taken(name, n_axes, (weight[1] * groups[0], *told[1 - n_axes :]))

@@ -321,3 +321,14 @@ def test_a_bias_behind_a_delay_acts_from_the_first_step_on(bias: float) -> None:
     got = simulate(compiled.program, x, n_steps=start + 12, record=("spikes",)).spikes["cell"]
     np.testing.assert_array_equal(got[start:], expected)
     assert expected.any()
+
+
+@pytest.mark.parametrize("groups", ["", np.inf, 1.5])
+def test_groups_that_are_no_number_are_named(groups: object, tmp_path: Path) -> None:
+    path = tmp_path / "conv.nir"
+    nir.write(path, chain(input=nir.Input(np.array([2, 8, 8])), conv=conv((8, 8)), lif=lif(3, 8, 8)))
+    with h5py.File(path, "r+") as file:
+        del file["node/nodes/conv/groups"]
+        file["node/nodes/conv/groups"] = groups
+    with pytest.raises(InputError, match=r"conv.*groups"):
+        read_nir(path, PER_STEP)
