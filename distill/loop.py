@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
-from seamount.errors import ConfigError
+from seamount.errors import ConfigError, out_of_memory
 
 from . import checkpoint
 from .config import TrainConfig
@@ -296,7 +296,7 @@ def _explained(run: _Run, error: Exception, values: Tensor, seeds: Tensor, numbe
             where=run.task.name,
             ways_out="raise train.batch_size",
         )
-    if not _out_of_memory(error):
+    if not out_of_memory(error):
         return error
     if run.world.size > 1:  # not tried, because a step talks to the others, who do not know of it
         return ConfigError(
@@ -329,11 +329,6 @@ def _one_value_per_channel(run: _Run, values: Tensor, seeds: Tensor, numbers: Te
     for hook in hooks:
         hook.remove()
     return any(seen)
-
-
-def _out_of_memory(error: Exception) -> bool:
-    # by its text, because on a CPU torch has no class for it: its allocator raises a plain RuntimeError
-    return isinstance(error, torch.cuda.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def _batch_that_fits(run: _Run, values: Tensor, seeds: Tensor, numbers: Tensor) -> int:

@@ -122,6 +122,14 @@ def nearest(name: str, known: Iterable[str]) -> tuple[str, ...]:
     return tuple(f"did you mean {near}?" for near in difflib.get_close_matches(name, tuple(known), 1))
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Whether memory of the machine or of a GPU was what is missing."""
+    # torch has no class for a lack of the CPU's memory: its allocator's name is all that tells. A GPU's is known by
+    # the name of its class, because this file may not import torch.
+    of_torch = isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+    return isinstance(error, MemoryError) or of_torch or type(error).__name__ == "OutOfMemoryError"
+
+
 def plural(n: int, thing: str) -> str:
     """The word after a number in a message: 1 step, 8 steps."""
     return thing if n == 1 else f"{thing}s"

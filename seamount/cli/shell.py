@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seamount.errors import Reason, SeamountError
+from seamount.errors import Reason, SeamountError, out_of_memory
 
 from .signals import Stopped
 from .streams import give_up
@@ -127,7 +127,7 @@ def explained(error: BaseException) -> tuple[tuple[Reason, ...], int]:
         case OSError(errno=errno.ENOSPC):
             ways = ("free some and run again with --resume",)
             return (Reason("no space left", where=str(error.filename or "disk"), ways_out=ways),), 1
-        case _ if _no_memory(error):
+        case _ if out_of_memory(error):
             few = ("free some", "take fewer samples at once", "set --memory-limit 500MiB where a command has it")
             return (Reason("not enough memory", where="this machine", ways_out=few),), 1
         case OSError():
@@ -137,12 +137,6 @@ def explained(error: BaseException) -> tuple[tuple[Reason, ...], int]:
         case _:
             found = f"unexpected {type(error).__name__}: {error}; this is a bug in Seamount, --debug shows where"
             return (Reason(found),), 1
-
-
-def _no_memory(error: BaseException) -> bool:
-    # torch has no class for memory of the CPU that is not there, its allocator's name is all that tells
-    of_torch = isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
-    return isinstance(error, MemoryError) or of_torch or type(error).__name__ == "OutOfMemoryError"
 
 
 def show(result: Result, as_json: bool) -> None:

@@ -297,7 +297,7 @@ def test_one_outlier_does_not_take_the_others_weights(spiking: bool, outlier: fl
         expected = run_network(net, x.astype(np.float64))["a"].spikes
         run = simulate(made.program, x, record=("spikes",))
         found = window(made.program, run, "a", run.spikes["a"])
-        assert np.sum(found != expected) <= 0.02 * expected.sum(), "rounding alone moves 1.4 %"
+        assert np.sum(found != expected) <= 0.02 * expected.sum(), "rounding and clipping moved 1.4 %"
 
 
 def test_units_between_which_no_scale_lies_are_refused() -> None:
