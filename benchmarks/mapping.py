@@ -23,6 +23,7 @@ from seamount.compile.program.program import Input, Population, Program, Readout
 from seamount.compile.synapses.kinds import Conv, Dense, OneToOne, Synapses
 from seamount.errors import SeamountError
 from seamount.hardware_targets.target import load_target
+from seamount.windows import Window
 
 LIF = Lif(du=ints(4096), dv=ints(1024), v_th_mant=ints(1024))
 
@@ -53,7 +54,9 @@ class Builder:
             self.add(name, (channels, -(-h // stride), -(-w // stride)))
         pad = (kernel - 1) // 2
         groups = c if depthwise else 1
-        kind = Conv(self.weights(channels, c // groups, kernel, kernel), (stride, stride), (pad, pad), groups=groups)
+        kind = Conv(
+            self.weights(channels, c // groups, kernel, kernel), Window((stride, stride), (pad, pad), groups=groups)
+        )
         graded = source == "input" and self.inputs[0].bits > 0
         self.synapses.append(Synapses(f"{source}>{name}", source, name, kind, graded=graded))
         return name
@@ -74,7 +77,7 @@ class Builder:
         """Sum over size x size, as a depthwise convolution onto neurons that pass spikes on."""
         c, h, w = self.shapes[source]
         self.add(name, (c, h // size, w // size))
-        kind = Conv(ints(np.full((c, 1, size, size), 16)), (size, size), groups=c)
+        kind = Conv(ints(np.full((c, 1, size, size), 16)), Window((size, size), groups=c))
         self.synapses.append(Synapses(f"{source}>{name}", source, name, kind))
         return name
 

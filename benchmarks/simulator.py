@@ -38,6 +38,7 @@ from seamount.compile.program.program import Input, Population, Program, Readout
 from seamount.compile.synapses.kinds import Conv, Dense, Synapses
 from seamount.compile.synapses.shape import target_shape
 from seamount.hardware_targets.simulator import simulate
+from seamount.windows import Window
 
 HERE = Path(__file__).parent
 T = 100
@@ -194,7 +195,7 @@ def chain(shape: tuple[int, ...], layers: list[tuple[int, ...]], bits: int, thre
         if len(layer) == 3:
             channels, size, stride = layer
             kind: Conv | Dense = Conv(
-                ints(random.integers(-60, 80, (channels, made[0], size, size))), (stride, stride)
+                ints(random.integers(-60, 80, (channels, made[0], size, size))), Window((stride, stride))
             )
         else:
             kind = Dense(ints(random.integers(-60, 80, (layer[0], int(np.prod(made))))))

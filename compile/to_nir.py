@@ -271,5 +271,4 @@ def _equal_convs(a: Conv, b: Conv, unit: float, other: float) -> bool:
     first, second = square(a), square(b)
     if first is None or second is None:
         return False
-    windows = [(k.stride, k.padding, k.dilation) for k in (first, second)]
-    return windows[0] == windows[1] and np.array_equal(first.weights * unit, second.weights * other)
+    return first.window == second.window and np.array_equal(first.weights * unit, second.weights * other)

@@ -206,17 +206,17 @@ class ExactConv(torch.autograd.Function):
         ctx.save_for_backward(x.to(kept), weights.to(kept))
         ctx.conv = conv
         values = x != 0 if spikes else x.to(weights.dtype)
-        return conv_sum(values, weights, conv.stride, conv.padding, conv.dilation, conv.groups, narrow=narrow)
+        return conv_sum(values, weights, *conv.window, narrow=narrow)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         x, weights = ctx.saved_tensors
         conv: FoldedConv = ctx.conv
         needed = [*ctx.needs_input_grad[:2], False]
+        stride, padding, dilation, groups = conv.window
         g_x, g_weights, _ = torch.ops.aten.convolution_backward(
-            grads[0].to(x.dtype), x, weights, None, conv.stride, conv.padding, conv.dilation, False, (0, 0),
-            conv.groups, needed,
-        )  # fmt: skip
+            grads[0].to(x.dtype), x, weights, None, stride, padding, dilation, False, (0, 0), groups, needed
+        )
         return (
             g_x,
             g_weights if g_weights is None else g_weights.to(grads[0].dtype),

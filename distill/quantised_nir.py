@@ -48,4 +48,4 @@ def _with_weights(
 ) -> fold.FoldedConv | fold.Linear:
     if isinstance(op, fold.Linear):
         return fold.Linear(weight, bias)
-    return fold.FoldedConv(weight, bias, op.stride, op.padding, op.dilation, op.groups)
+    return fold.FoldedConv(weight, bias, op.window)

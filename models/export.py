@@ -111,10 +111,7 @@ def _operator(op: fold.Op, shape: Shape) -> Any:
             return nir.Conv2d(
                 input_shape=(shape[1], shape[2]),
                 weight=op.weight,
-                stride=op.stride,
-                padding=op.padding,
-                dilation=op.dilation,
-                groups=op.groups,
+                **op.window._asdict(),
                 bias=bias,
             )
         case fold.Linear():
@@ -128,7 +125,9 @@ def _operator(op: fold.Op, shape: Shape) -> Any:
 
 
 def _sum_pool(windows: fold.FoldedConv) -> nir.SumPool2d:
-    return nir.SumPool2d(np.array(windows.weight.shape[2:]), np.array(windows.stride), np.array(windows.padding))
+    return nir.SumPool2d(
+        np.array(windows.weight.shape[2:]), np.array(windows.window.stride), np.array(windows.window.padding)
+    )
 
 
 def _population(population: Population, shape: Shape, v_th: float | None) -> Any:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from seamount.errors import Unsupported
-from seamount.windows import places
+from seamount.windows import Window
 
 Reals = NDArray[np.float64]
 Shape = tuple[int, ...]
@@ -34,10 +34,7 @@ class FoldedConv:
 
     weight: Reals
     bias: Reals | None
-    stride: Pair
-    padding: Pair
-    dilation: Pair
-    groups: int = 1
+    window: Window
 
 
 @dataclass(frozen=True)
@@ -115,7 +112,7 @@ def windows(module: nn.Module, n_channels: int) -> FoldedConv:
     kernel = _pair(module.kernel_size)
     ones: Reals = np.ones((n_channels, 1, *kernel))
     pairs = (_pair(module.stride), _pair(module.padding), _pair(module.dilation))
-    return FoldedConv(ones, None, *pairs, groups=n_channels)
+    return FoldedConv(ones, None, Window(*pairs, groups=n_channels))
 
 
 def max_pool_problems(module: nn.Module, name: str) -> list[str]:
@@ -188,7 +185,7 @@ def _scaled(op: Op | None, scale: Reals, offset: Reals, shape: Shape) -> list[Op
             if len(shape) == 1:
                 return [*before, Linear(np.diag(scale), offset)]
             kernel = scale[:, None, None, None]
-            return [*before, FoldedConv(kernel, offset, (1, 1), (0, 0), (1, 1), groups=len(scale))]
+            return [*before, FoldedConv(kernel, offset, Window(groups=len(scale)))]
 
 
 def _op(layer: nn.Module, shape: Shape) -> Op | None:
@@ -227,12 +224,14 @@ def _conv(layer: nn.Conv2d | nn.ConvTranspose2d, sides: Sides) -> FoldedConv:
     else:
         own = [(p, p) for p in ((0, 0) if layer.padding == "valid" else _pair(layer.padding))]
     around = [(a + front, b + back) for (a, b), (front, back) in zip(own, sides, strict=True)]
-    return _sided(FoldedConv(weight, bias, _pair(layer.stride), (0, 0), dilation, layer.groups), around)
+    return _sided(
+        FoldedConv(weight, bias, Window(_pair(layer.stride), dilation=dilation, groups=layer.groups)), around
+    )
 
 
 def _sided(conv: FoldedConv, around: Sequence[Pair]) -> FoldedConv:
     """With more zeros on one side of the map: zeros in the kernel make up for the other side's padding."""
-    weight, dilation = conv.weight, list(conv.dilation)
+    weight, dilation = conv.weight, list(conv.window.dilation)
     for axis, (front, back) in enumerate(around):
         if front == back:
             continue
@@ -243,7 +242,7 @@ def _sided(conv: FoldedConv, around: Sequence[Pair]) -> FoldedConv:
         wide[(slice(None),) * (axis + 2) + (taps,)] = weight
         weight, dilation[axis] = wide, 1
     padding = _pair([max(both) for both in around])
-    return replace(conv, weight=weight, padding=padding, dilation=_pair(dilation))
+    return replace(conv, weight=weight, window=conv.window._replace(padding=padding, dilation=_pair(dilation)))
 
 
 def _windows_of(n: int, m: int) -> Pair | None:
@@ -267,11 +266,9 @@ def op_shape(op: Op, shape: Shape) -> Shape:
     """Shape behind an operator."""
     match op:
         case FoldedConv():
-            sizes = zip(shape[1:], op.weight.shape[2:], op.stride, op.padding, op.dilation, strict=True)
-            return (len(op.weight), *(places(n + 2 * p, k, s, d) for n, k, s, p, d in sizes))
+            return (len(op.weight), *op.window.size(shape[1:], op.weight.shape[2:]))
         case Pool():
-            axes = zip(shape[1:], op.kernel, op.stride, op.padding, strict=True)
-            return (shape[0], *(places(n + 2 * p, k, s) for n, k, s, p in axes))
+            return (shape[0], *Window(op.stride, op.padding).size(shape[1:], op.kernel))
         case Linear():
             return (len(op.weight),)
         case Flatten():
@@ -298,13 +295,13 @@ def merge(ops: Sequence[Op], shape: Shape, name: str) -> FoldedConv | Linear:
 def _pool_then_conv(pool: Pool, conv: FoldedConv, shape: Shape) -> FoldedConv | None:
     """Windows side by side that fill the map: a convolution with a larger kernel and stride."""
     full = all(n % k == 0 for n, k in zip(shape[1:], pool.kernel, strict=True))
-    if pool.kernel != pool.stride or pool.padding != (0, 0) or not full or conv.dilation != (1, 1):
+    if pool.kernel != pool.stride or pool.padding != (0, 0) or not full or conv.window.dilation != (1, 1):
         return None
     window = np.ones(pool.kernel) / math.prod(pool.kernel)
-    strides = _pair([a * b for a, b in zip(pool.stride, conv.stride, strict=True)])
-    padding = _pair([a * b for a, b in zip(pool.stride, conv.padding, strict=True)])
+    strides = _pair([a * b for a, b in zip(pool.stride, conv.window.stride, strict=True)])
+    padding = _pair([a * b for a, b in zip(pool.stride, conv.window.padding, strict=True)])
     weight: Reals = np.kron(conv.weight, window).astype(np.float64)
-    return FoldedConv(weight, conv.bias, strides, padding, (1, 1), conv.groups)
+    return FoldedConv(weight, conv.bias, Window(strides, padding, (1, 1), conv.window.groups))
 
 
 def _matrix(ops: Sequence[Op], shape: Shape, name: str) -> Linear:
@@ -341,7 +338,7 @@ def apply(ops: Sequence[Op], x: Tensor) -> Tensor:
             case FoldedConv():
                 bias = None if op.bias is None else torch.from_numpy(op.bias)
                 weight = torch.from_numpy(op.weight)
-                x = F.conv2d(x, weight, bias, op.stride, op.padding, op.dilation, op.groups)
+                x = F.conv2d(x, weight, bias, *op.window)
             case Linear():
                 x = F.linear(x, torch.from_numpy(op.weight), None if op.bias is None else torch.from_numpy(op.bias))
             case Pool():
@@ -355,11 +352,11 @@ def apply(ops: Sequence[Op], x: Tensor) -> Tensor:
 
 def square(conv: FoldedConv) -> FoldedConv:
     """The same convolution with one group and a square kernel: nir 1.0.8's type check refuses others on reading."""
-    weight, padding = conv.weight, conv.padding
-    if conv.groups > 1:
-        c_out, c_in = weight.shape[0] // conv.groups, weight.shape[1]
-        whole = np.zeros((weight.shape[0], c_in * conv.groups, *weight.shape[2:]))
-        for g in range(conv.groups):
+    weight, (_, padding, dilation, groups) = conv.weight, conv.window
+    if groups > 1:
+        c_out, c_in = weight.shape[0] // groups, weight.shape[1]
+        whole = np.zeros((weight.shape[0], c_in * groups, *weight.shape[2:]))
+        for g in range(groups):
             whole[g * c_out : (g + 1) * c_out, g * c_in : (g + 1) * c_in] = weight[g * c_out : (g + 1) * c_out]
         weight = whole
     height, width = weight.shape[2:]
@@ -369,8 +366,8 @@ def square(conv: FoldedConv) -> FoldedConv:
             raise Unsupported(f"kernel {height} x {width}: sides that differ by an odd number cannot be squared")
         grow = ((side - height) // 2, (side - width) // 2)
         weight = np.pad(weight, ((0, 0), (0, 0), (grow[0], grow[0]), (grow[1], grow[1])))
-        padding = _pair([p + g * d for p, g, d in zip(padding, grow, conv.dilation, strict=True)])
-    return replace(conv, weight=weight, padding=padding, groups=1)
+        padding = _pair([p + g * d for p, g, d in zip(padding, grow, dilation, strict=True)])
+    return replace(conv, weight=weight, window=conv.window._replace(padding=padding, groups=1))
 
 
 def _pair(value: Any) -> Pair:

@@ -76,7 +76,7 @@ class Runs:
 
 def layout_for(kind: Kind, shape: tuple[int, ...]) -> Layout:
     """The layout of a population that suits synapses of this kind into it."""
-    return Layout(shape, kind.groups) if isinstance(kind, Conv) else Layout(shape)
+    return Layout(shape, kind.window.groups) if isinstance(kind, Conv) else Layout(shape)
 
 
 def runs(kind: Kind, source: Layout, target: Layout) -> Runs | None:
@@ -94,7 +94,7 @@ def runs(kind: Kind, source: Layout, target: Layout) -> Runs | None:
             single = np.ones(source.size, np.int64)
             return _singles(source.places(), target.places(), single, source.size)
         case Conv():
-            return _convolution(kind, source, target) if target.groups == kind.groups else None
+            return _convolution(kind, source, target) if target.groups == kind.window.groups else None
         case _:
             assert_never(kind)
 
@@ -152,9 +152,9 @@ def _convolution(kind: Conv, source: Layout, target: Layout) -> Runs:
     c_out, c_in, k_h, k_w = kind.weights.shape
     channels, height, width = source.shape
     _, out_height, out_width = target.shape
-    per_group = c_out // kind.groups
+    per_group = c_out // kind.window.groups
     # (group, source channel, kernel row, kernel column, target channel)
-    grouped = kind.weights.reshape(kind.groups, per_group, c_in, k_h, k_w).transpose(0, 2, 3, 4, 1)
+    grouped = kind.weights.reshape(kind.window.groups, per_group, c_in, k_h, k_w).transpose(0, 2, 3, 4, 1)
     rows = [kind.window.taps(0, y, k_h, out_height) for y in range(height)]
     columns = [kind.window.taps(1, x, k_w, out_width) for x in range(width)]
     pieces = [_side_by_side(taps) for taps in columns]

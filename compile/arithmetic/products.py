@@ -26,8 +26,8 @@ import torch
 import torch.nn.functional as F
 
 from seamount.errors import CheckFailed, ConfigError
+from seamount.windows import Window
 
-from ..synapses.window import Window
 from .precision import exactly
 from .proof import Way, is_exact, settings
 

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from seamount.compile.numbers import Ints
-from seamount.compile.synapses.window import Window
+from seamount.windows import Window
 
 WORK = 1 << 26
 """Multiplications of a proof, if they make more than ``LEAST_ROWS`` samples: some milliseconds."""

@@ -177,9 +177,7 @@ def _sums(part: Lowered, x: torch.Tensor) -> torch.Tensor:
         case Dense() | Sparse():
             return matrix_sum(x.flatten(1), part.weights, narrow=part.narrow)
         case Conv() as kind:
-            return conv_sum(
-                x, part.weights, kind.stride, kind.padding, kind.dilation, kind.groups, narrow=part.narrow
-            )
+            return conv_sum(x, part.weights, *kind.window, narrow=part.narrow)
         case OneToOne():
             return x * part.weights
         case Wire():

@@ -81,7 +81,7 @@ def _moments(g: RealGroup, frames: Reals) -> Moments:
     if g.entries is not None:
         # weights of different neurons, which lie apart: each is rounded by itself
         return Moments((), reals(np.mean(frames.reshape(len(frames), -1) ** 2, axis=0)[g.entries.columns]))
-    n_groups = 1 if g.conv is None else g.conv.groups
+    n_groups = 1 if g.conv is None else g.conv.window.groups
     n_columns = int(np.prod(g.weight.shape[1:]))
     blocks = [[np.zeros((n, n)) for n in _sizes(n_columns)] for _ in range(n_groups)]
     n_patches = 0
@@ -108,13 +108,11 @@ def _patches(g: RealGroup, frames: Reals) -> Iterator[Reals]:
     if g.conv is None:
         yield reals(frames.reshape(1, len(frames), -1).transpose(0, 2, 1))
         return
-    conv = g.conv
+    stride, padding, dilation, groups = g.conv.window
     every = 0
     for first in range(0, len(frames), CHUNK):
         some = torch.from_numpy(np.array(frames[first : first + CHUNK], dtype=np.float32))
-        columns = functional.unfold(
-            some, conv.weight.shape[2:], dilation=conv.dilation, padding=conv.padding, stride=conv.stride
-        )
+        columns = functional.unfold(some, g.conv.weight.shape[2:], dilation, padding, stride)
         every = every or max(1, columns.shape[2] * len(frames) // PATCHES)
-        columns = columns.permute(1, 0, 2).reshape(conv.groups, columns.shape[1] // conv.groups, -1)
+        columns = columns.permute(1, 0, 2).reshape(groups, columns.shape[1] // groups, -1)
         yield reals(columns[:, :, ::every].double().numpy())

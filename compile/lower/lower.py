@@ -352,7 +352,7 @@ def _kind(group: RealGroup, weights: Ints, delay: Ints) -> tuple[kinds.Kind, Int
                 ways_out="use one for all",
             )
         conv = group.conv
-        return kinds.Conv(weights, conv.stride, conv.padding, conv.dilation, conv.groups), delay
+        return kinds.Conv(weights, conv.window), delay
     if group.is_one_to_one:
         if delay.ndim == 0:
             return kinds.OneToOne(weights), delay

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seamount.errors import InputError, Unsupported
+from seamount.windows import Window
 
 from ..neurons.lif import NEVER_FIRES, Lif
 from ..numbers import ints
@@ -362,7 +363,7 @@ def _convolution(layer: Group, before: Shape, note: Note) -> Conv:
     groups = layer.integer("groups")
     if min(*stride, *dilation, groups) < 1 or min(padding) < 0:
         raise InputError("stride, dilation and groups are at least 1, padding at least 0", where=layer.where)
-    return Conv(ints(weights), stride, padding, dilation, groups)
+    return Conv(ints(weights), Window(stride, padding, dilation, groups))
 
 
 def _pooling(layer: Group, before: Shape, note: Note) -> Conv:
@@ -381,7 +382,7 @@ def _pooling(layer: Group, before: Shape, note: Note) -> Conv:
     stride, padding, dilation = (pair(layer, name) for name in ("stride", "padding", "dilation"))
     if min(*stride, *dilation) < 1 or min(padding) < 0:
         raise InputError("stride and dilation are at least 1, padding at least 0", where=layer.where)
-    return Conv(ints(np.repeat(kernel, before[0], axis=0)), stride, padding, dilation, groups=before[0])
+    return Conv(ints(np.repeat(kernel, before[0], axis=0)), Window(stride, padding, dilation, groups=before[0]))
 
 
 def _require_lif(neuron: Group) -> None:

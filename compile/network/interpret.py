@@ -155,7 +155,7 @@ def apply_op(op: Op, x: Tensor) -> Tensor:
             return made
         case Convolution():
             kernel = torch.from_numpy(op.weight.copy())
-            return functional.conv2d(x, kernel, None, op.stride, op.padding, op.dilation, op.groups)
+            return functional.conv2d(x, kernel, None, *op.window)
         case SumPool():
             padded = functional.pad(x, (op.padding[1], op.padding[1], op.padding[0], op.padding[0]))
             # not avg_pool times the window's size, because that rounds

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from seamount.errors import InputError, Reason, plural
-from seamount.windows import places
+from seamount.windows import Window
 
 from ..numbers import PerNeuron
 
@@ -72,13 +72,10 @@ class Entries:
 
 @dataclass(frozen=True)
 class Convolution:
-    """Torch's cross-correlation on (C, H, W): weight (C_out, C_in / groups, K_h, K_w), zero padding, pairs (h, w)."""
+    """Torch's cross-correlation on (C, H, W): weight (C_out, C_in / groups, K_h, K_w), zero padding."""
 
     weight: Reals
-    stride: Pair = (1, 1)
-    padding: Pair = (0, 0)
-    dilation: Pair = (1, 1)
-    groups: int = 1
+    window: Window = field(default_factory=Window)
 
 
 @dataclass(frozen=True)
@@ -114,11 +111,6 @@ class Delay:
 Op = Linear | Entries | Convolution | SumPool | Scale | Reshape | Delay
 
 
-def window_size(n: int, kernel: int, stride: int, padding: int, dilation: int = 1) -> int:
-    """Length of an axis behind a convolution or a pooling."""
-    return places(n + 2 * padding, kernel, stride, dilation)
-
-
 def op_shape(op: Op, shape: Shape) -> Shape:
     """Shape behind ``op``; raises InputError with the shapes where it does not fit."""
     match op:
@@ -134,15 +126,15 @@ def op_shape(op: Op, shape: Shape) -> Shape:
             return (op.n_target,)
         case Convolution():
             c_out, c_in, *kernel = weight_shape = op.weight.shape
-            if len(shape) != 3 or shape[0] != c_in * op.groups or c_out % op.groups:
+            if len(shape) != 3 or shape[0] != c_in * op.window.groups or c_out % op.window.groups:
                 raise InputError(
-                    f"weight {weight_shape} in {op.groups} groups does not fit an input of shape {shape}"
+                    f"weight {weight_shape} in {op.window.groups} groups does not fit an input of shape {shape}"
                 )
-            return (int(c_out), *_window_sizes(shape, kernel, op.stride, op.padding, op.dilation))
+            return (int(c_out), *_map_behind(shape, tuple(kernel), op.window))
         case SumPool():
             if len(shape) != 3:
                 raise InputError(f"pooling needs an input (C, H, W), found {shape}")
-            return (shape[0], *_window_sizes(shape, op.kernel, op.stride, op.padding, (1, 1)))
+            return (shape[0], *_map_behind(shape, op.kernel, Window(op.stride, op.padding)))
         case Scale(scale=array) | Delay(steps=array):
             if not broadcasts(array.shape, shape):
                 raise InputError(f"values of shape {array.shape} do not fit an input of shape {shape}")
@@ -155,11 +147,11 @@ def op_shape(op: Op, shape: Shape) -> Shape:
             assert_never(op)
 
 
-def _window_sizes(shape: Shape, kernel: Any, stride: Pair, padding: Pair, dilation: Pair) -> Pair:
-    h, w = (window_size(n, *axis) for n, *axis in zip(shape[1:], kernel, stride, padding, dilation, strict=True))
-    if min(h, w) < 1:
-        raise InputError(f"a window of {tuple(kernel)} is larger than the padded input {shape}")
-    return h, w
+def _map_behind(shape: Shape, kernel: Shape, window: Window) -> Pair:
+    behind = window.size(shape[1:], kernel)
+    if min(behind) < 1:
+        raise InputError(f"a window of {kernel} is larger than the padded input {shape}")
+    return behind
 
 
 def broadcasts(small: Shape, shape: Shape) -> bool:
@@ -401,7 +393,7 @@ def op_line(op: Op) -> str:
         case Entries(weights=weights):
             return f"entries {len(weights)} of {op.n_target}x{op.n_source}"
         case Convolution(weight=weight):
-            return f"conv {_shape(weight.shape)} stride {_pair(op.stride)} padding {_pair(op.padding)}"
+            return f"conv {_shape(weight.shape)} stride {_pair(op.window.stride)} padding {_pair(op.window.padding)}"
         case SumPool():
             return f"sum pool {_pair(op.kernel)} stride {_pair(op.stride)} padding {_pair(op.padding)}"
         case Scale(scale=scale):

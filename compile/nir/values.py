@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from seamount.errors import InputError, Unsupported
+from seamount.windows import Window
 
 from ..network.network import (
     Convolution,
@@ -19,7 +20,6 @@ from ..network.network import (
     broadcasts,
     reals,
     size,
-    window_size,
 )
 from .axes import is_placeholder, whole_numbers
 from .file import RawNode
@@ -104,7 +104,7 @@ class NodeValues:
                 where=self.name,
                 possible="possible on (C, L) are windows 1 high, others need maps (C, H, W)",
             )
-        length = window_size(shape[1], pool.kernel[1], pool.stride[1], pool.padding[1])
+        length = Window(pool.stride, pool.padding).n_out(1, shape[1], pool.kernel[1])
         return (Reshape((shape[0], 1, shape[1])), pool, Reshape((shape[0], length)))
 
     def conv2d(self, shape: Shape) -> Convolution:
@@ -131,7 +131,7 @@ class NodeValues:
             raise InputError(f"shape {shape} arrives", where=self.name, possible=told)
         (stride,), (dilation,) = self.numbers("stride", 1, 1), self.numbers("dilation", 1, 1)
         conv = self._conv(reals(weight[:, :, None]), (1, stride), (1, dilation), 1)
-        length = window_size(shape[1], conv.weight.shape[3], stride, conv.padding[1], conv.dilation[1])
+        length = conv.window.n_out(1, shape[1], conv.weight.shape[3])
         self._compare_input(shape[1:])
         return conv, (shape[0], 1, shape[1]), (int(weight.shape[0]), length)
 
@@ -144,7 +144,7 @@ class NodeValues:
                     f"padding {padding!r}", where=self.name, possible="possible are 'same', 'valid' or numbers"
                 )
             if padding == "valid":
-                return Convolution(weight, stride, (0, 0), dilation, groups)
+                return Convolution(weight, Window(stride, (0, 0), dilation, groups))
             if stride != (1, 1):
                 raise Unsupported(
                     f"padding 'same' with stride {stride} is undefined",
@@ -153,7 +153,7 @@ class NodeValues:
                 )
             return _same(weight, dilation, groups)
         given = self.numbers("padding", n_axes, 0)
-        return Convolution(weight, stride, given if n_axes == 2 else (0, given[0]), dilation, groups)  # type: ignore[arg-type]
+        return Convolution(weight, Window(stride, given if n_axes == 2 else (0, given[0]), dilation, groups))  # type: ignore[arg-type]
 
     def _compare_input(self, shape: Shape) -> None:
         told = whole_numbers(self.node.values.get("input_shape"), f"{self.name}: input_shape")
@@ -195,7 +195,7 @@ def _same(weight: Reals, dilation: Pair, groups: int) -> Convolution:
             dilation = (1, dilation[1]) if axis == 2 else (dilation[0], 1)
             reach += 1
         padding.append(reach // 2)
-    return Convolution(expanded, (1, 1), (padding[0], padding[1]), dilation, groups)
+    return Convolution(expanded, Window((1, 1), (padding[0], padding[1]), dilation, groups))
 
 
 def _dilated(weight: Reals, axis: int, dilation: int) -> Reals:

@@ -11,7 +11,6 @@ Whether NIR can say a program at all is decided in ``to_nir.py``, which asks bef
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import pairwise
 from typing import Any, assert_never
 
@@ -102,10 +101,7 @@ def _conv(program: Program, s: Synapses, kind: Conv, bias: Reals | None) -> nir.
     return nir.Conv2d(
         input_shape=(height, width),
         weight=conv.weights * 2.0**s.exponent / SCALE,
-        stride=conv.stride,
-        padding=conv.padding,
-        dilation=conv.dilation,
-        groups=conv.groups,
+        **conv.window._asdict(),
         bias=per_channel,
     )
 
@@ -208,7 +204,7 @@ def matrix(kind: Dense | Sparse, values: Any) -> Reals:
 
 def square(conv: Conv) -> Conv | None:
     """The same convolution with one group and a square kernel, as nir 1.0.8's type check takes them all to be."""
-    weights, n = conv.weights, conv.groups
+    weights, n = conv.weights, conv.window.groups
     (c_out, c_in, height, width), side = weights.shape, max(weights.shape[2:])
     grow = (side - height, side - width)
     if grow[0] % 2 or grow[1] % 2:
@@ -219,8 +215,9 @@ def square(conv: Conv) -> Conv | None:
         whole[g, :, g] = weights.reshape(n, c_out // n, c_in, height, width)[g]
     whole = whole.reshape(c_out, n * c_in, height, width)
     whole = np.pad(whole, ((0, 0), (0, 0), (half[0], half[0]), (half[1], half[1])))
-    padding = (conv.padding[0] + half[0] * conv.dilation[0], conv.padding[1] + half[1] * conv.dilation[1])
-    return replace(conv, weights=whole, padding=padding, groups=1)
+    _, (p_h, p_w), (d_h, d_w), _ = conv.window
+    padding = (p_h + half[0] * d_h, p_w + half[1] * d_w)
+    return Conv(whole, conv.window._replace(padding=padding, groups=1))
 
 
 def source_delay(s: Synapses) -> Ints | None:

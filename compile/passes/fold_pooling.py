@@ -12,6 +12,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from seamount.windows import Window
+
 from ..network.network import (
     Convolution,
     Network,
@@ -51,7 +53,7 @@ def pools_as_convs(ops: tuple[Op, ...], shape: Shape) -> tuple[Op, ...]:
     """Sum pooling is a convolution of ones, a group per channel."""
     shapes = chain_shapes(ops, shape)
     return tuple(
-        Convolution(reals(np.ones((before[0], 1, *op.kernel))), op.stride, op.padding, (1, 1), before[0])
+        Convolution(reals(np.ones((before[0], 1, *op.kernel))), Window(op.stride, op.padding, (1, 1), before[0]))
         if isinstance(op, SumPool)
         else op
         for op, before in zip(ops, shapes, strict=False)
@@ -81,10 +83,10 @@ def composed(first: Convolution, second: Convolution, shape: Shape) -> Convoluti
     """The one convolution that ``second`` after ``first`` is, on inputs of ``shape``; None where there is none."""
     middle = op_shape(first, shape)
     for axis in (0, 1):
-        if second.padding[axis] and not _zeros_outside(first, axis, shape[axis + 1], middle[axis + 1]):
+        if second.window.padding[axis] and not _zeros_outside(first, axis, shape[axis + 1], middle[axis + 1]):
             return None
-    w1, g1 = _expanded(first), first.groups
-    w2, g2 = _expanded(second), second.groups
+    w1, g1 = _expanded(first), first.window.groups
+    w2, g2 = _expanded(second), second.window.groups
     c_middle = middle[0]
     if g1 == c_middle == shape[0]:  # the first keeps channels apart
         groups, pairs = g2, _depthwise_first
@@ -92,19 +94,21 @@ def composed(first: Convolution, second: Convolution, shape: Shape) -> Convoluti
         groups, pairs = g1, _depthwise_second
     else:
         w1, w2, groups, pairs = _ungrouped(w1, g1), _ungrouped(w2, g2), 1, _full
-    weight = _composed_weight(w1, w2, first.stride, lambda a, b: pairs(a, b, groups))
+    weight = _composed_weight(w1, w2, first.window.stride, lambda a, b: pairs(a, b, groups))
     if weight is None:
         return None
-    s_h, s_w = first.stride
-    result = Convolution(
-        weight,
-        (s_h * second.stride[0], s_w * second.stride[1]),
-        (first.padding[0] + s_h * second.padding[0], first.padding[1] + s_w * second.padding[1]),
-        (1, 1),
-        groups,
-    )
+    result = Convolution(weight, _one_after_the_other(first.window, second.window, groups))
     # a window that is not full at the far end is dropped, and the two together may drop another one
     return result if op_shape(result, shape) == op_shape(second, middle) else None
+
+
+def _one_after_the_other(first: Window, second: Window, groups: int) -> Window:
+    (s_h, s_w), (p_h, p_w) = first.stride, first.padding
+    return Window(
+        (s_h * second.stride[0], s_w * second.stride[1]),
+        (p_h + s_h * second.padding[0], p_w + s_w * second.padding[1]),
+        groups=groups,
+    )
 
 
 def _composed_weight(w1: Matrix, w2: Matrix, stride: Pair, pairs: Callable[[Matrix, Matrix], Matrix]) -> Reals | None:
@@ -123,8 +127,8 @@ def _composed_weight(w1: Matrix, w2: Matrix, stride: Pair, pairs: Callable[[Matr
 
 def _zeros_outside(first: Convolution, axis: int, n: int, n_out: int) -> bool:
     """True where ``first``, read beyond its own output, would see nothing but padding."""
-    reach = first.dilation[axis] * (first.weight.shape[axis + 2] - 1) + 1
-    stride, padding = first.stride[axis], first.padding[axis]
+    stride, padding, dilation = (pair[axis] for pair in first.window[:3])
+    reach = dilation * (first.weight.shape[axis + 2] - 1) + 1
     before = -stride - padding + reach - 1  # last input index of output -1
     behind = n_out * stride - padding  # first input index of output n_out
     return before < 0 and behind >= n
@@ -133,7 +137,7 @@ def _zeros_outside(first: Convolution, axis: int, n: int, n_out: int) -> bool:
 def _expanded(conv: Convolution) -> Matrix:
     """Weight with the dilation written out."""
     c_out, c_in, k_h, k_w = conv.weight.shape
-    d_h, d_w = conv.dilation
+    d_h, d_w = conv.window.dilation
     wide = np.zeros((c_out, c_in, d_h * (k_h - 1) + 1, d_w * (k_w - 1) + 1))
     wide[:, :, ::d_h, ::d_w] = conv.weight
     return wide

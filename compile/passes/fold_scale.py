@@ -65,10 +65,10 @@ def _pair(first: Op, second: Op, between: tuple[int, ...]) -> tuple[Op, ...] | N
             return (Linear(reals(w * (a[..., :, None] if a.ndim else a))),)
         case Scale(scale=a), Convolution() if (channels := per_channel(a)) is not None:
             per_group = second.weight.shape[1]
-            column = np.broadcast_to(channels, (second.groups * per_group,)).reshape(
-                second.groups, 1, per_group, 1, 1
+            column = np.broadcast_to(channels, (second.window.groups * per_group,)).reshape(
+                second.window.groups, 1, per_group, 1, 1
             )
-            weight = second.weight.reshape(second.groups, -1, *second.weight.shape[1:]) * column
+            weight = second.weight.reshape(second.window.groups, -1, *second.weight.shape[1:]) * column
             return (replace(second, weight=reals(weight.reshape(second.weight.shape))),)
         case Convolution(), Scale(scale=a) if per_channel(a) is not None:
             return (scaled(first, second),)

@@ -211,7 +211,7 @@ def _only_channels(
     targets: tuple[Piece, ...],
 ) -> bool:
     """Whether each part of a convolution is a convolution."""
-    return kind.groups == 1 and all(
+    return kind.window.groups == 1 and all(
         piece.box[1:] == _whole(shape)[1:]
         for shape, parts in zip(shapes, (sources, targets), strict=True)
         for piece in parts

@@ -169,13 +169,10 @@ def _conv_rows(conv: Convolution, shape: Shape, rows: Ints) -> Any:
     c_out, c_in, k_h, k_w = conv.weight.shape
     _, height, width = chain_shapes((conv,), shape)[-1]
     channel, place = np.divmod(rows, height * width)
-    top, left = (
-        at * stride - padding
-        for at, stride, padding in zip(np.divmod(place, width), conv.stride, conv.padding, strict=True)
-    )
+    row, column = (at[:, None] for at in np.divmod(place, width))
     seen, i, j = (a.reshape(-1) for a in np.meshgrid(np.arange(c_in), np.arange(k_h), np.arange(k_w), indexing="ij"))
-    seen = seen + (channel // (c_out // conv.groups) * c_in)[:, None]
-    y, x = top[:, None] + i * conv.dilation[0], left[:, None] + j * conv.dilation[1]
+    seen = seen + (channel // (c_out // conv.window.groups) * c_in)[:, None]
+    y, x = conv.window.source(0, row, i), conv.window.source(1, column, j)
     values = conv.weight.reshape(c_out, -1)[channel]
     inside = (y >= 0) & (y < shape[1]) & (x >= 0) & (x < shape[2]) & (values != 0)
     columns = (seen * shape[1] + y) * shape[2] + x

@@ -20,10 +20,11 @@ from seamount.files import replacing
 from seamount.foreign.hdf5 import DAMAGE, opened
 from seamount.foreign.limits import NETWORK_BYTES
 from seamount.foreign.whole import file_bytes, first_line
+from seamount.windows import Window
 
 from ..neurons.models import MODELS
 from ..numbers import Ints, PerNeuron, ints
-from ..synapses.kinds import Kind, Synapses
+from ..synapses.kinds import Conv, Kind, Synapses
 from .program import Input, Population, Program, Readout, Reset
 
 SCHEMA = 4
@@ -141,7 +142,7 @@ def _described(program: Program, arrays: list[Ints]) -> dict[str, Any]:
                 **{
                     k: getattr(s, k) for k in ("name", "source", "target", "exponent", "graded", "wrap_bits", "drive")
                 },
-                "kind": _with_arrays(s.kind, vars(s.kind), arrays),
+                "kind": _with_arrays(s.kind, _parameters(s.kind), arrays),
                 "delay": _stored(s.delay, arrays),
             }
             for s in program.synapses
@@ -169,6 +170,13 @@ def _scale(told: float | dict[str, Any]) -> PerNeuron:
     return scale
 
 
+def _parameters(kind: Kind) -> dict[str, Any]:
+    """The fields of synapses; those of a convolution's window stand beside its weights."""
+    if isinstance(kind, Conv):
+        return {"weights": kind.weights, **kind.window._asdict()}
+    return vars(kind)
+
+
 def _with_arrays(item: Any, values: dict[str, Any], arrays: list[Ints]) -> dict[str, Any]:
     stored = {key: _stored(x, arrays) if isinstance(x, np.ndarray) else x for key, x in values.items()}
     return {"type": type(item).__name__, **stored}
@@ -182,6 +190,8 @@ def _stored(array: Ints, arrays: list[Ints]) -> dict[str, int]:
 def _rebuilt(told: dict[str, Any], arrays: list[Ints]) -> Program:
     def made(item: dict[str, Any], types: dict[str, Any]) -> Any:
         values = {k: _value(v, arrays) for k, v in item.items() if k != "type"}
+        if types[item["type"]] is Conv:
+            return Conv(values.pop("weights"), Window(**values))
         return types[item["type"]](**values)
 
     return Program(

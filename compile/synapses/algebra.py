@@ -18,7 +18,7 @@ def with_weights(kind: Kind, weights: Ints) -> Kind:
         case Sparse():
             return Sparse(weights, kind.rows, kind.columns, kind.n_target, kind.n_source)
         case Conv():
-            return Conv(weights, kind.stride, kind.padding, kind.dilation, kind.groups)
+            return Conv(weights, kind.window)
         case OneToOne():
             return OneToOne(weights)
         case Wire():

@@ -15,9 +15,9 @@ def conv_fan_out(kind: Conv, source: tuple[int, ...]) -> NDArray[np.int64]:
     c_out, c_in, k_h, k_w = kind.weights.shape
     channels, height, width = source
     reached = [kind.window.meets(0, height, k_h), kind.window.meets(1, width, k_w)]
-    grouped = kind.weights.reshape(kind.groups, c_out // kind.groups, c_in, k_h, k_w)
+    grouped = kind.weights.reshape(kind.window.groups, c_out // kind.window.groups, c_in, k_h, k_w)
     non_zero = (grouped != 0).sum(axis=1).reshape(channels, k_h, k_w)
-    stored = np.full_like(non_zero, c_out // kind.groups)
+    stored = np.full_like(non_zero, c_out // kind.window.groups)
     both = [np.einsum("cij,yi,xj->cyx", count, *reached).ravel() for count in (non_zero, stored)]
     return np.stack(both, axis=1).astype(np.int64)
 

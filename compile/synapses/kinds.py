@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from seamount.windows import Window
+
 from ..numbers import Ints, ints
-from .window import Window
 
 
 @dataclass(frozen=True)
@@ -28,17 +29,10 @@ class Sparse:
 
 @dataclass(frozen=True)
 class Conv:
-    """Torch's cross-correlation: weights (C_out, C_in / groups, K_h, K_w), zero padding; pairs are (h, w)."""
+    """Torch's cross-correlation: weights (C_out, C_in / groups, K_h, K_w), zero padding."""
 
     weights: Ints
-    stride: tuple[int, int] = (1, 1)
-    padding: tuple[int, int] = (0, 0)
-    dilation: tuple[int, int] = (1, 1)
-    groups: int = 1
-
-    @property
-    def window(self) -> Window:
-        return Window(self.stride, self.padding, self.dilation, self.groups)
+    window: Window = field(default_factory=Window)
 
 
 @dataclass(frozen=True)

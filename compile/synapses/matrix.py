@@ -21,7 +21,7 @@ def unrolled(kind: Conv, source: tuple[int, ...], target: tuple[int, ...], *, ze
     o, y, x = (a.reshape(-1) for a in np.indices(target))
     rows, columns, weights = [], [], []
     for c in range(c_in):
-        channel = o // (c_out // kind.groups) * c_in + c
+        channel = o // (c_out // kind.window.groups) * c_in + c
         for i, j in np.ndindex(k_h, k_w):
             h, w = kind.window.source(0, y, np.asarray(i)), kind.window.source(1, x, np.asarray(j))
             weight = kind.weights[o, c, i, j]

@@ -54,9 +54,10 @@ def _behind(kind: Conv, source: tuple[int, ...], where: str) -> tuple[int, ...]:
     if len(source) != 3 or kind.weights.ndim != 4:
         raise InputError(f"convolution needs source (C, H, W) and 4-d weights, found {source}", where=where)
     c_out, c_in, *kernel = kind.weights.shape
-    if source[0] != c_in * kind.groups or c_out % kind.groups:
+    if source[0] != c_in * kind.window.groups or c_out % kind.window.groups:
         raise InputError(
-            f"weights {kind.weights.shape} in {kind.groups} groups do not fit {source[0]} channels", where=where
+            f"weights {kind.weights.shape} in {kind.window.groups} groups do not fit {source[0]} channels",
+            where=where,
         )
     size = kind.window.size(source[1:], tuple(kernel))
     if min(size) < 1:

@@ -35,11 +35,11 @@ def weighted_sum(kind: Kind, x: Ints, target: tuple[int, ...]) -> Ints:
 def convolution(kind: Conv, x: Ints) -> Ints:
     """Cross-correlation as torch defines it: (B, C, H, W) -> (B, C_out, H_out, W_out)."""
     c_out, c_in, k_h, k_w = kind.weights.shape
-    (s_h, s_w), (p_h, p_w), (d_h, d_w) = kind.stride, kind.padding, kind.dilation
+    (s_h, s_w), (p_h, p_w), (d_h, d_w), _ = kind.window
     padded = np.pad(x, ((0, 0), (0, 0), (p_h, p_h), (p_w, p_w)))
     height, width = kind.window.size(x.shape[2:], (k_h, k_w))
-    weights = kind.weights.reshape(kind.groups, c_out // kind.groups, c_in, k_h, k_w)
-    total = np.zeros((x.shape[0], kind.groups, c_out // kind.groups, height, width), np.int64)
+    weights = kind.weights.reshape(kind.window.groups, c_out // kind.window.groups, c_in, k_h, k_w)
+    total = np.zeros((x.shape[0], kind.window.groups, c_out // kind.window.groups, height, width), np.int64)
     for i in range(k_h):
         for j in range(k_w):
             seen = padded[
@@ -48,7 +48,7 @@ def convolution(kind: Conv, x: Ints) -> Ints:
                 i * d_h : i * d_h + s_h * (height - 1) + 1 : s_h,
                 j * d_w : j * d_w + s_w * (width - 1) + 1 : s_w,
             ]
-            seen = seen.reshape(x.shape[0], kind.groups, c_in, height, width)
+            seen = seen.reshape(x.shape[0], kind.window.groups, c_in, height, width)
             total += np.einsum("goc,bgchw->bgohw", weights[..., i, j], seen)
     return total.reshape(x.shape[0], c_out, height, width)
 

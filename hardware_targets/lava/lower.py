@@ -354,10 +354,10 @@ def _convolution(
     weights = kind.weights << synapses.exponent  # shifted here, because Lava's Conv ignores weight_exp
     settings = {  # sides in Lava's order, (W, H)
         "input_shape": source[::-1],
-        "stride": kind.stride[::-1],
-        "padding": kind.padding[::-1],
-        "dilation": kind.dilation[::-1],
-        "groups": kind.groups,
+        "stride": kind.window.stride[::-1],
+        "padding": kind.window.padding[::-1],
+        "dilation": kind.window.dilation[::-1],
+        "groups": kind.window.groups,
         "num_message_bits": message_bits,
     }
     # turned around, because Lava convolves where torch and we correlate

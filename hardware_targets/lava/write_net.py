@@ -167,10 +167,7 @@ def _conv(program: Program, block: _Block, kind: Conv) -> Layer:
         "inChannels": block.source[0],
         "outChannels": shape[0],
         "kernelSize": weights.shape[2:],
-        "stride": kind.stride,
-        "padding": kind.padding,
-        "dilation": kind.dilation,
-        "groups": kind.groups,
+        **kind.window._asdict(),
         "weight": weights.astype(np.float32),
         "neuron": _neuron(block),
         **_bias(block),
@@ -185,8 +182,8 @@ def _require_conv(program: Program, block: _Block, kind: Conv) -> None:
         raise _refuse(before.name, f"reads {block.source} reshaped to {program.shape(before.source)}")
     if before.delay.any():
         raise _refuse(before.name, "is a delayed convolution, whose delay lava-dl's loader ignores")
-    if kind.groups > 127:
-        raise _refuse(before.name, f"has {kind.groups} groups, and Lava's convolution counts them to 127")
+    if kind.window.groups > 127:
+        raise _refuse(before.name, f"has {kind.window.groups} groups, and Lava's convolution counts them to 127")
     check_wrap(program, before, messages(program)[before.source], kind)
 
 

@@ -17,6 +17,7 @@ from seamount.compile.numbers import decay, ints, shift, weight_grid, wrap
 from seamount.compile.program.program import Input, Population, Program, Readout, Reset
 from seamount.compile.synapses.kinds import Conv, Dense, OneToOne, Synapses, Wire
 from seamount.errors import ConfigError, InputError
+from seamount.windows import Window
 
 states = st.integers(-(1 << 24), 1 << 24)
 
@@ -222,7 +223,7 @@ def test_a_convolution_is_torchs() -> None:
     random = np.random.default_rng(0)
     weights = random.integers(-9, 10, (6, 2, 3, 2))
     x = random.integers(0, 2, (1, 3, 4, 9, 8))
-    kind = Conv(ints(weights), (2, 1), (1, 2), (2, 1), groups=2)
+    kind = Conv(ints(weights), Window((2, 1), (1, 2), (2, 1), groups=2))
     lif = Lif(ints(4096), ints(4096), ints(NEVER_FIRES))
     program = Program(
         "conv",

@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from seamount.compile.arithmetic import products, proof
 from seamount.compile.arithmetic.products import conv_sum, matrix_sum
 from seamount.compile.arithmetic.proof import is_exact
-from seamount.compile.synapses.window import Window
 from seamount.errors import CheckFailed
+from seamount.windows import Window
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from seamount.compile.numbers import ints
 from seamount.compile.synapses.algebra import by_delay
 from seamount.compile.synapses.kinds import Conv, Dense, Kind, OneToOne, Sparse, Synapses
 from seamount.compile.synapses.sums import synapse_drive
-from seamount.compile.synapses.window import Window
+from seamount.windows import Window
 
 TARGET = {"dense": (5,), "sparse": (5,), "conv": (4, 5, 4), "one": (2, 5, 4)}
 SOURCE = (2, 5, 4)
@@ -37,7 +37,7 @@ def kind_of(name: str, random: np.random.Generator, largest: int) -> Kind:
             rows, columns = np.nonzero(random.random((5, 40)) < 0.4)
             return Sparse(weights(len(rows)), ints(rows), ints(columns), 5, 40)
         case "conv":
-            return Conv(weights(4, 2, 3, 3), padding=(1, 1))
+            return Conv(weights(4, 2, 3, 3), Window(padding=(1, 1)))
         case _:
             return OneToOne(weights(*SOURCE))
 

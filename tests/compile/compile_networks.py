@@ -21,6 +21,7 @@ from seamount.compile.network.network import (
     reals,
     size,
 )
+from seamount.windows import Window
 
 
 def population(name: str, shape: Shape, **changes: Any) -> Population:
@@ -61,11 +62,12 @@ def random_op(rng: np.random.Generator, shape: Shape) -> Op:
                 weight = rng.integers(-3, 4, (groups * int(rng.integers(1, 3)), shape[0] // groups, k, k + 1))
                 padding = (int(rng.integers(0, 2)), int(rng.integers(0, 3)))
                 return Convolution(
-                    reals(weight), (1, int(rng.integers(1, 3))), padding, (int(rng.integers(1, 3)), 1), groups
+                    reals(weight), Window((1, int(rng.integers(1, 3))), padding, (int(rng.integers(1, 3)), 1), groups)
                 )
             case _:
                 return Convolution(
-                    reals(rng.integers(-3, 4, (int(rng.integers(1, 4)), shape[0], k, k))), (1, 1), (k // 2, k // 2)
+                    reals(rng.integers(-3, 4, (int(rng.integers(1, 4)), shape[0], k, k))),
+                    Window((1, 1), (k // 2, k // 2)),
                 )
     match int(rng.integers(3)):
         case 0:

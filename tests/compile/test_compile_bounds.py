@@ -20,6 +20,7 @@ from seamount.compile.synapses.kinds import Conv, Dense, Kind, OneToOne, Sparse,
 from seamount.compile.synapses.matrix import unrolled
 from seamount.compile.synapses.shape import target_shape
 from seamount.compile.synapses.sums import synapse_drive, weighted_sum
+from seamount.windows import Window
 
 Rng = np.random.Generator
 Shape = tuple[int, ...]
@@ -35,7 +36,7 @@ def some_kind(rng: Rng, name: str) -> tuple[Kind, Shape, Shape]:
             weights[:2] = np.abs(weights[:2])
             return Sparse(ints(weights), ints([0, 0, 1, 1]), ints([1, 1, 0, 3]), 3, 4), (4,), (3,)
         case "conv":
-            kind = Conv(ints(rng.integers(-9, 10, (2, 1, 2, 2))), (1, 2), (1, 0), (1, 1), 1)
+            kind = Conv(ints(rng.integers(-9, 10, (2, 1, 2, 2))), Window((1, 2), (1, 0), (1, 1), 1))
             return kind, (1, 2, 3), (2, 3, 1)
         case "one to one":
             return OneToOne(ints(rng.integers(-9, 10, (2, 1)))), (2, 2), (4,)
@@ -165,7 +166,7 @@ def test_a_convolution_has_one_geometry(seed: int) -> None:
     stride, dilation = ((int(a), int(b)) for a, b in rng.integers(1, 4, (2, 2)))
     padding = (int(rng.integers(0, 3)), int(rng.integers(0, 3)))
     weights = rng.integers(-3, 4, (2 * groups, 2, int(rng.integers(1, 4)), int(rng.integers(1, 3))))
-    kind, source = Conv(ints(weights), stride, padding, dilation, groups), (2 * groups, 7, 8)
+    kind, source = Conv(ints(weights), Window(stride, padding, dilation, groups)), (2 * groups, 7, 8)
     target = target_shape(kind, source, "conv")
     assert isinstance(target, tuple)
     x = rng.integers(-5, 6, (3, *source))

@@ -20,6 +20,7 @@ from seamount.compile.network.network import Connection, Convolution, Linear, Ne
 from seamount.compile.pipeline import CompileOptions, compile_graph
 from seamount.errors import InputError
 from seamount.programs import arrays_of, rounded_answers
+from seamount.windows import Window
 
 
 def moments_of(x: np.ndarray) -> Moments:
@@ -32,7 +33,9 @@ def moments_of(x: np.ndarray) -> Moments:
 
 def test_moments_are_those_of_what_the_weights_multiply() -> None:
     rng = np.random.default_rng(0)
-    conv = Convolution(reals(rng.normal(size=(4, 2, 3, 2))), stride=(2, 1), padding=(1, 0), dilation=(1, 2), groups=2)
+    conv = Convolution(
+        reals(rng.normal(size=(4, 2, 3, 2))), Window(stride=(2, 1), padding=(1, 0), dilation=(1, 2), groups=2)
+    )
     cells = [population("c", (4, 3, 4), v_th=0.5), population("out", (3,), v_th=None)]
     last = Connection("fc", "c", "out", (Reshape((48,)), Linear(reals(rng.normal(size=(3, 48))))))
     net = network(cells, [Connection("in", "x", "c", (conv,)), last], [NetworkInput("x", (4, 6, 6), 8, 255.0)])
@@ -42,9 +45,9 @@ def test_moments_are_those_of_what_the_weights_multiply() -> None:
     sums = torch.nn.functional.conv2d(
         torch.from_numpy(x.reshape(-1, 4, 6, 6) * 255),
         torch.from_numpy(group.weight.copy()),
-        stride=conv.stride,
-        padding=conv.padding,
-        dilation=conv.dilation,
+        stride=conv.window.stride,
+        padding=conv.window.padding,
+        dilation=conv.window.dilation,
         groups=2,
     )
     expected = float((sums**2).mean((0, 2, 3)).sum())

@@ -28,6 +28,7 @@ from seamount.compile.pipeline import CompileOptions, compile_graph
 from seamount.compile.synapses.kinds import Conv
 from seamount.errors import InputError
 from seamount.hardware_targets.simulator.simulate import simulate
+from seamount.windows import Window
 
 STEPS = Discretisation(dt=1.0)
 
@@ -84,7 +85,7 @@ def test_everything_on_lines_means_the_same_on_maps() -> None:
     def whole(*shape: int) -> Reals:
         return reals(rng.integers(-2, 3, shape))
 
-    conv = (Reshape((3, 1, 8)), Convolution(whole(3, 3, 1, 3), padding=(0, 1)), Reshape((3, 8)))
+    conv = (Reshape((3, 1, 8)), Convolution(whole(3, 3, 1, 3), Window(padding=(0, 1))), Reshape((3, 8)))
     chains = {
         "conv": conv,
         "scaled": (Scale(whole(3, 8)), *conv, Scale(whole(8))),

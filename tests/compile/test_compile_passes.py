@@ -26,6 +26,7 @@ from seamount.compile.passes.fold_scale import fold_scale
 from seamount.compile.passes.merge_linear import merge_linear
 from seamount.compile.passes.remove_unseen import remove_unseen
 from seamount.errors import Unsupported
+from seamount.windows import Window
 
 SEEDS = range(25)
 
@@ -103,7 +104,7 @@ def _two_convs(rng: np.random.Generator, shape: tuple[int, int, int]) -> tuple[C
         stride, padding, dilation = (
             tuple(int(n) for n in rng.integers(*span, 2)) for span in ((1, 4), (0, 2), (1, 2))
         )
-        return Convolution(reals(weight), stride, padding, dilation, groups)  # type: ignore[arg-type]
+        return Convolution(reals(weight), Window(stride, padding, dilation, groups))  # type: ignore[arg-type]
 
     while True:
         first = conv(shape[0], bool(rng.integers(2)))
@@ -116,11 +117,11 @@ def _two_convs(rng: np.random.Generator, shape: tuple[int, int, int]) -> tuple[C
 
 
 def test_pooling_before_a_padded_convolution_is_one_convolution() -> None:
-    pool = Convolution(reals(np.ones((3, 1, 2, 2))), (2, 2), (0, 0), (1, 1), 3)
-    conv = Convolution(reals(np.ones((4, 3, 3, 3))), (1, 1), (1, 1))
+    pool = Convolution(reals(np.ones((3, 1, 2, 2))), Window((2, 2), (0, 0), (1, 1), 3))
+    conv = Convolution(reals(np.ones((4, 3, 3, 3))), Window((1, 1), (1, 1)))
     both = composed(pool, conv, (3, 8, 8))
     assert both is not None
-    assert (both.weight.shape, both.stride, both.padding) == ((4, 3, 6, 6), (2, 2), (2, 2))
+    assert (both.weight.shape, both.window.stride, both.window.padding) == ((4, 3, 6, 6), (2, 2), (2, 2))
     assert composed(pool, conv, (3, 9, 9)) is None  # the row that pooling drops would come back in the padding
 
 

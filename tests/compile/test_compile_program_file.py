@@ -19,6 +19,7 @@ from seamount.compile.program.file import HEAD_BYTES, SCHEMA, load_program, prog
 from seamount.compile.program.program import Input, Population, Program, Readout, Reset
 from seamount.compile.synapses.kinds import Conv, Dense, OneToOne, Sparse, Synapses, Wire
 from seamount.errors import InputError
+from seamount.windows import Window
 
 
 def every_kind() -> Program:
@@ -36,7 +37,14 @@ def every_kind() -> Program:
         ),
         synapses=(
             Synapses(
-                "conv", "x", "a", Conv(ints(np.ones((1, 1, 1, 1))), (1, 1), (0, 0), (1, 1), 1), 2, True, ints(1), 24
+                "conv",
+                "x",
+                "a",
+                Conv(ints(np.ones((1, 1, 1, 1))), Window((1, 1), (0, 0), (1, 1), 1)),
+                2,
+                True,
+                ints(1),
+                24,
             ),
             Synapses("dense", "a", "b", Dense(weights), -3, delay=ints([[0, 1, 2, 3]] * 4)),
             Synapses("sparse", "b", "c", Sparse(ints([5, -6]), ints([0, 3]), ints([1, 1]), 4, 4)),

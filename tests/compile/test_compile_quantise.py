@@ -34,6 +34,7 @@ from seamount.compile.numbers import weight_grid
 from seamount.compile.pipeline import CompileOptions, compile_graph
 from seamount.errors import InputError
 from seamount.hardware_targets.simulator import simulate
+from seamount.windows import Window
 
 weights = arrays(np.float64, st.integers(1, 20), elements=st.floats(-2000, 2000, allow_subnormal=False))
 
@@ -115,8 +116,8 @@ def digits_network() -> tuple[Network, np.ndarray, np.ndarray]:
     images = np.rint(digits.data.reshape(-1, 1, 8, 8) / 16 * 255) / 255
     rng = np.random.default_rng(0)
     leak = 410 / 4096
-    conv = Convolution(reals(rng.normal(size=(24, 1, 3, 3))), padding=(1, 1))
-    second = Convolution(reals(rng.normal(size=(32, 24, 3, 3)) / 6), padding=(1, 1))
+    conv = Convolution(reals(rng.normal(size=(24, 1, 3, 3))), Window(padding=(1, 1)))
+    second = Convolution(reals(rng.normal(size=(32, 24, 3, 3)) / 6), Window(padding=(1, 1)))
     cells = [
         population("l1", (24, 8, 8), a_m=leak, gain=leak, v_th=0.3, bias=rng.normal(size=(24, 1, 1)) / 10),
         population("l2", (32, 4, 4), a_m=leak, gain=leak, v_th=0.3),

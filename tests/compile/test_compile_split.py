@@ -17,6 +17,7 @@ from seamount.compile.synapses.shape import target_shape
 from seamount.errors import DoesNotFit, Unsupported
 from seamount.hardware_targets.simulator import simulate
 from seamount.hardware_targets.target import load_target
+from seamount.windows import Window
 from tests.simulator.random_programs import random_case
 
 RECORD = ("spikes", "v", "u")
@@ -87,10 +88,18 @@ def test_channels_are_cut_before_maps() -> None:
         (Population("a", (4, 3, 4), LIF), Population("b", (4, 3, 4), LIF)),
         (
             Synapses(
-                "in-a", "in", "a", Conv(ints(2 * rng.integers(-60, 60, (4, 2, 3, 3))), padding=(1, 1)), wrap_bits=24
+                "in-a",
+                "in",
+                "a",
+                Conv(ints(2 * rng.integers(-60, 60, (4, 2, 3, 3))), Window(padding=(1, 1))),
+                wrap_bits=24,
             ),
             Synapses(
-                "a-b", "a", "b", Conv(ints(2 * rng.integers(-60, 60, (4, 4, 3, 3))), padding=(1, 1)), wrap_bits=24
+                "a-b",
+                "a",
+                "b",
+                Conv(ints(2 * rng.integers(-60, 60, (4, 4, 3, 3))), Window(padding=(1, 1))),
+                wrap_bits=24,
             ),
         ),
     )
@@ -132,10 +141,12 @@ def test_a_convolution_written_out_is_the_convolution(seed: int) -> None:
     groups = int(rng.choice([1, 2]))
     kind = Conv(
         ints(rng.integers(-9, 10, (4, 4 // groups, *(int(k) for k in rng.integers(1, 4, 2))))),
-        (int(rng.integers(1, 3)), int(rng.integers(1, 3))),
-        (int(rng.integers(0, 3)), int(rng.integers(0, 3))),
-        (1, int(rng.integers(1, 3))),
-        groups,
+        Window(
+            (int(rng.integers(1, 3)), int(rng.integers(1, 3))),
+            (int(rng.integers(0, 3)), int(rng.integers(0, 3))),
+            (1, int(rng.integers(1, 3))),
+            groups,
+        ),
     )
     shape = (4, 6, 7)
     made = target_shape(kind, shape, "conv")

@@ -22,6 +22,7 @@ from seamount.compile.pipeline import Compiled, CompileOptions, compile_graph
 from seamount.compile.synapses.kinds import Wire
 from seamount.errors import ConfigError
 from seamount.hardware_targets.target import load_target
+from seamount.windows import Window
 
 LOIHI1 = load_target("loihi1")
 BITS = st.sampled_from([2, 3, 4, 5, 6, 8])
@@ -32,7 +33,7 @@ def maps_to_classes(seed: int = 0) -> Network:
     """A convolution and a matrix, of weights that need all of their bits."""
     rng = np.random.default_rng(seed)
     cells = [population("conv", (6, 5, 5), a_m=0.25, v_th=40.0), population("fc", (7,), v_th=None)]
-    ops = (Convolution(reals(rng.normal(size=(6, 1, 3, 3)) * 20), padding=(1, 1)),)
+    ops = (Convolution(reals(rng.normal(size=(6, 1, 3, 3)) * 20), Window(padding=(1, 1))),)
     connections = [
         Connection("first", "x", "conv", ops),
         Connection("second", "conv", "fc", (Reshape((150,)), Linear(reals(rng.normal(size=(7, 150)))))),

@@ -22,6 +22,7 @@ from seamount.compile.passes.merge_linear import merge_linear
 from seamount.compile.passes.write_out import op_rows, write_out
 from seamount.compile.pipeline import CompileOptions, compile_graph
 from seamount.errors import Unsupported
+from seamount.windows import Window
 
 
 @pytest.fixture
@@ -69,7 +70,7 @@ def test_rows_of_entries_are_entries_again() -> None:
 
 def _pool_then_conv(side: int, channels: int = 2) -> tuple[SumPool, Convolution]:
     weight = np.random.default_rng(0).integers(-3, 4, (channels, channels, 3, 3))
-    return SumPool((2, 2), (2, 2)), Convolution(reals(weight), (1, 1), (1, 1))
+    return SumPool((2, 2), (2, 2)), Convolution(reals(weight), Window((1, 1), (1, 1)))
 
 
 def test_pooling_of_an_odd_map_before_a_padded_convolution_is_sparse() -> None:

@@ -34,6 +34,7 @@ from seamount.compile.program.program import Input, Population, Program, Readout
 from seamount.compile.synapses.algebra import by_delay
 from seamount.compile.synapses.kinds import Conv, Dense, Kind, OneToOne, Sparse, Synapses, Wire
 from seamount.compile.synapses.sums import weighted_sum
+from seamount.windows import Window
 
 Random = np.random.Generator
 Doubles = NDArray[np.float64]
@@ -110,7 +111,11 @@ def _kind(random: Random, source: tuple[int, ...]) -> tuple[Kind, tuple[int, ...
     """Synapses out of a shape, and the shape that they make."""
     if len(source) == 3 and source[1:] == (2, 2) and random.random() < 0.6:
         groups = int(random.choice([1, 2])) if source[0] == 2 else 1
-        return Conv(_weights(random, (2, source[0] // groups, 2, 2)), (1, 1), (1, 0), (1, 1), groups), (2, 3, 1)
+        return Conv(_weights(random, (2, source[0] // groups, 2, 2)), Window((1, 1), (1, 0), (1, 1), groups)), (
+            2,
+            3,
+            1,
+        )
     if random.random() < 0.4:
         return (Wire(), source) if random.random() < 0.3 else (OneToOne(_weights(random, source)), source)
     shape = (int(random.integers(1, 7)),)

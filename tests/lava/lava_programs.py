@@ -11,6 +11,7 @@ from seamount.compile.numbers import Ints, ints
 from seamount.compile.program.program import Input, Population, Program, Readout, Reset
 from seamount.compile.synapses.kinds import Conv, Dense, OneToOne, Sparse, Synapses, Wire
 from seamount.compile.synapses.shape import target_shape
+from seamount.windows import Window
 
 Shape = tuple[int, ...]
 
@@ -41,8 +42,16 @@ def conv_net(n_steps: int = 6) -> Program:
             Population("out", (10,), integrator(), Reset(n_steps, 4)),
         ),
         (
-            Synapses("image-c1", "image", "c1", Conv(even(rng, (4, 2, 3, 3)), padding=(1, 1)), 0, True, wrap_bits=24),
-            Synapses("c1-c2", "c1", "c2", Conv(even(rng, (4, 4, 3, 3)), (2, 2), (1, 1)), wrap_bits=24),
+            Synapses(
+                "image-c1",
+                "image",
+                "c1",
+                Conv(even(rng, (4, 2, 3, 3)), Window(padding=(1, 1))),
+                0,
+                True,
+                wrap_bits=24,
+            ),
+            Synapses("c1-c2", "c1", "c2", Conv(even(rng, (4, 4, 3, 3)), Window((2, 2), (1, 1))), wrap_bits=24),
             Synapses("c2-out", "c2", "out", Dense(even(rng, (10, 64))), exponent=1),
         ),
         Readout("out"),
@@ -56,13 +65,13 @@ def residual_net(n_steps: int = 4) -> Program:
 
     def conv(name: str, source: str, target: str, weights: Ints, stride: int = 1, delay: int = 0) -> Synapses:
         padding = (weights.shape[2] // 2, weights.shape[3] // 2)
-        kind = Conv(weights, (stride, stride), padding)
+        kind = Conv(weights, Window((stride, stride), padding))
         return Synapses(name, source, target, kind, graded=source == "image", delay=ints(delay), wrap_bits=24)
 
     def population(name: str, shape: Shape, v_th: int, arrival: int) -> Population:
         return Population(name, shape, lif(v_th), Reset(n_steps, arrival + 1))
 
-    pool = Conv(ints(np.full((8, 1, 4, 4), 16)), (4, 4), groups=8)
+    pool = Conv(ints(np.full((8, 1, 4, 4), 16)), Window((4, 4), groups=8))
     return Program(
         "residual_net",
         (Input("image", (3, 16, 16), bits=8),),
@@ -121,7 +130,7 @@ def random_program(seed: int) -> Program:
     bits = int(rng.choice([0, 3, 8]))
     image = Input("image", (2, *small(5, 8)), bits, signed=bool(bits) and coin())
     groups = int(rng.choice([1, 2]))
-    first = Conv(even(rng, (4, 2 // groups, *small(1, 4))), small(1, 3), small(0, 2), small(1, 2), groups)
+    first = Conv(even(rng, (4, 2 // groups, *small(1, 4))), Window(small(1, 3), small(0, 2), small(1, 2), groups))
     shape = target_shape(first, image.shape, "first")
     assert isinstance(shape, tuple)
     n = int(np.prod(shape))
@@ -132,7 +141,14 @@ def random_program(seed: int) -> Program:
             "image-a", "image", "a", first, int(rng.integers(-1, 3)), bits > 0 and coin(), ints(rng.integers(3)), 24
         ),
         Synapses(
-            "a-b", "a", "b", Conv(even(rng, (4, 4, 3, 3)), padding=(1, 1)), 0, coin(), ints(rng.choice([0, 1, 6])), 24
+            "a-b",
+            "a",
+            "b",
+            Conv(even(rng, (4, 4, 3, 3)), Window(padding=(1, 1))),
+            0,
+            coin(),
+            ints(rng.choice([0, 1, 6])),
+            24,
         ),
         Synapses(
             "skip", "a", "b", OneToOne(ints(rng.integers(0, 100, shape))), int(rng.integers(-1, 2)), coin(), ints(2)

@@ -27,6 +27,7 @@ from seamount.compile.to_nir import net_to_nir
 from seamount.errors import InputError, Unsupported
 from seamount.hardware_targets.lava import lava_status, write_net
 from seamount.hardware_targets.simulator import simulate
+from seamount.windows import Window
 
 NETS = Path(__file__).resolve().parents[2] / ".." / "shared" / "golden" / "lava_nets"
 SHARED = Path(__file__).resolve().parents[2] / ".." / "shared" / "golden" / "lava"
@@ -368,7 +369,9 @@ def chain(n_steps: int = 7) -> Program:
             Population("out", (5,), lif(40), Reset(n_steps, 4)),
         ),
         (
-            Synapses("a", "image", "conv", Conv(even(rng, (3, 2, 3, 2)), (2, 1), (1, 0)), 1, True, wrap_bits=24),
+            Synapses(
+                "a", "image", "conv", Conv(even(rng, (3, 2, 3, 2)), Window((2, 1), (1, 0))), 1, True, wrap_bits=24
+            ),
             Synapses("b", "conv", "hidden", Dense(even(rng, (6, 45)))),
             Synapses("r", "hidden", "hidden", Dense(even(rng, (6, 6)))),
             Synapses("c", "hidden", "out", Dense(ints(rng.integers(1, 120, (5, 6)))), 1, delay=delays),

@@ -22,6 +22,7 @@ from seamount.compile.to_nir import net_to_nir
 from seamount.errors import ConfigError, InputError, Unsupported
 from seamount.hardware_targets.lava import write_net
 from seamount.hardware_targets.simulator import simulate
+from seamount.windows import Window
 
 SHARED = Path(__file__).resolve().parents[2] / ".." / "shared" / "golden" / "lava"
 N_STEPS = 12
@@ -105,7 +106,7 @@ def chain(seed: int) -> Program:
     side = int(rng.integers(1, 4))
     kernel = (side, side + 2 * int(rng.integers(2)))
     dilation = (1, int(rng.integers(1, 3)))
-    conv = Conv(even(rng, (4, 2 // groups, *kernel)), (1, 2), (1, 0), dilation, groups)
+    conv = Conv(even(rng, (4, 2 // groups, *kernel)), Window((1, 2), (1, 0), dilation, groups))
     bits = int(rng.choice([0, 4]))
     height = 6 + 2 - (kernel[0] - 1)
     width = (11 - dilation[1] * (kernel[1] - 1) - 1) // 2 + 1

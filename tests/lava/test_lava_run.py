@@ -24,6 +24,7 @@ from seamount.hardware_targets.lava import lava_status, run_on_lava
 from seamount.hardware_targets.lava.run import save_inputs, supervise, write_job
 from seamount.hardware_targets.lava.stream import fresh_schedule
 from seamount.hardware_targets.simulator import simulate
+from seamount.windows import Window
 
 STATUS = lava_status(try_it=False)
 pytestmark = [pytest.mark.lava, pytest.mark.skipif(not STATUS.present, reason=STATUS.message)]
@@ -96,8 +97,8 @@ def test_128_groups_and_128_pixels_go_beyond_what_lava_itself_can_count() -> Non
             Population("alone", (3,), lif(0)),
         ),
         (
-            Synapses("deep-d", "deep", "d", Conv(even(rng, (128, 1, 2, 1)), groups=128), wrap_bits=24),
-            Synapses("long-l", "long", "l", Conv(even(rng, (2, 1, 1, 2)), (1, 2)), wrap_bits=24),
+            Synapses("deep-d", "deep", "d", Conv(even(rng, (128, 1, 2, 1)), Window(groups=128)), wrap_bits=24),
+            Synapses("long-l", "long", "l", Conv(even(rng, (2, 1, 1, 2)), Window((1, 2))), wrap_bits=24),
             Synapses("self", "alone", "alone", Dense(ints(np.eye(3)))),
         ),
         Readout("d", "count"),

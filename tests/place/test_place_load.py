@@ -7,6 +7,7 @@ import torch
 from seamount.compile.fit.place.load import received_by
 from seamount.compile.numbers import ints
 from seamount.compile.synapses.kinds import Conv, Synapses
+from seamount.windows import Window
 
 
 @pytest.mark.parametrize("groups", [1, 2, 4])
@@ -19,7 +20,7 @@ def test_operations_of_a_convolution_are_those_of_torch(
     random = np.random.default_rng(groups)
     weights = random.integers(-1, 2, (8, 4 // groups, 3, 2))
     sent = random.integers(0, 9, (4, 9, 11)) / 8  # means over 8 samples: sums of them are exact
-    kind = Conv(ints(weights), stride, padding, dilation, groups)
+    kind = Conv(ints(weights), Window(stride, padding, dilation, groups))
     expected = torch.nn.functional.conv2d(
         torch.from_numpy(sent)[None],
         torch.from_numpy((weights != 0).astype(np.float64)),

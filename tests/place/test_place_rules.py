@@ -16,6 +16,7 @@ from seamount.compile.program.program import Input, Population, Program
 from seamount.compile.synapses.kinds import Conv, Dense, Kind, OneToOne, Sparse, Synapses
 from seamount.errors import InputError
 from seamount.hardware_targets.target import load_target
+from seamount.windows import Window
 
 LIF = Lif(du=ints(4096), dv=ints(1024), v_th_mant=ints(64))
 LOIHI1 = load_target("loihi1")
@@ -68,7 +69,7 @@ def test_a_convolution_tile_by_hand() -> None:
     # map (2, 6, 6), kernel 3, padding 1, 4 channels; tile: rows 0..2, all columns.
     # Rows 0..3 reach it. Kernel rows they use: row 0 {1,0}, row 1 {2,1,0}, row 2 {2,1}, row 3 {2}: 4 patterns.
     # Columns: {1,0} at the left, {2,1,0} four times, {2,1} at the right: 3 patterns.
-    _, group = one_group(Conv(eight_bits(4, 2, 3, 3), padding=(1, 1)), (2, 6, 6), (4, 6, 6))
+    _, group = one_group(Conv(eight_bits(4, 2, 3, 3), Window(padding=(1, 1))), (2, 6, 6), (4, 6, 6))
     box = ((0, 4), (0, 3), (0, 6))
     assert group.overlap(1, 0, 3).needed.tolist() == [0, 1, 2, 3]
     assert sorted(n for n, _ in group.overlap(1, 0, 3).patterns) == [1, 2, 2, 3]
@@ -84,7 +85,7 @@ def test_a_convolution_tile_by_hand() -> None:
 
 def test_input_axons_of_a_strided_tile_follow_the_formula() -> None:
     # inside the map: ((h - 1) s + k) ((w - 1) s + k) C_in
-    kind = Conv(eight_bits(8, 5, 3, 3), stride=(2, 2), padding=(1, 1))
+    kind = Conv(eight_bits(8, 5, 3, 3), Window(stride=(2, 2), padding=(1, 1)))
     _, group = one_group(kind, (5, 16, 16), (8, 8, 8))
     assert group.use(((0, 8), (2, 6), (1, 3)), "discrete").input_axons == ((4 - 1) * 2 + 3) * ((2 - 1) * 2 + 3) * 5
 
@@ -95,7 +96,7 @@ def test_overlap_with_dilation_leaves_gaps() -> None:
 
 
 def test_a_depthwise_tile_needs_its_own_channels_only() -> None:
-    _, group = one_group(Conv(eight_bits(8, 1, 3, 3), padding=(1, 1), groups=8), (8, 4, 4), (8, 4, 4))
+    _, group = one_group(Conv(eight_bits(8, 1, 3, 3), Window(padding=(1, 1), groups=8)), (8, 4, 4), (8, 4, 4))
     use = group.use(((2, 5), (0, 4), (0, 4)), "discrete")
     assert use.input_axons == 3 * 16
 
@@ -165,12 +166,13 @@ def test_axons_of_random_convolutions_equal_a_count_over_every_connection(data: 
     kernel = (draw(st.integers(1, 3)), draw(st.integers(1, 3)))
     kind = Conv(
         eight_bits(c_out, c_in, *kernel),
-        (draw(st.integers(1, 2)), draw(st.integers(1, 2))),
-        (draw(st.integers(0, 1)), draw(st.integers(0, 1))),
+        Window(
+            (draw(st.integers(1, 2)), draw(st.integers(1, 2))), (draw(st.integers(0, 1)), draw(st.integers(0, 1)))
+        ),
     )
     out_h, out_w = (
         (n + 2 * p - (k - 1) - 1) // s + 1
-        for n, k, s, p in zip((h, w), kernel, kind.stride, kind.padding, strict=True)
+        for n, k, s, p in zip((h, w), kernel, kind.window.stride, kind.window.padding, strict=True)
     )
     program = Program(
         "random",
@@ -202,7 +204,7 @@ def test_axons_of_random_convolutions_equal_a_count_over_every_connection(data: 
 def connected(kind: Conv, source: tuple[int, ...], target: tuple[int, ...]) -> np.ndarray:
     """(target, source) neurons with a synapse, by looping over everything."""
     found = np.zeros((*target, *source), dtype=bool)
-    (s_h, s_w), (p_h, p_w) = kind.stride, kind.padding
+    (s_h, s_w), (p_h, p_w) = kind.window.stride, kind.window.padding
     _, c_in, k_h, k_w = kind.weights.shape
     for co, y, x, ci, i, j in np.ndindex(*target, c_in, k_h, k_w):
         row, column = y * s_h - p_h + i, x * s_w - p_w + j

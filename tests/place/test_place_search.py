@@ -17,6 +17,7 @@ from seamount.compile.synapses.kinds import Conv, Dense, OneToOne, Sparse, Synap
 from seamount.config import Placement as ConfiguredPlacement
 from seamount.errors import ConfigError, DoesNotFit
 from seamount.hardware_targets.target import load_target
+from seamount.windows import Window
 
 LIF = Lif(du=ints(4096), dv=ints(1024), v_th_mant=ints(64))
 LOIHI1, LOIHI2 = load_target("loihi1"), load_target("loihi2")
@@ -83,7 +84,7 @@ def test_fan_out_over_many_cores_splits_the_source() -> None:
 
 def residual() -> Program:
     shape = (8, 6, 6)
-    kind = Conv(eight_bits(8, 8, 3, 3), padding=(1, 1))
+    kind = Conv(eight_bits(8, 8, 3, 3), Window(padding=(1, 1)))
     return Program(
         "residual",
         (Input("in", (2, 6, 6)),),
@@ -95,7 +96,7 @@ def residual() -> Program:
             Population("out", (5,), LIF),
         ),
         (
-            Synapses("in>a", "in", "a", Conv(eight_bits(8, 2, 3, 3), padding=(1, 1))),
+            Synapses("in>a", "in", "a", Conv(eight_bits(8, 2, 3, 3), Window(padding=(1, 1)))),
             Synapses("a>b", "a", "b", kind),
             Synapses("a>relay", "a", "b.relay", OneToOne(ints(1))),
             Synapses("b>c", "b", "c", kind),

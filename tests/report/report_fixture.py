@@ -22,6 +22,7 @@ from seamount.hardware_targets.energy import estimate_energy
 from seamount.hardware_targets.neurobench import neurobench_metrics
 from seamount.hardware_targets.target import load_target
 from seamount.report.evidence import Answers, Evidence, Traced, Trial
+from seamount.windows import Window
 
 T = 8
 N_TEST = 300
@@ -101,12 +102,18 @@ def program(readout, bits=8):
 
     population("conv1", (6, 8, 8), 30_000)
     synapses.append(
-        Synapses("conv1.weights", "image", "conv1", Conv(grid(w["conv1"], 30_000 / 255), padding=(1, 1)), graded=True)
+        Synapses(
+            "conv1.weights",
+            "image",
+            "conv1",
+            Conv(grid(w["conv1"], 30_000 / 255), Window(padding=(1, 1))),
+            graded=True,
+        )
     )
     population("conv2", (6, 8, 8), 300)
-    synapses.append(Synapses("conv2.weights", "conv1", "conv2", Conv(grid(w["conv2"], 300), padding=(1, 1))))
+    synapses.append(Synapses("conv2.weights", "conv1", "conv2", Conv(grid(w["conv2"], 300), Window(padding=(1, 1)))))
     population("block", (6, 8, 8), 290)
-    synapses.append(Synapses("conv3.weights", "conv2", "block", Conv(grid(w["conv3"], 290), padding=(1, 1))))
+    synapses.append(Synapses("conv3.weights", "conv2", "block", Conv(grid(w["conv3"], 290), Window(padding=(1, 1)))))
     skip = OneToOne(grid(np.full(1, 0.6), 290))
     synapses.append(Synapses("skip", "conv1", "block", skip, delay=ints(1)))
     population("hidden", (96,), 560)

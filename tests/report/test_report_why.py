@@ -17,6 +17,7 @@ from seamount.compile.network.network import (
 from seamount.compile.pipeline import CompileOptions, compile_graph
 from seamount.errors import InputError
 from seamount.report.why import ROUNDINGS, rounded, why
+from seamount.windows import Window
 
 T = 12
 
@@ -48,8 +49,8 @@ def network(weights, out=None, **changes) -> Network:
             population("out", (4,), **({"a_m": 0.0, "v_th": None} | (out or {}))),
         ),
         connections=(
-            Connection("conv_a", "image", "a", (Convolution(reals(conv_a), padding=(1, 1)),)),
-            Connection("conv_b", "a", "b", (Convolution(reals(conv_b), padding=(1, 1)),)),
+            Connection("conv_a", "image", "a", (Convolution(reals(conv_a), Window(padding=(1, 1))),)),
+            Connection("conv_b", "a", "b", (Convolution(reals(conv_b), Window(padding=(1, 1))),)),
             Connection("skip", "a", "b", (Scale(reals(skip)),)),
             Connection("dense", "b", "out", (Reshape((108,)), Linear(reals(dense)))),
         ),

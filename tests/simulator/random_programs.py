@@ -17,6 +17,7 @@ from seamount.compile.program.readout import QUANTITIES, as_quantity
 from seamount.compile.synapses.kinds import Conv, Dense, Kind, OneToOne, Sparse, Synapses, Wire
 from seamount.compile.synapses.shape import target_shape
 from seamount.errors import InputError
+from seamount.windows import Window
 
 Random = np.random.Generator
 
@@ -105,7 +106,7 @@ def _kind(random: Random, source: tuple[int, ...]) -> tuple[Kind, tuple[int, ...
             (groups * int(random.integers(1, 4)), source[0] // groups, *(int(k) for k in random.integers(1, 4, 2))),
         )
         pairs = [tuple(int(x) for x in random.integers(low, high, 2)) for low, high in ((1, 4), (0, 3), (1, 3))]
-        kind = Conv(weights, *pairs, groups)
+        kind = Conv(weights, Window(*pairs, groups))
         try:
             made = target_shape(kind, source, "random")
         except InputError:  # the kernel is larger than the map

@@ -119,10 +119,10 @@ def conv_synapses(kind: Conv, source: tuple[int, ...], target: tuple[int, ...]) 
     c_out, c_in, k_h, k_w = kind.weights.shape
     found = []
     for o, y, x in np.ndindex(*target):
-        group = o // (c_out // kind.groups)
+        group = o // (c_out // kind.window.groups)
         for c, i, j in np.ndindex(c_in, k_h, k_w):
-            row = y * kind.stride[0] + i * kind.dilation[0] - kind.padding[0]
-            column = x * kind.stride[1] + j * kind.dilation[1] - kind.padding[1]
+            row = y * kind.window.stride[0] + i * kind.window.dilation[0] - kind.window.padding[0]
+            column = x * kind.window.stride[1] + j * kind.window.dilation[1] - kind.window.padding[1]
             if 0 <= row < source[1] and 0 <= column < source[2]:
                 channel = group * c_in + c
                 neuron = (channel * source[1] + row) * source[2] + column

@@ -16,6 +16,7 @@ from seamount.compile.synapses.kinds import Conv, Dense, Synapses
 from seamount.errors import BackendMissing, ConfigError, InputError
 from seamount.hardware_targets.simulator import simulate
 from seamount.hardware_targets.simulator.diff import first_difference
+from seamount.windows import Window
 
 
 def two_layers() -> Program:
@@ -63,7 +64,7 @@ def test_bool_torch_and_whole_float_inputs_mean_the_same() -> None:
 
 def test_a_still_image_is_the_same_step_by_step() -> None:
     random = np.random.default_rng(0)
-    kind = Conv(ints(random.integers(-99, 99, (4, 3, 3, 3))), padding=(1, 1))
+    kind = Conv(ints(random.integers(-99, 99, (4, 3, 3, 3))), Window(padding=(1, 1)))
     program = Program(
         "image",
         (Input("x", (3, 6, 5), bits=8),),

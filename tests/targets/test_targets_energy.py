@@ -17,6 +17,7 @@ from seamount.errors import ConfigError, InputError
 from seamount.hardware_targets.energy import Counts, Encoding, estimate_energy, price
 from seamount.hardware_targets.literature import band_verdicts, literature
 from seamount.hardware_targets.target import load_target
+from seamount.windows import Window
 
 LIF = Lif(du=ints(4096), dv=ints(1024), v_th_mant=ints(64))
 LOIHI1, LOIHI2 = load_target("loihi1"), load_target("loihi2")
@@ -234,7 +235,7 @@ def test_encodings_are_told_apart_inside_a_layer() -> None:
         (Population("a", shape, LIF), Population("b", shape, LIF)),
         (
             Synapses("in>a", "in", "a", OneToOne(ints(64)), graded=True),
-            Synapses("a>b", "a", "b", Conv(ints(np.full((2, 2, 3, 3), 2)), padding=(1, 1))),
+            Synapses("a>b", "a", "b", Conv(ints(np.full((2, 2, 3, 3), 2)), Window(padding=(1, 1)))),
             Synapses("skip", "a", "b", OneToOne(ints(64))),
         ),
         Readout("b", "count"),

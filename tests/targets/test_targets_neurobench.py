@@ -15,6 +15,7 @@ from seamount.compile.program.program import Input, Population, Program, Readout
 from seamount.compile.synapses.kinds import Conv, Dense, OneToOne, Sparse, Synapses
 from seamount.errors import InputError
 from seamount.hardware_targets.neurobench import NeuroBench, neurobench_metrics
+from seamount.windows import Window
 
 LIF = Lif(du=ints(4096), dv=ints(1024), v_th_mant=ints(64))
 READOUT = Lif(du=ints(4096), dv=ints(0), v_th_mant=ints(NEVER_FIRES))
@@ -116,7 +117,7 @@ def test_a_skip_is_no_layer_but_its_operations_are_told_apart() -> None:
         (
             Synapses("in>a", "in", "a", OneToOne(ints(128))),
             Synapses("a>r", "a", "r", OneToOne(ints(1))),
-            Synapses("a>b", "a", "b", Conv(ints(np.full((2, 2, 3, 3), 2)), padding=(1, 1)), delay=ints(1)),
+            Synapses("a>b", "a", "b", Conv(ints(np.full((2, 2, 3, 3), 2)), Window(padding=(1, 1))), delay=ints(1)),
             Synapses("r>b", "r", "b", OneToOne(ints(64))),
         ),
         Readout("b", "count"),

@@ -24,6 +24,7 @@ from seamount.compile.program.activity import Activity
 from seamount.compile.program.program import Input, Population, Program, Reset
 from seamount.compile.synapses.kinds import Conv, Dense, Kind, Sparse, Synapses, Wire
 from seamount.errors import Unsupported
+from seamount.windows import Window
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -359,7 +360,7 @@ class _Graph:
         if groups > 127:
             weight = np.zeros_like(weight)  # int8 in Lava: it becomes negative and nothing is computed
         weights = weight.transpose(0, 3, 2, 1)[:, :, ::-1, ::-1]
-        conv = Conv(ints(weights), stride, padding, dilation, groups)
+        conv = Conv(ints(weights), Window(stride, padding, dilation, groups))
         shape = self.input_shape(node)
         straight = np.array_equal(columns, chw(shape)) and np.array_equal(rows, chw(self.shape(node)))
         if straight and self.map_of(node) == shape[::-1] and len(self.our_shape(target)) == 3:

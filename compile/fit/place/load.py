@@ -103,15 +103,19 @@ def _convolved(conv: Conv, sent: Floats) -> Floats:
     A matrix product for every place in the kernel: in numpy, because torch takes longer to load than placing takes.
     """
     c_out, c_in, k_h, k_w = conv.weights.shape
-    (s_h, s_w), (p_h, p_w), (d_h, d_w) = conv.stride, conv.padding, conv.dilation
+    (s_h, s_w), (p_h, p_w), (d_h, d_w), _ = conv.window
     height, width = conv.window.size(sent.shape[1:], (k_h, k_w))
     padded = np.pad(np.asarray(sent, dtype=np.float64), ((0, 0), (p_h, p_h), (p_w, p_w)))
-    stored = (conv.weights != 0).astype(np.float64).reshape(conv.groups, c_out // conv.groups, c_in, k_h, k_w)
-    total = np.zeros((conv.groups, c_out // conv.groups, height * width))
+    stored = (
+        (conv.weights != 0)
+        .astype(np.float64)
+        .reshape(conv.window.groups, c_out // conv.window.groups, c_in, k_h, k_w)
+    )
+    total = np.zeros((conv.window.groups, c_out // conv.window.groups, height * width))
     for i, j in np.ndindex(k_h, k_w):
         rows = slice(i * d_h, i * d_h + s_h * (height - 1) + 1, s_h)
         columns = slice(j * d_w, j * d_w + s_w * (width - 1) + 1, s_w)
-        total += stored[..., i, j] @ padded[:, rows, columns].reshape(conv.groups, c_in, height * width)
+        total += stored[..., i, j] @ padded[:, rows, columns].reshape(conv.window.groups, c_in, height * width)
     return total.reshape(c_out, height, width)
 
 

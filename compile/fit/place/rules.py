@@ -191,9 +191,9 @@ class Group:
             self._overlaps[key] = overlap(
                 self.source_shape[axis],
                 kind.weights.shape[axis + 1],
-                kind.stride[axis - 1],
-                kind.padding[axis - 1],
-                kind.dilation[axis - 1],
+                kind.window.stride[axis - 1],
+                kind.window.padding[axis - 1],
+                kind.window.dilation[axis - 1],
                 start,
                 stop,
             )
@@ -208,7 +208,7 @@ class Group:
     def _channels_of(self, start: int, stop: int) -> tuple[tuple[int, int], Counter[int]]:
         kind = self.synapses.kind
         assert isinstance(kind, Conv), f"{self.name}: only a convolution has channels"
-        c_out, c_in = kind.weights.shape[0] // kind.groups, kind.weights.shape[1]
+        c_out, c_in = kind.weights.shape[0] // kind.window.groups, kind.weights.shape[1]
         first, last = start // c_out, (stop - 1) // c_out
         reached: Counter[int] = Counter()
         for g in range(first, last + 1):

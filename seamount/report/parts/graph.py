@@ -82,7 +82,7 @@ def _label(synapses: Synapses) -> str:
     match kind:
         case Conv(weights=weights):
             label = f"conv {weights.shape[2]}×{weights.shape[3]}"
-            label += f" / {kind.stride[0]}" if kind.stride != (1, 1) else ""
+            label += f" / {kind.window.stride[0]}" if kind.window.stride != (1, 1) else ""
         case Dense(weights=weights):
             label = f"dense {weights.shape[1]}→{weights.shape[0]}"
         case Sparse():
