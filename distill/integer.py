@@ -134,11 +134,20 @@ class IntegerSpikes(torch.autograd.Function):
 
 
 class IntegerRecurrentSpikes(torch.autograd.Function):
-    """forward(drive (T or 1, B, N), weights (N, N), bias | None, neurons, n_steps) -> spikes (T, B, N)."""
+    """forward(drive (T or 1, B, N), weights (N, N), bias | None, neurons, n_steps, drive_limit) -> spikes (T, B, N).
+
+    ``drive_limit``: of drive and loop together.
+    """
 
     @staticmethod
     def forward(
-        ctx: Any, drive: Tensor, weights: Tensor, bias: Tensor | None, neurons: IntegerNeurons, n_steps: int
+        ctx: Any,
+        drive: Tensor,
+        weights: Tensor,
+        bias: Tensor | None,
+        neurons: IntegerNeurons,
+        n_steps: int,
+        drive_limit: int | None,
     ) -> Tensor:
         spikes = drive.new_zeros((n_steps, *drive.shape[1:]), dtype=torch.float32)
         kept = torch.empty_like(spikes)
@@ -147,7 +156,7 @@ class IntegerRecurrentSpikes(torch.autograd.Function):
             now = drive[t if drive.shape[0] > 1 else 0]
             if t:
                 now = now + matrix_sum(spikes[t - 1], weights)
-            done = neurons.scan(now.unsqueeze(0), "v_before_reset", *states)
+            done = neurons.scan(now.unsqueeze(0), "v_before_reset", *states, drive_limit=drive_limit)
             assert done.v_before_reset is not None
             states = (done.final_u, done.final_v)
             spikes[t] = done.spikes[0]
@@ -162,7 +171,7 @@ class IntegerRecurrentSpikes(torch.autograd.Function):
         kept, weights = ctx.saved_tensors
         g_drive, g_weights = recurrent_gradient(grads[0], kept, weights, ctx.neurons.constants)
         g_drive = g_drive.sum(0, keepdim=True) if ctx.repeated else g_drive
-        return g_drive, g_weights, _bias_gradient(g_drive, ctx.bias_shape), None, None
+        return g_drive, g_weights, _bias_gradient(g_drive, ctx.bias_shape), None, None, None
 
 
 def _bias_gradient(g_drive: Tensor, shape: torch.Size | None) -> Tensor | None:

@@ -22,6 +22,7 @@ import nir
 import torch
 from torch import Tensor, nn
 
+from seamount.compile.arithmetic.neurons import DRIVE_LIMIT
 from seamount.compile.arithmetic.products import matrix_sum
 from seamount.compile.formats import LOIHI, BitsSetting, NumberFormats
 from seamount.compile.neurons.lif import Lif
@@ -185,7 +186,8 @@ class QuantisedStudent(nn.Module):
                     fired = self._spikes(name, drive, integers, n_steps)
                     back = matrix_sum(fired.flatten(0, 1), integers.weights[loop]).view_as(fired)
                     drive = drive + torch.cat([torch.zeros_like(back[:1]), back[:-1]])
-                done = neurons.scan(drive.expand(n_steps, *drive.shape[1:]), "v")
+                whole = drive.expand(n_steps, *drive.shape[1:])
+                done = neurons.scan(whole, "v", drive_limit=self._limit(name, integers))
                 assert done.v is not None
                 spikes[name], v[name] = done.spikes, done.v
                 values[name] = done.spikes.float()
@@ -211,13 +213,20 @@ class QuantisedStudent(nn.Module):
 
     def _spikes(self, name: str, drive: Tensor, integers: Integers, n_steps: int) -> Tensor:
         neurons, bias = self._neurons(name, integers), integers.bias.get(name)
-        loop = self.net.loop(name)
+        limit, loop = self._limit(name, integers), self.net.loop(name)
         if loop is not None:
-            looped: Tensor = IntegerRecurrentSpikes.apply(drive, integers.weights[loop], bias, neurons, n_steps)
+            back = integers.weights[loop]
+            looped: Tensor = IntegerRecurrentSpikes.apply(drive, back, bias, neurons, n_steps, limit)
             return looped
-        bound = sum(integers.bounds[s] for s, _ in self.net.into(name))
-        spikes: Tensor = IntegerSpikes.apply(drive, bias, neurons, n_steps, bound if bound <= 1 << 18 else None)
+        spikes: Tensor = IntegerSpikes.apply(drive, bias, neurons, n_steps, limit)
         return spikes
+
+    def _limit(self, name: str, integers: Integers) -> int | None:
+        """The proved limit of a population's drive, where scans have a use for it."""
+        loop = self.net.loop(name)
+        into = [synapse for synapse, _ in self.net.into(name)] + ([] if loop is None else [loop])
+        bound = sum(integers.bounds[synapse] for synapse in into)
+        return bound if bound <= DRIVE_LIMIT else None
 
     def _logits(self, drive: Tensor, integers: Integers, n_steps: int) -> Tensor:
         s, plan = integers.scale[READOUT], self.plans[READOUT]
@@ -231,7 +240,7 @@ class QuantisedStudent(nn.Module):
         whole = drive.detach()
         if READOUT in integers.bias:
             whole = whole - integers.bias[READOUT].detach() / (1 << DRIVE_SHIFT)
-        v = self._neurons(READOUT, integers).scan(whole, "v").v
+        v = self._neurons(READOUT, integers).scan(whole, "v", drive_limit=self._limit(READOUT, integers)).v
         assert v is not None
         return smooth + (v.float() / (64 * s) - smooth).detach()
 

@@ -34,8 +34,8 @@ from .proof import Way, is_exact, settings
 NARROW_BITS = 8
 """Significant bits that bfloat16 and TF32 both hold."""
 
-COLUMNS = 1 << 22
-"""Values that a convolution on CPU lays out at once as the columns of a matrix: 16 MiB in float32."""
+COLUMNS = {"cpu": 1 << 22, "cuda": 1 << 28}
+"""Values that a convolution lays out at once as the columns of a matrix: 16 MiB in float32, and 1 GiB."""
 
 
 def matrix_sum(x: torch.Tensor, weights: torch.Tensor, *, narrow: bool = False) -> torch.Tensor:
@@ -151,9 +151,9 @@ class _AsProduct:
             columns = columns.reshape(len(some), groups, c_in * k_h * k_w, height * width)
             return torch.matmul(grouped, columns).reshape(len(some), c_out, height, width)
 
-        at_once = max(1, COLUMNS // max(1, groups * c_in * k_h * k_w * height * width))
+        at_once = max(1, COLUMNS[x.device.type] // max(1, groups * c_in * k_h * k_w * height * width))
         with exactly(x.device, self.narrow):
-            if x.device.type != "cpu" or len(x) <= at_once:
+            if len(x) <= at_once:
                 return part(x)
             return torch.cat([part(some) for some in torch.split(x, at_once)])
 

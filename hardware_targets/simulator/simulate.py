@@ -21,6 +21,7 @@ from seamount.compile.neurons.model import SPIKES
 from seamount.compile.program.activity import Activity, Array
 from seamount.compile.program.program import Program, loops, order
 from seamount.compile.program.readout import read_on
+from seamount.compile.synapses.kinds import Conv
 from seamount.errors import BackendMissing, ConfigError
 
 from .engine import SUM_VALUES, advance
@@ -62,7 +63,7 @@ def simulate(
     batch = n_samples(given)
     made = _plans(program, where)
     limit = DEFAULT_MEMORY if memory_limit_bytes is None else memory_limit_bytes
-    chunk = _chunk(program, n_steps, batch, wanted, limit)
+    chunk = _chunk(program, n_steps, batch, wanted, limit, where.type)
     run = _Run(program, made, n_steps, batch, wanted, where, chunk)
     with torch.no_grad():
         for first in range(0, batch, chunk.samples):
@@ -135,12 +136,13 @@ def histories(program: Program) -> dict[str, int]:
     return {name: max((int(s.delay.max(initial=0)) + 1 for s in program.out_of(name)), default=0) for name in names}
 
 
-def memory_needed(program: Program, chunk: Chunk, record: Collection[str] = RECORDS) -> int:
+def memory_needed(program: Program, chunk: Chunk, record: Collection[str] = RECORDS, device: str = "cpu") -> int:
     """Working memory [byte] of a chunk."""
     steps, samples = chunk.steps, chunk.samples
     widest = max([p.n_neurons for p in program.populations] + [int(np.prod(i.shape)) for i in program.inputs])
     # a product holds its input, its output and one copy of each, 8 bytes a value at most
-    buffers = 32 * max(min(chunk.sum_values, steps * samples * widest), samples * widest)
+    per_buffered = 32 + (4 * _most_taps(program) if device == "cuda" else 0)
+    buffers = per_buffered * max(min(chunk.sum_values, steps * samples * widest), samples * widest)
     back = histories(program)
     traces = 4 * sum(kind in record for kind in ("v", "u", "drive"))
     per_sample = 0
@@ -154,18 +156,25 @@ def memory_needed(program: Program, chunk: Chunk, record: Collection[str] = RECO
     return per_sample * samples + buffers
 
 
+def _most_taps(program: Program) -> int:
+    """How often a convolution on a GPU lays out each of its inputs, as the columns of a matrix."""
+    kernels = [s.kind.weights.shape[2:] for s in program.synapses if isinstance(s.kind, Conv)]
+    return max((int(np.prod(kernel)) for kernel in kernels), default=0)
+
+
 def _chunk(
     program: Program,
     n_steps: int,
     batch: int,
     wanted: Mapping[str, tuple[str, ...]],
     limit: int,
+    device: str,
 ) -> Chunk:
     record = max(wanted.values(), key=len, default=())
     steps, samples, sum_values = n_steps, batch, SUM_VALUES
 
     def needed() -> int:
-        return memory_needed(program, Chunk(steps, samples, sum_values), record)
+        return memory_needed(program, Chunk(steps, samples, sum_values), record, device)
 
     while needed() > limit:
         if sum_values > 1 << 20:

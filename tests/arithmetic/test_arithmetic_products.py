@@ -95,7 +95,7 @@ def test_convolutions_are_exact_with_and_without_onednn(
 
 
 def test_large_convolutions_without_onednn_are_cut_into_samples(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(products, "COLUMNS", 3000)
+    monkeypatch.setitem(products.COLUMNS, "cpu", 3000)
     x, weights = torch.ones(5, 2, 9, 9), torch.ones(4, 2, 3, 3)
     with without_onednn():
         assert torch.equal(conv_sum(x, weights, *SAME), F.conv2d(x, weights, None, 1, 1))
