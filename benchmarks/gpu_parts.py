@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import statistics
 import time
+import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -85,12 +86,30 @@ class Bench:
     cifar: Path | None
     networks: Path | None
     work: Path
+    write: Callable[[], None] = lambda: None
     part_ends: float = 0.0
+    part_seconds: float = 0.0
     results: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Of each part; the last one is under way."""
 
     @property
     def cuda(self) -> bool:
         return self.device.startswith("cuda")
+
+    def note(self, name: str, measure: Callable[[], Any]) -> Any:
+        """One figure of the part under way, or why there is none: the next may still work."""
+        found = list(self.results.values())[-1]
+        if self.left() <= 0:
+            found[name] = {"skipped": "no time left"}
+            return None
+        try:
+            found[name] = measure()
+        except Exception as error:
+            words = f"{type(error).__name__}: {error}"[:2000]
+            found[name] = {"failed": words, "where": traceback.format_exc(limit=-3)[:2000]}
+            found["failed"] = f"{found['failed']}, {name}" if "failed" in found else name
+        self.write()
+        return found[name]
 
     def left(self) -> float:
         """Seconds of the part."""
@@ -125,42 +144,47 @@ def generator() -> np.random.Generator:
 # ----------------------------------------------------------------------------------------------------- 0 machine
 
 
-def machine(bench: Bench) -> dict[str, Any]:
+def machine(bench: Bench) -> None:
     """Versions, bytes copied and bf16 operations per second: what everything else is held against."""
+    bench.note("versions", lambda: versions(bench))
+    bench.note("copy", lambda: {"bytes_per_s": copied_per_s(bench)})
+    bench.note("bf16", lambda: {"operations_per_s": multiplied_per_s(bench)})
+
+
+def versions(bench: Bench) -> dict[str, Any]:
     import triton
 
+    device = torch.cuda.get_device_name(bench.device) if bench.cuda else "cpu"
+    return {"device": device, "torch": torch.__version__, "cuda": torch.version.cuda, "triton": triton.__version__}
+
+
+def copied_per_s(bench: Bench) -> float:
+    """Bytes, read and written."""
     source = torch.empty(bench.sizes.copy_bytes, dtype=torch.uint8, device=bench.device)
     target = torch.empty_like(source)
-    copy_s = bench.seconds_of(lambda: target.copy_(source))
+    return 2 * bench.sizes.copy_bytes / bench.seconds_of(lambda: target.copy_(source))
+
+
+def multiplied_per_s(bench: Bench) -> float:
     n = bench.sizes.matrix
     a, b = (torch.randn(n, n, device=bench.device, dtype=torch.bfloat16) for _ in range(2))
-    product_s = bench.seconds_of(lambda: a @ b)
-    return {
-        "device": torch.cuda.get_device_name(bench.device) if bench.cuda else "cpu",
-        "torch": torch.__version__,
-        "cuda": torch.version.cuda,
-        "triton": triton.__version__,
-        # read and written
-        "copy_bytes_per_s": 2 * bench.sizes.copy_bytes / copy_s,
-        "bf16_operations_per_s": 2 * n**3 / product_s,
-    }
+    return 2 * n**3 / bench.seconds_of(lambda: a @ b)
 
 
 # --------------------------------------------------------------------------------------------------- 1 exactness
 
 
-def exactness(bench: Bench) -> dict[str, Any]:
+def exactness(bench: Bench) -> None:
     """Differing values of everything that has to be equal; a device that is not exact fails here."""
-    self_test(bench.device)
-    found = {
-        "large_sums": large_sums(bench),
-        "random_programs": random_programs(bench),
-        "lif": lif_kernels(bench),
-        "integer_student": integer_student(bench),
-        "far_addresses": far_addresses(bench),
-    }
-    wrong = {name: values for name, values in found.items() if values["differing"]}
-    return {**found, "failed": f"not exact: {wrong}"} if wrong else found
+    bench.note("self_test", lambda: self_test(bench.device))
+    for check in (large_sums, far_addresses, integer_student, lif_kernels, random_programs):
+        bench.note(check.__name__, lambda check=check: _equal(check(bench)))
+
+
+def _equal(found: dict[str, Any]) -> dict[str, Any]:
+    if found["differing"]:
+        raise AssertionError(f"not exact: {found}")
+    return found
 
 
 def large_sums(bench: Bench) -> dict[str, int]:
@@ -188,7 +212,7 @@ def random_programs(bench: Bench) -> dict[str, int]:
 
     differing = n = 0
     for seed in range(bench.sizes.n_programs):
-        if n and bench.left() < 60:  # other comparisons have to follow
+        if n and bench.left() <= 0:
             break
         program, inputs, n_steps = random_case(seed)
         expected = run_definition(program, inputs, n_steps, ("spikes", "v", "u"))
@@ -212,17 +236,26 @@ def lif_module(bench: Bench) -> Any:
 
 
 def lif_cases() -> Iterator[tuple[LifConstants, torch.dtype]]:
-    types = (torch.float32, torch.bfloat16)
-    for method, a_syn, detach, dtype in itertools.product(METHODS, (None, 0.3), (True, False), types):
-        yield LifConstants(0.1, a_syn, 0.0, 1.0, 0.0, method=method, alpha=0.7, detach_reset=detach), dtype
+    """Each is a kernel to compile; the first half has every method with every other choice."""
+    choices = list(itertools.product((None, 0.3), (True, False), (torch.float32, torch.bfloat16)))
+    odd = [sum((a_syn is None, detach, dtype == torch.float32)) % 2 for a_syn, detach, dtype in choices]
+    for half in (1, 0):
+        for (k, method), ((a_syn, detach, dtype), side) in itertools.product(
+            enumerate(METHODS), zip(choices, odd, strict=True)
+        ):
+            if (side + k) % 2 == half:
+                yield LifConstants(0.1, a_syn, 0.0, 1.0, 0.0, method=method, alpha=0.7, detach_reset=detach), dtype
 
 
 def lif_kernels(bench: Bench) -> dict[str, Any]:
     """Spikes equal to the CPU's kernels; largest difference of kept potential and gradient."""
     kernels = lif_module(bench)
     torch.manual_seed(0)
-    n, n_steps, differing, furthest = bench.sizes.lif_rows, 5, 0, 0.0
+    n, n_steps, n_cases, differing, furthest = bench.sizes.lif_rows, 5, 0, 0, 0.0
     for constants, dtype in lif_cases():
+        if n_cases and bench.left() < bench.part_seconds / 3:  # the random programs have to follow
+            break
+        n_cases += 1
         x, gradient = 2 * torch.randn(n_steps, n).to(dtype), torch.randn(n_steps, n).to(dtype)
         results = []
         for device, module in (("cpu", lif_cpu), (bench.device, kernels)):
@@ -234,7 +267,7 @@ def lif_kernels(bench: Bench) -> dict[str, Any]:
             results.append([t.cpu() for t in (spikes, kept, into)])
         differing += int((results[0][0] != results[1][0]).sum())
         furthest = max(furthest, float((results[0][2].float() - results[1][2].float()).abs().max()))
-    return {"cases": len(list(lif_cases())), "differing": differing, "largest_gradient_difference": furthest}
+    return {"cases": n_cases, "differing": differing, "largest_gradient_difference": furthest}
 
 
 def integer_student(bench: Bench) -> dict[str, int]:
@@ -285,15 +318,17 @@ def far_addresses(bench: Bench) -> dict[str, Any]:
 # ----------------------------------------------------------------------------------------------------- 2 kernels
 
 
-def kernel_rates(bench: Bench) -> dict[str, Any]:
+def kernel_rates(bench: Bench) -> None:
     """Bytes per second of each kernel, and the share of the copy's."""
-    copy = bench.results.get("machine", {}).get("copy_bytes_per_s")
+    copy = bench.results.get("machine", {}).get("copy", {}).get("bytes_per_s")
     n, n_steps = bench.sizes.lanes, 8
-    found = {}
-    for name, work, moved in (*scans(bench, n, n_steps), *lifs(bench, n, n_steps)):
-        rate = moved * n * n_steps / bench.seconds_of(work)
-        found[name] = {"bytes_per_s": rate, "share_of_copy": copy and rate / copy}
-    return found
+
+    def rate(work: Callable[[], Any], moved: int) -> dict[str, Any]:
+        found = moved * n * n_steps / bench.seconds_of(work)
+        return {"bytes_per_s": found, "share_of_copy": copy and found / copy}
+
+    for name, work, moved in itertools.chain(scans(bench, n, n_steps), lifs(bench, n, n_steps)):
+        bench.note(name, lambda work=work, moved=moved: rate(work, moved))
 
 
 Measured = tuple[str, Callable[[], Any], int]
@@ -358,29 +393,35 @@ def _frames(batch: int) -> np.ndarray:
     return generator().integers(0, 256, (4, batch, 3, 32, 32), dtype=np.uint8)
 
 
-def simulator(bench: Bench) -> dict[str, Any]:
-    """Seconds of a batch on the device and, of the smallest, on the CPU; and what the largest spends them on."""
-    found: dict[str, Any] = {}
+def simulator(bench: Bench) -> None:
+    """Seconds of a batch on the device and, of small ones, on the CPU; and what the largest spends them on."""
     for name, program, inputs, batches in programs(bench):
         for batch in batches:
-            if bench.left() < 5 and found:
-                break
             x = inputs(batch)
 
             def work(device: str = bench.device, program: Program = program, x: np.ndarray = x) -> Any:
                 return simulate(program, x, n_steps=len(x), record=("spikes",), device=device)
 
-            row: dict[str, Any] = {"seconds": bench.seconds_of(work, 3)}
-            if batch == batches[0]:
-                start = time.perf_counter()
-                here = work("cpu")
-                row["cpu_seconds"] = time.perf_counter() - start
-                there = work()
-                row["differing"] = sum(int((here.spikes[k] != there.spikes[k]).sum()) for k in here.spikes)
-            found[f"{name}, batch {batch}"] = row
-        if bench.left() > 20 or bench.tiny:
-            found[f"{name}, profile"] = profile(bench, work)
-    return found
+            bench.note(
+                f"{name}, batch {batch}",
+                lambda work=work, batch=batch, first=batches[0]: simulated(bench, work, batch, batch == first),
+            )
+        if bench.left() > 10 or bench.tiny:
+            bench.note(f"{name}, profile", lambda work=work: profile(bench, work))
+
+
+def simulated(bench: Bench, work: Callable[..., Any], batch: int, first: bool) -> dict[str, Any]:
+    row: dict[str, Any] = {"seconds": bench.seconds_of(work, 3)}
+    if batch <= 64 and (first or bench.left() > 10):
+        if first:
+            work("cpu")  # compiles, and proves sums exact
+        start = time.perf_counter()
+        here = work("cpu")
+        row["cpu_seconds"] = time.perf_counter() - start
+        there = work()
+        row["differing"] = sum(int((here.spikes[k] != there.spikes[k]).sum()) for k in here.spikes)
+        _equal(row)
+    return row
 
 
 def profile(bench: Bench, work: Callable[[], Any]) -> list[dict[str, Any]]:
@@ -400,28 +441,26 @@ def profile(bench: Bench, work: Callable[[], Any]) -> list[dict[str, Any]]:
 # ---------------------------------------------------------------------------------------------------- 4 training
 
 
-def training(bench: Bench) -> dict[str, Any]:
+def training(bench: Bench) -> None:
     """A SeAl-KD step, ResNet-18 under a ResNet-34 in it: images/s, memory, share of the bf16 rate."""
-    peak = bench.results.get("machine", {}).get("bf16_operations_per_s")
-    found: dict[str, Any] = {}
     paths = ("fused bf16 channels_last", "fused bf16", "fused fp32", "norse step by step")
     for path, batch in itertools.product(paths, bench.sizes.training_batches):
-        if bench.left() < 10 and found:
-            found[f"{path}, batch {batch}"] = {"skipped": "no time left"}
-            continue
-        bench.empty()
-        step = training_step(path, batch, 4, bench.device, bench.sizes.width)
-        operations = flops(step) if path == paths[0] and batch == bench.sizes.training_batches[0] else None
-        seconds = bench.seconds_of(step, bench.sizes.steps)
-        row: dict[str, Any] = {"images_per_s": batch / seconds}
-        if operations is not None:
-            row["operations"] = operations
-            row["share_of_bf16_rate"] = peak and operations / seconds / peak
-        if bench.cuda:
-            row["peak_bytes"] = torch.cuda.max_memory_allocated(bench.device)
-        found[f"{path}, batch {batch}"] = row
-        del step
-    return found
+        counted = path == paths[0] and batch == bench.sizes.training_batches[0]
+        bench.note(f"{path}, batch {batch}", lambda p=path, b=batch, c=counted: trained(bench, p, b, c))
+
+
+def trained(bench: Bench, path: str, batch: int, counted: bool) -> dict[str, Any]:
+    bench.empty()
+    step = training_step(path, batch, 4, bench.device, bench.sizes.width)
+    operations = flops(step) if counted else None
+    seconds = bench.seconds_of(step, bench.sizes.steps)
+    row: dict[str, Any] = {"images_per_s": batch / seconds}
+    if operations is not None:
+        peak = bench.results.get("machine", {}).get("bf16", {}).get("operations_per_s")
+        row |= {"operations": operations, "share_of_bf16_rate": peak and operations / seconds / peak}
+    if bench.cuda:
+        row["peak_bytes"] = torch.cuda.max_memory_allocated(bench.device)
+    return row
 
 
 def flops(step: Callable[[], Any]) -> int:
@@ -436,19 +475,17 @@ def flops(step: Callable[[], Any]) -> int:
 # ---------------------------------------------------------------------------------------------------- 5 integers
 
 
-def integers(bench: Bench) -> dict[str, Any]:
+def integers(bench: Bench) -> None:
     """A training step of the quantised student against the float one's, and how often it waits for the GPU."""
     batch = bench.sizes.training_batches[0]
-    found: dict[str, Any] = {}
     for path in ("fused bf16 channels_last", "exact integer bf16"):
         bench.empty()
         step = training_step(path, batch, 4, bench.device, bench.sizes.width)
-        found[path] = {"images_per_s": batch / bench.seconds_of(step, bench.sizes.steps)}
+        bench.note(path, lambda step=step: {"images_per_s": batch / bench.seconds_of(step, bench.sizes.steps)})
         if bench.cuda:
-            found[path]["waits_per_step"] = waits(step)
+            bench.note(f"{path}, waits per step", lambda step=step: waits(step))
         if bench.left() > 5 or bench.tiny:
-            found[path]["profile"] = profile(bench, step)
-    return found
+            bench.note(f"{path}, profile", lambda step=step: profile(bench, step))
 
 
 def waits(step: Callable[[], Any]) -> int:
@@ -466,8 +503,12 @@ def waits(step: Callable[[], Any]) -> int:
 # ---------------------------------------------------------------------------------------------------- 6 learning
 
 
-def learning(bench: Bench) -> dict[str, Any]:
+def learning(bench: Bench) -> None:
     """Hard labels for as many epochs as there is time, then a batch in integers against the simulator's spikes."""
+    bench.note("cifar10" if bench.cifar is not None else "digits", lambda: learnt(bench))
+
+
+def learnt(bench: Bench) -> dict[str, Any]:
     if bench.cifar is not None:
         data_config = DataConfig(name="cifar10", root=str(bench.cifar), max_train=bench.sizes.n_train, augment=())
         architecture, width = "resnet18", min(0.5, bench.sizes.width)
@@ -522,4 +563,4 @@ def as_program(bench: Bench, data: Any, net: nn.Module) -> dict[str, Any]:
         window = slice(arrivals[name], arrivals[name] + student.n_steps)
         differing += int(np.count_nonzero(run.spikes[name][window] != spikes.cpu().numpy()))
         n_spikes += int(spikes.sum())
-    return {"program": {"samples": len(some), "spikes": n_spikes, "differing": differing}}
+    return {"program": _equal({"samples": len(some), "spikes": n_spikes, "differing": differing})}
