@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from seamount.errors import none_of
+from seamount.own import is_own, named
 
 from .choices import DATA_SETS, METHODS, TERMS
 
@@ -37,7 +38,8 @@ class Section(BaseModel):
 class DataConfig(Section):
     """What is learned from, and how it becomes spikes."""
 
-    name: str = Field("digits", description=f"one of {', '.join(DATA_SETS)}")
+    name: str = Field("digits", description=f"one of {', '.join(DATA_SETS)}, or one's own, as mine.py:make_data")
+    options: dict[str, Any] = Field({}, description="arguments of one's own")
     root: str | None = Field(None, description="folder (or file) that holds the data; digits need none")
     download: bool = Field(False, description="fetch the data where torchvision or tonic can")
     encoding: Encoding | None = Field(
@@ -54,8 +56,8 @@ class DataConfig(Section):
     validation: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.125, description="share of the training part that is held out for choosing the best epoch"
     )
-    augment: tuple[Augmentation, ...] = Field(
-        ("crop",), description=f"of {', '.join(get_args(Augmentation))}, in this order"
+    augment: tuple[str, ...] = Field(
+        ("crop",), description=f"of {', '.join(get_args(Augmentation))} or one's own, as mine.py:turn, in this order"
     )
     crop_padding: Annotated[int, Field(ge=0)] = Field(
         1, description="of a random crop [pixels]; CIFAR is used with 4"
@@ -68,24 +70,30 @@ class DataConfig(Section):
     @field_validator("name")
     @classmethod
     def _name(cls, name: str) -> str:
-        if name not in DATA_SETS:
-            raise ValueError(none_of(name, DATA_SETS))
-        return name
+        return named(name, DATA_SETS)
+
+    @field_validator("augment")
+    @classmethod
+    def _augment(cls, augment: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(named(kind, get_args(Augmentation)) for kind in augment)
 
 
 class TeacherConfig(Section):
     """The network to learn from."""
 
-    arch: str = Field("small-cnn", description="a teacher that models/zoo.py builds")
+    arch: str = Field("small-cnn", description="a teacher that models/zoo.py builds, or mine.py:make_teacher")
+    options: dict[str, Any] = Field({}, description="arguments of one's own")
     checkpoint: str | None = Field(None, description="state dict (.safetensors or .pt) to use instead of training")
-    epochs: Count = Field(20, description="of the teacher's own training")
+    epochs: Annotated[int, Field(ge=0, lt=1 << 31)] = Field(
+        20, description="of the teacher's own training; 0 takes one's own as it is"
+    )
     lr: Positive = Field(2e-3, description="its learning rate")
 
 
 class StudentConfig(Section):
     """The spiking network that learns, built of norse cells."""
 
-    arch: str = Field("small", description="a student that models/zoo.py builds")
+    arch: str = Field("small", description="a student that models/zoo.py builds, or mine.py:make_student")
     n_steps: Count = Field(8, description="timesteps T of one sample")
     options: dict[str, Any] = Field({}, description="further arguments of that architecture")
     checkpoint: str | None = Field(None, description="weights (.safetensors) to start from")
@@ -95,8 +103,10 @@ class DistillConfig(Section):
     """How the student learns from the teacher."""
 
     method: str | dict[str, float] = Field(
-        "seal-kd", description=f"one of {', '.join(METHODS)}, or weights of {', '.join(TERMS)}"
+        "seal-kd",
+        description=f"one of {', '.join(METHODS)}, mine.py:Loss, or weights of {', '.join(TERMS)} and one's own",
     )
+    options: dict[str, Any] = Field({}, description="arguments of one's own loss")
     temperature: Positive | None = Field(None, description="of all divergences; not set: each method's own")
     sta_target: StaTarget = Field(
         "logit-mixture", description="what SeAl-KD's steps learn from: the released code's mixture, or each pair"
@@ -165,12 +175,12 @@ class QuantConfig(Section):
 def check_method(method: str | Mapping[str, float]) -> None:
     """Refuses unknown words, unknown terms and weights that mean nothing."""
     if isinstance(method, str):
-        if method not in METHODS:
+        if method not in METHODS and not is_own(method):
             raise ValueError(
                 f"{none_of(method, METHODS)}; or give weights of terms, such as {{hard = 1.0, ela = 0.6, sta = 0.15}}"
             )
         return
-    unknown = [none_of(name, TERMS) for name in method if name not in TERMS]
+    unknown = [none_of(name, TERMS) for name in method if name not in TERMS and not is_own(name)]
     if unknown:
         raise ValueError("; ".join(unknown))
     if not any(method.values()) or not all(math.isfinite(w) and w >= 0 for w in method.values()):

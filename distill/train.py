@@ -64,19 +64,22 @@ def train_teacher(
     device: str = "cpu",
     progress: Progress = QUIET,
 ) -> Trained:
-    """Trains the teacher on hard labels, or loads its checkpoint and only evaluates it.
+    """Trains the teacher on hard labels; with a checkpoint, or for no epochs, only evaluates it.
 
     Args:
         network: a module of one's own that gives logits (B, K); by default ``config.arch``.
     """
     with open_world(device) as world:
-        if train.compile and config.checkpoint is None:
+        as_it_is = config.checkpoint is not None or config.epochs == 0
+        if train.compile and not as_it_is:
             check_compiler(world)
         if network is None:
             from seamount.models.zoo import build_teacher  # here, because torchvision takes seconds to import
 
             with _seeded(seed, 11):
-                network = build_teacher(config.arch, n_classes=data.n_classes, input_shape=data.input_shape)
+                network = build_teacher(
+                    config.arch, n_classes=data.n_classes, input_shape=data.input_shape, **config.options
+                )
         network.to(world.device)
         if config.checkpoint is not None:
             checkpoint.put(network, checkpoint.load_weights(Path(config.checkpoint)), config.checkpoint)
@@ -90,7 +93,7 @@ def train_teacher(
             evaluate=_evaluator(network, data, world, spiking=False),
             settings=_settings(data, own, seed, teacher=config.model_dump()),
         )
-        if config.checkpoint is not None:
+        if as_it_is:
             network.eval()
             return _result(task, (), folder)
         return _train(task, data, own, folder, seed, world, progress)
@@ -120,7 +123,7 @@ def distill(
             check_compiler(world)
         student.to(world.device)
         weights = weights_of(config.method)
-        teacher = _ready(teacher, config, train, world) if needs_teacher(weights) else None
+        teacher = _ready(teacher, config, train, world) if needs_teacher(weights, config.options) else None
         check_classes(data, teacher, student, world)
         tutor = _make_tutor(data, teacher, student, config, weights, train, world, folder)
         with _seeded(seed, 12):
@@ -297,10 +300,10 @@ def _make_tutor(
     folder: Path,
 ) -> _Tutor:
     """Runs the teacher in every step, or once for all where its answers never change."""
-    settings = Settings(config.temperature, config.sta_target)
+    settings = Settings(config.temperature, config.sta_target, options=config.options)
     if teacher is None:
         return _Tutor(settings, lambda batch, _: (batch, None, {}))
-    if needs_maps(weights):
+    if needs_maps(weights, config.options):
         return _tutor_of_maps(data, teacher, student, config, train, world)
     if config.cache_teacher and not data.augmented:
         cached = _teacher_logits(data, teacher, world, folder)
@@ -330,6 +333,7 @@ def _tutor_of_maps(
         maps.choose("student", maps.student_shapes(spikes), config.student_maps or _features(student)),
         maps.choose("teacher", maps.teacher_shapes(teacher, batch.teacher_x), config.teacher_maps),
         exact_batch=train.batch_size if config.sastc == "exact" else None,
+        options=config.options,
     )
     names = list(settings.teacher_shapes or ())
 

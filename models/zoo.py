@@ -10,8 +10,10 @@ from typing import Any
 from torch import nn
 
 from seamount.errors import ConfigError, none_of
+from seamount.own import is_own
 
 from . import students as s
+from .own import own_student, own_teacher
 from .spiking_net import SpikingNet
 from .teachers import TEACHERS
 
@@ -38,11 +40,16 @@ def build_student(
     """A spiking student.
 
     Args:
-        name: of ``STUDENTS``; docs/students.md says what each is.
+        name: of ``STUDENTS``; docs/students.md says what each is. Or one's own, as mine.py:make_student.
         input_shape: (C, H, W); the recurrent student takes any.
         n_steps: T.
-        options: ``students.StudentOptions``.
+        options: ``students.StudentOptions``, or of one's own.
     """
+    if is_own(name):
+        entrance = {key: options.pop(key) for key in ("input_bits", "input_scale") if key in options}
+        return own_student(
+            name, n_classes=n_classes, input_shape=input_shape, n_steps=n_steps, options=options, **entrance
+        )
     if name not in STUDENTS:
         raise ConfigError(f"student {none_of(name, STUDENTS)}")
     _check(name, n_classes)
@@ -53,10 +60,18 @@ def build_student(
     return STUDENTS[name](name, n_classes, tuple(input_shape), n_steps, s.StudentOptions(**options))
 
 
-def build_teacher(name: str, *, n_classes: int, input_shape: Sequence[int]) -> nn.Module:
-    """A teacher: gives logits (B, K) for images (B, C, H, W), or for the mean of T frames."""
+def build_teacher(name: str, *, n_classes: int, input_shape: Sequence[int], **options: Any) -> nn.Module:
+    """A teacher: gives logits (B, K) for images (B, C, H, W), or for the mean of T frames.
+
+    Args:
+        options: of one's own, as mine.py:make_teacher; those of ``TEACHERS`` have none.
+    """
+    if is_own(name):
+        return own_teacher(name, n_classes=n_classes, input_shape=input_shape, options=options)
     if name not in TEACHERS:
         raise ConfigError(f"teacher {none_of(name, TEACHERS)}")
+    if options:
+        raise ConfigError(f"has no option {next(iter(options))}", where=f"teacher {name}")
     _check(name, n_classes)
     return TEACHERS[name](name, n_classes, input_shape)
 

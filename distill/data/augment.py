@@ -6,27 +6,33 @@ Each choice follows from its sample's seed (``randomness.py``). Frames (B, T, C,
 from __future__ import annotations
 
 import math
-from typing import assert_never
+from typing import assert_never, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from seamount import own
 from seamount.errors import ConfigError
+from seamount.own import is_own
 
-from ..config import DataConfig
+from ..config import Augmentation, DataConfig
 from .randomness import choice, mix, uniform
 
 
 def augment(values: Tensor, seeds: Tensor, config: DataConfig) -> Tensor:
     """uint8 (B, ..., H, W) -> the same shape."""
-    if values.ndim < 4:
+    if values.ndim < 4 and not all(map(is_own, config.augment)):
         raise ConfigError(
             f"samples of shape {tuple(values.shape[1:])} are no images",
             where="data.augment",
             ways_out="set data.augment = []",
         )
-    for kind in config.augment:
+    for name in config.augment:
+        if is_own(name):
+            values = own_augment(values, seeds, name)
+            continue
+        kind = cast(Augmentation, name)
         match kind:
             case "crop":
                 values = crop(values, seeds, config.crop_padding)
@@ -43,6 +49,23 @@ def augment(values: Tensor, seeds: Tensor, config: DataConfig) -> Tensor:
             case _:
                 assert_never(kind)
     return values
+
+
+def own_augment(values: Tensor, seeds: Tensor, name: str) -> Tensor:
+    """One's own function (or torchvision transform) of a sample, with torch's generator set for each."""
+    change = own.find(name, "data.augment")
+    change = change() if isinstance(change, type) else change
+    samples = []
+    with torch.random.fork_rng(devices=[]):
+        for sample, seed in zip(values, mix(seeds, 14).tolist(), strict=True):
+            torch.manual_seed(seed)
+            changed = own.called(name, "data.augment", change, {}, sample)
+            if not isinstance(changed, Tensor) or changed.shape != sample.shape or changed.dtype != sample.dtype:
+                kind = f"{changed.dtype} {tuple(changed.shape)}" if isinstance(changed, Tensor) else type(changed)
+                needed = f"needed is {sample.dtype} {tuple(sample.shape)}, as it was given"
+                raise ConfigError(f"{name} returned {kind}", where="data.augment", possible=needed)
+            samples.append(changed)
+    return torch.stack(samples)
 
 
 def crop(values: Tensor, seeds: Tensor, padding: int) -> Tensor:

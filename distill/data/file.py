@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +28,35 @@ def load(config: DataConfig, n_steps: int) -> Source:
     arrays = _arrays(path)
     frames = config.encoding == "frames"
     if {"x_train", "y_train", "x_test", "y_test"} <= arrays.keys():
-        train, test = (_samples(path, arrays, f"_{part}", frames, n_steps) for part in ("train", "test"))
+        suffixes: tuple[str, ...] = ("_train", "_test")
     elif {"x", "y"} <= arrays.keys():
-        every = _samples(path, arrays, "", frames, n_steps)
+        suffixes = ("",)
+    else:
+        raise InputError(f"holds {', '.join(arrays) or 'nothing'}", where=path, ways_out=hint)
+    parts = {suffix: _samples(path, arrays, suffix, frames, n_steps) for suffix in suffixes}
+    return source_of(parts, path, frames=frames)
+
+
+Parts = dict[str, Samples]
+"""Under "" everything, or the training part under "_train" and the test part under "_test"."""
+
+
+def source_of(parts: Parts, where: object, *, frames: bool, class_names: Sequence[str] = ()) -> Source:
+    """Both parts, of one shape; of everything a fixed fifth of each class becomes the test part."""
+    if "" in parts:
+        every = parts[""]
         kept, held = split(every.labels, TEST_SHARE, TEST_SEED)
         train, test = every.subset(kept), every.subset(held)
     else:
-        raise InputError(f"holds {', '.join(arrays) or 'nothing'}", where=path, ways_out=hint)
+        train, test = parts["_train"], parts["_test"]
+        shapes = [tuple(part.read(part.ids[:1], None).shape[1:]) for part in (train, test) if len(part)]
+        if len(set(shapes)) > 1:
+            raise InputError(
+                f"training samples {shapes[0]}, test samples {shapes[1]}; they need one shape", where=where
+            )
     n_classes = max([0, *train.labels.tolist(), *test.labels.tolist()]) + 1
-    return Source(train, test, tuple(str(k) for k in range(n_classes)), events=frames)
+    named = len(class_names) >= n_classes
+    return Source(train, test, tuple(class_names) if named else tuple(map(str, range(n_classes))), events=frames)
 
 
 def _arrays(path: Path) -> dict[str, NDArray[Any]]:
@@ -51,11 +72,17 @@ def _arrays(path: Path) -> dict[str, NDArray[Any]]:
 
 def _samples(path: Path, arrays: dict[str, NDArray[Any]], part: str, frames: bool, n_steps: int) -> Samples:
     x, y = arrays[f"x{part}"], class_labels(arrays[f"y{part}"], path, f"y{part}")
-    if x.ndim < 2 or len(x) != len(y):
-        raise InputError(f"x{part} {x.shape} and y{part} {y.shape}; one label a sample is needed", where=path)
-    if frames and (x.ndim < 3 or x.shape[1] != n_steps):
-        raise InputError(f"x{part} {x.shape} as frames needs (N, {n_steps}, ...), T = student.n_steps", where=path)
+    check_samples(path, f"x{part}", x, y, frames=frames, n_steps=n_steps)
     return in_memory(to_bytes(path, f"x{part}", x), y)
+
+
+def check_samples(where: object, name: str, x: NDArray[Any], y: NDArray[Any], *, frames: bool, n_steps: int) -> None:
+    """Refuses x that has not a sample for every label, or as frames not T steps."""
+    if x.ndim < 2 or len(x) != len(y):
+        other = f"y{name.removeprefix('x')}"
+        raise InputError(f"{name} {x.shape} and {other} {y.shape}; one label a sample is needed", where=where)
+    if frames and (x.ndim < 3 or x.shape[1] != n_steps):
+        raise InputError(f"{name} {x.shape} as frames needs (N, {n_steps}, ...), T = student.n_steps", where=where)
 
 
 def _ways_out(low: float, high: float) -> tuple[str, ...]:
@@ -67,7 +94,7 @@ def _ways_out(low: float, high: float) -> tuple[str, ...]:
     return ()
 
 
-def to_bytes(path: Path, name: str, x: NDArray[Any]) -> Bytes:
+def to_bytes(path: object, name: str, x: NDArray[Any]) -> Bytes:
     """8 bits a value, what the chip takes: integers 0 to 255 as they are, real numbers 0 to 1 times 255."""
     if x.dtype == np.uint8:
         return np.asarray(x)

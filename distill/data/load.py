@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 
-from seamount.errors import ConfigError
+from seamount.errors import ConfigError, InputError
+from seamount.own import is_own
 
 from ..choices import DATA_SETS
 from ..config import DataConfig, Encoding
@@ -16,7 +17,8 @@ Loader = Callable[[DataConfig, int], Source]
 
 
 def loader(name: str) -> Loader:
-    load: Loader = importlib.import_module(f".{DATA_SETS[name]}", __package__).load
+    home = "own" if is_own(name) else DATA_SETS[name]
+    load: Loader = importlib.import_module(f".{home}", __package__).load
     return load
 
 
@@ -34,6 +36,8 @@ def load_data(config: DataConfig, *, n_steps: int) -> Data:
         raise ConfigError(f"{n_steps}, at least 1 step is needed", where="student.n_steps")
     source = loader(config.name)(config, n_steps)
     encoding = _encoding(config, source)
+    if len(source.class_names) < 2:
+        raise InputError("all samples are of one class", where=config.name, possible="at least 2 classes are needed")
     for part, samples in (("training", source.train), ("test", source.test)):
         check_labels(config.name, part, samples.labels, source.class_names, every_class=part == "training")
     train, test = _limit(source.train, config.max_train), _limit(source.test, config.max_test)

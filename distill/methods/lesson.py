@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -56,6 +56,7 @@ class Settings:
         sta_target: of SeAl-KD's second term: one mixture of logits (the authors' code), or a sum over pairs of steps.
         student_shapes, teacher_shapes: layers whose maps SASTC compares -> (C, H, W).
         exact_batch: SASTC as released, for this batch size alone; None for the repaired embedding.
+        options: arguments of one's own loss.
     """
 
     temperature: float | None = None
@@ -63,6 +64,7 @@ class Settings:
     student_shapes: Mapping[str, Shape] | None = None
     teacher_shapes: Mapping[str, Shape] | None = None
     exact_batch: int | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Term(Protocol):

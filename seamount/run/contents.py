@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from seamount.distill.config import DataConfig, Section, StudentConfig, TeacherConfig
+from seamount import own
+from seamount.distill.config import DataConfig, DistillConfig, Section, StudentConfig, TeacherConfig
 from seamount.distill.data.events import ENDINGS
 from seamount.files import text_hash
 from seamount.hardware_targets.target import load_target
+from seamount.own import is_own
 
-from .settings import ChipFormats, ChipName
+from .settings import ChipFormats, ChipName, Method, Student, Teacher
 
 WHOLE_BYTES = 1 << 30
 """So much of one's own data is hashed whole, in about a second; of more only names, sizes and times of change are."""
@@ -30,9 +32,11 @@ def contents(settings: Section, hash_of: Hash) -> dict[str, str]:
     Args:
         hash_of: the hash of a file; it is asked for the same one by several stages.
     """
-    found = {}
+    found = {setting: own.digest(reference, setting) for setting, reference in own_code(settings)}
     for _, section in settings:
         match section:
+            case DataConfig(name=name, root=str(root)) if is_own(name):
+                found["data.root"] = _own_data(Path(root).expanduser(), hash_of)
             case DataConfig(name="file" | "event-folder", root=str(root), cache=cache):
                 found["data.root"] = _data(Path(root).expanduser(), cache, hash_of)
             case TeacherConfig(checkpoint=str(path)):
@@ -49,13 +53,40 @@ def contents(settings: Section, hash_of: Hash) -> dict[str, str]:
     return found
 
 
+def own_code(settings: Section) -> Iterator[tuple[str, str]]:
+    """(setting, reference) of all code of one's own that the sections of a configuration, or of a stage, name."""
+    for _, section in settings:
+        match section:
+            case DataConfig(name=name, augment=augment):
+                named = [("data.name", name), *((f"data.augment {kind}", kind) for kind in augment)]
+            case TeacherConfig(arch=arch) | Teacher(arch=arch):
+                named = [("teacher.arch", arch)]
+            case StudentConfig(arch=arch) | Student(arch=arch):
+                named = [("student.arch", arch)]
+            case DistillConfig(method=method) | Method(method=method):
+                terms = [method] if isinstance(method, str) else list(method)
+                named = [(f"distill.method {term}", term) for term in terms]
+            case _:
+                named = []
+        yield from ((setting, reference) for setting, reference in named if is_own(reference))
+
+
+def _own_data(root: Path, hash_of: Hash) -> str:
+    """What one's own code may read of the folder or file that it is given: all of it."""
+    files = [root] if root.is_file() else sorted(path for path in root.rglob("*") if path.is_file())
+    return _digest(root, files, hash_of)
+
+
 def _file(path: Path, hash_of: Hash) -> str:
     # absent: the stage itself says so, with what to do
     return hash_of(path) if path.is_file() else "absent"
 
 
 def _data(root: Path, cache: str | None, hash_of: Hash) -> str:
-    files = [root] if root.is_file() else _recordings(root, cache)
+    return _digest(root, [root] if root.is_file() else _recordings(root, cache), hash_of)
+
+
+def _digest(root: Path, files: Sequence[Path], hash_of: Hash) -> str:
     whole = sum(path.stat().st_size for path in files) <= WHOLE_BYTES
     facts = [(str(path.relative_to(root)), hash_of(path) if whole else _changed(path)) for path in files]
     return text_hash(*itertools.chain(*facts))

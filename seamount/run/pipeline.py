@@ -10,7 +10,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from seamount import __version__
+from seamount import __version__, own
 from seamount.config import Config, to_toml
 from seamount.distill.config import DataConfig
 from seamount.distill.data import Data, load_data
@@ -19,7 +19,7 @@ from seamount.distill.progress import QUIET
 from seamount.errors import ConfigError
 from seamount.files import file_hash, write_atomically, write_json
 
-from .contents import Hash, contents
+from .contents import Hash, contents, own_code
 from .folder import Inputs, Run, open_run
 from .lock import hold
 from .stage import LoadData, Place, Stage
@@ -45,7 +45,7 @@ def run_stages(
     names = [stage.name for stage in STAGES]
     if until not in names:
         raise ConfigError("no such stage", where=f"--to {until}", possible=f"possible are {', '.join(names)}")
-    told, data = told or Told(), functools.cache(_load)
+    told, data = told or Told(), load_once()
     check_weight_bits(config, data)
     stages = STAGES[: names.index(until) + 1]
     together = list(takewhile(lambda stage: stage.together, stages))
@@ -109,8 +109,17 @@ class _Work:
             self.world.wait()
 
 
-def _load(config: DataConfig, n_steps: int) -> Data:
-    return load_data(config, n_steps=n_steps)
+def load_once() -> LoadData:
+    """Loads the data of a configuration when they are first asked for."""
+    known: dict[tuple[str, int], Data] = {}
+
+    def load(config: DataConfig, n_steps: int) -> Data:
+        key = (config.model_dump_json(), n_steps)  # options, being a dict, have no hash of their own
+        if key not in known:
+            known[key] = load_data(config, n_steps=n_steps)
+        return known[key]
+
+    return load
 
 
 def _said(run: Run, stage: Stage[Any], stale: str | None) -> str:
@@ -131,7 +140,14 @@ def manifest(config: Config, command: str) -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": versions,
         "machine": f"{platform.system()} {platform.machine()}",
+        "own": {setting: _own(reference, setting) for setting, reference in own_code(config)},
     }
+
+
+def _own(reference: str, setting: str) -> dict[str, Any]:
+    """One's own code: its name, and the SHA-256 of each of its files or of what was handed over."""
+    found = {name: file_hash(path) for name, path in own.files(reference, setting).items()}
+    return {"name": reference, "sha256": found or own.digest(reference, setting)}
 
 
 def _installed(name: str) -> bool:

@@ -26,6 +26,7 @@ class Teacher(Section):
     """Of ``teacher``: how to build a trained one; its weights come from its stage."""
 
     arch: str
+    options: dict[str, Any]
 
 
 class Student(Section):
@@ -46,6 +47,7 @@ class Method(Section):
     """Of ``distill``: whether there is a teacher at all."""
 
     method: str | dict[str, float]
+    options: dict[str, Any]
 
 
 class ChipName(Section):

@@ -39,7 +39,7 @@ def work(reads: Reads, place: Place) -> None:
         checkpoint.put(student, checkpoint.load_weights(Path(reads.student.checkpoint)), reads.student.checkpoint)
     trained = distill(
         data,
-        trained_teacher(place.of(TEACHER), reads.teacher.arch, data),
+        trained_teacher(place.of(TEACHER), reads.teacher, data),
         student,
         reads.distill,
         reads.train,

@@ -39,7 +39,7 @@ def work(reads: Reads, place: Place) -> None:
     use_threads(reads.run, data)
     trained = finetune_quantised(
         data,
-        trained_teacher(place.of(TEACHER), reads.teacher.arch, data),
+        trained_teacher(place.of(TEACHER), reads.teacher, data),
         _in_integers(trained_student(place.of(DISTILL), reads.student, data), reads.quant, reads.target),
         reads.distill,
         reads.quant,

@@ -16,7 +16,7 @@ from seamount.distill.train import train_teacher
 from seamount.files import write_json
 from seamount.models.zoo import build_teacher
 
-from ..settings import Method, Steps
+from ..settings import Method, Steps, Teacher
 from ..stage import Place, Stage
 from .training import keep, use_threads
 
@@ -33,7 +33,7 @@ class Reads(Section):
 
 
 def work(reads: Reads, place: Place) -> None:
-    if not needs_teacher(weights_of(reads.distill.method)):
+    if not needs_teacher(weights_of(reads.distill.method), reads.distill.options):
         if place.leads:
             write_json(place.folder / "metrics.json", {"skipped": f"{reads.distill.method} needs no teacher"})
         return
@@ -60,10 +60,10 @@ def work(reads: Reads, place: Place) -> None:
 TEACHER = Stage("teacher", Reads, work, together=True)
 
 
-def trained_teacher(folder: Path, arch: str, data: Data) -> nn.Module | None:
+def trained_teacher(folder: Path, teacher: Teacher, data: Data) -> nn.Module | None:
     """The teacher that this stage left; None for a method without one."""
     if not (folder / WEIGHTS).exists():
         return None
-    network = build_teacher(arch, n_classes=data.n_classes, input_shape=data.input_shape)
+    network = build_teacher(teacher.arch, n_classes=data.n_classes, input_shape=data.input_shape, **teacher.options)
     checkpoint.put(network, checkpoint.load_weights(folder / WEIGHTS), str(folder / WEIGHTS))
     return network.eval()

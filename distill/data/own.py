@@ -1,0 +1,168 @@
+"""Data of one's own (``data.name = "mine.py:make_data"``): torch Datasets of (x, label), or arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, TensorDataset
+
+from seamount import own
+from seamount.errors import InputError
+from seamount.foreign.labels import class_labels
+
+from ..config import DataConfig
+from .file import Parts, check_samples, source_of, to_bytes
+from .samples import Samples, Source, in_memory
+
+Array = NDArray[Any]
+
+SETTING = "data.name"
+
+WHOLE_BYTES = 1 << 30
+"""So much of a Dataset is kept in memory as bytes; of a larger one each batch is read when it is needed."""
+
+NEEDED = (
+    "needed are a torch Dataset of (x, label), a pair of them (training, test), arrays (x, y), or a dict of arrays"
+)
+
+
+def load(config: DataConfig, n_steps: int) -> Source:
+    """Whatever one's own function gives, as parts in bytes."""
+    made = own.make(config.name, SETTING, {"root": config.root, "n_steps": n_steps}, config.options)
+    where, frames = f"{SETTING} = {config.name}", config.encoding == "frames"
+    parts: Parts = {}
+    for suffix, part in _parts(made, where).items():
+        parts[suffix] = _samples(part, f"{where}{suffix.replace('_', ', ')}", frames, n_steps)
+    return source_of(parts, where, frames=frames, class_names=_class_names(made))
+
+
+def _parts(made: Any, where: str) -> dict[str, Any]:
+    """ "" for everything, or "_train" and "_test": a Dataset or (x, y) each."""
+    if isinstance(made, Mapping):
+        names = {name: value for name, value in made.items() if _is_array(value) or isinstance(value, list)}
+        for suffixes in (("_train", "_test"), ("",)):
+            if {f"{xy}{suffix}" for xy in "xy" for suffix in suffixes} <= names.keys():
+                return {suffix: (names[f"x{suffix}"], names[f"y{suffix}"]) for suffix in suffixes}
+        found = f"a dict of {', '.join(map(str, made)) or 'nothing'}"
+        raise InputError(found, where=where, possible="needed are x_train, y_train, x_test, y_test, or x and y")
+    if isinstance(made, tuple | list) and len(made) == 2 and all(map(_is_part, made)):
+        return {"_train": made[0], "_test": made[1]}
+    if _is_part(made):
+        return {"": made}
+    raise InputError(f"gave {_kind(made)}", where=where, possible=NEEDED)
+
+
+def _kind(made: Any) -> str:
+    if made is None:
+        return "nothing (is there a return?)"
+    if isinstance(made, tuple | list):
+        return f"{len(made)} things ({', '.join(type(one).__name__ for one in made[:4])})"
+    return f"a {type(made).__name__}"
+
+
+def _is_array(value: Any) -> bool:
+    return isinstance(value, np.ndarray | Tensor)
+
+
+def _is_part(value: Any) -> bool:
+    """Arrays (x, y), a list of samples, or what has numbered samples."""
+    if isinstance(value, tuple):
+        return len(value) == 2 and _is_array(value[0]) and isinstance(value[1], np.ndarray | Tensor | list)
+    if isinstance(value, list | Dataset | DataLoader):
+        return True
+    numbered = hasattr(value, "__len__") and hasattr(value, "__getitem__")
+    return numbered and not isinstance(value, str | Mapping | np.ndarray | Tensor)
+
+
+def _samples(part: Any, where: str, frames: bool, n_steps: int) -> Samples:
+    part = part.dataset if isinstance(part, DataLoader) else part  # its items, whose order is ours to choose
+    if isinstance(part, TensorDataset):
+        part = part.tensors
+    if isinstance(part, tuple):
+        return _of_arrays(part, where, frames, n_steps)
+    return _OfDataset(part, where).samples(frames, n_steps)
+
+
+def _of_arrays(part: Sequence[Any], where: str, frames: bool, n_steps: int) -> Samples:
+    if len(part) != 2:
+        raise InputError(f"{len(part)} arrays", where=where, possible="needed are two: x and the labels y")
+    x, labels = _array(part[0]), class_labels(_array(part[1]), where)
+    check_samples(where, "x", x, labels, frames=frames, n_steps=n_steps)
+    return in_memory(to_bytes(where, "x", x), labels)
+
+
+class _OfDataset:
+    """Reads a Dataset of (x, label), and says which of its samples is not one."""
+
+    def __init__(self, dataset: Any, where: str) -> None:
+        if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
+            found = f"a {type(dataset).__name__} without numbered samples"
+            raise InputError(found, where=where, possible="needed is a Dataset with __len__ and __getitem__")
+        self.dataset, self.where = dataset, where
+        self.n = len(dataset)
+        if self.n == 0:
+            raise InputError("has no samples", where=where)
+        self.shape = self.item(0)[0].shape
+
+    def samples(self, frames: bool, n_steps: int) -> Samples:
+        first, again = self.item(0)[0], self.item(0)[0]
+        if not np.array_equal(first, again):
+            ways = "leave random transforms out, and name them in data.augment"
+            raise InputError("gives sample 0 differently each time", where=self.where, ways_out=ways)
+        if self.n * first.size > WHOLE_BYTES:
+            return self._when_needed(frames, n_steps)
+        items = [self.item(i) for i in range(self.n)]
+        return _of_arrays((np.stack([x for x, _ in items]), [y for _, y in items]), self.where, frames, n_steps)
+
+    def _when_needed(self, frames: bool, n_steps: int) -> Samples:
+        told = getattr(self.dataset, "targets", None)  # where torchvision keeps the labels
+        y = [self.item(i)[1] for i in range(self.n)] if told is None else _array(told)
+        labels = class_labels(y, self.where)
+        some = self.item(0)[0][None]
+        check_samples(self.where, "x", some, labels[:1], frames=frames, n_steps=n_steps)
+
+        def read(ids: Tensor, seeds: Tensor | None) -> Tensor:
+            values = [to_bytes(self.where, f"sample {i}", self.item(i)[0]) for i in ids.tolist()]
+            return torch.from_numpy(np.stack(values))
+
+        return Samples(torch.from_numpy(labels), read, torch.arange(self.n))
+
+    def item(self, number: int) -> tuple[Array, Any]:
+        item = own.called("a Dataset", self.where, lambda: self.dataset[number], {})
+        if not isinstance(item, tuple | list) or len(item) != 2:
+            found = f"sample {number} is {_kind(item)}"
+            raise InputError(found, where=self.where, possible="needed is (x, label)")
+        x, y = _array(item[0]), _array(item[1])
+        if x.dtype.kind not in "biuf":
+            found = f"x of sample {number} is a {type(item[0]).__name__}"
+            raise InputError(found, where=self.where, possible="needed is a tensor of numbers")
+        if hasattr(self, "shape") and x.shape != self.shape:
+            found = f"sample {number} has shape {x.shape}, sample 0 {self.shape}"
+            raise InputError(found, where=self.where, ways_out="bring all to one shape")
+        if y.shape != ():
+            found = f"the label of sample {number} has shape {y.shape}"
+            raise InputError(found, where=self.where, possible="needed is a whole number of a class")
+        return x, y
+
+
+def _array(value: Any) -> Array:
+    """Of a tensor, a picture of Pillow (with its channels in front) or numbers."""
+    if isinstance(value, Tensor):
+        return value.detach().cpu().numpy()
+    if hasattr(value, "getbands"):
+        pixels: Array = np.asarray(value)
+        return pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0)
+    return np.asarray(value)
+
+
+def _class_names(made: Any) -> tuple[str, ...]:
+    """As torchvision's Datasets hold them; () where there are none."""
+    part = made[0] if isinstance(made, tuple | list) and made else made
+    names: Any = getattr(getattr(part, "dataset", part), "classes", ())
+    good = isinstance(names, list | tuple) and all(isinstance(name, str) for name in names)
+    return tuple(names) if good else ()
