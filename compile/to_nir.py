@@ -22,7 +22,6 @@ from .nir.write import (
     can_hold,
     graph_of,
     has_no_current,
-    matrix,
     never_fires,
     node_name,
     source_delay,
@@ -33,6 +32,7 @@ from .numbers import Ints
 from .pipeline import compile_graph
 from .program.program import Population, Program, loops
 from .synapses.kinds import Conv, Dense, OneToOne, Sparse, Synapses, Wire
+from .synapses.matrix import written_out
 
 
 def net_to_nir(program: Program) -> nir.NIRGraph:
@@ -252,11 +252,11 @@ def _equal(s: Synapses, t: Synapses, program: Program) -> bool:
     one, other = a.weights * 2.0**s.exponent, b.weights * 2.0**t.exponent
     match a, b:
         case (Dense() | Sparse(), Dense() | Sparse()):
-            weights = matrix(a, one)
-            delays = [matrix(k, np.broadcast_to(x.delay, k.weights.shape)) for k, x in ((a, s), (b, t))]
+            weights = written_out(a, one)
+            delays = [written_out(k, np.broadcast_to(x.delay, k.weights.shape)) for k, x in ((a, s), (b, t))]
             # where there is no weight, a delay delays nothing
             late = (weights != 0) * np.subtract(*delays)
-            return np.array_equal(weights, matrix(b, other)) and not np.any(late)
+            return np.array_equal(weights, written_out(b, other)) and not np.any(late)
         case (Conv(), Conv()):
             return np.array_equal(s.delay, t.delay) and _equal_convs(a, b, 2.0**s.exponent, 2.0**t.exponent)
         case (OneToOne(), OneToOne()):

@@ -37,13 +37,20 @@ def check_compiler(world: World) -> None:
     try:
         torch.compile(_small, dynamic=False)(torch.ones(16, device=world.device))
     except Exception as error:  # dynamo, inductor and the compilers below it have their own
-        lines = [line for line in str(error).splitlines() if line and not line.startswith("backend=")]
-        reason = lines[0] if lines else type(error).__name__
         raise BackendMissing(
-            f"torch.compile does not work here ({reason}); it needs a C++ compiler and Python's headers (Debian: "
-            "apt install g++ python3-dev), or set train.compile = false",
+            f"torch.compile does not work here ({_reason(error)}); it needs a C++ compiler and Python's headers "
+            "(Debian: apt install g++ python3-dev), or set train.compile = false",
             where="train.compile",
         ) from None
+
+
+def _reason(error: Exception) -> str:
+    """The first line of what a compiler said; dynamo wraps the backend's errors in one of its own."""
+    from torch._dynamo.exc import BackendCompilerFailed  # here, because dynamo takes a second to load
+
+    cause = error.inner_exception if isinstance(error, BackendCompilerFailed) else error
+    first = next(filter(None, str(cause).splitlines()), "")
+    return f"{type(cause).__name__}: {first}" if first else type(cause).__name__
 
 
 def _small(x: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from seamount.compile.arithmetic.synapses import largest_sums
 from seamount.compile.formats import NumberFormats, grid_ends, grid_step
 from seamount.compile.lower.quantise import split_bias
 from seamount.compile.neurons.lif import NEVER_FIRES
@@ -148,14 +149,6 @@ def _thresholds(
 
 
 def _bounds(student: QuantisedStudent, weights: Mapping[str, Tensor]) -> dict[str, int]:
-    """Synapse -> largest |sum| that its source could cause.
-
-    As ``largest_sum`` of programs, but where the weights are: this runs at every training step.
-    """
-    names = list(weights)
-    sums = [w.detach().abs().reshape(len(w) if w.dim() else 1, -1).sum(1).max() for w in weights.values()]
-    sources = {name: source for name, source, _ in student.net.edges}
+    """Synapse -> largest |sum| that its source could cause."""
     top = (1 << student.input_bits) - 1 if student.input_bits else 1
-    highest = {name: top if sources[name] == INPUT else 1 for name in names}
-    # all in one transfer, because each would wait for the GPU by itself
-    return {n: int(s * highest[n]) for n, s in zip(names, torch.stack(sums).tolist(), strict=True)}
+    return largest_sums(weights, {name: top if source == INPUT else 1 for name, source, _ in student.net.edges})

@@ -13,6 +13,7 @@ SeamountError            1  unexpected; only subclasses are raised
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Self
@@ -124,10 +125,11 @@ def nearest(name: str, known: Iterable[str]) -> tuple[str, ...]:
 
 def out_of_memory(error: BaseException) -> bool:
     """Whether memory of the machine or of a GPU was what is missing."""
-    # torch has no class for a lack of the CPU's memory: its allocator's name is all that tells. A GPU's is known by
-    # the name of its class, because this file may not import torch.
-    of_torch = isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
-    return isinstance(error, MemoryError) or of_torch or type(error).__name__ == "OutOfMemoryError"
+    torch = sys.modules.get("torch")  # not imported, because that takes seconds; what is not loaded raised nothing
+    if torch is not None and isinstance(error, torch.cuda.OutOfMemoryError):
+        return True
+    # torch (2.4 to 2.14) has no class for a lack of the CPU's memory: the name of its allocator is all that tells
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error))
 
 
 def plural(n: int, thing: str) -> str:

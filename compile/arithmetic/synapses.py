@@ -9,6 +9,7 @@ Where it does not hold, float64 or int64 computes.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import assert_never
@@ -21,6 +22,7 @@ from seamount.compile.synapses.kinds import Conv, Dense, Kind, OneToOne, Sparse,
 
 from ..synapses.algebra import by_delay, with_weights
 from ..synapses.bounds import largest_sum, reads_payload, shifted_bound
+from ..synapses.matrix import written_out
 from ..synapses.sums import weighted_sum
 from .products import NARROW_BITS, conv_sum, matrix_sum
 
@@ -61,8 +63,7 @@ class Lowered:
             return torch.ones(1, dtype=self.dtype, device=self.device)
         weights = kind.weights
         if isinstance(kind, Sparse) and kind.n_target * kind.n_source <= LARGEST_MATRIX:
-            weights = np.zeros((kind.n_target, kind.n_source), np.int64)
-            np.add.at(weights, (kind.rows, kind.columns), kind.weights)
+            weights = written_out(kind, kind.weights)
         # not torch.tensor, because that begins on torch's default device, where there may be nothing ("meta")
         return torch.from_numpy(np.array(weights)).to(self.device, self.dtype)
 
@@ -119,6 +120,13 @@ def _lower(
         narrow=dtype == torch.float32 and significant_bits(weights) <= NARROW_BITS and _values_narrow(x_bound),
         device=torch.device(device),
     )
+
+
+def largest_sums(weights: Mapping[str, torch.Tensor], x_bounds: Mapping[str, int]) -> dict[str, int]:
+    """``largest_sum`` of matrices, kernels and single weights where they are: training asks at every step."""
+    sums = [w.detach().abs().reshape(len(w) if w.dim() else 1, -1).sum(1).max() for w in weights.values()]
+    # all in one transfer, because each would wait for the GPU by itself
+    return {n: int(s * x_bounds[n]) for n, s in zip(weights, torch.stack(sums).tolist(), strict=True)}
 
 
 def significant_bits(values: Ints) -> int:

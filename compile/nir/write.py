@@ -22,6 +22,7 @@ from ..neurons.lif import NEVER_FIRES, Lif
 from ..numbers import Ints, ints
 from ..program.program import Population, Program
 from ..synapses.kinds import Conv, Dense, Kind, OneToOne, Sparse, Synapses, Wire
+from ..synapses.matrix import written_out
 
 SCALE = 64.0
 """Units of v_th_mant per real unit, of every population: slayer's 2^6."""
@@ -77,7 +78,7 @@ def _path(program: Program, s: Synapses, bias: Reals | None, dt_s: float) -> dic
         case Dense() | Sparse():
             if len(source) > 1:
                 path[f"{name}_flatten"] = nir.Flatten({"input": np.array(source)}, start_dim=0, end_dim=-1)
-            weight = matrix(s.kind, real)
+            weight = written_out(s.kind, real)
             n_out = len(weight)
             path[name] = nir.Linear(weight)
             if bias is not None and bias.any():
@@ -191,15 +192,6 @@ def can_hold(kind: Kind, p: Population, bias: Ints) -> bool:
             return False
         case _:
             assert_never(kind)
-
-
-def matrix(kind: Dense | Sparse, values: Any) -> Reals:
-    """Values of the entries (weights, delays) as (targets, sources)."""
-    if isinstance(kind, Dense):
-        return np.asarray(values, dtype=np.float64)
-    dense = np.zeros((kind.n_target, kind.n_source))
-    np.add.at(dense, (kind.rows, kind.columns), values)
-    return dense
 
 
 def square(conv: Conv) -> Conv | None:

@@ -1,11 +1,25 @@
-"""Synapses as the sparse matrix that they are."""
+"""Synapses as the matrix that they are, sparse or written out."""
 
 from __future__ import annotations
 
+from typing import Any, TypeVar
+
 import numpy as np
+from numpy.typing import NDArray
 
 from ..numbers import ints
-from .kinds import Conv, OneToOne, Sparse
+from .kinds import Conv, Dense, OneToOne, Sparse
+
+Number = TypeVar("Number", bound=np.number[Any])
+
+
+def written_out(kind: Dense | Sparse, values: NDArray[Number]) -> NDArray[Number]:
+    """Values of the connections (weights, delays) as (targets, sources), added up where two neurons have several."""
+    if isinstance(kind, Dense):
+        return values
+    matrix = np.zeros((kind.n_target, kind.n_source), values.dtype)
+    np.add.at(matrix, (kind.rows, kind.columns), values)
+    return matrix
 
 
 def diagonal(kind: OneToOne, shape: tuple[int, ...]) -> Sparse:

@@ -23,6 +23,7 @@ from seamount.compile.numbers import Ints
 from seamount.compile.program.messages import messages
 from seamount.compile.program.program import Population, Program
 from seamount.compile.synapses.kinds import Conv, Dense, OneToOne, Sparse, Synapses, Wire
+from seamount.compile.synapses.matrix import diagonal, written_out
 from seamount.errors import Unsupported
 from seamount.files import replacing
 
@@ -239,22 +240,14 @@ def _matrix(program: Program, synapses: Synapses) -> tuple[Ints, Ints]:
         raise _refuse(
             synapses.name, f"would be a matrix of {n_target} x {n_source}, more than {MOST_ENTRIES} entries"
         )
-    weights, delays = np.zeros((2, n_target, n_source), np.int64)
-    match kind:
-        case Dense():
-            weights, delays = kind.weights, np.broadcast_to(synapses.delay, kind.weights.shape)
-        case Sparse():
-            places = kind.rows, kind.columns
-            if np.unique(kind.rows * n_source + kind.columns).size < kind.rows.size:
-                raise _refuse(synapses.name, "has several synapses between the same two neurons")
-            weights[places] = kind.weights
-            delays[places] = np.broadcast_to(synapses.delay, kind.weights.shape)
-        case OneToOne():
-            np.fill_diagonal(weights, np.broadcast_to(kind.weights, program.shape(synapses.source)))
-            delays[...] = synapses.delay
-        case _:
-            raise _refuse(synapses.name, f"is a {type(kind).__name__} where the format has a matrix")
-    return weights, delays
+    if isinstance(kind, OneToOne):
+        kind = diagonal(kind, program.shape(synapses.source))
+    if not isinstance(kind, Dense | Sparse):
+        raise _refuse(synapses.name, f"is a {type(kind).__name__} where the format has a matrix")
+    if isinstance(kind, Sparse) and np.unique(kind.rows * n_source + kind.columns).size < kind.rows.size:
+        raise _refuse(synapses.name, "has several synapses between the same two neurons")
+    delays = np.broadcast_to(synapses.delay, kind.weights.shape)
+    return written_out(kind, kind.weights), written_out(kind, delays)
 
 
 def _whole_weights(weights: Ints, synapses: Synapses) -> Ints:

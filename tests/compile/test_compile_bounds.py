@@ -1,20 +1,33 @@
 """Worst-case sums and messages: nothing that a program can do leaves them, and something reaches them."""
 
 import itertools
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from seamount.compile.arithmetic.synapses import largest_sums
 from seamount.compile.neurons.lif import Lif
 from seamount.compile.neurons.model import PAYLOAD_BITS, SIGNED_SPIKES, SPIKES, Message
 from seamount.compile.neurons.relay import Relay
 from seamount.compile.neurons.ternary_lif import TernaryLif
-from seamount.compile.numbers import ints
+from seamount.compile.numbers import Ints, ints
 from seamount.compile.passes.range_analysis import analyse_ranges
 from seamount.compile.program.messages import messages
 from seamount.compile.program.program import Input, Population, Program
 from seamount.compile.synapses.algebra import by_delay
-from seamount.compile.synapses.bounds import drive_range, largest_sum, shifted_bound, sum_range, weight_sums
+from seamount.compile.synapses.bounds import (
+    drive_range,
+    largest_sum,
+    may_wrap,
+    reads_payload,
+    shifted_bound,
+    sum_range,
+    weight_sums,
+)
 from seamount.compile.synapses.fan_out import fan_out
 from seamount.compile.synapses.kinds import Conv, Dense, Kind, OneToOne, Sparse, Synapses, Wire
 from seamount.compile.synapses.matrix import unrolled
@@ -26,66 +39,123 @@ Rng = np.random.Generator
 Shape = tuple[int, ...]
 
 
-def some_kind(rng: Rng, name: str) -> tuple[Kind, Shape, Shape]:
-    """Few enough sources that every combination of extreme values can be tried."""
+KINDS = ("dense", "sparse", "conv", "one to one", "wire")
+
+
+@dataclass(frozen=True)
+class Case:
+    """Synapses with few enough sources that every combination of extreme values can be tried."""
+
+    synapses: Synapses
+    source: Shape
+    target: Shape
+    low: int
+    high: int
+
+    @property
+    def corners(self) -> Ints:
+        """Every combination of the lowest value, silence and the highest: (n, *source)."""
+        values = itertools.product((self.low, 0, self.high), repeat=int(np.prod(self.source)))
+        return ints(list(values)).reshape(-1, *self.source)
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> Case:
+    rng = np.random.default_rng(draw(st.integers(0, 1 << 32)))
+    largest = draw(st.sampled_from([1, 9, 255]))
+    kind, source, target = some_kind(rng, draw(st.sampled_from(KINDS)), largest)
+    delay = ints(0)
+    if isinstance(kind, Dense | Sparse) and draw(st.booleans()):
+        delay = ints(rng.integers(0, 3, kind.weights.shape))
+    wire = isinstance(kind, Wire)
+    exponent = 0 if wire else draw(st.integers(-4, 3))
+    wrap_bits = 32 if wire else draw(st.sampled_from([6, 9, 12, 24, 32]))
+    entry = Input("a", source, draw(st.sampled_from([1, 2, 5, 8, 24])), draw(st.booleans()))
+    # what neurons send, too: a spike, a signed one, and what a relay of weights makes of them
+    low, high = draw(st.sampled_from([(entry.low, entry.high), (0, 1), (-1, 1), (-7, 2), (0, 0)]))
+    synapses = Synapses("s", "a", "b", kind, exponent, draw(st.booleans()), delay, wrap_bits)
+    return Case(synapses, source, target, low, high)
+
+
+def some_kind(rng: Rng, name: str, largest: int) -> tuple[Kind, Shape, Shape]:
+    def weights(*shape: int) -> Ints:
+        return ints(rng.integers(-largest, largest + 1, shape))
+
     match name:
         case "dense":
-            return Dense(ints(rng.integers(-9, 10, (3, 4)))), (2, 2), (3,)
-        case "sparse":  # two synapses between the same two neurons, and a target without any
-            weights = rng.integers(-9, 10, 4)
-            weights[:2] = np.abs(weights[:2])
-            return Sparse(ints(weights), ints([0, 0, 1, 1]), ints([1, 1, 0, 3]), 3, 4), (4,), (3,)
+            n = int(rng.integers(1, 4))
+            return Dense(weights(n, 4)), (2, 2), (n,)
+        case "sparse":  # several synapses between the same two neurons, of one sign, and a target without any
+            n = int(rng.integers(1, 7))
+            rows, columns = rng.integers(0, 2, n), rng.integers(0, 4, n)
+            signs = rng.choice([-1, 1], (3, 4))[rows, columns]
+            return Sparse(ints(signs * np.abs(weights(n))), ints(rows), ints(columns), 3, 4), (4,), (3,)
         case "conv":
-            kind = Conv(ints(rng.integers(-9, 10, (2, 1, 2, 2))), Window((1, 2), (1, 0), (1, 1), 1))
-            return kind, (1, 2, 3), (2, 3, 1)
+            groups, stride, dilation = (int(x) for x in rng.integers(1, 3, 3))
+            kind = Conv(weights(2, 2 // groups, 1, 2), Window((1, stride), (0, 1), (1, dilation), groups))
+            source = (2, 1, 3)
+            return kind, source, (2, *kind.window.size(source[1:], (1, 2)))
         case "one to one":
-            return OneToOne(ints(rng.integers(-9, 10, (2, 1)))), (2, 2), (4,)
+            return OneToOne(weights(2, int(rng.integers(1, 3)))), (2, 2), (4,)
         case _:
             return Wire(), (2, 2), (4,)
 
 
-KINDS = ("dense", "sparse", "conv", "one to one", "wire")
+@given(cases())
+@settings(max_examples=300, deadline=None)
+def test_sums_stay_in_their_range_and_reach_it(case: Case) -> None:
+    kind = case.synapses.kind
+    sums = weighted_sum(kind, case.corners, case.target)
+    lowest, highest = sum_range(kind, case.low, case.high, case.source, case.target)
+    assert np.all(sums >= lowest)
+    assert np.all(sums <= highest)
+    if not isinstance(kind, Conv):  # a pixel at the border sees less than the whole kernel, for which the bound is
+        assert np.array_equal(sums.min(axis=0), lowest)
+        assert np.array_equal(sums.max(axis=0), highest)
+    largest = max(-case.low, case.high)
+    bound = largest_sum(kind, largest)
+    assert np.abs(sums).max() <= bound
+    if isinstance(kind, Dense | Conv):  # what training asks of its tensors
+        assert largest_sums({"s": torch.from_numpy(np.array(kind.weights))}, {"s": largest}) == {"s": bound}
 
 
-@pytest.mark.parametrize("name", KINDS)
-def test_sums_stay_in_their_range_and_reach_it(name: str) -> None:
-    rng = np.random.default_rng(len(name))
-    for low, high in ((0, 1), (-1, 1), (-4, 3), (0, 7)):
-        kind, source, target = some_kind(rng, name)
-        n_source = int(np.prod(source))
-        corners = np.array(list(itertools.product((low, 0, high), repeat=n_source))).reshape(-1, *source)
-        sums = weighted_sum(kind, corners, target)
-        lowest, highest = sum_range(kind, low, high, source, target)
-        assert np.all(sums >= lowest)
-        assert np.all(sums <= highest)
-        reached = (sums.min(axis=0) == lowest) & (sums.max(axis=0) == highest)
-        # a pixel at the border sees less than the whole kernel, for which the bound is
-        assert reached.any() if name == "conv" else reached.all()
-        assert np.abs(sums).max() <= largest_sum(kind, max(-low, high))
+@given(cases())
+@settings(max_examples=300, deadline=None)
+def test_drives_stay_in_their_range_and_wrap_where_it_says(case: Case) -> None:
+    s, target = case.synapses, case.target
+    lowest, highest = drive_range(s, case.low, case.high, case.source, target)
+    lows, highs, wrapped = np.zeros(target, np.int64), np.zeros(target, np.int64), 0
+    unwrapped = replace(s, wrap_bits=32)
+    for _, part in by_delay(s):  # each delay hears another step, so all can be at their worst together
+        drive, _ = synapse_drive(unwrapped, part, case.corners, target)
+        lows, highs = lows + drive.min(axis=0), highs + drive.max(axis=0)
+        heard = max(-case.low, case.high) if reads_payload(s) else 1
+        assert np.abs(drive).max() <= shifted_bound(largest_sum(part, heard), s.exponent)
+        wrapped += synapse_drive(s, part, case.corners, target)[1]
+    assert np.all(lows >= lowest)
+    assert np.all(highs <= highest)
+    says = may_wrap(s, case.low, case.high, case.source, target)
+    assert says or not wrapped
+    if not isinstance(s.kind, Conv):
+        assert np.array_equal(lows, lowest)
+        assert np.array_equal(highs, highest)
+        assert says == bool(wrapped)
 
 
-@pytest.mark.parametrize("name", KINDS)
-@pytest.mark.parametrize("exponent", [0, 2, -1, -3])
-@pytest.mark.parametrize("graded", [False, True])
-def test_drives_stay_in_their_range(name: str, exponent: int, graded: bool) -> None:
-    rng = np.random.default_rng(exponent + 10)
-    kind, source, target = some_kind(rng, name)
-    delay = ints(rng.integers(0, 3, kind.weights.shape)) if isinstance(kind, Dense | Sparse) else ints(0)
-    exponent = 0 if isinstance(kind, Wire) else exponent
-    synapses = Synapses("s", "a", "b", kind, exponent, graded, delay)
-    for low, high in ((0, 1), (-1, 1), (-8, 7), (0, 255)):
-        lowest, highest = drive_range(synapses, low, high, source, target)
-        corners = np.array(list(itertools.product((low, 0, high), repeat=int(np.prod(source))))).reshape(-1, *source)
-        lows, highs = np.zeros(target, np.int64), np.zeros(target, np.int64)
-        for _, part in by_delay(synapses):  # each delay hears another step, so all can be at their worst together
-            drive, _ = synapse_drive(synapses, part, corners, target)
-            lows, highs = lows + drive.min(axis=0), highs + drive.max(axis=0)
-            assert np.abs(drive).max() <= shifted_bound(largest_sum(part, max(-low, high, 1)), exponent)
-        assert np.all(lows >= lowest)
-        assert np.all(highs <= highest)
-        if name != "conv":
-            assert np.array_equal(lows, lowest)
-            assert np.array_equal(highs, highest)
+@given(cases())
+@settings(max_examples=100, deadline=None)
+def test_what_a_relay_sends_is_what_can_reach_it(case: Case) -> None:
+    """The message behind any synapses is their drive: proved, unless it may wrap."""
+    relay = Population("b", case.target, Relay())
+    entry = Input("a", case.source, 1 + max(-case.low, case.high).bit_length(), True)
+    program = Program("p", (entry,), (relay,), (case.synapses,))
+    sent = messages(program)["b"]
+    if may_wrap(case.synapses, entry.low, entry.high, case.source, case.target):
+        assert (sent.low, sent.high) == (-(1 << 31), 1 << 31)
+        return
+    drives = [synapse_drive(case.synapses, part, case.corners, case.target)[0] for _, part in by_delay(case.synapses)]
+    assert sent.low <= sum(d.min(axis=0) for d in drives).min()
+    assert sent.high >= sum(d.max(axis=0) for d in drives).max()
 
 
 def test_sums_of_nothing_are_nothing() -> None:

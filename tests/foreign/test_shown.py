@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from markupsafe import Markup
 from rich.table import Table
 from rich.text import Text
@@ -59,7 +60,14 @@ def test_errors_are_shown_as_text(capsys: pytest.CaptureFixture[str]) -> None:
     assert "\x1b" not in shown
 
 
-@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate"),
+        torch.cuda.OutOfMemoryError("CUDA out of memory"),
+    ],
+)
 def test_no_memory_is_no_bug(error: Exception) -> None:
     (reason,), code = explained(error)
     assert code == 1
