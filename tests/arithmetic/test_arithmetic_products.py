@@ -123,6 +123,17 @@ def test_a_proof_is_kept_until_a_setting_of_torch_changes(monkeypatch: pytest.Mo
     assert len(made) == 4
 
 
+def test_small_products_stay_wide_and_keep_no_code_for_their_shapes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proof, "_known", {})
+    made = []
+    prove = proof._prove
+    monkeypatch.setattr(proof, "_prove", lambda *args: made.append(args[0].narrow) or prove(*args))
+    matrix_sum(torch.ones(64, 784), torch.ones(10, 784), narrow=True)
+    assert made == [False]
+    matrix_sum(torch.ones(64, 784), torch.ones(256, 784), narrow=True)
+    assert made[:2] == [False, True]
+
+
 def test_a_way_that_rounds_is_passed_over_and_none_left_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(proof, "_known", {})
     x, weights = torch.ones(3, 4, 5, 5), torch.ones(2, 4, 3, 3)
