@@ -1,9 +1,10 @@
 """Feeds files that mean something to the readers: ``python -m tests.fuzz.meaning N`` makes N of them.
 
-Where ``readers.py`` damages bytes, this makes valid NIR and program files of odd structure: one dataset under many
-names, groups in two places, chunks far larger than their dataset, values at the ends of their ranges, names that are
-commands, paths or empty. Each is refused with a reason, or taken; and what is taken must give the same integers in
-the definition and the simulator, before and after it was saved, and its traces must come back from their file.
+Where ``readers.py`` damages bytes, this makes valid NIR, program and ``.net`` files of odd structure: one dataset
+under many names, groups in two places, chunks far larger than their dataset, values at the ends of their ranges,
+names that are commands, paths or empty. Each is refused with a reason, or taken; and what is taken must give the same
+integers in the definition and the simulator, before and after it was saved (as a ``.net`` file, too), and its traces
+must come back from their file.
 """
 
 from __future__ import annotations
@@ -28,13 +29,15 @@ import numpy as np
 
 from seamount.compile.arithmetic.definition import run_definition
 from seamount.compile.inspect import inspect_file
+from seamount.compile.net.read import read_net
 from seamount.compile.nir.read import Discretisation, NirOptions, read_nir
 from seamount.compile.pipeline import compile_graph
 from seamount.compile.program.activity import Activity
 from seamount.compile.program.activity_file import load_activity, save_activity
 from seamount.compile.program.file import HEAD_BYTES, load_program, program_bytes, save_program, sealed
 from seamount.compile.program.program import Program
-from seamount.errors import SeamountError
+from seamount.errors import SeamountError, Unsupported
+from seamount.hardware_targets.lava import write_net
 from seamount.hardware_targets.simulator import simulate
 from tests.simulator.random_programs import random_case
 
@@ -196,6 +199,84 @@ def trapped(random: Random, path: Path) -> str | None:
     return kind
 
 
+# ------------------------------------------------------------------------------------------------------- .net
+
+
+def whole(random: Random, low: int, high: int, *shape: int) -> np.ndarray:
+    """Whole numbers in any type that holds them, now and then the ends of their range or beyond it."""
+    found = random.integers(low, high + 1, shape)
+    if random.random() < 0.1:
+        found = np.where(random.random(shape) < 0.3, random.choice([low, high], shape), found)
+    if random.random() < 0.02 and found.size:
+        found.flat[0] = random.choice([low - 1, high + 1, -(1 << 31), (1 << 31) - 1])
+    kinds = [t for t in ("<i8", "<i4", ">i4", "<i2", "i1", "u1") if np.array_equal(found.astype(t), found)]
+    return found.astype(str(random.choice([*kinds, "<f4", "<f8"])))
+
+
+def net_layer(random: Random, kind: str, before: tuple[int, ...]) -> tuple[dict[str, Any], tuple[int, ...]]:
+    """The datasets of one layer behind neurons of shape ``before``, and the shape of its own."""
+    layer: dict[str, Any] = {"type": kind}
+    if kind in ("conv", "pool"):
+        kernel, padding = int(random.integers(1, 4)), int(random.integers(0, 2))
+        stride = int(random.integers(1, 3))
+        side = (before[1] + 2 * padding - kernel) // stride + 1
+        shape: tuple[int, ...] = (before[0] if kind == "pool" else int(random.integers(1, 4)), side, side)
+        layer |= {"stride": stride, "padding": padding, "dilation": 1, "groups": 1}
+        if kind == "pool":
+            layer |= {"kernelSize": np.array([kernel, kernel]), "weight": whole(random, 1, 127)}
+        else:
+            layer["weight"] = whole(random, -127, 127, shape[0], before[0], kernel, kernel)
+    else:
+        shape = (int(random.integers(1, 7)),)
+        n_before = int(np.prod(before))
+        high = int(random.choice([127, 127, 254, 20, 1]))
+        layer["weight"] = whole(random, -high if random.random() < 0.8 else 0, high, shape[0], n_before)
+        if kind in ("dense_rec", "recurrent"):
+            layer["weight_rec"] = whole(random, -high, high, shape[0], shape[0])
+        if random.random() < 0.3:
+            layer["delay"] = whole(random, 0, 62, *((shape, (n_before,), ())[int(random.integers(3))]))
+    if random.random() < 0.5:
+        layer["bias"] = whole(random, -4096, 4096, shape[0])
+    return layer | {"shape": np.array(shape)} | net_neuron(random, shape), shape
+
+
+def net_neuron(random: Random, shape: tuple[int, ...]) -> dict[str, Any]:
+    each = shape if random.random() < 0.3 and len(shape) == 1 else ()
+    return {
+        "neuron/type": "LOIHI" if random.random() < 0.7 else "CUBA",
+        "neuron/iDecay": whole(random, 0, 4096, *each),
+        "neuron/vDecay": whole(random, 0, 4096, *each),
+        "neuron/vThMant": whole(random, 1, 131071 if random.random() < 0.2 else 500, *each),
+        "neuron/refDelay": 1,
+    }
+
+
+def net_file(random: Random, path: Path) -> None:
+    """An input of lava-dl's, convolutions and pools, perhaps flattened into dense and recurrent layers."""
+    of_maps = random.random() < 0.5
+    side = int(random.integers(3, 8))
+    shape: tuple[int, ...] = (int(random.integers(1, 3)), side, side) if of_maps else (int(random.integers(1, 7)),)
+    layers: list[dict[str, Any]] = [{"type": "input", "shape": np.array(shape)}]
+    if of_maps or random.random() < 0.5:
+        layers[0] |= net_neuron(random, ()) | {"bias": whole(random, -64, 64), "weight": whole(random, -64, 64)}
+    kinds = [str(random.choice(["conv", "pool"])) for _ in range(int(random.integers(1, 3)))] if of_maps else []
+    n_dense = int(random.integers(0, 3)) if of_maps else int(random.integers(1, 4))
+    kinds += ["flatten"] * (of_maps and n_dense > 0)
+    kinds += [str(random.choice(["dense", "dense", "dense_rec", "recurrent"])) for _ in range(n_dense)]
+    for kind in kinds:
+        layer, shape = ({"type": "flatten"}, shape) if kind == "flatten" else net_layer(random, kind, shape)
+        layers.append(layer)
+    if random.random() < 0.1:
+        layers.append({"type": "average", "shape": np.array([int(random.integers(1, 3))])})
+    with h5py.File(path, "w") as file:
+        for i, layer in enumerate(layers):
+            for key, value in layer.items():
+                packed = {"chunks": np.shape(value), "compression": "gzip"} if np.ndim(value) else {}
+                file.create_dataset(f"layer/{i}/{key}", data=value, **(packed if random.random() < 0.2 else {}))
+        if random.random() < 0.3:
+            file["simulation/tSample"] = int(random.integers(1, 9))
+
+
 # --------------------------------------------------------------------------------------------------- programs
 
 
@@ -232,7 +313,9 @@ def program_file(random: Random, path: Path) -> str | None:
 def tried(path: Path, trap: str | None, random: Random) -> str:
     """ "accepted" or "refused"; raises AssertionError with what went wrong."""
     try:
-        if path.suffix == ".nir":
+        if path.suffix == ".net":
+            program = read_net(path)
+        elif path.suffix == ".nir":
             network = read_nir(path, NirOptions(discretisation=Discretisation(dt=1e-3)))
             program = compile_graph(network).program
         else:
@@ -241,11 +324,13 @@ def tried(path: Path, trap: str | None, random: Random) -> str:
     except SeamountError as error:
         return "refused" if str(error) else "refused without a reason"
     assert trap is None, f"accepted with {trap}"
-    check(program, path.parent, random)
+    inputs, expected = check(program, path.parent, random)
+    if path.suffix == ".net":
+        check_written_again(program, inputs, expected, path.parent / "again.net")
     return "accepted"
 
 
-def check(program: Program, folder: Path, random: Random) -> None:
+def check(program: Program, folder: Path, random: Random) -> tuple[dict[str, Any], Activity]:
     """Same integers in definition and simulator, before and after saving; same traces from their file."""
     length = int(random.integers(1, 7)) if program.n_steps is None else min(6, program.n_steps)
     inputs = {}
@@ -262,6 +347,21 @@ def check(program: Program, folder: Path, random: Random) -> None:
     same(expected, simulate(loaded, inputs, n_steps=n_steps, record=TRACES))
     save_activity(found, folder / "traces.npz")
     same(found, load_activity(folder / "traces.npz"))
+    return inputs, expected
+
+
+def check_written_again(program: Program, inputs: dict[str, Any], expected: Activity, path: Path) -> None:
+    """What ``write_net`` makes of a program is the same program, where the format can hold it."""
+    try:
+        arguments = dict(write_net(program, path).arguments)
+    except Unsupported:
+        return
+    again = read_net(path, input_bits=arguments.pop("input_message_bits", 0), **arguments)
+    found = simulate(again, inputs, n_steps=expected.n_steps, record=TRACES)
+    for a, b in zip(program.populations, again.populations, strict=True):
+        for what in ("spikes", "v"):
+            ours, theirs = getattr(expected, what)[a.name], getattr(found, what)[b.name]
+            assert np.array_equal(ours, theirs), f"{what} of {a.name!r} differ after write_net"
 
 
 def same(a: Activity, b: Activity) -> None:
@@ -284,19 +384,23 @@ class Tally:
     outcomes: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
     failures: list[str] = dataclasses.field(default_factory=list)
     slowest_s: float = 0.0
-    grown_bytes: int = 0
+    resident_bytes: list[int] = dataclasses.field(default_factory=list)  # at first and after every tenth of the files
+
+
+FILES = {"nir": ("a.nir", nir_file), "program": ("a.program.h5", program_file), "net": ("a.net", net_file)}
 
 
 def run(n: int, seed: int = 0) -> Tally:
     """Makes and tries n files."""
     tally = Tally()
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for i in range(n):
+            if i % max(1, n // 10) == 0:
+                tally.resident_bytes.append(resident_bytes())
             random = np.random.default_rng([seed, i])
-            kind = "nir" if random.random() < 0.5 else "program"
-            path = Path(folder) / ("a.nir" if kind == "nir" else "a.program.h5")
+            kind = str(random.choice(list(FILES)))
+            path = Path(folder) / FILES[kind][0]
             trap = made(random, path, kind)
             if trap == "not made":  # two names met, or a loop without a delay: there is no such file
                 tally.outcomes[f"{kind} {trap}"] += 1
@@ -312,8 +416,12 @@ def run(n: int, seed: int = 0) -> Tally:
                 tally.outcomes[f"{kind} FAILED"] += 1
                 tally.failures.append(f"file {i} ({kind}, {trap}): {traceback.format_exc()}")
             tally.slowest_s = max(tally.slowest_s, time.monotonic() - started)
-    tally.grown_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
+    tally.resident_bytes.append(resident_bytes())
     return tally
+
+
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 def made(random: Random, path: Path, kind: str) -> str | None:
@@ -321,7 +429,7 @@ def made(random: Random, path: Path, kind: str) -> str | None:
     try:
         if kind == "program":
             return program_file(random, path)
-        nir_file(random, path)
+        FILES[kind][1](random, path)
         return trapped(random, path)
     except (SeamountError, ValueError, OSError, TypeError, KeyError):
         return "not made"
@@ -350,7 +458,8 @@ def main() -> None:
     tally = run(given.n, given.seed)
     for outcome, count in sorted(tally.outcomes.items()):
         print(f"{outcome}: {count}")
-    print(f"slowest {tally.slowest_s:.2f} s; memory grew by {tally.grown_bytes / 2**20:.0f} MiB")
+    resident = ", ".join(f"{held / 2**20:.0f}" for held in tally.resident_bytes)
+    print(f"slowest {tally.slowest_s:.2f} s; MiB resident at first and after every tenth: {resident}")
     print(f"{given.n} files in {time.monotonic() - started:.0f} s, {len(tally.failures)} failures")
     for failure in tally.failures[:10]:
         print(failure)
