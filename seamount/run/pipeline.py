@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import platform
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from importlib import metadata
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from .stage import LoadData, Place, Stage
 from .stages import STAGES
 from .stages.quantise import check_weight_bits
 from .told import Told
+from .versions import versions
 
 
 def run_stages(
@@ -130,15 +130,13 @@ def _said(run: Run, stage: Stage[Any], stale: str | None) -> str:
 
 def manifest(config: Config, command: str) -> dict[str, Any]:
     """What a reader needs to repeat the run."""
-    names = ("torch", "numpy", "norse", "nir", "numba", "lava-nc", "lava-dl")
-    versions = {name: metadata.version(name) for name in names if _installed(name)}
     return {
         "schema": 1,
         "seamount": __version__,
         "command": command,
         "seed": config.run.seed,
         "python": platform.python_version(),
-        "versions": versions,
+        "versions": versions(),
         "machine": f"{platform.system()} {platform.machine()}",
         "own": {setting: _own(reference, setting) for setting, reference in own_code(config)},
     }
@@ -148,11 +146,3 @@ def _own(reference: str, setting: str) -> dict[str, Any]:
     """One's own code: its name, and the SHA-256 of each of its files or of what was handed over."""
     found = {name: file_hash(path) for name, path in own.files(reference, setting).items()}
     return {"name": reference, "sha256": found or own.digest(reference, setting)}
-
-
-def _installed(name: str) -> bool:
-    try:
-        metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return False
-    return True

@@ -15,20 +15,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from seamount.compile.fit.finding import Finding
-from seamount.compile.fit.place import Placement, place
-from seamount.compile.fit.place.search import Objective
-from seamount.compile.fit.verify import require, verify_program
 from seamount.compile.numbers import FULL_SCALE_BITS
 from seamount.compile.program.activity import Activity
 from seamount.compile.program.activity_file import load_activity
 from seamount.compile.program.program import Program
 from seamount.config import Config, load_config
 from seamount.distill.data import Data, load_data
-from seamount.errors import ConfigError, DoesNotFit, InputError, Unsupported
+from seamount.errors import InputError
 from seamount.files import file_hash, read_json, write_atomically
 from seamount.hardware_targets.agreement import Agreement
-from seamount.hardware_targets.energy import EnergyReport, estimate_energy
 from seamount.hardware_targets.neurobench import neurobench_metrics
 from seamount.hardware_targets.target import Target, load_target
 from seamount.report.evidence import Answers, Evidence, Traced, Trial
@@ -36,6 +31,7 @@ from seamount.report.render.html import render_html
 from seamount.report.report import Report, assemble
 
 from .answers import read_answers, read_arrays
+from .estimates import estimates
 from .folder import Run
 from .stage import Stage
 from .stages import COMPILE, DISTILL, EXPORT, LAVA, QUANTISE, SIMULATE, STAGES, TEACHER
@@ -83,7 +79,12 @@ def report_run(folder: Path, sweep: Sequence[Trial] = ()) -> Report:
         found = f"a stage's file lacks {error}"
         raise InputError(found, where=folder, ways_out="run again with --resume or --overwrite") from None
     trials = [replace(trial, current=trial.name == folder.name) for trial in sweep]
-    report = assemble(replace(evidence, sweep=trials))
+    return write_report(replace(evidence, sweep=trials), folder)
+
+
+def write_report(evidence: Evidence, folder: Path) -> Report:
+    """``report.json`` and ``report.html``."""
+    report = assemble(evidence)
     write_atomically(folder / "report.json", report.to_json())
     write_atomically(folder / "report.html", render_html(report))
     return report
@@ -110,11 +111,9 @@ def gather(finished: Finished) -> Evidence:
     traced = load_activity(finished.of(SIMULATE) / "trace.npz")
     compiled = read_json(finished.of(COMPILE) / "compile.json")
     manifest = read_json(run.folder / "manifest.json")
-    reasons: dict[str, str] = {}
-    findings = verify_program(program, target)
-    placement, does_not_fit = _placement(program, target, findings, config.target.placement, traced)
+    estimated = estimates(program, target, config.target, counts, traced)
+    reasons = dict(estimated.reasons)
     inputs = finished.data.chip_inputs(finished.data.test, torch.arange(traced.n_samples))
-    energy = _energy(program, counts, placement, target, config.target.step_period_s, reasons)
     proofs = _proofs(finished, reasons)
     return Evidence(
         name=run.folder.name,
@@ -138,10 +137,10 @@ def gather(finished: Finished) -> Evidence:
         rounding=compiled["rounding_lines"],
         weight_bits=_weight_bits(compiled),
         assumptions=compiled["assumptions"],
-        deviations=[*compiled["warnings"], *(str(f) for f in findings if f.severity == "assumption")],
-        placement=placement,
-        does_not_fit=does_not_fit,
-        energy=energy,
+        deviations=[*compiled["warnings"], *estimated.assumed()],
+        placement=estimated.placement,
+        does_not_fit=estimated.does_not_fit,
+        energy=estimated.energy,
         neurobench=neurobench_metrics(program, traced),
         reasons=reasons,
     )
@@ -151,32 +150,6 @@ def _weight_bits(compiled: dict[str, Any]) -> dict[str, int]:
     """Synapse group -> bits; runs of before there was a choice do not say."""
     groups = [group for population in compiled["rounding"] for group in population["groups"]]
     return {group["name"]: group.get("weight_bits", FULL_SCALE_BITS) for group in groups}
-
-
-def _placement(
-    program: Program, target: Target, findings: Sequence[Finding], objective: Objective, activity: Activity
-) -> tuple[Placement | None, str | None]:
-    """Cores for the program, or why there are none."""
-    try:
-        require(findings)
-        return place(program, target, objective=objective, activity=activity), None
-    except (DoesNotFit, Unsupported) as error:
-        return None, str(error)
-
-
-def _energy(
-    program: Program,
-    activity: Activity,
-    placement: Placement | None,
-    target: Target,
-    step_period_s: float,
-    reasons: dict[str, str],
-) -> EnergyReport | None:
-    try:
-        return estimate_energy(program, activity, placement, target, step_period_s)
-    except (ConfigError, Unsupported) as error:
-        reasons["energy"] = str(error)
-        return None
 
 
 def _answers(finished: Finished) -> list[Answers]:

@@ -5,18 +5,16 @@ Only the samples of the proof keep their traces: those of a test set would fill 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from collections.abc import Mapping
+from dataclasses import asdict
 
 import numpy as np
 import torch
 
 from seamount.compile.network.interpret import run_network
 from seamount.compile.nir.read import read_nir
-from seamount.compile.program.activity import Activity, Events
 from seamount.compile.program.activity_file import save_activity
 from seamount.compile.program.program import Program
-from seamount.compile.program.readout import classes, readout_so_far
 from seamount.distill.config import DataConfig, Section
 from seamount.distill.data import Data
 from seamount.files import write_json
@@ -24,11 +22,11 @@ from seamount.hardware_targets.agreement import compare_student
 from seamount.hardware_targets.simulator import simulate
 from seamount.models.export import to_nir
 from seamount.models.spiking_net import SpikingNet
-from seamount.report.evidence import window
 
 from ..answers import Array, batches, read_answers, write_answers, write_arrays
 from ..settings import ChipFormats, Compared, Device, Student, WeightBits
 from ..stage import Place, Stage
+from ..whole_set import run_all
 from .compile import COMPILE, compiled_program
 from .distill import DISTILL, trained_student
 from .quantise import QUANTISE, trained_quantised
@@ -69,26 +67,13 @@ SIMULATE = Stage("simulate", Reads, work, needs=(DISTILL, QUANTISE, COMPILE))
 
 def _whole_test_set(program: Program, data: Data, device: str, place: Place) -> Array:
     """Writes answers and counts; the answers (n,)."""
-    assert program.readout is not None, "a student has one"
-    readout = program.readout.population
-    parts: list[Activity] = []
-    per_step: list[Array] = []
-    place.progress.begin("simulate the test set", len(data.test))
-    for numbers in batches(len(data.test)):
-        values = data.chip_inputs(data.test, numbers)
-        part = simulate(program, values, record=("v", "spikes"), populations=[readout], device=device)
-        spikes, v = (window(program, part, readout, trace[readout]) for trace in (part.spikes, part.v))
-        read = readout_so_far(program.readout.quantity, spikes, v)
-        per_step.append(classes(read.reshape(data.n_steps, len(numbers), -1)))
-        parts.append(part)
-        place.progress.advance(len(numbers))
-    place.progress.end()
-    save_activity(joined(parts), place.folder / "counts.npz")
-    answered = np.concatenate(per_step, axis=1)
-    write_answers(place.folder, data.test, answered)
-    predictions: Array = np.concatenate([part.predictions() for part in parts])
-    assert (predictions == answered[-1]).all(), "the answer is what is read after the last step"
-    return predictions
+    parts = (data.chip_inputs(data.test, numbers) for numbers in batches(len(data.test)))
+    whole = run_all(program, parts, len(data.test), device=device, progress=place.progress)
+    assert whole.per_step is not None, "a student has a readout"
+    save_activity(whole.counts, place.folder / "counts.npz")
+    write_answers(place.folder, data.test, whole.per_step)
+    answered: Array = whole.per_step[-1]
+    return answered
 
 
 def _float_spikes(student: SpikingNet, data: Data, n: int) -> dict[str, Array]:
@@ -122,20 +107,3 @@ def float_membranes(student: SpikingNet, x: torch.Tensor) -> dict[str, Array]:
 
 def _numpy(traces: Mapping[str, torch.Tensor]) -> dict[str, Array]:
     return {name: x.cpu().numpy() for name, x in traces.items()}
-
-
-def joined(parts: Sequence[Activity]) -> Activity:
-    """Runs of consecutive samples as one, counts only."""
-    names = list(parts[0].events)
-    counts = [field.name for field in fields(Events)]
-    events = {
-        name: Events(**{count: sum(getattr(part.events[name], count) for part in parts) for count in counts})
-        for name in names
-    }
-    return Activity(
-        n_steps=parts[0].n_steps,
-        n_samples=sum(part.n_samples for part in parts),
-        readout=np.concatenate([part.readout for part in parts if part.readout is not None]),
-        spike_counts={name: np.concatenate([part.spike_counts[name] for part in parts]) for name in names},
-        events=events,
-    )
