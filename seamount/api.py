@@ -6,6 +6,7 @@ report = api.run(Path("train.toml"), folder=Path("runs/first"))
 Runs stand in ``runs``, networks and programs in ``programs``; this is the list of what may be relied on.
 """
 
+from seamount.asked import Reading
 from seamount.doctor import doctor
 from seamount.hardware_targets.target import list_targets as targets
 from seamount.hardware_targets.target import load_target as target
@@ -30,12 +31,13 @@ from seamount.programs import (
     write_standalone,
 )
 from seamount.run.told import Told
-from seamount.runs import StageAccuracy, check, compare, distill, init, load_report, report, run, sweep, why
+from seamount.runs import StageAccuracy, check, compare, deploy, distill, init, load_report, report, run, sweep, why
 
 __all__ = [
     "ChipSamples",
     "CompiledFile",
     "LavaRun",
+    "Reading",
     "RoundedAnswers",
     "Simulated",
     "StageAccuracy",
@@ -44,6 +46,7 @@ __all__ = [
     "check",
     "compare",
     "compile_source",
+    "deploy",
     "diff",
     "distill",
     "doctor",

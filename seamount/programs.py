@@ -8,11 +8,21 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
+from seamount.artefacts import (
+    SAMPLES,
+    NetworkFile,
+    ProgramFile,
+    ReportFile,
+    ReportFolder,
+    RunFolder,
+    no_network,
+    recognised,
+)
 from seamount.compile.program.activity import Activity
 from seamount.compile.program.program import Input, Program
 from seamount.compile.program.readout import as_quantity, classes, readout_so_far
@@ -97,7 +107,7 @@ def compile_source(
     """Lower a NIR file, a lava-dl ``.net`` file or a finished run's student to a program file.
 
     Args:
-        source: ``.nir``, ``.net``, or a run folder (its exported student is taken).
+        source: ``.nir``, ``.net``, or the folder of a run (its exported student is taken) or of a report.
         target: name or file of a target, whose number formats are kept and against which the program is verified.
         out: where the program goes; default: beside the source (in the run folder), ending ``.program.h5``.
         labels: of the calibration samples, (B,).
@@ -107,7 +117,7 @@ def compile_source(
     from seamount.compile.program.file import save_program
     from seamount.hardware_targets.target import load_target
 
-    found = _student_of_run(source) if source.is_dir() else source
+    found = network_of(source)
     chip = load_target(target)
     compiled = compile_graph(found, chip, options)
     calibration = None if options is None else options.calibration
@@ -192,17 +202,26 @@ def write_standalone(program: Program, folder: Path) -> Path:
     return write(program, folder)
 
 
-def _student_of_run(folder: Path) -> Path:
-    students = sorted(folder.glob("stages/*-export/student.nir"))
-    if not students:
-        raise InputError(
-            "holds no exported student", where=folder, ways_out="finish the run with `seamount distill --resume`"
-        )
-    return students[0]
+def network_of(path: Path) -> Path:
+    """The network that a path stands for: the file itself, or that of a run's or report's folder."""
+    found = recognised(path)
+    match found:
+        case RunFolder() | ReportFolder():
+            return found.network()
+        case NetworkFile():
+            return found.path
+        case ReportFile():
+            raise no_network(path, "a report")
+        case ProgramFile():
+            if not path.exists():
+                raise InputError("no such file", where=path)
+            raise no_network(path, "no network file")
+        case _:
+            assert_never(found)
 
 
 def load_any_program(path: Path, target: str = "loihi1", *, readout: str | None = None) -> Program:
-    """A program file, or a program made on the spot from a run folder, a NIR or a ``.net`` file.
+    """A program file, that of a run's or report's folder, or one made on the spot of a NIR or a ``.net`` file.
 
     Args:
         readout: of a program that is made here: a population or an Output, and perhaps ":" and how it is read.
@@ -212,7 +231,8 @@ def load_any_program(path: Path, target: str = "loihi1", *, readout: str | None 
     from seamount.compile.program.file import load_program
     from seamount.hardware_targets.target import load_target
 
-    if path.suffix in (".nir", ".net") and not path.is_dir():
+    found = recognised(path)
+    if isinstance(found, NetworkFile):
         return compile_graph(path, load_target(target), compile_options(readout=readout)).program
     if readout is not None:
         raise ConfigError(
@@ -220,12 +240,11 @@ def load_any_program(path: Path, target: str = "loihi1", *, readout: str | None 
             where=f"--readout {readout}",
             ways_out="compile it again with --readout",
         )
-    if path.is_dir():
-        programs = sorted(path.glob("stages/*-compile/program.h5"))
-        if not programs:
-            raise InputError("holds no program", where=path, ways_out="finish the run with --resume")
-        path = programs[0]
-    return load_program(path)
+    if isinstance(found, ReportFile):
+        raise InputError(
+            "is a report by itself", where=path, possible="needed is a program, a network, or the folder of a report"
+        )
+    return load_program(found.path if isinstance(found, ProgramFile) else found.program())
 
 
 # ------------------------------------------------------------------------------------------------- samples
@@ -239,10 +258,27 @@ class ChipSamples:
     labels: Ints | None
     what: str
 
+    @property
+    def n(self) -> int:
+        """Samples; a program without inputs, which biases alone drive, runs one."""
+        return next((x.shape[1] for x in self.inputs.values()), 1)
+
     def first(self, n: int | None) -> ChipSamples:
         """At most so many of the samples."""
         cut = {name: x[:, :n] for name, x in self.inputs.items()}
         return replace(self, inputs=cut, labels=None if self.labels is None else self.labels[:n])
+
+
+def data_for(path: Path, data: str | None) -> str | None:
+    """What was asked for, else the samples of the run or report that ``path`` is the folder of."""
+    if data is not None:
+        return data
+    found = recognised(path)
+    if isinstance(found, RunFolder):
+        return str(found.path)
+    if isinstance(found, ReportFolder) and (samples := found.path / SAMPLES).exists():
+        return str(samples)
+    return None
 
 
 def samples_for(program: Program, data: str | None, n: int | None = None) -> ChipSamples:
@@ -392,7 +428,7 @@ def simulate(
     from seamount.hardware_targets.simulator import simulate as run
 
     loaded = load_any_program(program, readout=readout)
-    samples = samples_for(loaded, data, n_samples)
+    samples = samples_for(loaded, data_for(program, data), n_samples)
     activity = run(
         loaded,
         samples.inputs,
@@ -436,7 +472,7 @@ def run_lava(
     from seamount.hardware_targets.simulator import simulate as run
 
     loaded = load_any_program(program, readout=readout)
-    samples = samples_for(loaded, data, n_samples)
+    samples = samples_for(loaded, data_for(program, data), n_samples)
     traces = ("spikes", "v")
     on_lava = run_on_lava(loaded, samples.inputs, record=traces, time_limit_s=time_limit_s)
     simulated = run(loaded, samples.inputs, record=traces)

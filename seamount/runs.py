@@ -8,8 +8,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, assert_never
 
+from seamount.artefacts import (
+    NetworkFile,
+    ProgramFile,
+    ReportFile,
+    ReportFolder,
+    RunFolder,
+    no_network,
+    recognised,
+)
+from seamount.asked import Asked, Reading, asked_in
 from seamount.config import load_config, to_toml
 from seamount.errors import ConfigError, InputError
 from seamount.run.told import Told
@@ -108,17 +118,94 @@ def _accuracies(run: Run, stages: Sequence[Stage[Any]]) -> list[StageAccuracy]:
     return rows
 
 
-def report(folder: Path) -> Report:
-    """Write report.json and report.html of a finished run."""
+def report(path: Path, told: Told | None = None) -> Report:
+    """Write report.json and report.html of a finished run, or once more those of a report's folder."""
+    from seamount.deployment import again
     from seamount.run.reporting import report_run
 
-    return report_run(folder)
+    found = recognised(path)
+    match found:
+        case RunFolder():
+            return report_run(found.path)
+        case ReportFolder():
+            return again(found.path, told or Told())
+        case ReportFile():
+            ways = "name the folder of a run or report, a network or a program"
+            raise InputError("is a report already", where=path, ways_out=ways)
+        case NetworkFile() | ProgramFile():
+            return deploy(path, told=told)
+        case _:
+            assert_never(found)
 
 
-def load_report(path: Path) -> Report:
-    """The report of a run directory, or a report.json."""
+def deploy(
+    source: Path | str,
+    data: Path | str | None = None,
+    *,
+    folder: Path | str | None = None,
+    target: str = "loihi1",
+    reading: Reading | None = None,
+    n_samples: int | None = None,
+    n_lava: int | None = None,
+    require_lava: bool = False,
+    float_answers: Path | str | None = None,
+    told: Told | None = None,
+) -> Report:
+    """Everything that can be known of a network or a program: compile, simulate, run on Lava, report.
+
+    Args:
+        source: ``.nir``, ``.net``, a program, or the folder of a run (its exported student is taken).
+        data: see ``samples_for``; without it nothing is run.
+        folder: where report.json, report.html and the program go; default: under runs/, called as the source.
+        reading: how the network is read and lowered.
+        n_samples: at most so many. n_lava: so many on Lava; None: 20, where Lava is installed.
+        require_lava: refuse to go on without Lava.
+        float_answers: a ``.npz`` with the answers of one's own network: ``answers``, classes (n,) or scores (n, K).
+    """
+    from seamount import deployment
+
+    if not Path(source).exists():
+        possible = "a report is made of a run's folder, a .nir, .net or program file"
+        raise InputError("no such file or folder", where=source, possible=possible)
+    asked = Asked(
+        source=str(Path(source).absolute()),
+        data=_named(data),
+        target=target,
+        reading=reading or Reading(),
+        n_samples=n_samples,
+        n_lava=n_lava,
+        require_lava=require_lava,
+        float_answers=_named(float_answers),
+    )
+    place = folder_for(Path(source)) if folder is None else Path(folder)
+    return deployment.deploy(asked, place, told or Told())
+
+
+def folder_for(source: Path) -> Path:
+    """Where the report of a file goes, unless somebody says it: under runs/, called as the file."""
+    return Path("runs") / source.absolute().name.split(".")[0]
+
+
+def _named(path: Path | str | None) -> str | None:
+    """A file by its whole path, so that a report can be made again from another folder; a data set by its name."""
+    if path is None:
+        return None
+    return str(Path(path).absolute()) if Path(path).exists() else str(path)
+
+
+def load_report(path: Path | str) -> Report:
+    """The report of a run or of a network or program: its folder, or its report.json."""
     from seamount.report.report import from_json
 
+    path = Path(path)
+    # any folder will do: a report may be kept without the run that it came from
+    if not path.is_dir() and isinstance(found := recognised(path), NetworkFile | ProgramFile) and path.exists():
+        kind = "network" if isinstance(found, NetworkFile) else "program"
+        raise InputError(
+            f"is a {kind}, a report is needed",
+            where=path,
+            ways_out=f"`seamount report {path} --data x.npz` makes one, and names its folder",
+        )
     file = path / "report.json" if path.is_dir() else path
     if not file.exists():
         raise InputError("no such report", where=file, ways_out=f"`seamount report {path}` writes one")
@@ -139,11 +226,45 @@ def check(run: Path, gates: Gates) -> tuple[Outcome, ...]:
     return outcomes(load_report(run), gates)
 
 
-def why(folder: Path, layer: str, n_samples: int = 16) -> Explanation:
-    """What makes a layer of a run's program differ from the float student: each effect alone, and all but it.
+def why(path: Path, layer: str, n_samples: int = 16, data: str | None = None) -> Explanation:
+    """What makes a layer of a program differ from the network in real numbers: each effect alone, and all but it.
 
-    "weights" holds both rounding and what fine-tuning in integers changed.
+    Of a run, "weights" holds both rounding and what fine-tuning in integers changed.
+
+    Args:
+        path: the folder of a run or report, or a network file.
+        data: see ``samples_for``; a run has its test set, a report its samples.
     """
+    found = recognised(path)
+    match found:
+        case RunFolder() if data is None:
+            return _why_of_run(found.path, layer, n_samples)
+        case RunFolder():
+            raise ConfigError(f"{path} is a run, which is explained by its test set", where=f"--data {data}")
+        case ReportFolder() | NetworkFile():
+            return _why_of_network(found, layer, n_samples, data)
+        case ReportFile():
+            raise no_network(path, "a report by itself")
+        case ProgramFile():
+            raise no_network(path, "a program, which holds integers alone" if path.exists() else "not there")
+        case _:
+            assert_never(found)
+
+
+def _why_of_network(found: ReportFolder | NetworkFile, layer: str, n_samples: int, data: str | None) -> Explanation:
+    from seamount.deployment import compiled_of
+    from seamount.programs import data_for, samples_for
+    from seamount.report.why import why as explain
+
+    asked = asked_in(found.path) if isinstance(found, ReportFolder) else Asked(str(found.path))
+    compiled = compiled_of(asked)
+    if compiled is None or compiled.network is None:
+        raise no_network(Path(asked.source), "integers alone, without a network in real numbers")
+    samples = samples_for(compiled.program, data_for(found.path, data), n_samples)
+    return explain(compiled.network, compiled.program, samples.inputs, layer)
+
+
+def _why_of_run(folder: Path, layer: str, n_samples: int) -> Explanation:
     import torch
 
     from seamount.compile.pipeline import compile_graph

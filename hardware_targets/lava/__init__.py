@@ -2,7 +2,7 @@
 but in processes of its own."""
 
 from .run import run_on_lava
-from .shim import LavaStatus, lava_status
+from .shim import LavaStatus, lava_status, require_lava
 from .standalone import write_standalone
 from .write_net import NetFile, write_net
 
@@ -10,6 +10,7 @@ __all__ = [
     "LavaStatus",
     "NetFile",
     "lava_status",
+    "require_lava",
     "run_on_lava",
     "write_net",
     "write_standalone",

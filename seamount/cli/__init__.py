@@ -13,7 +13,13 @@ __all__ = ["app", "load_commands", "main"]
 
 def load_commands() -> None:
     """Register all commands; they are in files of their own, imported when the command line is really used."""
-    from . import program_commands, report_commands, run_commands, system_commands  # noqa: F401  (they register)
+    from . import (  # noqa: F401  (they register)
+        deploy_commands,
+        program_commands,
+        report_commands,
+        run_commands,
+        system_commands,
+    )
 
 
 def main() -> None:

@@ -37,30 +37,39 @@ Readout = Annotated[
     typer.Option("--readout", help="Where the answer is read, and how: POPULATION[:count|sum|mean|max|last|final]."),
 ]
 Target = Annotated[str, typer.Option("--target", help="A target that `seamount targets` lists, or a target file.")]
+WrittenBy = Annotated[
+    str | None, typer.Option("--from", help="Who wrote the NIR file: norse, snntorch, sinabs, lava, ...")
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="One option, as dt=1e-4, or reset_interval=32 for a .net file; may be repeated."),
+]
+Steps = Annotated[int | None, typer.Option("--steps", min=1, help="Timesteps of one sample at the input.")]
+Calibrate = Annotated[
+    Path | None,
+    typer.Option(
+        "--calibrate",
+        help="A .npz with real inputs to round for: x (T, B, *shape) or an array for each, perhaps labels y.",
+    ),
+]
+SoftReset = Annotated[
+    str | None,
+    typer.Option("--soft-reset", help="A reset by subtraction: refuse (the default), or emulate it exactly."),
+]
 
 
 @command(app, "compile", example="seamount compile net.nir --from snntorch --steps 16 --target loihi1", panel=PANEL)
 def compile_(
-    source: Annotated[Path, typer.Argument(help="A NIR file, a lava-dl .net file, or a run folder.")],
+    source: Annotated[
+        Path, typer.Argument(help="A NIR file, a lava-dl .net file, or the folder of a run or report.")
+    ],
     target: Target = "loihi1",
     out: Annotated[Path | None, typer.Option(help="Program file; default: beside the source.")] = None,
-    written_by: Annotated[
-        str | None, typer.Option("--from", help="Who wrote the NIR file: norse, snntorch, sinabs, lava, ...")
-    ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="One option, as dt=1e-4, or reset_interval=32 for a .net file; may be repeated."),
-    ] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Timesteps of one sample at the input.")] = None,
-    calibrate: Annotated[
-        Path | None,
-        typer.Option(
-            help="A .npz with real inputs to round for: x (T, B, *shape) or an array for each, perhaps labels y."
-        ),
-    ] = None,
-    soft_reset: Annotated[
-        str | None, typer.Option(help="A reset by subtraction: refuse (the default), or emulate it exactly.")
-    ] = None,
+    written_by: WrittenBy = None,
+    settings: Settings = None,
+    steps: Steps = None,
+    calibrate: Calibrate = None,
+    soft_reset: SoftReset = None,
     readout: Readout = None,
     print_after: Annotated[str | None, typer.Option(help="Print the network after this pass.")] = None,
     explain: Annotated[str | None, typer.Option(help="Show the formulas of this layer with the numbers in.")] = None,
@@ -164,7 +173,7 @@ def _write_others(program: Program, nir: Path | None, net: Path | None, standalo
 
 @command(app, "simulate", example="seamount simulate net.program.h5 --data digits --record spikes,v", panel=PANEL)
 def simulate(
-    program: Annotated[Path, typer.Argument(help="A program file (or a run folder, NIR or .net file).")],
+    program: Annotated[Path, typer.Argument(help="A program, NIR or .net file, or the folder of a run or report.")],
     data: Data = None,
     readout: Readout = None,
     samples: Annotated[int | None, typer.Option(min=1, help="At most so many samples.")] = None,
@@ -211,7 +220,7 @@ def simulate(
 
 @command(app, "run-lava", example="seamount run-lava runs/demo --samples 20 --data digits", panel=PANEL)
 def run_lava(
-    program: Annotated[Path, typer.Argument(help="A program file (or a run folder, NIR or .net file).")],
+    program: Annotated[Path, typer.Argument(help="A program, NIR or .net file, or the folder of a run or report.")],
     data: Data = None,
     readout: Readout = None,
     samples: Annotated[int, typer.Option(min=1, help="So many samples.")] = 20,

@@ -11,13 +11,14 @@ import typer
 
 from seamount.errors import CheckFailed, ConfigError, DoesNotFit
 
+from .program_commands import Data
 from .root import app
 from .run_commands import Config, Name, Quiet, Set, told
 from .shell import Result, command
 
 PANEL = "Questions about finished runs"
 
-RunFolder = Annotated[Path, typer.Argument(help="A run directory, or its report.json.")]
+RunFolder = Annotated[Path, typer.Argument(help="The folder of a run or report, or a report.json.")]
 
 
 @command(app, "compare", example="seamount compare runs/a runs/b --html difference.html", panel=PANEL)
@@ -74,15 +75,16 @@ def check(
 
 @command(app, "why", example="seamount why runs/demo conv2", panel=PANEL)
 def why(
-    run: Annotated[Path, typer.Argument(help="A finished run directory.")],
+    run: Annotated[Path, typer.Argument(help="The folder of a run or report, or a NIR file.")],
     layer: Annotated[str, typer.Argument(help="A layer, as the report names it.")],
-    samples: Annotated[int, typer.Option(min=1, help="So many test samples.")] = 16,
+    samples: Annotated[int, typer.Option(min=1, help="So many samples.")] = 16,
+    data: Data = None,
 ) -> Result:
-    """Explain why a layer of the program differs from the float student: each effect switched off by itself."""
+    """Explain why a layer of the program differs from the float network: each effect switched off by itself."""
     from seamount import api
     from seamount.report.why import render_why
 
-    found = api.why(run, layer, samples)
+    found = api.why(run, layer, samples, data)
     return Result(found.model_dump(mode="json"), render_why(found))
 
 

@@ -106,14 +106,6 @@ def distill(
     )
 
 
-@command(app, "report", example="seamount report runs/demo", panel=PANEL)
-def report(folder: Annotated[Path, typer.Argument(help="A finished run directory.")]) -> Result:
-    """Write report.json and report.html of a run and show the summary."""
-    from seamount import api
-
-    return report_result(api.report(folder), folder)
-
-
 def report_result(report: Report | None, folder: Path) -> Result:
     """The summary, and where the page is; exit code 3 if the proof found a difference, 4 if it does not fit."""
     from rich.console import Group

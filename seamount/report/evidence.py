@@ -32,12 +32,14 @@ class Answers:
     Attributes:
         predictions: class of each sample, (n,).
         per_step: class if read after step 1 .. T, (T, n).
+        title: of its row; None: the stage's own.
     """
 
     stage: Stage
     predictions: Array
     labels: Array
     per_step: Array | None = None
+    title: str | None = None
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,10 @@ class Evidence:
 
     Attributes:
         target: as loaded; its name, version and digest are printed.
+        reference: what the program is compared with: a run's float student, or the float network of a file.
+        folder: where the report lies, as its commands name it; empty: runs/ and the name.
+        trained: Seamount trained it, from a configuration that stands in the folder.
+        facts: what a reviewer asks first, by name: data with sizes, method, teacher, student.
         created: time of writing, ISO 8601; with ``wall_s`` the only part that may differ between equal runs.
         full_run: Activity over the whole test set (counts only); None: the traced run counts.
         oracle: the implementation that is not ours among those in ``proof``; None: none took part.
@@ -94,6 +100,10 @@ class Evidence:
     name: str
     program: Program
     target: Target
+    reference: str = "float student"
+    folder: str = ""
+    trained: bool = True
+    facts: Sequence[tuple[str, str]] = ()
     command: str = ""
     created: str = ""
     wall_s: Mapping[str, float] = field(default_factory=dict)

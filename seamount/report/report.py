@@ -86,7 +86,7 @@ def assemble(evidence: Evidence) -> Report:
     estimate = energy(evidence)
     early = anytime(evidence)
     signs = symptoms_of(evidence)
-    found = verdicts(signs, rungs, proven, populations, placed, estimate)
+    found = verdicts(signs, rungs, proven, populations, placed, estimate, evidence.reference)
     return Report(
         run=run(evidence),
         headline=headline(rungs, proven),

@@ -119,6 +119,7 @@ def gather(finished: Finished) -> Evidence:
         name=run.folder.name,
         program=program,
         target=target,
+        folder=str(run.folder),
         command=manifest["command"],
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         wall_s={stage.name: float((run.status(stage) or {})["seconds"]) for stage in STAGES},
@@ -135,7 +136,7 @@ def gather(finished: Finished) -> Evidence:
         traced=_traced(finished, traced, inputs),
         full_run=counts,
         rounding=compiled["rounding_lines"],
-        weight_bits=_weight_bits(compiled),
+        weight_bits=weight_bits(compiled),
         assumptions=compiled["assumptions"],
         deviations=[*compiled["warnings"], *estimated.assumed()],
         placement=estimated.placement,
@@ -146,7 +147,7 @@ def gather(finished: Finished) -> Evidence:
     )
 
 
-def _weight_bits(compiled: dict[str, Any]) -> dict[str, int]:
+def weight_bits(compiled: dict[str, Any]) -> dict[str, int]:
     """Synapse group -> bits; runs of before there was a choice do not say."""
     groups = [group for population in compiled["rounding"] for group in population["groups"]]
     return {group["name"]: group.get("weight_bits", FULL_SCALE_BITS) for group in groups}

@@ -108,7 +108,7 @@ def test_inspect_prints_a_program_a_line_an_item(program: Path) -> None:
     [
         (["run", "absent.toml"], 2, "absent.toml: no such file; `seamount init absent.toml` writes one"),
         (["inspect", "absent.nir"], 2, "absent.nir"),
-        (["report", "absent"], 2, "absent: not a run directory"),
+        (["report", "absent"], 2, "absent: no such file or folder"),
         (["targets", "show", "loihi7"], 2, "loihi7: no such target; there are loihi1, loihi2"),
         (["diff", "a.npz", "b.npz"], 2, "a.npz: no such file"),
     ],

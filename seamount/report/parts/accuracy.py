@@ -57,13 +57,15 @@ class Accuracy(Item):
 
 TITLES: dict[Stage, str] = {
     "teacher": "Teacher (ANN)",
+    "original": "Your own network",
     "float": "Student, float",
     "quantised": "Student, quantised",
     "deployed": "Deployed program",
 }
 
 
-NEEDS_BOTH = "needs the answers of the float student and of the deployed program"
+ALWAYS: tuple[Stage, ...] = ("float", "deployed")
+"""Of which stages answers are missed, if there are none; a run has a teacher and a quantised student besides."""
 
 
 def accuracy(evidence: Evidence) -> Accuracy | Missing:
@@ -78,10 +80,14 @@ def accuracy(evidence: Evidence) -> Accuracy | Missing:
         n_samples=n,
         n_classes=int(np.max(evidence.answers[0].labels)) + 1,
         rungs=_ladder([answers[stage] for stage in TITLES if stage in answers]),
-        absent=tuple(title for stage, title in TITLES.items() if stage not in answers),
-        mcnemar=_mcnemar(*pair),
-        classes=_classes(*pair),
+        absent=tuple(TITLES[stage] for stage in _expected(evidence) if stage not in answers),
+        mcnemar=_mcnemar(*pair, evidence.reference),
+        classes=_classes(*pair, evidence.reference),
     )
+
+
+def _expected(evidence: Evidence) -> tuple[Stage, ...]:
+    return ("teacher", "float", "quantised", "deployed") if evidence.reference == "float student" else ALWAYS
 
 
 def _refuse_other_samples(evidence: Evidence) -> None:
@@ -104,7 +110,7 @@ def _ladder(answers: Sequence[Answers]) -> tuple[Rung, ...]:
         rungs.append(
             Rung(
                 stage=answer.stage,
-                title=TITLES[answer.stage],
+                title=answer.title or TITLES[answer.stage],
                 accuracy=percent(n_correct, n),
                 n_correct=n_correct,
                 lost_pp=None if before is None else _lost(before, answer),
@@ -125,9 +131,13 @@ def _same(before: Answers, answer: Answers) -> Quantity:
     return known(100 * same, "%", "measured", len(answer.labels))
 
 
-def _mcnemar(float_: Answers | None, deployed: Answers | None) -> McNemar | Missing:
+def _needs_both(reference: str) -> str:
+    return f"needs the answers of the {reference} and of the deployed program"
+
+
+def _mcnemar(float_: Answers | None, deployed: Answers | None, reference: str) -> McNemar | Missing:
     if float_ is None or deployed is None:
-        return Missing(missing=NEEDS_BOTH)
+        return Missing(missing=_needs_both(reference))
     float_right, deployed_right = (np.asarray(a.predictions) == a.labels for a in (float_, deployed))
     only_float = int(np.sum(float_right & ~deployed_right))
     only_deployed = int(np.sum(deployed_right & ~float_right))
@@ -136,23 +146,23 @@ def _mcnemar(float_: Answers | None, deployed: Answers | None) -> McNemar | Miss
         only_float_correct=only_float,
         only_deployed_correct=only_deployed,
         p=known(p, "1", "measured", len(float_right)),
-        words=_mcnemar_words(only_float, only_deployed, p),
+        words=_mcnemar_words(only_float, only_deployed, p, reference),
     )
 
 
-def _mcnemar_words(only_float: int, only_deployed: int, p: float) -> str:
+def _mcnemar_words(only_float: int, only_deployed: int, p: float, reference: str) -> str:
     if only_float + only_deployed == 0:
-        return "Float student and deployed program are right on exactly the same samples."
+        return f"{reference.capitalize()} and deployed program are right on exactly the same samples."
     verdict = "more than chance explains" if p < 0.05 else "no more than chance explains"
     return (
-        f"{only_float} {plural(only_float, 'sample')} only the float student gets right, "
+        f"{only_float} {plural(only_float, 'sample')} only the {reference} gets right, "
         f"{only_deployed} only the deployed program: {verdict} (exact McNemar p = {p:.2g})."
     )
 
 
-def _classes(float_: Answers | None, deployed: Answers | None) -> tuple[ClassDrop, ...] | Missing:
+def _classes(float_: Answers | None, deployed: Answers | None, reference: str) -> tuple[ClassDrop, ...] | Missing:
     if float_ is None or deployed is None:
-        return Missing(missing=NEEDS_BOTH)
+        return Missing(missing=_needs_both(reference))
     labels = np.asarray(float_.labels)
     drops = []
     for label in np.unique(labels).tolist():
@@ -196,7 +206,7 @@ def loss(report_accuracy: Accuracy | Missing) -> Quantity:
         return unknown("pp", report_accuracy.missing)
     rungs = {r.stage: r for r in report_accuracy.rungs}
     deployed = rungs.get("deployed")
-    first = rungs.get("float") or rungs.get("quantised") or rungs.get("teacher")
+    first = rungs.get("float") or rungs.get("original") or rungs.get("quantised") or rungs.get("teacher")
     if deployed is None or first is None or deployed.accuracy.value is None or first.accuracy.value is None:
         return unknown("pp", "needs the answers of a student and of the deployed program")
     return known(first.accuracy.value - deployed.accuracy.value, "pp", "measured", report_accuracy.n_samples)

@@ -26,7 +26,7 @@ class Sides:
     """One population's spikes (T, B, *shape) over the steps that belong to the sample.
 
     Attributes:
-        n: samples that were traced.
+        n: samples that were traced. reference: what they are compared with.
         deployed, float: None where nothing was recorded; ``float`` has the shape of ``deployed``.
         unpaired: why the two cannot be compared; empty where they can.
     """
@@ -34,6 +34,7 @@ class Sides:
     name: str
     fires: bool
     n: int
+    reference: str
     deployed: Array | None
     float: Array | None
     unpaired: str
@@ -49,7 +50,7 @@ class Sides:
 def sides(evidence: Evidence, population: Population) -> Sides:
     traced, name, fires = evidence.traced, population.name, can_fire(population)
     if traced is None:
-        return Sides(name, fires, 0, None, None, NOT_RECORDED if fires else SILENT)
+        return Sides(name, fires, 0, evidence.reference, None, None, NOT_RECORDED if fires else SILENT)
     deployed = None
     if name in traced.deployed.spikes:
         deployed = window(evidence.program, traced.deployed, name, traced.deployed.spikes[name])
@@ -58,7 +59,7 @@ def sides(evidence: Evidence, population: Population) -> Sides:
     if deployed is not None and float_ is not None and not unpaired:
         # a flattened population of the program has its neurons in the order of the student's
         float_ = float_.reshape(deployed.shape)
-    return Sides(name, fires, traced.deployed.n_samples, deployed, float_, unpaired)
+    return Sides(name, fires, traced.deployed.n_samples, evidence.reference, deployed, float_, unpaired)
 
 
 def can_fire(population: Population) -> bool:
@@ -69,11 +70,11 @@ def _unpaired(evidence: Evidence, traced: Traced, deployed: Array | None, float_
     if deployed is None:
         return NOT_RECORDED
     if traced.float_spikes is None:
-        return evidence.reason("float_spikes", "the float student's spikes were not recorded")
+        return evidence.reason("float_spikes", f"the {evidence.reference}'s spikes were not recorded")
     if float_ is None:
-        return "has no counterpart in the float student"
+        return f"has no counterpart in the {evidence.reference}"
     if float_.size != deployed.size:
-        return f"the float student's trace has shape {float_.shape}, the program's {deployed.shape}"
+        return f"the {evidence.reference}'s trace has shape {float_.shape}, the program's {deployed.shape}"
     return ""
 
 
@@ -123,7 +124,7 @@ def change_percent(both: Sides) -> Quantity:
         return unknown("%", both.unpaired)
     n_deployed, n_float = (np.count_nonzero(side) for side in both.pair)
     if n_float == 0:
-        return unknown("%", "the float student never fires here")
+        return unknown("%", f"the {both.reference} never fires here")
     return known(100 * (n_deployed - n_float) / n_float, "%", "measured", both.n)
 
 
@@ -134,13 +135,13 @@ def membrane_rmse(evidence: Evidence, population: Population) -> Quantity:
     if not isinstance(neuron, Lif) or not can_fire(population):
         return unknown(unit, "has no threshold")
     if traced is None or not traced.float_v or name not in traced.float_v:
-        return unknown(unit, "the float student's v was not recorded")
+        return unknown(unit, f"the {evidence.reference}'s v was not recorded")
     if name not in traced.deployed.v or scale is None:
         return unknown(unit, "the program's v or its scale is not known")
     v = window(evidence.program, traced.deployed, name, traced.deployed.v[name])
     float_v = np.asarray(traced.float_v[name], dtype=np.float64)
     if float_v.size != v.size:
-        return unknown(unit, f"the float student's v has shape {float_v.shape}, the program's {v.shape}")
+        return unknown(unit, f"the {evidence.reference}'s v has shape {float_v.shape}, the program's {v.shape}")
     # the chip holds v in 64ths of the unit of its thresholds, which are scale to the real unit
     error = (v - 64 * scale * float_v.reshape(v.shape)) / np.broadcast_to(neuron.v_th_mant * 64.0, v.shape[2:])
     return known(float(np.sqrt(np.mean(error**2))), unit, "measured", traced.deployed.n_samples)

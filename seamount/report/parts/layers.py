@@ -183,13 +183,13 @@ def _divergence_words(layer: Layer, both: Sides, inherited: tuple[str, float] | 
         yield f"Not compared: {both.unpaired}." if both.fires else "Integrates its input; the answer is read from v."
         return
     if damage == 0:
-        yield "Every spike equals the float student's."
+        yield f"Every spike equals the {both.reference}'s."
         return
     change, drift = layer.change_percent.value, ""
     if change is not None and abs(change) >= 0.05:
         drift = f"; it fires {abs(change):.1f} % {'more' if change > 0 else 'less'}"
     yield (
-        f"{damage:.1f} % of the spikes have no partner in the float student, "
+        f"{damage:.1f} % of the spikes have no partner in the {both.reference}, "
         f"the first at step {layer.first_divergent_step.value}{drift}."
     )
     if inherited is not None and inherited[1] > 0:

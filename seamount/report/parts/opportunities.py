@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
 from ..evidence import Evidence
@@ -14,6 +15,8 @@ from .mapping import Mapping
 
 
 class Opportunity(Item):
+    """``command`` tries it, as it stands; empty where no command does."""
+
     id: str
     title: str
     gain: str
@@ -32,9 +35,7 @@ def opportunities(
     if isinstance(mapping, Mapping):
         found += _relieve(evidence, mapping)
     if isinstance(layers, tuple):
-        found += [
-            told for layer in layers for told in _of_layer(f"seamount why runs/{evidence.name} {layer.name}", layer)
-        ]
+        found += [told for layer in layers for told in _of_layer(evidence, layer)]
     if isinstance(energy, Energy):
         found += _of_energy(evidence, energy)
     if isinstance(early, Anytime):
@@ -45,7 +46,7 @@ def opportunities(
                 id="prove-lava",
                 title="Prove it against Lava",
                 gain="The verdict bit-exact then rests on an implementation that is not ours.",
-                command=f"seamount run-lava runs/{evidence.name} --samples 20",
+                command=f"seamount run-lava {_folder(evidence)} --samples 20",
             )
         )
     return tuple(found)
@@ -58,14 +59,26 @@ def _relieve(evidence: Evidence, mapping: Mapping) -> list[Opportunity]:
             id=f"relieve-{m.name}",
             title=f"{m.name} fills {100 * m.share:.0f} % of its {m.binding}",
             gain=m.relief,
-            command=f"{_sweep(evidence)} target.placement=cores,load,crossings",
+            command=_sweep(evidence, "target.placement=cores,load,crossings"),
         )
         for m in tight[:3]
     ]
 
 
-def _sweep(evidence: Evidence) -> str:
-    return f"seamount sweep runs/{evidence.name}/resolved.toml --over"
+def _folder(evidence: Evidence) -> str:
+    return shlex.quote(evidence.folder or f"runs/{evidence.name}")
+
+
+def _sweep(evidence: Evidence, axis: str) -> str:
+    """Nothing for what Seamount did not train: there are no settings to train it anew with."""
+    return f"seamount sweep {_folder(evidence)}/resolved.toml --over {axis}" if evidence.trained else ""
+
+
+def _why(evidence: Evidence, layer: Layer) -> str:
+    """Nothing where there is no network in real numbers to explain it with."""
+    if layer.damage.value is None:
+        return ""
+    return f"seamount why {_folder(evidence)} {shlex.quote(layer.name)}"
 
 
 def _of_time(evidence: Evidence, early: Anytime) -> list[Opportunity]:
@@ -81,13 +94,13 @@ def _of_time(evidence: Evidence, early: Anytime) -> list[Opportunity]:
             id="fewer-steps",
             title=f"{early.enough} of {n_steps} steps {'is' if early.enough == 1 else 'are'} nearly enough",
             gain=f"Reading the answer then costs at most 0.5 pp{saved}; a student trained for it may lose nothing.",
-            command=f"{_sweep(evidence)} student.n_steps={early.enough},{n_steps}",
+            command=_sweep(evidence, f"student.n_steps={early.enough},{n_steps}"),
         )
     ]
 
 
-def _of_layer(why: str, layer: Layer) -> Iterator[Opportunity]:
-    """``why``: the command that explains the layer."""
+def _of_layer(evidence: Evidence, layer: Layer) -> Iterator[Opportunity]:
+    why = _why(evidence, layer)
     dead, always, damage = layer.n_dead.value, layer.n_always.value, layer.damage.value
     if dead is not None and dead / layer.n_neurons > 0.1:
         yield Opportunity(
@@ -114,7 +127,7 @@ def _of_layer(why: str, layer: Layer) -> Iterator[Opportunity]:
     if damage is not None and damage > 5:
         yield Opportunity(
             id=f"diverge-{layer.name}",
-            title=f"{layer.name}: {damage:.1f} % of the spikes have no partner in the float student",
+            title=f"{layer.name}: {damage:.1f} % of the spikes have no partner in the {evidence.reference}",
             gain="Names which effect does it: weight rounding, decay grid, threshold or saturation.",
             command=why,
         )
@@ -137,6 +150,6 @@ def _of_energy(evidence: Evidence, energy: Energy) -> list[Opportunity]:
             id="step-period",
             title=f"Static power is {share:.0f} % of the total at {si(stated, 's')} a step",
             gain=f"Up to {si(saved, 'J')} per inference less at the modelled step of {si(shortest, 's')} (derived).",
-            command=f"{_sweep(evidence)} target.step_period_s={stated:g},{shortest:.1e}",
+            command=_sweep(evidence, f"target.step_period_s={stated:g},{shortest:.1e}"),
         )
     ]

@@ -55,7 +55,7 @@ def raster(evidence: Evidence) -> Raster | Missing:
     firing = [n for n in names if np.any(deployed[n]) or np.any(float_.get(n, 0))]
     if not firing:
         return Missing(missing="no recorded layer fires")
-    sample, why = _choose(traced, deployed, float_)
+    sample, why = _choose(traced, deployed, float_, evidence.reference)
     shown = firing if len(firing) <= MAX_POPULATIONS else [firing[0], *_middle(firing), firing[-1]]
     predictions = traced.deployed.predictions() if traced.deployed.readout is not None else None
     return Raster(
@@ -80,13 +80,13 @@ def _float_spikes(traced: Traced, deployed: dict[str, Array]) -> dict[str, Array
     return {n: s.reshape(deployed[n].shape) for n, s in found.items() if s.size == deployed[n].size}
 
 
-def _choose(traced: Traced, deployed: dict[str, Array], float_: dict[str, Array]) -> tuple[int, str]:
+def _choose(traced: Traced, deployed: dict[str, Array], float_: dict[str, Array], reference: str) -> tuple[int, str]:
     differing = np.zeros(traced.deployed.n_samples, dtype=np.int64)
     for name, spikes in float_.items():
         different = (spikes != deployed[name]).reshape(spikes.shape[0], spikes.shape[1], -1)
         differing += different.sum(axis=(0, 2))
     if not differing.any():
-        return 0, "the first traced sample; float student and program agree on all of them" if float_ else "the first"
+        return 0, f"the first traced sample; {reference} and program agree on all of them" if float_ else "the first"
     return int(np.argmax(differing)), f"the sample with the most differing spikes, {int(differing.max())}"
 
 
@@ -122,7 +122,7 @@ def _row(name: str, deployed: Array, float_: Array | None) -> RasterRow:
         n_neurons=flat.shape[1],
         neurons=tuple(chosen.tolist()),
         steps_deployed=_steps(flat, chosen),
-        steps_float=Missing(missing="no counterpart in the float student")
+        steps_float=Missing(missing="no counterpart in the network it is compared with")
         if other is None
         else _steps(other, chosen),
         n_agree=None if other is None else int(np.sum(flat & other)),

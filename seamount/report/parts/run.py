@@ -12,10 +12,19 @@ from ..schema.quantities import known, unknown
 from ..schema.values import Item, Quantity
 
 
+class Fact(Item):
+    name: str
+    value: str
+
+
 class Run(Item):
+    """``reference``: what the program is compared with; ``facts``: what a reviewer asks first."""
+
     name: str
     target: str
     target_version: str
+    reference: str = "float student"
+    facts: tuple[Fact, ...] = ()
     n_steps: int | None
     timestep_s: float | None
     n_neurons: Quantity
@@ -34,6 +43,8 @@ def run(evidence: Evidence) -> Run:
         name=evidence.name,
         target=evidence.target.name,
         target_version=f"{evidence.target.version} ({evidence.target.digest[:12]})",
+        reference=evidence.reference,
+        facts=tuple(Fact(name=name, value=value) for name, value in evidence.facts),
         n_steps=program.n_steps,
         timestep_s=program.timestep_s,
         n_neurons=known(sum(p.n_neurons for p in program.populations), "neurons", "counted"),

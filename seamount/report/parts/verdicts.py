@@ -71,8 +71,15 @@ def verdicts(
     layers: tuple[Layer, ...] | Missing,
     mapping: Mapping | Missing,
     energy: Energy | Missing,
+    reference: str,
 ) -> tuple[Verdict, ...]:
-    return (_exact(proof), _accuracy(symptoms, accuracy), _overflow(layers), _fit(mapping), _energy(energy))
+    return (
+        _exact(proof),
+        _accuracy(symptoms, accuracy, reference),
+        _overflow(layers),
+        _fit(mapping),
+        _energy(energy),
+    )
 
 
 def checks(symptoms: Symptoms | None, verdicts: tuple[Verdict, ...]) -> tuple[Check, ...]:
@@ -108,9 +115,9 @@ def _exact(proof: Proof | Missing) -> Verdict:
     return _verdict("bit-exact", "yes", "ok", proof.words)
 
 
-def _accuracy(symptoms: Symptoms | None, accuracy: Accuracy | Missing) -> Verdict:
+def _accuracy(symptoms: Symptoms | None, accuracy: Accuracy | Missing, reference: str) -> Verdict:
     """Red where the network does not work, whatever is lost against a student that does not either."""
-    found = _drop(accuracy)
+    found = _drop(accuracy, reference)
     if not symptoms:
         return found
     word = found.word if found.state != "unknown" else "does not work"
@@ -118,7 +125,7 @@ def _accuracy(symptoms: Symptoms | None, accuracy: Accuracy | Missing) -> Verdic
     return _verdict("accuracy", word, "error", "; ".join((*details, *symptoms.lines())))
 
 
-def _drop(accuracy: Accuracy | Missing) -> Verdict:
+def _drop(accuracy: Accuracy | Missing, reference: str) -> Verdict:
     lost = loss(accuracy)
     if isinstance(accuracy, Missing) or lost.value is None:
         return _verdict("accuracy", "unknown", "unknown", lost.reason or "not measured")
@@ -129,7 +136,7 @@ def _drop(accuracy: Accuracy | Missing) -> Verdict:
         "accuracy",
         f"{deployed.value:.2f} %",
         "error" if says_nothing(accuracy) else good,
-        f"{signed(-lost.value)} pp against the float student; "
+        f"{signed(-lost.value)} pp against the {reference}; "
         f"95 % interval {deployed.low:.1f} to {deployed.high:.1f} %, n = {accuracy.n_samples:,}"
         f"{'' if silent is None else f'; {silent}'}",
     )

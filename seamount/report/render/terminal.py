@@ -133,7 +133,7 @@ def _facts(report: Report) -> list[Text]:
             lines.append(("proof", ", ".join(pairs)))
         case Missing():
             pass
-    lines += [("try", f"{o.title}: {o.command}") for o in report.opportunities[:N_NEXT]]
+    lines += [("try", f"{o.title}{f': {o.command}' if o.command else ''}") for o in report.opportunities[:N_NEXT]]
     if len(report.opportunities) > N_NEXT:
         lines.append(
             ("", f"{len(report.opportunities) - N_NEXT} more suggestions in report.html, section What to try")

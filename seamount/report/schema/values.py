@@ -13,7 +13,7 @@ Status = Literal[
 fitted (model calibrated to silicon), simulated (circuit simulation), documented (by the vendor), derived (arithmetic
 on published values), assumed, ordering only (no range can be given), unknown (with a reason)."""
 
-Stage = Literal["teacher", "float", "quantised", "deployed"]
+Stage = Literal["teacher", "original", "float", "quantised", "deployed"]
 State = Literal["ok", "warning", "error", "unknown"]
 
 

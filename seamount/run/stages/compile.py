@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from seamount.compile.lower.rounding_table import RoundingTable
-from seamount.compile.pipeline import CompileOptions, compile_graph
+from seamount.compile.pipeline import Compiled, CompileOptions, compile_graph
 from seamount.compile.program.file import load_program, save_program
 from seamount.compile.program.program import Program
 from seamount.distill.config import Section
@@ -28,12 +28,16 @@ def work(reads: Reads, place: Place) -> None:
     options = CompileOptions(weight_bits=reads.quant.weight_bits)
     compiled = compile_graph(quantised_graph(place.of(EXPORT)), load_target(reads.target.name), options)
     save_program(compiled.program, place.folder / PROGRAM)
-    assert compiled.rounding is not None, "only .net files come without rounding"
-    rounding = {p.name: list(RoundingTable((p,)).lines()) for p in compiled.rounding.populations}
-    write_json(place.folder / "compile.json", {**compiled.to_dict(), "rounding_lines": rounding})
+    write_json(place.folder / "compile.json", {**compiled.to_dict(), "rounding_lines": rounding_lines(compiled)})
 
 
 COMPILE = Stage("compile", Reads, work, needs=(EXPORT,))
+
+
+def rounding_lines(compiled: Compiled) -> dict[str, list[str]]:
+    """Population -> what rounding did there; empty of a .net file, which comes without rounding."""
+    populations = () if compiled.rounding is None else compiled.rounding.populations
+    return {p.name: list(RoundingTable((p,)).lines()) for p in populations}
 
 
 def compiled_program(folder: Path) -> Program:

@@ -1,0 +1,53 @@
+"""What a report of a network or a program is asked for; it stands in the report's folder, to be made again from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .artefacts import DEPLOYMENT
+from .errors import InputError
+from .files import read_json
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a network file is read and lowered; see ``compile_options`` for the words."""
+
+    written_by: str | None = None
+    settings: tuple[str, ...] = ()
+    n_steps: int | None = None
+    soft_reset: str | None = None
+    readout: str | None = None
+    calibrate: str | None = None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a report is made of.
+
+    Attributes:
+        data: as ``samples_for`` takes it; None: nothing is run, and the report says so.
+        n_samples: at most so many. n_lava: so many on Lava; None: 20 where Lava is installed.
+        float_answers: a ``.npz`` with the answers of one's own network, from wherever it runs.
+    """
+
+    source: str
+    data: str | None = None
+    target: str = "loihi1"
+    reading: Reading = field(default_factory=Reading)
+    n_samples: int | None = None
+    n_lava: int | None = None
+    require_lava: bool = False
+    float_answers: str | None = None
+
+
+def asked_in(folder: Path) -> Asked:
+    """What the report of a folder was made of."""
+    document = read_json(folder / DEPLOYMENT)
+    try:
+        reading = Reading(**{**document["reading"], "settings": tuple(document["reading"]["settings"])})
+        return Asked(**{**document, "reading": reading})
+    except (KeyError, TypeError):
+        ways = "make the report anew from the network or the program"
+        raise InputError("does not say what was asked", where=folder / DEPLOYMENT, ways_out=ways) from None

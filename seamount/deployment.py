@@ -1,0 +1,384 @@
+"""A network or a program on samples of one's own, from the file to the report, in one folder:
+
+deployment.json     what was asked: source, data, how the source was read
+network.nir         the network as it was given (or network.net; none of a program)
+program.h5          what a chip would run
+samples.npz         the samples whose layers were compared
+report.json, report.html
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from time import perf_counter
+from typing import Any, assert_never
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seamount import __version__
+from seamount.artefacts import (
+    DEPLOYMENT,
+    SAMPLES,
+    NetworkFile,
+    ProgramFile,
+    ReportFile,
+    ReportFolder,
+    RunFolder,
+    no_network,
+    recognised,
+)
+from seamount.asked import Asked, Reading, asked_in
+from seamount.compile.options import compile_options
+from seamount.compile.pipeline import Compiled, compile_graph
+from seamount.compile.program.activity import Activity
+from seamount.compile.program.file import load_program, save_program
+from seamount.compile.program.program import Program
+from seamount.compile.program.readout import classes
+from seamount.compile.program.readout import told as told_of
+from seamount.config import TargetConfig
+from seamount.errors import BackendMissing, ConfigError, InputError, Unsupported, plural
+from seamount.files import file_hash, write_json
+from seamount.foreign.arrays import read_npz
+from seamount.hardware_targets.agreement import Agreement, compare_runs
+from seamount.hardware_targets.lava import lava_status, require_lava, run_on_lava
+from seamount.hardware_targets.neurobench import neurobench_metrics
+from seamount.hardware_targets.simulator import simulate
+from seamount.hardware_targets.target import load_target
+from seamount.programs import ChipSamples, arrays_of, samples_for
+from seamount.report.evidence import Answers, Evidence, Traced
+from seamount.report.report import Report
+from seamount.run.answers import BATCH, write_arrays
+from seamount.run.estimates import estimates
+from seamount.run.float_network import FloatRun, run_float
+from seamount.run.reporting import ORACLE, weight_bits, write_report
+from seamount.run.stages.compile import rounding_lines
+from seamount.run.told import Told
+from seamount.run.versions import versions
+from seamount.run.whole_set import WholeRun, run_all
+
+Array = NDArray[Any]
+
+N_LAVA = 20
+"""Samples on Lava where nobody says how many."""
+N_COMPARED = 64
+"""Samples whose layers are compared."""
+FLOAT_NETWORK = "float network"
+
+
+def deploy(asked: Asked, folder: Path, told: Told) -> Report:
+    """Compile, simulate, compare, estimate, report.
+
+    Raises:
+        ConfigError: the folder holds something else.
+        InputError, Unsupported: see ``compile_graph`` and ``samples_for``; nothing is written then.
+        BackendMissing: Lava is required, and is not there or stopped.
+    """
+    _require_room(folder)
+    if asked.require_lava:
+        require_lava()
+    made = _made(asked, told)
+    _write(asked, made, folder)
+    told.stage("report")
+    return write_report(_evidence(asked, folder, made, told.command), folder)
+
+
+def again(folder: Path, told: Told) -> Report:
+    """The report of a folder once more, from what was asked for then."""
+    return deploy(asked_in(folder), folder, told)
+
+
+def compiled_of(asked: Asked) -> Compiled | None:
+    """The network as it was lowered; None of a program."""
+    return _program(asked)[0]
+
+
+def source_of(path: Path) -> Path:
+    """The network or program that a path stands for."""
+    found = recognised(path)
+    match found:
+        case RunFolder():
+            return found.network()
+        case ReportFolder():
+            return Path(asked_in(found.path).source)
+        case NetworkFile() | ProgramFile():
+            return found.path
+        case ReportFile():
+            raise no_network(path, "a report")
+        case _:
+            assert_never(found)
+
+
+def _require_room(folder: Path) -> None:
+    if folder.exists() and any(folder.iterdir()) and not (folder / DEPLOYMENT).exists():
+        raise ConfigError("holds something else", where=folder, ways_out="name another folder with --out")
+
+
+@dataclass(frozen=True)
+class Made:
+    """What was found out before it becomes a report.
+
+    Attributes:
+        compiled: None of a program, which holds integers already.
+        samples: None where no data was given; then nothing was run.
+        traced: the run of the first samples, with all traces. floats: the network in real numbers.
+        own: the answers of one's own network, (n,). lava: None where it was not run.
+        reasons: part of the report -> why it is missing.
+    """
+
+    compiled: Compiled | None
+    program: Program
+    samples: ChipSamples | None = None
+    whole: WholeRun | None = None
+    traced: Activity | None = None
+    floats: FloatRun | None = None
+    own: Array | None = None
+    lava: Agreement | None = None
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    wall_s: Mapping[str, float] = field(default_factory=dict)
+
+
+def _made(asked: Asked, told: Told) -> Made:
+    clock = _Clock(told)
+    with clock("compile"):
+        compiled, program = _program(asked)
+    samples = None
+    if asked.data is not None or not program.inputs:
+        samples = samples_for(program, asked.data, asked.n_samples)
+        if asked.data is not None:  # a reader of the report looks for no path of another machine
+            samples = replace(samples, what=samples.what.replace(asked.data, Path(asked.data).name))
+    # everything that the user could have got wrong was looked at: from here on it takes time
+    own = None if asked.float_answers is None else _own_answers(Path(asked.float_answers), samples)
+    if samples is None:
+        reason = "no samples were given, --data x.npz does"
+        return Made(compiled, program, reasons=dict.fromkeys(("traced", "accuracy", "anytime", "proof"), reason))
+    reasons: dict[str, str] = {}
+    with clock("simulate"):
+        whole = run_all(program, _batches(samples), samples.n, progress=told.progress)
+        traced = simulate(program, samples.first(N_COMPARED).inputs, record=("spikes", "v", "u"))
+    with clock(FLOAT_NETWORK):
+        floats = _floats(compiled, program, samples, reasons, told)
+    with clock("lava"):
+        lava = _lava(asked, program, samples, reasons)
+    if lava is None:
+        reasons["proof"] = reasons["oracle"]
+    return Made(compiled, program, samples, whole, traced, floats, own, lava, reasons, clock.wall_s)
+
+
+class _Clock:
+    """Tells the name of a part and notes how long it took."""
+
+    def __init__(self, told: Told) -> None:
+        self.told = told
+        self.wall_s: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        self.told.stage(name)
+        start = perf_counter()
+        yield
+        self.wall_s[name] = perf_counter() - start
+
+
+def _program(asked: Asked) -> tuple[Compiled | None, Program]:
+    source, reading = source_of(Path(asked.source)), asked.reading
+    if not isinstance(recognised(source), NetworkFile):
+        if reading != Reading():
+            ways = "compile the network again with these options"
+            raise ConfigError("is a program, in which all of that is settled", where=source, ways_out=ways)
+        return None, load_program(source)
+    samples = {} if reading.calibrate is None else arrays_of(Path(reading.calibrate))
+    samples.pop("y", None)
+    options = compile_options(
+        written_by=reading.written_by,
+        settings=reading.settings,
+        n_steps=reading.n_steps,
+        calibration=samples or None,
+        soft_reset=reading.soft_reset,
+        readout=reading.readout,
+    )
+    compiled = compile_graph(source, load_target(asked.target), options)
+    return compiled, compiled.program
+
+
+def _batches(samples: ChipSamples) -> Iterator[dict[str, Array]]:
+    for start in range(0, samples.n, BATCH):
+        yield {name: x[:, start : start + BATCH] for name, x in samples.inputs.items()}
+
+
+def _floats(
+    compiled: Compiled | None, program: Program, samples: ChipSamples, reasons: dict[str, str], told: Told
+) -> FloatRun | None:
+    """The network in real numbers on what the chip gets, silence at the end included."""
+    if compiled is None or compiled.source is None:
+        kind = "program" if compiled is None else ".net file"
+        reasons["float_spikes"] = f"a {kind} holds integers, and no network in real numbers to compare with"
+        return None
+    n_steps = program.n_steps or 0
+    padded = {
+        name: np.pad(x, [(0, max(0, n_steps - len(x))), *[(0, 0)] * (x.ndim - 1)])
+        for name, x in samples.inputs.items()
+    }
+    return run_float(compiled.source, padded, min(N_COMPARED, samples.n), told.progress)
+
+
+def _lava(asked: Asked, program: Program, samples: ChipSamples, reasons: dict[str, str]) -> Agreement | None:
+    status = lava_status(try_it=False)
+    n = min(samples.n, N_LAVA if asked.n_lava is None else asked.n_lava)
+    if n == 0:
+        reasons["oracle"] = "nobody asked for it, --lava 20 does"
+        return None
+    if not status.present:
+        reasons["oracle"] = status.message
+        return None
+    some, traces = samples.first(n), ("spikes", "v")
+    try:
+        on_lava = run_on_lava(program, some.inputs, record=traces)
+    except (BackendMissing, Unsupported) as error:
+        if asked.require_lava:
+            raise
+        reasons["oracle"] = str(error)
+        return None
+    return compare_runs(program, ("simulator", simulate(program, some.inputs, record=traces)), ("Lava", on_lava))
+
+
+def _own_answers(path: Path, samples: ChipSamples | None) -> Array:
+    """Classes (n,), or scores (n, K) of which the largest counts: ``answers``, or the only array there is."""
+    arrays = read_npz(path)
+    found = arrays.get("answers", next(iter(arrays.values())) if len(arrays) == 1 else None)
+    if found is None:
+        raise InputError(
+            f"holds {', '.join(arrays) or 'nothing'}", where=path, possible="needed is the array answers"
+        )
+    n = 0 if samples is None else samples.n
+    if found.ndim not in (1, 2) or len(found) < n or (found.ndim == 1 and found.dtype.kind not in "iu"):
+        needed = f"needed are classes ({n},) or scores ({n}, K), for each of the samples one"
+        raise InputError(f"answers {found.shape} of type {found.dtype}", where=path, possible=needed)
+    return classes(found[:n]) if found.ndim == 2 else found[:n].astype(np.int64)
+
+
+# ------------------------------------------------------------------------------------------------ the report
+
+
+def _evidence(asked: Asked, folder: Path, made: Made, command: str) -> Evidence:
+    program, target, traced = made.program, load_target(asked.target), made.traced
+    estimated = estimates(program, target, TargetConfig(), None if made.whole is None else made.whole.counts, traced)
+    reasons = {"sweep": "this report is not part of a sweep", **estimated.reasons, **made.reasons}
+    answers = _answers(made, reasons)
+    compiled = made.compiled
+    return Evidence(
+        name=folder.name,
+        program=program,
+        target=target,
+        reference=FLOAT_NETWORK,
+        folder=str(folder),
+        trained=False,
+        command=command,
+        facts=_facts(asked, made),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        wall_s=made.wall_s,
+        versions={"seamount": __version__, "python": platform.python_version(), **versions()},
+        hashes=_hashes(asked),
+        hardware=f"{platform.machine()}, {os.cpu_count()} cores",
+        oracle=None if made.lava is None else ORACLE,
+        answers=answers,
+        proof=() if made.lava is None else (made.lava,),
+        traced=_traced(made),
+        full_run=None if made.whole is None else made.whole.counts,
+        rounding={} if compiled is None else rounding_lines(compiled),
+        weight_bits={} if compiled is None else weight_bits(compiled.to_dict()),
+        assumptions=() if compiled is None else compiled.assumptions,
+        deviations=(*(() if compiled is None else compiled.warnings), *estimated.assumed()),
+        placement=estimated.placement,
+        does_not_fit=estimated.does_not_fit,
+        energy=estimated.energy,
+        neurobench=None if traced is None else neurobench_metrics(program, traced),
+        reasons=reasons,
+    )
+
+
+def _answers(made: Made, reasons: dict[str, str]) -> list[Answers]:
+    """Of one's own network, of the float one, of the program; without labels only why there are none."""
+    samples, whole, floats = made.samples, made.whole, made.floats
+    if samples is None or whole is None:
+        return []
+    if whole.per_step is None:
+        reasons["accuracy"] = f"{made.program.name} has no readout, compile it with --readout"
+        return []
+    float_steps = None if floats is None else floats.per_step
+    if samples.labels is None:
+        reasons["accuracy"] = _without_labels(
+            samples, whole.per_step[-1], None if float_steps is None else float_steps[-1]
+        )
+        return []
+    found = []
+    if made.own is not None:
+        found.append(Answers("original", made.own, samples.labels, title="Your own network"))
+    if float_steps is not None:
+        found.append(Answers("float", float_steps[-1], samples.labels, float_steps, title="Float network"))
+    return [*found, Answers("deployed", whole.per_step[-1], samples.labels, whole.per_step)]
+
+
+def _without_labels(samples: ChipSamples, answers: Array, reference: Array | None) -> str:
+    reason = f"{samples.what} holds no labels y"
+    if reference is None:
+        return reason
+    n = len(answers)
+    return f"{reason}; {int(np.sum(answers == reference)):,} of {n:,} answers are the float network's"
+
+
+def _traced(made: Made) -> Traced | None:
+    if made.traced is None or made.samples is None:
+        return None
+    some, n = made.samples.first(N_COMPARED), made.traced.n_samples
+    return Traced(
+        deployed=made.traced,
+        float_spikes=None if made.floats is None else made.floats.spikes,
+        float_v=None if made.floats is None else made.floats.v,
+        inputs=next(iter(some.inputs.values())) if len(some.inputs) == 1 else None,
+        labels=some.labels,
+        note=f"the first {n} {plural(n, 'sample')}",
+    )
+
+
+def _facts(asked: Asked, made: Made) -> tuple[tuple[str, str], ...]:
+    """What a reviewer asks first: which network, read how, on which samples."""
+    samples, reading = made.samples, asked.reading
+    source = Path(asked.source).name + ("" if reading.written_by is None else f", written by {reading.written_by}")
+    facts = [("network" if made.compiled is not None else "program", source)]
+    if samples is not None:
+        labels = "" if samples.labels is None else f", {len(np.unique(samples.labels))} classes"
+        facts.append(("data", f"{samples.what}, {samples.n:,} {plural(samples.n, 'sample')}{labels}"))
+    if made.program.readout is not None:
+        facts.append(("readout", f"{told_of(made.program.readout.quantity)} of {made.program.readout.population}"))
+    return tuple(facts)
+
+
+def _hashes(asked: Asked) -> dict[str, str]:
+    paths = [source_of(Path(asked.source))]
+    paths += [Path(p) for p in (asked.data, asked.float_answers, asked.reading.calibrate) if p is not None]
+    return {path.name: file_hash(path) for path in paths if path.is_file()}
+
+
+def _write(asked: Asked, made: Made, folder: Path) -> None:
+    """The parts of the folder that later commands read."""
+    folder.mkdir(parents=True, exist_ok=True)
+    source = source_of(Path(asked.source))
+    kept = {name: folder / name for name in ("network.nir", "network.net")}
+    if made.compiled is not None and source not in kept.values():
+        for path in kept.values():
+            path.unlink(missing_ok=True)
+        shutil.copyfile(source, kept[f"network{source.suffix}"])
+    save_program(made.program, folder / "program.h5")
+    if made.samples is not None:
+        some = made.samples.first(N_COMPARED)
+        labels = {} if some.labels is None or "y" in some.inputs else {"y": some.labels}
+        write_arrays(folder / SAMPLES, {**some.inputs, **labels})
+    write_json(folder / DEPLOYMENT, asdict(asked))

@@ -1,0 +1,232 @@
+"""A network or a program on one's own samples: from the file to the report, and what other commands make of it."""
+
+import json
+from itertools import pairwise
+from pathlib import Path
+
+import nir
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from seamount import api
+from seamount.cli import app, load_commands
+from seamount.errors import BackendMissing, ConfigError, InputError
+from seamount.hardware_targets.lava import shim
+from seamount.report.parts.accuracy import Accuracy
+from seamount.report.parts.energy import Energy
+from seamount.report.parts.mapping import Mapping
+from seamount.report.schema.values import Missing
+
+load_commands()
+N, T, N_CLASSES = 24, 5, 3
+READING = api.Reading(settings=("dt=1e-3",), n_steps=T)
+WORDS = ("--set", "dt=1e-3", "--steps", str(T))
+LEAK, DT = 0.5, 1e-3
+
+
+def network(rng: np.random.Generator) -> tuple[nir.NIRGraph, np.ndarray, np.ndarray]:
+    """12 inputs, 8 LIF neurons, 3 integrators that are read; and the two matrices."""
+    first, last = rng.normal(0.3, 0.9, (8, 12)), rng.normal(0.0, 0.5, (N_CLASSES, 8))
+    hidden = nir.LIF(tau=np.full(8, DT / LEAK), r=np.ones(8), v_leak=np.zeros(8), v_threshold=np.ones(8))
+    nodes = {
+        "input": nir.Input(np.array([12])),
+        "fc1": nir.Linear(first),
+        "hidden": hidden,
+        "fc2": nir.Linear(last),
+        "out": nir.I(r=np.full(N_CLASSES, 1 / DT)),
+        "output": nir.Output(np.array([N_CLASSES])),
+    }
+    names = list(nodes)
+    return nir.NIRGraph(nodes=nodes, edges=list(pairwise(names))), first, last
+
+
+def by_hand(x: np.ndarray, first: np.ndarray, last: np.ndarray) -> np.ndarray:
+    """The scores of the network, (B, K)."""
+    v, scores = np.zeros((x.shape[1], 8)), np.zeros((x.shape[1], N_CLASSES))
+    for step in x:
+        v = v + LEAK * (step @ first.T - v)
+        fired = v > 1
+        v[fired] = 0
+        scores += fired @ last.T
+    return scores
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """net.nir, x.npz with labels, plain.npz without, scores.npz of the network by hand, report/ of all of that."""
+    folder, rng = tmp_path_factory.mktemp("files"), np.random.default_rng(3)
+    graph, first, last = network(rng)
+    many = (rng.random((T, 200 * N, 12)) < 0.4).astype(np.int64)
+    classes = by_hand(many, first, last).argmax(axis=1)
+    # as many of each class, or always naming one of them would do
+    x = many[:, np.concatenate([np.flatnonzero(classes == k)[: N // N_CLASSES] for k in range(N_CLASSES)])]
+    scores = by_hand(x, first, last)
+    nir.write(folder / "net.nir", graph)
+    np.savez(folder / "x.npz", x=x, y=scores.argmax(axis=1))
+    np.savez(folder / "plain.npz", x=x)
+    np.savez(folder / "scores.npz", answers=scores)
+    api.deploy(
+        folder / "net.nir",
+        folder / "x.npz",
+        folder=folder / "report",
+        reading=READING,
+        n_lava=0,
+        float_answers=folder / "scores.npz",
+    )
+    return folder
+
+
+def run(*words: object):
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+def test_a_nir_file_becomes_a_whole_report(files: Path) -> None:
+    report = api.load_report(files / "report")
+    assert isinstance(report.accuracy, Accuracy)
+    assert [r.stage for r in report.accuracy.rungs] == ["original", "float", "deployed"]
+    # the labels are the network's own answers by hand, and our reading of the graph is that network
+    assert [r.accuracy.value for r in report.accuracy.rungs[:2]] == [100, 100]
+    assert isinstance(report.energy, Energy)
+    assert isinstance(report.mapping, Mapping)
+    assert not isinstance(report.neurobench, Missing)
+    assert not isinstance(report.anytime, Missing)
+    hidden = next(layer for layer in report.layers if layer.name == "hidden")
+    assert hidden.damage.value is not None
+    assert hidden.membrane_rmse.value is not None
+    assert hidden.rounding
+    assert hidden.v.box.n == N * T * 8
+    assert report.run.reference == "float network"
+    assert ("data", f"x.npz, {N} samples, 3 classes") in [(f.name, f.value) for f in report.run.facts]
+    assert isinstance(report.proof, Missing)
+    assert "--lava 20" in report.proof.missing
+    page = (files / "report" / "report.html").read_text()
+    assert "float student" not in page
+
+
+def test_the_same_report_comes_again(files: Path) -> None:
+    before = api.load_report(files / "report")
+    assert api.report(files / "report").fingerprint() == before.fingerprint()
+
+
+def test_a_program_has_a_report_without_a_float_network(files: Path, tmp_path: Path) -> None:
+    done = run("report", files / "report" / "program.h5", "--data", files / "x.npz", "--out", tmp_path / "r", "-q")
+    assert done.exit_code == 0, done.output
+    report = api.load_report(tmp_path / "r")
+    assert [r.stage for r in report.accuracy.rungs] == ["deployed"]
+    assert (
+        report.layers[0].damage.reason == "a program holds integers, and no network in real numbers to compare with"
+    )
+    with pytest.raises(InputError, match="was made of a program, which holds no network"):
+        api.compile_source(tmp_path / "r")
+
+
+def test_without_labels_answers_are_compared(files: Path, tmp_path: Path) -> None:
+    report = api.deploy(files / "net.nir", files / "plain.npz", folder=tmp_path / "r", reading=READING, n_lava=0)
+    assert isinstance(report.accuracy, Missing)
+    assert report.accuracy.missing.startswith("plain.npz holds no labels y; ")
+    assert report.accuracy.missing.endswith(f"of {N} answers are the float network's")
+
+
+def test_without_data_every_part_says_so(files: Path, tmp_path: Path) -> None:
+    done = run("report", files / "net.nir", *WORDS, "--out", tmp_path / "r", "-q")
+    assert done.exit_code == 0, done.output
+    report = api.load_report(tmp_path / "r")
+    assert isinstance(report.mapping, Mapping)
+    for part in (report.accuracy, report.layers, report.proof, report.anytime):
+        assert part.missing == "no samples were given, --data x.npz does"
+
+
+@pytest.mark.lava
+def test_deploy_proves_it_on_lava_in_one_command(files: Path, tmp_path: Path) -> None:
+    done = run(
+        *("deploy", files / "net.nir", "--data", files / "x.npz", *WORDS, "--lava", 3, "--require-lava"),
+        *("--out", tmp_path / "r", "-q"),
+    )
+    assert done.exit_code == 0, done.output
+    assert "simulator = Lava (n=3)" in done.output
+    assert run("check", tmp_path / "r", "--require-bit-exact").exit_code == 0
+
+
+def test_lava_that_is_not_there_is_told_and_only_required_lava_ends_it(
+    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shim, "TESTED", {})  # as where nothing of it is installed
+    report = api.deploy(files / "net.nir", files / "x.npz", folder=tmp_path / "r", reading=READING)
+    assert report.proof.missing.startswith("lava-nc is not installed; to compare with Lava: pip install")
+    with pytest.raises(BackendMissing, match="lava-nc is not installed"):
+        api.deploy(files / "net.nir", files / "x.npz", folder=tmp_path / "s", reading=READING, require_lava=True)
+    assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        ("simulate {report}", 0, "accuracy"),
+        ("simulate {report}/report.json", 0, "accuracy"),
+        ("compile {report} --set dt=1e-3 --steps 5 --out {tmp}/p.h5", 0, "wrote"),
+        ("why {report} hidden", 0, "against the network in real numbers"),
+        (
+            "why {report}/program.h5 hidden",
+            2,
+            "is a program, which holds integers alone, needed is a .nir or .net file",
+        ),
+        ("check {report} --max-accuracy-drop 100", 0, "passed"),
+        ("check {report}/report.json --require-fit", 0, "passed"),
+        ("check {net} --require-fit", 2, "is a network, a report is needed; `seamount report"),
+        ("check {report}/program.h5 --require-fit", 2, "is a program, a report is needed; `seamount report"),
+        ("compare {report} {report}/report.json", 0, "the same"),
+        ("report {report}/report.json -q", 0, "report.html"),
+        ("report {report} --data {x}", 2, "--data: "),
+        ("report {x}", 2, "x.npz"),
+        ("deploy {report} --data {x} --set dt=1e-3 --steps 5 --lava 0 -q --out {tmp}/again", 0, "again/report.html"),
+        ("deploy {net} --data {x} --out {tmp}/else -q", 2, "else: holds something else; name another folder"),
+        ("deploy {report}/program.h5 --data {x} --steps 4 --out {tmp}/q", 2, "is a program, in which all of that"),
+    ],
+)
+def test_commands_take_each_others_files(files: Path, tmp_path: Path, words: str, code: int, told: str) -> None:
+    (tmp_path / "else").mkdir()
+    (tmp_path / "else" / "thesis.tex").touch()
+    names = {"report": files / "report", "net": files / "net.nir", "x": files / "x.npz", "tmp": tmp_path}
+    done = run(*words.format(**names).split())
+    assert done.exit_code == code, done.output
+    assert told in " ".join((done.output + done.stderr).split())
+
+
+@pytest.mark.parametrize(
+    ("arrays", "told"),
+    [
+        ({"answers": np.zeros(N)}, rf"answers \({N},\) of type float64, needed are classes"),
+        ({"answers": np.zeros((3, N_CLASSES))}, r"answers \(3, 3\)"),
+        ({"a": np.zeros(N), "b": np.zeros(N)}, "holds a, b, needed is the array answers"),
+    ],
+)
+def test_answers_that_are_none_are_refused_before_anything_is_written(
+    files: Path, tmp_path: Path, arrays: dict, told: str
+) -> None:
+    np.savez(tmp_path / "a.npz", **arrays)
+    with pytest.raises(InputError, match=told):
+        api.deploy(
+            *(files / "net.nir", files / "x.npz"),
+            folder=tmp_path / "r",
+            reading=READING,
+            float_answers=tmp_path / "a.npz",
+        )
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_program_without_a_readout_has_all_but_answers(files: Path, tmp_path: Path) -> None:
+    from seamount.compile.program.file import load_program, save_program
+
+    save_program(load_program(files / "report" / "program.h5").with_(readout=None), tmp_path / "p.h5")
+    report = api.deploy(tmp_path / "p.h5", files / "plain.npz", folder=tmp_path / "r", n_lava=0)
+    assert report.accuracy.missing.endswith("has no readout, compile it with --readout")
+    assert isinstance(report.energy, Energy)
+
+
+def test_a_damaged_note_of_what_was_asked_is_named(files: Path, tmp_path: Path) -> None:
+    (tmp_path / "deployment.json").write_text(json.dumps({"source": "x"}))
+    with pytest.raises(InputError, match="does not say what was asked"):
+        api.report(tmp_path)
+    with pytest.raises(ConfigError, match="holds something else"):
+        api.deploy(files / "net.nir", folder=files)
