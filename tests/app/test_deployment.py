@@ -28,6 +28,7 @@ LEAK, DT = 0.5, 1e-3
 def network(rng: np.random.Generator) -> tuple[nir.NIRGraph, np.ndarray, np.ndarray]:
     """12 inputs, 8 LIF neurons, 3 integrators that are read; and the two matrices."""
     first, last = rng.normal(0.3, 0.9, (8, 12)), rng.normal(0.0, 0.5, (N_CLASSES, 8))
+    last -= last.mean(axis=1, keepdims=True)  # so that no class is favoured
     hidden = nir.LIF(tau=np.full(8, DT / LEAK), r=np.ones(8), v_leak=np.zeros(8), v_threshold=np.ones(8))
     nodes = {
         "input": nir.Input(np.array([12])),
