@@ -46,6 +46,7 @@ TERMS: Mapping[str, Term] = {
     "hard-mean": Term("hard", "HardMean"),
     "kd": Term("kd", "Kd", teacher=True),
     "kd-per-step": Term("kd_per_step", "KdPerStep", teacher=True),
+    "mean-step": Term("mean_step", "MeanStep"),
     "ela": Term("seal_kd", "ErrorAwareAlignment", teacher=True),
     "sta": Term("seal_kd", "SelectiveAlignment"),
     "sastc": Term("sastc", "Sastc", teacher=True, maps=True),
@@ -56,8 +57,9 @@ METHODS: Mapping[str, Mapping[str, float]] = {
     "hard-mean": {"hard-mean": 1.0},
     "kd": {"hard-mean": 1.0, "kd": 1.0},
     "kd-per-step": {"hard": 1.0, "kd-per-step": 0.2},
+    "twsnn": {"hard": 1.0, "kd-per-step": 0.2, "mean-step": 0.5},
     "seal-kd": {"hard": 1.0, "ela": 0.6, "sta": 0.15},
     "sastc": {"hard-mean": 1.0, "kd": 1.0, "sastc": 100.0},
     "seal-kd+sastc": {"hard": 1.0, "ela": 0.6, "sta": 0.15, "sastc": 100.0},
 }
-"""Weights as published: SeAl-KD's README, the default of SASTC's code (its released commands say 800)."""
+"""Weights as published: TWSNN's and SeAl-KD's README, the default of SASTC's code (its released commands say 800)."""

@@ -18,6 +18,8 @@ from seamount.own import is_own, named
 from .choices import DATA_SETS, METHODS, TERMS
 
 StaTarget = Literal["logit-mixture", "weighted-kl"]
+Divergence = Literal["kl", "hta-kl"]
+BudgetUnit = Literal["per_synapse", "operations", "microjoules"]
 Encoding = Literal["direct", "rate", "latency", "frames"]
 Augmentation = Literal["crop", "flip", "autoaugment", "cutout", "resized-crop", "roll-rotate-cutout"]
 
@@ -108,6 +110,9 @@ class DistillConfig(Section):
     )
     options: dict[str, Any] = Field({}, description="arguments of one's own loss")
     temperature: Positive | None = Field(None, description="of all divergences; not set: each method's own")
+    divergence: Divergence = Field(
+        "kl", description='of kd, kd-per-step and ela from the teacher: "kl", or head and tail apart ("hta-kl")'
+    )
     sta_target: StaTarget = Field(
         "logit-mixture", description="what SeAl-KD's steps learn from: the released code's mixture, or each pair"
     )
@@ -116,6 +121,24 @@ class DistillConfig(Section):
     )
     student_maps: tuple[str, ...] = Field((), description="populations for SASTC; empty: those the student names")
     teacher_maps: tuple[str, ...] = Field((), description="modules for SASTC; empty: the last of each size")
+    sastc_every: Count = Field(
+        1, description="steps of the optimiser from one in which SASTC counts (so many times) to the next"
+    )
+    sastc_side: Count | None = Field(
+        None, description="largest side of the maps that SASTC compares, larger ones are pooled [pixels]"
+    )
+    spike_budget: dict[BudgetUnit, Positive] | None = Field(
+        None,
+        description="what an inference may spend, as {per_synapse = 0.3}: spikes per synapse, operations, or "
+        "microjoules",
+    )
+    budget_weight: Positive = Field(1.0, description="of the budget's loss, times the rest of the loss (at least 1)")
+    budget_ramp: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.5, description="share of the epochs in which that weight rises from 0; none of it in integers"
+    )
+    budget_floor: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.1, description="share of its budget below which a population is pushed up, so that none falls silent"
+    )
     cache_teacher: bool = Field(
         True, description="compute the teacher's logits once where no augmentation forbids it"
     )
@@ -125,6 +148,19 @@ class DistillConfig(Section):
     def _method(cls, method: str | dict[str, float]) -> str | dict[str, float]:
         check_method(method)
         return method
+
+    @field_validator("spike_budget")
+    @classmethod
+    def _one_unit(cls, budget: dict[BudgetUnit, float] | None) -> dict[BudgetUnit, float] | None:
+        if budget is not None and len(budget) != 1:
+            raise ValueError(f"needs one of {', '.join(get_args(BudgetUnit))}, such as {{per_synapse = 0.3}}")
+        return budget
+
+    @model_validator(mode="after")
+    def _exact_sastc(self) -> DistillConfig:
+        if self.sastc == "exact" and (self.sastc_every > 1 or self.sastc_side is not None):
+            raise ValueError('sastc = "exact" is the released code, without sastc_every and sastc_side')
+        return self
 
 
 class TrainConfig(Section):

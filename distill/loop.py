@@ -36,6 +36,19 @@ Loss = tuple[Tensor, dict[str, Tensor]]
 
 
 @dataclass(frozen=True)
+class Moment:
+    """Where in a training a step stands.
+
+    Attributes:
+        share: of all epochs that lies behind it, 0 to 1.
+        step: its number in the epoch, from 0.
+    """
+
+    share: float
+    step: int
+
+
+@dataclass(frozen=True)
 class Task:
     """What is trained and how it is judged.
 
@@ -43,19 +56,21 @@ class Task:
         name: for messages and progress.
         learner: called with what ``prepare`` returns; gives the loss and its terms. Everything in it is trained.
         network: the part of ``learner`` that is the result.
-        prepare: a batch and the numbers of its samples -> the learner's arguments (runs the teacher).
+        prepare: a batch, the numbers of its samples and the moment -> the learner's arguments (runs the teacher).
         evaluate: "validation" or "test" -> Evaluation of ``network``.
         settings: everything that decides the result; a folder of other settings is refused.
         drop_short: leave out the last batch of an epoch if it is not full.
+        overspent: an epoch's mean terms -> what its accuracy is worth less when the best epoch is chosen.
     """
 
     name: str
     learner: nn.Module
     network: nn.Module
-    prepare: Callable[[Batch, Tensor], tuple[Any, ...]]
+    prepare: Callable[[Batch, Tensor, Moment], tuple[Any, ...]]
     evaluate: Callable[[str], Evaluation]
     settings: Mapping[str, Any]
     drop_short: bool = False
+    overspent: Callable[[Mapping[str, float]], float] = lambda terms: 0.0
 
 
 @dataclass(frozen=True)
@@ -81,7 +96,7 @@ class _State:
     sums: dict[str, float] = field(default_factory=dict)  # over the samples done
     seconds: float = 0.0  # spent in this epoch
     best: int = -1
-    best_key: tuple[float, float] = (-1.0, 0.0)
+    best_key: tuple[float, float] = (-math.inf, 0.0)
     history: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -213,12 +228,14 @@ class _Run:
         return bool(stop)
 
     def loss(self, learner: nn.Module, values: Tensor, seeds: Tensor, numbers: Tensor) -> Loss:
-        device = self.world.device
+        device, state, config = self.world.device, self.state, self.config
+        share = (state.epoch + state.done / len(self.data.train)) / config.epochs
+        moment = Moment(share, state.done // config.batch_size)
         labels = self.data.train.labels[numbers]
         batch = self.data.batch(values.to(device), seeds.to(device), labels.to(device))
-        bf16 = torch.autocast(device.type, torch.bfloat16) if self.config.precision == "bf16" else nullcontext()
+        bf16 = torch.autocast(device.type, torch.bfloat16) if config.precision == "bf16" else nullcontext()
         with bf16:
-            result: Loss = learner(*self.task.prepare(batch, numbers))
+            result: Loss = learner(*self.task.prepare(batch, numbers, moment))
         return result
 
     def refuse_loss(self, found: dict[str, float], lr: float) -> None:
@@ -264,13 +281,13 @@ class _Run:
         )
         state.history.append(asdict(epoch))
         state.epoch, state.done, state.sums, state.seconds = state.epoch + 1, 0, {}, 0.0
-        key = (judged.accuracy, -judged.loss)
+        key = (judged.accuracy - self.task.overspent(means), -judged.loss)
         if key > state.best_key or config.select_on == "last-epoch":
             state.best, state.best_key = epoch.number, key
             if self.world.rank == 0:
                 weights = {f"network.{name}": value for name, value in self.task.network.state_dict().items()}
                 checkpoint.save(
-                    self.folder / "best.safetensors", weights, {"epoch": epoch.number, "accuracy": key[0]}
+                    self.folder / "best.safetensors", weights, {"epoch": epoch.number, "accuracy": judged.accuracy}
                 )
         if self.world.rank == 0:
             _log(self.folder, epoch)

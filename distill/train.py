@@ -16,12 +16,13 @@ from torch import Tensor, nn
 from seamount.errors import ConfigError
 
 from . import checkpoint, maps
+from .budget import SpikeBudget, check_silent, spike_budget
 from .compiled import check_compiler, compiled
 from .config import DistillConfig, QuantConfig, TeacherConfig, TrainConfig
 from .data.randomness import mix
 from .data.samples import Batch, Data
 from .evaluate import Evaluation, evaluate, student_output, to_device
-from .loop import Epoch, Loss, Task, fit
+from .loop import Epoch, Loss, Moment, Task, fit
 from .methods import Lesson, Settings, WeightedSum, needs_maps, needs_teacher, weights_of
 from .parallel import World, open_world
 from .progress import QUIET, Progress
@@ -89,7 +90,7 @@ def train_teacher(
             name="teacher",
             learner=_TeacherLearner(network, own),
             network=network,
-            prepare=lambda batch, _: (batch.teacher_x, batch.labels),
+            prepare=lambda batch, *_: (batch.teacher_x, batch.labels),
             evaluate=_evaluator(network, data, world, spiking=False),
             settings=_settings(data, own, seed, teacher=config.model_dump()),
         )
@@ -128,16 +129,21 @@ def distill(
         tutor = _make_tutor(data, teacher, student, config, weights, train, world, folder)
         with _seeded(seed, 12):
             loss = WeightedSum(weights, tutor.settings).to(world.device)
+        budget = _make_budget(data, student, config, world)
         task = Task(
             name=name,
-            learner=_StudentLearner(student, loss, train, record=tuple(tutor.settings.student_shapes or ())),
+            learner=_StudentLearner(student, loss, train, budget, record=tuple(tutor.settings.student_shapes or ())),
             network=student,
             prepare=tutor.prepare,
             evaluate=_evaluator(student, data, world, spiking=True),
             settings=_settings(data, train, seed, distill=config.model_dump(exclude={"cache_teacher"})),
             drop_short=tutor.settings.exact_batch is not None,
+            # or an epoch from before the budget's weight had risen would be the best one
+            overspent=budget.overspent if budget is not None else lambda terms: 0.0,
         )
-        return _train(task, data, train, folder, seed, world, progress)
+        trained = _train(task, data, train, folder, seed, world, progress)
+        check_silent(trained.validation.rates, config, folder)
+        return trained
 
 
 def _ready(teacher: nn.Module | None, config: DistillConfig, train: TrainConfig, world: World) -> nn.Module:
@@ -197,7 +203,8 @@ def finetune_quantised(
             data,
             teacher,
             student,
-            config,
+            # at once, because the student in real numbers keeps to its budget already
+            config.model_copy(update={"budget_ramp": 0.0}),
             own,
             folder,
             seed=seed,
@@ -268,17 +275,59 @@ class _TeacherLearner(nn.Module):
 class _StudentLearner(nn.Module):
     """Student and loss together, because a loss may have parameters of its own (SASTC)."""
 
-    def __init__(self, student: nn.Module, loss: WeightedSum, train: TrainConfig, *, record: Collection[str]) -> None:
+    def __init__(
+        self,
+        student: nn.Module,
+        loss: WeightedSum,
+        train: TrainConfig,
+        budget: _Budget | None,
+        *,
+        record: Collection[str],
+    ) -> None:
         super().__init__()
-        self.student, self.loss, self.record = student, loss, record
+        self.student, self.loss, self.budget = student, loss, budget
+        self.record: bool | Collection[str] = record if budget is None else True
         self.run = compiled(student) if train.compile else student.__call__
 
     def forward(
-        self, batch: Batch, teacher_logits: Tensor | None, teacher_maps: Mapping[str, Tensor]
+        self, batch: Batch, teacher_logits: Tensor | None, teacher_maps: Mapping[str, Tensor], moment: Moment
     ) -> tuple[Tensor, dict[str, Tensor]]:
         logits, spikes = student_output(self.run, batch, record=self.record)
-        loss: Loss = self.loss(Lesson(logits, batch.labels, teacher_logits, spikes, teacher_maps))
-        return loss
+        loss, terms = self.loss(Lesson(logits, batch.labels, teacher_logits, spikes, teacher_maps))
+        if self.budget is None:
+            return loss, terms
+        over, operations = self.budget(spikes, loss.detach(), moment)
+        return loss + over, {**terms, "spike-budget": over.detach(), "operations": operations}
+
+
+class _Budget(nn.Module):
+    """A budget's part in the loss."""
+
+    def __init__(self, spikes: SpikeBudget, config: DistillConfig) -> None:
+        super().__init__()
+        self.spikes, self.weight, self.ramp = spikes, config.budget_weight, config.budget_ramp
+
+    def forward(self, spikes: Mapping[str, Tensor], loss: Tensor, moment: Moment) -> tuple[Tensor, Tensor]:
+        over, operations = self.spikes(spikes)
+        risen = min(1.0, moment.share / self.ramp) if self.ramp else 1.0
+        # with the size of the rest of the loss, because SASTC's is ten times a cross-entropy
+        return self.weight * risen * loss.clamp_min(1.0) * over, operations
+
+    def overspent(self, terms: Mapping[str, float]) -> float:
+        """The share of its budget by which an epoch was above it: 1 % is worth a point of accuracy."""
+        return max(0.0, terms["operations"] / self.spikes.limit - 1)
+
+
+def _make_budget(data: Data, student: nn.Module, config: DistillConfig, world: World) -> _Budget | None:
+    if config.spike_budget is None:
+        return None
+    x = data.inputs(data.train, torch.arange(min(len(data.train), EVALUATION_BATCH))).x
+    sent = (x * data.input_scale).round() != 0
+    still = data.encoding == "direct"
+    found = spike_budget(
+        student, config, sent.float().mean(0) * data.n_steps if still else sent.float().mean(1).sum(0)
+    )
+    return None if found is None else _Budget(found, config).to(world.device)
 
 
 @dataclass(frozen=True)
@@ -286,7 +335,7 @@ class _Tutor:
     """The teacher's part in a step."""
 
     settings: Settings
-    prepare: Callable[[Batch, Tensor], tuple[Any, ...]]
+    prepare: Callable[[Batch, Tensor, Moment], tuple[Any, ...]]
 
 
 def _make_tutor(
@@ -300,25 +349,31 @@ def _make_tutor(
     folder: Path,
 ) -> _Tutor:
     """Runs the teacher in every step, or once for all where its answers never change."""
-    settings = Settings(config.temperature, config.sta_target, options=config.options)
+    settings = Settings(config.temperature, config.divergence, config.sta_target, options=config.options)
     if teacher is None:
-        return _Tutor(settings, lambda batch, _: (batch, None, {}))
+        return _Tutor(settings, lambda batch, _, moment: (batch, None, {}, moment))
     if needs_maps(weights, config.options):
-        return _tutor_of_maps(data, teacher, student, config, train, world)
+        return _tutor_of_maps(data, teacher, student, config, train, world, folder)
     if config.cache_teacher and not data.augmented:
         cached = _teacher_logits(data, teacher, world, folder)
-        return _Tutor(settings, lambda batch, numbers: (batch, cached[numbers].to(world.device), {}))
+        return _Tutor(settings, lambda batch, numbers, moment: (batch, cached[numbers].to(world.device), {}, moment))
     run = compiled(teacher) if train.compile else teacher
 
-    def logits_only(batch: Batch, _: Tensor) -> tuple[Any, ...]:
+    def logits_only(batch: Batch, _: Tensor, moment: Moment) -> tuple[Any, ...]:
         with torch.no_grad():
-            return batch, run(batch.teacher_x), {}
+            return batch, run(batch.teacher_x), {}, moment
 
     return _Tutor(settings, logits_only)
 
 
 def _tutor_of_maps(
-    data: Data, teacher: nn.Module, student: nn.Module, config: DistillConfig, train: TrainConfig, world: World
+    data: Data,
+    teacher: nn.Module,
+    student: nn.Module,
+    config: DistillConfig,
+    train: TrainConfig,
+    world: World,
+    folder: Path,
 ) -> _Tutor:
     """Also hands over what the teacher's inner layers say; which ones, and their shapes, one sample shows."""
     batch = to_device(data, data.train, torch.zeros(1, dtype=torch.int64), world)
@@ -329,18 +384,29 @@ def _tutor_of_maps(
     student.train(was_training)
     settings = Settings(
         config.temperature,
+        config.divergence,
         config.sta_target,
         maps.choose("student", maps.student_shapes(spikes), config.student_maps or _features(student)),
         maps.choose("teacher", maps.teacher_shapes(teacher, batch.teacher_x), config.teacher_maps),
         exact_batch=train.batch_size if config.sastc == "exact" else None,
+        sastc_every=config.sastc_every,
+        sastc_side=config.sastc_side,
         options=config.options,
     )
     names = list(settings.teacher_shapes or ())
+    cached = None
+    if config.cache_teacher and not data.augmented and config.sastc_every > 1:
+        cached = _teacher_logits(data, teacher, world, folder)
 
-    def with_maps(batch: Batch, _: Tensor) -> tuple[Any, ...]:
+    def with_maps(batch: Batch, numbers: Tensor, moment: Moment) -> tuple[Any, ...]:
+        if moment.step % config.sastc_every:
+            if cached is not None:
+                return batch, cached[numbers].to(world.device), {}, moment
+            with torch.no_grad():
+                return batch, teacher(batch.teacher_x), {}, moment
         with torch.no_grad(), maps.recorded(teacher, names) as found:
             logits = teacher(batch.teacher_x)
-        return batch, logits, found
+        return batch, logits, found, moment
 
     return _Tutor(settings, with_maps)
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, assert_never
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..config import StaTarget
+from ..config import Divergence, StaTarget
+from .hta_kl import hta_divergence
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Lesson:
         labels: (B,) class numbers.
         teacher_logits: (B, K), one forward of the teacher, shared by all steps; None for methods without a teacher.
         student_maps: population -> (T, B, C, H, W), outermost layer first.
-        teacher_maps: layer -> (B, C, H, W), outermost layer first.
+        teacher_maps: layer -> (B, C, H, W), outermost layer first; none in a step that does without.
     """
 
     logits: Tensor
@@ -53,17 +54,22 @@ class Settings:
 
     Attributes:
         temperature: of every divergence; None for each term's own (3 in SeAl-KD and per-step KD, 4 in KD).
+        divergence: of the terms in which the teacher's logits teach.
         sta_target: of SeAl-KD's second term: one mixture of logits (the authors' code), or a sum over pairs of steps.
         student_shapes, teacher_shapes: layers whose maps SASTC compares -> (C, H, W).
         exact_batch: SASTC as released, for this batch size alone; None for the repaired embedding.
+        sastc_every, sastc_side: see ``Sastc``.
         options: arguments of one's own loss.
     """
 
     temperature: float | None = None
+    divergence: Divergence = "kl"
     sta_target: StaTarget = "logit-mixture"
     student_shapes: Mapping[str, Shape] | None = None
     teacher_shapes: Mapping[str, Shape] | None = None
     exact_batch: int | None = None
+    sastc_every: int = 1
+    sastc_side: int | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -87,3 +93,14 @@ def soft_divergence(target_logits: Tensor, logits: Tensor, temperature: float) -
     target = F.log_softmax(target_logits / temperature, -1)
     own = F.log_softmax(logits / temperature, -1)
     return temperature**2 * (target.exp() * (target - own)).sum(-1)
+
+
+def divergence_of(kind: Divergence) -> Callable[[Tensor, Tensor, float], Tensor]:
+    """As ``soft_divergence``, by name."""
+    match kind:
+        case "kl":
+            return soft_divergence
+        case "hta-kl":
+            return hta_divergence
+        case _:
+            assert_never(kind)

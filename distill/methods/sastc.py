@@ -39,6 +39,8 @@ class Sastc(nn.Module):
         student: layer -> (C, H, W), in the order in which the maps come.
         teacher: likewise.
         batch_size: None for the repaired relations; a number for the exact ones, which hold for this batch alone.
+        every: the loss is multiplied by it; lessons without maps, where it is 0, stand in between.
+        side: largest of the compared maps; larger ones are pooled, the student's to their maximum.
     """
 
     def __init__(
@@ -47,6 +49,8 @@ class Sastc(nn.Module):
         teacher: Mapping[str, Shape],
         *,
         batch_size: int | None = None,
+        every: int = 1,
+        side: int | None = None,
         points: int = POINTS,
         factor: int = FACTOR,
     ) -> None:
@@ -63,22 +67,31 @@ class Sastc(nn.Module):
                 ways_out="use sastc = 'repaired', or a batch of at least 8",
             )
         self.student, self.teacher = dict(student), dict(teacher)
-        self.batch_size, self.points = batch_size, points
+        self.batch_size, self.points, self.every = batch_size, points, every
         self.query = Embeddings(len(student), width, factor, repaired=batch_size is None)
         self.key = Embeddings(len(teacher), width, factor, repaired=batch_size is None)
         self._count = len(teacher)
         self.regressors = nn.ModuleList(
-            group for source in student.values() for group in _regressors(source, list(teacher.values()))
+            group for source in student.values() for group in _regressors(source, list(teacher.values()), side)
         )
 
     @classmethod
     def of(cls, settings: Settings) -> Sastc:
-        return cls(settings.student_shapes or {}, settings.teacher_shapes or {}, batch_size=settings.exact_batch)
+        return cls(
+            settings.student_shapes or {},
+            settings.teacher_shapes or {},
+            batch_size=settings.exact_batch,
+            every=settings.sastc_every,
+            side=settings.sastc_side,
+        )
 
     def forward(self, lesson: Lesson) -> Tensor:
+        if not lesson.teacher_maps:
+            # of every parameter, because several processes wait for the gradient of each
+            return 0 * torch.stack([parameter.sum() for parameter in self.parameters()]).sum()
         student = [lesson.student_maps[name].transpose(0, 1) for name in self.student]
         teacher = [lesson.teacher_maps[name].detach() for name in self.teacher]
-        return (self.attention(student, teacher) * self.errors(student, teacher)).sum(-1).mean()
+        return (self.attention(student, teacher) * self.errors(student, teacher)).sum(-1).mean() * self.every
 
     def attention(self, student: list[Tensor], teacher: list[Tensor]) -> Tensor:
         """How much student layer i listens to teacher layer j: (B, T, S, L), softmax over j.
@@ -222,9 +235,10 @@ def _uniform(*shape: int, fan_in: int) -> Tensor:
     return torch.empty(shape).uniform_(-1, 1) / math.sqrt(fan_in)
 
 
-def _regressors(source: Shape, teacher: list[Shape]) -> Iterator[Regressors]:
+def _regressors(source: Shape, teacher: list[Shape], side: int | None) -> Iterator[Regressors]:
     """From one student map to all of the teacher's: those of one size together, so that it is pooled to it once."""
-    sizes = [(min(source[1], h), min(source[2], w)) for _, h, w in teacher]
+    largest = max(source[1:]) if side is None else side
+    sizes = [(min(source[1], h, largest), min(source[2], w, largest)) for _, h, w in teacher]
     for size in dict.fromkeys(sizes):
         channels = {j: teacher[j][0] for j, s in enumerate(sizes) if s == size}
         yield Regressors(source[0], channels, size)

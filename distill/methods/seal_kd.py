@@ -14,24 +14,25 @@ from torch import Tensor, nn
 
 from seamount.errors import InputError
 
-from ..config import StaTarget
-from .lesson import Lesson, Settings, soft_divergence
+from ..config import Divergence, StaTarget
+from .lesson import Lesson, Settings, divergence_of, soft_divergence
 
 
 class ErrorAwareAlignment(nn.Module):
     """ELA: per-step distillation with the competing logits equalised at wrong steps."""
 
-    def __init__(self, temperature: float = 3.0) -> None:
+    def __init__(self, temperature: float = 3.0, divergence: Divergence = "kl") -> None:
         super().__init__()
         self.temperature = temperature
+        self.divergence = divergence_of(divergence)
 
     @classmethod
     def of(cls, settings: Settings) -> ErrorAwareAlignment:
-        return cls(settings.temperature or 3.0)
+        return cls(settings.temperature or 3.0, settings.divergence)
 
     def forward(self, lesson: Lesson) -> Tensor:
         student, teacher = align_errors(lesson.student, lesson.teacher, lesson.labels)
-        return soft_divergence(teacher, student, self.temperature).mean()
+        return self.divergence(teacher, student, self.temperature).mean()
 
 
 class SelectiveAlignment(nn.Module):

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from seamount.distill.choices import METHODS, TERMS
 from seamount.distill.config import DistillConfig
 from seamount.distill.methods import Lesson, Settings, WeightedSum, term, weights_of
+from seamount.distill.methods.hta_kl import head_of, hta_divergence
+from seamount.distill.methods.lesson import soft_divergence
 from seamount.distill.methods.sastc import Sastc, StepNorm
 from seamount.distill.methods.seal_kd import SelectiveAlignment, align_errors, step_weights
 from seamount.errors import ConfigError, InputError
@@ -92,7 +94,7 @@ def test_a_sum_is_the_sum_of_its_weighted_terms() -> None:
 
 def test_every_file_of_losses_is_in_the_list_and_every_term_has_its_class() -> None:
     folder = ROOT / "distill" / "methods"
-    others = {"__init__", "lesson", "own", "weighted"}
+    others = {"__init__", "hta_kl", "lesson", "own", "weighted"}
     assert {one.file for one in TERMS.values()} == {path.stem for path in folder.glob("*.py")} - others
     assert {one for weights in METHODS.values() for one in weights} <= set(TERMS)
     for name in TERMS:
@@ -104,12 +106,13 @@ def test_every_file_of_losses_is_in_the_list_and_every_term_has_its_class() -> N
     [
         (
             "seal",
-            "method: 'seal' is none of hard, hard-mean, kd, kd-per-step, seal-kd, sastc, seal-kd+sastc; did you mean "
-            "seal-kd?; or give weights of terms, such as {hard = 1.0, ela = 0.6, sta = 0.15}",
+            "method: 'seal' is none of hard, hard-mean, kd, kd-per-step, twsnn, seal-kd, sastc, seal-kd+sastc; did "
+            "you mean seal-kd?; or give weights of terms, such as {hard = 1.0, ela = 0.6, sta = 0.15}",
         ),
         (
             {"hrad": 1.0},
-            "method: 'hrad' is none of hard, hard-mean, kd, kd-per-step, ela, sta, sastc; did you mean hard?",
+            "method: 'hrad' is none of hard, hard-mean, kd, kd-per-step, mean-step, ela, sta, sastc; did you mean "
+            "hard?",
         ),
         ({"hard": -1.0}, "method: weights {'hard': -1.0}; finite ones are needed, none negative, not all 0"),
         ({"hard": 0.0}, "method: weights {'hard': 0.0}; finite ones are needed, none negative, not all 0"),
@@ -121,6 +124,45 @@ def test_a_method_that_is_none_says_what_is_possible(method: str | dict[str, flo
     assert str(error.value) == message
     with pytest.raises(ValueError, match="method"):
         DistillConfig(method=method)
+
+
+# ------------------------------------------------------------------------------------------ HTA-KL, mean of steps
+
+
+def test_the_head_is_what_holds_half_of_the_teachers_probability() -> None:
+    shares = torch.tensor([[0.1, 0.4, 0.3, 0.2], [0.05, 0.9, 0.03, 0.02], [0.25, 0.25, 0.25, 0.25]])
+    assert head_of(shares).tolist() == [[0, 1, 1, 0], [0, 1, 0, 0], [1, 1, 0, 0]]
+
+
+def test_head_and_tail_weigh_the_two_divergences_by_where_the_student_is_off() -> None:
+    # head is class 0; gaps are .1 there, .1 and .2 in the tail
+    teacher, student = (torch.tensor(p, dtype=torch.float64) for p in ([0.6, 0.3, 0.1], [0.5, 0.2, 0.3]))
+    forward = float((teacher * (teacher / student).log()).sum())
+    reverse = float((student * (student / teacher).log()).sum())
+    found = float(hta_divergence(teacher.log(), student.log(), 1.0))
+    assert math.isclose(found, 0.25 * forward + 0.75 * reverse, rel_tol=1e-12)
+    assert float(hta_divergence(teacher.log(), teacher.log(), 3.0)) == pytest.approx(0, abs=1e-12)
+
+
+def test_the_divergence_changes_the_terms_in_which_the_teacher_teaches_and_no_other() -> None:
+    lesson, hta = a_lesson(), Settings(divergence="hta-kl")
+    for name, one in TERMS.items():
+        if one.maps:
+            continue
+        plain, other = (term(name).of(settings)(lesson).item() for settings in (Settings(), hta))
+        assert (plain != other) == one.teacher, name
+
+
+def test_every_step_learns_from_the_mean_of_the_steps_which_learns_from_none() -> None:
+    lesson = a_lesson(dtype=torch.float64)
+    loss = term("mean-step").of(Settings(temperature=2.0))(lesson)
+    mean = lesson.logits.detach().mean(0)
+    steps = [soft_divergence(mean, step, 2.0).mean() for step in lesson.logits.detach()]
+    assert torch.allclose(loss.detach(), torch.stack(steps).mean())
+    loss.backward()
+    assert lesson.logits.grad is not None
+    assert float(lesson.logits.grad.abs().sum()) > 0
+    assert term("mean-step").of(Settings())(a_lesson(n_steps=1)).item() == 0
 
 
 # --------------------------------------------------------------------------------------------------- SASTC
@@ -151,6 +193,24 @@ def test_the_repaired_head_takes_any_batch(n_samples: int) -> None:
     assert grad is not None
     assert torch.isfinite(grad).all()
     assert sum(p.numel() for p in module.parameters()) == sum(p.numel() for p in head().parameters())
+
+
+def test_pooled_maps_are_regressed_at_the_side_that_was_asked_for() -> None:
+    small = Sastc({"a": (3, 4, 4)}, {"x": (5, 2, 2)}, side=1)
+    assert [group.size for group in small.regressors] == [(1, 1)]  # type: ignore[misc]
+    assert torch.isfinite(small(a_lesson()))
+
+
+def test_sastc_every_few_steps_counts_so_many_times_and_stays_silent_between() -> None:
+    plain = head()
+    torch.manual_seed(1)
+    seldom = Sastc({"a": (3, 4, 4)}, {"x": (5, 2, 2)}, every=4)
+    lesson = a_lesson()
+    assert torch.allclose(seldom(lesson), 4 * plain(lesson))
+    between = seldom(Lesson(lesson.logits, lesson.labels, lesson.teacher_logits, lesson.student_maps, {}))
+    between.backward()
+    assert between.item() == 0
+    assert all(p.grad is not None and not p.grad.any() for p in seldom.parameters())
 
 
 def test_a_samples_relations_do_not_depend_on_its_place_in_the_batch() -> None:

@@ -579,7 +579,7 @@ def test_a_task_needs_nothing_of_teachers_or_students(tmp_path: Path) -> None:
         samples = {"validation": data.val, "test": data.test}[part]
         return evaluate(network, data, samples, ALONE, batch_size=64, spiking=False)
 
-    task = Task("linear", Learner(), network, lambda batch, _: (batch,), judge, {"a": 1})
+    task = Task("linear", Learner(), network, lambda batch, *_: (batch,), judge, {"a": 1})
     history = fit(task, data, TrainConfig(epochs=4, lr=0.05), tmp_path, seed=0, world=ALONE, progress=QUIET)
     assert [epoch.number for epoch in history] == [0, 1, 2, 3]
     assert judge("test").accuracy > 0.7  # chance is 0.1
