@@ -21,7 +21,9 @@ StaTarget = Literal["logit-mixture", "weighted-kl"]
 Divergence = Literal["kl", "hta-kl"]
 BudgetUnit = Literal["per_synapse", "operations", "microjoules"]
 Encoding = Literal["direct", "rate", "latency", "frames"]
-Augmentation = Literal["crop", "flip", "autoaugment", "cutout", "resized-crop", "roll-rotate-cutout"]
+Augmentation = Literal[
+    "crop", "flip", "alternating-flip", "autoaugment", "cutout", "resized-crop", "roll-rotate-cutout"
+]
 
 Count = Annotated[int, Field(ge=1, lt=1 << 31)]
 Seed = Annotated[int, Field(ge=0, lt=1 << 63)]  # torch's generators and our mixing of seeds hold 63 bits
@@ -80,16 +82,81 @@ class DataConfig(Section):
         return tuple(named(kind, get_args(Augmentation)) for kind in augment)
 
 
+class TrainConfig(Section):
+    """Optimisation of teacher, student and quantised student alike; two of them have epochs and lr of their own."""
+
+    epochs: Count = Field(20, description="of the student's training")
+    batch_size: Count = Field(64, description="samples per step, over all processes together")
+    optimizer: Literal["adamw", "sgd"] = Field("adamw", description='"adamw" or "sgd" (with momentum)')
+    lr: Positive = Field(4e-3, description="largest learning rate of the student")
+    weight_decay: NotNegative = Field(5e-4, description="on weights; never on biases and norms")
+    momentum: Annotated[float, Field(ge=0, lt=1)] = Field(0.9, description="of sgd")
+    nesterov: bool = Field(False, description="of sgd: looks ahead along its momentum")
+    schedule: Literal["cosine", "one-cycle", "constant", "steps"] = Field(
+        "cosine", description='of lr after the warm-up; "one-cycle" falls in a straight line to 0'
+    )
+    milestones: tuple[int, ...] = Field((), description='epochs at which "steps" divides lr by 10')
+    warmup_epochs: NotNegative = Field(0.0, description="over which lr rises from 0")
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0, description="share of the hard labels that is spread evenly over all classes"
+    )
+    average_epochs: NotNegative = Field(
+        0.0, description="epochs over which weights are averaged (exponentially) for what is judged and kept; 0: none"
+    )
+    test_flip: bool = Field(
+        False, description="judge by the mean answer to an image and its mirror image; never done in integers"
+    )
+    clip_norm: Positive | None = Field(None, description="largest norm of all gradients together")
+    precision: Literal["fp32", "bf16"] = Field(
+        "fp32", description='"bf16" is autocast with channels last; membranes and losses stay fp32'
+    )
+    compile: bool = Field(
+        False, description="torch.compile teacher and student; its minutes at the start pay in long runs, if at all"
+    )
+    n_workers: Annotated[int, Field(ge=0, le=1024)] = Field(0, description="processes that read and augment images")
+    checkpoint_every_s: Positive = Field(60.0, description="time between checkpoints within an epoch [s]")
+    select_on: Literal["validation", "test-set-as-in-the-papers", "last-epoch"] = Field(
+        "validation", description="what chooses the best epoch; the papers chose on the test set, which flatters"
+    )
+
+    @model_validator(mode="after")
+    def _milestones(self) -> TrainConfig:
+        if (self.schedule == "steps") != bool(self.milestones):
+            raise ValueError('milestones go with schedule = "steps", and only with it')
+        if self.nesterov and (self.optimizer != "sgd" or self.momentum == 0):
+            raise ValueError('nesterov goes with optimizer = "sgd" and a momentum')
+        return self
+
+
 class TeacherConfig(Section):
     """The network to learn from."""
 
     arch: str = Field("small-cnn", description="a teacher that models/zoo.py builds, or mine.py:make_teacher")
-    options: dict[str, Any] = Field({}, description="arguments of one's own")
+    options: dict[str, Any] = Field({}, description="further arguments of that architecture, or of one's own")
     checkpoint: str | None = Field(None, description="state dict (.safetensors or .pt) to use instead of training")
     epochs: Annotated[int, Field(ge=0, lt=1 << 31)] = Field(
         20, description="of the teacher's own training; 0 takes one's own as it is"
     )
     lr: Positive = Field(2e-3, description="its learning rate")
+    train: dict[str, Any] = Field({}, description="settings of [train] that are others for the teacher")
+
+    @field_validator("train")
+    @classmethod
+    def _train(cls, train: dict[str, Any]) -> dict[str, Any]:
+        own = [name for name in ("epochs", "lr") if name in train]
+        if own:
+            raise ValueError(f"{' and '.join(own)} of the teacher stand in [teacher] itself")
+        unknown = [
+            none_of(name, list(TrainConfig.model_fields)) for name in train if name not in TrainConfig.model_fields
+        ]
+        if unknown:
+            raise ValueError("; ".join(unknown))
+        return train
+
+    def training(self, train: TrainConfig) -> TrainConfig:
+        """How the teacher is trained beside a student that is trained so."""
+        own = {**self.train, "epochs": max(self.epochs, 1), "lr": self.lr}
+        return TrainConfig.model_validate({**train.model_dump(), **own})
 
 
 class StudentConfig(Section):
@@ -160,38 +227,6 @@ class DistillConfig(Section):
     def _exact_sastc(self) -> DistillConfig:
         if self.sastc == "exact" and (self.sastc_every > 1 or self.sastc_side is not None):
             raise ValueError('sastc = "exact" is the released code, without sastc_every and sastc_side')
-        return self
-
-
-class TrainConfig(Section):
-    """Optimisation of teacher, student and quantised student alike; two of them have epochs and lr of their own."""
-
-    epochs: Count = Field(20, description="of the student's training")
-    batch_size: Count = Field(64, description="samples per step, over all processes together")
-    optimizer: Literal["adamw", "sgd"] = Field("adamw", description='"adamw" or "sgd" (momentum, no Nesterov)')
-    lr: Positive = Field(4e-3, description="largest learning rate of the student")
-    weight_decay: NotNegative = Field(5e-4, description="on weights; never on biases and norms")
-    momentum: Annotated[float, Field(ge=0, lt=1)] = Field(0.9, description="of sgd")
-    schedule: Literal["cosine", "constant", "steps"] = Field("cosine", description="of lr after the warm-up")
-    milestones: tuple[int, ...] = Field((), description='epochs at which "steps" divides lr by 10')
-    warmup_epochs: NotNegative = Field(0.0, description="over which lr rises from 0")
-    clip_norm: Positive | None = Field(None, description="largest norm of all gradients together")
-    precision: Literal["fp32", "bf16"] = Field(
-        "fp32", description='"bf16" is autocast with channels last; membranes and losses stay fp32'
-    )
-    compile: bool = Field(
-        False, description="torch.compile teacher and student; its minutes at the start pay in long runs, if at all"
-    )
-    n_workers: Annotated[int, Field(ge=0, le=1024)] = Field(0, description="processes that read and augment images")
-    checkpoint_every_s: Positive = Field(60.0, description="time between checkpoints within an epoch [s]")
-    select_on: Literal["validation", "test-set-as-in-the-papers", "last-epoch"] = Field(
-        "validation", description="what chooses the best epoch; the papers chose on the test set, which flatters"
-    )
-
-    @model_validator(mode="after")
-    def _milestones(self) -> TrainConfig:
-        if (self.schedule == "steps") != bool(self.milestones):
-            raise ValueError('milestones go with schedule = "steps", and only with it')
         return self
 
 

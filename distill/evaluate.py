@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
@@ -60,17 +60,25 @@ def student_output(
 
 
 def evaluate(
-    network: nn.Module, data: Data, part: Samples, world: World, *, batch_size: int, spiking: bool = True
+    network: nn.Module,
+    data: Data,
+    part: Samples,
+    world: World,
+    *,
+    batch_size: int,
+    spiking: bool = True,
+    mirrored: bool = False,
 ) -> Evaluation:
     """Runs a part of the data once, shared out over the processes; random states and training mode are left alone.
 
     Args:
         spiking: a student (steps, spikes) or a teacher (one answer).
+        mirrored: judge by the mean of the answers to each sample and to its mirror image.
     """
     was_training = network.training
     network.eval()
     with torch.inference_mode():
-        sums, fired = _counted(network, data, part, world, batch_size, spiking)
+        sums, fired = _counted(network, data, part, world, batch_size, spiking, mirrored)
     network.train(was_training)
     if world.size > 1:  # a rank without samples knows no populations: all learn the first one's
         names: list[Any] = [list(fired)]
@@ -89,17 +97,16 @@ def evaluate(
 
 
 def _counted(
-    network: nn.Module, data: Data, part: Samples, world: World, batch_size: int, spiking: bool
+    network: nn.Module, data: Data, part: Samples, world: World, batch_size: int, spiking: bool, mirrored: bool
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Of this process's samples: right answers after each step and the summed loss, (T + 1,); rates times samples."""
     sums = torch.zeros((data.n_steps if spiking else 1) + 1, dtype=torch.float64)
     fired: dict[str, Tensor] = {}
     for numbers in torch.split(world.share(torch.arange(len(part))), batch_size):
         batch = to_device(data, part, numbers, world)
-        if spiking:
-            logits, spikes = student_output(network, batch, record=True)
-        else:
-            logits, spikes = network(batch.teacher_x).unsqueeze(0), {}
+        logits, spikes = _asked(network, batch, spiking, record=True)
+        if mirrored:
+            logits = (logits + _asked(network, mirror(batch), spiking, record=False)[0]) / 2
         for name, values in spikes.items():
             share = values.double().mean() * len(numbers)
             fired[name] = fired.get(name, torch.zeros_like(share)) + share
@@ -108,6 +115,18 @@ def _counted(
         sums[:-1] += (read.argmax(-1) == batch.labels).double().sum(-1).cpu()
         sums[-1] += F.cross_entropy(read[-1], batch.labels, reduction="sum").double().cpu()
     return sums, fired
+
+
+def _asked(network: nn.Module, batch: Batch, spiking: bool, *, record: bool) -> tuple[Tensor, Mapping[str, Tensor]]:
+    """Logits (steps, B, K), and what the populations sent."""
+    if spiking:
+        return student_output(network, batch, record=record)
+    return network(batch.teacher_x).unsqueeze(0), {}
+
+
+def mirror(batch: Batch) -> Batch:
+    """Every sample with its columns in reverse order."""
+    return replace(batch, x=batch.x.flip(-1), teacher_x=batch.teacher_x.flip(-1))
 
 
 def to_device(data: Data, part: Samples, numbers: Tensor, world: World) -> Batch:

@@ -10,7 +10,7 @@ import json
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -24,15 +24,19 @@ from torch.nn.parallel import DistributedDataParallel
 from seamount.errors import ConfigError, out_of_memory
 
 from . import checkpoint
+from .average import Average
 from .config import TrainConfig
 from .data.randomness import mix
-from .data.samples import Batch, Data
+from .data.samples import Batch, Data, Pass
 from .evaluate import Evaluation
 from .parallel import World, shared_batch_norm
 from .progress import Progress
 from .readers import Readers
 
 Loss = tuple[Tensor, dict[str, Tensor]]
+
+UNREAD_STEPS = 32
+"""Steps on a GPU whose losses are read together: reading one waits until the GPU has done all it was given."""
 
 
 @dataclass(frozen=True)
@@ -115,13 +119,16 @@ def fit(
     if config.precision == "bf16":
         task.learner.to(memory_format=torch.channels_last)
     optimizer = make_optimizer(task.learner, config)
-    state = _resume(task, optimizer, folder)
+    average = None
+    if config.average_epochs:
+        average = Average(task.network, config.average_epochs * len(data.train) / config.batch_size)
+    state = _resume(task, optimizer, average, folder)
     with ExitStack() as stack:
         stack.enter_context(torch.random.fork_rng(devices=_cuda(world)))
         stack.enter_context(shared_batch_norm(task.learner, world))
         stopped = stack.enter_context(_interrupts())
-        run = _Run(task, data, config, folder, seed, world, progress, optimizer, state, stopped)
-        steps = len(run.starts(0))
+        run = _Run(task, data, config, folder, seed, world, progress, optimizer, state, stopped, average)
+        steps = run.steps_an_epoch
         progress.begin(task.name, config.epochs * steps, state.epoch * steps + state.done // config.batch_size)
         stack.callback(progress.end)
         while state.epoch < config.epochs:
@@ -133,6 +140,17 @@ def fit(
         checkpoint.put(task.network, weights, f"{folder}/best.safetensors")
     task.network.to(memory_format=torch.contiguous_format).eval()
     return tuple(Epoch(**{**e, "validation": tuple(e["validation"])}) for e in state.history)
+
+
+@dataclass(frozen=True)
+class _Step:
+    """What a step found, still on the device: losses times samples, over all processes."""
+
+    names: tuple[str, ...]
+    found: Tensor
+    n_samples: int
+    done: int
+    lr: float
 
 
 @dataclass
@@ -147,13 +165,17 @@ class _Run:
     optimizer: torch.optim.Optimizer
     state: _State
     stopped: list[bool]
+    average: Average | None
 
     def __post_init__(self) -> None:
         self.parallel: nn.Module = self.task.learner
         if self.world.size > 1:
             self.parallel = DistributedDataParallel(self.task.learner)
         self.saved_at = time.monotonic()
-        self.readers = Readers(self.config.n_workers)
+        # values that lie on the GPU no other process can read
+        self.readers = Readers(0 if self.data.train.ids.is_cuda else self.config.n_workers)
+        self.unread: list[_Step] = []
+        self.steps_an_epoch = len(self.starts(0))
 
     def starts(self, done: int) -> list[tuple[int, int]]:
         """(first, last + 1) positions of the rest of an epoch's batches in its order."""
@@ -168,7 +190,7 @@ class _Run:
         state, started = self.state, time.monotonic()
         self.task.learner.train()
         pieces = self.starts(state.done)
-        if not self.starts(0):
+        if not self.steps_an_epoch:
             raise ConfigError(
                 f"{len(self.data.train)} training samples make no batch of {self.config.batch_size} over "
                 f"{self.world.size} processes",
@@ -195,9 +217,9 @@ class _Run:
         seed, epoch = self.seed, self.state.epoch
         order = torch.randperm(
             len(self.data.train), generator=torch.Generator().manual_seed(int(mix(seed, epoch, 1)) % 2**63)
-        )
+        ).to(self.data.train.ids.device)
         shares = [self.world.share(order[first:last]) for first, last in pieces]
-        return self.readers.read(self.data, shares, int(mix(seed, epoch, 2)))
+        return self.readers.read(self.data, shares, Pass(seed, epoch))
 
     def step(self, values: Tensor, seeds: Tensor, numbers: Tensor, n_together: int) -> bool:
         """One step of the optimiser; whether it shall be the last one, because somebody pressed Ctrl-C."""
@@ -214,18 +236,38 @@ class _Run:
         except (RuntimeError, ValueError) as error:
             raise _explained(self, error, values, seeds, numbers) from error
         found = torch.stack([loss.detach().float(), *(value.float() for value in terms.values())])
-        # who was asked to stop: all have to know it in the same step, or the others wait for one that is gone
-        asked = found.new_tensor([float(bool(self.stopped))], dtype=torch.float64)
-        *sums, stop = world.sum(torch.cat([found.double() * len(numbers), asked]))
-        found = torch.stack(sums)
-        if not torch.isfinite(found).all():
-            self.refuse_loss(dict(zip(("loss", *terms), (found / n_together).tolist(), strict=True)), lr)
+        found, stop = self.over_processes(found.double() * len(numbers))
+        self.unread.append(_Step(("loss", *terms), found, n_together, state.done, lr))
+        if len(self.unread) >= (UNREAD_STEPS if world.device.type == "cuda" else 1):
+            self.read()
         if config.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.task.learner.parameters(), config.clip_norm)
         self.optimizer.step()
-        for name, value in zip(("loss", *terms), found.tolist(), strict=True):
-            state.sums[name] = state.sums.get(name, 0.0) + value
-        return bool(stop)
+        if self.average is not None:
+            self.average.update(state.epoch * self.steps_an_epoch + state.done // config.batch_size)
+        return stop
+
+    def over_processes(self, found: Tensor) -> tuple[Tensor, bool]:
+        """Sums over the processes, and whether one of them was asked to stop.
+
+        All have to know it in the same step, or the others wait for one that is gone.
+        """
+        if self.world.size == 1:
+            return found, bool(self.stopped)
+        *sums, stop = self.world.sum(torch.cat([found, found.new_tensor([float(bool(self.stopped))])]))
+        return torch.stack(sums), bool(stop)
+
+    def read(self) -> None:
+        """Adds up the losses of the steps since it was last asked; refuses the first that is not finite."""
+        if not self.unread:
+            return
+        sums = self.state.sums
+        for step, found in zip(self.unread, torch.stack([s.found for s in self.unread]).tolist(), strict=True):
+            if not all(math.isfinite(value) for value in found):
+                self.refuse_loss(step, found)
+            for name, value in zip(step.names, found, strict=True):
+                sums[name] = sums.get(name, 0.0) + value
+        self.unread.clear()
 
     def loss(self, learner: nn.Module, values: Tensor, seeds: Tensor, numbers: Tensor) -> Loss:
         device, state, config = self.world.device, self.state, self.config
@@ -238,12 +280,11 @@ class _Run:
             result: Loss = learner(*self.task.prepare(batch, numbers, moment))
         return result
 
-    def refuse_loss(self, found: dict[str, float], lr: float) -> None:
-        facts = ", ".join(f"{name} {value:.4g}" for name, value in found.items())
+    def refuse_loss(self, step: _Step, found: Sequence[float]) -> None:
+        facts = ", ".join(f"{n} {value / step.n_samples:.4g}" for n, value in zip(step.names, found, strict=True))
         kept = f"the checkpoint in {self.folder} is from before" if self.state.history else "nothing is saved yet"
         raise ConfigError(
-            f"the loss is not finite at epoch {self.state.epoch + 1}, sample {self.state.done} "
-            f"({facts}; lr {lr:.3g})",
+            f"the loss is not finite at epoch {self.state.epoch + 1}, sample {step.done} ({facts}; lr {step.lr:.3g})",
             where=self.task.name,
             ways_out=f"lower the learning rate, set train.clip_norm or train.warmup_epochs; {kept}",
         )
@@ -265,6 +306,13 @@ class _Run:
 
     def close_epoch(self, seconds: float) -> None:
         """Evaluates, keeps the best, writes the log and the checkpoint."""
+        self.read()
+        with nullcontext() if self.average is None else self.average.in_place():
+            self.judge(seconds)
+        self.save()
+
+    def judge(self, seconds: float) -> None:
+        """Of the weights as they are now."""
         state, config = self.state, self.config
         validation = self.task.evaluate("validation")
         judged = self.task.evaluate("test") if config.select_on == "test-set-as-in-the-papers" else validation
@@ -292,15 +340,17 @@ class _Run:
         if self.world.rank == 0:
             _log(self.folder, epoch)
         self.progress.say(f"loss {epoch.loss:.3f}, validation {100 * validation.accuracy:.1f} %")
-        self.save()
 
     def save(self) -> None:
         """Everything that a resumption needs, in one file."""
+        self.read()  # before, because a network that is no longer finite is not worth keeping
         self.saved_at = time.monotonic()
         if self.world.rank == 0:
             tensors = {f"learner.{name}": value for name, value in self.task.learner.state_dict().items()}
             for number, slots in self.optimizer.state_dict()["state"].items():
                 tensors |= {f"optimizer.{number}.{slot}": torch.as_tensor(v) for slot, v in slots.items()}
+            if self.average is not None:
+                tensors |= {f"average.{name}": value for name, value in self.average.values.items()}
             facts = {"settings": _plain(self.task.settings), "state": asdict(self.state)}
             checkpoint.save(self.folder / "last.safetensors", tensors, facts)
 
@@ -373,6 +423,8 @@ def learning_rate(config: TrainConfig, epoch: float) -> float:
         case "cosine":
             share = (epoch - config.warmup_epochs) / max(config.epochs - config.warmup_epochs, 1e-9)
             return config.lr * 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
+        case "one-cycle":
+            return config.lr * max(0.0, config.epochs - epoch) / max(config.epochs - config.warmup_epochs, 1e-9)
         case "steps":
             return config.lr * 0.1 ** sum(epoch >= milestone for milestone in config.milestones)
         case "constant":
@@ -386,12 +438,13 @@ def make_optimizer(module: nn.Module, config: TrainConfig) -> torch.optim.Optimi
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
+    fused = all(p.is_cuda for p in parameters) or None  # one kernel for all weights; on a CPU torch's own choice
     if config.optimizer == "sgd":
-        return torch.optim.SGD(groups, config.lr, momentum=config.momentum)
-    return torch.optim.AdamW(groups, config.lr)
+        return torch.optim.SGD(groups, config.lr, momentum=config.momentum, nesterov=config.nesterov, fused=fused)
+    return torch.optim.AdamW(groups, config.lr, fused=fused)
 
 
-def _resume(task: Task, optimizer: torch.optim.Optimizer, folder: Path) -> _State:
+def _resume(task: Task, optimizer: torch.optim.Optimizer, average: Average | None, folder: Path) -> _State:
     """Loads the folder's last checkpoint, if there is one of the same settings."""
     path = folder / "last.safetensors"
     if not path.exists():
@@ -414,6 +467,8 @@ def _resume(task: Task, optimizer: torch.optim.Optimizer, folder: Path) -> _Stat
         if name.startswith("optimizer."):
             _, number, slot = name.split(".", 2)
             slots.setdefault(int(number), {})[slot] = value
+    if average is not None:
+        average.load({k.removeprefix("average."): v for k, v in tensors.items() if k.startswith("average.")})
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": slots, "param_groups": groups})
     state = _State(**facts["state"])

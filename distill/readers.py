@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from seamount.errors import SeamountError
 
-from .data.samples import Data
+from .data.samples import Data, Pass
 
 _Read = tuple[Tensor, Tensor] | SeamountError
 """Values and seeds, or why they cannot be read."""
@@ -25,14 +25,14 @@ class Readers:
         self.n = n
         self._processes: list[BaseProcess] = []
 
-    def read(self, data: Data, shares: list[Tensor], epoch_seed: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    def read(self, data: Data, shares: list[Tensor], during: Pass) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Values, seeds and sample numbers of each share, in order.
 
         Raises:
             InputError: samples that cannot be read.
         """
         loader: DataLoader[_Read] = DataLoader(
-            _Shares(data, shares, epoch_seed),
+            _Shares(data, shares, during),
             batch_size=None,
             num_workers=self.n,
             worker_init_fn=_leave_ctrl_c if self.n else None,
@@ -55,15 +55,15 @@ class Readers:
 class _Shares(Dataset[_Read]):
     """The batches of an epoch, read (and augmented) in a worker."""
 
-    def __init__(self, data: Data, shares: list[Tensor], epoch_seed: int) -> None:
-        self.data, self.shares, self.epoch_seed = data, shares, epoch_seed
+    def __init__(self, data: Data, shares: list[Tensor], during: Pass) -> None:
+        self.data, self.shares, self.during = data, shares, during
 
     def __len__(self) -> int:
         return len(self.shares)
 
     def __getitem__(self, number: int) -> _Read:
         try:
-            return self.data.read(self.data.train, self.shares[number], self.epoch_seed)
+            return self.data.read(self.data.train, self.shares[number], self.during)
         except SeamountError as error:  # returned, because torch makes a traceback of what a worker raises
             return error
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -28,6 +28,17 @@ from .parallel import World, open_world
 from .progress import QUIET, Progress
 
 EVALUATION_BATCH = 256
+
+STARTING_SAMPLES = 5000
+"""Of the training part, from which a network takes what it starts from."""
+
+
+@runtime_checkable
+class StartsFromData(Protocol):
+    """A network whose first layer, or normalisation, is computed from the data before it is trained."""
+
+    def start_from(self, images: Tensor) -> None:
+        """From training images (N, C, H, W) in [0, 1], not augmented."""
 
 
 @dataclass(frozen=True)
@@ -81,18 +92,22 @@ def train_teacher(
                 network = build_teacher(
                     config.arch, n_classes=data.n_classes, input_shape=data.input_shape, **config.options
                 )
+        data = data.on(world.device)
         network.to(world.device)
         if config.checkpoint is not None:
             checkpoint.put(network, checkpoint.load_weights(Path(config.checkpoint)), config.checkpoint)
+        elif not as_it_is and isinstance(network, StartsFromData):
+            numbers = torch.arange(len(data.train))[:STARTING_SAMPLES]
+            network.start_from(to_device(data, data.train, numbers, world).teacher_x)
         check_classes(data, network, None, world)
-        own = train.model_copy(update={"epochs": config.epochs, "lr": config.lr})
+        own = config.training(train)
         task = Task(
             name="teacher",
             learner=_TeacherLearner(network, own),
             network=network,
             prepare=lambda batch, *_: (batch.teacher_x, batch.labels),
-            evaluate=_evaluator(network, data, world, spiking=False),
-            settings=_settings(data, own, seed, teacher=config.model_dump()),
+            evaluate=_evaluator(network, data, world, own, spiking=False),
+            settings=_settings(data, own, seed, teacher=config.model_dump(exclude={"train"})),
         )
         if as_it_is:
             network.eval()
@@ -122,6 +137,7 @@ def distill(
     with open_world(device) as world:
         if train.compile:
             check_compiler(world)
+        data = data.on(world.device)
         student.to(world.device)
         weights = weights_of(config.method)
         teacher = _ready(teacher, config, train, world) if needs_teacher(weights, config.options) else None
@@ -135,7 +151,7 @@ def distill(
             learner=_StudentLearner(student, loss, train, budget, record=tuple(tutor.settings.student_shapes or ())),
             network=student,
             prepare=tutor.prepare,
-            evaluate=_evaluator(student, data, world, spiking=True),
+            evaluate=_evaluator(student, data, world, train, spiking=True),
             settings=_settings(data, train, seed, distill=config.model_dump(exclude={"cache_teacher"})),
             drop_short=tutor.settings.exact_batch is not None,
             # or an epoch from before the budget's weight had risen would be the best one
@@ -189,7 +205,7 @@ def finetune_quantised(
         quantised = cast(Quantisable, student)
         quantised.calibrate(to_device(data, data.train, numbers, world).x)
         if quant.epochs == 0:
-            return _rounded(data, student, folder, world)
+            return _rounded(data, student, train, folder, world)
         # fp32, because bf16 holds integers of 8 bits only, and the sums of the chip are wider
         changed = {
             "epochs": quant.epochs,
@@ -197,6 +213,9 @@ def finetune_quantised(
             "warmup_epochs": 0.0,
             "precision": "fp32",
             "compile": False,
+            # because what is frozen and judged are the integers themselves, for the images that the chip gets
+            "average_epochs": 0.0,
+            "test_flip": False,
         }
         own = train.model_copy(update=changed)
         result = distill(
@@ -216,14 +235,14 @@ def finetune_quantised(
         return result
 
 
-def _rounded(data: Data, student: nn.Module, folder: Path, world: World) -> Trained:
+def _rounded(data: Data, student: nn.Module, train: TrainConfig, folder: Path, world: World) -> Trained:
     """The student with its integers fixed as they come from the scales, without any training."""
     task = Task(
         name="quantised student",
         learner=student,
         network=student,
         prepare=lambda *_: (),
-        evaluate=_evaluator(student, data, world, spiking=True),
+        evaluate=_evaluator(student, data, world, train.model_copy(update={"test_flip": False}), spiking=True),
         settings={},
     )
     cast(Quantisable, student).freeze()
@@ -266,9 +285,10 @@ class _TeacherLearner(nn.Module):
         super().__init__()
         self.network = network
         self.run = compiled(network) if train.compile else network.__call__
+        self.label_smoothing = train.label_smoothing
 
     def forward(self, x: Tensor, labels: Tensor) -> Loss:
-        loss = F.cross_entropy(self.run(x).float(), labels)
+        loss = F.cross_entropy(self.run(x).float(), labels, label_smoothing=self.label_smoothing)
         return loss, {}
 
 
@@ -349,7 +369,13 @@ def _make_tutor(
     folder: Path,
 ) -> _Tutor:
     """Runs the teacher in every step, or once for all where its answers never change."""
-    settings = Settings(config.temperature, config.divergence, config.sta_target, options=config.options)
+    settings = Settings(
+        config.temperature,
+        config.divergence,
+        config.sta_target,
+        options=config.options,
+        label_smoothing=train.label_smoothing,
+    )
     if teacher is None:
         return _Tutor(settings, lambda batch, _, moment: (batch, None, {}, moment))
     if needs_maps(weights, config.options):
@@ -392,6 +418,7 @@ def _tutor_of_maps(
         sastc_every=config.sastc_every,
         sastc_side=config.sastc_side,
         options=config.options,
+        label_smoothing=train.label_smoothing,
     )
     names = list(settings.teacher_shapes or ())
     cached = None
@@ -434,9 +461,23 @@ def _teacher_logits(data: Data, teacher: nn.Module, world: World, folder: Path) 
     return checkpoint.load(path)[0]["logits"]
 
 
-def _evaluator(network: nn.Module, data: Data, world: World, *, spiking: bool) -> Callable[[str], Evaluation]:
+def _evaluator(
+    network: nn.Module, data: Data, world: World, train: TrainConfig, *, spiking: bool
+) -> Callable[[str], Evaluation]:
     parts = {"validation": data.val, "test": data.test}
-    return lambda part: evaluate(network, data, parts[part], world, batch_size=EVALUATION_BATCH, spiking=spiking)
+
+    def judge(part: str) -> Evaluation:
+        return evaluate(
+            network,
+            data,
+            parts[part],
+            world,
+            batch_size=EVALUATION_BATCH,
+            spiking=spiking,
+            mirrored=train.test_flip,
+        )
+
+    return judge
 
 
 def _train(
@@ -458,6 +499,8 @@ def _result(task: Task, history: tuple[Epoch, ...], folder: Path) -> Trained:
             tensors, _ = checkpoint.load(folder / "last.safetensors")
             learner = {k.removeprefix("learner."): v for k, v in tensors.items() if k.startswith("learner.")}
             task.learner.load_state_dict(learner)
+            averaged = {k.removeprefix("average."): v for k, v in tensors.items() if k.startswith("average.")}
+            task.network.load_state_dict(averaged, strict=False)
             last_test = task.evaluate("test")
             task.network.load_state_dict(good)
     task.network.eval()

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 from seamount.errors import ConfigError
 
+from .fast import FastOptions, fast
+
 SMALL_IMAGE = 64
 """Up to this side, stems keep the size of the image (3x3, stride 1, no pooling)."""
 
@@ -157,8 +159,8 @@ def torchvision_vgg(name: str, make: Callable[..., Any], n_classes: int, input_s
     return made
 
 
-Maker = Callable[[str, int, Sequence[int]], nn.Module]
-"""The name for messages, K and the shape of a sample -> a module that gives logits (B, K)."""
+Maker = Callable[..., nn.Module]
+"""The name for messages, K and the shape of a sample (and options by name) -> a module that gives logits (B, K)."""
 
 
 def maps(name: str, input_shape: Sequence[int]) -> tuple[int, int, int]:
@@ -171,6 +173,7 @@ def maps(name: str, input_shape: Sequence[int]) -> tuple[int, int, int]:
 TEACHERS: Mapping[str, Maker] = {
     "small-cnn": lambda name, k, shape: SmallCnn(k, maps(name, shape)),
     "small-mlp": lambda name, k, shape: SmallMlp(k, shape),
+    "fast": fast,
     "resnet18": lambda name, k, shape: torchvision_resnet(torchvision.models.resnet18, k, maps(name, shape)),
     "resnet19": lambda name, k, shape: ResNet19(k, maps(name, shape)[0]),
     "resnet34": lambda name, k, shape: torchvision_resnet(torchvision.models.resnet34, k, maps(name, shape)),
@@ -178,3 +181,6 @@ TEACHERS: Mapping[str, Maker] = {
     "vgg11": lambda name, k, shape: torchvision_vgg(name, torchvision.models.vgg11_bn, k, maps(name, shape)),
     "vgg16": lambda name, k, shape: torchvision_vgg(name, torchvision.models.vgg16_bn, k, maps(name, shape)),
 }
+
+OPTIONS: Mapping[str, type] = {"fast": FastOptions}
+"""Of the teachers that have any: the dataclass that says which."""

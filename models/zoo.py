@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import fields
 from functools import partial
 from typing import Any
@@ -15,7 +15,7 @@ from seamount.own import is_own
 from . import students as s
 from .own import own_student, own_teacher
 from .spiking_net import SpikingNet
-from .teachers import TEACHERS
+from .teachers import OPTIONS, TEACHERS
 
 Builder = Callable[[str, int, Sequence[int], int, s.StudentOptions], SpikingNet]
 
@@ -53,10 +53,7 @@ def build_student(
     if name not in STUDENTS:
         raise ConfigError(f"student {none_of(name, STUDENTS)}")
     _check(name, n_classes)
-    known = [f.name for f in fields(s.StudentOptions)]
-    for option in options:
-        if option not in known:
-            raise ConfigError(f"option {none_of(option, known)}", where=f"student {name}")
+    _check_options(options, s.StudentOptions, f"student {name}")
     return STUDENTS[name](name, n_classes, tuple(input_shape), n_steps, s.StudentOptions(**options))
 
 
@@ -64,16 +61,23 @@ def build_teacher(name: str, *, n_classes: int, input_shape: Sequence[int], **op
     """A teacher: gives logits (B, K) for images (B, C, H, W), or for the mean of T frames.
 
     Args:
-        options: of one's own, as mine.py:make_teacher; those of ``TEACHERS`` have none.
+        options: ``fast.FastOptions`` of "fast", or of one's own, as mine.py:make_teacher; the others have none.
     """
     if is_own(name):
         return own_teacher(name, n_classes=n_classes, input_shape=input_shape, options=options)
     if name not in TEACHERS:
         raise ConfigError(f"teacher {none_of(name, TEACHERS)}")
-    if options:
-        raise ConfigError(f"has no option {next(iter(options))}", where=f"teacher {name}")
     _check(name, n_classes)
-    return TEACHERS[name](name, n_classes, input_shape)
+    _check_options(options, OPTIONS.get(name), f"teacher {name}")
+    return TEACHERS[name](name, n_classes, input_shape, **options)
+
+
+def _check_options(options: Collection[str], kind: type | None, where: str) -> None:
+    known = [] if kind is None else [f.name for f in fields(kind)]
+    for option in options:
+        if option not in known:
+            found = f"option {none_of(option, known)}" if known else f"has no option {option}"
+            raise ConfigError(found, where=where)
 
 
 def _check(name: str, n_classes: int) -> None:

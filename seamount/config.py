@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from seamount.distill.config import (
     Count,
@@ -78,6 +78,15 @@ class Config(Section):
     target: TargetConfig = TargetConfig()
     lava: LavaConfig = LavaConfig()
     report: ReportConfig = ReportConfig()
+
+    @model_validator(mode="after")
+    def _together(self) -> Config:
+        try:
+            self.teacher.training(self.train)
+        except ValidationError as error:
+            reasons = "; ".join(f"{'.'.join(map(str, e['loc']))} {e['msg']}".strip() for e in error.errors())
+            raise ValueError(f"teacher.train with the rest of [train]: {reasons}") from None
+        return self
 
 
 def load_config(path: Path | None = None, overrides: Sequence[str] = ()) -> Config:

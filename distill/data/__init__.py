@@ -1,6 +1,6 @@
 """Images and event recordings as uint8 tensors, and how they become spikes; ``choices.py`` lists all sources."""
 
 from .load import load_data
-from .samples import Batch, Data, Samples
+from .samples import Batch, Data, Pass, Samples
 
-__all__ = ["Batch", "Data", "Samples", "load_data"]
+__all__ = ["Batch", "Data", "Pass", "Samples", "load_data"]

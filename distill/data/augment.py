@@ -20,8 +20,12 @@ from ..config import Augmentation, DataConfig
 from .randomness import choice, mix, uniform
 
 
-def augment(values: Tensor, seeds: Tensor, config: DataConfig) -> Tensor:
-    """uint8 (B, ..., H, W) -> the same shape."""
+def augment(values: Tensor, seeds: Tensor, config: DataConfig, mirrored: Tensor | None = None) -> Tensor:
+    """uint8 (B, ..., H, W) -> the same shape, where they are.
+
+    Args:
+        mirrored: (B,) which ones "alternating-flip" mirrors; ``alternating`` says how they are chosen.
+    """
     if values.ndim < 4 and not all(map(is_own, config.augment)):
         raise ConfigError(
             f"samples of shape {tuple(values.shape[1:])} are no images",
@@ -38,6 +42,9 @@ def augment(values: Tensor, seeds: Tensor, config: DataConfig) -> Tensor:
                 values = crop(values, seeds, config.crop_padding)
             case "flip":
                 values = _where(choice(seeds, 1, 2) == 1, values.flip(-1), values)
+            case "alternating-flip":
+                assert mirrored is not None, "which ones follows from more than the seeds"
+                values = _where(mirrored, values.flip(-1), values)
             case "autoaugment":
                 values = autoaugment(values, seeds)
             case "cutout":
@@ -68,6 +75,11 @@ def own_augment(values: Tensor, seeds: Tensor, name: str) -> Tensor:
     return torch.stack(samples)
 
 
+def alternating(ids: Tensor, seed: int, epoch: int) -> Tensor:
+    """Whether each sample is mirrored in an epoch: by chance in the first, then every other time (airbench94)."""
+    return choice(mix(ids, seed), 11, 2) == epoch % 2
+
+
 def crop(values: Tensor, seeds: Tensor, padding: int) -> Tensor:
     """Shifts by up to ``padding`` pixels each way; zeros come in."""
     rows = choice(seeds, 2, 2 * padding + 1) - padding
@@ -79,7 +91,7 @@ def cutout(values: Tensor, seeds: Tensor, size: int) -> Tensor:
     """Blanks a square round a random pixel (DeVries and Taylor, arXiv 1708.04552)."""
     height, width = values.shape[-2:]
     top, left = choice(seeds, 4, height) - size // 2, choice(seeds, 5, width) - size // 2
-    rows, columns = torch.arange(height), torch.arange(width)
+    rows, columns = (torch.arange(n, device=values.device) for n in (height, width))
     inside_rows = (rows >= top[:, None]) & (rows < top[:, None] + size)
     inside_columns = (columns >= left[:, None]) & (columns < left[:, None] + size)
     hole = inside_rows[:, :, None] & inside_columns[:, None, :]
@@ -118,10 +130,10 @@ def _where(condition: Tensor, first: Tensor, second: Tensor) -> Tensor:
 def _roll(values: Tensor, rows: Tensor, columns: Tensor, *, wrap: bool) -> Tensor:
     """Shifts every sample by its own number of rows and columns."""
     height, width = values.shape[-2:]
-    at_rows = torch.arange(height) + rows[:, None]
-    at_columns = torch.arange(width) + columns[:, None]
+    at_rows = torch.arange(height, device=values.device) + rows[:, None]
+    at_columns = torch.arange(width, device=values.device) + columns[:, None]
     flat = values.reshape(len(values), -1, height, width)
-    sample = torch.arange(len(values))[:, None, None]
+    sample = torch.arange(len(values), device=values.device)[:, None, None]
     moved = flat.permute(0, 2, 3, 1)[sample, at_rows[:, :, None] % height, at_columns[:, None, :] % width]
     if not wrap:
         inside_rows = (at_rows >= 0) & (at_rows < height)
@@ -134,7 +146,7 @@ def _rotate(values: Tensor, angles: Tensor) -> Tensor:
     """Turns every sample round its middle by its own angle [rad]; nearest pixel, zeros come in."""
     height, width = values.shape[-2:]
     flat = values.reshape(len(values), -1, height, width).float()
-    cos, sin, zero = angles.cos().float(), angles.sin().float(), torch.zeros(len(angles))
+    cos, sin, zero = angles.cos().float(), angles.sin().float(), torch.zeros_like(angles, dtype=torch.float32)
     matrices = torch.stack([cos, -sin * height / width, zero, sin * width / height, cos, zero], -1).view(-1, 2, 3)
     grid = F.affine_grid(matrices, list(flat.shape), align_corners=False)
     turned = F.grid_sample(flat, grid, mode="nearest", align_corners=False)

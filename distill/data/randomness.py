@@ -18,13 +18,11 @@ _SECOND = -7723592293110705685  # 0x94D049BB133111EB
 
 def mix(*parts: Tensor | int) -> Tensor:
     """One well-mixed int64 per element, from several numbers (tensors broadcast)."""
-    state: Tensor | int = 0
     result = torch.zeros((), dtype=torch.int64)
     for part in parts:
+        # a number stays on the CPU until it meets a tensor, because bringing it to a GPU would wait for the GPU
         value = part if isinstance(part, Tensor) else torch.tensor(part, dtype=torch.int64)
-        result = result.to(value.device) if isinstance(state, int) else result
-        result = _scramble(result.to(value.device) + value.to(torch.int64) + _GOLDEN)
-        state = result
+        result = _scramble(result + value.to(torch.int64) + _GOLDEN)
     return result
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -12,13 +12,25 @@ from torch import Tensor
 
 from seamount.errors import InputError
 from seamount.foreign.labels import class_labels
+from seamount.own import is_own
 
 from ..config import DataConfig, Encoding
-from .augment import augment
+from .augment import alternating, augment
 from .encode import encode
 from .randomness import mix
 
 Bytes = NDArray[np.uint8]
+
+RESIDENT_BYTES = 8 << 30
+"""So much of a data set goes to a GPU whole, where batches are cut and augmented without a copy."""
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One pass over the training part: its random choices follow from the run's seed and the epoch's number."""
+
+    seed: int
+    epoch: int
 
 
 @dataclass(frozen=True)
@@ -29,17 +41,19 @@ class Samples:
         labels: (N,) int64 class numbers.
         read: ids (B,) and, in training, seeds (B,) -> uint8 (B, *shape), or (B, T, *shape) for frames.
         ids: (N,) what ``read`` knows a sample by, and what its random choices follow from.
+        values: what is read, by id, where all of it is in memory.
     """
 
     labels: Tensor
     read: Callable[[Tensor, Tensor | None], Tensor]
     ids: Tensor
+    values: Bytes | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def subset(self, numbers: Tensor) -> Samples:
-        return Samples(self.labels[numbers], self.read, self.ids[numbers])
+        return replace(self, labels=self.labels[numbers], ids=self.ids[numbers])
 
 
 def in_memory(values: Bytes, labels: Sequence[int] | NDArray[np.integer]) -> Samples:
@@ -48,7 +62,7 @@ def in_memory(values: Bytes, labels: Sequence[int] | NDArray[np.integer]) -> Sam
     def read(ids: Tensor, seeds: Tensor | None) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(values[ids.numpy()]))
 
-    return Samples(torch.from_numpy(class_labels(labels, "labels")), read, torch.arange(len(values)))
+    return Samples(torch.from_numpy(class_labels(labels, "labels")), read, torch.arange(len(values)), values)
 
 
 @dataclass(frozen=True)
@@ -117,14 +131,36 @@ class Data:
     def augmented(self) -> bool:
         return bool(self.config.augment)
 
-    def read(self, part: Samples, numbers: Tensor, epoch_seed: int | None = None) -> tuple[Tensor, Tensor]:
-        """uint8 values (augmented where there is an epoch's seed) and the samples' seeds, on the CPU."""
+    def on(self, device: torch.device) -> Data:
+        """The same with all values in a GPU's memory, where it can: they are read and augmented there, by one rule.
+
+        "autoaugment" and changes of one's own work image by image, which processes of the CPU do faster.
+        """
+        one_by_one = any(name == "autoaugment" or is_own(name) for name in self.config.augment)
+        if device.type == "cpu" or one_by_one:
+            return self
+        held: dict[int, Tensor] = {}
+
+        def moved(part: Samples) -> Samples:
+            if part.values is None or part.values.nbytes > RESIDENT_BYTES:
+                return part
+            if id(part.values) not in held:
+                held[id(part.values)] = torch.from_numpy(np.ascontiguousarray(part.values)).to(device)
+            values = held[id(part.values)]
+            return replace(
+                part, labels=part.labels.to(device), ids=part.ids.to(device), read=lambda ids, _: values[ids]
+            )
+
+        return replace(self, train=moved(self.train), val=moved(self.val), test=moved(self.test))
+
+    def read(self, part: Samples, numbers: Tensor, during: Pass | None = None) -> tuple[Tensor, Tensor]:
+        """uint8 values, augmented during a pass of training, and the samples' seeds, where the samples are."""
         ids = part.ids[numbers]
-        seeds = mix(ids, 0 if epoch_seed is None else epoch_seed)
-        training = epoch_seed is not None and self.augmented
+        seeds = mix(ids, 0 if during is None else int(mix(during.seed, during.epoch, 2)))
+        training = during is not None and self.augmented
         values = part.read(ids, seeds if training else None)
-        if training:
-            values = augment(values, seeds, self.config)
+        if during is not None and training:
+            values = augment(values, seeds, self.config, alternating(ids, during.seed, during.epoch))
         return values, seeds
 
     def batch(self, values: Tensor, seeds: Tensor, labels: Tensor) -> Batch:

@@ -11,21 +11,30 @@ from .lesson import Lesson, Settings
 class Hard(nn.Module):
     """Cross-entropy of each step's own logits, mean over steps and samples."""
 
+    def __init__(self, label_smoothing: float = 0.0) -> None:
+        super().__init__()
+        self.label_smoothing = label_smoothing
+
     @classmethod
     def of(cls, settings: Settings) -> Hard:
-        return cls()
+        return cls(settings.label_smoothing)
 
     def forward(self, lesson: Lesson) -> Tensor:
         steps = lesson.student.shape[0]
-        return F.cross_entropy(lesson.student.flatten(0, 1), lesson.labels.repeat(steps))
+        labels = lesson.labels.repeat(steps)
+        return F.cross_entropy(lesson.student.flatten(0, 1), labels, label_smoothing=self.label_smoothing)
 
 
 class HardMean(nn.Module):
     """Cross-entropy of the logits' mean over steps."""
 
+    def __init__(self, label_smoothing: float = 0.0) -> None:
+        super().__init__()
+        self.label_smoothing = label_smoothing
+
     @classmethod
     def of(cls, settings: Settings) -> HardMean:
-        return cls()
+        return cls(settings.label_smoothing)
 
     def forward(self, lesson: Lesson) -> Tensor:
-        return F.cross_entropy(lesson.student.mean(0), lesson.labels)
+        return F.cross_entropy(lesson.student.mean(0), lesson.labels, label_smoothing=self.label_smoothing)

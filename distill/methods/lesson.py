@@ -60,6 +60,7 @@ class Settings:
         exact_batch: SASTC as released, for this batch size alone; None for the repaired embedding.
         sastc_every, sastc_side: see ``Sastc``.
         options: arguments of one's own loss.
+        label_smoothing: share of the hard labels that is spread evenly over all classes.
     """
 
     temperature: float | None = None
@@ -71,6 +72,7 @@ class Settings:
     sastc_every: int = 1
     sastc_side: int | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    label_smoothing: float = 0.0
 
 
 class Term(Protocol):

@@ -16,7 +16,7 @@ import torch
 
 from seamount.distill.choices import DATA_SETS
 from seamount.distill.config import DataConfig
-from seamount.distill.data import load_data
+from seamount.distill.data import Pass, load_data
 from seamount.distill.data.aedat4 import Table
 from seamount.distill.data.augment import augment, crop, cutout, roll_rotate_cutout
 from seamount.distill.data.cifar import read_shard
@@ -145,6 +145,18 @@ def test_augmentation_follows_from_the_samples_seed_alone(kind: str) -> None:
     assert not torch.equal(together, values)
 
 
+def test_an_alternating_flip_shows_every_image_both_ways_in_two_epochs() -> None:
+    data = load_data(DataConfig(augment=("alternating-flip",), max_train=60), n_steps=1)
+    numbers = torch.arange(len(data.train))
+    plain = data.read(data.train, numbers)[0]
+    epochs = [data.read(data.train, numbers, Pass(5, epoch))[0] for epoch in range(3)]
+    assert torch.equal(epochs[0], epochs[2])
+    assert torch.equal(epochs[1], epochs[0].flip(-1))
+    assert not torch.equal(epochs[0], plain)
+    assert not torch.equal(epochs[0], plain.flip(-1))
+    assert torch.equal(data.read(data.train, numbers[7:9], Pass(5, 0))[0], epochs[0][7:9])
+
+
 def test_frames_are_changed_alike_at_every_step() -> None:
     still = torch.randint(0, 9, (40, 1, 2, 12, 12), dtype=torch.uint8).expand(-1, 3, -1, -1, -1).contiguous()
     changed = roll_rotate_cutout(still, torch.arange(40), 4)
@@ -222,10 +234,10 @@ def test_a_folder_of_images_names_damaged_ones_and_skips_them_only_if_told(tmp_p
     data = load_data(config, n_steps=2)
     assert data.class_names == ("cat", "dog")
     assert data.inputs(data.test, range(2)).x.shape == (2, 3, 16, 16)
-    first, _ = data.read(data.train, torch.arange(2), 1)
-    again, _ = data.read(data.train, torch.tensor([1]), 1)
+    first, _ = data.read(data.train, torch.arange(2), Pass(0, 1))
+    again, _ = data.read(data.train, torch.tensor([1]), Pass(0, 1))
     assert torch.equal(first[1:], again)
-    assert not torch.equal(first, data.read(data.train, torch.arange(2), 2)[0])
+    assert not torch.equal(first, data.read(data.train, torch.arange(2), Pass(0, 2))[0])
     bad = tmp_path / "val" / "cat" / "1.png"
     bad.write_bytes(bad.read_bytes()[:60])
     with pytest.raises(InputError) as error:

@@ -18,14 +18,17 @@ from distill_worker import N_STEPS, SASTC_CASES, digits, one_step, sastc_gradien
 from torch import Tensor, nn
 
 from seamount.distill import checkpoint
+from seamount.distill.average import Average
 from seamount.distill.config import DataConfig, DistillConfig, QuantConfig, TeacherConfig, TrainConfig
 from seamount.distill.data import load_data
 from seamount.distill.data.samples import Batch
 from seamount.distill.evaluate import Evaluation, answers, evaluate
 from seamount.distill.loop import Task, fit, learning_rate, make_optimizer
+from seamount.distill.methods.hard import Hard, HardMean
+from seamount.distill.methods.lesson import Lesson, Settings
 from seamount.distill.parallel import World
 from seamount.distill.progress import QUIET, Progress, terminal_progress
-from seamount.distill.train import check_classes, distill, finetune_quantised, train_teacher
+from seamount.distill.train import Trained, check_classes, distill, finetune_quantised, train_teacher
 from seamount.errors import BackendMissing, ConfigError, InputError
 
 WORKER = Path(__file__).with_name("distill_worker.py")
@@ -381,6 +384,94 @@ def test_learning_rates() -> None:
     assert [round(learning_rate(steps, e), 6) for e in (0, 149.9, 150, 200, 239)] == [1, 1, 0.1, 0.01, 0.001]
     with pytest.raises(ValueError, match="milestones go with schedule"):
         TrainConfig(milestones=(1,))
+
+
+def test_one_cycle_rises_and_falls_in_straight_lines() -> None:
+    config = TrainConfig(epochs=10, lr=1.0, warmup_epochs=2, schedule="one-cycle")
+    assert [round(learning_rate(config, e), 2) for e in (0, 1, 2, 6, 9, 10)] == [0, 0.5, 1, 0.5, 0.12, 0]
+
+
+def test_the_teacher_has_settings_of_its_own() -> None:
+    student = TrainConfig(lr=1e-3, epochs=7, clip_norm=1.0)
+    own = {"optimizer": "sgd", "nesterov": True, "schedule": "one-cycle", "label_smoothing": 0.1}
+    found = TeacherConfig(lr=0.3, epochs=3, train=own).training(student)
+    assert found == TrainConfig(lr=0.3, epochs=3, clip_norm=1.0, **own)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"'nestrov' is none of epochs.*did you mean nesterov"):
+        TeacherConfig(train={"nestrov": True})
+    with pytest.raises(ValueError, match="epochs and lr of the teacher stand in"):
+        TeacherConfig(train={"epochs": 3, "lr": 1.0})
+    with pytest.raises(ValueError, match='nesterov goes with optimizer = "sgd"'):
+        TrainConfig(nesterov=True)
+
+
+RECIPE = {
+    "optimizer": "sgd",
+    "nesterov": True,
+    "schedule": "one-cycle",
+    "warmup_epochs": 0.5,
+    "label_smoothing": 0.1,
+    "average_epochs": 0.5,
+    "test_flip": True,
+}
+
+
+def test_weights_are_averaged_for_what_is_judged_and_kept(tmp_path: Path) -> None:
+    result = train(tmp_path, method="kd", epochs=2, select_on="last-epoch", **RECIPE)
+    saved, _ = checkpoint.load(tmp_path / "last.safetensors")
+    kept, _ = checkpoint.load(tmp_path / "best.safetensors")
+    name = "synapses.conv1_in.0.weight"
+    assert torch.equal(kept[f"network.{name}"], saved[f"average.{name}"])
+    assert not torch.equal(saved[f"average.{name}"], saved[f"learner.student.{name}"])
+    assert torch.equal(dict(result.network.named_parameters())[name], kept[f"network.{name}"])
+
+
+def test_an_average_is_the_mean_until_its_window_is_full_and_then_forgets() -> None:
+    network = nn.Linear(1, 1, bias=False)
+    average = Average(network, window=4)
+    seen = []
+    for step, value in enumerate((1.0, 2.0, 6.0, 1.0, 5.0)):
+        network.weight.data.fill_(value)
+        average.update(step)
+        seen.append(average.values["weight"].item())
+    assert seen == pytest.approx([1, 1.5, 3, 2.5, 2.5 + 2.5 / 4])
+    with average.in_place():
+        assert network.weight.item() == pytest.approx(3.125)
+    assert (network.weight.item(), average.values["weight"].item()) == (5.0, pytest.approx(3.125))
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_run_with_the_whole_recipe_resumes_to_the_same_weights(tmp_path: Path) -> None:
+    stopped = tmp_path / "stopped"
+    with pytest.raises(KeyboardInterrupt):
+        recipe(stopped, After(lambda: os.kill(os.getpid(), signal.SIGINT)))
+    resumed, whole = recipe(stopped, QUIET), recipe(tmp_path / "whole", QUIET)
+    files = [checkpoint.load(folder / "last.safetensors")[0] for folder in (stopped, tmp_path / "whole")]
+    assert all(torch.equal(value, files[1][name]) for name, value in files[0].items())
+    assert resumed.test == whole.test
+
+
+def recipe(folder: Path, progress: Progress) -> Trained:
+    config = TrainConfig(epochs=3, lr=0.05, batch_size=32, **RECIPE)  # type: ignore[arg-type]
+    return distill(digits(), teacher(), student(), DistillConfig(method="kd"), config, folder, progress=progress)
+
+
+def test_a_mirrored_evaluation_is_the_mean_over_both_sides() -> None:
+    data, network = digits(), teacher()
+    plain = evaluate(network, data, data.val, ALONE, batch_size=64, spiking=False)
+    both = evaluate(network, data, data.val, ALONE, batch_size=64, spiking=False, mirrored=True)
+    x = data.inputs(data.val, torch.arange(len(data.val))).teacher_x
+    with torch.no_grad():
+        answers = (network(x) + network(x.flip(-1))) / 2
+    assert both.accuracy == pytest.approx(float((answers.argmax(1) == data.val.labels).float().mean()))
+    assert both.loss != plain.loss
+
+
+def test_smoothed_labels_cost_a_sure_answer() -> None:
+    logits = torch.tensor([[[9.0, 0.0, 0.0]]])
+    lesson = Lesson(logits, torch.tensor([0]))
+    smooth = Settings(label_smoothing=0.3)
+    for kind in (Hard, HardMean):
+        assert float(kind.of(smooth)(lesson)) - float(kind.of(Settings())(lesson)) == pytest.approx(9 * 0.2)
 
 
 def test_decay_spares_biases_and_norms() -> None:

@@ -160,6 +160,24 @@ def test_teachers_give_logits(name: str) -> None:
         assert teacher(torch.rand(2, 3, 32, 32)).shape == (2, 7)
 
 
+def test_the_fast_teacher_starts_by_whitening_the_patches_of_the_data() -> None:
+    torch.manual_seed(0)
+    images = torch.rand(40, 3, 16, 16).cumsum(-1) / 16  # neighbours alike, as in pictures
+    network = build_teacher("fast", n_classes=10, input_shape=(3, 16, 16), width=0.25, depth=3)
+    network.start_from(images)
+    with torch.no_grad():
+        white = network.whiten((images - network.mean) / network.std)[:, :12].transpose(0, 1).flatten(1)
+    assert torch.allclose(white @ white.T / white.shape[1], torch.eye(12), atol=0.15)
+    assert network(images).shape == (40, 10)
+    assert not network.whiten.weight.requires_grad
+    with pytest.raises(ConfigError, match=r"teacher fast: input \(1, 8, 8\), needed is \(C, H, W\)"):
+        build_teacher("fast", n_classes=10, input_shape=(1, 8, 8))
+    with pytest.raises(ConfigError, match=r"teacher fast: option 'widht' is none of width, depth"):
+        build_teacher("fast", n_classes=10, input_shape=(3, 32, 32), widht=2)
+    with pytest.raises(ConfigError, match=r"teacher resnet18: has no option width"):
+        build_teacher("resnet18", n_classes=10, input_shape=(3, 32, 32), width=2)
+
+
 def test_torchvision_state_dicts_load() -> None:
     own = build_teacher("resnet34", n_classes=1000, input_shape=(3, 224, 224))
     own.load_state_dict(torchvision.models.resnet34().state_dict())

@@ -49,10 +49,14 @@ def work(reads: Reads, place: Place) -> None:
         progress=place.progress,
     )
 
+    mirrored = reads.teacher.training(reads.train).test_flip
+
     def logits(numbers: torch.Tensor) -> torch.Tensor:
         x = data.inputs(data.test, numbers).teacher_x.to(reads.run.device)
-        result: torch.Tensor = trained.network(x).unsqueeze(0)  # an answer after its only step
-        return result
+        result: torch.Tensor = trained.network(x)
+        if mirrored:
+            result = (result + trained.network(x.flip(-1))) / 2
+        return result.unsqueeze(0)  # an answer after its only step
 
     keep(place, WEIGHTS, trained, data, logits)
 
