@@ -13,7 +13,7 @@ from torch import nn
 
 from seamount import own
 from seamount.config import Config, load_config
-from seamount.distill.data import load_data
+from seamount.distill.data import Pass, load_data
 from seamount.distill.methods import Lesson, Settings, WeightedSum, needs_teacher, weights_of
 from seamount.errors import ConfigError, SeamountError
 from seamount.files import file_hash
@@ -255,9 +255,9 @@ def test_an_augmentation_follows_from_the_sample_and_its_epoch_alone(here: Path)
     (here / "mine.py").write_text(MINE.replace("x[..., (i", "x[0, 0] = 0.5; x[..., (i"))
     data = load_data(config().data, n_steps=2)
     numbers = torch.arange(20)
-    whole = data.read(data.train, numbers, 1)[0]
-    assert torch.equal(whole[7:9], data.read(data.train, numbers[7:9], 1)[0])
-    assert not torch.equal(whole, data.read(data.train, numbers, 2)[0])
+    whole = data.read(data.train, numbers, Pass(0, 1))[0]
+    assert torch.equal(whole[7:9], data.read(data.train, numbers[7:9], Pass(0, 1))[0])
+    assert not torch.equal(whole, data.read(data.train, numbers, Pass(0, 2))[0])
     assert torch.equal(data.read(data.val, numbers[:4])[0], data.read(data.val, numbers[:4])[0])
 
 
@@ -391,7 +391,7 @@ def test_losses_that_cannot_be_used(here: Path, code: str, text: str) -> None:
 def test_an_augmentation_that_changes_the_shape(here: Path) -> None:
     (here / "it.py").write_text("def a(x): return x[..., 1:]")
     data = load_data(config('data.augment=["it.py:a"]').data, n_steps=2)
-    text = refusal(lambda: data.read(data.train, torch.arange(2), 1))
+    text = refusal(lambda: data.read(data.train, torch.arange(2), Pass(0, 1)))
     assert text == (
         "data.augment: it.py:a returned torch.uint8 (1, 4, 3), needed is torch.uint8 (1, 4, 4), as it was given"
     )
