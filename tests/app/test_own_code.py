@@ -246,7 +246,9 @@ def test_a_large_data_set_is_read_when_it_is_needed(here: Path, monkeypatch: pyt
     monkeypatch.setattr("seamount.distill.data.own.WHOLE_BYTES", 10)
     large = load_data(config().data, n_steps=2)
     numbers = torch.arange(len(small.train))
-    for a, b in zip(small.read(small.train, numbers, 3), large.read(large.train, numbers, 3), strict=True):
+    for a, b in zip(
+        small.read(small.train, numbers, Pass(0, 3)), large.read(large.train, numbers, Pass(0, 3)), strict=True
+    ):
         assert torch.equal(a, b)
     assert torch.equal(small.train.labels, large.train.labels)
 
