@@ -9,7 +9,7 @@ READY  := $(VENV)/.ready
 WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 4 ] && echo 4 || echo $$n)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint types tests format bench wheel clean clean-venv
+.PHONY: help setup demo test check lint types tests format bench wheel wheel-demo clean clean-venv
 
 help:  ## list the targets
 	@echo "Seamount: the student you train is the program the chip runs."
@@ -57,6 +57,9 @@ format: $(READY)  ## put the code into the one format
 
 bench: $(READY)  ## measure mapping and training steps, and the simulator where the recordings are
 	@for script in mapping distillation simulator; do echo "seamount: benchmarks/$$script.py"; $(BIN)/python benchmarks/$$script.py || exit 1; done
+
+wheel-demo: $(READY)  ## build the wheel, run a short demonstration from it in a fresh environment without Lava
+	@$(BIN)/python -m tests.wheel_demo
 
 wheel: $(READY)  ## build sdist and wheel into dist/
 	@$(BIN)/python -m build --outdir dist .

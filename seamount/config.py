@@ -59,6 +59,7 @@ class LavaConfig(Section):
         20, description="test samples run on Lava itself; 0 leaves it out"
     )
     time_limit_s: Positive = Field(600.0, description="the Lava process is ended after it [s]")
+    required: bool = Field(False, description="refuse to begin where Lava is not installed, as --require-lava does")
 
 
 class ReportConfig(Section):

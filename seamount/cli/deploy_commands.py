@@ -21,7 +21,7 @@ from .program_commands import (
     WrittenBy,
 )
 from .root import app
-from .run_commands import Quiet, report_result, told
+from .run_commands import Quiet, RequireLava, report_result, told
 from .shell import Result, command
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ FloatAnswers = Annotated[
     Path | None,
     typer.Option("--float-answers", help="A .npz with your own network's answers: classes (n,) or scores (n, K)."),
 ]
-RequireLava = Annotated[bool, typer.Option("--require-lava", help="End with exit code 6 where Lava is not there.")]
 
 
 @command(app, "deploy", example="seamount deploy net.nir --data x.npz --from snntorch --steps 16", panel=PANEL)

@@ -50,18 +50,21 @@ def check(
         float | None, typer.Option(help="Largest loss from float student to program, in percentage points.")
     ] = None,
     require_bit_exact: Annotated[bool, typer.Option("--require-bit-exact", help="Proof checked and exact.")] = False,
+    require_lava: Annotated[bool, typer.Option("--require-lava", help="Lava itself was run, and is equal.")] = False,
     require_fit: Annotated[bool, typer.Option("--require-fit", help="The program fits the target.")] = False,
 ) -> Result:
     """Gates for continuous integration: exit code 0 passed, 3 accuracy or exactness failed, 4 only the fit failed."""
     from seamount import api
     from seamount.report.gates import Gates, enforce
 
-    gates = Gates(max_accuracy_drop, require_bit_exact, require_fit)
+    gates = Gates(max_accuracy_drop, require_bit_exact, require_fit, require_lava)
     if max_accuracy_drop is not None and not math.isfinite(max_accuracy_drop):
         raise ConfigError("a number of percentage points is needed", where=f"--max-accuracy-drop {max_accuracy_drop}")
     if gates == Gates():
         raise ConfigError(
-            "no gate", where="check", ways_out="set --max-accuracy-drop, --require-bit-exact or --require-fit"
+            "no gate",
+            where="check",
+            ways_out="set --max-accuracy-drop, --require-bit-exact, --require-lava or --require-fit",
         )
     outcomes = api.check(run, gates)
     try:

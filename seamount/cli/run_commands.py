@@ -23,6 +23,7 @@ Set = Annotated[list[str] | None, typer.Option("--set", help="Override, as disti
 Name = Annotated[str | None, typer.Option(help="Folder under runs/; default: the file's name.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue from the last finished stage or epoch.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Remove an earlier run of that name first.")]
+RequireLava = Annotated[bool, typer.Option("--require-lava", help="End with exit code 6 where Lava is not there.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
 
 
@@ -46,6 +47,7 @@ def demo(
     settings: Set = None,
     resume: Resume = False,
     overwrite: Overwrite = False,
+    require_lava: RequireLava = False,
     quiet: Quiet = False,
 ) -> Result:
     """Distil a spiking student on real handwritten digits and prove that it is the program a chip runs."""
@@ -53,7 +55,7 @@ def demo(
 
     report = api.run(
         None,
-        settings or [],
+        _lava(settings, require_lava),
         folder=Path("runs") / (name or "demo"),
         resume=resume,
         overwrite=overwrite,
@@ -69,13 +71,21 @@ def run(
     settings: Set = None,
     resume: Resume = False,
     overwrite: Overwrite = False,
+    require_lava: RequireLava = False,
     quiet: Quiet = False,
 ) -> Result:
     """All stages: teacher, student, integers, NIR, program, simulator, Lava, report."""
     from seamount import api
 
     folder = Path("runs") / (name or config.stem)
-    report = api.run(config, settings or [], folder=folder, resume=resume, overwrite=overwrite, told=told(quiet))
+    report = api.run(
+        config,
+        _lava(settings, require_lava),
+        folder=folder,
+        resume=resume,
+        overwrite=overwrite,
+        told=told(quiet),
+    )
     return report_result(report, folder)
 
 
@@ -104,6 +114,10 @@ def distill(
         {"folder": str(folder), "accuracy": {row.stage: row.accuracy for row in rows}},
         "\n".join([*lines, f"next: {following}"]),
     )
+
+
+def _lava(settings: list[str] | None, required: bool) -> list[str]:
+    return [*(settings or []), *(["lava.required=true"] if required else [])]
 
 
 def report_result(report: Report | None, folder: Path) -> Result:

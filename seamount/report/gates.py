@@ -21,13 +21,14 @@ class Gates:
     max_accuracy_drop_pp: float | None = None
     require_bit_exact: bool = False
     require_fit: bool = False
+    require_lava: bool = False
 
 
 @dataclass(frozen=True)
 class Outcome:
     """One gate, and what it found."""
 
-    gate: Literal["accuracy", "bit-exact", "fit", "answers", "works"]
+    gate: Literal["accuracy", "bit-exact", "lava", "fit", "answers", "works"]
     passed: bool
     message: str
 
@@ -44,6 +45,8 @@ def check(report: Report, gates: Gates) -> tuple[Outcome, ...]:
         outcomes.append(_accuracy(report, gates.max_accuracy_drop_pp))
     if gates.require_bit_exact:
         outcomes.append(_bit_exact(report))
+    if gates.require_lava:
+        outcomes.append(_lava(report))
     if gates.require_fit:
         outcomes.append(_fit(report))
     # asked for by nobody, because nobody wants a network that does not work
@@ -89,6 +92,18 @@ def _bit_exact(report: Report) -> Outcome:
     if not report.proof.bit_exact:
         return Outcome("bit-exact", False, f"{name}: not bit-exact: {report.proof.words}")
     return Outcome("bit-exact", True, f"{name}: bit-exact: {report.proof.words}")
+
+
+def _lava(report: Report) -> Outcome:
+    name, proof = report.run.name, report.proof
+    if isinstance(proof, Missing):
+        return Outcome("lava", False, f"{name}: simulator = Lava: not run ({proof.missing})")
+    found = next((c for c in proof.comparisons if c.b.startswith("Lava")), None)
+    if found is None:
+        return Outcome(
+            "lava", False, f"{name}: simulator = Lava: not run ({proof.lava_not_run or 'no reason was noted'})"
+        )
+    return Outcome("lava", found.exact, f"{name}: {found}")
 
 
 def _fit(report: Report) -> Outcome:

@@ -15,10 +15,11 @@ from seamount import own
 from seamount.distill.config import DataConfig, DistillConfig, Section, StudentConfig, TeacherConfig
 from seamount.distill.data.events import ENDINGS
 from seamount.files import text_hash
+from seamount.hardware_targets.lava import lava_status
 from seamount.hardware_targets.target import load_target
 from seamount.own import is_own
 
-from .settings import ChipFormats, ChipName, Method, Student, Teacher
+from .settings import ChipFormats, ChipName, LavaSamples, Method, Student, Teacher
 
 WHOLE_BYTES = 1 << 30
 """So much of one's own data is hashed whole, in about a second; of more only names, sizes and times of change are."""
@@ -48,6 +49,9 @@ def contents(settings: Section, hash_of: Hash) -> dict[str, str]:
                 found["target.name"] = text_hash(json.dumps(asdict(load_target(name).chip), sort_keys=True))
             case ChipFormats(name=name):
                 found["target.name"] = text_hash(json.dumps(asdict(load_target(name).chip.formats), sort_keys=True))
+            case LavaSamples():
+                # a run of before Lava was installed proves itself when it is resumed
+                found["lava-nc"] = text_hash(json.dumps(dict(lava_status(try_it=False).versions), sort_keys=True))
             case _:
                 pass
     return found

@@ -29,6 +29,9 @@ from seamount.files import file_hash, read_json, text_hash, write_json
 
 from .stage import Stage
 
+TIMING = "timing.json"
+"""In a stage's folder: wall times, which are no output: a repeated training changes nothing for later stages."""
+
 Inputs = dict[str, str]
 """A digest of each thing that a stage depends on, by what it is to a user."""
 
@@ -116,7 +119,7 @@ class Run:
         outputs = {
             str(file.relative_to(folder)): file_hash(file)
             for file in sorted(folder.rglob("*"))
-            if file.is_file() and file.name not in ("begun.json", "status.json") and "state" not in file.parts
+            if file.is_file() and file.name not in ("begun.json", "status.json", TIMING) and "state" not in file.parts
         }
         write_json(
             folder / "status.json",

@@ -23,6 +23,7 @@ from .folder import Inputs, Run, open_run
 from .lock import hold
 from .stage import LoadData, Place, Stage
 from .stages import STAGES
+from .stages.lava import check_lava
 from .stages.quantise import check_weight_bits
 from .told import Told
 from .versions import versions
@@ -46,6 +47,7 @@ def run_stages(
     if until not in names:
         raise ConfigError("no such stage", where=f"--to {until}", possible=f"possible are {', '.join(names)}")
     told, data = told or Told(), load_once()
+    check_lava(config)
     check_weight_bits(config, data)
     stages = STAGES[: names.index(until) + 1]
     together = list(takewhile(lambda stage: stage.together, stages))

@@ -68,6 +68,13 @@ class WeightBits(Section):
     weight_bits: int | dict[str, int] | None
 
 
+class LavaSamples(Section):
+    """Of ``lava``; whether it is required is asked before the first stage."""
+
+    n_samples: int
+    time_limit_s: float
+
+
 class Compared(Section):
     """Of ``report``."""
 

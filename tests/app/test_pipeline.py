@@ -18,8 +18,9 @@ from seamount.compile.program.file import load_program
 from seamount.compile.synapses.kinds import Wire
 from seamount.config import load_config
 from seamount.distill import checkpoint
-from seamount.errors import ConfigError, InputError
+from seamount.errors import BackendMissing, ConfigError, InputError
 from seamount.files import file_hash
+from seamount.hardware_targets.lava import shim
 from seamount.hardware_targets.target import FOLDER, load_target
 from seamount.run.pipeline import run_stages
 from seamount.run.sweep import grid
@@ -89,6 +90,33 @@ def resumed(folder: Path, *settings: str, until: str = "lava") -> list[str]:
     config = load_config(folder / "resolved.toml", settings)
     run_stages(config, folder, resume=True, until=until, told=Told(stage=said.append))
     return said
+
+
+def test_without_lava_a_run_ends_with_its_report(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "small"
+    shutil.copytree(finished, folder)
+    monkeypatch.setattr(shim, "TESTED", {})  # as where nothing of it is installed
+    said = resumed(folder)
+    assert said[:-1] == [
+        f"{s}: done before" for s in ("teacher", "distill", "quantise", "export", "compile", "simulate")
+    ]
+    assert said[-1] == "lava: again, changed: content of lava-nc"
+    verdict = api.report(folder).verdicts[0]
+    assert (verdict.word, verdict.state) == ("not on Lava", "unknown")
+    assert "simulator = Lava: not run (lava-nc is not installed; to compare with Lava: pip install" in verdict.detail
+    with pytest.raises(BackendMissing, match="lava-nc is not installed"):
+        api.run(None, [*SMALL, "lava.required=true"], folder=tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_repeated_training_changes_nothing_later(finished: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "small"
+    shutil.copytree(finished, folder)
+    (folder / "stages/01-teacher/status.json").unlink()
+    said = resumed(folder, until="distill")
+    assert said == ["teacher", "distill: done before"]
 
 
 def test_an_edited_target_is_compiled_for_again_and_nothing_is_trained(finished: Path, tmp_path: Path) -> None:

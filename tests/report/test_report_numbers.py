@@ -14,6 +14,7 @@ from seamount.errors import InputError
 from seamount.hardware_targets.agreement import Agreement
 from seamount.hardware_targets.target import load_target
 from seamount.report.evidence import Answers, Traced, Trial
+from seamount.report.gates import Gates, check
 from seamount.report.parts.accuracy import Accuracy
 from seamount.report.parts.anytime import Anytime
 from seamount.report.parts.ranges import weights
@@ -153,10 +154,15 @@ def test_a_difference_is_named() -> None:
 def test_a_proof_without_lava_says_so() -> None:
     proof = (Agreement("student", "simulator", 4, 24, 0, 48, 0),)
     report = assemble(hand_made(proof=proof, oracle=None, reasons={"oracle": "lava-nc is not installed"}))
-    assert report.verdicts[0].word == "yes"
+    assert (report.verdicts[0].word, report.verdicts[0].state) == ("not on Lava", "unknown")
     assert report.verdicts[0].detail == (
-        "0 of 24 spikes and 0 of 48 membrane values differ. Lava itself was not run: lava-nc is not installed."
+        "0 of 24 spikes and 0 of 48 membrane values differ. "
+        "student = simulator (n = 4), simulator = Lava: not run (lava-nc is not installed)"
     )
+    (outcome,) = [o for o in check(report, Gates(require_lava=True)) if o.gate == "lava"]
+    assert not outcome.passed
+    assert outcome.message == "hand: simulator = Lava: not run (lava-nc is not installed)"
+    assert next(o for o in check(assemble(hand_made()), Gates(require_lava=True)) if o.gate == "lava").passed
     assert "prove-lava" in [o.id for o in report.opportunities]
 
 

@@ -112,7 +112,9 @@ def _exact(proof: Proof | Missing) -> Verdict:
         return _verdict("bit-exact", "not checked", "unknown", proof.missing)
     if not proof.bit_exact:
         return _verdict("bit-exact", "no", "error", proof.words)
-    return _verdict("bit-exact", "yes", "ok", proof.words)
+    if not proof.on_lava:  # no tick: what was compared is all ours
+        return _verdict("bit-exact", "not on Lava", "unknown", f"{proof.words} {proof.compared()}")
+    return _verdict("bit-exact", "yes", "ok", f"{proof.words} {proof.compared()}")
 
 
 def _accuracy(symptoms: Symptoms | None, accuracy: Accuracy | Missing, reference: str) -> Verdict:

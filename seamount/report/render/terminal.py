@@ -129,8 +129,7 @@ def _facts(report: Report) -> list[Text]:
             pass
     match report.proof:
         case Proof() as proof:
-            pairs = (f"{c.a} {'=' if c.equal else '≠'} {c.b} (n={c.n_samples:,})" for c in proof.comparisons)
-            lines.append(("proof", ", ".join(pairs)))
+            lines.append(("proof", proof.compared()))
         case Missing():
             pass
     lines += [("try", f"{o.title}{f': {o.command}' if o.command else ''}") for o in report.opportunities[:N_NEXT]]

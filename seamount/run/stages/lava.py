@@ -1,4 +1,8 @@
-"""Runs some samples on Lava itself and compares every spike and membrane with the simulator."""
+"""Runs some samples on Lava itself and compares every spike and membrane with the simulator.
+
+Where Lava is not installed, or cannot hold the program, the stage notes why, and the run ends with its report all the
+same.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +10,15 @@ from dataclasses import asdict
 
 import torch
 
-from seamount.config import LavaConfig
+from seamount.config import Config
 from seamount.distill.config import DataConfig, Section
+from seamount.errors import ConfigError, Unsupported
 from seamount.files import write_json
 from seamount.hardware_targets.agreement import compare_runs
-from seamount.hardware_targets.lava import run_on_lava
+from seamount.hardware_targets.lava import lava_status, require_lava, run_on_lava
 from seamount.hardware_targets.simulator import simulate
 
-from ..settings import Steps
+from ..settings import LavaSamples, Steps
 from ..stage import Place, Stage
 from .compile import COMPILE, compiled_program
 
@@ -21,21 +26,45 @@ from .compile import COMPILE, compiled_program
 class Reads(Section):
     data: DataConfig
     student: Steps
-    lava: LavaConfig
+    lava: LavaSamples
 
 
 def work(reads: Reads, place: Place) -> None:
     program, data = compiled_program(place.of(COMPILE)), place.data(reads.data, reads.student.n_steps)
-    n = min(reads.lava.n_samples, len(data.test))
-    if n == 0:
-        write_json(place.folder / "proof.json", {"skipped": "lava.n_samples is 0"})
+    n, status = min(reads.lava.n_samples, len(data.test)), lava_status(try_it=False)
+    if n == 0 or not status.present:
+        _skip(place, "lava.n_samples is 0" if n == 0 else status.message)
         return
     values = data.chip_inputs(data.test, torch.arange(n))
-    on_lava = run_on_lava(program, values, record=("spikes", "v"), time_limit_s=reads.lava.time_limit_s)
+    try:
+        on_lava = run_on_lava(program, values, record=("spikes", "v"), time_limit_s=reads.lava.time_limit_s)
+    except Unsupported as error:
+        _skip(place, str(error))
+        return
     simulated = simulate(program, values, record=("spikes", "v"))
     agreement = compare_runs(program, ("simulator", simulated), ("Lava 0.10.0", on_lava))
     same = int((on_lava.predictions() != simulated.predictions()).sum())
     write_json(place.folder / "proof.json", {**asdict(agreement), "answers_compared": n, "answers_differing": same})
+
+
+def _skip(place: Place, reason: str) -> None:
+    write_json(place.folder / "proof.json", {"skipped": reason})
+
+
+def check_lava(config: Config) -> None:
+    """Refuses a run that requires Lava where there is none.
+
+    Raises:
+        BackendMissing: lava-nc is not installed.
+        ConfigError: no sample would be run on it.
+    """
+    if not config.lava.required:
+        return
+    if config.lava.n_samples == 0:
+        raise ConfigError(
+            "Lava is required, and lava.n_samples is 0", where="lava.required", ways_out="set one of both"
+        )
+    require_lava()
 
 
 LAVA = Stage("lava", Reads, work, needs=(COMPILE,))

@@ -15,6 +15,7 @@ from seamount.distill.train import Trained
 from seamount.files import write_json
 
 from ..answers import Logits, answer, write_answers
+from ..folder import TIMING
 from ..stage import Place
 
 SMALL_SAMPLE = 256
@@ -41,11 +42,12 @@ def keep(place: Place, name: str, trained: Trained, data: Data, logits: Logits) 
         place.folder / "metrics.json",
         {
             "best_epoch": trained.best_epoch,
-            "history": [asdict(epoch) for epoch in trained.history],
+            "history": [{k: v for k, v in asdict(epoch).items() if k != "seconds"} for epoch in trained.history],
             "validation": asdict(trained.validation),
             "test": asdict(trained.test),
         },
     )
+    write_json(place.folder / TIMING, {"seconds": [epoch.seconds for epoch in trained.history]})
     write_answers(place.folder, data.test, answer(data.test, logits))
 
 
