@@ -423,12 +423,19 @@ def simulate(
     populations: Collection[str] | None = None,
     device: str = "cpu",
     memory_limit_bytes: int | None = None,
+    stream: bool = False,
 ) -> Simulated:
-    """Run a program on the simulator: exact integers, counts always, traces where asked for."""
-    from seamount.hardware_targets.simulator import simulate as run
+    """Run a program on the simulator: exact integers, counts always, traces where asked for.
+
+    Args:
+        stream: samples enter without a pause, and counts are of their windows; else each runs alone.
+    """
+    from seamount.hardware_targets.simulator import simulate as alone
+    from seamount.hardware_targets.simulator import simulate_stream
 
     loaded = load_any_program(program, readout=readout)
     samples = samples_for(loaded, data_for(program, data), n_samples)
+    run = simulate_stream if stream else alone
     activity = run(
         loaded,
         samples.inputs,

@@ -22,12 +22,13 @@ from seamount.compile.arithmetic.inputs import check_inputs, default_steps, n_sa
 from seamount.compile.program.activity import Activity
 from seamount.compile.program.program import Program
 from seamount.compile.program.readout import read_on
+from seamount.compile.program.streaming import why_not_streamed
 from seamount.errors import BackendMissing, ConfigError
 
 from . import plain_lava
 from .lower import lava_graph
 from .shim import require_lava
-from .stream import Schedule, fresh_schedule, streamed_schedule, why_not_streamed
+from .stream import Schedule, fresh_schedule, streamed_schedule
 
 Array = NDArray[Any]
 

@@ -182,6 +182,7 @@ def simulate(
     out: Annotated[Path | None, typer.Option(help="Write the traces and counts here (.npz).")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     memory_limit: Annotated[str | None, typer.Option(help="As 4GiB or 500MiB; chunks time and batch.")] = None,
+    stream: Annotated[bool, typer.Option("--stream", help="Samples enter without a pause.")] = False,
 ) -> Result:
     """Run a program on the simulator: exact integers, spike and operation counts always."""
     from rich.console import Group
@@ -199,6 +200,7 @@ def simulate(
         populations=[word for word in layers.split(",") if word] or None,
         device=device,
         memory_limit_bytes=None if memory_limit is None else parse_bytes(memory_limit),
+        stream=stream,
     )
     if out is not None:
         save_activity(done.activity, out)
@@ -206,9 +208,10 @@ def simulate(
     run = done.activity
     no_answer = None if run.readout is None else run.n_unanswered()
     document = {"data": done.samples.what, "accuracy": done.accuracy, "no_answer": no_answer, "symptoms": signs}
+    document["streamed"] = stream
     document |= activity_document(run)
     size = f"{run.n_samples} {plural(run.n_samples, 'sample')}, {run.n_steps} {plural(run.n_steps, 'step')}"
-    head = f"{done.program.name} on {done.samples.what}: {size}"
+    head = f"{done.program.name} on {done.samples.what}: {size}{' each, as a stream' if stream else ''}"
     accuracy = "" if done.accuracy is None else f"\naccuracy {100 * done.accuracy:.2f} %"
     written = "" if out is None else f"\nwrote {out}"
     told = Text(head + accuracy)

@@ -4,6 +4,7 @@ import json
 import re
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,8 @@ from seamount.cli import app, load_commands
 from seamount.cli.shell import explained
 from seamount.compile.neurons.lif import Lif
 from seamount.compile.numbers import ints
-from seamount.compile.program.file import save_program
-from seamount.compile.program.program import Input, Population, Program, Readout
+from seamount.compile.program.file import load_program, save_program
+from seamount.compile.program.program import Input, Population, Program, Readout, Reset
 from seamount.compile.synapses.kinds import Dense, Synapses
 from seamount.errors import Reason
 
@@ -78,6 +79,20 @@ def test_simulate_prints_one_json_document_and_nothing_else(program: Path, sampl
     assert document["accuracy"] == 1.0
     assert document["populations"]["out"]["n_spikes"] == [0, 2, 1, 2]
     assert document["populations"]["out"]["sops"] == [2, 1, 2, 0]  # counted when sent, a step earlier
+
+
+def test_simulate_streams_samples_that_a_reset_parts_and_refuses_others(program: Path, samples: Path) -> None:
+    done = run("simulate", str(program), "--data", str(samples), "--stream")
+    assert done.exit_code == 5
+    told = " ".join(done.stderr.split())
+    assert "copy: cannot be streamed: not all populations are reset, with one interval; run single samples" in told
+    loaded = load_program(program)
+    reset = replace(loaded.populations[0], reset=Reset(3, 2))
+    save_program(loaded.with_(populations=(reset,)), program)
+    done = run("simulate", str(program), "--data", str(samples), "--stream", "--json")
+    document = json.loads(done.stdout)
+    assert (document["streamed"], document["accuracy"], document["n_steps"]) == (True, 1.0, 3)
+    assert document["populations"]["out"]["n_spikes"] == [2, 1, 2]
 
 
 def test_simulate_writes_traces_that_diff_compares(program: Path, samples: Path, tmp_path: Path) -> None:

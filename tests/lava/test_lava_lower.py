@@ -13,12 +13,12 @@ from seamount.compile.neurons.relay import Relay
 from seamount.compile.neurons.ternary_lif import TernaryLif
 from seamount.compile.numbers import ints, weight_grid
 from seamount.compile.program.program import Input, Population, Program, Reset
+from seamount.compile.program.streaming import why_not_streamed
 from seamount.compile.synapses.kinds import Conv, Dense, Kind, OneToOne, Sparse, Synapses, Wire
 from seamount.compile.synapses.matrix import unrolled
 from seamount.errors import Unsupported
 from seamount.hardware_targets.agreement import compare_runs, sample_windows
 from seamount.hardware_targets.lava.lower import lava_graph, sign_mode
-from seamount.hardware_targets.lava.stream import why_not_streamed
 
 
 def one_layer(

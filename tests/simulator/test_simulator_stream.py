@@ -1,0 +1,89 @@
+"""Samples as a stream: the values of single samples, the costs of their windows, refusals where they would touch."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from seamount.compile.pipeline import compile_graph
+from seamount.compile.program.program import Program
+from seamount.compile.program.streaming import sent_from, windows_of
+from seamount.distill.quantised import QuantisedStudent
+from seamount.errors import Unsupported
+from seamount.hardware_targets.agreement import compare_runs
+from seamount.hardware_targets.simulator import simulate, simulate_stream
+from seamount.hardware_targets.target import load_target
+from seamount.models.zoo import build_student
+
+TRACES = ("spikes", "v", "u")
+
+
+def program_of(arch: str, shape: tuple[int, ...], n_steps: int, **options: float) -> Program:
+    torch.manual_seed(0)
+    student = QuantisedStudent(build_student(arch, n_classes=10, input_shape=shape, n_steps=n_steps, **options))
+    student.calibrate(torch.rand(4, *shape))
+    return compile_graph(student.freeze().to_nir(), load_target("loihi1")).program
+
+
+def images(program: Program, n: int) -> np.ndarray:
+    shape = (n, *program.inputs[0].shape)
+    still = np.random.default_rng(0).integers(0, 256, shape)
+    return np.broadcast_to(still, (program.n_steps or 0, *shape))
+
+
+@pytest.mark.parametrize(
+    ("arch", "shape", "n_steps", "options"),
+    [
+        ("small", (1, 8, 8), 4, {}),
+        ("resnet18", (3, 8, 8), 2, {"width": 0.0625}),
+        ("vgg9", (3, 16, 16), 1, {"width": 0.125}),
+    ],
+)
+def test_streamed_samples_are_bit_for_bit_those_that_run_alone(
+    arch: str, shape: tuple[int, ...], n_steps: int, options: dict[str, float]
+) -> None:
+    program = program_of(arch, shape, n_steps, **options)
+    inputs = images(program, 7)
+    alone = simulate(program, inputs, record=TRACES)
+    streamed = simulate_stream(program, inputs, record=TRACES)
+    windows = windows_of(program, alone)
+    found = compare_runs(program, ("single", windows), ("stream", streamed), whole=True)
+    assert found.exact
+    assert found.n_compared > 7 * n_steps * sum(p.n_neurons for p in program.populations)
+    for name, events in streamed.events.items():
+        single = windows.events[name]
+        exact = ("n_spikes",) if sent_from(program)[name] is None else ("n_spikes", "sops", "sops_with_zeros")
+        for what in exact:
+            assert np.array_equal(getattr(events, what), getattr(single, what)), (name, what)
+        assert events.n_updates == single.n_updates
+        whole = alone.events[name]
+        assert events.sops.sum() <= whole.sops.sum()
+        assert events.sops.sum() == pytest.approx(single.sops.sum(), rel=0.1)
+    assert np.array_equal(streamed.predictions(), alone.predictions())
+
+
+def test_a_stream_answers_without_traces_and_fills_short_samples_with_silence() -> None:
+    program = program_of("small", (1, 8, 8), 4, width=0.25)
+    inputs = images(program, 5)[:1]  # a pulse at the first step
+    streamed = simulate_stream(program, inputs)
+    assert not streamed.spikes
+    assert np.array_equal(streamed.readout, simulate(program, inputs).readout)
+    assert (streamed.n_steps, streamed.n_samples) == (4, 5)
+
+
+def test_what_would_touch_is_refused_and_so_is_a_pause() -> None:
+    program = program_of("small", (1, 8, 8), 4, width=0.25)
+    inputs = images(program, 2)
+    for n_steps, words in ((5, "the reset interval 4 is shorter than a sample of 5 steps"), (2, "every 4 steps, a")):
+        with pytest.raises(Unsupported, match=f"{program.name}: cannot be streamed: .*{words}"):
+            simulate_stream(program.with_(n_steps=n_steps), inputs[:2])
+    looped = program_of("recurrent", (12,), 3)
+    with pytest.raises(Unsupported, match="feedback is never reset"):
+        simulate_stream(looped, np.zeros((3, 1, 12), int))
+    first, *rest = program.populations
+    unaligned = program.with_(populations=(replace(first, reset=replace(first.reset, offset=3)), *rest))
+    with pytest.raises(Unsupported, match="is reset at offset 3 of 4"):
+        simulate_stream(unaligned, inputs)
