@@ -18,6 +18,7 @@ from .neurons.lif import NEVER_FIRES, Lif
 from .nir.file import RawGraph, read_raw
 from .nir.timestep import dt_candidates
 from .numbers import V_MAX, PerNeuron
+from .passes.range_analysis import LayerRange
 from .pipeline import Compiled
 from .program.file import is_program_file, load_program
 from .program.program import Program
@@ -126,14 +127,16 @@ def _population_lines(compiled: Compiled, name: str) -> Iterator[str]:
         yield from _lif_lines(compiled, name, p.neuron, scale)
     for s in program.into(name):
         yield from (f"  {line}" for line in _group_lines(compiled, s))
-    layer = next((r for r in compiled.ranges.layers if r.name == name), None)
-    if layer is not None:
-        yield (
-            f"  worst case: drive {layer.drive_low}..{layer.drive_high}, v {layer.v_low:.0f}..{layer.v_high:.0f}"
-            f"{'' if layer.v_proven else ' (may saturate)'}"
-        )
-        wraps = "" if layer.u_proven else ", MAY WRAP"
-        yield f"    u {layer.u_low:.0f}..{layer.u_high:.0f} of +-{V_MAX}, head-room {layer.headroom:.3g}{wraps}"
+    for layer in (r for r in compiled.ranges.layers if r.name == name):
+        yield from _worst_case(layer)
+
+
+def _worst_case(layer: LayerRange) -> Iterator[str]:
+    saturates = "" if layer.v_proven else " (may saturate)"
+    v = f"v {layer.v_low:.0f}..{layer.v_high:.0f}{saturates}"
+    yield f"  worst case: drive {layer.drive_low}..{layer.drive_high}, {v}"
+    wraps = "" if layer.u_proven else ", MAY WRAP"
+    yield f"    u {layer.u_low:.0f}..{layer.u_high:.0f} of +-{V_MAX}, head-room {layer.headroom:.3g}{wraps}"
 
 
 def _lif_lines(compiled: Compiled, name: str, lif: Lif, scale: PerNeuron | None) -> Iterator[str]:

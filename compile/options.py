@@ -121,9 +121,13 @@ def _parsed(setting: str) -> tuple[str, str, Any]:
     for part, readers in SETTINGS.items():
         if key in readers:
             return part, key, _value(setting, readers[key], text)
+    raise _no_such_setting(key)
+
+
+def _no_such_setting(key: str) -> ConfigError:
     named = (f"{SCALE}POPULATION", "weight_bits", f"{BITS}LAYER", f"{SHAPE}INPUT")
     possible = sorted({*(key for readers in SETTINGS.values() for key in readers), *named})
-    raise ConfigError(
+    return ConfigError(
         "no such setting",
         where=f"--set {key}",
         possible=f"possible are {', '.join(possible)}",

@@ -253,9 +253,8 @@ def _equal(s: Synapses, t: Synapses, program: Program) -> bool:
     match a, b:
         case (Dense() | Sparse(), Dense() | Sparse()):
             weights = written_out(a, one)
-            delays = [written_out(k, np.broadcast_to(x.delay, k.weights.shape)) for k, x in ((a, s), (b, t))]
             # where there is no weight, a delay delays nothing
-            late = (weights != 0) * np.subtract(*delays)
+            late = (weights != 0) * (_delays(a, s.delay) - _delays(b, t.delay))
             return np.array_equal(weights, written_out(b, other)) and not np.any(late)
         case (Conv(), Conv()):
             return np.array_equal(s.delay, t.delay) and _equal_convs(a, b, 2.0**s.exponent, 2.0**t.exponent)
@@ -264,6 +263,10 @@ def _equal(s: Synapses, t: Synapses, program: Program) -> bool:
             same = np.array_equal(np.broadcast_to(one, shape), np.broadcast_to(other, shape))
             return same and np.array_equal(s.delay, t.delay)
     return False
+
+
+def _delays(kind: Dense | Sparse, delay: Ints) -> Ints:
+    return written_out(kind, np.broadcast_to(delay, kind.weights.shape))
 
 
 def _equal_convs(a: Conv, b: Conv, unit: float, other: float) -> bool:

@@ -45,7 +45,16 @@ def load_weights(path: Path) -> dict[str, Tensor]:
 
 def put(module: nn.Module, state: Mapping[str, Tensor], where: str) -> None:
     """Loads a state dict; one of another architecture is refused with the names that differ."""
-    own = module.state_dict()
+    if differing := _differences(module.state_dict(), state):
+        raise InputError(
+            f"a checkpoint of another architecture; {'; '.join(differing)}",
+            where=where,
+            ways_out="give the architecture and options with which it was made",
+        )
+    module.load_state_dict(dict(state))
+
+
+def _differences(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> list[str]:
     missing = [name for name in own if name not in state]
     foreign = [name for name in state if name not in own]
     shapes = [
@@ -53,15 +62,8 @@ def put(module: nn.Module, state: Mapping[str, Tensor], where: str) -> None:
         for name in own
         if name in state and own[name].shape != state[name].shape
     ]
-    if missing or foreign or shapes:
-        facts = [
-            f"{label} {', '.join(names[:3])}{f' and {len(names) - 3} more' if len(names) > 3 else ''}"
-            for label, names in (("missing:", missing), ("unknown:", foreign), ("shapes:", shapes))
-            if names
-        ]
-        raise InputError(
-            f"a checkpoint of another architecture; {'; '.join(facts)}",
-            where=where,
-            ways_out="give the architecture and options with which it was made",
-        )
-    module.load_state_dict(dict(state))
+    return [
+        f"{label} {', '.join(names[:3])}{f' and {len(names) - 3} more' if len(names) > 3 else ''}"
+        for label, names in (("missing:", missing), ("unknown:", foreign), ("shapes:", shapes))
+        if names
+    ]

@@ -80,10 +80,8 @@ def evaluate(
     with torch.inference_mode():
         sums, fired = _counted(network, data, part, world, batch_size, spiking, mirrored)
     network.train(was_training)
-    if world.size > 1:  # a rank without samples knows no populations: all learn the first one's
-        names: list[Any] = [list(fired)]
-        torch.distributed.broadcast_object_list(names)
-        fired = {name: fired.get(name, torch.zeros((), dtype=torch.float64)) for name in names[0]}
+    if world.size > 1:
+        fired = _of_all_populations(fired)
     # in one exchange, because each has to wait for the slowest process
     total = world.sum(torch.cat([sums, torch.stack([f.cpu() for f in fired.values()])]) if fired else sums).cpu()
     shares = (total / len(part)).tolist()
@@ -94,6 +92,13 @@ def evaluate(
         loss=shares[n_steps],
         rates=dict(zip(fired, shares[n_steps + 1 :], strict=True)),
     )
+
+
+def _of_all_populations(fired: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A rank without samples knows no populations: all learn the first one's."""
+    names: list[Any] = [list(fired)]
+    torch.distributed.broadcast_object_list(names)
+    return {name: fired.get(name, torch.zeros((), dtype=torch.float64)) for name in names[0]}
 
 
 def _counted(

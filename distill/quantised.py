@@ -223,9 +223,7 @@ class QuantisedStudent(nn.Module):
 
     def _limit(self, name: str, integers: Integers) -> int | None:
         """The proved limit of a population's drive, where scans have a use for it."""
-        loop = self.net.loop(name)
-        into = [synapse for synapse, _ in self.net.into(name)] + ([] if loop is None else [loop])
-        bound = sum(integers.bounds[synapse] for synapse in into)
+        bound = sum(integers.bounds[synapse] for synapse, _, target in self.net.edges if target == name)
         return bound if bound <= DRIVE_LIMIT else None
 
     def _logits(self, drive: Tensor, integers: Integers, n_steps: int) -> Tensor:

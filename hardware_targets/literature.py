@@ -81,26 +81,26 @@ def literature() -> Literature:
 
 def band_verdicts(spikes_per_synapse: float, spike_rate: float) -> tuple[BandVerdict, ...]:
     """Against every published band, always."""
-    verdicts = []
-    for name, band in literature().bands.items():
-        value = spikes_per_synapse if band.quantity == "spikes_per_synapse" else spike_rate
-        low, high = band.low.value, band.high.value
-        verdict = "below" if value < low else "above" if value > high else "inside"
-        verdicts.append(
-            BandVerdict(
-                name,
-                band.quantity,
-                value,
-                low,
-                high,
-                verdict,
-                band.meaning,
-                band.low.source,
-                band.low.url,
-                f"{band.low.conditions}; {band.high.conditions}" if low != high else band.low.conditions,
-            )
-        )
-    return tuple(verdicts)
+    return tuple(
+        _verdict(name, band, spikes_per_synapse if band.quantity == "spikes_per_synapse" else spike_rate)
+        for name, band in literature().bands.items()
+    )
+
+
+def _verdict(name: str, band: Band, value: float) -> BandVerdict:
+    low, high = band.low.value, band.high.value
+    return BandVerdict(
+        name,
+        band.quantity,
+        value,
+        low,
+        high,
+        "below" if value < low else "above" if value > high else "inside",
+        band.meaning,
+        band.low.source,
+        band.low.url,
+        f"{band.low.conditions}; {band.high.conditions}" if low != high else band.low.conditions,
+    )
 
 
 def compare(program: Program, n_sops: float) -> Comparison:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from seamount.compile.fit.finding import Finding
     from seamount.compile.passes.split_populations import Split
     from seamount.compile.pipeline import Compiled, CompileOptions
+    from seamount.distill.config import DataConfig
     from seamount.hardware_targets.lava import NetFile
     from seamount.hardware_targets.simulator.diff import Difference
 
@@ -290,8 +291,6 @@ def samples_for(program: Program, data: str | None, n: int | None = None) -> Chi
             (its test set); or the name of a data set. None for a program without inputs.
         n: at most so many samples.
     """
-    from seamount.distill.data import load_data
-
     names = [i.name for i in program.inputs]
     if data is None:
         if names:
@@ -303,15 +302,17 @@ def samples_for(program: Program, data: str | None, n: int | None = None) -> Chi
     if len(names) != 1:
         told = f"{data} holds one array a sample, {program.name} has {len(names)} inputs ({', '.join(names)})"
         raise ConfigError(told, where="--data", ways_out=NPZ)
-    if path.is_dir():
-        config = load_config(path / "resolved.toml").data
-    else:
-        config = load_config(None, [f'data.name="{data}"']).data
+    config = load_config(path / "resolved.toml") if path.is_dir() else load_config(None, [f'data.name="{data}"'])
+    return _test_set(config.data, program, names[0], n)
+
+
+def _test_set(config: DataConfig, program: Program, entry: str, n: int | None) -> ChipSamples:
+    from seamount.distill.data import load_data
+
     loaded = load_data(config, n_steps=program.n_steps or 1)
     numbers = list(range(len(loaded.test)))[:n]
     labels = loaded.test.labels[: len(numbers)].numpy()
-    values = loaded.chip_inputs(loaded.test, numbers)
-    return ChipSamples({names[0]: values}, labels, f"{loaded.name} test set")
+    return ChipSamples({entry: loaded.chip_inputs(loaded.test, numbers)}, labels, f"{loaded.name} test set")
 
 
 NPZ = "pass a .npz with an array for each input"

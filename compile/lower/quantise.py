@@ -199,12 +199,7 @@ def split_bias(
 ) -> tuple[Ints, Ints]:
     """(mantissa, exponent) per neuron, the smallest exponent that holds it; mantissa << exponent is near ``bias``."""
     values = np.asarray(bias, dtype=np.float64)
-    exponent = np.zeros(values.shape, dtype=np.int64)
-    for _ in range(64):
-        too_large = np.abs(np.rint(values / 2.0**exponent)) > mant_max
-        if not np.any(too_large):
-            break
-        exponent = exponent + too_large
+    exponent = _smallest_exponents(values, mant_max)
     if np.any(exponent > exp_max):
         raise InputError(
             f"bias {np.abs(values).max():.6g} (units of v) needs exponent {exponent.max()}",
@@ -213,6 +208,16 @@ def split_bias(
             ways_out="choose a smaller scale",
         )
     return ints(np.rint(values / 2.0**exponent)), ints(exponent)
+
+
+def _smallest_exponents(values: Reals, mant_max: int) -> Ints:
+    exponent = np.zeros(values.shape, dtype=np.int64)
+    for _ in range(64):
+        too_large = np.abs(np.rint(values / 2.0**exponent)) > mant_max
+        if not np.any(too_large):
+            break
+        exponent = exponent + too_large
+    return exponent
 
 
 def exact_bias(bias: Reals, where: str = "bias", formats: NumberFormats = LOIHI) -> tuple[Ints, Ints]:

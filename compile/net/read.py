@@ -194,10 +194,7 @@ class _Reader:
         self._add(i, shape, neuron, [("input", Wire(), {})])
 
     def _dense(self, i: int, layer: Group, recurrent: bool) -> None:
-        if layer.has("weight") and layer.has("weight/imag"):
-            raise Unsupported(
-                "complex weights belong to resonate-and-fire neurons, which are not supported", where=layer.where
-            )
+        _require_real(layer)
         shape = (int(np.prod(shape_of(layer))),)
         weights, note = matrix(layer, "weight", shape[0]), self._note_of(i)
         source = self._listen(layer, weights.shape[1])
@@ -383,6 +380,13 @@ def _pooling(layer: Group, before: Shape, note: Note) -> Conv:
     if min(*stride, *dilation) < 1 or min(padding) < 0:
         raise InputError("stride and dilation are at least 1, padding at least 0", where=layer.where)
     return Conv(ints(np.repeat(kernel, before[0], axis=0)), Window(stride, padding, dilation, groups=before[0]))
+
+
+def _require_real(layer: Group) -> None:
+    if layer.has("weight") and layer.has("weight/imag"):
+        raise Unsupported(
+            "complex weights belong to resonate-and-fire neurons, which are not supported", where=layer.where
+        )
 
 
 def _require_lif(neuron: Group) -> None:

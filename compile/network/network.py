@@ -333,13 +333,17 @@ def _connection_problems(c: Connection, shapes: Mapping[str, Shape], place: Mapp
         yield Reason(f"{c.source} is evaluated after {c.target}, so it must read the previous step", where=c.name)
 
 
-def _population_problems(p: Population) -> Iterator[Reason]:
+def _array_problems(p: Population) -> Iterator[Reason]:
     for key, value in vars(p).items():
         if isinstance(value, np.ndarray):
             if not broadcasts(value.shape, p.shape):
                 yield Reason(f"{key} of shape {value.shape} does not fit {p.shape}", where=p.name)
             if not np.all(np.isfinite(value)):
                 yield Reason(f"{key} holds NaN or infinite values", where=p.name)
+
+
+def _population_problems(p: Population) -> Iterator[Reason]:
+    yield from _array_problems(p)
     for key in ("a_s", "a_m"):
         array: Reals = getattr(p, key)
         if np.any((array < 0) | (array > 1)):

@@ -70,18 +70,23 @@ def read_raw(source: str | Path) -> RawGraph:
     try:
         with opened(content, path) as file:
             version = _version(file, got)
-            root = file.get("node")
-            if not isinstance(root, h5py.Group):
-                raise InputError("no group 'node', so not a NIR file", where=path)
-            kind = _text(root.get("type"))
-            if kind != "NIRGraph":
-                raise InputError(f"node/type is {kind!r}", where=path, possible="needed is 'NIRGraph'")
+            root = _root(file, path)
             metadata = _metadata(root.get("metadata"), got)
             _collect_group(root, "", got, 0)
     except DAMAGE as error:
         raise InputError(f"damaged HDF5 file ({type(error).__name__}: {first_line(error)})", where=path) from None
     sha256 = hashlib.sha256(content).hexdigest()
     return _finished(str(path), got, metadata, version, sha256)
+
+
+def _root(file: h5py.File, path: Path) -> h5py.Group:
+    root = file.get("node")
+    if not isinstance(root, h5py.Group):
+        raise InputError("no group 'node', so not a NIR file", where=path)
+    kind = _text(root.get("type"))
+    if kind != "NIRGraph":
+        raise InputError(f"node/type is {kind!r}", where=path, possible="needed is 'NIRGraph'")
+    return root
 
 
 def from_graph(graph: Any) -> RawGraph:

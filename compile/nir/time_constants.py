@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from ..network.network import Reals
 from .file import RawGraph
 from .presets import Discretisation
 from .values import NodeValues
@@ -27,15 +28,17 @@ def odd_time_constants(raw: RawGraph, settings: Discretisation, n_steps: int | N
         for key in (k for k in node.values if k.startswith("tau")):
             tau = NodeValues(name, node).array(key)
             steps = tau[np.isfinite(tau)] / step / (step if settings.tau == "times-dt" else 1.0)
-            if steps.size == 0:  # infinite ones mean an integrator
-                continue
-            longest, shortest = float(steps.max()), float(steps.min())
-            if n_steps is not None and longest > MANY_SAMPLES * n_steps:
-                yield (
-                    f"{name}: {key} is up to {longest:.6g} steps, more than {MANY_SAMPLES} samples of {n_steps}, "
-                    f"so that it hardly decays in one{meant}"
-                )
-            elif n_steps is None and longest > SLOWEST:
-                yield f"{name}: {key} is up to {longest:.6g} steps, which the chip rounds to no decay{meant}"
-            if shortest < 1 - 1e-6:  # files hold float32
-                yield f"{name}: {key} is down to {shortest:.6g} of a step, too short to outlast one{meant}"
+            if steps.size:  # infinite ones mean an integrator
+                yield from (f"{name}: {key} is {odd}{meant}" for odd in _odd(steps, n_steps))
+
+
+def _odd(steps: Reals, n_steps: int | None) -> Iterator[str]:
+    """What is odd about time constants, in steps."""
+    longest, shortest = float(steps.max()), float(steps.min())
+    if n_steps is not None and longest > MANY_SAMPLES * n_steps:
+        than = f"{MANY_SAMPLES} samples of {n_steps}"
+        yield f"up to {longest:.6g} steps, more than {than}, so that it hardly decays in one"
+    elif n_steps is None and longest > SLOWEST:
+        yield f"up to {longest:.6g} steps, which the chip rounds to no decay"
+    if shortest < 1 - 1e-6:  # files hold float32
+        yield f"down to {shortest:.6g} of a step, too short to outlast one"

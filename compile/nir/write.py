@@ -50,16 +50,17 @@ def graph_of(program: Program) -> nir.NIRGraph:
             nodes |= path
         leak = np.zeros(p.shape) if has_no_current(p.neuron) or bias is None else bias * 4096 / p.neuron.dv
         nodes[p.name] = _neurons(p, p.neuron, leak, dt_s)
-    shown = [program.readout.population] if program.readout is not None else _last(program)
-    for i, name in enumerate(shown):
-        output = "output" if i == 0 else f"output_{name}"
+    for output, name in _outputs(program).items():
         nodes[output] = nir.Output({"output": np.array(program.shape(name))})
         edges.append((name, output))
     return nir.NIRGraph(nodes, edges, metadata=_metadata(program, dt_s))
 
 
-def _last(program: Program) -> list[str]:
-    return [p.name for p in program.populations if all(s.target == p.name for s in program.out_of(p.name))]
+def _outputs(program: Program) -> dict[str, str]:
+    """Output -> the population that it shows: the readout, or all that nothing hears."""
+    last = [p.name for p in program.populations if all(s.target == p.name for s in program.out_of(p.name))]
+    shown = last if program.readout is None else [program.readout.population]
+    return {"output" if i == 0 else f"output_{name}": name for i, name in enumerate(shown)}
 
 
 def _path(program: Program, s: Synapses, bias: Reals | None, dt_s: float) -> dict[str, Any]:

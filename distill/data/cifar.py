@@ -22,7 +22,7 @@ CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "hors
 
 def load(config: DataConfig, n_steps: int) -> Source:
     ten = config.name == "cifar10"
-    folder = "cifar-10-batches-py" if ten else "cifar-100-python"
+    folder = _folder(ten)
     hint = (
         f"unpack the Python version of the archive so that ROOT/{folder} exists, or set data.download = true "
         "to let torchvision fetch it"
@@ -32,17 +32,26 @@ def load(config: DataConfig, n_steps: int) -> Source:
     root = root_of(config, hint)
     if ten and (root / "test_batch.npz").exists():
         return Source(_shards(root, "data_batch_*.npz", config), _shards(root, "test_batch.npz", config), CIFAR10)
+    return _by_torchvision(root, ten, config.download, hint)
+
+
+def _by_torchvision(root: Path, ten: bool, download: bool, hint: str) -> Source:
     from torchvision import datasets
 
     kind = datasets.CIFAR10 if ten else datasets.CIFAR100
     try:  # torchvision checks the MD5 sums before it unpickles anything
-        parts = [kind(str(root), train=train, download=config.download) for train in (True, False)]
+        parts = [kind(str(root), train=train, download=download) for train in (True, False)]
     except RuntimeError:
-        raise InputError(f"{folder} is not there or its check sums are wrong", where=root, ways_out=hint) from None
+        told = f"{_folder(ten)} is not there or its check sums are wrong"
+        raise InputError(told, where=root, ways_out=hint) from None
     train, test = (
         in_memory(np.ascontiguousarray(part.data.transpose(0, 3, 1, 2)), np.asarray(part.targets)) for part in parts
     )
     return Source(train, test, tuple(parts[0].classes))
+
+
+def _folder(ten: bool) -> str:
+    return "cifar-10-batches-py" if ten else "cifar-100-python"
 
 
 def _shards(root: Path, pattern: str, config: DataConfig) -> Samples:

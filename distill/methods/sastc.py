@@ -221,13 +221,17 @@ class StepNorm(nn.Module):
             mean = self.running_mean.new_zeros(n_steps * channels)
             variance = torch.ones_like(mean)
             flat = F.batch_norm(flat, mean, variance, weight, bias, training=True, momentum=1.0, eps=EPS)
-        with torch.no_grad():
-            keep = 1 - self.momentum
-            shares = self.momentum * keep ** torch.arange(n_steps - 1, -1, -1, device=mean.device, dtype=mean.dtype)
-            self.running_mean.mul_(keep**n_steps).add_(shares @ mean.view(n_steps, channels))
-            self.running_var.mul_(keep**n_steps).add_(shares @ variance.view(n_steps, channels))
-            self.num_batches_tracked += n_steps
+        self._follow(mean.view(n_steps, channels), variance.view(n_steps, channels))
         return flat.view(n, channels, height, width)
+
+    @torch.no_grad()
+    def _follow(self, means: Tensor, variances: Tensor) -> None:
+        """The running statistics after steps with these, (T, M)."""
+        n_steps, keep = len(means), 1 - self.momentum
+        shares = self.momentum * keep ** torch.arange(n_steps - 1, -1, -1, device=means.device, dtype=means.dtype)
+        self.running_mean.mul_(keep**n_steps).add_(shares @ means)
+        self.running_var.mul_(keep**n_steps).add_(shares @ variances)
+        self.num_batches_tracked += n_steps
 
 
 def _uniform(*shape: int, fan_in: int) -> Tensor:

@@ -82,15 +82,19 @@ def compare(a: Report, b: Report) -> ReportComparison:
     )
 
 
+def _different_targets(a: Report, b: Report) -> list[str]:
+    if a.run.target != b.run.target:
+        return [f"Different targets: {a.run.target} and {b.run.target}."]
+    if a.run.target_version != b.run.target_version:
+        return [f"Different versions of {a.run.target}: {a.run.target_version} and {b.run.target_version}."]
+    return []
+
+
 def _notes(a: Report, b: Report) -> list[str]:
     def parts(name: str) -> list[tuple[str, object]]:
         return [("A", getattr(a, name)), ("B", getattr(b, name))]
 
-    notes = []
-    if a.run.target != b.run.target:
-        notes.append(f"Different targets: {a.run.target} and {b.run.target}.")
-    elif a.run.target_version != b.run.target_version:
-        notes.append(f"Different versions of {a.run.target}: {a.run.target_version} and {b.run.target_version}.")
+    notes = _different_targets(a, b)
     if isinstance(a.accuracy, Accuracy) and isinstance(b.accuracy, Accuracy):
         if a.accuracy.n_samples != b.accuracy.n_samples:
             notes.append(f"Test sets of {a.accuracy.n_samples:,} and {b.accuracy.n_samples:,} samples.")

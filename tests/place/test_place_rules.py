@@ -157,7 +157,7 @@ def test_the_narrowest_exact_weight_format(weights: list[int], exponent: int, wi
         assert form.exponent == held
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.data())
 def test_axons_of_random_convolutions_equal_a_count_over_every_connection(data: st.DataObject) -> None:
     draw = data.draw

@@ -45,7 +45,7 @@ def assert_same(a: Activity, b: Activity) -> None:
             assert np.array_equal(ours, theirs), (name, field.name)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(0, 1 << 32))
 def test_the_simulator_equals_the_definition(seed: int) -> None:
     program, inputs, n_steps = case(seed)
@@ -53,7 +53,7 @@ def test_the_simulator_equals_the_definition(seed: int) -> None:
     assert_same(expected, simulate(program, inputs, n_steps=n_steps, record=TRACES))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 1 << 32), st.integers(1, 7))
 def test_chunks_of_time_and_batch_change_nothing(seed: int, steps: int) -> None:
     program, inputs, n_steps = case(seed)
@@ -62,7 +62,7 @@ def test_chunks_of_time_and_batch_change_nothing(seed: int, steps: int) -> None:
     assert_same(whole, simulate(program, inputs, n_steps=n_steps, record=TRACES, memory_limit_bytes=limit))
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.integers(0, 1 << 32))
 def test_threads_change_nothing(seed: int) -> None:
     program, inputs, n_steps = case(seed)
@@ -77,7 +77,7 @@ def test_threads_change_nothing(seed: int) -> None:
     assert_same(*found)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 1 << 32))
 def test_operations_are_counted_synapse_by_synapse(seed: int) -> None:
     """Against a count that knows nothing but the list of single synapses."""

@@ -42,7 +42,7 @@ def by_hand(program: Program, activity: Activity) -> np.ndarray:
 
 
 @given(st.integers(0, 1 << 32), st.sampled_from(QUANTITIES))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_readouts_of_random_programs_are_those_of_their_traces(seed: int, quantity: Quantity) -> None:
     program, inputs, n_steps = random_case(seed)
     read = np.random.default_rng(seed).choice([p.name for p in program.populations])

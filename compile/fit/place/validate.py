@@ -82,18 +82,9 @@ def validate_placement(
 
 
 def _check_assignment(program: Program, assignment: Sequence[Assignment], chip: Chip) -> None:
-    seen: set[tuple[int, int]] = set()
+    _check_cores(program.name, assignment, chip)
     covered = {name: np.zeros(program.shape(name), dtype=np.int64) for name in on_chip(program)}
     for entry in assignment:
-        if (entry.chip, entry.core) in seen:
-            raise InputError(f"core {entry.core} of chip {entry.chip} is assigned twice", where=program.name)
-        if not 0 <= entry.core < chip.cores_per_chip or not 0 <= entry.chip < chip.max_chips:
-            raise InputError(
-                f"core {entry.core} of chip {entry.chip} does not exist",
-                where=program.name,
-                possible=f"{chip.name} has {chip.cores_per_chip} cores on each of up to {chip.max_chips} chips",
-            )
-        seen.add((entry.chip, entry.core))
         for tile in entry.tiles:
             if tile.population not in covered:
                 raise InputError(f"{tile.population} is not a population that takes cores", where=program.name)
@@ -102,6 +93,20 @@ def _check_assignment(program: Program, assignment: Sequence[Assignment], chip: 
         if not np.all(times == 1):
             without, several = int((times == 0).sum()), int((times > 1).sum())
             raise InputError(f"{without} neurons without a core and {several} with several", where=name)
+
+
+def _check_cores(name: str, assignment: Sequence[Assignment], chip: Chip) -> None:
+    seen: set[tuple[int, int]] = set()
+    for entry in assignment:
+        if (entry.chip, entry.core) in seen:
+            raise InputError(f"core {entry.core} of chip {entry.chip} is assigned twice", where=name)
+        if not 0 <= entry.core < chip.cores_per_chip or not 0 <= entry.chip < chip.max_chips:
+            raise InputError(
+                f"core {entry.core} of chip {entry.chip} does not exist",
+                where=name,
+                possible=f"{chip.name} has {chip.cores_per_chip} cores on each of up to {chip.max_chips} chips",
+            )
+        seen.add((entry.chip, entry.core))
 
 
 # ------------------------------------------------------------------------------------------------- use of a tile

@@ -253,14 +253,7 @@ def _range(span: Range, status: Status, n: int) -> Quantity:
 
 def _set(entry: SetEstimate, counts: Counts, n: int) -> EnergySet:
     status = _weakest(entry.statuses)
-    hops = None if counts.hops_ew is None or counts.hops_ns is None else counts.hops_ew + counts.hops_ns
-    events = {
-        "sops": (counts.n_sops, "SOP"),
-        "updates": (counts.updates, "updates"),
-        "spikes": (counts.spikes, "spikes"),
-        "messages": (counts.messages, "messages"),
-        "hops": (hops, "hops"),
-    }
+    events = _events(counts)
     return EnergySet(
         name=entry.name,
         description=entry.description,
@@ -273,6 +266,18 @@ def _set(entry: SetEstimate, counts: Counts, n: int) -> EnergySet:
         dynamic_j=known(entry.on_chip_dynamic_j, "J", status, n),
         total_j=known(entry.with_static_j, "J", status, n),
     )
+
+
+def _events(counts: Counts) -> dict[str, tuple[float | None, str]]:
+    """Term -> how often what it pays for happened, and the unit."""
+    hops = None if counts.hops_ew is None or counts.hops_ns is None else counts.hops_ew + counts.hops_ns
+    return {
+        "sops": (counts.n_sops, "SOP"),
+        "updates": (counts.updates, "updates"),
+        "spikes": (counts.spikes, "spikes"),
+        "messages": (counts.messages, "messages"),
+        "hops": (hops, "hops"),
+    }
 
 
 def _count(value: float | None, unit: str, n: int) -> Quantity:

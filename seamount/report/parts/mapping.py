@@ -59,11 +59,15 @@ def mapping(evidence: Evidence) -> Mapping | Missing:
         return _placed(evidence, placement)
     if evidence.does_not_fit is None:
         return Missing(missing=evidence.reason("mapping", "mapping was not run"))
+    return _not_placed(evidence, evidence.does_not_fit)
+
+
+def _not_placed(evidence: Evidence, words: str) -> Mapping:
     reason = "the network does not fit"
     return Mapping(
         target=evidence.target.name,
         fits=False,
-        words=evidence.does_not_fit,
+        words=words,
         assumed=_assumed(evidence),
         objective="none",
         n_cores=unknown("cores", reason),

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from markupsafe import Markup
 
-from ...parts.energy import Band, Energy
+from ...parts.energy import Band, Energy, EnergySet
 from ...schema.text import digits, joule, si
 from ..charts import Frame, Scale, anchor, dot, figure, floats, polygon, polyline, rect, rule, stretched, text
 
 
 def energy_bars(energy: Energy) -> Markup:
     """A bar a set of constants, a colour a term, all in one scale."""
-    names: list[str] = []
-    for entry in energy.sets:
-        names += [t.name for t in entry.terms if t.name not in names]
+    names = terms(energy)
     top = max((sum(float(t.energy_j.value or 0) for t in s.terms) for s in energy.sets), default=0) or 1
     row = 46
     parts = []
@@ -21,17 +21,21 @@ def energy_bars(energy: Energy) -> Markup:
         total = sum(float(t.energy_j.value or 0) for t in entry.terms)
         parts.append(text(0, i * row + 14, entry.name, "name"))
         parts.append(text(1, i * row + 14, f"{si(total, 'J')}", "value", "end"))
-        at = 0.0
-        for term in entry.terms:
-            joules = float(term.energy_j.value or 0)
-            share, css = joules / top, f"term term-{names.index(term.name) % 7}"
-            if share > 0:
-                # a little short, so that two terms of one colour are seen to be two
-                wide = max(share - 0.002, 0.001)
-                parts.append(rect(at, i * row + 22, wide, 14, css, f"{term.name}: {si(joules, 'J')}", 1))
-            at += share
+        parts += _term_bars(entry, i * row + 22, top, names)
     words = ", ".join(f"{s.name} {si(float(s.total_j.value or 0), 'J')}" for s in energy.sets)
     return figure(row * len(energy.sets), f"Energy per inference by set of constants: {words}", parts)
+
+
+def _term_bars(entry: EnergySet, y: float, top: float, names: list[str]) -> Iterator[str]:
+    at = 0.0
+    for term in entry.terms:
+        joules = float(term.energy_j.value or 0)
+        share, css = joules / top, f"term term-{names.index(term.name) % 7}"
+        if share > 0:
+            # a little short, so that two terms of one colour are seen to be two
+            wide = max(share - 0.002, 0.001)
+            yield rect(at, y, wide, 14, css, f"{term.name}: {si(joules, 'J')}", 1)
+        at += share
 
 
 def boundaries(energy: Energy) -> Markup:
