@@ -1,75 +1,27 @@
 """A user's own module of torch layers and norse cells as a ``SpikingNet``, so that it can be exported and quantised.
 
-Chains (``nn.Sequential``, norse's ``SequentialState``) are read as they stand; anything else is traced with torch.fx.
-A forward pass describes one step: cells may be called with or without a state, and additions are skips.
+Chains (``nn.Sequential``, norse's ``SequentialState``) are read as they stand; of anything else one forward pass is
+recorded: of one step, of a loop over time, or of norse's modules that take all steps at once.
 """
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+import copy
+from collections.abc import Sequence
 
+import norse.torch as norse
 import torch
-import torch.fx
 from norse.torch import SequentialState
-from torch import nn
+from torch import Tensor, nn
 
 from seamount.errors import Unsupported
 
-from . import fold
-from .cells import INTEGRATORS, SPIKING, Neurons
-from .spiking_net import INPUT, READOUT, AnySpike, Population, SpikingNet, Sum, Synapse
+from .drawing import CELLS, POSSIBLE, SEQUENCES, Drawing, Term, Value, unknown_cells
+from .recording import Recorded, TakesTime, record
+from .spiking_net import INPUT, SpikingNet
 
-CELLS = SPIKING + INTEGRATORS
-ADDITIONS = (operator.add, operator.iadd, torch.add)
-
-
-@dataclass(frozen=True)
-class Term:
-    """A population's values behind a chain of layers."""
-
-    source: str
-    layers: tuple[tuple[str, nn.Module], ...] = ()
-
-
-Value = tuple[Term, ...]
-
-
-@dataclass
-class _Reader:
-    populations: dict[str, Population] = field(default_factory=dict)
-    synapses: list[Synapse] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
-
-    def layer(self, name: str, module: nn.Module, value: Value) -> Value:
-        if isinstance(module, CELLS):
-            return self.cell(name, Neurons(module), value)
-        if not fold.layers(module):
-            return value
-        if isinstance(module, nn.MaxPool2d) and len(value) == 1 and not value[0].layers:
-            label = name.replace(".", "_")
-            self.populations[label] = AnySpike()
-            self.synapses.append(Synapse(f"{label}_in", value[0].source, label, module))
-            return (Term(label),)
-        self.problems += fold.problems(module, name)
-        if len(value) > 1:
-            self.problems.append(f"{name}: takes a sum of {len(value)} branches; put neurons behind the addition")
-        return tuple(Term(term.source, (*term.layers, (name, module))) for term in value)
-
-    def cell(self, name: str, population: Population, value: Value) -> Value:
-        name = name.replace(".", "_")
-        self.populations[name] = population
-        for term in value:
-            layers = [module for _, module in term.layers]
-            label = term.layers[-1][0].replace(".", "_") if term.layers else f"{term.source}_to_{name}"
-            taken = {s.name for s in self.synapses} | {INPUT, READOUT, *self.populations}
-            while label in taken:
-                label += "_again"
-            chain = nn.Sequential(*layers) if layers else nn.Identity()
-            self.synapses.append(Synapse(label, term.source, name, chain))
-        return (Term(name),)
+SAME = 1e-4
+"""Relative difference of a module's answer from its SpikingNet's that float32 can make."""
 
 
 def from_module(
@@ -80,134 +32,122 @@ def from_module(
     name: str = "net",
     input_bits: int = 0,
     input_scale: float | None = None,
+    snap_decays: bool = False,
 ) -> SpikingNet:
-    """The student that a module is.
+    """The student that a module is; both hold the same weights.
+
+    A module that takes all steps, or loops over them, is run beside the student on random input and must agree.
 
     Args:
-        module: its last cell an LIBoxCell or LICell, or its last layer linear (a "sum" readout).
+        module: its forward pass takes one step (B, *input_shape), cells called with or without a state; or all
+            (T, B, *input_shape), or a still image (B, *input_shape), and loops T times. It ends in an LIBoxCell or
+            LICell, in a Linear layer (a "sum" readout) or in spikes, which are counted.
         input_shape: of one sample at one step, without batch.
         n_steps: T.
+        snap_decays: bring the cells' decays to the chip's grid, see ``cells.snap``.
 
     Raises:
         Unsupported: everything in it that is neither a weighted sum nor a norse cell we know, by name.
     """
-    reader = _Reader()
-    start: Value = (Term(INPUT),)
-    if isinstance(module, nn.Sequential | SequentialState):
-        end = _chain(reader, module, "", start)
-    else:
-        end = _traced(reader, module, start)
-    if reader.problems:
-        raise Unsupported(f"{name} cannot become a spiking program:\n  " + "\n  ".join(reader.problems))
-    _close(reader, end, name)
+    drawing = Drawing(snap_decays)
+    for cell, inner in unknown_cells(module):
+        drawing.refuse(f"{cell or 'cell'}: {type(inner).__name__} is no cell that the chip has; {POSSIBLE}")
+    if drawing.problems:
+        raise _refused(name, drawing)
+    drawing, recorded = _read(module, drawing, tuple(input_shape), n_steps)
+    if drawing.problems:
+        raise _refused(name, drawing)
+    populations, synapses = drawing.graph(recorded.end, spikes_count=recorded.kind != "last")
+    if recorded.kind == "last" and any(term.layers for term in recorded.end):
+        drawing.refuse("returns the sums of the last step alone; return their sum or mean over all steps")
+    if recorded.kind == "summed" and not any(term.layers for term in recorded.end):
+        last = drawing.cells[recorded.end[0].source]
+        if isinstance(last, norse.LICell | norse.LIBoxCell | norse.LI | norse.LILinearCell):
+            drawing.refuse("returns membranes added up over time; return the last step's, which the chip shows")
+    if drawing.problems:
+        raise _refused(name, drawing)
     net = SpikingNet(
         name,
         input_shape=input_shape,
         n_steps=n_steps,
-        populations=reader.populations,
-        synapses=reader.synapses,
+        populations=populations,
+        synapses=synapses,
         input_bits=input_bits,
         input_scale=input_scale,
     )
+    if recorded.kind != "step" and not snap_decays:
+        _compare(module, net, recorded)
     return net.train(module.training)
 
 
-def _close(reader: _Reader, end: Value, name: str) -> None:
-    """Names the readout: the last integrators, or a sum of what the last layers say."""
-    last = end[0].source
-    population = reader.populations.get(last)
-    if len(end) == 1 and not end[0].layers and isinstance(population, Neurons):
-        if population.spiking:
-            raise Unsupported(
-                f"ends in the spikes of {last}",
-                where=name,
-                ways_out="end it in a Linear layer, an LIBoxCell or an LICell",
-            )
-        reader.populations[READOUT] = reader.populations.pop(last)
-        reader.synapses = [
-            Synapse(s.name, s.source, READOUT if s.target == last else s.target, s.module) for s in reader.synapses
-        ]
-    else:
-        reader.cell(READOUT, Sum(), end)
+def _refused(name: str, drawing: Drawing) -> Unsupported:
+    return Unsupported(f"{name} cannot become a spiking program:\n  " + "\n  ".join(drawing.problems))
 
 
-def _chain(reader: _Reader, module: nn.Module, prefix: str, value: Value) -> Value:
+def _read(
+    module: nn.Module, drawing: Drawing, input_shape: tuple[int, ...], n_steps: int
+) -> tuple[Drawing, Recorded]:
+    takes_time = any(isinstance(inner, (*SEQUENCES, norse.Lift)) for inner in module.modules())
+    if isinstance(module, nn.Sequential | SequentialState) and not takes_time:
+        return drawing, Recorded(_chain(drawing, module, "", (Term(INPUT),)), "step", sequence=False)
+    if not takes_time:
+        try:
+            return drawing, record(drawing, module, input_shape, n_steps, sequence=False)
+        except TakesTime:
+            drawing = Drawing(drawing.snap_decays)
+    return drawing, record(drawing, module, input_shape, n_steps, sequence=True)
+
+
+def _chain(drawing: Drawing, module: nn.Module, prefix: str, value: Value) -> Value:
     for key, child in module.named_children():
         name = f"{prefix}{key}" if not key.isdigit() or prefix else f"layer{key}"
         if isinstance(child, nn.Sequential | SequentialState) and any(isinstance(m, CELLS) for m in child.modules()):
-            value = _chain(reader, child, f"{name}.", value)
+            value = _chain(drawing, child, f"{name}.", value)
+        elif isinstance(child, CELLS):
+            value = _once(drawing.cell(name, child, value))
         else:
-            value = reader.layer(name, child, value)
+            value = drawing.layer(name, child, value)
     return value
 
 
-class _Tracer(torch.fx.Tracer):
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, CELLS) or super().is_leaf_module(m, module_qualified_name)
+def _once(value: Value) -> Value:
+    return tuple(Term(term.source, term.layers) for term in value)
 
 
-def _traced(reader: _Reader, module: nn.Module, start: Value) -> Value:
-    try:
-        graph = _Tracer().trace(module)
-    except Exception as error:  # torch.fx raises whatever the traced code raises
-        raise Unsupported(
-            f"torch.fx cannot follow its forward pass ({error})",
-            where=type(module).__name__,
-            ways_out="write one step of it without branches on values, or build a SpikingNet",
-        ) from error
-    return _Walk(reader, dict(module.named_modules()), start).end(graph)
+def _compare(module: nn.Module, net: SpikingNet, recorded: Recorded) -> None:
+    """Runs both on the same random input, in float64 if rounding alone may have made a difference."""
+    generator = torch.Generator().manual_seed(0)
+    shape = (net.n_steps, 2, *net.input_shape) if recorded.sequence else (2, *net.input_shape)
+    x = 3 * torch.rand(shape, generator=generator)
+    for dtype in (torch.float32, torch.float64):
+        try:
+            own = copy.deepcopy(module).to(dtype).eval()
+            with torch.no_grad():
+                theirs = own(x.to(dtype))
+                ours = copy.deepcopy(net).to(dtype).eval().step_through(x.to(dtype)).logits
+        except RuntimeError:  # a float32 constant in a forward pass that is brought to float64
+            break
+        if _alike(_first(theirs), ours, recorded.kind):
+            return
+    raise Unsupported(
+        "answers otherwise than the layers and cells that its forward pass calls",
+        where=net.name,
+        ways_out="write one step of it, or build a SpikingNet",
+    )
 
 
-@dataclass
-class _Walk:
-    """Through a traced graph, node by node. A value is None where nobody may use it as a layer's output: a state."""
+def _first(out: object) -> Tensor:
+    while not isinstance(out, Tensor):
+        assert isinstance(out, tuple | list), "record() found a tensor in it"
+        out = torch.stack(list(out)) if all(isinstance(one, Tensor) for one in out) and len(out) > 2 else out[0]
+    return out
 
-    reader: _Reader
-    modules: Mapping[str, nn.Module]
-    start: Value
 
-    def __post_init__(self) -> None:
-        self.values: dict[torch.fx.Node, Any] = {}
-        self.called: set[str] = set()
-
-    def end(self, graph: torch.fx.Graph) -> Value:
-        for node in graph.nodes:
-            if node.op == "output":
-                out: Any = node.args[0]
-                while isinstance(out, tuple | list):  # (output, states), as norse's own networks return
-                    out = out[0]
-                end: Value = self.values[out]
-                return end
-            self.values[node] = self.value(node)
-        raise AssertionError("torch.fx ends every graph with its output")
-
-    def value(self, node: torch.fx.Node) -> Any:
-        given: list[Any] = [self.values.get(a) if isinstance(a, torch.fx.Node) else a for a in node.args]
-        match node.op:
-            case "placeholder":
-                # the first argument is the input, the others are states
-                return None if self.values else self.start
-            case "call_module":
-                return self.module(str(node.target), given[0])
-            case "call_function" if node.target is operator.getitem:
-                return given[0] if given[1] == 0 else None  # (spikes, state) of a cell
-            case "call_function" | "call_method" if node.target in (*ADDITIONS, "add", "add_"):
-                if all(isinstance(g, tuple) for g in given[:2]) and not node.kwargs:
-                    return given[0] + given[1]
-                return self.refuse(f"{node.name}: an addition of something that is no layer's output")
-            case "call_function" | "call_method" if node.target in (torch.flatten, "flatten") and given[1:] == [1]:
-                return self.reader.layer(node.name, nn.Flatten(), given[0])
-            case _:
-                shown = getattr(node.target, "__name__", node.target)
-                return self.refuse(f"{node.name}: {shown} is neither a layer nor an addition; use torch modules")
-
-    def module(self, target: str, value: Value) -> Value:
-        if target in self.called and isinstance(self.modules[target], CELLS):
-            self.reader.problems.append(f"{target}: called twice; a population is stepped once a step")
-        self.called.add(target)
-        return self.reader.layer(target, self.modules[target], value)
-
-    def refuse(self, problem: str) -> Value:
-        """Goes on as if from the input, so that all problems are told at once."""
-        self.reader.problems.append(problem)
-        return self.start
+def _alike(theirs: Tensor, ours: Tensor, kind: str) -> bool:
+    """A sum over time may be a mean, which is a factor."""
+    if kind == "summed":
+        ours = ours.sum(0)
+        ours = ours * ((theirs * ours).sum() / (ours * ours).sum().clamp_min(1e-30))
+    elif kind == "last":
+        ours = ours[-1]
+    return theirs.shape == ours.shape and torch.allclose(theirs, ours, rtol=SAME, atol=SAME)

@@ -42,9 +42,11 @@ def own_student(
     made = _module(reference, setting, {"n_classes": n_classes, **entrance}, options, needed)
     if not isinstance(made, SpikingNet):
         try:
-            made = from_module(made, name=_name(reference), **entrance)  # type: ignore[arg-type]
+            made = from_module(made, name=_name(reference), snap_decays=True, **entrance)  # type: ignore[arg-type]
         except SeamountError as error:
-            raise type(error)(str(error), where=f"{setting} = {reference}") from error
+            raise type(error).together(
+                reason.inside(f"{setting} = {reference}") for reason in error.reasons
+            ) from error
     for what, wanted in entrance.items():
         if getattr(made, what) != wanted:
             found = f"{reference} gave a SpikingNet with {what} {getattr(made, what)}, the data need {wanted}"

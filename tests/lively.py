@@ -1,10 +1,17 @@
-"""Small students of every kind whose layers fire."""
+"""Small students of every kind whose layers fire, and what differs between a student in integers and its program."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import nir
+import numpy as np
 import torch
 from torch import nn
 
+from seamount.compile.pipeline import Compiled, compile_graph
+from seamount.distill.quantised import QuantisedStudent
+from seamount.hardware_targets.simulator import simulate
 from seamount.models.spiking_net import SpikingNet
 from seamount.models.zoo import build_student
 
@@ -42,3 +49,23 @@ def lively(name: str, n_steps: int = 4) -> tuple[SpikingNet, torch.Tensor]:
                 module.weight *= 3
         net.train()(x)
     return net.eval(), x
+
+
+def differing(q: QuantisedStudent, x: torch.Tensor, path: Path) -> tuple[int, int, int, Compiled]:
+    """(differing spikes, differing v, spikes) of record and simulator in the valid windows."""
+    nir.write(path, q.to_nir())
+    compiled = compile_graph(path)
+    frames = q.to_input(x).numpy().astype(np.int64)
+    if x.dim() == len(q.input_shape) + 1:
+        frames = np.repeat(frames[None], q.n_steps, axis=0)
+    run = simulate(compiled.program, frames, record=("spikes", "v"))
+    recorded, arrivals = q.record(x), compiled.program.arrivals()
+    wrong_spikes = wrong_v = n = 0
+    for name, spikes in recorded.spikes.items():
+        window = slice(arrivals[name], arrivals[name] + q.n_steps)
+        wrong_spikes += int(np.count_nonzero(run.spikes[name][window] != spikes.numpy()))
+        wrong_v += int(np.count_nonzero(run.v[name][window] != recorded.v[name].numpy()))
+        n += int(spikes.sum())
+    assert run.readout is not None
+    assert np.array_equal(run.readout, recorded.readout.numpy())
+    return wrong_spikes, wrong_v, n, compiled

@@ -159,8 +159,11 @@ def test_a_users_module_that_cannot_be_carried_over_names_everything() -> None:
     assert "layer1: MaxPool2d is not a weighted sum" in str(refused.value)
     assert not fold.max_pool_problems(nn.MaxPool2d(2), "pool")
     assert fold.max_pool_problems(nn.MaxPool2d(2, ceil_mode=True), "pool")
-    with pytest.raises(Unsupported, match="ends in the spikes of layer1; end it in a Linear layer"):
-        from_module(nn.Sequential(nn.Linear(3, 2), LIFCell()), input_shape=(3,), n_steps=2)
+
+
+def test_output_spikes_are_counted() -> None:
+    net = from_module(nn.Sequential(nn.Linear(3, 2), LIFCell()), input_shape=(3,), n_steps=2)
+    assert net.edges == (("layer0", "input", "layer1"), ("layer1_to_readout", "layer1", "readout"))
 
 
 def test_norse_reads_back_what_it_can_read() -> None:

@@ -13,36 +13,16 @@ from torch import nn
 from seamount.compile.fit.chip import Chip
 from seamount.compile.fit.place.rules import weight_format
 from seamount.compile.fit.verify import require, verify_program
-from seamount.compile.pipeline import Compiled, CompileOptions, compile_graph
+from seamount.compile.pipeline import CompileOptions, compile_graph
 from seamount.distill.quantised import QuantisedStudent
 from seamount.errors import ConfigError, InputError, Unsupported
 from seamount.hardware_targets.simulator import simulate
 from seamount.hardware_targets.target import load_target
 from seamount.models.cells import lif, lif_box
 from seamount.models.spiking_net import SpikingNet, Sum, Synapse
-from tests.lively import NETS, lively
+from tests.lively import NETS, differing, lively
 
 LOIHI1 = load_target("loihi1")
-
-
-def differing(q: QuantisedStudent, x: torch.Tensor, path: Path) -> tuple[int, int, int, Compiled]:
-    """(differing spikes, differing v, spikes) of record and simulator in the valid windows."""
-    nir.write(path, q.to_nir())
-    compiled = compile_graph(path)
-    frames = q.to_input(x).numpy().astype(np.int64)
-    if x.dim() == len(q.input_shape) + 1:
-        frames = np.repeat(frames[None], q.n_steps, axis=0)
-    run = simulate(compiled.program, frames, record=("spikes", "v"))
-    recorded, arrivals = q.record(x), compiled.program.arrivals()
-    wrong_spikes = wrong_v = n = 0
-    for name, spikes in recorded.spikes.items():
-        window = slice(arrivals[name], arrivals[name] + q.n_steps)
-        wrong_spikes += int(np.count_nonzero(run.spikes[name][window] != spikes.numpy()))
-        wrong_v += int(np.count_nonzero(run.v[name][window] != recorded.v[name].numpy()))
-        n += int(spikes.sum())
-    assert run.readout is not None
-    assert np.array_equal(run.readout, recorded.readout.numpy())
-    return wrong_spikes, wrong_v, n, compiled
 
 
 @pytest.mark.parametrize("name", [name for name in NETS if name not in ("vgg11", "wrn16-2-sastc")])

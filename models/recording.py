@@ -1,0 +1,394 @@
+"""Runs a user's forward pass once and notes which layers and cells it calls, with what, step by step.
+
+Python runs as it stands, loops over time included; what is called between the layers is either one of a few functions
+that mean something here (additions, flattening, pooling, picking and stacking steps) or refused, with its line.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from seamount.errors import Unsupported
+
+from .drawing import CELLS, SEQUENCES, Drawing, Term, Value, label
+from .spiking_net import INPUT
+
+B = 2
+"""Samples that are sent through: with one, an axis of samples looks like any other of length 1."""
+
+
+class TakesTime(Exception):
+    """The forward pass picks steps of its input: it wants them all."""
+
+
+@dataclass(frozen=True)
+class Signal:
+    """What a tensor holds: of one step, or of all of them with time as its first axis."""
+
+    value: Value
+    whole: bool = False
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """
+    Attributes:
+        end: what comes out, terms of all steps where they are added up.
+        kind: "step" (one call is one step), "whole" (T, B, K), "summed" over time, or "last" step.
+        sequence: whether it takes (T, B, *shape), not (B, *shape).
+    """
+
+    end: Value
+    kind: str
+    sequence: bool
+
+
+def record(
+    drawing: Drawing, module: nn.Module, input_shape: Sequence[int], n_steps: int, *, sequence: bool
+) -> Recorded:
+    """Calls it with zeros: (T, B, *input_shape) for a ``sequence``, else (B, *input_shape).
+
+    Raises:
+        TakesTime: it picks steps of what was one.
+        Unsupported: it fails, or returns something that does not come from its layers.
+    """
+    shape = (n_steps, B, *input_shape) if sequence else (B, *input_shape)
+    x = torch.zeros(shape)
+    recorder = _Recorder(drawing, sequence, n_steps)
+    handles = recorder.listen(module)
+    training = module.training
+    module.eval()
+    try:
+        with torch.no_grad(), recorder:
+            recorder.note(x, Signal((Term(INPUT),), whole=sequence))
+            out = module(x)
+    except (TakesTime, Unsupported):
+        raise
+    except Exception as error:  # a user's forward raises whatever it raises
+        said = (str(error).strip().splitlines() or [""])[0]
+        place = _line(traceback.extract_tb(error.__traceback__))
+        raise Unsupported(
+            f"its forward pass raises {type(error).__name__}: {said}{place}, for x {shape}",
+            where=type(module).__name__,
+            ways_out="let it take (B, *input_shape), or (T, B, *input_shape) with all steps",
+        ) from error
+    finally:
+        module.train(training)
+        for handle in handles:
+            handle.remove()
+    return recorder.end(out)
+
+
+class _Recorder(TorchFunctionMode):
+    def __init__(self, drawing: Drawing, sequence: bool, n_steps: int) -> None:
+        super().__init__()
+        self.drawing, self.sequence, self.n_steps = drawing, sequence, n_steps
+        self.signals: dict[int, tuple[Tensor, Signal]] = {}  # with the tensor, whose id is free once it is gone
+        self.states: dict[int, tuple[Tensor, str, int]] = {}
+        self.functions: dict[str, tuple[str, nn.Module]] = {}
+        self.inside = 0
+        self.start = Signal((Term(INPUT),))
+
+    # ------------------------------------------------------------------------------------------------- modules
+
+    def listen(self, module: nn.Module) -> list[Any]:
+        handles: list[Any] = []
+        for name, inner in module.named_modules():
+            if isinstance(inner, CELLS) or (
+                type(inner).__module__.startswith("torch.nn.")
+                and not isinstance(inner, nn.Sequential | nn.ModuleList)
+            ):
+                handles.append(inner.register_forward_pre_hook(self._enter))
+                handles.append(inner.register_forward_hook(self._leave(name or "cell"), with_kwargs=True))
+        return handles
+
+    def _enter(self, module: nn.Module, args: Any) -> None:
+        self.inside += 1
+
+    def _leave(self, name: str) -> Callable[..., None]:
+        def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
+            self.inside -= 1
+            if self.inside:
+                return
+            given = [*args, *kwargs.values()]
+            signal = self.of(given[0]) if given else None
+            if signal is None:
+                if isinstance(module, CELLS):
+                    self.drawing.refuse(f"{name}: is called with something that is no layer's output")
+                elif isinstance(given[0], Tensor) and bool(given[0].any()):
+                    self.drawing.refuse(f"{name}: is called with a constant")
+                return  # zeros, as of the spikes before the first step
+            if isinstance(module, CELLS):
+                self._cell(name, module, signal, given[1] if len(given) > 1 else None, out)
+            else:
+                self.note(out, self._layer(name, module, signal))
+
+        return hook
+
+    def _cell(self, name: str, module: nn.Module, signal: Signal, state: Any, out: Any) -> None:
+        if isinstance(module, SEQUENCES) != signal.whole:
+            what = "all steps at once" if signal.whole else "one step"
+            self.drawing.refuse(f"{name}: {type(module).__name__} is called with {what}")
+        step = len(self.drawing.calls.get(label(name), []))
+        self._follows(name, step, state)
+        value = self.drawing.cell(name, module, signal.value)
+        self.note(out[0], Signal(value, whole=isinstance(module, SEQUENCES)))
+        for part in _tensors(out[1]):
+            self.states[id(part)] = (part, name, step)
+
+    def _follows(self, name: str, step: int, state: Any) -> None:
+        """Refuses a state that is not the one this cell left a step before."""
+        if step == 0:
+            if state is not None:
+                self.drawing.refuse(f"{name}: starts from a state of its own; None is possible")
+            return
+        before = [self.states.get(id(part), (None, "", -1))[1:] for part in _tensors(state)]
+        if not before or any(found != (name, step - 1) for found in before):
+            self.drawing.refuse(
+                f"{name}: is called again without the state that it left a step before; write "
+                "z, state = cell(x, state)"
+            )
+
+    def _layer(self, name: str, module: nn.Module, signal: Signal) -> Signal:
+        if signal.whole:
+            if isinstance(module, nn.Flatten) and module.start_dim == 2:
+                module = nn.Flatten()
+            elif not isinstance(module, nn.Linear | nn.Identity | nn.Dropout):
+                kind = type(module).__name__
+                self.drawing.refuse(f"{name}: {kind} is called with all steps at once; wrap it in norse's Lift")
+        return replace(signal, value=self.drawing.layer(name, module, signal.value))
+
+    # ----------------------------------------------------------------------------------------------- functions
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        out = func(*args, **kwargs)
+        if self.inside:
+            return out
+        name = getattr(func, "__name__", str(func))
+        given = [*args, *kwargs.values()]
+        signals = [s for one in given for s in map(self.of, one if isinstance(one, list | tuple) else [one]) if s]
+        made = [one for one in (out if isinstance(out, list | tuple) else [out]) if isinstance(one, Tensor)]
+        if signals and made and name not in CONSTANTS:
+            self._function(name, args, kwargs, signals, out)
+        return out
+
+    def _function(self, name: str, args: Any, kwargs: Any, signals: list[Signal], out: Any) -> None:
+        first = signals[0]
+        signal: Signal | None = None
+        if name in ("add", "add_", "__add__", "__radd__", "__iadd__") and not kwargs.get("alpha"):
+            signal = self._added(args, signals)
+        elif name in ("sum", "mean"):
+            signal = self._over_time(args[1:] or tuple(kwargs.values()), first)
+        elif name in ("div", "div_", "mul", "mul_") and _is_sum_over_time(first.value) and len(signals) == 1:
+            signal = first if isinstance(args[1], int | float) and args[1] > 0 else None
+        elif name in ("__getitem__", "select", "unbind", "chunk", "split"):
+            signal = self._picked(name, args, first, out)
+        elif name == "stack":
+            signal = self._stacked(args, kwargs)
+        else:
+            signal = self._as_layer(name, args, kwargs, first, out)
+        if signal is None:
+            shown = {"__getitem__": "an index", "sub": "a subtraction", "mul": "a product"}.get(name, name)
+            self.drawing.refuse(f"{shown}{_line(traceback.extract_stack())} is {MEANING.get(name, NEITHER)}")
+            signal = first
+        if name != "unbind":  # whose parts are noted one by one
+            for one in _tensors(out):
+                self.note(one, signal)
+
+    def _added(self, args: Any, signals: list[Signal]) -> Signal | None:
+        if len(signals) == 1:  # with zeros, as sum() begins, and as spikes do before the first step
+            (other,) = [one for one in args[:2] if self.of(one) is None]
+            nothing = not bool(other.any()) if isinstance(other, Tensor) else other == 0
+            return signals[0] if nothing else None
+        if signals[0].whole != signals[1].whole:
+            return None
+        return Signal((*signals[0].value, *signals[1].value), signals[0].whole)
+
+    def _over_time(self, axes: Any, signal: Signal) -> Signal | None:
+        if not signal.whole or not axes or axes[0] not in (0, (0,), [0]):
+            return None
+        steps = range(self.n_steps)
+        return Signal(tuple(_at(term, step) for step in steps for term in signal.value))
+
+    def _picked(self, name: str, args: Any, signal: Signal, out: Any) -> Signal | None:
+        if not signal.whole:
+            if signal == self.start and name != "split":
+                raise TakesTime
+            return None
+        if name == "unbind" and args[1:] in ((), (0,)):
+            for step, one in enumerate(out):
+                self.note(one, self._of_step(signal, step))
+            return signal
+        index = args[2] if name == "select" and args[1] == 0 else args[1]
+        if not isinstance(index, int):
+            return None
+        return self._of_step(signal, index % self.n_steps)
+
+    def _of_step(self, signal: Signal, step: int) -> Signal:
+        return Signal(tuple(_at(term, step) for term in signal.value))
+
+    def _stacked(self, args: Any, kwargs: Any) -> Signal | None:
+        """One signal of each step, in order, is a whole sequence."""
+        parts = [self.of(one) for one in args[0]]
+        dim = args[1] if len(args) > 1 else kwargs.get("dim", 0)
+        if dim != 0 or len(parts) != self.n_steps or any(part is None or part.whole for part in parts):
+            return None
+        first, *others = [[replace(t, step=None) for t in part.value] for part in parts if part is not None]
+        in_order = all(t.step in (None, step) for step, part in enumerate(parts) if part for t in part.value)
+        return Signal(tuple(first), whole=True) if in_order and all(other == first for other in others) else None
+
+    def _as_layer(self, name: str, args: Any, kwargs: Any, signal: Signal, out: Any) -> Signal | None:
+        """A function of torch as the layer that does the same."""
+        if not isinstance(out, Tensor):
+            return None
+        if name in SAME and out.shape == args[0].shape:
+            return signal
+        if name in ("flatten", "view", "reshape", "squeeze"):
+            lead = 2 if signal.whole else 1
+            if out.shape == args[0].shape:
+                return signal
+            if out.shape[:lead] == args[0].shape[:lead] and out.dim() == lead + 1:
+                return replace(signal, value=self.drawing.layer(*self._named("flatten", nn.Flatten), signal.value))
+            return None
+        if name in POOLS and not signal.whole:
+            kwargs = {key: value for key, value in kwargs.items() if key != "return_indices"}
+            layer = self._named(name, POOLS[name], *args[1:], **kwargs)
+            return replace(signal, value=self.drawing.layer(*layer, signal.value))
+        return None
+
+    def _named(self, name: str, kind: Callable[..., nn.Module], *args: Any, **kwargs: Any) -> tuple[str, nn.Module]:
+        """One layer for all calls that mean the same, so that every step of a loop is seen to."""
+        key = f"{name} {args} {kwargs}"
+        if key not in self.functions:
+            n = sum(made == name for made, _ in self.functions.values())
+            self.functions[key] = (f"{name}{n + 1}" if n else name, kind(*args, **kwargs))
+        return self.functions[key]
+
+    # ------------------------------------------------------------------------------------------------- tensors
+
+    def note(self, tensor: Tensor, signal: Signal) -> None:
+        self.signals[id(tensor)] = (tensor, signal)
+
+    def of(self, thing: Any) -> Signal | None:
+        found = self.signals.get(id(thing))
+        return None if found is None else found[1]
+
+    def end(self, out: Any) -> Recorded:
+        """What the forward pass returns; of several things the first."""
+        while isinstance(out, tuple | list) and out and self.of(out) is None:
+            if len(out) == self.n_steps > 1 and all(self.of(one) for one in out):  # a list of each step's output
+                signal = self._stacked((list(out),), {})
+                if signal is not None:
+                    return Recorded(signal.value, "whole", self.sequence)
+            out = out[0]
+        signal = self.of(out)
+        if signal is None and self.drawing.problems:  # which say why
+            signal = self.start
+        if signal is None:
+            kind = f"a {type(out).__name__} that comes from none of its layers"
+            raise Unsupported(f"returns {kind}", ways_out="return the output of its last layer or cell")
+        n_calls = {len(c) for n, c in self.drawing.calls.items() if not isinstance(self.drawing.cells[n], SEQUENCES)}
+        kind = self._kind(signal, n_calls)
+        # of a sum over time the terms of one step, which are those of all
+        value = signal.value[: len(signal.value) // self.n_steps] if kind == "summed" else signal.value
+        return Recorded(value, kind, self.sequence)
+
+    def _kind(self, signal: Signal, n_calls: set[int]) -> str:
+        for name, calls in self.drawing.calls.items():
+            if len(calls) not in (1, self.n_steps) or len(n_calls) > 1:
+                self.drawing.refuse(
+                    f"{name}: is called {len(calls)} times; a cell takes each of the {self.n_steps} steps once"
+                )
+        if signal.whole:
+            return "whole"
+        if n_calls <= {1} and not self.sequence:
+            return "step"
+        steps = [term.step for term in signal.value]
+        if set(steps) == {self.n_steps - 1}:
+            return "last"
+        each = len(signal.value) // self.n_steps
+        first = [replace(term, step=0) for term in signal.value[:each]]
+        rest = [signal.value[k * each : (k + 1) * each] for k in range(self.n_steps)]
+        if any(
+            [replace(t, step=0) for t in part] != first or {t.step for t in part} != {k}
+            for k, part in enumerate(rest)
+        ):
+            self.drawing.refuse("what it returns is no sum over all steps, nor the last one, nor a stack of all")
+        return "summed"
+
+
+CONSTANTS = (
+    "zeros_like",
+    "ones_like",
+    "empty_like",
+    "new_zeros",
+    "new_ones",
+    "new_empty",
+    "new_full",
+    "__get__",
+    "size",
+)
+"""Give something that depends on a tensor's shape alone."""
+
+SAME = ("contiguous", "clone", "float", "to", "dropout", "detach", "requires_grad_", "type", "cuda", "cpu", "view_as")
+
+POOLS: dict[str, Callable[..., nn.Module]] = {
+    "avg_pool2d": nn.AvgPool2d,
+    "max_pool2d": nn.MaxPool2d,
+    "adaptive_avg_pool2d": nn.AdaptiveAvgPool2d,
+}
+
+NEITHER = "neither a layer nor an addition; use torch modules"
+
+MEANING = {
+    "__getitem__": "a part of a tensor; steps are taken as x[t], with time first, and layers take the rest whole",
+    "sub": "no sum of layers; take a constant into the first layer's bias",
+    "mul": "no sum of layers; take a factor into the layer's weights",
+    "div": "no sum of layers; take a factor into the layer's weights",
+    "add": "an addition of something that is no layer's output",
+    "max": "not what a chip shows; return the last step, all steps, or their sum",
+    "softmax": "the loss's part; return the logits",
+    "log_softmax": "the loss's part; return the logits",
+    "linear": "a layer without a name; use nn.Linear",
+    "conv2d": "a layer without a name; use nn.Conv2d",
+    "cat": "a concatenation, which has no synapses; add branches, or put neurons behind each",
+}
+MEANING |= {
+    "amax": MEANING["max"],
+    "__add__": MEANING["add"],
+    "__radd__": MEANING["add"],
+    "__truediv__": MEANING["div"],
+}
+
+
+def _at(term: Term, step: int) -> Term:
+    return replace(term, step=step)
+
+
+def _is_sum_over_time(value: Value) -> bool:
+    return len({term.step for term in value}) > 1
+
+
+def _tensors(state: Any) -> list[Tensor]:
+    if isinstance(state, Tensor):
+        return [state]
+    return [tensor for part in state for tensor in _tensors(part)] if isinstance(state, tuple | list) else []
+
+
+def _line(frames: traceback.StackSummary) -> str:
+    """The innermost line of the user's own code."""
+    here = Path(__file__).parent
+    for frame in reversed(frames):
+        path = Path(frame.filename)
+        if path.exists() and "site-packages" not in frame.filename and path.parent != here:
+            return f" ({path.name}, line {frame.lineno})"
+    return ""

@@ -1,0 +1,307 @@
+"""What norse users write becomes a SpikingNet that answers the same, in norse, and in integers on the simulator."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import norse.torch as norse
+import pytest
+import torch
+import torch.nn.functional as F
+from norse.torch import LIFBoxCell, LIFBoxParameters, LIFCell, LIFParameters, LIParameters
+from torch import Tensor, nn
+
+from seamount.distill.quantised import QuantisedStudent
+from seamount.errors import Unsupported
+from seamount.models.from_module import from_module
+from tests.lively import differing
+
+T = 5
+
+
+def lif() -> LIFCell:
+    p = LIFParameters(torch.tensor(500.0), torch.tensor(500.0), v_th=torch.tensor(0.3))
+    return LIFCell(p)
+
+
+def box(v_th: float = 0.1) -> LIFBoxCell:
+    return LIFBoxCell(LIFBoxParameters(tau_mem_inv=torch.tensor(500.0), v_th=torch.tensor(v_th)))
+
+
+def li() -> nn.Module:
+    return norse.LICell(LIParameters(torch.tensor(250.0), torch.tensor(500.0)))
+
+
+class Loop(nn.Module):
+    """Over the steps of its input, all of whose outputs it returns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.lif = nn.Conv2d(1, 4, 3, padding=1, bias=False), lif()
+        self.fc, self.li = nn.Linear(16, 3, bias=False), li()
+
+    def forward(self, x: Tensor) -> Tensor:
+        a = b = None
+        out = []
+        for t in range(x.shape[0]):
+            z, a = self.lif(self.conv(x[t]), a)
+            z = F.avg_pool2d(z, 2)
+            v, b = self.li(self.fc(z.view(z.size(0), -1)), b)
+            out.append(v)
+        return torch.stack(out)
+
+
+class LastStep(Loop):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x)[-1]
+
+
+class Listed(Loop):
+    def forward(self, x: Tensor) -> Any:
+        return list(super().forward(x)), None
+
+
+class StillImage(nn.Module):
+    """The same image at every step; the mean of a linear layer's sums."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc1, self.norm, self.lif, self.fc2 = nn.Linear(16, 20), nn.BatchNorm1d(20), box(), nn.Linear(20, 3)
+        self.out = box(0.01)
+
+    def forward(self, x: Tensor) -> Tensor:
+        state: Any = None
+        total: Any = 0
+        now = self.norm(self.fc1(torch.flatten(x, 1)))
+        for _ in range(T):
+            z, state = self.lif(now, state)
+            total = total + self.fc2(z)
+        return total / T
+
+
+class SpikeCount(StillImage):
+    def forward(self, x: Tensor) -> Tensor:
+        first: Any = None
+        second: Any = None
+        counts = []
+        for _ in range(T):
+            z, first = self.lif(self.fc1(x.flatten(1)), first)
+            z, second = self.out(self.fc2(z), second)
+            counts.append(z)
+        return sum(counts)  # type: ignore[return-value]
+
+
+class RecurrentCell(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.rec = norse.LIFRecurrentCell(16, 10, lif().p)
+        self.fc, self.li = nn.Linear(10, 3, bias=False), li()
+
+    def forward(self, x: Tensor) -> Tensor:
+        a: Any = None
+        b: Any = None
+        for frame in x:
+            z, a = self.rec(frame.flatten(1), a)
+            v, b = self.li(self.fc(z), b)
+        return v
+
+
+class RecurrenceByHand(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.i, self.r, self.lif, self.fc = nn.Linear(16, 10), nn.Linear(10, 10, bias=False), box(), nn.Linear(10, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        state, z = None, torch.zeros(x.shape[1], 10)
+        out = []
+        for t in range(len(x)):
+            z, state = self.lif(self.i(x[t].flatten(1)) + self.r(z), state)
+            out += [self.fc(z)]
+        return torch.stack(out).mean(0)
+
+
+class Residual(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = norse.SequentialState(nn.Conv2d(1, 4, 3, padding=1), box(), nn.MaxPool2d(2))
+        self.inner, self.behind, self.head = nn.Conv2d(4, 4, 3, padding=1), box(), nn.Linear(16, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        a: Any = None
+        b: Any = None
+        total: Any = 0
+        for frame in x:
+            z, a = self.net(frame, a)
+            z, b = self.behind(self.inner(z) + z, b)
+            total += self.head(torch.flatten(z, 1))
+        return total
+
+
+def lifted() -> nn.Module:
+    p = lif().p
+    return norse.SequentialState(
+        norse.Lift(nn.Conv2d(1, 4, 3, bias=False)),
+        norse.LIF(p),
+        nn.Flatten(2),
+        norse.LIFRecurrent(16, 6, p),
+        nn.Linear(6, 3, bias=False),
+        norse.LI(li().p),
+    )
+
+
+def one_step() -> nn.Module:
+    return norse.SequentialState(
+        nn.Conv2d(1, 4, 3),
+        box(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(4, 6),
+        box(),
+        norse.LILinearCell(6, 3, li().p),
+    )
+
+
+MODULES = {
+    "loop": Loop, "last step": LastStep, "list": Listed, "still image": StillImage, "spike count": SpikeCount,
+    "recurrent cell": RecurrentCell, "recurrence by hand": RecurrenceByHand, "residual": Residual, "lifted": lifted,
+    "one step": one_step,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_student_and_program_are_the_users_module(name: str, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    module: nn.Module = MODULES[name]()
+    with torch.no_grad():
+        for key, parameter in module.named_parameters():
+            parameter.mul_(1 if "recurrent" in key or key == "r.weight" else 2)
+    net = from_module(module.eval(), input_shape=(1, 4, 4), n_steps=T)
+    x = (torch.rand(T, 6, 1, 4, 4) < 0.5).float()
+    with torch.no_grad():
+        out = net(x, record=True)
+    assert all(0 < float(s.mean()) < 1 for s in out.spikes.values()), {n: s.mean() for n, s in out.spikes.items()}
+    if name == "one step":
+        state, seen = None, []
+        for frame in x:
+            v, state = module(frame, state)
+            seen.append(v.detach())
+        assert torch.allclose(torch.stack(seen), out.logits, atol=1e-5)
+    wrong_spikes, wrong_v, n, _ = differing(QuantisedStudent(net).calibrate(x), x, tmp_path / "net.nir")
+    assert n > 10
+    assert (wrong_spikes, wrong_v) == (0, 0)
+
+
+def refusal(module: nn.Module, shape: tuple[int, ...] = (1, 4, 4)) -> str:
+    with pytest.raises(Unsupported) as caught:
+        from_module(module, input_shape=shape, n_steps=T)
+    return str(caught.value).removeprefix("net cannot become a spiking program:\n  ")
+
+
+class Stateless(Loop):
+    def forward(self, x: Tensor) -> Tensor:
+        for frame in x:
+            z, _ = self.lif(self.conv(frame))
+            v, _ = self.li(self.fc(F.avg_pool2d(z, 2).flatten(1)))
+        return v  # type: ignore[no-any-return]
+
+
+class MaxOverTime(Loop):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.max(super().forward(x), 0)[0]
+
+
+class SumOfMembranes(Loop):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x).sum(0)
+
+
+class Centred(Loop):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x - 0.5)
+
+
+class LastSums(StillImage):
+    def forward(self, x: Tensor) -> Tensor:
+        state: Any = None
+        for _ in range(T):
+            z, state = self.lif(self.fc1(x.flatten(1)), state)
+        return self.fc2(z)  # type: ignore[no-any-return]
+
+
+class Fewer(StillImage):
+    def forward(self, x: Tensor) -> Tensor:
+        state: Any = None
+        total: Any = 0
+        for _ in range(3):
+            z, state = self.lif(self.fc1(x.flatten(1)), state)
+            total = total + self.fc2(z)
+        return total  # type: ignore[no-any-return]
+
+
+class BatchFirst(Loop):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.transpose(0, 1))
+
+
+class Broken(Loop):
+    def forward(self, x: Tensor) -> Tensor:
+        raise KeyError("w")
+
+
+class Hidden(Loop):
+    """Something that no layer says and no function shows: numbers that leave torch."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = super().forward(x)
+        out.data.mul_(3)
+        return out
+
+
+@pytest.mark.parametrize(
+    ("module", "text"),
+    [
+        (Stateless, "lif: is called again without the state that it left a step before; write "
+         "z, state = cell(x, state)\n  li: is called again without the state that it left a step before; "
+         "write z, state = cell(x, state)"),
+        (MaxOverTime, "max (FILE, line N) is not what a chip shows; return the last step, all steps, or their sum"),
+        (SumOfMembranes, "returns membranes added up over time; return the last step's, which the chip shows"),
+        (Centred, "a subtraction (FILE, line N) is no sum of layers; take a constant into the first layer's bias"),
+        (LastSums, "returns the sums of the last step alone; return their sum or mean over all steps"),
+        (Fewer, "lif: is called 3 times; a cell takes each of the 5 steps once"),
+        (BatchFirst, "transpose (FILE, line N) is neither a layer nor an addition; use torch modules"),
+        (Broken, "Broken: its forward pass raises KeyError: 'w' (FILE, line N), for x (2, 1, 4, 4); let it take "
+         "(B, *input_shape), or (T, B, *input_shape) with all steps"),
+        (Hidden, "net: answers otherwise than the layers and cells that its forward pass calls; write one step of "
+         "it, or build a SpikingNet"),
+    ],
+)  # fmt: skip
+def test_what_a_chip_cannot_do_is_named(module: type[nn.Module], text: str) -> None:
+    found = re.sub(r"\(test_\w+.py, line \d+\)", "(FILE, line N)", refusal(module()))
+    assert found.splitlines()[: text.count("\n") + 1] == text.splitlines()
+
+
+def test_cells_that_no_chip_of_ours_has_are_named() -> None:
+    chain = norse.SequentialState(nn.Linear(4, 3), norse.LSNNCell(), nn.Linear(3, 2))
+    assert refusal(chain, (4,)) == (
+        "1: LSNNCell is no cell that the chip has; possible are LIFBoxCell, LIFCell, LIFRecurrentCell, LIBoxCell, "
+        "LICell, LILinearCell, LIF, LIFRecurrent, LI"
+    )
+    each = LIFBoxCell(LIFBoxParameters(tau_mem_inv=torch.tensor([100.0, 200.0])))
+    assert refusal(norse.SequentialState(nn.Linear(4, 2), each, nn.Linear(2, 2)), (4,)) == (
+        "layer1: tau_mem_inv of each neuron; one for all of a population is possible"
+    )
+
+
+def test_decays_can_be_brought_to_the_grid() -> None:
+    module = norse.SequentialState(nn.Linear(4, 3, bias=False), LIFCell(), nn.Linear(3, 2))
+    net = from_module(module, input_shape=(4,), n_steps=3, snap_decays=True)
+    cell = net.neurons()["layer1"]
+    assert (cell.decay_mem * 4096, (cell.decay_syn or 0) * 4096) == pytest.approx((410, 819), abs=1e-3)
+    assert isinstance(module[1], LIFCell)
+    assert float(module[1].p.tau_mem_inv) == 100.0
+
+
+def test_both_hold_the_same_weights() -> None:
+    module = RecurrentCell()
+    net = from_module(module, input_shape=(1, 4, 4), n_steps=T)
+    assert {id(p) for p in net.parameters()} == {id(p) for p in module.parameters()}
