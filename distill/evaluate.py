@@ -45,10 +45,22 @@ class Evaluation:
         return self.anytime[-1]
 
 
-def answers(logits: Tensor) -> Tensor:
-    """The readout after each step, (T, B, K): the mean of the logits so far."""
+def answers(logits: Tensor, network: nn.Module | None = None) -> Tensor:
+    """What is read after each step, (T, B, K): the mean of the logits so far.
+
+    Args:
+        network: whose logits they are; an integrator's are its membrane, which is read as it is.
+    """
+    if not getattr(network, "sums_logits", True):
+        return logits
     steps = torch.arange(1, len(logits) + 1, device=logits.device, dtype=logits.dtype)
     return logits.cumsum(0) / steps.view(-1, 1, 1)
+
+
+def exact(logits: Tensor, network: nn.Module) -> Tensor:
+    """In float64 and, of a student in integers, as the chip's whole numbers: ties are ties here and on the chip."""
+    whole: Callable[[Tensor], Tensor] = getattr(network, "whole_logits", Tensor.double)
+    return whole(logits)
 
 
 def student_output(
@@ -115,10 +127,10 @@ def _counted(
         for name, values in spikes.items():
             share = values.double().mean() * len(numbers)
             fired[name] = fired.get(name, torch.zeros_like(share)) + share
-        # in float64, so that sums of integers stay exact: ties are ties here and on the chip
-        read = answers(logits.double())
+        read = answers(exact(logits, network), network)
         sums[:-1] += (read.argmax(-1) == batch.labels).double().sum(-1).cpu()
-        sums[-1] += F.cross_entropy(read[-1], batch.labels, reduction="sum").double().cpu()
+        last = answers(logits.double(), network)[-1]
+        sums[-1] += F.cross_entropy(last, batch.labels, reduction="sum").double().cpu()
     return sums, fired
 
 

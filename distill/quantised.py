@@ -129,6 +129,14 @@ class QuantisedStudent(nn.Module):
     def input_bits(self) -> int:
         return self.net.input_bits
 
+    def whole_logits(self, logits: Tensor) -> Tensor:
+        """Logits as units of v, the integers that they were made of (float64)."""
+        return torch.round(logits.double() * (1 << DRIVE_SHIFT) * self.scales()[READOUT])
+
+    @property
+    def sums_logits(self) -> bool:
+        return self.net.sums_logits
+
     def spiking(self) -> list[str]:
         return self.net.spiking()
 

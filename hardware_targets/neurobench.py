@@ -182,10 +182,21 @@ def _operations(program: Program, activity: Activity, target: str) -> dict[Opera
         if s not in outside:
             found[kinds[s.name]] += float(received_by(s, _nonzeros(program, activity, s.source)).sum())
     if outside:
-        if total is None or len({kinds[s.name] for s in outside}) > 1:
+        if len({kinds[s.name] for s in outside}) > 1:
             raise InputError("the operations of several inputs cannot be told apart", where=target)
-        found[kinds[outside[0].name]] += total - sum(found.values())
+        # an input is silent outside of its window: over all steps, too, it is what the other sources leave
+        rest = _others(activity, target, incoming, outside) if total is None else total - sum(found.values())
+        found[kinds[outside[0].name]] += rest
     return found
+
+
+def _others(activity: Activity, target: str, incoming: list[Synapses], outside: list[Synapses]) -> float:
+    """Operations per sample, over all steps, but for those of the populations among the sources."""
+    every = float(np.sum(activity.events[target].sops)) / activity.n_samples
+    for s in incoming:
+        if s not in outside:
+            every -= float(received_by(s, np.mean(activity.spike_counts[s.source], axis=0)).sum())
+    return every
 
 
 def _operation(program: Program, synapses: Synapses) -> Operation:

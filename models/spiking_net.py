@@ -128,6 +128,11 @@ class SpikingNet(nn.Module):
     def readout(self) -> Population:
         return self.populations[READOUT]  # type: ignore[return-value]
 
+    @property
+    def sums_logits(self) -> bool:
+        """Whether the answer is the mean of all steps' logits, not the last of them: a leaky integrator's v."""
+        return isinstance(self.readout, Sum)
+
     def into(self, population: str) -> list[tuple[str, str]]:
         """(synapse, source) of what drives a population in the same step."""
         return [(name, source) for name, source, target in self.edges if target == population and source != target]

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from seamount.compile.program.readout import classes
 from seamount.distill.data import Samples
-from seamount.distill.evaluate import answers
+from seamount.distill.evaluate import answers, exact
 from seamount.files import write_atomically
 from seamount.foreign.arrays import read_npz
 
@@ -42,13 +43,12 @@ def read_answers(folder: Path) -> dict[str, Array]:
     return read_arrays(folder / "answers.npz")
 
 
-def answer(test: Samples, logits: Logits) -> Array:
+def answer(test: Samples, logits: Logits, network: nn.Module) -> Array:
     """A network's classes of the test set after each step, (T, n); see ``classes`` for ties."""
     per_step = []
     with torch.inference_mode():
         for numbers in batches(len(test)):
-            # double: sums of integer logits stay exact, so that ties are ties here and on the chip
-            per_step.append(classes(answers(logits(numbers).double()).cpu().numpy()))
+            per_step.append(classes(answers(exact(logits(numbers), network), network).cpu().numpy()))
     return np.concatenate(per_step, axis=1)
 
 

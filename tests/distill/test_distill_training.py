@@ -30,6 +30,7 @@ from seamount.distill.parallel import World
 from seamount.distill.progress import QUIET, Progress, terminal_progress
 from seamount.distill.train import Trained, check_classes, distill, finetune_quantised, train_teacher
 from seamount.errors import BackendMissing, ConfigError, InputError
+from seamount.models.zoo import build_student
 
 WORKER = Path(__file__).with_name("distill_worker.py")
 ALONE = World(0, 1, torch.device("cpu"))
@@ -373,6 +374,8 @@ def test_a_teacher_is_trained_or_loaded(tmp_path: Path) -> None:
 def test_anytime_answers_are_means_of_the_steps_so_far() -> None:
     logits = torch.tensor([[[1.0, 0.0]], [[0.0, 3.0]]])
     assert answers(logits).tolist() == [[[1.0, 0.0]], [[0.5, 1.5]]]
+    leaky = build_student("small", n_classes=2, input_shape=(1, 8, 8), n_steps=2, readout="libox")
+    assert answers(logits, leaky) is logits  # the membrane is the answer
 
 
 def test_learning_rates() -> None:

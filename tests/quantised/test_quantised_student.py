@@ -37,6 +37,14 @@ def test_student_and_program_have_the_same_spikes_and_v(name: str, tmp_path: Pat
     assert all(np.abs(w).max() <= 255 for w in weights)
 
 
+@pytest.mark.parametrize("name", ["small", "small li", "recurrent"])
+def test_logits_in_whole_numbers_are_the_readouts_v(name: str) -> None:
+    net, x = lively(name)
+    q = QuantisedStudent(net).calibrate(x)
+    whole = q.whole_logits(q(x).logits.detach())
+    assert torch.equal(whole.sum(0) if q.sums_logits else whole[-1], q.record(x).readout.double())
+
+
 @pytest.mark.parametrize(
     ("name", "bits"),
     [

@@ -48,7 +48,7 @@ def keep(place: Place, name: str, trained: Trained, data: Data, logits: Logits) 
         },
     )
     write_json(place.folder / TIMING, {"seconds": [epoch.seconds for epoch in trained.history]})
-    write_answers(place.folder, data.test, answer(data.test, logits))
+    write_answers(place.folder, data.test, answer(data.test, logits, trained.network))
 
 
 def student_logits(student: nn.Module, data: Data, device: str) -> Logits:
