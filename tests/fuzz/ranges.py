@@ -32,9 +32,10 @@ from seamount.compile.program.activity import Activity
 from seamount.compile.program.messages import drive_of, messages
 from seamount.compile.program.program import Input, Population, Program, Readout, Reset
 from seamount.compile.synapses.algebra import by_delay
-from seamount.compile.synapses.kinds import Conv, Dense, Kind, OneToOne, Sparse, Synapses, Wire
+from seamount.compile.synapses.kinds import Conv, Kind, OneToOne, Wire
 from seamount.compile.synapses.sums import weighted_sum
 from seamount.windows import Window
+from tests.simulator.random_programs import Programs
 
 Random = np.random.Generator
 Doubles = NDArray[np.float64]
@@ -42,106 +43,73 @@ Doubles = NDArray[np.float64]
 # ------------------------------------------------------------------------------------------------- programs
 
 
-def random_program(random: Random) -> Program:
-    """Up to five populations of at most six neurons."""
-    inputs = tuple(_input(random, k) for k in range(int(random.integers(1, 3))))
-    shapes, populations, synapses = {i.name: i.shape for i in inputs}, [], []
-    for k in range(int(random.choice([1, 1, 2, 3, 5]))):
-        name, first = f"p{k}", str(random.choice(list(shapes)))
-        kind, shape = _kind(random, shapes[first])
-        synapses.append(_group(random, f"s{len(synapses)}", first, name, kind))
-        for _ in range(int(random.choice([0, 0, 1, 2]))):
-            source = str(random.choice(list(shapes)))
-            synapses.append(_group(random, f"s{len(synapses)}", source, name, _into(random, shapes[source], shape)))
-        shapes[name], neuron = shape, _neuron(random, shape)
-        if isinstance(neuron, Lif) and random.random() < 0.4:
-            weights = -np.abs(_weights(random, shape if random.random() < 0.5 else ()))
-            synapses.append(
-                Synapses(f"s{len(synapses)}", name, name, OneToOne(ints(weights)), int(random.integers(-2, 3)))
-            )
-        reset = Reset(int(random.integers(1, 9)), int(random.integers(0, 9))) if random.random() < 0.4 else None
-        populations.append(Population(name, shape, neuron, reset))
-    for _ in range(int(random.choice([0, 0, 0, 1, 2]))):  # back, or ahead: a loop or a shortcut
-        source, target = str(random.choice(list(shapes))), str(random.choice([p.name for p in populations]))
-        kind = _into(random, shapes[source], shapes[target], wires=False)
-        synapses.append(_group(random, f"s{len(synapses)}", source, target, kind))
-    readout = Readout(populations[-1].name, "v") if random.random() < 0.8 else None
-    n_steps = int(random.integers(1, 30)) if random.random() < 0.8 else None
-    return Program("random", inputs, tuple(populations), tuple(synapses), readout, n_steps)
+class Extremes(Programs):
+    """Up to five populations of at most six neurons, around the ends of what states and sums hold."""
 
+    most_neurons = 6
+    density = 0.5
+    longest_delay = 3
+    exponents = (0, 0, 2, -1, -4, -9, -16)
 
-def _input(random: Random, k: int) -> Input:
-    shape: tuple[int, ...] = (int(random.integers(1, 7)),) if random.random() < 0.6 else (2, 2, 2)
-    bits = int(random.choice([0, 0, 1, 8, 24]))
-    return Input(f"in{k}", shape, bits, signed=bool(bits and random.random() < 0.5))
+    def ending(self) -> tuple[Readout | None, int | None]:
+        readout = Readout(self.populations[-1].name, "v") if self.random.random() < 0.8 else None
+        return readout, int(self.random.integers(1, 30)) if self.random.random() < 0.8 else None
 
+    def populate(self, name: str) -> None:
+        super().populate(name)
+        p = self.populations[-1]
+        if isinstance(p.neuron, Lif) and self.random.random() < 0.4:  # what holds itself back
+            weights = -np.abs(self.weights(p.shape if self.random.random() < 0.5 else ()))
+            self.connect(name, name, OneToOne(ints(weights)))
 
-def _neuron(random: Random, shape: tuple[int, ...]) -> Neuron:
-    def one_or_each(low: int, high: int) -> Ints:
-        return ints(random.integers(low, high, shape) if random.random() < 0.4 else random.integers(low, high))
+    def reset(self) -> Reset | None:
+        if self.random.random() < 0.6:
+            return None
+        return Reset(int(self.random.integers(1, 9)), int(self.random.integers(0, 9)))
 
-    if random.random() < 0.15:
-        return Relay()
-    forgets = random.random() < 0.4
-    common = {
-        "du": ints(random.choice([0, 1, 2048, 4095, 4096])) if random.random() < 0.5 else one_or_each(0, 4097),
-        "dv": ints(4096) if forgets else one_or_each(0, 4097),
-        "bias_mant": one_or_each(-(1 << 17), 1 << 17) if random.random() < 0.3 else ints(0),
-        "bias_exp": one_or_each(-2, 18 if random.random() < 0.1 else 8),
-        "u_init": one_or_each(-(1 << 23), 1 << 23) if random.random() < 0.1 else ints(0),
-        "v_init": one_or_each(-(1 << 23), 1 << 23) if random.random() < 0.1 else ints(0),
-    }
-    scale = int(random.choice([30, 3000, NEVER_FIRES - 1, NEVER_FIRES + 2]))
-    least = -scale if random.random() < 0.1 else 0
-    if random.random() < 0.25:
-        low = -least if random.random() < 0.1 else 1
-        return TernaryLif(v_th_hi_mant=one_or_each(least, scale), v_th_lo_mant=one_or_each(-scale, low), **common)
-    floor = one_or_each(-min(64 * scale, V_MAX), 1) if random.random() < 0.15 else None
-    threshold = ints(NEVER_FIRES) if random.random() < 0.15 else one_or_each(least, scale)
-    return Lif(v_th_mant=threshold, refractory_steps=int(random.choice([0, 0, 0, 2])), v_floor=floor, **common)
+    def input(self, name: str) -> Input:
+        small = self.random.random() < 0.6
+        shape: tuple[int, ...] = (int(self.random.integers(1, self.most_neurons + 1)),) if small else (2, 2, 2)
+        bits = int(self.random.choice([0, 0, 1, 8, 24]))
+        return Input(name, shape, bits, signed=bool(bits and self.random.random() < 0.5))
 
+    def neuron(self, shape: tuple[int, ...]) -> Neuron:
+        random = self.random
 
-def _weights(random: Random, shape: tuple[int, ...]) -> Ints:
-    largest = 2 ** int(random.integers(0, 20))
-    weights = random.integers(-largest, largest + 1, shape) * (random.random(shape) < random.choice([0.4, 1.0]))
-    return ints(weights)
+        def one_or_each(low: int, high: int) -> Ints:
+            return self.one_or_each(low, high, shape)
 
+        if random.random() < 0.15:
+            return Relay()
+        forgets = random.random() < 0.4
+        common = {
+            "du": ints(random.choice([0, 1, 2048, 4095, 4096])) if random.random() < 0.5 else one_or_each(0, 4097),
+            "dv": ints(4096) if forgets else one_or_each(0, 4097),
+            "bias_mant": one_or_each(-(1 << 17), 1 << 17) if random.random() < 0.3 else ints(0),
+            "bias_exp": one_or_each(-2, 18 if random.random() < 0.1 else 8),
+            "u_init": one_or_each(-(1 << 23), 1 << 23) if random.random() < 0.1 else ints(0),
+            "v_init": one_or_each(-(1 << 23), 1 << 23) if random.random() < 0.1 else ints(0),
+        }
+        scale = int(random.choice([30, 3000, NEVER_FIRES - 1, NEVER_FIRES + 2]))
+        least = -scale if random.random() < 0.1 else 0
+        if random.random() < 0.25:
+            low = -least if random.random() < 0.1 else 1
+            return TernaryLif(v_th_hi_mant=one_or_each(least, scale), v_th_lo_mant=one_or_each(-scale, low), **common)
+        floor = one_or_each(-min(64 * scale, V_MAX), 1) if random.random() < 0.15 else None
+        threshold = ints(NEVER_FIRES) if random.random() < 0.15 else one_or_each(least, scale)
+        return Lif(v_th_mant=threshold, refractory_steps=int(random.choice([0, 0, 0, 2])), v_floor=floor, **common)
 
-def _kind(random: Random, source: tuple[int, ...]) -> tuple[Kind, tuple[int, ...]]:
-    """Synapses out of a shape, and the shape that they make."""
-    if len(source) == 3 and source[1:] == (2, 2) and random.random() < 0.6:
-        groups = int(random.choice([1, 2])) if source[0] == 2 else 1
-        return Conv(_weights(random, (2, source[0] // groups, 2, 2)), Window((1, 1), (1, 0), (1, 1), groups)), (
-            2,
-            3,
-            1,
-        )
-    if random.random() < 0.4:
-        return (Wire(), source) if random.random() < 0.3 else (OneToOne(_weights(random, source)), source)
-    shape = (int(random.integers(1, 7)),)
-    return _into(random, source, shape, wires=False), shape
+    def weights(self, shape: tuple[int, ...]) -> Ints:
+        largest = 2 ** int(self.random.integers(0, 20))
+        held = self.random.random(shape) < self.random.choice([0.4, 1.0])
+        return ints(self.random.integers(-largest, largest + 1, shape) * held)
 
+    def one_by_one(self, shape: tuple[int, ...]) -> Kind:
+        return Wire() if self.random.random() < 0.3 else OneToOne(self.weights(shape))
 
-def _into(random: Random, source: tuple[int, ...], target: tuple[int, ...], wires: bool = True) -> Kind:
-    n_source, n_target = int(np.prod(source)), int(np.prod(target))
-    if n_source == n_target and source == target and random.random() < 0.5:
-        return Wire() if wires and random.random() < 0.5 else OneToOne(_weights(random, source))
-    if random.random() < 0.5:
-        return Dense(_weights(random, (n_target, n_source)))
-    rows, columns = np.nonzero(random.random((n_target, n_source)) < 0.5)
-    return Sparse(_weights(random, (len(rows),)), ints(rows), ints(columns), n_target, n_source)
-
-
-def _group(random: Random, name: str, source: str, target: str, kind: Kind) -> Synapses:
-    if isinstance(kind, Wire):
-        return Synapses(name, source, target, kind)
-    delay = ints(0)
-    if random.random() < 0.3:
-        each = isinstance(kind, Dense | Sparse) and random.random() < 0.6
-        delay = ints(random.integers(0, 4, kind.weights.shape if each else ()))
-    exponent = int(random.choice([0, 0, 2, -1, -4, -9, -16]))
-    wrap_bits = 24 if isinstance(kind, Conv) and random.random() < 0.5 else 32
-    return Synapses(name, source, target, kind, exponent, bool(random.random() < 0.5), delay, wrap_bits)
+    def convolution(self, channels: int) -> Conv:
+        groups = int(self.random.choice([1, 2])) if channels == 2 else 1
+        return Conv(self.weights((2, channels // groups, 2, 2)), Window(padding=(1, 0), groups=groups))
 
 
 # --------------------------------------------------------------------------------------------------- search
@@ -173,7 +141,7 @@ class Found:
 def try_program(seed: int, found: Found, n_climbers: int = 40, n_rounds: int = 4) -> None:
     """Search the worst cases of one program, and compare every run with its bounds."""
     random = np.random.default_rng(seed)
-    program = random_program(random)
+    program = Extremes(random).draw()
     layers = {layer.name: layer for layer in analyse_ranges(program).layers}
     aims = [_aim(random, program) for _ in range(n_climbers)]
     n_steps = _n_steps(program)
