@@ -20,6 +20,8 @@ from numba.np import arrayobj
 
 from seamount.compiled import compiled
 
+from . import lanes
+
 BLOCK = 768
 """Neurons that are scanned over all steps before the next ones."""
 
@@ -87,23 +89,85 @@ def _decay(x, keep):
     return sub(ZERO, kept) if x < 0 else kept
 
 
+@njit(inline="always")
+def _lane_step(arriving, u, v, share_u, share_v, threshold, bias):
+    """``scan_fast``'s step of a vector of neurons whose u needs no turn: u, v before its reset."""
+    u1 = lanes.plus(lanes.decayed(u, share_u), lanes.times_64(arriving))
+    v_exact = lanes.plus(lanes.plus(lanes.decayed(v, share_v), u1), bias)
+    v1 = lanes.smaller(lanes.larger(v_exact, lanes.fill(V_LOW)), lanes.fill(V_HIGH))
+    return u1, v_exact, v1
+
+
+@njit
+def _scan_lanes(
+    part, drive, u, v, keep_u, keep_v, threshold, bias, reset, spikes, want, v_out, u_out, before_out, counts,
+    per_step, totals,
+):  # fmt: skip
+    """``scan_fast`` of all neurons but the last few, which fill no vector, where u needs no turn; their number."""
+    first, last, n_steps, drive_t, drive_b, spikes_t, trace_t = part
+    n, batch = u.shape[1], u.shape[0]
+    none, nothing = lanes.fill(ZERO), lanes.shares(lanes.fill(ZERO))
+    drive_row, spikes_row = drive.shape[1] * drive.shape[2], spikes.shape[1] * spikes.shape[2]
+    whole = n - n % lanes.LANES
+    for b in range(first, last):
+        for low in range(0, whole, lanes.LANES):
+            at = b * n + low
+            us, vs, fired = lanes.load(u, at), lanes.load(v, at), lanes.load(counts, at)
+            ku, kv = lanes.shares(lanes.load(keep_u, low)), lanes.shares(lanes.load(keep_v, low))
+            th, bi = lanes.load(threshold, low), lanes.load(bias, low)
+            active, cuts = none, none
+            drive_at = drive_t * drive_row + (b - drive_b) * drive.shape[2] + low
+            spikes_at = spikes_t * spikes_row + b * spikes.shape[2] + low
+            trace_at = (trace_t * batch + b) * n + low
+            for t in range(n_steps):
+                clear = reset[t]
+                share_u, share_v = (nothing, nothing) if clear else (ku, kv)
+                arriving = lanes.load(drive, drive_at)
+                u1, v_exact, v1 = _lane_step(arriving, us, vs, share_u, share_v, th, bi)
+                fires = lanes.above(v1, th)
+                active = lanes.count(active, lanes.any_of(arriving, us, u1, vs, v1))
+                cuts = lanes.count(cuts, lanes.differ(v1, v_exact))
+                fired = lanes.count(fired, fires)
+                us, vs = u1, lanes.choose(fires, none, v1)
+                per_step[t] += lanes.how_many(fires)
+                lanes.store_flags(spikes, spikes_at, fires)
+                if want[0]:
+                    lanes.store(v_out, trace_at, vs)
+                if want[1]:
+                    lanes.store(u_out, trace_at, us)
+                if want[2]:
+                    lanes.store(before_out, trace_at, v1)
+                drive_at, spikes_at, trace_at = drive_at + drive_row, spikes_at + spikes_row, trace_at + batch * n
+            lanes.store(u, at, us)
+            lanes.store(v, at, vs)
+            lanes.store(counts, at, fired)
+            totals[0] += lanes.total(active)
+            totals[2] += lanes.total(cuts)
+    return whole
+
+
 @compiled
 def scan_fast(
-    part, drive, u, v, keep_u, keep_v, threshold, bias, reset, spikes, want, v_out, u_out, before_out, counts,
+    part, drive, u, v, keep_u, keep_v, threshold, bias, turns, reset, spikes, want, v_out, u_out, before_out, counts,
     per_step, totals,
 ):  # fmt: skip
     """LIF over some steps of some samples; ``scan.Part`` says which, and where they stand in each array.
 
     drive is int32 or float32. Exact where |drive| <= 2**18, |u|, |v| <= 2**23, |bias| <= 2**29, 0 <= keep <= 4096:
-    then nothing leaves 32 bits, and u never needs a second turn.
+    then nothing leaves 32 bits, and u never needs a second turn; nor a first one, unless ``turns``.
     """
+    # u can leave its 24 bits, or the vectors of neurons go first and leave some at the end
+    begin = 0 if turns else _scan_lanes(
+        part, drive, u, v, keep_u, keep_v, threshold, bias, reset, spikes, want, v_out, u_out, before_out, counts,
+        per_step, totals,
+    )  # fmt: skip
     first, last, n_steps, drive_t, drive_b, spikes_t, trace_t = part
     n = u.shape[1]
     scratch = np.empty(BLOCK, np.int32)
     want_v, want_u, want_before = want[0], want[1], want[2]
     active_total, wraps_total, saturations_total = 0, 0, 0
     for b in range(first, last):
-        for low in range(0, n, BLOCK):  # a block's states and parameters stay in the first cache for all steps
+        for low in range(begin, n, BLOCK):  # a block's states and parameters stay in the first cache for all steps
             high = min(low + BLOCK, n)
             us, vs, cs = u[b, low:high], v[b, low:high], counts[b, low:high]
             ku, kv, th, bi = keep_u[low:high], keep_v[low:high], threshold[low:high], bias[low:high]

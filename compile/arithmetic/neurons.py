@@ -70,6 +70,16 @@ class NeuronTable:
         )
 
     @cached_property
+    def turn_free(self) -> int:
+        """Largest |drive| for which u never turns from the initial state on; -1: none is proved.
+
+        Where 64 |drive| <= (1 - keep / 4096) |u| nothing grows, so u stays below 64 |drive| * 4096 / du.
+        """
+        if not self.fits_32_bits:
+            return -1
+        return (V_MAX + 1 >> DRIVE_SHIFT) * int(UNITY - self.keep_u.max()) // UNITY - 1
+
+    @cached_property
     def narrow(self) -> tuple[NDArray[np.int32], ...]:
         """keep_u, keep_v, threshold, bias in 32 bits; a threshold beyond v's range is moved to its edge."""
         threshold = np.clip(self.high, -V_MAX - 1, V_MAX)

@@ -136,7 +136,8 @@ def lif_scan(
 
         raw = scan_triton(flat, start, table, clear, want, fast=fast, counts=counts)
     else:
-        raw = _scan_cpu(flat, start, table, clear, want, fast)
+        turns = u is not None or drive_limit is None or drive_limit > table.turn_free
+        raw = _scan_cpu(flat, start, table, clear, want, fast, turns)
     return _shaped(raw, n_steps, batch, tuple(shape), table, counts)
 
 
@@ -163,6 +164,7 @@ def _scan_cpu(
     clear: torch.Tensor,
     want: Collection[str],
     fast: bool,
+    turns: bool,
 ) -> RawScan:
     from .threads import share
 
@@ -178,7 +180,8 @@ def _scan_cpu(
     )  # fmt: skip
 
     def work(first: int, last: int) -> None:
-        sums.append(scan_part(Part(first, last, n_steps), drive.numpy(), arrays, table, clear.numpy(), fast))
+        part = Part(first, last, n_steps)
+        sums.append(scan_part(part, drive.numpy(), arrays, table, clear.numpy(), fast=fast, turns=turns))
 
     share(work, batch, batch)
     n_spikes, totals = (torch.from_numpy(np.stack(x)) for x in zip(*sums, strict=True))
@@ -210,11 +213,19 @@ class Arrays:
 
 
 def scan_part(
-    part: Part, drive: NDArray[Any], arrays: Arrays, table: NeuronTable, clear: NDArray[np.bool_], fast: bool
+    part: Part,
+    drive: NDArray[Any],
+    arrays: Arrays,
+    table: NeuronTable,
+    clear: NDArray[np.bool_],
+    *,
+    fast: bool,
+    turns: bool,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Run the compiled loop on one part; returns spikes per step, and (active updates, u wraps, v saturations).
 
-    Every array is whole and C-contiguous, so that the loops are compiled once.
+    Every array is whole and C-contiguous, so that the loops are compiled once. ``fast``: 32 bits hold everything;
+    ``turns``: u may leave its 24 bits.
     """
     from .kernels import scan_fast, scan_general
 
@@ -222,7 +233,7 @@ def scan_part(
     per_step, totals = np.zeros(part.n_steps, np.int64), np.zeros(3, np.int64)
     outputs = (clear, arrays.spikes, want, *arrays.traces, arrays.counts, per_step, totals)
     if fast:
-        scan_fast(part, drive, arrays.u, arrays.v, *table.narrow, *outputs)
+        scan_fast(part, drive, arrays.u, arrays.v, *table.narrow, turns, *outputs)
     else:
         scan_general(part, drive, arrays.u, arrays.v, arrays.rest, *table.wide, table.refractory_steps, *outputs)
     return per_step, totals

@@ -28,6 +28,8 @@ LANES = 128
 MANY_LANES = 256
 """Of large ones: two a thread, so that more loads are under way; with four, ptxas spills where traces are counted."""
 
+MOST_STEPS = (1 << 31) // MANY_LANES - 1
+
 MANY = 1 << 19
 """Lanes from which on a GPU is full with ``MANY_LANES`` a block (132 processors of 2,048 threads, twice)."""
 
@@ -67,9 +69,10 @@ def _saturate(v):
 def _add_totals(totals, here, active, wraps, saturations):
     """A row a block and no atomics: blocks that add to the same three numbers wait for each other."""
     row = totals + tl.program_id(0).to(tl.int64) * 3
-    tl.store(row, tl.sum(tl.where(here, active, 0).to(tl.int64), axis=0))
-    tl.store(row + 1, tl.sum(tl.where(here, wraps, 0).to(tl.int64), axis=0))
-    tl.store(row + 2, tl.sum(tl.where(here, saturations, 0).to(tl.int64), axis=0))
+    # a block's sums stay below 2**31 for 2**23 steps; in 64 bits they made ptxas spill
+    tl.store(row, tl.sum(tl.where(here, active, 0), axis=0).to(tl.int64))
+    tl.store(row + 1, tl.sum(tl.where(here, wraps, 0), axis=0).to(tl.int64))
+    tl.store(row + 2, tl.sum(tl.where(here, saturations, 0), axis=0).to(tl.int64))
 
 
 _OWN = ("own_u", "own_v", "own_high", "own_bias")  # 0 or -1: not worth a kernel each
@@ -218,6 +221,7 @@ def scan_triton(
 ) -> RawScan:
     """drive (T, B, n); the state is changed in place. Spikes per step are left for who asks to count."""
     n_steps, batch, n = drive.shape
+    assert n_steps <= MOST_STEPS, f"{n_steps} steps at once: a block's counts may leave 32 bits"
     device = drive.device
     drive = _readable(drive, fast)
     n_lanes = batch * n

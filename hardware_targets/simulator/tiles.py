@@ -36,7 +36,7 @@ def advance_tiles(
     assert table is not None, "what has no table is stepped whole"
     start, first, last = span
     n = plan.layout.size
-    fast = table.fits_32_bits and plan.drive_bound <= DRIVE_LIMIT
+    fast, turns = table.fits_32_bits and plan.drive_bound <= DRIVE_LIMIT, plan.drive_bound > table.turn_free
     no_trace = np.zeros((0, 0, 0), np.int32)
     traces = tuple(run.traces[x].numpy() if x in run.traces else no_trace for x in ("v", "u"))
     arrays = Arrays(
@@ -63,7 +63,8 @@ def advance_tiles(
                 run.drives.numpy()[k:end, low:high] = tile[: end - k, :, :n]
             at = Part(low, high, end - k, 0, low, out.history + k, k)
             values = tile if fast else tile.astype(np.int64)
-            per_step, found = scan_part(at, values, arrays, table, reset[k - first : end - first], fast)
+            clear = reset[k - first : end - first]
+            per_step, found = scan_part(at, values, arrays, table, clear, fast=fast, turns=turns)
             totals += found
             with run.lock:
                 run.n_spikes[start + k : start + end] += per_step

@@ -1,0 +1,251 @@
+"""Vectors of 32 lanes for compiled loops: what numba has no words for.
+
+A loop over 32 neurons at a time keeps their states in registers through all steps, which no loop over single neurons
+is compiled to. Every operation is one of LLVM's on vectors; a machine whose vectors are narrower takes several.
+
+numba keeps compiled kernels on disk, and looks at a kernel's own file alone: where something changes here, theirs
+have to be touched.
+"""
+
+# mypy: ignore-errors
+# (numba types these)
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core.registry import cpu_target
+from numba.extending import intrinsic, models, register_model
+from numba.np import arrayobj
+
+LANES = 32
+"""Two of the widest vectors: each waits for its own results while the other computes."""
+
+_NATIVE = 16
+
+
+class _Lanes(types.Type):
+    """Values of one LLVM type."""
+
+    def __init__(self, element: ir.Type) -> None:
+        super().__init__(name=f"{LANES} x {element}")
+        self.vector = ir.VectorType(element, LANES)
+
+
+@register_model(_Lanes)
+class _Model(models.PrimitiveModel):
+    def __init__(self, manager: Any, fe_type: _Lanes) -> None:
+        super().__init__(manager, fe_type, fe_type.vector)
+
+
+_BIT, _BYTE, _INT, _FLOAT, _DOUBLE = ir.IntType(1), ir.IntType(8), ir.IntType(32), ir.FloatType(), ir.DoubleType()
+INTS, FLOATS, MASK = _Lanes(_INT), _Lanes(_FLOAT), _Lanes(_BIT)
+_DOUBLES = ir.VectorType(_DOUBLE, LANES)
+
+TOWARDS_ZERO = 3 | 8
+"""As AVX-512's operations take it: rounding towards zero, and no exceptions."""
+
+
+def _rounds_as_asked() -> bool:
+    """Whether this machine, as numba compiles for it, rounds single products towards zero (AVX-512)."""
+    _, _, features = cpu_target.target_context.codegen().magic_tuple()
+    return "+avx512f" in features.split(",")
+
+
+def _constant(builder: Any, value: int, element: ir.Type) -> Any:
+    return ir.Constant(ir.VectorType(element, LANES), [value] * LANES)
+
+
+def _operation(result: types.Type, given: types.Type, emit: Callable[[Any, Any, Any], Any]) -> Any:
+    """Of two vectors."""
+
+    @intrinsic
+    def op(typing_context: Any, a: Any, b: Any) -> Any:
+        return result(given, given), lambda context, builder, signature, args: emit(builder, *args)
+
+    return op
+
+
+def _smaller(builder: Any, a: Any, b: Any) -> Any:
+    return builder.select(builder.icmp_signed("<", a, b), a, b)
+
+
+def _larger(builder: Any, a: Any, b: Any) -> Any:
+    return builder.select(builder.icmp_signed(">", a, b), a, b)
+
+
+plus = _operation(INTS, INTS, lambda builder, a, b: builder.add(a, b))
+minus = _operation(INTS, INTS, lambda builder, a, b: builder.sub(a, b))
+smaller = _operation(INTS, INTS, _smaller)
+larger = _operation(INTS, INTS, _larger)
+above = _operation(MASK, INTS, lambda builder, a, b: builder.icmp_signed(">", a, b))
+differ = _operation(MASK, INTS, lambda builder, a, b: builder.icmp_signed("!=", a, b))
+either = _operation(MASK, MASK, lambda builder, a, b: builder.or_(a, b))
+
+
+@intrinsic
+def fill(typing_context: Any, value: Any) -> Any:
+    """An int32 in every lane."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        one = builder.insert_element(ir.Constant(INTS.vector, ir.Undefined), args[0], ir.Constant(_INT, 0))
+        return builder.shuffle_vector(one, one, _constant(builder, 0, _INT))
+
+    return INTS(types.int32), codegen
+
+
+@intrinsic
+def choose(typing_context: Any, mask: Any, a: Any, b: Any) -> Any:
+    """a where the mask is set, else b."""
+    return INTS(MASK, INTS, INTS), lambda context, builder, signature, args: builder.select(*args)
+
+
+@intrinsic
+def any_of(typing_context: Any, x: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
+    """Where x is not 0, or a differs from b, or c from d."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        x, a, b, c, d = args
+        found = builder.or_(builder.or_(x, builder.xor(a, b)), builder.xor(c, d))
+        return builder.icmp_signed("!=", found, _constant(builder, 0, _INT))
+
+    return MASK(INTS, INTS, INTS, INTS, INTS), codegen
+
+
+@intrinsic
+def count(typing_context: Any, total: Any, mask: Any) -> Any:
+    """One more where the mask is set."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        more = builder.add(args[0], _constant(builder, 1, _INT))
+        return builder.select(args[1], more, args[0])
+
+    return INTS(INTS, MASK), codegen
+
+
+@intrinsic
+def how_many(typing_context: Any, mask: Any) -> Any:
+    """Set lanes."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        word = ir.IntType(LANES)
+        return builder.zext(builder.ctpop(builder.bitcast(args[0], word)), ir.IntType(64))
+
+    return types.int64(MASK), codegen
+
+
+@intrinsic
+def times_64(typing_context: Any, x: Any) -> Any:
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.shl(args[0], _constant(builder, 6, _INT))
+
+    return INTS(INTS), codegen
+
+
+@intrinsic
+def shares(typing_context: Any, keep: Any) -> Any:
+    """keep / 4096, exact: what ``decayed`` multiplies with."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        unit = ir.Constant(FLOATS.vector, [1 / 4096] * LANES)
+        return builder.fmul(builder.sitofp(args[0], FLOATS.vector), unit)
+
+    return FLOATS(INTS), codegen
+
+
+def _half(builder: Any, x: Any, k: int) -> Any:
+    places = ir.Constant(ir.VectorType(_INT, _NATIVE), list(range(k * _NATIVE, (k + 1) * _NATIVE)))
+    return builder.shuffle_vector(x, x, places)
+
+
+def _product_towards_zero(builder: Any, a: Any, b: Any) -> Any:
+    """Of 16 float32: one instruction."""
+    vector = ir.VectorType(_FLOAT, _NATIVE)
+    kind = ir.FunctionType(vector, [vector, vector, _INT])
+    multiply = builder.module.declare_intrinsic("llvm.x86.avx512.mul.ps.512", (), kind)
+    return builder.call(multiply, [a, b, ir.Constant(_INT, TOWARDS_ZERO)])
+
+
+@intrinsic
+def decayed(typing_context: Any, x: Any, share: Any) -> Any:
+    """(|x| * keep >> 12) with the sign of x, for |x| <= 2**24.
+
+    A product rounded towards zero to the 24 bits of a float32 keeps all whole bits of |x| * keep / 4096 <= 2**24, so
+    that cutting off the rest leaves the exact result; without that rounding, a float64 holds the product's 37 bits.
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        x, share = args
+        if not _rounds_as_asked():
+            product = builder.fmul(builder.sitofp(x, _DOUBLES), builder.fpext(share, _DOUBLES))
+            return builder.fptosi(product, INTS.vector)
+        real = builder.sitofp(x, FLOATS.vector)
+        halves = [_product_towards_zero(builder, _half(builder, real, k), _half(builder, share, k)) for k in (0, 1)]
+        everyone = ir.Constant(ir.VectorType(_INT, LANES), list(range(LANES)))
+        return builder.fptosi(builder.shuffle_vector(*halves, everyone), INTS.vector)
+
+    return INTS(INTS, FLOATS), codegen
+
+
+def _pointer(context: Any, builder: Any, array_type: Any, array: Any, at: Any, vector: ir.Type) -> Any:
+    data = arrayobj.make_array(array_type)(context, builder, array).data
+    return builder.bitcast(builder.gep(data, [at]), vector.as_pointer())
+
+
+@intrinsic
+def load(typing_context: Any, array: Any, at: Any) -> Any:
+    """Values from a place of a contiguous array, whatever its shape, of int16, int32 or whole float32."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kind = signature.args[0]
+        element = context.get_data_type(kind.dtype)
+        values = builder.load(_pointer(context, builder, kind, args[0], args[1], ir.VectorType(element, LANES)))
+        values.align = element.get_abi_size(context.target_data)
+        if kind.dtype == types.float32:
+            return builder.fptosi(values, INTS.vector)
+        return values if element == _INT else builder.sext(values, INTS.vector)
+
+    return INTS(array, types.int64), codegen
+
+
+@intrinsic
+def store(typing_context: Any, array: Any, at: Any, values: Any) -> Any:
+    """Values to a place of a contiguous int32 array."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        to = _pointer(context, builder, signature.args[0], args[0], args[1], INTS.vector)
+        builder.store(args[2], to).align = 4
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64, INTS), codegen
+
+
+@intrinsic
+def store_flags(typing_context: Any, array: Any, at: Any, mask: Any) -> Any:
+    """Bytes, 0 or 1."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kind = ir.VectorType(_BYTE, LANES)
+        to = _pointer(context, builder, signature.args[0], args[0], args[1], kind)
+        builder.store(builder.zext(args[2], kind), to).align = 1
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64, MASK), codegen
+
+
+@intrinsic
+def total(typing_context: Any, x: Any) -> Any:
+    """The sum of all lanes, in 64 bits."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        found = ir.Constant(ir.IntType(64), 0)
+        for lane in range(LANES):
+            found = builder.add(
+                found, builder.sext(builder.extract_element(args[0], ir.Constant(_INT, lane)), ir.IntType(64))
+            )
+        return found
+
+    return types.int64(INTS), codegen
