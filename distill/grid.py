@@ -99,9 +99,8 @@ def rounded(student: QuantisedStudent) -> Integers:
         factor = (1 << DRIVE_SHIFT) * scale[name] * student.plans[name].a_mem
         bias[name] = OnGrid.apply(values, student.log_scales[name], factor, 1, -formats.bias_max, formats.bias_max)
     mant, exponent = _split(bias, formats)
-    for name, whole in bias.items():
-        held = torch.from_numpy(mant[name] << exponent[name]).to(whole)
-        bias[name] = whole + (held - whole).detach()
+    for name, held in _beside(bias, {name: mant[name] << exponent[name] for name in bias}).items():
+        bias[name] = bias[name] + (held - bias[name]).detach()
     return _with_limits(student, scale, weights, bias, mant, exponent)
 
 
@@ -120,11 +119,27 @@ def any_spike_scales(student: QuantisedStudent) -> dict[str, float]:
 
 
 def _split(bias: Mapping[str, Tensor], formats: NumberFormats) -> tuple[dict[str, Ints], dict[str, Ints]]:
-    mant, exponent = {}, {}
-    for name, whole in bias.items():
-        values = whole.detach().cpu().double().numpy()
-        mant[name], exponent[name] = split_bias(values, formats.bias_mant_max, formats.bias_exp_max, where=name)
+    mant: dict[str, Ints] = {}
+    exponent: dict[str, Ints] = {}
+    if not bias:
+        return mant, exponent
+    # all in one transfer, because each would wait for the GPU by itself
+    together = torch.cat([whole.detach().flatten() for whole in bias.values()]).cpu().double()
+    parts = torch.split(together, [whole.numel() for whole in bias.values()])
+    for (name, whole), values in zip(bias.items(), parts, strict=True):
+        found = values.reshape(whole.shape).numpy()
+        mant[name], exponent[name] = split_bias(found, formats.bias_mant_max, formats.bias_exp_max, where=name)
     return mant, exponent
+
+
+def _beside(bias: Mapping[str, Tensor], values: Mapping[str, Ints]) -> dict[str, Tensor]:
+    """Values as tensors where the biases are, and of their type, in one transfer."""
+    if not bias:
+        return {}
+    like = next(iter(bias.values()))
+    together = torch.from_numpy(np.concatenate([values[name].ravel() for name in bias])).to(like)
+    parts = torch.split(together, [whole.numel() for whole in bias.values()])
+    return {name: part.view(whole.shape) for (name, whole), part in zip(bias.items(), parts, strict=True)}
 
 
 def _with_limits(

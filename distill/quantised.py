@@ -144,9 +144,10 @@ class QuantisedStudent(nn.Module):
         """Real values in [0, 1] as the chip's integers (float32)."""
         x = torch.round(x.float() * self.input_scale) if x.is_floating_point() else x.float()
         highest = (1 << self.net.input_bits) - 1 if self.net.input_bits else 1
-        if x.numel() and (float(x.min()) < 0 or float(x.max()) > highest):
+        low, high = torch.stack(x.aminmax()).tolist() if x.numel() else (0, 0)
+        if low < 0 or high > highest:
             raise InputError(
-                f"input from {float(x.min()):g} to {float(x.max()):g} in units of the chip",
+                f"input from {low:g} to {high:g} in units of the chip",
                 where=self.name,
                 possible=f"possible are 0 to {highest}",
             )

@@ -53,7 +53,7 @@ class NeuronTable:
     def n(self) -> int:
         return len(self.keep_u)
 
-    @property
+    @cached_property
     def ternary(self) -> bool:
         return bool(np.any(self.low > -UNREACHABLE))
 

@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -146,21 +147,50 @@ class _AsProduct:
         return NARROW_BITS if self.narrow else 53
 
     def __call__(self, x: torch.Tensor, weights: torch.Tensor, /) -> torch.Tensor:
-        c_out, c_in, k_h, k_w = weights.shape
-        stride, padding, dilation, groups = self.geometry
-        height, width = self.geometry.size(x.shape[2:], (k_h, k_w))
-        grouped = weights.reshape(groups, c_out // groups, c_in * k_h * k_w)
+        kernel, groups = (weights.shape[2], weights.shape[3]), self.geometry.groups
+        height, width = self.geometry.size(x.shape[2:], kernel)
+        half = self.narrow and x.is_cuda and _multiplies_into_float32(x.device)
+        held = weights.to(torch.bfloat16) if half else weights
+        # (group, kernel row, column and source channel, target channel), as the columns have them
+        held = held.reshape(groups, len(held) // groups, *held.shape[1:]).permute(0, 3, 4, 2, 1).flatten(1, 3)
+        at_once = max(1, COLUMNS[x.device.type] // max(1, groups * held.shape[1] * height * width))
 
         def part(some: torch.Tensor) -> torch.Tensor:
-            columns = F.unfold(some, (k_h, k_w), dilation, padding, stride)
-            columns = columns.reshape(len(some), groups, c_in * k_h * k_w, height * width)
-            return torch.matmul(grouped, columns).reshape(len(some), c_out, height, width)
+            columns = _columns(some.to(held.dtype), kernel, self.geometry)
+            product: Any = torch.bmm
+            sums: torch.Tensor = product(columns, held, out_dtype=weights.dtype) if half else product(columns, held)
+            return sums.view(groups, len(some), height, width, held.shape[2]).permute(1, 0, 4, 2, 3).flatten(1, 2)
 
-        at_once = max(1, COLUMNS[x.device.type] // max(1, groups * c_in * k_h * k_w * height * width))
         with exactly(x.device, self.narrow):
             if len(x) <= at_once:
                 return part(x)
             return torch.cat([part(some) for some in torch.split(x, at_once)])
+
+
+def _columns(x: torch.Tensor, kernel: tuple[int, int], geometry: Window) -> torch.Tensor:
+    """What each output sees: (M, C, H, W) -> (groups, M * H_out * W_out, k_h * k_w * C / groups).
+
+    One view and one copy; ``F.unfold`` launches a kernel for each of the M on CUDA.
+    """
+    (s_h, s_w), (p_h, p_w), (d_h, d_w), groups = geometry
+    sizes = geometry.size(x.shape[2:], kernel)
+    # channels last, because then neighbours in a row of columns are neighbours in memory
+    x = F.pad(x.contiguous(memory_format=torch.channels_last), (p_w, p_w, p_h, p_h))
+    sample, channel, row, column = x.stride()
+    per_group = x.shape[1] // groups
+    shape = torch.Size((groups, len(x), *sizes, *kernel, per_group))
+    steps = (per_group * channel, sample, s_h * row, s_w * column, d_h * row, d_w * column, channel)
+    return x.as_strided(shape, steps, x.storage_offset()).reshape(groups, shape[1:4].numel(), shape[4:].numel())
+
+
+@lru_cache(maxsize=8)
+def _multiplies_into_float32(device: torch.device) -> bool:
+    """Whether bfloat16 matrices have a product in float32 there: half of the memory that TF32 moves."""
+    one, product = torch.ones((1, 8, 8), dtype=torch.bfloat16, device=device), cast(Any, torch.bmm)
+    try:
+        return bool((product(one, one, out_dtype=torch.float32) == 8).all())
+    except (NotImplementedError, RuntimeError, TypeError):  # another torch
+        return False
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from contextlib import nullcontext
+from functools import lru_cache
 from weakref import WeakKeyDictionary
 
 import torch
@@ -26,9 +27,7 @@ LANES = 128
 """Neurons of a block, one a thread: small populations need all the blocks that they can get."""
 
 MANY_LANES = 256
-"""Of large ones: two a thread, so that more loads are under way; with four, ptxas spills where traces are counted."""
-
-MOST_STEPS = (1 << 31) // MANY_LANES - 1
+"""Of large ones in 32 bits: two a thread, so that more loads are under way; more than that, and ptxas may spill."""
 
 MANY = 1 << 19
 """Lanes from which on a GPU is full with ``MANY_LANES`` a block (132 processors of 2,048 threads, twice)."""
@@ -69,10 +68,9 @@ def _saturate(v):
 def _add_totals(totals, here, active, wraps, saturations):
     """A row a block and no atomics: blocks that add to the same three numbers wait for each other."""
     row = totals + tl.program_id(0).to(tl.int64) * 3
-    # a block's sums stay below 2**31 for 2**23 steps; in 64 bits they made ptxas spill
-    tl.store(row, tl.sum(tl.where(here, active, 0), axis=0).to(tl.int64))
-    tl.store(row + 1, tl.sum(tl.where(here, wraps, 0), axis=0).to(tl.int64))
-    tl.store(row + 2, tl.sum(tl.where(here, saturations, 0), axis=0).to(tl.int64))
+    tl.store(row, tl.sum(tl.where(here, active, 0).to(tl.int64), axis=0))
+    tl.store(row + 1, tl.sum(tl.where(here, wraps, 0).to(tl.int64), axis=0))
+    tl.store(row + 2, tl.sum(tl.where(here, saturations, 0).to(tl.int64), axis=0))
 
 
 _OWN = ("own_u", "own_v", "own_high", "own_bias")  # 0 or -1: not worth a kernel each
@@ -221,17 +219,16 @@ def scan_triton(
 ) -> RawScan:
     """drive (T, B, n); the state is changed in place. Spikes per step are left for who asks to count."""
     n_steps, batch, n = drive.shape
-    assert n_steps <= MOST_STEPS, f"{n_steps} steps at once: a block's counts may leave 32 bits"
     device = drive.device
     drive = _readable(drive, fast)
     n_lanes = batch * n
-    lanes = MANY_LANES if n_lanes >= MANY else LANES
+    lanes = MANY_LANES if fast and n_lanes >= MANY else LANES
     n_blocks = triton.cdiv(n_lanes, lanes)
     traces = empty_traces(want, n_steps, batch, n, device)
     spikes = torch.empty((n_steps, batch, n), dtype=torch.uint8, device=device)
     spike_counts = torch.empty((batch, n), dtype=torch.int32, device=device)
     totals = torch.empty((n_blocks if counts else 0, 3), dtype=torch.int64, device=device)
-    outputs = (clear.to(device, torch.uint8), spikes, *traces, spike_counts, totals)
+    outputs = (_flags(clear.numpy().tobytes(), device), spikes, *traces, spike_counts, totals)
     sizes = (n_steps, drive.stride(0), n_lanes, n)
     flags = {"WANT_V": "v" in want, "WANT_U": "u" in want, "WANT_BEFORE": "v_before_reset" in want, "COUNT": counts}
     parameters, own = _parameters(table, device, fast)
@@ -268,11 +265,24 @@ def _parameters(table: NeuronTable, device: torch.device, fast: bool) -> tuple[l
     held = _held.setdefault(table, {})
     if (device, fast) not in held:
         arrays = [_shared(x) for x in table.narrow] if fast else table.wide
-        held[device, fast] = (
-            [torch.from_numpy(x.copy()).to(device) for x in arrays],
-            [-int(x.size > 1) for x in arrays],
-        )
+        there = [
+            _constant(int(x[0]), device) if fast and x.size == 1 else torch.from_numpy(x.copy()).to(device)
+            for x in arrays
+        ]
+        held[device, fast] = there, [-int(x.size > 1) for x in arrays]
     return held[device, fast]
+
+
+@lru_cache(maxsize=1024)
+def _constant(value: int, device: torch.device) -> torch.Tensor:
+    """One int32 there: a student's tables are made anew at every step, and mostly of the same numbers."""
+    return torch.full((1,), value, dtype=torch.int32, device=device)
+
+
+@lru_cache(maxsize=64)
+def _flags(values: bytes, device: torch.device) -> torch.Tensor:
+    """Bytes there; which steps clear the state is mostly the same."""
+    return torch.tensor(list(values), dtype=torch.uint8).to(device)
 
 
 def _shared(values: Ints) -> Ints:

@@ -107,7 +107,7 @@ KERNELS = (
     ),
     Kernel(
         scan_triton.scan_64,
-        {"LANES": (scan_triton.LANES, scan_triton.MANY_LANES), **_WANTED},
+        {"LANES": (scan_triton.LANES,), **_WANTED},
         lambda v: _scan_types("i64", "i64"),
         ("stride", "n_lanes", "n"),
         lambda v: _scan_moved("i64", v),
