@@ -27,6 +27,7 @@ from figures import DOCS, RESULTS, write_figures, write_table
 from numpy.typing import NDArray
 
 from seamount.compile.lower.scale_search import METHODS, Method, SearchOptions
+from seamount.compile.numbers import FULL_SCALE_BITS
 from seamount.compile.pipeline import Compiled, CompileOptions, compile_graph
 from seamount.compile.program.file import program_bytes
 from seamount.distill import checkpoint
@@ -73,6 +74,8 @@ class Result:
     """One program beside its float student.
 
     Attributes:
+        way: the scale search, or "fine-tuned" for what was trained on in integers.
+        bits: of a weight.
         targets: those that this very program was compiled for.
         float_accuracy, accuracy: on ``n`` test samples.
         only_float, only_program: samples that only one of the two gets right.
@@ -82,7 +85,8 @@ class Result:
 
     data: str
     seed: int
-    method: str
+    way: str
+    bits: int
     targets: tuple[str, ...]
     n: int
     float_accuracy: float
@@ -126,7 +130,7 @@ def run(
             if not kept.exists():
                 reference = reference or float_answers(data, network, numbers)
                 found = compare(data, made, reference, numbers)
-                document = {"data": data.name, "seed": seed, "method": method, **found}
+                document = {"data": data.name, "seed": seed, "way": method, "bits": FULL_SCALE_BITS, **found}
                 kept.write_text(json.dumps({**document, "cpu_s": time.process_time() - started}))
             results.append(Result(**json.loads(kept.read_text()), targets=targets))
             told = results[-1]
@@ -234,13 +238,13 @@ def table(facts: dict[str, Any], results: Sequence[Result]) -> list[str]:
         "|---|---|---|---|---|---|---|---|",
     ]
     lines += [
-        f"| {r.seed} | {r.method} | {', '.join(r.targets)} | {100 * r.float_accuracy:.2f} | {100 * r.accuracy:.2f} "
+        f"| {r.seed} | {r.way} | {', '.join(r.targets)} | {100 * r.float_accuracy:.2f} | {100 * r.accuracy:.2f} "
         f"| {100 * (r.accuracy - r.float_accuracy):+.2f} | {r.only_float} / {r.only_program} "
         f"| {r.float_rate:.4f} / {r.rate:.4f} |"
         for r in results
     ]
     for method in METHODS:
-        points = [100 * (r.accuracy - r.float_accuracy) for r in results if r.method == method]
+        points = [100 * (r.accuracy - r.float_accuracy) for r in results if r.way == method]
         lines.append(f"| mean | {method} | | | | {round(statistics.mean(points), 2) + 0.0:+.2f} | | |")
     return [*lines, ""]
 

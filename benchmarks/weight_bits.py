@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from figures import DOCS, RESULTS, cpu_name, write_figures, write_table
 from numpy.typing import NDArray
-from post_training import ROOT, Answers, Setting, compare, float_answers, train
+from post_training import ROOT, Answers, Result, Setting, compare, float_answers, train
 
 from seamount.compile.lower.scale_search import Method, SearchOptions
 from seamount.compile.pipeline import Compiled, CompileOptions, compile_graph
@@ -57,26 +57,6 @@ class Study:
     n_tests: int | None
 
 
-@dataclass(frozen=True)
-class Result:
-    """One program beside its float student; the fields of ``post_training.Result`` that are used here."""
-
-    data: str
-    seed: int
-    bits: int
-    way: str
-    n: int
-    float_accuracy: float
-    accuracy: float
-    only_float: int
-    only_program: int
-    float_rate: float
-    rate: float
-    n_wraps: int
-    n_saturations: int
-    cpu_s: float
-
-
 def run(study: Study, seed: int, folder: Path) -> tuple[dict[str, Any], list[Result]]:
     """A student and all of its programs."""
     setting = study.setting
@@ -96,7 +76,7 @@ def run(study: Study, seed: int, folder: Path) -> tuple[dict[str, Any], list[Res
                 found = compare(data, made, reference, numbers)
                 told = {"data": data.name, "seed": seed, "bits": bits, "way": way, **found}
                 kept.write_text(json.dumps({**told, "cpu_s": time.process_time() - started}))
-            results.append(Result(**json.loads(kept.read_text())))
+            results.append(Result(**json.loads(kept.read_text()), targets=(TARGET,)))
             last = results[-1]
             print(f"{data.name} {seed} {bits} {way}: {100 * last.accuracy:.2f} %, {last.cpu_s:.0f} s", flush=True)
     facts = {
