@@ -14,8 +14,17 @@ import numpy as np
 
 from seamount.errors import InputError, Unsupported
 
+from .neurons.delta import Delta
+from .neurons.graded_relu_vec import GradedReluVec
+from .neurons.graded_vec import GradedVec
 from .neurons.lif import NEVER_FIRES, Lif
+from .neurons.norm_vec_delay import NormVecDelay
+from .neurons.prod_neuron import ProdNeuron
 from .neurons.relay import Relay
+from .neurons.rf import Rf
+from .neurons.rf_iz import RfIz
+from .neurons.sigma import Sigma
+from .neurons.sigma_delta import SigmaDelta
 from .neurons.ternary_lif import TernaryLif
 from .nir.write import (
     INPUT_BITS,
@@ -88,6 +97,12 @@ def _of_population(program: Program, p: Population) -> Iterator[str]:
             return
         case Relay():
             yield f"{p.name}: a relay; NIR has no node without a state that takes a step"
+            return
+        case Delta() | SigmaDelta() | Sigma() | Rf() | RfIz():
+            yield f"{p.name}: {type(p.neuron).__name__} neurons; NIR has none, program and .net files hold them"
+            return
+        case GradedVec() | GradedReluVec() | ProdNeuron() | NormVecDelay():
+            yield f"{p.name}: {type(p.neuron).__name__} neurons; NIR has none, program files hold them"
             return
         case Lif() as lif:
             pass

@@ -73,7 +73,7 @@ class Agreement:
 def compare_runs(
     program: Program, a: tuple[str, Activity], b: tuple[str, Activity], *, whole: bool = False
 ) -> Agreement:
-    """Compare all that either of two runs of one program recorded: spikes, v, u, and their readouts.
+    """Compare all that either of two runs of one program recorded: spikes, states, and their readouts.
 
     Args:
         whole: every step, spike counts and final states; else of each population the steps in which it answers to the
@@ -83,11 +83,13 @@ def compare_runs(
     windows = {p.name: (0, n_steps) for p in program.populations} if whole else sample_windows(program, n_steps)
 
     def values_of(run: Activity) -> dict[str, Traces]:
-        values: dict[str, Traces] = {q: windowed(windows, getattr(run, q)) for q in ("spikes", "v", "u")}
+        traces = run.traces()
+        values: dict[str, Traces] = {q: windowed(windows, found) for q, found in traces.items() if q != "drive"}
         if program.readout is not None:
             values["readout"] = {} if run.readout is None else {program.readout.population: run.readout}
         if whole:
-            values |= {q: getattr(run, q) for q in ("spike_counts", "final_v", "final_u")}
+            values |= {"spike_counts": run.spike_counts}
+            values |= {f"final_{state}": found for state, found in run.final_states.items()}
         return values
 
     (what_a, run_a), (what_b, run_b) = a, b
@@ -140,14 +142,15 @@ def _compare(a: tuple[str, Values], b: tuple[str, Values], order: list[str]) -> 
     (what_a, left), (what_b, right) = a, b
     compared, differing = ({"spikes": 0, "v": 0, "others": 0} for _ in range(2))
     firsts: list[tuple[float, str]] = []
-    for quantity in left:
+    for quantity in {**left, **right}:
         kind = quantity if quantity in compared else "others"
-        for name in [n for n in order if n in left[quantity] or n in right[quantity]]:
-            size, n_unequal, first = _judged(quantity, name, left[quantity].get(name), right[quantity].get(name))
+        ours, theirs = left.get(quantity, {}), right.get(quantity, {})
+        for name in [n for n in order if n in ours or n in theirs]:
+            size, n_unequal, first = _judged(quantity, name, ours.get(name), theirs.get(name))
             compared[kind] += size
             differing[kind] += n_unequal
             firsts += [] if first is None else [first]
-    n_samples = next((x.shape[1] for q in ("spikes", "v") for x in left[q].values()), 0)
+    n_samples = next((x.shape[1] for q in ("spikes", "v") for x in left.get(q, {}).values()), 0)
     return Agreement(
         a=what_a,
         b=what_b,
@@ -177,6 +180,6 @@ def _first(quantity: str, name: str, x: Array, y: Array, unequal: Array) -> tupl
     """The first difference in words, after its step; what has no steps comes last."""
     at = tuple(int(i) for i in np.argwhere(unequal)[0])
     values = f"{int(x[at])} against {int(y[at])}"
-    if quantity not in ("spikes", "v", "u"):
+    if quantity in ("spike_counts", "readout") or quantity.startswith("final_"):
         return inf, f"{quantity} of {name}, sample {at[0]}, neuron {at[1:]}: {values}"
     return at[0], f"{quantity} of {name}, step {at[0]}, sample {at[1]}, neuron {at[2:]}: {values}"

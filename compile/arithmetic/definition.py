@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from seamount.compile.neurons.model import SPIKES, State
 from seamount.compile.numbers import Ints
-from seamount.compile.program.activity import Activity, Events
+from seamount.compile.program.activity import Activity, Events, check_record, states_to_record
 from seamount.compile.program.program import Population, Program, Reset, order
 from seamount.compile.program.readout import read_on
 from seamount.compile.synapses.kinds import Wire
@@ -44,8 +44,9 @@ def run_definition(
     Args:
         inputs: (T, B, *shape) of the only input, or a mapping from input name to that. Silent after their T.
         n_steps: default: until the readout has seen a whole sample.
-        record: of "spikes", "v", "u", "drive".
+        record: of "spikes", "drive" and the states by name ("v", "u", ...; "states": all of them).
     """
+    check_record(program, record)
     n_steps = default_steps(program, inputs) if n_steps is None else n_steps
     given = {name: x.astype(np.int64) for name, x in check_inputs(program, inputs, n_steps).items()}
     batch = n_samples(given)
@@ -72,7 +73,8 @@ class _Run:
         at_rest = population.neuron.rest_state(population.shape)
         self.state: State = {name: np.repeat(x[None], batch, axis=0) for name, x in at_rest.items()}
         self.batch = batch
-        self.records: dict[str, list[Ints]] = {name: [] for name in record}
+        wanted = {"spikes", "drive"}.intersection(record) | set(states_to_record(population.neuron, record))
+        self.records: dict[str, list[Ints]] = {name: [] for name in wanted}
         self.spike_counts = np.zeros((batch, *population.shape), np.int64)
         is_read = program.readout is not None and program.readout.population == population.name
         self.quantity = program.readout.quantity if program.readout is not None and is_read else None
@@ -98,9 +100,7 @@ class _Run:
             read = done.sent if self.quantity == "count" else self.state.get("v", done.sent)
             self.readout = read_on(self.quantity, self.readout, read[None])
         for name, kept in self.records.items():
-            values = {**self.state, "spikes": done.sent, "drive": drives[0]}
-            if name in values:
-                kept.append(values[name])
+            kept.append({**self.state, "spikes": done.sent, "drive": drives[0]}[name])
         return done.sent
 
     def _drive(self, name: str, k: int, past: list[dict[str, Ints]]) -> Ints:
@@ -149,6 +149,8 @@ def _activity(program: Program, runs: Mapping[str, _Run], batch: int, n_steps: i
         # a run that ends before the sample arrives reads nothing
         readout = np.zeros_like(run.spike_counts) if run.readout is None else run.readout
 
+    shown = dict.fromkeys(state for run in runs.values() for state in run.population.neuron.shown)
+
     def last(state: str) -> dict[str, NDArray[Any]]:
         return {name: run.state[state].astype(np.int32) for name, run in runs.items() if state in run.state}
 
@@ -156,12 +158,10 @@ def _activity(program: Program, runs: Mapping[str, _Run], batch: int, n_steps: i
         n_steps=n_steps,
         n_samples=batch,
         spikes=recorded("spikes"),
-        v=recorded("v"),
-        u=recorded("u"),
+        states={state: found for state in shown if (found := recorded(state))},
         drive=recorded("drive"),
         readout=readout,
         spike_counts={name: run.spike_counts for name, run in runs.items()},
         events={name: run.events() for name, run in runs.items()},
-        final_u=last("u"),
-        final_v=last("v"),
+        final_states={state: last(state) for state in shown},
     )

@@ -7,9 +7,18 @@ from typing import assert_never
 
 import numpy as np
 
+from ..neurons.delta import Delta
+from ..neurons.graded_relu_vec import GradedReluVec
+from ..neurons.graded_vec import GradedVec
 from ..neurons.lif import NEVER_FIRES, Lif
 from ..neurons.model import PAYLOAD_BITS, Message
+from ..neurons.norm_vec_delay import NormVecDelay
+from ..neurons.prod_neuron import ProdNeuron
 from ..neurons.relay import Relay
+from ..neurons.rf import Rf
+from ..neurons.rf_iz import RfIz
+from ..neurons.sigma import Sigma
+from ..neurons.sigma_delta import SigmaDelta
 from ..neurons.ternary_lif import TernaryLif
 from ..numbers import Ints
 from ..program.messages import drive_of, largest, messages
@@ -52,8 +61,29 @@ def _population(
             # the sum of several needs more bits than any one source sends
             if sent[name].bits == PAYLOAD_BITS and program.into(name):
                 yield _relay_of_a_sum(name, chip)
+        case Delta() | SigmaDelta() | Sigma() | Rf() | RfIz():
+            yield _programmed(population, chip)
+        case GradedVec() | GradedReluVec() | ProdNeuron() | NormVecDelay():
+            yield _programmed(population, chip)
         case _ as neuron:
             assert_never(neuron)
+
+
+def _programmed(population: Population, chip: Chip) -> Finding:
+    """Neurons that are programs of their own; a chip that has them carries 24 bits in a message, too."""
+    has_programs = chip.formats.payload_bits >= PAYLOAD_BITS
+    return Finding(
+        population.name,
+        "neuron model",
+        type(population.neuron).__name__,
+        f"what a neuron program costs a core of {chip.name} is not published"
+        if has_programs
+        else f"{chip.name} has leaky integrate-and-fire neurons",
+        "assumption" if has_programs else "unsupported",
+        ("counted as one compartment a neuron",)
+        if has_programs
+        else ("choose a target whose neurons can be programmed", "run the program on the simulator or Lava only"),
+    )
 
 
 def _refractory(name: str, lif: Lif, chip: Chip) -> Iterator[Finding]:

@@ -36,6 +36,7 @@ class Lif(Cuba):
     """
 
     states: ClassVar[tuple[str, ...]] = ("u", "v", "rest")
+    hidden: ClassVar[tuple[str, ...]] = ("rest",)
     message: ClassVar[Message | None] = SPIKES
     always_told: ClassVar[tuple[str, ...]] = ("du", "dv", "v_th_mant")
 

@@ -119,7 +119,8 @@ class NeuronModel(ABC):
     """A neuron model; fields are whole numbers, or arrays that broadcast to the population's shape.
 
     Attributes:
-        states: names of what it keeps from step to step. Activities record "u" and "v".
+        states: names of what it keeps from step to step.
+        hidden: those of them that activities leave out, because no other emulator shows them.
         drives: names of its inputs; synapses add up to one of them.
         message: what it sends whatever arrives; None: that depends on what arrives (``sends``).
         passes_on: it has no state and sends what arrives, so that a back end may leave it out.
@@ -127,6 +128,7 @@ class NeuronModel(ABC):
     """
 
     states: ClassVar[tuple[str, ...]] = ()
+    hidden: ClassVar[tuple[str, ...]] = ()
     drives: ClassVar[tuple[str, ...]] = ("drive",)
     message: ClassVar[Message | None] = None
     passes_on: ClassVar[bool] = False
@@ -141,6 +143,11 @@ class NeuronModel(ABC):
     def rest_state(self, shape: tuple[int, ...]) -> State:
         """The state before the first step, (*shape)."""
         return {name: np.zeros(shape, np.int64) for name in self.states}
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """Names of the states that activities record."""
+        return tuple(name for name in self.states if name not in self.hidden)
 
     def cleared(self, state: State) -> State:
         """What a ``Reset`` leaves of a state."""

@@ -2,16 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from seamount.errors import ConfigError
+
+from ..neurons.model import NeuronModel
+from .program import Program
 from .readout import NO_ANSWER, classes
 
 Array = NDArray[Any]
+
+EVERY_STATE = "states"
+"""Asks a run to record every state, whatever the models of the populations call them."""
+
+USUAL = ("spikes", "v", "u", "drive")
+"""May be asked of every program, also where no population has a u or v."""
+
+
+def check_record(program: Program, record: Iterable[str], where: str = "record") -> None:
+    """Refuses what no run of this program could record."""
+    states = dict.fromkeys(name for p in program.populations for name in p.neuron.shown)
+    possible = dict.fromkeys((*USUAL, *states, EVERY_STATE))
+    if unknown := sorted(set(record) - set(possible)):
+        raise ConfigError(
+            f"{', '.join(unknown)} does not exist", where=where, possible=f"possible are {', '.join(possible)}"
+        )
+
+
+def states_to_record(neuron: NeuronModel, record: Collection[str]) -> tuple[str, ...]:
+    """Which of a population's states ``record`` asks for."""
+    return tuple(name for name in neuron.shown if name in record or EVERY_STATE in record)
 
 
 @dataclass(frozen=True)
@@ -45,26 +70,45 @@ class Activity:
     Attributes:
         n_steps, n_samples: T and B of the run.
         spikes: recorded spikes per population, (T, B, *shape): uint8 for binary ones, int32 for graded ones.
-        v, u: recorded state after each step, v after its reset, int32 (T, B, *shape).
+        states: recorded states after each step, v after its reset: name of the state -> population -> int32
+            (T, B, *shape).
         drive: recorded drive into a population (weight units, before << 6), (T, B, *shape).
         readout: what is read of the readout population, int64 (B, *shape), in the integers of ``read_on``; None
             without a readout.
         spike_counts: spikes per neuron over the whole run, int64 (B, *shape), of every population.
         events: counts per population, always.
-        final_u, final_v: state after the last step of every population that has one.
+        final_states: as ``states``, after the last step (B, *shape), of every population that has them.
     """
 
     n_steps: int
     n_samples: int
     spikes: Mapping[str, Array] = field(default_factory=dict)
-    v: Mapping[str, Array] = field(default_factory=dict)
-    u: Mapping[str, Array] = field(default_factory=dict)
+    states: Mapping[str, Mapping[str, Array]] = field(default_factory=dict)
     drive: Mapping[str, Array] = field(default_factory=dict)
     readout: Array | None = None
     spike_counts: Mapping[str, Array] = field(default_factory=dict)
     events: Mapping[str, Events] = field(default_factory=dict)
-    final_u: Mapping[str, Array] = field(default_factory=dict)
-    final_v: Mapping[str, Array] = field(default_factory=dict)
+    final_states: Mapping[str, Mapping[str, Array]] = field(default_factory=dict)
+
+    @property
+    def v(self) -> Mapping[str, Array]:
+        return self.states.get("v", {})
+
+    @property
+    def u(self) -> Mapping[str, Array]:
+        return self.states.get("u", {})
+
+    @property
+    def final_v(self) -> Mapping[str, Array]:
+        return self.final_states.get("v", {})
+
+    @property
+    def final_u(self) -> Mapping[str, Array]:
+        return self.final_states.get("u", {})
+
+    def traces(self) -> dict[str, Mapping[str, Array]]:
+        """Everything that was recorded step by step, in the order in which a step computes it."""
+        return {"drive": self.drive, **self.states, "spikes": self.spikes}
 
     def predictions(self) -> Array:
         """Class of each sample, (B,): largest readout, lowest index among some equals, ``NO_ANSWER`` if all are."""

@@ -14,18 +14,20 @@ from seamount.errors import InputError
 from seamount.files import replacing
 from seamount.foreign.arrays import read_npz
 
+from ..neurons.models import MODELS
 from .activity import Activity, Array, Events
 
-TRACES = ("spikes", "v", "u", "drive", "spike_counts", "final_u", "final_v")
-IN_TIME = ("spikes", "v", "u", "drive")
+IN_TIME = ("spikes", "drive")
+STATES = tuple(dict.fromkeys(name for model in MODELS for name in model.states))
 SCHEMA = 1
 
 
 def save_activity(activity: Activity, path: Path) -> None:
     """Write traces and counts; the whole file or nothing."""
     arrays: dict[str, Array] = {}
-    for trace in TRACES:
-        arrays |= {f"{trace}:{name}": values for name, values in getattr(activity, trace).items()}
+    final = {f"final_{state}": values for state, values in activity.final_states.items()}
+    for trace, found in {**activity.traces(), "spike_counts": activity.spike_counts, **final}.items():
+        arrays |= {f"{trace}:{name}": values for name, values in found.items()}
     if activity.readout is not None:
         arrays["readout"] = activity.readout
     scalars: dict[str, dict[str, int]] = {}
@@ -65,7 +67,9 @@ def load_activity(path: Path) -> Activity:
 def _activity(arrays: Mapping[str, Array], meta: Mapping[str, Any]) -> Activity:
     """Raises ValueError and others where it is none that ``save_activity`` wrote."""
     n_steps, n_samples = _count(meta["n_steps"]), _count(meta["n_samples"])
-    traces: dict[str, dict[str, Array]] = {trace: {} for trace in TRACES}
+    traces: dict[str, dict[str, Array]] = {trace: {} for trace in (*IN_TIME, "spike_counts")}
+    states: dict[str, dict[str, Array]] = {}
+    finals: dict[str, dict[str, Array]] = {}
     event_arrays: dict[str, dict[str, Any]] = {}
     for key, values in arrays.items():
         kind, _, name = key.partition(":")
@@ -76,7 +80,11 @@ def _activity(arrays: Mapping[str, Array], meta: Mapping[str, Any]) -> Activity:
             event_arrays.setdefault(population, {})[field] = _of_shape(key, values, n_steps)
         elif kind in IN_TIME:
             traces[kind][name] = _of_shape(key, values, n_steps, n_samples)
-        elif kind in TRACES or kind == "readout":
+        elif kind in STATES:
+            states.setdefault(kind, {})[name] = _of_shape(key, values, n_steps, n_samples)
+        elif (state := kind.removeprefix("final_")) in STATES:
+            finals.setdefault(state, {})[name] = _of_shape(key, values, n_samples)
+        elif kind in ("spike_counts", "readout"):
             traces.setdefault(kind, {})[name] = _of_shape(key, values, n_samples)
     return Activity(
         n_steps=n_steps,
@@ -86,6 +94,8 @@ def _activity(arrays: Mapping[str, Array], meta: Mapping[str, Any]) -> Activity:
             name: Events(**(event_arrays[name] | {key: _count(n) for key, n in numbers.items()}))
             for name, numbers in meta["events"].items()
         },
+        states=states,
+        final_states=finals,
         **traces,
     )
 

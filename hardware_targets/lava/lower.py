@@ -9,15 +9,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
 from seamount.compile.neurons.cuba import Cuba
+from seamount.compile.neurons.delta import Delta
+from seamount.compile.neurons.graded_relu_vec import GradedReluVec
+from seamount.compile.neurons.graded_vec import GradedVec
 from seamount.compile.neurons.lif import Lif
-from seamount.compile.neurons.model import Message
+from seamount.compile.neurons.model import Message, NeuronModel
+from seamount.compile.neurons.models import Graded, Resonating, SigmaDeltas
+from seamount.compile.neurons.norm_vec_delay import NormVecDelay
+from seamount.compile.neurons.prod_neuron import ProdNeuron
 from seamount.compile.neurons.relay import Relay
+from seamount.compile.neurons.rf import Rf
+from seamount.compile.neurons.rf_iz import RfIz
+from seamount.compile.neurons.sigma import Sigma
+from seamount.compile.neurons.sigma_delta import SigmaDelta
 from seamount.compile.neurons.ternary_lif import TernaryLif
 from seamount.compile.numbers import Ints, wrap
 from seamount.compile.program.messages import largest_drive, messages
@@ -42,6 +53,8 @@ class Node:
         name: what it is in the program, for messages.
         shape: of what leaves it, channels first.
         is_whc: Lava holds that shape reversed, as (W, H, C).
+        initial: what variables of Lava's process begin with, in place of what its constructor makes of real numbers.
+        variables: names that Lava has for states where it has others.
     """
 
     name: str
@@ -50,15 +63,28 @@ class Node:
     is_whc: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
     arrays: Mapping[str, Array] = field(default_factory=dict)
+    initial: Mapping[str, int] = field(default_factory=dict)
+    variables: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Port:
-    """Where values leave or enter a node: its key, and the layout there."""
+    """Where values leave or enter a node: its key, and the layout there; Lava's name of the port where it has two."""
 
     key: str
     shape: tuple[int, ...]
     is_whc: bool
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Edge:
+    """Keys of two nodes, the changes of layout between them, and the port that it enters where there are two."""
+
+    source: str
+    target: str
+    changes: tuple[Change, ...]
+    port: str = ""
 
 
 @dataclass(frozen=True)
@@ -67,11 +93,11 @@ class Graph:
 
     Attributes:
         nodes: by key; keys are "input/NAME", "population/NAME", "synapses/NAME" and what belongs to them.
-        edges: (source key, target key, changes of layout between them).
+        edges: what is connected.
     """
 
     nodes: Mapping[str, Node]
-    edges: Sequence[tuple[str, str, tuple[Change, ...]]]
+    edges: Sequence[Edge]
 
 
 def lava_graph(program: Program) -> Graph:
@@ -87,7 +113,7 @@ class _Lowering:
     def __init__(self, program: Program) -> None:
         self.program = program
         self.nodes: dict[str, Node] = {}
-        self.edges: list[tuple[str, str, tuple[Change, ...]]] = []
+        self.edges: list[Edge] = []
         self.delayed: dict[tuple[str, int], Port] = {}
         names = [s.name for s in program.synapses]
         if len(set(names)) < len(names):
@@ -108,10 +134,11 @@ class _Lowering:
             if not isinstance(synapses.kind, Wire):
                 self._synapses(synapses)
         for population in self.program.populations:
-            for port in self._senders_into(population.name):
-                self._connect(
-                    port, Port(f"population/{population.name}", population.shape, self._is_whc(population.name))
-                )
+            key, is_whc = f"population/{population.name}", self._is_whc(population.name)
+            for drive in population.neuron.drives:
+                into = Port(key, population.shape, is_whc, PORTS.get((type(population.neuron), drive), ""))
+                for port in self._senders_into(population.name, drive):
+                    self._connect(port, into)
         for synapses in self.program.synapses:
             if not isinstance(synapses.kind, Wire):
                 self._feed(synapses)
@@ -141,12 +168,14 @@ class _Lowering:
         if name in {i.name for i in self.program.inputs}:
             return [Port(f"input/{name}", self.program.shape(name), self._is_whc(name))]
         if self.program.population(name).neuron.passes_on:
-            return self._senders_into(name)
+            return self._senders_into(name, *self.program.population(name).neuron.drives)
         return [Port(f"population/{name}", self.program.shape(name), self._is_whc(name))]
 
-    def _senders_into(self, name: str) -> list[Port]:
+    def _senders_into(self, name: str, drive: str) -> list[Port]:
         ports: list[Port] = []
         for synapses in self.program.into(name):
+            if synapses.drive != drive:
+                continue
             if isinstance(synapses.kind, Wire):
                 ports += self._senders(synapses.source)
             else:
@@ -165,19 +194,19 @@ class _Lowering:
                 changes.append(target.shape)
             if target.is_whc:
                 changes.append("reverse")  # its own inverse
-        self.edges.append((source.key, target.key, tuple(changes)))
+        self.edges.append(Edge(source.key, target.key, tuple(changes), target.name))
 
     def _check_edges(self) -> None:
         seen = set()
-        for source, target, _ in self.edges:
-            if (source, target) in seen:
+        for edge in self.edges:
+            if (edge.source, edge.target, edge.port) in seen:
                 raise Unsupported(
-                    f"hears {self.nodes[source].name} twice in the same step, through different wires",
-                    where=self.nodes[target].name,
+                    f"hears {self.nodes[edge.source].name} twice in the same step, through different wires",
+                    where=self.nodes[edge.target].name,
                     possible="Lava connects two ports once",
                     ways_out="double the weights instead",
                 )
-            seen.add((source, target))
+            seen.add((edge.source, edge.target, edge.port))
 
     # -- synapses
 
@@ -241,7 +270,7 @@ def _lava_shape(shape: tuple[int, ...], whc: bool) -> tuple[int, ...]:
 
 
 def _neuron(population: Population, whc: bool) -> Node:
-    """LIF, LIFReset or TernaryLIF; a relay is a sink, which only listens, for the record."""
+    """A neuron process of Lava; a relay is a sink, which only listens, for the record."""
     name, reset = population.name, population.reset
     settings: dict[str, Any] = {"shape": _lava_shape(population.shape, whc)}
     match population.neuron:
@@ -251,6 +280,10 @@ def _neuron(population: Population, whc: bool) -> Node:
             kind, values = "LIF" if reset is None else "LIFReset", _lif(neuron, name)
         case TernaryLif() as neuron:
             kind, values = "TernaryLIF", _ternary(neuron, population)
+        case Delta() | SigmaDelta() | Sigma() | Rf() | RfIz() | GradedVec() | GradedReluVec():
+            return _programmed(population, population.neuron, whc)
+        case ProdNeuron() | NormVecDelay():
+            return _programmed(population, population.neuron, whc)
         case _ as neuron:
             assert_never(neuron)
     if reset is not None:
@@ -264,6 +297,74 @@ def _neuron(population: Population, whc: bool) -> Node:
             full = np.broadcast_to(value, population.shape)
             arrays[key] = np.ascontiguousarray(full.T if whc else full)
     return Node(name, kind, population.shape, whc, settings, arrays)
+
+
+PORTS: Mapping[tuple[type[NeuronModel], str], str] = {
+    (Rf, "real"): "a_real_in",
+    (Rf, "imag"): "a_imag_in",
+    (RfIz, "real"): "a_real_in",
+    (RfIz, "imag"): "a_imag_in",
+    (ProdNeuron, "first"): "a_in1",
+    (ProdNeuron, "second"): "a_in2",
+    (NormVecDelay, "first"): "a_in1",
+    (NormVecDelay, "second"): "a_in2",
+}
+"""Lava's name of a drive, where a process has several."""
+
+
+def _programmed(population: Population, neuron: SigmaDeltas | Resonating | Graded, whc: bool) -> Node:
+    """Processes without a reset, whose thresholds and rates are one number for all neurons.
+
+    Their constructors shift what they are given, so that fractions, which a double holds, become our integers.
+    """
+    if population.reset is not None:
+        raise Unsupported(
+            f"Lava's {type(neuron).__name__} has no reset",
+            where=population.name,
+            ways_out="run one sample at a time without",
+        )
+    settings: dict[str, Any] = {"shape": _lava_shape(population.shape, whc)}
+    arrays: dict[str, Array] = {}
+    initial: dict[str, int] = {}
+    variables: dict[str, str] = {}
+    one = partial(_one_for_all, population)
+    match neuron:
+        case Sigma():
+            kind = "Sigma"
+        case Delta() | SigmaDelta():
+            kind, unit = type(neuron).__name__, 2.0 ** (neuron.spike_exp + neuron.state_exp)
+            settings |= {name: getattr(neuron, name) for name in ("spike_exp", "state_exp", "cum_error")}
+            settings["vth"] = one(v_th=neuron.v_th) / unit
+            if isinstance(neuron, SigmaDelta):
+                settings["act_mode"] = "RELU" if neuron.rectified else "UNIT"
+                bias = np.broadcast_to(neuron.bias / unit, population.shape)
+                arrays["bias"] = np.ascontiguousarray(bias.T if whc else bias)
+        case Rf() | RfIz():
+            kind = "RF" if isinstance(neuron, Rf) else "RF_IZ"
+            settings |= {"period": 4.0, "alpha": 0.0, "state_exp": neuron.state_exp, "decay_bits": neuron.decay_bits}
+            settings["vth"] = one(v_th=neuron.v_th) / 2.0**neuron.state_exp
+            # which period and alpha gave them is not known here
+            initial = {"sin_decay": one(sin_decay=neuron.sin_decay), "cos_decay": one(cos_decay=neuron.cos_decay)}
+        case GradedVec() | GradedReluVec() | ProdNeuron() | NormVecDelay():
+            kind, settings["vth"] = type(neuron).__name__, one(v_th=neuron.v_th)
+            settings["exp"] = neuron.exp if isinstance(neuron, ProdNeuron) else 0
+            variables = {"before": "v"} if isinstance(neuron, NormVecDelay) else {}
+        case _:
+            assert_never(neuron)
+    return Node(population.name, kind, population.shape, whc, settings, arrays, initial, variables)
+
+
+def _one_for_all(population: Population, **values: Ints) -> int:
+    """The one number that Lava's process takes for all of its neurons."""
+    ((name, value),) = values.items()
+    if np.unique(value).size > 1:
+        raise Unsupported(
+            f"{name} {value.min()} to {value.max()}",
+            where=population.name,
+            possible=f"Lava's {type(population.neuron).__name__} takes one for all neurons",
+            ways_out="split the population",
+        )
+    return int(value.flat[0])
 
 
 def _lif(neuron: Lif, name: str) -> dict[str, Ints]:

@@ -32,8 +32,9 @@ import numpy as np
 
 Array = np.ndarray[Any, Any]
 
-RECORDS = {"spikes": np.int32, "v": np.int32, "u": np.int32}
-SAMPLE_RECORDS = {"counts": np.int64, "last_v": np.int32, "last_u": np.int32}
+STATES = ("u", "v", "sigma", "act", "residue", "error", "real", "imag", "v2", "a_buff", "a_buf")
+"""Variables of Lava's models that a sample changes."""
+
 SLOTS = 8
 """Steps that Lava may buffer per connection (64 unless told): memory in /dev/shm, of which containers have little."""
 
@@ -98,7 +99,7 @@ class Watched:
             step = (absolute - 1) % task["period"]
             if step == 0:
                 for name, value in self._initial.items():
-                    getattr(self, name)[...] = value
+                    setattr(self, name, value.copy())  # not into the old one, which may be what a port received
             self.time_step = step + 1  # LIFReset counts the steps of its own sample
         self._lava_step()
         self.time_step = absolute
@@ -110,8 +111,8 @@ class Watched:
         super().run_spk()  # type: ignore[misc]
 
     def _first_step(self, task: Mapping[str, Any]) -> None:
-        names = [n for n in ("u", "v", "a_buff", "a_buf") if isinstance(getattr(self, n, None), np.ndarray)]
-        self._initial = {name: getattr(self, name).copy() for name in names}
+        states = [n for n in STATES if isinstance(getattr(self, n, None), np.ndarray)]
+        self._initial = {name: getattr(self, name).copy() for name in states}
         weights = getattr(self, "weights", None)
         self._given = None if weights is None else weights.copy()
         self._maps = {n: np.load(path, mmap_mode="r+") for n, path in task["records"].items()}
@@ -132,12 +133,17 @@ class Watched:
             match name:
                 case "spikes":
                     file[sample, step] = sent
-                case "u" | "v":
-                    file[sample, step] = getattr(self, name).reshape(-1)
                 case "counts":
                     file[sample] += sent != 0
-                case "last_u" | "last_v" if is_last:
-                    file[sample] = getattr(self, name[-1]).reshape(-1)
+                case _ if not _once_a_sample(name):
+                    file[sample, step] = self._state(name)
+                case _ if is_last:
+                    file[sample] = self._state(name.removeprefix("last_"))
+
+    def _state(self, name: str) -> Array:
+        variable = self.proc_params["task"]["variables"].get(name, name)
+        values: Array = getattr(self, variable).reshape(-1)
+        return values
 
     def spiking_activation(self) -> Any:
         self.sent = super().spiking_activation()  # type: ignore[misc]
@@ -149,6 +155,22 @@ class Watched:
         (Path(task["folder"]) / "error.txt").write_text(text)
 
 
+class WatchedSender(Watched):
+    """A model that hands what it sends straight to its port."""
+
+    s_out: Any
+
+    def _first_step(self, task: Mapping[str, Any]) -> None:
+        super()._first_step(task)
+        send = self.s_out.send
+
+        def watched(values: Any) -> None:
+            self.sent = np.array(values)
+            send(values)
+
+        self.s_out.send = watched
+
+
 @functools.cache
 def _models() -> dict[type, type]:
     """Lava's process -> the model that runs it: Lava's own, watched."""
@@ -157,9 +179,19 @@ def _models() -> dict[type, type]:
     from lava.proc.conv.process import Conv
     from lava.proc.dense import models as dense
     from lava.proc.dense.process import DelayDense, Dense
+    from lava.proc.graded import models as graded
+    from lava.proc.graded.process import GradedReluVec, GradedVec, NormVecDelay
     from lava.proc.io import sink
     from lava.proc.lif import models as lif
     from lava.proc.lif.process import LIF, LIFReset, TernaryLIF
+    from lava.proc.prodneuron import models as prodneuron
+    from lava.proc.prodneuron.process import ProdNeuron
+    from lava.proc.rf import models as rf
+    from lava.proc.rf.process import RF
+    from lava.proc.rf_iz import models as rf_iz
+    from lava.proc.rf_iz.process import RF_IZ
+    from lava.proc.sdn import models as sdn
+    from lava.proc.sdn.process import Delta, Sigma, SigmaDelta
     from lava.proc.sparse import models as sparse
     from lava.proc.sparse.process import DelaySparse, Sparse
 
@@ -184,8 +216,21 @@ def _models() -> dict[type, type]:
         Sparse: sparse.PySparseModelBitAcc,
         DelaySparse: sparse.PyDelaySparseModelBitAcc,
     }
+    senders: dict[type, type] = {
+        Delta: sdn.PyDeltaModelFixed,
+        SigmaDelta: sdn.PySigmaDeltaModelFixed,
+        Sigma: sdn.PySigmaModelFixed,
+        RF: rf.PyRFModelFixed,
+        RF_IZ: rf_iz.PyRF_IZModelFixed,
+        GradedVec: graded.PyGradedVecModelFixed,
+        GradedReluVec: graded.PyGradedReluVecModelFixed,
+        NormVecDelay: graded.NormVecDelayModel,
+        ProdNeuron: prodneuron.PyProdNeuronModelFixed,
+    }
+    kinds = dict.fromkeys(originals, Watched) | dict.fromkeys(senders, WatchedSender)
     watched = {
-        process: type(f"Watched{model.__name__}", (Watched, model), {}) for process, model in originals.items()
+        process: type(f"Watched{model.__name__}", (kinds[process], model), {})
+        for process, model in (originals | senders).items()
     }
     return watched | {Conv: WatchedConv, sink.RingBuffer: WatchedSink}
 
@@ -196,7 +241,7 @@ def _models() -> dict[type, type]:
 def build(network: Mapping[str, Any], arrays: Mapping[str, Array], inputs: Mapping[str, Array]) -> list[Any]:
     """The network's Lava processes, connected."""
     made = [_process(i, node, arrays, inputs) for i, node in enumerate(network["nodes"])]
-    for source, target, changes in network["edges"]:
+    for source, target, changes, name in network["edges"]:
         port = made[source].a_out if hasattr(made[source], "a_out") else made[source].s_out
         for change in changes:
             if change == "reverse":
@@ -205,7 +250,7 @@ def build(network: Mapping[str, Any], arrays: Mapping[str, Array], inputs: Mappi
                 port = port.flatten()
             else:
                 port = port.reshape(tuple(change))
-        port.connect(made[target].s_in if hasattr(made[target], "s_in") else made[target].a_in)
+        port.connect(getattr(made[target], name or ("s_in" if hasattr(made[target], "s_in") else "a_in")))
     return made
 
 
@@ -213,7 +258,12 @@ def _process(i: int, node: Mapping[str, Any], arrays: Mapping[str, Array], input
     from lava.proc import io
     from lava.proc.conv.process import Conv
     from lava.proc.dense.process import DelayDense, Dense
+    from lava.proc.graded.process import GradedReluVec, GradedVec, NormVecDelay
     from lava.proc.lif.process import LIF, LIFReset, TernaryLIF
+    from lava.proc.prodneuron.process import ProdNeuron
+    from lava.proc.rf.process import RF
+    from lava.proc.rf_iz.process import RF_IZ
+    from lava.proc.sdn.process import ActivationMode, Delta, Sigma, SigmaDelta
     from lava.proc.sparse.process import DelaySparse, Sparse
     from lava.utils.weightutils import SignMode
 
@@ -224,6 +274,8 @@ def _process(i: int, node: Mapping[str, Any], arrays: Mapping[str, Array], input
             settings[name] = tuple(settings[name])
     if "sign_mode" in settings:
         settings["sign_mode"] = SignMode[settings["sign_mode"]]
+    if "act_mode" in settings:
+        settings["act_mode"] = ActivationMode[settings["act_mode"]]
     makers: dict[str, Callable[..., Any]] = {
         "LIF": LIF,
         "LIFReset": LIFReset,
@@ -231,6 +283,15 @@ def _process(i: int, node: Mapping[str, Any], arrays: Mapping[str, Array], input
         "Dense": Dense,
         "DelayDense": DelayDense,
         "Conv": Conv,
+        "Delta": Delta,
+        "SigmaDelta": SigmaDelta,
+        "Sigma": Sigma,
+        "RF": RF,
+        "RF_IZ": RF_IZ,
+        "GradedVec": GradedVec,
+        "GradedReluVec": GradedReluVec,
+        "ProdNeuron": ProdNeuron,
+        "NormVecDelay": NormVecDelay,
     }
     match node["type"]:
         case "Source":
@@ -242,7 +303,10 @@ def _process(i: int, node: Mapping[str, Any], arrays: Mapping[str, Array], input
         case "DelaySparse":
             return DelaySparse(**_matrices(settings))
         case kind:
-            return makers[kind](**settings)
+            made = makers[kind](**settings)
+            for name, value in node["initial"].items():
+                getattr(made, name).init = value
+            return made
 
 
 def _matrices(settings: dict[str, Any]) -> dict[str, Any]:
@@ -349,7 +413,7 @@ def _stream(values: Array, period: int, total_steps: int, is_whc: bool) -> Array
 def _one_of_each_part(network: Mapping[str, Any]) -> list[int]:
     """Lava runs what is connected: a node of each part that has neurons."""
     part = list(range(len(network["nodes"])))
-    for source, target, _ in network["edges"]:
+    for source, target, *_ in network["edges"]:
         part = [part[source] if p == part[target] else p for p in part]
     firsts = {part[i]: i for i, node in enumerate(network["nodes"]) if node["records"]}
     return list(firsts.values())
@@ -360,35 +424,41 @@ def _task(folder: Path, i: int, network: Mapping[str, Any], n_samples: int) -> d
     node = network["nodes"][i]
     records = {}
     for name in node["records"]:
-        rows = (n_samples, node["length"]) if name in RECORDS else (n_samples,)
+        rows = (n_samples,) if _once_a_sample(name) else (n_samples, node["length"])
         size = int(np.prod(node["settings"]["shape"]))
         records[name] = str(folder / "results" / f"{i}.{name}.npy")
-        np.lib.format.open_memmap(records[name], "w+", (RECORDS | SAMPLE_RECORDS)[name], (*rows, size))
+        np.lib.format.open_memmap(records[name], "w+", np.int64 if name == "counts" else np.int32, (*rows, size))
     run = {"samples": n_samples, "period": network["period"], "restart": network["restart"]}
     window = {"start": node["start"], "length": node["length"]}
-    return {"name": node["name"], "folder": str(folder), "records": records} | run | window
+    told = {"name": node["name"], "variables": node["variables"], "folder": str(folder), "records": records}
+    return told | run | window
+
+
+def _once_a_sample(name: str) -> bool:
+    """Whether a record holds one row a sample, not one a step."""
+    return name == "counts" or name.startswith("last_")
 
 
 def traces(folder: Path) -> dict[str, dict[str, Array]]:
     """What was recorded: quantity -> population -> values, maps as (C, H, W).
 
-    "spikes", "v" and "u" are (steps, samples, *shape), 0 where the population does not show the sample; "counts",
-    "last_v" and "last_u" are (samples, *shape).
+    "spikes" and states ("v", "u", ...) are (steps, samples, *shape), 0 where the population does not show the sample;
+    "counts" and "last_v", "last_u", ... are (samples, *shape).
     """
     network = json.loads((folder / "network.json").read_text())
-    found: dict[str, dict[str, Array]] = {name: {} for name in RECORDS | SAMPLE_RECORDS}
+    found: dict[str, dict[str, Array]] = {}
     for i, node in enumerate(network["nodes"]):
         for name in node["records"]:
             values = np.load(folder / "results" / f"{i}.{name}.npy", mmap_mode="r")
             values = values.reshape(*values.shape[:-1], *node["settings"]["shape"])
             values = np.moveaxis(values, (-1, -2, -3), (-3, -2, -1)) if node["is_whc"] else values
-            if name in RECORDS:
+            if not _once_a_sample(name):
                 binary = name == "spikes" and node["type"] in ("LIF", "LIFReset")
                 shape = (network["steps"], len(values), *values.shape[2:])
                 whole = np.zeros(shape, np.uint8 if binary else np.int32)
                 whole[node["start"] : node["start"] + node["length"]] = values.swapaxes(0, 1)
                 values = whole
-            found[name][node["name"]] = np.array(values)
+            found.setdefault(name, {})[node["name"]] = np.array(values)
     return found
 
 

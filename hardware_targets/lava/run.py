@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seamount.compile.arithmetic.inputs import check_inputs, default_steps, n_samples, readout_window
-from seamount.compile.program.activity import Activity
+from seamount.compile.program.activity import Activity, check_record, states_to_record
 from seamount.compile.program.program import Program
-from seamount.compile.program.readout import read_on
+from seamount.compile.program.readout import Quantity, read_on
 from seamount.compile.program.streaming import why_not_streamed
 from seamount.errors import BackendMissing, ConfigError
 
@@ -31,8 +31,6 @@ from .shim import require_lava
 from .stream import Schedule, fresh_schedule, streamed_schedule
 
 Array = NDArray[Any]
-
-RECORDABLE = ("spikes", "v", "u")
 
 
 def run_on_lava(
@@ -61,7 +59,7 @@ def run_on_lava(
     Args:
         inputs: as for ``simulate``: (T, B, *shape), or a mapping from name to such arrays.
         n_steps: of one sample's run; default as for ``simulate``. Streamed runs have no choice.
-        record: of "spikes", "v", "u".
+        record: of "spikes" and the states by name ("v", "u", ...; "states": all of them).
         streamed: None streams where that is exact and there is more than one sample.
         time_limit_s: Lava is stopped after it [s].
 
@@ -69,13 +67,9 @@ def run_on_lava(
         BackendMissing: Lava is not installed, stopped with an error, or did not answer in time.
         Unsupported: Lava cannot hold the program exactly.
     """
-    unknown = set(record) - set(RECORDABLE)
-    if unknown:
-        raise ConfigError(
-            f"cannot record {', '.join(sorted(unknown))}",
-            where="Lava",
-            possible=f"possible are {', '.join(RECORDABLE)}",
-        )
+    check_record(program, record)
+    if "drive" in record:
+        raise ConfigError("cannot record drive", where="Lava", possible="possible are spikes and states")
     require_lava()
     steps = default_steps(program, inputs) if n_steps is None else n_steps
     values = check_inputs(program, inputs, steps)
@@ -121,6 +115,8 @@ def write_job(folder: Path, program: Program, schedule: Schedule, record: Collec
                 "is_whc": node.is_whc,
                 "settings": dict(node.settings),
                 "arrays": list(node.arrays),
+                "initial": dict(node.initial),
+                "variables": dict(node.variables),
                 "records": _records(program, node.name, record) if is_population else [],
                 "start": start,
                 "length": length,
@@ -134,7 +130,7 @@ def write_job(folder: Path, program: Program, schedule: Schedule, record: Collec
         "restart": schedule.restart,
         "nodes": nodes,
         # by place, because names of a program may be anything, and keys of an archive may not
-        "edges": [[keys.index(a), keys.index(b), list(changes)] for a, b, changes in graph.edges],
+        "edges": [[keys.index(e.source), keys.index(e.target), list(e.changes), e.port] for e in graph.edges],
     }
     (folder / "network.json").write_text(json.dumps(network, indent=1, default=int))
     np.savez(folder / "arrays.npz", **arrays)
@@ -143,13 +139,22 @@ def write_job(folder: Path, program: Program, schedule: Schedule, record: Collec
 
 def _records(program: Program, name: str, record: Collection[str]) -> list[str]:
     """What a population writes down: what was asked for, what the readout needs, counts and last states always."""
-    wanted = [r for r in RECORDABLE if r in record]
-    is_readout = program.readout is not None and program.readout.population == name
-    if program.readout is not None and is_readout:
-        wanted.append("spikes" if program.readout.quantity == "count" else "v")
-    if program.population(name).neuron.passes_on:
-        return ["spikes", "counts"] if "spikes" in record or is_readout else ["counts"]
-    return [*dict.fromkeys(wanted), "counts", "last_v", "last_u"]
+    states = program.population(name).neuron.shown
+    wanted = asked_for(program, name, record)
+    if program.readout is not None and program.readout.population == name:
+        wanted.append(_read_from(program.readout.quantity, states))
+    return [*dict.fromkeys(wanted), "counts", *(f"last_{state}" for state in states)]
+
+
+def asked_for(program: Program, name: str, record: Collection[str]) -> list[str]:
+    """Traces of a population that ``record`` means and Lava shows."""
+    states = states_to_record(program.population(name).neuron, record)
+    return [*(["spikes"] if "spikes" in record else []), *states]
+
+
+def _read_from(quantity: Quantity, states: Collection[str]) -> str:
+    """The trace that an answer is read of: what has no v is read by what it sends."""
+    return "v" if quantity != "count" and "v" in states else "spikes"
 
 
 def _activity(
@@ -159,16 +164,20 @@ def _activity(
     batch: int,
     record: Collection[str],
 ) -> Activity:
+    asked: dict[str, dict[str, Array]] = {}
+    for population in program.populations:
+        for trace in asked_for(program, population.name, record):
+            asked.setdefault(trace, {})[population.name] = traces[trace][population.name]
     return Activity(
         n_steps=schedule.n_steps,
         n_samples=batch,
-        spikes=traces["spikes"] if "spikes" in record else {},
-        v=traces["v"] if "v" in record else {},
-        u=traces["u"] if "u" in record else {},
+        spikes=asked.pop("spikes", {}),
+        states=asked,
         readout=_readout(program, traces, schedule.n_steps),
         spike_counts=traces["counts"],
-        final_v=traces["last_v"],
-        final_u=traces["last_u"],
+        final_states={
+            name.removeprefix("last_"): found for name, found in traces.items() if name.startswith("last_")
+        },
     )
 
 
@@ -177,8 +186,7 @@ def _readout(program: Program, traces: Mapping[str, Mapping[str, Array]], n_step
         return None
     name = program.readout.population
     start, end = readout_window(program, n_steps)
-    has_v = "v" in program.population(name).neuron.states
-    trace = traces["v" if has_v and program.readout.quantity != "count" else "spikes"][name]
+    trace = traces[_read_from(program.readout.quantity, program.population(name).neuron.shown)][name]
     if end <= start:  # a run that ends before the sample arrives reads nothing
         return np.zeros(trace.shape[1:], np.int64)
     return read_on(program.readout.quantity, None, trace[start:end])

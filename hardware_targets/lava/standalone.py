@@ -14,7 +14,7 @@ from seamount.compile.program.program import Program
 from seamount.compile.program.readout import told
 from seamount.errors import InputError
 
-from .run import RECORDABLE, save_inputs, write_job
+from .run import asked_for, save_inputs, write_job
 from .shim import INSTALL
 from .stream import fresh_schedule
 
@@ -78,9 +78,9 @@ def write_standalone(
     if expected is not None:
         found: dict[str, Any] = {
             f"{quantity}:{name}": trace
-            for quantity in RECORDABLE
-            if quantity in record
-            for name, trace in getattr(expected, quantity).items()
+            for quantity, traces in expected.traces().items()
+            for name, trace in traces.items()
+            if quantity in asked_for(program, name, record)  # never the drive, which Lava does not show
         }
         np.savez_compressed(folder / "expected.npz", **found)
     (folder / "README.md").write_text(_readme(program, n_steps, values is not None, expected is not None))

@@ -16,8 +16,17 @@ import numpy as np
 
 from seamount.compile.net.read import BIAS_EXPONENT
 from seamount.compile.net.values import LONGEST_DELAY, effective_weights
+from seamount.compile.neurons.delta import Delta
+from seamount.compile.neurons.graded_relu_vec import GradedReluVec
+from seamount.compile.neurons.graded_vec import GradedVec
 from seamount.compile.neurons.lif import Lif
+from seamount.compile.neurons.norm_vec_delay import NormVecDelay
+from seamount.compile.neurons.prod_neuron import ProdNeuron
 from seamount.compile.neurons.relay import Relay
+from seamount.compile.neurons.rf import Rf
+from seamount.compile.neurons.rf_iz import RfIz
+from seamount.compile.neurons.sigma import Sigma
+from seamount.compile.neurons.sigma_delta import SigmaDelta
 from seamount.compile.neurons.ternary_lif import TernaryLif
 from seamount.compile.numbers import Ints
 from seamount.compile.program.messages import messages
@@ -101,6 +110,10 @@ def _chain(program: Program) -> list[_Block]:
             case Lif() as neuron:
                 blocks.append(_Block(population, neuron, before, source, hears[0] if hears else None))
                 source = population.shape
+            case Delta() | SigmaDelta() | Sigma() | Rf() | RfIz() | GradedVec() | GradedReluVec():
+                raise _refuse(population.name, f"has {type(population.neuron).__name__} neurons")
+            case ProdNeuron() | NormVecDelay():
+                raise _refuse(population.name, f"has {type(population.neuron).__name__} neurons")
             case _ as other:
                 assert_never(other)
         at = population.name

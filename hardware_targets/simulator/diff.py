@@ -13,8 +13,6 @@ from seamount.errors import InputError
 AROUND = 3
 """Steps shown before and after the difference."""
 
-TRACES = ("drive", "u", "v", "spikes")
-
 
 @dataclass(frozen=True)
 class Difference:
@@ -22,7 +20,8 @@ class Difference:
 
     Attributes:
         step, sample, population, neuron: where; the neuron as an index into the population's shape.
-        trace: the quantity that differs first there: drive, u, v or spikes, in the order in which they are computed.
+        trace: the quantity that differs first there: drive, a state or spikes, in the order in which they are
+            computed.
         values: trace -> (values of a, values of b) of this neuron and sample, for ``steps``.
         n_differing: differing values per trace, over the whole run.
         n_compared: compared values over the whole run.
@@ -61,7 +60,8 @@ def first_difference(a: Activity, b: Activity) -> Difference | None:
     where nothing can be compared: no common trace, or other numbers of steps or samples.
     """
     common = _in_common(a, b)
-    n_differing, n_compared = dict.fromkeys(TRACES, 0), 0
+    traces = list(a.traces())
+    n_differing, n_compared = dict.fromkeys(traces, 0), 0
     found: list[tuple[int, int, int, str, str, NDArray[np.intp]]] = []
     names = list(dict.fromkeys(name for name, _ in common))
     for name, trace in common:
@@ -72,13 +72,13 @@ def first_difference(a: Activity, b: Activity) -> Difference | None:
         steps = np.flatnonzero(differs.reshape(a.n_steps, -1).any(axis=1))
         if len(steps):
             where = np.argwhere(differs[steps[0]])[0]
-            found.append((int(steps[0]), names.index(name), TRACES.index(trace), name, trace, where))
+            found.append((int(steps[0]), names.index(name), traces.index(trace), name, trace, where))
     if not found:
         return None
     step, _, _, name, trace, where = min(found, key=lambda entry: entry[:3])
     shown = range(max(0, step - AROUND), min(a.n_steps, step + AROUND + 1))
     around: tuple[slice | int, ...] = (slice(shown.start, shown.stop), *(int(i) for i in where))
-    pairs = {kind: _pair(a, b, name, kind) for kind in TRACES if (name, kind) in common}
+    pairs = {kind: _pair(a, b, name, kind) for kind in traces if (name, kind) in common}
     return Difference(
         step=step,
         sample=int(where[0]),
@@ -98,16 +98,17 @@ def _in_common(a: Activity, b: Activity) -> list[tuple[str, str]]:
         raise InputError(
             f"runs of {a.n_steps} and {b.n_steps} steps, {a.n_samples} and {b.n_samples} samples cannot be compared"
         )
-    common = [(name, trace) for trace in TRACES for name in getattr(a, trace) if name in getattr(b, trace)]
+    theirs = b.traces()
+    common = [(name, trace) for trace, found in a.traces().items() for name in found if name in theirs.get(trace, {})]
     if not common:
         raise InputError(
-            "the runs recorded nothing in common", ways_out="record spikes, v or u of the same populations in both"
+            "the runs recorded nothing in common", ways_out="record spikes or states of the same populations in both"
         )
     return common
 
 
 def _pair(a: Activity, b: Activity, name: str, trace: str) -> tuple[Array, Array]:
-    ours, theirs = getattr(a, trace)[name], getattr(b, trace)[name]
+    ours, theirs = a.traces()[trace][name], b.traces()[trace][name]
     if ours.shape != theirs.shape:
         raise InputError(f"{trace} has shapes {ours.shape} and {theirs.shape}, which cannot be compared", where=name)
     return ours.astype(np.int64, copy=False), theirs.astype(np.int64, copy=False)

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from seamount.compile.neurons.model import State
-from seamount.compile.program.activity import Events
+from seamount.compile.program.activity import Events, states_to_record
 
 from .plan import Plan
 from .sources import to_plain
@@ -62,7 +62,7 @@ class Running:
             at_rest = neuron.rest_state(plan.population.shape)
             self.state = {name: np.repeat(x[None], batch, axis=0) for name, x in at_rest.items()}
         self.spike_counts = torch.zeros((batch, n), dtype=torch.int32, device=device)
-        self.want = tuple(name for name in ("v", "u") if name in want and name in neuron.states)
+        self.want = states_to_record(neuron, want)
         self.want_drive = "drive" in want
         self.n_spikes = np.zeros(n_steps, np.int64)
         self.operations = np.zeros((n_steps, 2), np.int64)
@@ -81,7 +81,7 @@ class Running:
             self.drives = torch.empty(shape, dtype=torch.int32, device=self.device)
 
     def last(self, name: str) -> torch.Tensor:
-        """State u or v now, (B, n) int32 in the population's layout."""
+        """A state now, (B, n) int32 in the population's layout."""
         if self.plan.table is not None:
             held: torch.Tensor = getattr(self, name)
             return held

@@ -18,7 +18,7 @@ from seamount.compile.arithmetic.events import Layout
 from seamount.compile.arithmetic.inputs import check_inputs, default_steps, n_samples, readout_window
 from seamount.compile.arithmetic.products import self_test
 from seamount.compile.neurons.model import SPIKES
-from seamount.compile.program.activity import Activity, Array
+from seamount.compile.program.activity import USUAL, Activity, Array, check_record, states_to_record
 from seamount.compile.program.program import Program, loops, order
 from seamount.compile.program.readout import read_on
 from seamount.compile.synapses.kinds import Conv
@@ -30,7 +30,6 @@ from .products import count_rest, count_sums
 from .running import Running, Span, events_of
 from .sources import WORD, Source, empty_source, fill_input
 
-RECORDS = ("spikes", "v", "u", "drive")
 DEFAULT_MEMORY = 2 << 30
 """Working memory [byte] where no limit is given; what is recorded comes on top."""
 
@@ -51,7 +50,8 @@ def simulate(
         inputs: (T, B, *shape) of the only input, or a mapping from input name to that; whole numbers in the range
             that the program declares. Silent after their T.
         n_steps: default: until the readout has seen a whole sample.
-        record: of "spikes", "v", "u", "drive"; counts are always kept.
+        record: of "spikes", "drive" and the states by name ("v", "u", ...; "states": all of them); counts are always
+            kept.
         populations: those to record; default: all.
         device: "cpu" or "cuda".
         memory_limit_bytes: working memory; what is recorded comes on top. Default 2 GiB.
@@ -75,11 +75,7 @@ def simulate(
 def _wanted(
     program: Program, record: Collection[str], populations: Collection[str] | None
 ) -> dict[str, tuple[str, ...]]:
-    unknown = sorted(set(record) - set(RECORDS))
-    if unknown:
-        raise ConfigError(
-            f"{', '.join(unknown)} does not exist", where="record", possible=f"possible are {', '.join(RECORDS)}"
-        )
+    check_record(program, record)
     names = [p.name for p in program.populations]
     missing = sorted(set(populations or ()) - set(names))
     if missing:
@@ -136,7 +132,7 @@ def histories(program: Program) -> dict[str, int]:
     return {name: max((int(s.delay.max(initial=0)) + 1 for s in program.out_of(name)), default=0) for name in names}
 
 
-def memory_needed(program: Program, chunk: Chunk, record: Collection[str] = RECORDS, device: str = "cpu") -> int:
+def memory_needed(program: Program, chunk: Chunk, record: Collection[str] = USUAL, device: str = "cpu") -> int:
     """Working memory [byte] of a chunk."""
     steps, samples = chunk.steps, chunk.samples
     widest = max([p.n_neurons for p in program.populations] + [int(np.prod(i.shape)) for i in program.inputs])
@@ -144,15 +140,16 @@ def memory_needed(program: Program, chunk: Chunk, record: Collection[str] = RECO
     per_buffered = 32 + (4 * _most_taps(program) if device == "cuda" else 0)
     buffers = per_buffered * max(min(chunk.sum_values, steps * samples * widest), samples * widest)
     back = histories(program)
-    traces = 4 * sum(kind in record for kind in ("v", "u", "drive"))
     per_sample = 0
     for entry in program.inputs:
         per_value = 1 if entry.bits == 0 else 5
         per_sample += (steps + back[entry.name]) * per_value * (int(np.prod(entry.shape)) + WORD)
     for population in program.populations:
-        n = population.n_neurons
+        n, states = population.n_neurons, states_to_record(population.neuron, record)
+        traces = 4 * (len(states) + ("drive" in record))
         per_value = 1 if population.neuron.message == SPIKES else 5
-        per_sample += (steps + back[population.name]) * per_value * (n + WORD) + steps * traces * n + 16 * n
+        per_sample += (steps + back[population.name]) * per_value * (n + WORD) + steps * traces * n
+        per_sample += (4 + 4 * len(population.neuron.states)) * n
     return per_sample * samples + buffers
 
 
@@ -239,13 +236,15 @@ class _Run:
         self.looped = {name for loop in loops(program) for name in loop}
         self.history = histories(program)
         self.finished: dict[str, list[Running]] = {p.name: [] for p in program.populations}
-        self.records: dict[str, dict[str, Array]] = {kind: {} for kind in RECORDS}
+        self.records: dict[str, dict[str, Array]] = {"spikes": {}, "drive": {}}
         for population in program.populations:
-            for kind in wanted[population.name]:
-                if kind in ("spikes", "drive", *population.neuron.states):
-                    binary = kind == "spikes" and population.neuron.message == SPIKES
-                    shape = (n_steps, batch, *population.shape)
-                    self.records[kind][population.name] = np.empty(shape, np.uint8 if binary else np.int32)
+            record = wanted[population.name]
+            sent = [kind for kind in ("spikes", "drive") if kind in record]
+            for kind in (*sent, *states_to_record(population.neuron, record)):
+                binary = kind == "spikes" and population.neuron.message == SPIKES
+                shape = (n_steps, batch, *population.shape)
+                room = np.empty(shape, np.uint8 if binary else np.int32)
+                self.records.setdefault(kind, {})[population.name] = room
         self.readouts: list[Array] = []
 
     def samples(self, given: Mapping[str, NDArray[Any]], first: int, last: int) -> None:
@@ -320,8 +319,8 @@ class _Run:
 
     def _keep(self, name: str, one: Running, source: Source, start: int, n: int, first: int, last: int) -> None:
         """Copy a chunk's traces to the records."""
-        for kind in self.wanted[name]:
-            target = self.records[kind].get(name)
+        for kind, records in self.records.items():
+            target = records.get(name)
             if target is None:
                 continue
             if kind == "spikes":
@@ -356,23 +355,19 @@ class _Run:
         def counts(name: str) -> Array:
             return np.concatenate([one.plain(one.spike_counts) for one in self.finished[name]]).astype(np.int64)
 
-        def last(state: str) -> dict[str, Array]:
-            found = {}
-            for name, plan in self.plans.items():
-                if state in plan.population.neuron.states:
-                    found[name] = np.concatenate([one.plain(one.last(state)) for one in self.finished[name]])
-            return found
-
+        final: dict[str, dict[str, Array]] = {}
+        for name, plan in self.plans.items():
+            for state in plan.population.neuron.shown:
+                parts = [one.plain(one.last(state)) for one in self.finished[name]]
+                final.setdefault(state, {})[name] = np.concatenate(parts)
         return Activity(
             n_steps=self.n_steps,
             n_samples=self.batch,
             spikes=self.records["spikes"],
-            v=self.records["v"],
-            u=self.records["u"],
+            states={kind: found for kind, found in self.records.items() if kind not in ("spikes", "drive")},
             drive=self.records["drive"],
             readout=np.concatenate(self.readouts) if self.readouts else None,
             spike_counts={name: counts(name) for name in self.plans},
             events={name: events_of(parts, self.n_steps, self.batch) for name, parts in self.finished.items()},
-            final_u=last("u"),
-            final_v=last("v"),
+            final_states=final,
         )

@@ -15,7 +15,7 @@ def small_activity() -> Activity:
         n_steps=3,
         n_samples=2,
         spikes={"hidden": spikes},
-        v={"hidden": spikes.astype(np.int32) * -7},
+        states={"v": {"hidden": spikes.astype(np.int32) * -7}},
         readout=np.array([[1, 5], [4, 2]]),
         events={"hidden": Events(counts, 12, 4, counts * 2, counts * 3, n_v_saturations=1)},
     )

@@ -5,13 +5,29 @@ from typing import Any
 import numpy as np
 import pytest
 
+from seamount.compile.neurons.delta import Delta
+from seamount.compile.neurons.graded_relu_vec import GradedReluVec
+from seamount.compile.neurons.graded_vec import GradedVec
 from seamount.compile.neurons.lif import NEVER_FIRES, Lif
 from seamount.compile.neurons.model import Arriving, Message, NeuronModel
 from seamount.compile.neurons.models import MODELS, Neuron
+from seamount.compile.neurons.norm_vec_delay import NormVecDelay
+from seamount.compile.neurons.prod_neuron import ProdNeuron
 from seamount.compile.neurons.relay import Relay
+from seamount.compile.neurons.resonator import resonance
+from seamount.compile.neurons.rf import Rf
+from seamount.compile.neurons.rf_iz import RfIz
+from seamount.compile.neurons.sigma import Sigma
+from seamount.compile.neurons.sigma_delta import SigmaDelta
 from seamount.compile.neurons.ternary_lif import TernaryLif
-from seamount.compile.numbers import ints
+from seamount.compile.numbers import Ints, ints
 from seamount.compile.program.file import NEURONS
+
+
+def rates(period: float, alpha: float) -> tuple[Ints, Ints]:
+    sin, cos = resonance("p", period, alpha)
+    return ints(sin), ints(cos)
+
 
 RATES: dict[str, Any] = {"du": ints([4096, 700, 0]), "dv": ints([4096, 0, 12])}
 EXAMPLES: tuple[Neuron, ...] = (
@@ -21,6 +37,16 @@ EXAMPLES: tuple[Neuron, ...] = (
     Lif(ints(4096), ints(0), ints(NEVER_FIRES), u_init=ints([5, 0, -3]), v_init=ints(900)),
     TernaryLif(**RATES, v_th_hi_mant=ints(50), v_th_lo_mant=ints(-20), bias_mant=ints(3)),
     Relay(),
+    Delta(ints(40), spike_exp=2, state_exp=3),
+    SigmaDelta(ints(320), ints([64, 0, -640]), spike_exp=1, state_exp=6, cum_error=True),
+    SigmaDelta(ints([1, 900, 320]), ints(7), rectified=False),
+    Sigma(),
+    Rf(*rates(9, 0.08), ints(1280), state_exp=6),
+    RfIz(*rates(4.5, 0.2), ints([640, 64, 7000]), state_exp=6),
+    GradedVec(ints([10, 0, -1])),
+    GradedReluVec(ints([10, 0, -50])),
+    ProdNeuron(ints(8), exp=2),
+    NormVecDelay(ints(3)),
 )
 
 

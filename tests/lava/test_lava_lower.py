@@ -18,7 +18,7 @@ from seamount.compile.synapses.kinds import Conv, Dense, Kind, OneToOne, Sparse,
 from seamount.compile.synapses.matrix import unrolled
 from seamount.errors import Unsupported
 from seamount.hardware_targets.agreement import compare_runs, sample_windows
-from seamount.hardware_targets.lava.lower import lava_graph, sign_mode
+from seamount.hardware_targets.lava.lower import Edge, lava_graph, sign_mode
 
 
 def one_layer(
@@ -120,7 +120,7 @@ def test_a_map_keeps_its_layout_along_convolutions_and_changes_it_once_before_th
     assert graph.nodes["synapses/image-c1"].arrays["weight"].shape == (4, 3, 3, 2)  # (out, w, h, in)
     assert graph.nodes["synapses/image-c1"].settings["input_shape"] == (7, 8, 2)  # (W, H, C)
     assert graph.nodes["population/c1"].arrays["bias_mant"].shape == (7, 8, 4)
-    changes = {(source, target): how for source, target, how in graph.edges}
+    changes = {(edge.source, edge.target): edge.changes for edge in graph.edges}
     assert changes["population/c1", "synapses/c1-c2"] == ()
     assert changes["population/c2", "synapses/c2-out"] == ("reverse", "flatten")
 
@@ -128,13 +128,13 @@ def test_a_map_keeps_its_layout_along_convolutions_and_changes_it_once_before_th
 def test_a_delayed_convolution_listens_to_a_delay_line() -> None:
     graph = lava_graph(residual_net())
     assert graph.nodes["delay/a2/1"].type == "Sparse"
-    assert ("delay/a2/1", "synapses/b.skip", ((4, 16, 16), "reverse")) in graph.edges
+    assert Edge("delay/a2/1", "synapses/b.skip", ((4, 16, 16), "reverse")) in graph.edges
 
 
 def test_every_edge_of_random_programs_joins_ports_of_one_size() -> None:
     for seed in range(60):
         graph = lava_graph(random_program(seed))
-        assert all(source in graph.nodes and target in graph.nodes for source, target, _ in graph.edges)
+        assert all(edge.source in graph.nodes and edge.target in graph.nodes for edge in graph.edges)
 
 
 def test_one_to_one_weights_become_a_diagonal() -> None:

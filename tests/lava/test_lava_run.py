@@ -189,5 +189,5 @@ def test_what_cannot_be_streamed_says_why() -> None:
     assert str(error.value) == (
         "Lava: conv_net cannot be streamed: out is reset at offset 5 of 6, its input arrives at step 3"
     )
-    with pytest.raises(ConfigError, match="cannot record drive, possible are spikes, v, u"):
+    with pytest.raises(ConfigError, match="cannot record drive, possible are spikes and states"):
         run_on_lava(program, random_inputs(program, 1), record=("drive",))

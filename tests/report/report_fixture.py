@@ -150,9 +150,12 @@ def parts():
 
 def first(activity: Activity, n: int) -> Activity:
     """The first n samples of a run; the counts stay those of all."""
-    traces = {k: {name: x[:, :n] for name, x in getattr(activity, k).items()} for k in ("spikes", "v", "u")}
+    traces = {k: {name: x[:, :n] for name, x in found.items()} for k, found in activity.traces().items()}
+    spikes, _ = traces.pop("spikes"), traces.pop("drive")
     assert activity.readout is not None
-    return Activity(activity.n_steps, n, **traces, readout=activity.readout[:n], events=activity.events)
+    return Activity(
+        activity.n_steps, n, spikes=spikes, states=traces, readout=activity.readout[:n], events=activity.events
+    )
 
 
 def teacher(train_x, train_y, test_x):

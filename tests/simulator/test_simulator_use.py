@@ -83,7 +83,7 @@ def test_a_still_image_is_the_same_step_by_step() -> None:
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"record": ("w",)}, ConfigError, "record: w does not exist, possible are spikes, v, u, drive"),
+        ({"record": ("w",)}, ConfigError, "record: w does not exist, possible are spikes, v, u, drive, states"),
         ({"populations": ["n"]}, ConfigError, "populations: n does not exist, two has hidden, out"),
         ({"device": "abacus"}, ConfigError, "device 'abacus' does not exist; cpu and cuda are possible"),
         ({"device": "meta"}, ConfigError, "device 'meta' cannot be used; cpu and cuda are possible"),
@@ -119,7 +119,7 @@ def test_an_input_out_of_range_is_refused_not_clipped() -> None:
 def changed(activity: Activity) -> Activity:
     v = {name: x.copy() for name, x in activity.v.items()}
     v["out"][3, 1, 0] += 1
-    return replace(activity, v=v)
+    return replace(activity, states={**activity.states, "v": v})
 
 
 def test_equal_runs_do_not_part() -> None:
@@ -152,7 +152,7 @@ def test_runs_without_a_common_trace_cannot_be_compared() -> None:
     with pytest.raises(InputError) as refused:
         first_difference(simulate(two_layers(), x, record=("v",)), simulate(two_layers(), x, record=("u",)))
     assert str(refused.value) == (
-        "the runs recorded nothing in common; record spikes, v or u of the same populations in both"
+        "the runs recorded nothing in common; record spikes or states of the same populations in both"
     )
 
 

@@ -31,7 +31,7 @@ def chain() -> Program:
 def run_of_chain() -> Activity:
     v = np.arange(16, dtype=np.int32).reshape(4, 2, 2)
     spikes = (v % 3 == 0).astype(np.uint8)
-    return Activity(4, 2, spikes={"a": spikes, "b": spikes.copy()}, v={"a": v, "b": v.copy()})
+    return Activity(4, 2, spikes={"a": spikes, "b": spikes.copy()}, states={"v": {"a": v, "b": v.copy()}})
 
 
 def test_equal_runs_are_bit_exact_and_count_only_their_own_steps() -> None:

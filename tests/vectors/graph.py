@@ -46,6 +46,10 @@ class Replay:
     inputs: dict[str, Ints]
     places: Mapping[str, tuple[str, NDArray[np.int64], tuple[int, ...]]]  # node -> population, order, Lava's shape
 
+    @property
+    def n_steps(self) -> int:
+        return next(len(x) for x in self.inputs.values())
+
     def trace(self, activity: Activity, name: str) -> NDArray[Any] | None:
         """Recorded array ``NODE.u|v|s|a`` as Lava lays it out, (*shape, T); None where this form does not show it."""
         node, what = name.rsplit(".", 1)

@@ -1,8 +1,9 @@
 """Replays recordings of Lava's fixed-point models: ``python -m tests.vectors.lava DIR``.
 
 Each CASE.npz holds a graph of Lava processes (or the name of a .net file), its input, and u, v, s of the neurons and
-a of the synapses after every step. Every case is run by the definition and by every fast implementation, and every
-recorded value is compared. Lava orders maps (W, H, C); ``graph.py`` is where that becomes our (C, H, W).
+a of the synapses after every step; or one process with what its ports received and sent (``processes.py``). Every
+case is run by the definition and by every fast implementation, and every recorded value is compared. Lava orders maps
+(W, H, C); ``graph.py`` is where that becomes our (C, H, W).
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ from seamount.compile.program.program import Program
 from seamount.errors import SeamountError
 
 from .graph import Replay, graph_replays
+from .processes import process_replays
 
-RECORD = ("spikes", "v", "u", "drive")
-TRACES = {"u": "u", "v": "v", "s": "spikes", "a": "drive"}
+RECORD = ("spikes", "states", "drive")
 
 Run = Callable[[Program, NDArray[np.int64], int], Activity]
 
@@ -62,6 +63,8 @@ def implementations() -> dict[str, Run]:
 
 def replays(path: Path, meta: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> list[Replay]:
     """The programs that a case means: the same graph built in more than one way."""
+    if "proc" in meta:
+        return process_replays(path.stem, meta, arrays)
     if "net_file" in meta:
         from .net import net_replays  # h5py is needed for these alone
 
@@ -74,7 +77,11 @@ def check_case(path: Path, runs: dict[str, Run]) -> Outcome:
     with np.load(path, allow_pickle=False) as file:
         meta = json.loads(str(file["meta"]))
         arrays = {name: file[name] for name in file.files if name != "meta"}
-    recorded = {name[2:]: values for name, values in arrays.items() if name.startswith("r:")}
+    recorded = {
+        name.removeprefix("r:"): values
+        for name, values in arrays.items()
+        if name.startswith(("r:", "out:", "state:"))
+    }
     try:
         built = replays(path, meta, arrays)
     except SeamountError as error:
@@ -84,7 +91,7 @@ def check_case(path: Path, runs: dict[str, Run]) -> Outcome:
     seen: set[str] = set()
     for replay in built:
         for run_name, run in runs.items():
-            activity = run(replay.program, replay.inputs, int(meta["graph"]["T"]))
+            activity = run(replay.program, replay.inputs, replay.n_steps)
             for name, expected in recorded.items():
                 found = replay.trace(activity, name)
                 if found is None:

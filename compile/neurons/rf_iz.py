@@ -1,0 +1,36 @@
+"""Resonate-and-fire with Izhikevich's reset."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..numbers import Ints
+from .model import State, Step
+from .resonator import DECAY_BITS, Resonator
+
+
+@dataclass(frozen=True)
+class RfIz(Resonator):
+    """Lava's RF_IZ: fires where the imaginary part is at least v_th; there it becomes v_th - 1 and the real one 0.
+
+    Attributes:
+        sin_decay, cos_decay: of the turn and the decay of one step, in 2**-decay_bits (``resonator.resonance``).
+        v_th: in units of the state. (Lava takes v_th >> state_exp.)
+        state_exp: what arrives is added ``<< state_exp``.
+    """
+
+    sin_decay: Ints
+    cos_decay: Ints
+    v_th: Ints
+    state_exp: int = 0
+    decay_bits: int = DECAY_BITS
+
+    def step(self, state: State, drives: Sequence[Ints]) -> Step:
+        now = self.turned(state, drives)
+        fires = now.imag >= self.v_th
+        after = {"real": np.where(fires, 0, now.real), "imag": np.where(fires, self.v_th - 1, now.imag)}
+        never = np.zeros(now.cut.shape, np.bool_)
+        return Step(after, fires.astype(np.int64), {"real": now.real, "imag": now.imag}, never, now.cut)

@@ -1,0 +1,143 @@
+"""Programs of graded neurons on Lava: every state and message equals the simulator's."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from seamount.compile.arithmetic.definition import run_definition
+from seamount.compile.neurons.delta import Delta
+from seamount.compile.neurons.graded_relu_vec import GradedReluVec
+from seamount.compile.neurons.graded_vec import GradedVec
+from seamount.compile.neurons.models import Neuron
+from seamount.compile.neurons.norm_vec_delay import NormVecDelay
+from seamount.compile.neurons.prod_neuron import ProdNeuron
+from seamount.compile.neurons.resonator import resonance
+from seamount.compile.neurons.rf import Rf
+from seamount.compile.neurons.rf_iz import RfIz
+from seamount.compile.neurons.sigma import Sigma
+from seamount.compile.neurons.sigma_delta import SigmaDelta
+from seamount.compile.numbers import ints
+from seamount.compile.program.program import Input, Population, Program, Readout, Reset
+from seamount.compile.synapses.kinds import Conv, Dense, Synapses
+from seamount.errors import Unsupported
+from seamount.hardware_targets.agreement import compare_runs
+from seamount.hardware_targets.lava.lower import lava_graph
+from seamount.hardware_targets.lava.run import run_on_lava
+from seamount.hardware_targets.simulator import simulate
+
+RECORD = ("spikes", "states")
+
+
+def sigma_delta_chain(cum_error: bool = False) -> Program:
+    """Frames of 2 x 6 x 5 through Delta, a convolution, a matrix and Sigma."""
+    rng = np.random.default_rng(7)
+
+    def weights(*shape: int) -> Dense:
+        return Dense(ints(2 * rng.integers(-60, 60, shape)))
+
+    coding = {"spike_exp": 2, "state_exp": 6, "cum_error": cum_error}
+    bias = ints(rng.integers(-3000, 3000, (3, 1, 1)))
+    return Program(
+        "frames",
+        (Input("x", (2, 6, 5), 9, True),),
+        (
+            Population("delta", (2, 6, 5), Delta(ints(4 << 8), **coding)),
+            Population("conv", (3, 4, 2), SigmaDelta(ints(3 << 8), bias, **coding)),
+            Population("hidden", (7,), SigmaDelta(ints(5 << 8), ints(100), **coding, rectified=False)),
+            Population("out", (2,), Sigma()),
+        ),
+        (
+            Synapses("in", "x", "delta", Dense(ints(np.eye(60))), graded=True),
+            Synapses(
+                "kernel",
+                "delta",
+                "conv",
+                Conv(ints(rng.integers(-90, 90, (3, 2, 3, 3))), (1, 2)),
+                graded=True,
+                wrap_bits=24,
+            ),
+            Synapses(
+                "matrix", "conv", "hidden", weights(7, 24), graded=True, delay=ints(rng.integers(0, 3, (7, 24)))
+            ),
+            Synapses("last", "hidden", "out", weights(2, 7), exponent=1, graded=True),
+        ),
+        Readout("out"),
+    )
+
+
+def resonators(model: Callable[..., Rf | RfIz]) -> Program:
+    """A complex matrix is two, into the two drives."""
+    rng = np.random.default_rng(8)
+    sin, cos = resonance("p", 7.3, 0.06)
+    neuron = model(ints(sin), ints(cos), ints(150 << 6), 6)
+    weights = [Dense(ints(2 * rng.integers(-120, 120, (9, n)))) for n in (8, 8, 9, 9)]
+    return Program(
+        "complex",
+        (Input("x", (8,)),),
+        (Population("a", (9,), neuron), Population("b", (9,), neuron)),
+        (
+            Synapses("re", "x", "a", weights[0], drive="real"),
+            Synapses("im", "x", "a", weights[1], drive="imag"),
+            Synapses("re2", "a", "b", weights[2], drive="real"),
+            Synapses("im2", "a", "b", weights[3], drive="imag"),
+        ),
+    )
+
+
+def products() -> Program:
+    one = Dense(ints(np.diag([3, 1, 250, 7])))
+    narrow: dict[str, Neuron] = {
+        "vec": GradedVec(ints(11)),
+        "relu": GradedReluVec(ints(-4)),
+        "prod": ProdNeuron(ints(40), exp=3),
+        "norm": NormVecDelay(ints(5)),
+    }
+    drives = {"vec": ("drive",), "relu": ("drive",), "prod": ("first", "second"), "norm": ("first", "second")}
+    return Program(
+        "products",
+        (Input("x", (4,), 16, True), Input("y", (4,), 16, True)),
+        tuple(Population(name, (4,), neuron) for name, neuron in narrow.items()),
+        tuple(
+            Synapses(f"{source}.{name}.{drive}", source, name, one, graded=True, drive=drive)
+            for name in narrow
+            for source, drive in zip(("x", "y"), drives[name], strict=False)
+        ),
+    )
+
+
+PROGRAMS = {
+    "sigma-delta": sigma_delta_chain(),
+    "cumulated error": sigma_delta_chain(cum_error=True),
+    "rf": resonators(Rf),
+    "rf_iz": resonators(RfIz),
+    "products": products(),
+}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_every_state_and_message_is_lavas(name: str) -> None:
+    program, rng = PROGRAMS[name], np.random.default_rng(4)
+    x = {i.name: np.cumsum(rng.integers(-3, 4, (20, 2, *i.shape)), axis=0) for i in program.inputs}
+    if name.startswith("rf"):
+        x = {"x": rng.integers(0, 2, (20, 2, 8))}
+    elif name == "products":
+        x = {entry: rng.integers(-30000, 30000, (20, 2, 4)) >> rng.integers(0, 15, (20, 2, 4)) for entry in x}
+    simulated = simulate(program, x, n_steps=26, record=RECORD)
+    on_lava = run_on_lava(program, x, n_steps=26, record=RECORD)
+    found = compare_runs(program, ("simulator", simulated), ("Lava", on_lava), whole=True)
+    assert found.exact, str(found)
+    assert all(spikes.any() for spikes in simulated.spikes.values())
+    defined = run_definition(program, x, 26, RECORD)
+    assert compare_runs(program, ("simulator", simulated), ("definition", defined), whole=True).exact
+
+
+def test_what_lava_has_not_is_refused_by_name() -> None:
+    program = sigma_delta_chain()
+    first, second, *rest = program.populations
+    reset = Population("delta", first.shape, first.neuron, Reset(4, 0))
+    with pytest.raises(Unsupported, match="delta: Lava's Delta has no reset"):
+        lava_graph(program.with_(populations=(reset, second, *rest)))
+    several = Population("conv", second.shape, SigmaDelta(ints([[[1]], [[2]], [[3]]])))
+    with pytest.raises(Unsupported, match="conv: v_th 1 to 3, Lava's SigmaDelta takes one for all neurons"):
+        lava_graph(program.with_(populations=(first, several, *rest)))
