@@ -25,6 +25,7 @@ from seamount.hardware_targets.agreement import compare_runs
 from seamount.hardware_targets.lava.lower import lava_graph
 from seamount.hardware_targets.lava.run import run_on_lava
 from seamount.hardware_targets.simulator import simulate
+from seamount.windows import Window
 
 RECORD = ("spikes", "states")
 
@@ -53,7 +54,7 @@ def sigma_delta_chain(cum_error: bool = False) -> Program:
                 "kernel",
                 "delta",
                 "conv",
-                Conv(ints(rng.integers(-90, 90, (3, 2, 3, 3))), (1, 2)),
+                Conv(ints(rng.integers(-90, 90, (3, 2, 3, 3))), Window((1, 2))),
                 graded=True,
                 wrap_bits=24,
             ),

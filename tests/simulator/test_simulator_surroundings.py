@@ -20,6 +20,7 @@ from seamount.compile.numbers import ints
 from seamount.compile.program.program import Input, Population, Program, Readout
 from seamount.compile.synapses.kinds import Conv, Dense, Synapses
 from seamount.hardware_targets.simulator import simulate
+from seamount.windows import Window
 
 random = np.random.default_rng(0)
 counting = Lif(ints(4096), ints(1024), ints(40))
@@ -34,8 +35,8 @@ PROGRAM = Program(
     (Input("in", (2, 9, 9), 8),),
     (Population("h", (4, 9, 9), counting), Population("k", (3, 9, 9), counting), Population("o", (10,), silent)),
     (
-        Synapses("first", "in", "h", Conv(even(4, 2, 3, 3), padding=(1, 1)), graded=True),
-        Synapses("second", "h", "k", Conv(even(3, 4, 3, 3), padding=(1, 1))),
+        Synapses("first", "in", "h", Conv(even(4, 2, 3, 3), Window(padding=(1, 1))), graded=True),
+        Synapses("second", "h", "k", Conv(even(3, 4, 3, 3), Window(padding=(1, 1)))),
         Synapses("third", "k", "o", Dense(even(10, 243))),
     ),
     Readout("o", "v"),
