@@ -41,7 +41,7 @@ from .numbers import Ints
 from .pipeline import compile_graph
 from .program.program import Population, Program, loops
 from .synapses.kinds import Conv, Dense, OneToOne, Sparse, Synapses, Wire
-from .synapses.matrix import written_out
+from .synapses.matrix import as_matrix
 
 
 def net_to_nir(program: Program) -> nir.NIRGraph:
@@ -267,10 +267,10 @@ def _equal(s: Synapses, t: Synapses, program: Program) -> bool:
     one, other = a.weights * 2.0**s.exponent, b.weights * 2.0**t.exponent
     match a, b:
         case (Dense() | Sparse(), Dense() | Sparse()):
-            weights = written_out(a, one)
+            weights = as_matrix(a, one)
             # where there is no weight, a delay delays nothing
             late = (weights != 0) * (_delays(a, s.delay) - _delays(b, t.delay))
-            return np.array_equal(weights, written_out(b, other)) and not np.any(late)
+            return np.array_equal(weights, as_matrix(b, other)) and not np.any(late)
         case (Conv(), Conv()):
             return np.array_equal(s.delay, t.delay) and _equal_convs(a, b, 2.0**s.exponent, 2.0**t.exponent)
         case (OneToOne(), OneToOne()):
@@ -281,7 +281,7 @@ def _equal(s: Synapses, t: Synapses, program: Program) -> bool:
 
 
 def _delays(kind: Dense | Sparse, delay: Ints) -> Ints:
-    return written_out(kind, np.broadcast_to(delay, kind.weights.shape))
+    return as_matrix(kind, np.broadcast_to(delay, kind.weights.shape))
 
 
 def _equal_convs(a: Conv, b: Conv, unit: float, other: float) -> bool:

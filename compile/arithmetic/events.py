@@ -7,7 +7,7 @@ A convolution's targets are laid out (group, H, W, C_out / group), so that the t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, assert_never
+from typing import assert_never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,15 +46,6 @@ class Layout:
         inverse = np.empty_like(order)
         inverse[order] = np.arange(order.size)
         return inverse
-
-    def to_plain(self, values: NDArray[Any]) -> NDArray[Any]:
-        """(..., n_places) in this layout -> (..., *shape); a view where possible."""
-        lead = values.shape[:-1]
-        if self.groups == 0:
-            return values.reshape(*lead, *self.shape)
-        c, h, w = self.shape
-        grouped = values.reshape(*lead, self.groups, h, w, c // self.groups)
-        return np.moveaxis(grouped, -1, -3).reshape(*lead, *self.shape)
 
 
 @dataclass(frozen=True)

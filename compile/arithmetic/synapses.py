@@ -22,7 +22,7 @@ from seamount.compile.synapses.kinds import Conv, Dense, Kind, OneToOne, Sparse,
 
 from ..synapses.algebra import by_delay, with_weights
 from ..synapses.bounds import largest_sum, reads_payload, shifted_bound
-from ..synapses.matrix import written_out
+from ..synapses.matrix import as_matrix
 from ..synapses.sums import weighted_sum
 from .products import NARROW_BITS, conv_sum, matrix_sum
 
@@ -63,7 +63,7 @@ class Lowered:
             return torch.ones(1, dtype=self.dtype, device=self.device)
         weights = kind.weights
         if isinstance(kind, Sparse) and kind.n_target * kind.n_source <= LARGEST_MATRIX:
-            weights = written_out(kind, kind.weights)
+            weights = as_matrix(kind, kind.weights)
         # not torch.tensor, because that begins on torch's default device, where there may be nothing ("meta")
         return torch.from_numpy(np.array(weights)).to(self.device, self.dtype)
 

@@ -22,7 +22,7 @@ from ..neurons.lif import NEVER_FIRES, Lif
 from ..numbers import Ints, ints
 from ..program.program import Population, Program
 from ..synapses.kinds import Conv, Dense, Kind, OneToOne, Sparse, Synapses, Wire
-from ..synapses.matrix import written_out
+from ..synapses.matrix import as_matrix
 
 SCALE = 64.0
 """Units of v_th_mant per real unit, of every population: slayer's 2^6."""
@@ -79,7 +79,7 @@ def _path(program: Program, s: Synapses, bias: Reals | None, dt_s: float) -> dic
         case Dense() | Sparse():
             if len(source) > 1:
                 path[f"{name}_flatten"] = nir.Flatten({"input": np.array(source)}, start_dim=0, end_dim=-1)
-            weight = written_out(s.kind, real)
+            weight = as_matrix(s.kind, real)
             n_out = len(weight)
             path[name] = nir.Linear(weight)
             if bias is not None and bias.any():

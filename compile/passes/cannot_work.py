@@ -10,7 +10,7 @@ import numpy as np
 from ..numbers import Ints
 from ..program.program import Population, Program
 from ..synapses.kinds import Conv, Dense, Kind, OneToOne, Sparse, Wire
-from ..synapses.matrix import written_out
+from ..synapses.matrix import as_matrix
 from .range_analysis import LayerRange, RangeReport
 
 USUAL_CAUSE = (
@@ -70,7 +70,7 @@ def _alike(kind: Kind, delay: Ints) -> bool:
         case Sparse():
             if delay.ndim or kind.n_target * kind.n_source > LARGEST_READOUT:
                 return not np.any(kind.weights)
-            matrix = written_out(kind, kind.weights)
+            matrix = as_matrix(kind, kind.weights)
             return bool(np.all(matrix == matrix[:1]))
         case Conv() | OneToOne():
             return not np.any(kind.weights)  # neuron by neuron from other sources

@@ -13,7 +13,7 @@ from .kinds import Conv, Dense, OneToOne, Sparse
 Number = TypeVar("Number", bound=np.number[Any])
 
 
-def written_out(kind: Dense | Sparse, values: NDArray[Number]) -> NDArray[Number]:
+def as_matrix(kind: Dense | Sparse, values: NDArray[Number]) -> NDArray[Number]:
     """Values of the connections (weights, delays) as (targets, sources), added up where two neurons have several."""
     if isinstance(kind, Dense):
         return values

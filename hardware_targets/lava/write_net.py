@@ -32,7 +32,7 @@ from seamount.compile.numbers import Ints
 from seamount.compile.program.messages import messages
 from seamount.compile.program.program import Population, Program
 from seamount.compile.synapses.kinds import Conv, Dense, OneToOne, Sparse, Synapses, Wire
-from seamount.compile.synapses.matrix import diagonal, written_out
+from seamount.compile.synapses.matrix import as_matrix, diagonal
 from seamount.errors import Unsupported
 from seamount.files import replacing
 
@@ -260,7 +260,7 @@ def _matrix(program: Program, synapses: Synapses) -> tuple[Ints, Ints]:
     if isinstance(kind, Sparse) and np.unique(kind.rows * n_source + kind.columns).size < kind.rows.size:
         raise _refuse(synapses.name, "has several synapses between the same two neurons")
     delays = np.broadcast_to(synapses.delay, kind.weights.shape)
-    return written_out(kind, kind.weights), written_out(kind, delays)
+    return as_matrix(kind, kind.weights), as_matrix(kind, delays)
 
 
 def _whole_weights(weights: Ints, synapses: Synapses) -> Ints:
