@@ -100,13 +100,11 @@ def windows_of(program: Program, run: Activity) -> Activity:
         run,
         n_steps=n_steps,
         spikes=spikes,
-        v=cut(dict(run.v)),
-        u=cut(dict(run.u)),
+        states={state: cut(dict(traces)) for state, traces in run.states.items()},
         drive=cut(dict(run.drive)),
         spike_counts=counts,
         events=events,
-        final_u={},
-        final_v={},
+        final_states={},
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from seamount.compile.arithmetic.inputs import check_inputs, n_samples
-from seamount.compile.program.activity import Activity, Array, Events
+from seamount.compile.program.activity import EVERY_STATE, Activity, Array, Events
 from seamount.compile.program.program import Program
 from seamount.compile.program.readout import read_on
 from seamount.compile.program.streaming import require_streamed, sent_from
@@ -60,10 +60,11 @@ def simulate_stream(
     )
 
     def samples_of(traces: Any, kind: str) -> dict[str, Array]:
+        asked = kind in record or (EVERY_STATE in record and kind in run.states)
         return {
             name: _apart(trace, arrivals[name], n_steps, batch)
             for name, trace in traces.items()
-            if kind in record and (populations is None or name in populations)
+            if asked and (populations is None or name in populations)
         }
 
     def counts_of(name: str) -> Array:
@@ -79,14 +80,12 @@ def simulate_stream(
         n_steps=n_steps,
         n_samples=batch,
         spikes=spikes,
-        v=samples_of(run.v, "v"),
-        u=samples_of(run.u, "u"),
+        states={state: samples_of(traces, state) for state, traces in run.states.items()},
         drive=samples_of(run.drive, "drive"),
         readout=_read(program, run, n_steps, batch),
         spike_counts={name: counts_of(name) for name in run.spike_counts},
         events={name: _folded(one, arrivals[name], starts[name], n_steps, batch) for name, one in run.events.items()},
-        final_u={},
-        final_v={},
+        final_states={},
     )
 
 
