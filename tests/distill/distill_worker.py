@@ -4,12 +4,16 @@ python distill_worker.py train FOLDER EPOCHS BATCH METHOD...   (into FOLDER/METH
 python distill_worker.py double FOLDER METHOD...              (one_step and smooth, into FOLDER/METHOD)
 python distill_worker.py sastc FILE                           (the loss and its gradients, in float64)
 python distill_worker.py fail FOLDER                          (the second process stops with an error)
+python distill_worker.py killed FOLDER                        (the second process is killed outright)
 """
 
 from __future__ import annotations
 
+import itertools
+import os
+import signal
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -115,18 +119,20 @@ def smooth(folder: Path, method: str) -> None:
         distill(digits(), seen_in_double(teacher()), seen_in_double(Smooth()), config, settings, folder)
 
 
-def fail_in_the_second(folder: Path) -> None:
-    """As ``train``, but the second of the processes is refused in its third step."""
+def refuse() -> None:
+    raise ConfigError("no more", where="second")
 
-    def refuse(method: str, steps: list[int]) -> None:
-        steps.append(1)
-        if len(steps) == 3:
-            raise ConfigError("no more", where=method)
 
-    network, steps = student(), list[int]()
+def kill() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def end_the_second(end: Callable[[], None], folder: Path) -> None:
+    """As ``train``, but the second of the processes ends in its third step."""
+    network, steps = student(), itertools.count(1)
     with open_world("cpu") as world:
         if world.rank == 1:
-            network.register_forward_pre_hook(lambda *_: refuse("second", steps) if network.training else None)
+            network.register_forward_pre_hook(lambda *_: end() if network.training and next(steps) == 3 else None)
         distill(digits(), teacher(), network, DistillConfig(), TrainConfig(epochs=2, batch_size=32), folder)
 
 
@@ -174,8 +180,8 @@ if __name__ == "__main__":
             with open_world("cpu") as world:
                 if world.rank == 0:
                     torch.save(results, file)
-        case ["fail", folder]:
+        case ["fail" | "killed" as how, folder]:
             try:
-                fail_in_the_second(Path(folder))
+                end_the_second(refuse if how == "fail" else kill, Path(folder))
             except SeamountError as error:
                 sys.exit(f"error: {error}")

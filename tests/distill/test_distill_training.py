@@ -258,6 +258,19 @@ def test_a_process_that_stops_with_an_error_ends_the_others_in_order(tmp_path: P
 
 
 @pytest.mark.slow
+def test_a_process_that_is_killed_ends_the_others_within_a_minute(tmp_path: Path) -> None:
+    process = run_worker("killed", tmp_path, launcher=TWO)
+    started = time.monotonic()
+    while not list(tmp_path.rglob("last.safetensors")) and process.poll() is None:
+        assert time.monotonic() < started + 300
+        time.sleep(0.02)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 1, "torchrun's own code for a process that failed"
+    assert "exitcode  : -9 " in stderr
+    assert "terminate called" not in stderr
+
+
+@pytest.mark.slow
 def test_ctrl_c_stops_two_processes_after_the_same_step(tmp_path: Path) -> None:
     process = run_worker("train", tmp_path, 50, 32, "hard", launcher=TWO)
     last, deadline = tmp_path / "hard" / "last.safetensors", time.monotonic() + 600
