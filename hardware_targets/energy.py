@@ -313,7 +313,9 @@ def _sensitivity(
 ) -> tuple[tuple[float, float, float, float], ...]:
     shortest = 0.0 if model is None else model.step_s
     rows = []
-    for period in PERIODS_S:
+    # the point at which the chip waits for the clock instead of the clock for the chip, or the plot would cut it off
+    kink = (shortest,) if PERIODS_S[0] < shortest < PERIODS_S[-1] else ()
+    for period in sorted({*PERIODS_S, *kink}):
         # no step is shorter than the model allows, so the curve is flat below it
         static_j = static_w * max(period, shortest) * n_steps
         low, mid, high = (s.on_chip_dynamic_j + static_j for s in ranked)

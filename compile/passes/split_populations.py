@@ -27,6 +27,7 @@ from ..fit.place.rules import Box, flat_indices
 from ..fit.place.search import cut_to_fit
 from ..numbers import Ints, PerNeuron, ints
 from ..program.messages import largest_drive, messages
+from ..program.pieces import KEY
 from ..program.program import Population, Program
 from ..synapses.kinds import Conv, Dense, OneToOne, Sparse, Synapses, Wire
 from ..synapses.matrix import diagonal, unrolled
@@ -121,7 +122,7 @@ def _split(program: Program, pieces: Mapping[str, tuple[Piece, ...]]) -> Program
             where=readout.population,
         )
     told = {
-        f"pieces of {name}": "; ".join(f"{p.name} {_told(p.box)}" for p in parts)
+        f"{KEY}{name}": "; ".join(f"{p.name} {_told(p.box)}" for p in parts)
         for name, parts in pieces.items()
         if len(parts) > 1
     }

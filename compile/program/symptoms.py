@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from seamount.errors import plural
 
 from .activity import Activity
+from .pieces import whole_of
 from .program import Program
 
 SURE = 0.025
@@ -23,7 +24,7 @@ class Symptoms:
     """What a run of ``n_samples`` shows.
 
     Attributes:
-        silent: populations of which no neuron sent anything in any step.
+        silent: populations of which no neuron sent anything in any step; of one that was cut, in none of its pieces.
         saturated: populations of which every neuron sent at every step of every sample.
         chance: why the answers are no better than chance; "" where they are, or where nothing can be said.
     """
@@ -50,7 +51,8 @@ def symptoms(
     program: Program, run: Activity, predictions: NDArray[Any] | None = None, labels: NDArray[Any] | None = None
 ) -> Symptoms:
     """What a run and, where they are known, its answers (B,) beside the labels (B,) show."""
-    silent, saturated, arrivals = [], [], program.arrivals()
+    states: dict[str, list[str]] = {}
+    arrivals, whole = program.arrivals(), whole_of(program)
     for p in program.populations:
         # what nothing leads into is a clock, a relay is as its sources are, an integrator is read
         if not program.into(p.name) or p.neuron.passes_on or p.neuron.never_sends or p.name not in run.events:
@@ -58,12 +60,13 @@ def symptoms(
         n_spikes, start = run.events[p.name].n_spikes, arrivals[p.name]
         end = run.n_steps if program.n_steps is None else start + program.n_steps
         window = n_spikes[start:end]
-        if not n_spikes.any():
-            silent.append(p.name)
-        elif window.size and np.all(window == run.n_samples * p.n_neurons):
-            saturated.append(p.name)
+        full = window.size and np.all(window == run.n_samples * p.n_neurons)
+        states.setdefault(whole[p.name], []).append("saturated" if full else "works" if n_spikes.any() else "silent")
+    silent, saturated = (
+        tuple(n for n, of in states.items() if set(of) == {state}) for state in ("silent", "saturated")
+    )
     chance = "" if predictions is None or labels is None else by_chance(predictions, labels)
-    return Symptoms(run.n_samples, tuple(silent), tuple(saturated), chance)
+    return Symptoms(run.n_samples, silent, saturated, chance)
 
 
 def by_chance(predictions: NDArray[Any], labels: NDArray[Any]) -> str:

@@ -112,7 +112,11 @@ def sweep(
     for title in ("accuracy", "energy", "spikes", "cores"):
         table.add_column(title, justify="right")
     for trial in found.trials:
-        energy = "unknown" if trial.energy_j is None else f"{trial.energy_j * 1e6:.3g} µJ"
+        energy = (
+            "unknown"
+            if trial.energy_j is None
+            else f"{trial.energy_j * 1e6:.3g} µJ{' (placeholder)' if trial.placeholder else ''}"
+        )
         spikes = "unknown" if trial.spikes is None else f"{trial.spikes:,.0f}"
         cores = "unknown" if trial.cores is None else str(trial.cores)
         table.add_row(trial.name, f"{100 * trial.accuracy:.2f} %", energy, spikes, cores)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .root import app
-from .shell import NOTHING, Result, command, stderr_console
+from .shell import NOTHING, Result, command, stderr_console, stdout_console
 
 if TYPE_CHECKING:
     from seamount.report.report import Report
@@ -132,7 +132,9 @@ def report_result(report: Report | None, folder: Path) -> Result:
     failed = {check.id for check in report.checks if check.state == "error"}
     code = 3 if "bit-exact" in failed else 4 if "fit" in failed else 0
     where = f"report: {folder / 'report.html'}"
-    return Result(report.model_dump(mode="json"), Group(render_terminal(report), Text(where)), code)
+    return Result(
+        report.model_dump(mode="json"), Group(render_terminal(report, stdout_console().width), Text(where)), code
+    )
 
 
 def told(quiet: bool) -> Told:

@@ -220,14 +220,21 @@ def _energy(a: Report, b: Report) -> list[ComparedValue]:
     dynamic: Sense = "lower" if a.run.target == b.run.target else "neither"
     total: Sense = dynamic if steps[0] == steps[1] else "neither"
     names = dict.fromkeys([*by_name[0], *by_name[1]])
+    marks = ["" if e is None else e.mark for e in found]
     return [
         *(
-            _value(ENERGY, n, by_name[0].get(n), by_name[1].get(n), total if n == WITH_STATIC else dynamic)
+            _marked(
+                _value(ENERGY, n, by_name[0].get(n), by_name[1].get(n), total if n == WITH_STATIC else dynamic), marks
+            )
             for n in names
         ),
         _value(ENERGY, "step", steps[0], steps[1], "neither"),
         _value(ENERGY, "latency", latencies[0], latencies[1], total),
     ]
+
+
+def _marked(row: ComparedValue, marks: list[str]) -> ComparedValue:
+    return row.model_copy(update={"a_text": row.a_text + marks[0], "b_text": row.b_text + marks[1]})
 
 
 def _mapping(a: Report, b: Report) -> list[ComparedValue]:

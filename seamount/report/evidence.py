@@ -65,7 +65,10 @@ class Traced:
 
 @dataclass(frozen=True)
 class Trial:
-    """One point of a sweep; ``accuracy`` is the share of correct answers, 0 to 1."""
+    """One point of a sweep; ``accuracy`` is the share of correct answers, 0 to 1.
+
+    ``placeholder``: the energy is of another chip's constants.
+    """
 
     name: str
     settings: str
@@ -75,6 +78,20 @@ class Trial:
     spikes: float | None = None
     cores: int | None = None
     current: bool = False
+    placeholder: bool = False
+
+
+@dataclass(frozen=True)
+class Training:
+    """How one network of a run was trained.
+
+    Attributes:
+        setting: of its epochs. n_epochs: so many. improving: the last one was the best.
+    """
+
+    setting: str
+    n_epochs: int
+    improving: bool
 
 
 @dataclass(frozen=True)
@@ -113,6 +130,7 @@ class Evidence:
     hardware: str = ""
     oracle: str | None = None
     answers: Sequence[Answers] = ()
+    trainings: Mapping[Stage, Training] = field(default_factory=dict)
     proof: Sequence[Agreement] = ()
     traced: Traced | None = None
     full_run: Activity | None = None

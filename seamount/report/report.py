@@ -89,7 +89,7 @@ def assemble(evidence: Evidence) -> Report:
     found = verdicts(signs, rungs, proven, populations, placed, estimate, evidence.reference)
     return Report(
         run=run(evidence),
-        headline=headline(rungs, proven),
+        headline=headline(rungs, proven, evidence.trained),
         verdicts=found,
         checks=checks(signs, found),
         accuracy=rungs,
@@ -103,7 +103,7 @@ def assemble(evidence: Evidence) -> Report:
         neurobench=neurobench(evidence),
         graph=graph(evidence.program),
         sweep=sweep(evidence),
-        opportunities=opportunities(evidence, populations, placed, estimate, early),
+        opportunities=opportunities(evidence, populations, placed, estimate, early, rungs),
         assumptions=tuple(evidence.assumptions),
         provenance=provenance(evidence),
         timing=timing(evidence),
@@ -137,6 +137,7 @@ SECTIONS = (
     Section("network", "Network"),
     Section("opportunities", "What to try"),
     Section("provenance", "Provenance"),
+    Section("glossary", "Glossary"),
 )
 """Sections of the page, in order."""
 

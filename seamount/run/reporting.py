@@ -21,14 +21,16 @@ from seamount.compile.program.activity_file import load_activity
 from seamount.compile.program.program import Program
 from seamount.config import Config, load_config
 from seamount.distill.data import Data, load_data
+from seamount.distill.methods import needs_teacher, weights_of
 from seamount.errors import InputError
 from seamount.files import file_hash, read_json, write_atomically
 from seamount.hardware_targets.agreement import Agreement
 from seamount.hardware_targets.neurobench import neurobench_metrics
 from seamount.hardware_targets.target import Target, load_target
-from seamount.report.evidence import Answers, Evidence, Traced, Trial
+from seamount.report.evidence import Answers, Evidence, Traced, Training, Trial
 from seamount.report.render.html import render_html
 from seamount.report.report import Report, assemble
+from seamount.report.schema.values import Stage as StageName
 
 from .answers import read_answers, read_arrays
 from .estimates import estimates
@@ -131,7 +133,9 @@ def gather(finished: Finished) -> Evidence:
         },
         hardware=f"{platform.machine()}, {os.cpu_count()} cores, {config.run.device}",
         oracle=ORACLE if "oracle" not in reasons else None,
+        facts=_facts(finished),
         answers=_answers(finished),
+        trainings=_trainings(finished),
         proof=proofs,
         traced=_traced(finished, traced, inputs),
         full_run=counts,
@@ -151,6 +155,49 @@ def weight_bits(compiled: dict[str, Any]) -> dict[str, int]:
     """Synapse group -> bits; runs of before there was a choice do not say."""
     groups = [group for population in compiled["rounding"] for group in population["groups"]]
     return {group["name"]: group.get("weight_bits", FULL_SCALE_BITS) for group in groups}
+
+
+def _facts(finished: Finished) -> tuple[tuple[str, str], ...]:
+    """What a reviewer asks first."""
+    config, data = finished.config, finished.data
+    sizes = ", ".join(f"{len(part):,} {name}" for part, name in ((data.train, "train"), (data.val, "held out")))
+    bits = config.quant.weight_bits
+    return (
+        ("data", f"{data.name}: {sizes}, {len(data.test):,} test, {data.n_classes} classes"),
+        ("teacher", _teacher(config)),
+        ("student", f"{config.student.arch}, T = {config.student.n_steps}, {config.train.epochs} epochs"),
+        ("method", config.distill.method if isinstance(config.distill.method, str) else "own weights of terms"),
+        ("in integers", f"{config.quant.epochs} epochs{'' if bits is None else f', weight bits {bits}'}"),
+        ("seed", str(config.run.seed)),
+    )
+
+
+def _teacher(config: Config) -> str:
+    if not needs_teacher(weights_of(config.distill.method)):
+        return "none"
+    told = config.teacher
+    return (
+        f"{told.arch}, {told.epochs} epochs"
+        if told.checkpoint is None
+        else f"{told.arch}, {Path(told.checkpoint).name}"
+    )
+
+
+def _trainings(finished: Finished) -> dict[StageName, Training]:
+    """Of what was trained here; which epoch is best says nothing where the last one is taken anyhow."""
+    found: dict[StageName, Training] = {}
+    stages: tuple[tuple[Stage[Any], StageName, str], ...] = (
+        (TEACHER, "teacher", "teacher.epochs"),
+        (DISTILL, "float", "train.epochs"),
+        (QUANTISE, "quantised", "quant.epochs"),
+    )
+    for stage, name, setting in stages:
+        metrics = read_json(finished.of(stage) / "metrics.json")
+        if history := metrics.get("history"):
+            best_is_last = metrics["best_epoch"] == history[-1]["number"] and len(history) > 1
+            improving = best_is_last and finished.config.train.select_on != "last-epoch"
+            found[name] = Training(setting, len(history), improving)
+    return found
 
 
 def _answers(finished: Finished) -> list[Answers]:
@@ -225,6 +272,7 @@ def trial_of(folder: Path, name: str, settings: str) -> Trial:
         accuracy=float(np.mean(deployed.predictions == deployed.labels)),
         n_samples=len(deployed.labels),
         energy_j=None if evidence.energy is None else evidence.energy.boundaries["on_chip_dynamic"].mid,
+        placeholder=evidence.energy is not None and bool(evidence.energy.placeholder),
         spikes=sum(int(events.n_spikes.sum()) for events in run.events.values()) / run.n_samples,
         cores=None if evidence.placement is None else evidence.placement.n_cores,
     )

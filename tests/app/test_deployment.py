@@ -1,6 +1,7 @@
 """A network or a program on one's own samples: from the file to the report, and what other commands make of it."""
 
 import json
+import shlex
 from itertools import pairwise
 from pathlib import Path
 
@@ -105,6 +106,14 @@ def test_a_nir_file_becomes_a_whole_report(files: Path) -> None:
     assert "float student" not in page
 
 
+def test_every_printed_command_runs_as_it_stands(files: Path) -> None:
+    commands = [o.command for o in api.load_report(files / "report").opportunities if o.command]
+    assert commands
+    for command in commands:
+        done = run(*shlex.split(command)[1:])
+        assert done.exit_code == 0, f"{command}\n{done.output}"
+
+
 def test_the_same_report_comes_again(files: Path) -> None:
     before = api.load_report(files / "report")
     assert api.report(files / "report").fingerprint() == before.fingerprint()
@@ -145,7 +154,7 @@ def test_deploy_proves_it_on_lava_in_one_command(files: Path, tmp_path: Path) ->
         *("--out", tmp_path / "r", "-q"),
     )
     assert done.exit_code == 0, done.output
-    assert "simulator = Lava (n=3)" in done.output
+    assert "simulator = Lava (n = 3)" in done.output
     assert run("check", tmp_path / "r", "--require-bit-exact").exit_code == 0
 
 

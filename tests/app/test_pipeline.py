@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -248,6 +249,29 @@ def test_check_gates_and_their_exit_codes(finished: Path, tmp_path: Path) -> Non
     same = gate.invoke(app, ["compare", str(finished), str(finished)])
     assert same.exit_code == 0
     assert "The two reports are the same." in same.stdout
+
+
+def test_every_printed_command_runs_as_it_stands(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from typer.testing import CliRunner
+
+    from seamount.cli import app, load_commands
+
+    load_commands()
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(finished, "runs/a run")  # a name that a shell would take apart
+    monkeypatch.setattr(shim, "TESTED", {})
+    resumed(Path("runs/a run"))  # without Lava, so that its command is printed
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    commands = [o.command for o in api.report(Path("runs/a run")).opportunities]
+    assert {shlex.split(command)[1] for command in commands} >= {"why", "sweep", "run-lava"}
+    # what a sweep's points train is tested elsewhere: here that its folder, its settings and its axis are there
+    monkeypatch.setattr("seamount.run.sweep.run_stages", lambda *_, **__: None)
+    for command in commands:
+        done = CliRunner().invoke(app, shlex.split(command)[1:])
+        assert done.exit_code == 0, f"{command}\n{done.output}"
 
 
 def test_a_sweep_shares_its_grid_and_marks_each_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

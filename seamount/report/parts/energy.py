@@ -91,10 +91,13 @@ class Band(Item):
 
 
 class Energy(Item):
-    """``step_s`` is the longer of the stated period and the modelled step; ``bound`` what the model says binds."""
+    """``standing`` says what the page shows of it: beside the ANN's arithmetic and the published break-even bands.
+
+    ``step_s`` is the longer of the stated period and the modelled step; ``bound`` what the model says binds."""
 
     target: str
     words: str
+    standing: str = ""
     placeholder: str | None
     stated_period_s: Quantity
     step_s: Quantity
@@ -117,7 +120,18 @@ class Energy(Item):
     notes: tuple[str, ...]
     not_included: tuple[str, ...]
 
+    @property
+    def mark(self) -> str:
+        """What stands beside every energy of constants that are another chip's."""
+        return "" if self.placeholder is None else f" ({PLACEHOLDER})"
 
+    @property
+    def below_all(self) -> bool:
+        """Below every published break-even band."""
+        return bool(self.bands) and all(band.verdict == "below" for band in self.bands)
+
+
+PLACEHOLDER = "placeholder"
 DYNAMIC = "on-chip dynamic"
 WITH_STATIC = "with static power"
 BOUNDARIES = {"compute_only": "compute only", "on_chip_dynamic": DYNAMIC, "with_static": WITH_STATIC}
@@ -133,6 +147,7 @@ def energy(evidence: Evidence) -> Energy | Missing:
     return Energy(
         target=found.target,
         words=_words(found),
+        standing=_standing(found),
         placeholder=found.placeholder or None,
         stated_period_s=_stated_period(found),
         step_s=known(found.step_s, "s", "derived"),
@@ -195,11 +210,28 @@ def _weakest(statuses: Sequence[str]) -> Status:
     return max((s for s in WEAKER if s in statuses), key=WEAKER.index, default="derived")
 
 
+def _standing(found: EnergyReport) -> str:
+    """In one sentence; the ANN's price is of arithmetic alone, so that a share of it has one digit and a half."""
+    dynamic, ann = found.boundaries["on_chip_dynamic"].mid, found.comparison.ann_fp32_j
+    parts = []
+    if ann > 0 and dynamic > 0:
+        ratio = dynamic / ann
+        times = f"{ratio:.2g}" if ratio < 100 else f"{ratio:.0f}"
+        parts.append(f"about {times} × the {si(ann, 'J')} of the ANN's arithmetic alone")
+    if found.bands:
+        counts = {v: sum(b.verdict == v for b in found.bands) for v in ("above", "inside", "below")}
+        told = [f"{verdict} {n}" for verdict, n in counts.items() if n]
+        advice = ": fewer spikes or a smaller T would be needed" if counts["above"] else ""
+        parts.append(f"{', '.join(told)} of {len(found.bands)} break-even bands{advice}")
+    return "; ".join(parts)
+
+
 def _words(found: EnergyReport) -> str:
     dynamic, static = found.boundaries["on_chip_dynamic"], found.boundaries["with_static"]
     known_as = "/".join(sorted({s for entry in found.sets for s in entry.statuses}))
     return (
-        f"{joule(dynamic.low, dynamic.high)} on-chip dynamic per inference ({known_as} constants, not measured); "
+        f"{joule(dynamic.low, dynamic.high)} on-chip dynamic per inference ({known_as} constants, not measured"
+        f"{'; ' + PLACEHOLDER + 's of another chip' if found.placeholder else ''}); "
         f"{joule(static.low, static.high)} with static power at {si(found.step_s, 's')} a step."
     )
 

@@ -9,7 +9,7 @@ from seamount.compile.synapses.kinds import Conv, Dense, OneToOne, Sparse, Synap
 from seamount.errors import plural
 
 from ..schema.values import Item
-from .layers import parameters
+from .layers import kind_of, parameters
 
 
 class Node(Item):
@@ -50,7 +50,7 @@ def graph(program: Program) -> Graph:
     populations = [
         Node(
             name=p.name,
-            kind=type(p.neuron).__name__,
+            kind=kind_of(p),
             shape=p.shape,
             note=parameters(p),
             rank=ranks[p.name],

@@ -101,7 +101,7 @@ def _layer(evidence: Evidence, population: Population, both: Sides) -> Layer:
     of_neurons = rates.neuron_rates(both)
     return Layer(
         name=name,
-        kind=type(population.neuron).__name__,
+        kind=kind_of(population),
         shape=population.shape,
         n_neurons=population.n_neurons,
         parameters=parameters(population),
@@ -149,6 +149,15 @@ def _sops(evidence: Evidence, name: str) -> Quantity:
     if run is None or name not in run.events:
         return unknown("SOP/sample", "the run counted no events of this population")
     return known(float(np.sum(run.events[name].sops)) / run.n_samples, "SOP/sample", "counted", run.n_samples)
+
+
+def kind_of(population: Population) -> str:
+    """What a population is to a reader: what only integrates is no spiking neuron."""
+    neuron = population.neuron
+    if neuron.passes_on:
+        return "relay"
+    name = type(neuron).__name__
+    return "integrator" if neuron.never_sends else {"Lif": "LIF"}.get(name, name)
 
 
 def parameters(population: Population) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from ..evidence import Evidence
 from ..schema.text import count, si
 from ..schema.values import Item, Missing, Series
+from .accuracy import Accuracy, Rung
 from .anytime import Anytime
 from .energy import Energy
 from .layers import Layer
@@ -29,9 +30,12 @@ def opportunities(
     mapping: Mapping | Missing,
     energy: Energy | Missing,
     early: Anytime | Missing,
+    accuracy: Accuracy | Missing,
 ) -> tuple[Opportunity, ...]:
     """What to try, the most promising first. A gain is a bound or an estimate and says which."""
     found: list[Opportunity] = []
+    if isinstance(accuracy, Accuracy):
+        found += _of_accuracy(evidence, accuracy)
     if isinstance(mapping, Mapping):
         found += _relieve(evidence, mapping)
     if isinstance(layers, tuple):
@@ -39,7 +43,7 @@ def opportunities(
     if isinstance(energy, Energy):
         found += _of_energy(evidence, energy)
     if isinstance(early, Anytime):
-        found += _of_time(evidence, early)
+        found += _of_time(evidence, early, energy.mark if isinstance(energy, Energy) else "")
     if evidence.oracle is None:
         found.append(
             Opportunity(
@@ -50,6 +54,68 @@ def opportunities(
             )
         )
     return tuple(found)
+
+
+def _of_accuracy(evidence: Evidence, accuracy: Accuracy) -> Iterator[Opportunity]:
+    """What to mend first: a file that means something else, a teacher, a student, the rounding."""
+    rungs = {rung.stage: rung for rung in accuracy.rungs}
+    if "original" in rungs and "float" in rungs:
+        yield from _read_otherwise(rungs["float"], accuracy.n_samples)
+    trained = [stage for stage, training in evidence.trainings.items() if training.improving and stage in rungs]
+    if trained:  # the first of them, because what follows learns from it
+        yield _train_longer(evidence, rungs[trained[0]])
+    elif "teacher" in rungs and "teacher" in evidence.trainings and _value(rungs["teacher"]) < _value(rungs["float"]):
+        yield _train_longer(evidence, rungs["teacher"])
+    before = rungs.get("float")
+    if before is not None and "deployed" in rungs and _value(before) - _value(rungs["deployed"]) > ROUNDING_COSTS_PP:
+        yield _round_better(evidence, _value(before) - _value(rungs["deployed"]))
+
+
+ROUNDING_COSTS_PP = 1.0
+"""More than that is worth an advice."""
+
+
+def _value(rung: Rung) -> float:
+    return float(rung.accuracy.value or 0)
+
+
+def _read_otherwise(rung: Rung, n: int) -> Iterator[Opportunity]:
+    same = None if rung.agreement is None else rung.agreement.value
+    if same is None or same == 100:
+        return
+    yield Opportunity(
+        id="read-otherwise",
+        title=f"{round(n * (1 - same / 100)):,} of {n:,} answers of the file are not your own network's",
+        gain="The file says something else than your tool computes: try --from, --set dt=..., --readout.",
+        command="",
+    )
+
+
+def _train_longer(evidence: Evidence, rung: Rung) -> Opportunity:
+    training = evidence.trainings[rung.stage]
+    what = {"teacher": "teacher", "float": "float student"}.get(rung.stage, "student in integers")
+    why = "was still improving in the last of" if training.improving else "stays behind its student after"
+    return Opportunity(
+        id=f"train-{rung.stage}",
+        title=f"The {what} reaches {_value(rung):.1f} % and {why} {training.n_epochs} epochs: train it longer first",
+        gain="The program answers as it does."
+        if rung.stage == "quantised"
+        else "What follows learns from it, and seldom passes it.",
+        command=_sweep(evidence, f"{training.setting}={training.n_epochs},{2 * training.n_epochs}"),
+    )
+
+
+def _round_better(evidence: Evidence, lost_pp: float) -> Opportunity:
+    epochs = evidence.trainings.get("quantised")
+    axis = None if epochs is None else f"{epochs.setting}={epochs.n_epochs},{2 * epochs.n_epochs}"
+    return Opportunity(
+        id="round-better",
+        title=f"The integers cost {lost_pp:.1f} pp",
+        gain="Fine-tuning in integers wins most of it back."
+        if evidence.trained
+        else "Scales chosen on real inputs (--calibrate) may win some of it back, training in integers most.",
+        command="" if axis is None else _sweep(evidence, axis),
+    )
 
 
 def _relieve(evidence: Evidence, mapping: Mapping) -> list[Opportunity]:
@@ -81,14 +147,14 @@ def _why(evidence: Evidence, layer: Layer) -> str:
     return f"seamount why {_folder(evidence)} {shlex.quote(layer.name)}"
 
 
-def _of_time(evidence: Evidence, early: Anytime) -> list[Opportunity]:
+def _of_time(evidence: Evidence, early: Anytime, mark: str) -> list[Opportunity]:
     n_steps = len(early.steps)
     if early.enough >= n_steps:
         return []
     saved = ""
     if isinstance(early.energy_j, Series):
         full, part = (float(early.energy_j.values[t - 1] or 0) for t in (n_steps, early.enough))
-        saved = f" and saves {si(full - part, 'J')} of {si(full, 'J')} dynamic energy"
+        saved = f" and saves {si(full - part, 'J')} of {si(full, 'J')} dynamic energy{mark}"
     return [
         Opportunity(
             id="fewer-steps",
@@ -149,7 +215,8 @@ def _of_energy(evidence: Evidence, energy: Energy) -> list[Opportunity]:
         Opportunity(
             id="step-period",
             title=f"Static power is {share:.0f} % of the total at {si(stated, 's')} a step",
-            gain=f"Up to {si(saved, 'J')} per inference less at the modelled step of {si(shortest, 's')} (derived).",
+            gain=f"Up to {si(saved, 'J')}{energy.mark} per inference less at the modelled step of "
+            f"{si(shortest, 's')} (derived).",
             command=_sweep(evidence, f"target.step_period_s={stated:g},{shortest:.1e}"),
         )
     ]

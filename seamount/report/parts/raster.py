@@ -9,11 +9,16 @@ from ..schema.values import Item, Missing
 
 
 class RasterRow(Item):
-    """One population's part of the raster: for each drawn neuron the steps at which it fires."""
+    """One population's part of the raster: for each drawn neuron the steps at which it fires.
+
+    ``n_worst``: the first so many neurons are those that differ most (or fire most), the others typical ones: spread
+    evenly over all that fire, by how often they do. None where all neurons are drawn.
+    """
 
     name: str
     n_neurons: int
     neurons: tuple[int, ...]
+    n_worst: int | None = None
     steps_float: tuple[tuple[int, ...], ...] | Missing
     steps_deployed: tuple[tuple[int, ...], ...]
     n_agree: int | None
@@ -109,18 +114,23 @@ def _picture(evidence: Evidence, traced: Traced, sample: int) -> Picture | Missi
 
 
 def _row(name: str, deployed: Array, float_: Array | None) -> RasterRow:
-    """Neurons that differ first, then the busiest ones, drawn in their own order."""
+    """Half of the room for neurons that differ most, half for typical ones, each in their own order."""
     flat = deployed.reshape(len(deployed), -1) != 0
     other = None if float_ is None else float_.reshape(len(float_), -1) != 0
     weight = flat.sum(axis=0).astype(np.int64)
     if other is not None:
         # weighed so that a neuron that differs once comes before any that only fires often
         weight = weight + other.sum(axis=0) + 1000 * (flat != other).sum(axis=0)
-    chosen = np.sort(np.argsort(-weight, kind="stable")[:MAX_NEURONS])
+    ranked, n_worst = np.argsort(-weight, kind="stable"), None
+    chosen = np.sort(ranked[:MAX_NEURONS])
+    if flat.shape[1] > MAX_NEURONS:
+        n_worst = MAX_NEURONS // 2
+        chosen = np.concatenate([np.sort(ranked[:n_worst]), _typical(flat, ranked[:n_worst], MAX_NEURONS - n_worst)])
     return RasterRow(
         name=name,
         n_neurons=flat.shape[1],
         neurons=tuple(chosen.tolist()),
+        n_worst=n_worst,
         steps_deployed=_steps(flat, chosen),
         steps_float=Missing(missing="no counterpart in the network it is compared with")
         if other is None
@@ -129,6 +139,15 @@ def _row(name: str, deployed: Array, float_: Array | None) -> RasterRow:
         n_only_float=None if other is None else int(np.sum(other & ~flat)),
         n_only_deployed=None if other is None else int(np.sum(flat & ~other)),
     )
+
+
+def _typical(spikes: Array, taken: Array, n: int) -> Array:
+    """``n`` neurons, spread over those that fire by how often they do; silent ones where too few fire."""
+    rates = spikes.sum(axis=0)
+    others = np.setdiff1d(np.argsort(-rates, kind="stable"), taken, assume_unique=True)
+    firing = others[rates[others] > 0]
+    pool = firing if len(firing) >= n else others[:n]
+    return np.sort(pool[np.linspace(0, len(pool) - 1, n).round().astype(int)])
 
 
 def _steps(spikes: Array, neurons: Array) -> tuple[tuple[int, ...], ...]:

@@ -12,6 +12,7 @@ class SweepPoint(Item):
     settings: str
     accuracy: Quantity
     energy_j: Quantity
+    placeholder: bool = False
     spikes: Quantity
     cores: Quantity
     front: bool
@@ -44,6 +45,7 @@ def sweep(evidence: Evidence) -> tuple[SweepPoint, ...] | Missing:
             settings=t.settings,
             accuracy=percent(round(t.accuracy * t.n_samples), t.n_samples),
             energy_j=_or_unknown(t.energy_j, "J"),
+            placeholder=t.placeholder,
             spikes=_or_unknown(t.spikes, "spikes/sample"),
             cores=_or_unknown(t.cores, "cores"),
             front=not beaten(i),

@@ -179,18 +179,21 @@ def _energy(energy: Energy | Missing) -> Verdict:
     if limits is None:
         return _verdict("energy", "unknown", "unknown", energy.words)
     if energy.placeholder is not None:
-        return _verdict("energy", joule(*limits), "warning", energy.placeholder)
-    statuses = "/".join(sorted({status for s in energy.sets for status in s.statuses}))
+        return _verdict("energy", joule(*limits) + energy.mark, "warning", energy.placeholder)
     total = next(b.energy_j for b in energy.boundaries if b.name == WITH_STATIC)
     detail = (
-        f"on-chip dynamic per inference, {statuses}; {joule(float(total.low or 0), float(total.high or 0))} "
-        f"with static power at {quantity(energy.step_s)} a step"
+        f"on-chip dynamic per inference, estimated: {energy.standing}; "
+        f"{joule(float(total.low or 0), float(total.high or 0))} with static power at {quantity(energy.step_s)} a "
+        "step"
     )
-    return _verdict("energy", joule(*limits), "ok", detail)
+    # an estimate is no success by itself
+    return _verdict("energy", joule(*limits), "ok" if energy.below_all else "neutral", detail)
 
 
-def headline(accuracy: Accuracy | Missing, proof: Proof | Missing) -> str:
-    """The finding in one sentence."""
+def headline(accuracy: Accuracy | Missing, proof: Proof | Missing, trained: bool) -> str:
+    """The finding in one sentence; ``trained``: there is a student that the program must equal."""
+    if not trained:
+        return _of_a_network(accuracy, proof)
     if isinstance(proof, Missing):
         return f"Whether the student is the program was not checked: {proof.missing}."
     if not proof.bit_exact:
@@ -198,3 +201,17 @@ def headline(accuracy: Accuracy | Missing, proof: Proof | Missing) -> str:
     if isinstance(accuracy, Accuracy) and any(r.stage == "deployed" for r in accuracy.rungs):
         return "The student you trained is the program the chip runs."
     return "All compared runs of the program are the same, spike for spike."
+
+
+def _of_a_network(accuracy: Accuracy | Missing, proof: Proof | Missing) -> str:
+    if isinstance(proof, Proof) and not proof.bit_exact:
+        return "Simulator and Lava do not compute the same."
+    found = []
+    if isinstance(accuracy, Accuracy):
+        shares = {r.stage: f"{r.accuracy.value:.1f} %" for r in accuracy.rungs}
+        beside = next((shares[stage] for stage in ("float", "original") if stage in shares), None)
+        words = f"The program answers {shares['deployed']} right"
+        found.append(words if beside is None else f"{words}, its network {beside}")
+    if isinstance(proof, Proof):
+        found.append("Lava computes the same" if found else "Simulator and Lava compute the same")
+    return "; ".join(found) + "." if found else "What the program would need of the chip."

@@ -71,11 +71,11 @@ def anchor(share: float, margin: float = 0.04) -> Anchor:
     return "start" if share < margin else "end" if share > 1 - margin else "middle"
 
 
-def figure(height: float, label: str, parts: Iterable[str]) -> Markup:
+def figure(height: float, label: str, parts: Iterable[str], css: str = "") -> Markup:
     """A drawing as wide as its place; ``label`` says in words what it shows."""
-    body = "".join(parts)
+    body, classes = "".join(parts), f"chart {css}".strip()
     return Markup(
-        f'<svg class="chart" role="img" aria-label="{html(label)}" width="100%" height="{height:g}">{body}</svg>'
+        f'<svg class="{classes}" role="img" aria-label="{html(label)}" width="100%" height="{height:g}">{body}</svg>'
     )
 
 
@@ -123,12 +123,12 @@ def polygon(points: Sequence[tuple[float, float]], css: str) -> str:
 
 @dataclass(frozen=True)
 class Frame:
-    """A plot area: rules with their values on them, x values below."""
+    """A plot area: rules with their values left of them, where no curve comes, and x values below."""
 
     height: float
     x: Scale
     y: Scale
-    top: float = 16
+    top: float = 10
     foot: float = 22
 
     def up(self, value: float) -> float:
@@ -141,11 +141,17 @@ class Frame:
         parts = []
         for value, label in y_text:
             parts.append(rule(0, self.up(value), 1, self.up(value), "rule"))
-            parts.append(text(0, self.up(value) - 4, label, "tick halo"))
+            parts.append(
+                f'<text x="0" dx="-8" y="{self.up(value) + 4:g}" text-anchor="end" class="tick">{html(label)}</text>'
+            )
         for value, label in x_text:
             share = self.x(value)
             parts.append(text(share, self.height - 6, label, "tick", anchor(share)))
         return parts
+
+    def figure(self, label: str, parts: Iterable[str]) -> Markup:
+        """The drawing, with room for the values at its left."""
+        return figure(self.height, label, parts, "framed")
 
 
 def contours() -> Markup:

@@ -16,8 +16,9 @@ from ..report import SECTIONS, Report
 from ..schema import text
 from ..schema.values import Missing, Quantity, Series
 from . import charts, figures
+from .glossary import GLOSSARY, linked
 
-WORDS = {"ok": "passed", "warning": "warning", "error": "failed", "unknown": "unknown"}
+WORDS = {"ok": "passed", "neutral": "no verdict", "warning": "warning", "error": "failed", "unknown": "unknown"}
 
 
 def render_html(report: Report) -> str:
@@ -49,6 +50,8 @@ def _environment() -> jinja2.Environment:
         "plural": plural,
         "signed": text.signed,
         "shape": lambda shape: "×".join(str(n) for n in shape) or "1",
+        "columns": columns,
+        "linked": linked,
         "share": lambda share: f"{100 * share:.0f} %",
     }
     environment.tests |= {
@@ -57,6 +60,7 @@ def _environment() -> jinja2.Environment:
     }
     environment.globals |= {
         "figures": figures,
+        "glossary": GLOSSARY,
         "symbols": text.SYMBOLS,
         "words": WORDS,
         "spread": spread,
@@ -66,6 +70,13 @@ def _environment() -> jinja2.Environment:
 
 def _file(name: str) -> str:
     return (files(__package__) / "templates" / name).read_text(encoding="utf-8")
+
+
+def columns(n: int) -> int:
+    """Of a grid of ``n`` cards, at most 3: that none stands alone in the last row, where that can be."""
+    if n < 3:
+        return max(n, 1)
+    return 2 if n % 3 == 1 and n % 2 == 0 else 3
 
 
 def quantity(q: Quantity) -> Markup:

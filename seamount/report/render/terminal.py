@@ -1,4 +1,4 @@
-"""The report in at most 40 lines of 80 columns."""
+"""The report in at most 40 lines of 80 columns, or of 60 and more, and a few lines more."""
 
 from __future__ import annotations
 
@@ -19,26 +19,37 @@ from ..report import Report
 from ..schema import text
 from ..schema.values import Missing, Quantity, State
 
-STYLES: dict[State, str] = {"ok": "bold green", "warning": "bold yellow", "error": "bold red", "unknown": "dim"}
-DETAIL_WIDTH = 52
+STYLES: dict[State, str] = {
+    "ok": "bold green",
+    "neutral": "bold",
+    "warning": "bold yellow",
+    "error": "bold red",
+    "unknown": "dim",
+}
+WIDTH = 80
 BAR_WIDTH = 24
 N_LAYERS = 5
 N_NEXT = 2
 
 
-def render_terminal(report: Report) -> RenderableType:
-    """For ``rich.print``: verdicts, accuracy, the layers that differ most, what to try."""
-    parts: list[RenderableType] = [_head(report), Text(""), _verdicts(report)]
+def render_terminal(report: Report, width: int = WIDTH) -> RenderableType:
+    """For ``rich.print``: verdicts, accuracy, the layers that differ most, what to try.
+
+    Args:
+        width: columns that there are; 80 are used at most, and 60 are needed.
+    """
+    width = min(width, WIDTH)
+    parts: list[RenderableType] = [_head(report, width), Text(""), _verdicts(report, width)]
     if isinstance(report.accuracy, Accuracy):
-        parts += [Text(""), _accuracy(report.accuracy)]
+        parts += [Text(""), _accuracy(report.accuracy, width)]
     if not isinstance(report.layers, Missing):
-        parts += [Text(""), _layers(report.layers)]
-    facts = _facts(report)
+        parts += [Text(""), _layers(report.layers, width)]
+    facts = _facts(report, width)
     parts += [Text(""), *facts]
     return Group(*parts)
 
 
-def _head(report: Report) -> RenderableType:
+def _head(report: Report, width: int) -> RenderableType:
     line = Text.assemble(
         ("Seamount  ", "bold cyan"),
         (report.run.name, "bold"),
@@ -46,37 +57,38 @@ def _head(report: Report) -> RenderableType:
         "" if report.run.n_steps is None else f", {report.run.n_steps} {plural(report.run.n_steps, 'step')}",
         f", {text.quantity(report.run.n_neurons)}, {text.quantity(report.run.n_weights)}",
     )
-    line.truncate(80, overflow="ellipsis")
-    return Group(line, Text(report.headline))
+    line.truncate(width, overflow="ellipsis")
+    made = "; ".join(f"{fact.name}: {fact.value}" for fact in report.run.facts)
+    return Group(line, *(Text(told, "dim") for told in _wrapped(made, width)), Text(report.headline))
 
 
-def _verdicts(report: Report) -> Table:
+def _verdicts(report: Report, width: int) -> Table:
+    room = width - 28  # beside mark, title and word
     table = Table.grid(padding=(0, 1))
     table.add_column(width=1)
     table.add_column(width=9)
     table.add_column(width=14)
-    table.add_column(width=DETAIL_WIDTH)
+    table.add_column(width=room)
     for verdict in report.verdicts:
         mark, style = text.SYMBOLS[verdict.state], STYLES[verdict.state]
-        lines = _wrapped(verdict.detail, DETAIL_WIDTH)
+        lines = _wrapped(verdict.detail, room)
         detail = "\n".join(
-            lines
-            if len(lines) <= 2
-            else [lines[0], textwrap.shorten(" ".join(lines[1:]), DETAIL_WIDTH, placeholder="…")]
+            lines if len(lines) <= 2 else [lines[0], textwrap.shorten(" ".join(lines[1:]), room, placeholder="…")]
         )
         table.add_row(Text(mark, style), verdict.title, Text(verdict.word, style), Text(detail, "dim"))
     return table
 
 
-def _accuracy(accuracy: Accuracy) -> Table:
+def _accuracy(accuracy: Accuracy, width: int) -> Table:
     table = Table.grid(padding=(0, 1))
-    for width in (19, 8, 13, 9, BAR_WIDTH):
-        table.add_column(width=width, justify="right" if width in (8, 9) else "left")
+    bar = max(0, BAR_WIDTH - (WIDTH - width))
+    for column in (19, 8, 13, 9, *([bar] if bar else [])):
+        table.add_column(width=column, justify="right" if column in (8, 9) else "left")
     floor = max(0.0, min(float(r.accuracy.low or 0) for r in accuracy.rungs) - 5)
     for rung in accuracy.rungs:
         value = float(rung.accuracy.value or 0)
         lost = "" if rung.lost_pp is None or rung.lost_pp.value is None else f"{text.signed(-rung.lost_pp.value)} pp"
-        filled = round(BAR_WIDTH * (value - floor) / (100 - floor)) if floor < 100 else BAR_WIDTH
+        filled = round(bar * (value - floor) / (100 - floor)) if floor < 100 else bar
         spread = f"{rung.accuracy.low:.1f} to {rung.accuracy.high:.1f}"
         style = "bold" if rung.stage == "deployed" else ""
         table.add_row(
@@ -84,16 +96,17 @@ def _accuracy(accuracy: Accuracy) -> Table:
             Text(f"{value:.2f} %", style),
             Text(spread, "dim"),
             lost,
-            Text("█" * filled, "cyan"),
+            *([Text("█" * filled, "cyan")] if bar else []),
         )
     return table
 
 
-def _layers(layers: tuple[Layer, ...]) -> Table:
+def _layers(layers: tuple[Layer, ...], width: int) -> Table:
     table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim")
-    table.add_column("layer", width=18, no_wrap=True, overflow="ellipsis")
-    for name in ("unmatched", "spikes", "float", "first step", "overflow"):
-        table.add_column(name, justify="right", width=10, no_wrap=True)
+    table.add_column("layer", width=18 - max(0, WIDTH - width) // 4, no_wrap=True, overflow="ellipsis")
+    column = 10 if width == WIDTH else 6
+    for name in ("unmatched", "spikes", "float", "first step" if column == 10 else "first", "overflow"):
+        table.add_column(name, justify="right", width=max(column, len(name)), no_wrap=True)
     for layer in layers[:N_LAYERS]:
         overflow = layer.n_overflows or 0
         damage = "—" if layer.damage.value is None else f"{layer.damage.value:.2f} %"
@@ -110,7 +123,7 @@ def _layers(layers: tuple[Layer, ...]) -> Table:
     return table
 
 
-def _facts(report: Report) -> list[Text]:
+def _facts(report: Report, width: int) -> list[Text]:
     lines: list[tuple[str, str]] = [
         (
             "work",
@@ -137,17 +150,17 @@ def _facts(report: Report) -> list[Text]:
         lines.append(
             ("", f"{len(report.opportunities) - N_NEXT} more suggestions in report.html, section What to try")
         )
-    return [_fact(name, words) for name, words in lines]
+    return [_fact(name, words, width - 8) for name, words in lines]
 
 
 def _samples(q: Quantity) -> str:
     return "not measured" if q.n is None else f"counted, n={q.n:,}"
 
 
-def _fact(name: str, words: str) -> Text:
-    body = _wrapped(words, 72)
-    if len(body) > 2:
-        body = [body[0], textwrap.shorten(" ".join(body[1:]), 72, placeholder="…")]
+def _fact(name: str, words: str, width: int) -> Text:
+    body = _wrapped(words, width)
+    if len(body) > 2 and name != "try":  # a command is of no use without its end
+        body = [body[0], textwrap.shorten(" ".join(body[1:]), width, placeholder="…")]
     return Text.assemble((f"{name:<8}", "dim"), "\n        ".join(body))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .values import Quantity, State
 
 PREFIXES = {-15: "f", -12: "p", -9: "n", -6: "µ", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T"}
-SYMBOLS: dict[State, str] = {"ok": "✓", "warning": "!", "error": "✕", "unknown": "?"}
+SYMBOLS: dict[State, str] = {"ok": "✓", "neutral": "≈", "warning": "!", "error": "✕", "unknown": "?"}
 """Beside the colour, which not everybody sees."""
 NARROW = "\N{NARROW NO-BREAK SPACE}"
 

@@ -14,7 +14,8 @@ fitted (model calibrated to silicon), simulated (circuit simulation), documented
 on published values), assumed, ordering only (no range can be given), unknown (with a reason)."""
 
 Stage = Literal["teacher", "original", "float", "quantised", "deployed"]
-State = Literal["ok", "warning", "error", "unknown"]
+State = Literal["ok", "neutral", "warning", "error", "unknown"]
+"""neutral: a finding that is neither good nor bad."""
 
 
 class Item(BaseModel):

@@ -7,7 +7,7 @@ from markupsafe import Markup
 from ...parts.anytime import Anytime
 from ...schema.text import si
 from ...schema.values import Series
-from ..charts import Frame, Scale, dot, figure, fitted, floats, polygon, polyline, rule, step_labels, stretched
+from ..charts import Frame, Scale, dot, fitted, floats, polygon, polyline, rule, step_labels, stretched
 
 
 def anytime_accuracy(found: Anytime) -> Markup:
@@ -20,7 +20,7 @@ def anytime_accuracy(found: Anytime) -> Markup:
     line = [frame.point(i + 1, v) for i, v in enumerate(values)]
     parts.append(stretched(200, polygon(band, "band") + polyline(line, "deployed")))
     parts += [dot(*p, 3.2, "dot deployed", f"step {i + 1}: {values[i]:.2f} %") for i, p in enumerate(line)]
-    return figure(200, f"Accuracy rises from {values[0]:.1f} % at step 1 to {values[-1]:.1f} % at step {n}", parts)
+    return frame.figure(f"Accuracy rises from {values[0]:.1f} % at step 1 to {values[-1]:.1f} % at step {n}", parts)
 
 
 def anytime_energy(energies: Series) -> Markup:
@@ -31,4 +31,4 @@ def anytime_energy(energies: Series) -> Markup:
     line = [frame.point(i + 1, v) for i, v in enumerate(values)]
     parts += [rule(0, frame.up(0), 1, frame.up(0), "axis"), stretched(200, polyline(line, "energy"))]
     parts += [dot(*p, 2.6, "dot energy", f"step {i + 1}: {si(values[i], 'J')}") for i, p in enumerate(line)]
-    return figure(200, f"Dynamic energy rises to {si(values[-1], 'J')} at step {n}", parts)
+    return frame.figure(f"Dynamic energy rises to {si(values[-1], 'J')} at step {n}", parts)

@@ -86,7 +86,7 @@ def sensitivity(energy: Energy) -> Markup:
         words, css = f"this run: {si(step, 's')}", "tick halo threshold-text"
         parts.append(text(share - 0.01, 14, words, css, "end") if share > 0.5 else text(share + 0.01, 14, words, css))
     label = f"Energy per inference against step period: {si(mid[0], 'J')} at {si(xs[0], 's')}"
-    return figure(tall, f"{label}, {si(mid[-1], 'J')} at {si(xs[-1], 's')}; dynamic alone {si(dynamic, 'J')}", parts)
+    return frame.figure(f"{label}, {si(mid[-1], 'J')} at {si(xs[-1], 's')}; dynamic alone {si(dynamic, 'J')}", parts)
 
 
 def break_even(bands: tuple[Band, ...]) -> Markup:

@@ -40,7 +40,7 @@ def over_time(layer: Layer) -> Markup:
                 dot(*frame.point(i + 1, v), 2.4, f"dot {css}", f"step {i + 1}: {v:.1f}") for i, v in enumerate(train)
             ]
     words = "; ".join(f"{css} from {t[0]:.1f} to {t[-1]:.1f}" for css, t in trains)
-    return figure(118, f"{layer.name}, spikes per step and sample: {words}", parts)
+    return frame.figure(f"{layer.name}, spikes per step and sample: {words}", parts)
 
 
 def agreement(layer: Layer) -> Markup:

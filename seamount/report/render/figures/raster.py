@@ -13,13 +13,16 @@ from seamount.shown import html
 
 from ...parts.raster import Picture, RasterRow
 from ...schema.values import Missing
-from ..charts import figure, stretched
+from ..charts import figure, rule, stretched
 
 
 def raster_panel(row: RasterRow, n_steps: int) -> Markup:
-    """Deployed spikes filled, float ones outlined: a filled outline agrees, the other two do not."""
-    cell, width = 8, 1000 / n_steps
-    height = cell * len(row.neurons)
+    """Deployed spikes filled, float ones outlined: a filled outline agrees, the other two do not.
+
+    A gap parts the neurons that differ most from the typical ones.
+    """
+    cell, gap, width = 8, 10, 1000 / n_steps
+    height = cell * len(row.neurons) + (gap if row.n_worst is not None else 0)
     shapes: dict[str, list[str]] = {"agree": [], "only-deployed": [], "only-float": []}
     for i, deployed in enumerate(row.steps_deployed):
         other = set(deployed) if isinstance(row.steps_float, Missing) else set(row.steps_float[i])
@@ -29,7 +32,8 @@ def raster_panel(row: RasterRow, n_steps: int) -> Markup:
             ("only-float", other - set(deployed)),
         ):
             for step in sorted(steps):
-                x, y = (step - 1) * width + 0.12 * width, i * cell + 1.5
+                below = gap if row.n_worst is not None and i >= row.n_worst else 0
+                x, y = (step - 1) * width + 0.12 * width, i * cell + below + 1.5
                 shapes[css].append(f"M{x:.1f} {y:g}h{0.76 * width:.1f}v{cell - 3}h{-0.76 * width:.1f}z")
     grid = (
         "".join(f'<path d="M{k * width:.1f} 0V{height}" class="rule"/>' for k in range(n_steps + 1))
@@ -41,7 +45,12 @@ def raster_panel(row: RasterRow, n_steps: int) -> Markup:
     label = f"{row.name}: spikes of {len(row.neurons)} of {row.n_neurons} neurons over {over}"
     if row.n_agree is not None:
         label += f"; {row.n_agree} agree, {row.n_only_float} only float, {row.n_only_deployed} only deployed"
-    return figure(height, label, [stretched(height, grid + paths)])
+    parting = []
+    if row.n_worst is not None:
+        middle = cell * row.n_worst + gap / 2
+        parting.append(rule(0, middle, 1, middle, "axis"))
+        label += f"; the upper {row.n_worst} differ most, the others are typical"
+    return figure(height, label, [stretched(height, grid + paths), *parting])
 
 
 def picture(found: Picture, label: str) -> Markup:
