@@ -25,7 +25,7 @@ from ..network.network import (
     size,
 )
 from ..numbers import FULL_SCALE_BITS, Ints, PerNeuron, ints
-from ..passes.fold_scale import per_channel
+from ..passes.fold_scale import channel_gain, per_channel
 from ..passes.write_out import write_out
 
 
@@ -121,8 +121,9 @@ def _real_group(network: Network, c: Connection) -> RealGroup:
         case (Scale(scale=scale),):
             return RealGroup(c, reals(np.atleast_1d(scale * gain)), None, graded, shape, False)
         case (Convolution() as conv,):
-            channels = per_channel(gain if gain.ndim == 0 else reals(np.broadcast_to(gain, p.shape)))
+            channels = channel_gain(p)
             if channels is not None:
+                channels = channels / source.scale if source is not None else channels
                 return RealGroup(c, reals(conv.weight * channels.reshape(-1, 1, 1, 1)), conv, graded, shape, False)
         case (Linear(weight=weight),):
             rows = np.broadcast_to(gain, p.shape).reshape(-1, 1) if gain.ndim else gain

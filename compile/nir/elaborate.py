@@ -40,16 +40,22 @@ UNIT_FACTOR = ("snntorch", "spikingjelly", "lava", "rockpool")
 
 
 def elaborate(
-    raw: RawGraph, name: str, settings: Discretisation, inputs: Mapping[str, Any], shapes: GivenShapes = NO_SHAPES
+    raw: RawGraph,
+    name: str,
+    settings: Discretisation,
+    inputs: Mapping[str, Any],
+    shapes: GivenShapes = NO_SHAPES,
+    besides: Iterable[Reason] = (),
 ) -> Network:
     """The network that ``raw`` means under ``settings``; every problem is named at once.
 
     Args:
         raw: nodes and edges, behind ``check_nodes``.
         name: for messages and the program.
-        settings: every field answered (dt may be None where nothing needs it).
+        settings: every field answered (dt may be None where nothing needs it, or ``besides`` says that it lacks).
         inputs: "bits", "scale", "signed" of the graded inputs.
         shapes: of Inputs, that win over the file's.
+        besides: what is wrong already, to be told with the rest.
     """
     graph = NirGraph(raw, settings, before={n: [] for n in raw.nodes}, after={n: [] for n in raw.nodes})
     for source, target in raw.edges:
@@ -59,6 +65,7 @@ def elaborate(
     graph.given = shapes.of(ports)
     compute_shapes(graph)
     check_operator_loops(graph)
+    graph.problems += besides
     _raise(graph, name)
     cells, outputs = _populations(graph)
     _raise(graph, name)
@@ -87,8 +94,14 @@ def _raise(graph: NirGraph, name: str) -> None:
     _refuse(name, graph.unsupported, graph.problems)
 
 
-def check_nodes(raw: RawGraph, name: str, preset: str = "nir") -> None:
-    """Refuses unknown types, missing and unknown keys, values that are not finite, time constants not above 0."""
+def check_nodes(
+    raw: RawGraph, name: str, preset: str = "nir", besides: Callable[[], Iterable[Reason]] = tuple
+) -> None:
+    """Refuses unknown types, missing and unknown keys, values that are not finite, time constants not above 0.
+
+    Args:
+        besides: what else is wrong, asked only where something is.
+    """
     problems: list[Reason] = []
     unsupported: list[Reason] = []
     for node_name, node in raw.nodes.items():
@@ -105,9 +118,21 @@ def check_nodes(raw: RawGraph, name: str, preset: str = "nir") -> None:
             told = f"{node.kind} with {', '.join(sorted(extra))}, which NIR 1.0.8 does not define"
             unsupported.append(Reason(told, where=node_name, ways_out=("remove it if it has no meaning",)))
         problems += _value_problems(node_name, node, preset)
-    if not any(node.kind == "Input" for node in raw.nodes.values()):
-        problems.append(Reason("no Input node"))
-    _refuse(name, unsupported, problems)
+    problems += _begins_nowhere(raw)
+    if unsupported or problems:
+        _refuse(name, unsupported, [*problems, *besides()])
+
+
+def _begins_nowhere(raw: RawGraph) -> Iterator[Reason]:
+    """Neurons can begin a graph without an Input, driven by their leak; what only passes values on cannot."""
+    if any(node.kind == "Input" for node in raw.nodes.values()):
+        return
+    heard = {target for _, target in raw.edges}
+    roles = {n: NODE_TYPES[node.kind].role for n, node in raw.nodes.items() if node.kind in NODE_TYPES}
+    unheard = [n for n, role in roles.items() if role == "operator" and n not in heard]
+    if unheard or "population" not in roles.values():
+        told = f", and nothing leads into {', '.join(unheard)}" if unheard else ""
+        yield Reason(f"no Input node{told}", ways_out=("put an Input in front of what the samples drive",))
 
 
 def _value_problems(name: str, node: RawNode, preset: str) -> Iterator[Reason]:

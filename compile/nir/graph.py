@@ -101,8 +101,8 @@ def _operators(graph: NirGraph, name: str, shape: Shape) -> tuple[tuple[Op, ...]
 def _steps(graph: NirGraph, name: str, delay: Reals) -> np.ndarray[Any, np.dtype[np.int64]]:
     s = graph.settings
     if s.time_unit != "steps":
-        if s.dt is None:
-            raise InputError("a delay needs the time step", where=name, ways_out="say it with --set dt=...")
+        if s.dt is None:  # one of the reasons of a refusal that is being collected
+            return np.zeros(delay.shape, dtype=np.int64)
         delay = reals(delay / s.dt)
     # files hold float32, so that a delay of whole steps is not quite one when divided by the time step
     steps = np.rint(delay)

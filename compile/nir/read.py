@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from seamount.errors import InputError
+from seamount.errors import InputError, Reason
 
 from ..network.network import Network, Shape, broadcasts, reals
 from ..numbers import PerNeuron
@@ -63,13 +63,13 @@ def read_nir(source: Any, options: NirOptions | None = None) -> Network:
     options = options or NirOptions()
     raw = read_raw(source) if isinstance(source, str | Path) else from_graph(source)
     name = options.name or (Path(source).stem if isinstance(source, str | Path) else "network")
-    check_nodes(raw, name, options.preset)
-    raw = as_run(raw, options.preset)
     metadata = _group(raw.metadata, "discretization")
     ours = _group(raw.metadata, "seamount")
-    resolved = _resolved(raw, name, options, metadata)
-    inputs = _input_facts(ours, options)
-    network = elaborate(raw, name, resolved.settings, inputs, GivenShapes(options.input_shape, options.input_shapes))
+    check_nodes(raw, name, options.preset, lambda: _lacking(raw, _resolved(raw, options, metadata), options.preset))
+    raw = as_run(raw, options.preset)
+    resolved = _resolved(raw, options, metadata)
+    inputs, shapes = _input_facts(ours, options), GivenShapes(options.input_shape, options.input_shapes)
+    network = elaborate(raw, name, resolved.settings, inputs, shapes, besides=_lacking(raw, resolved, options.preset))
     # where our own exporters write nothing they mean the defaults, so that nothing had to be assumed
     asked = () if str(metadata.get("exporter", "")).startswith("seamount") else resolved.assumptions.values()
     scales = _scales(raw.metadata, network)
@@ -89,7 +89,7 @@ def read_nir(source: Any, options: NirOptions | None = None) -> Network:
 # ------------------------------------------------------------------------------------------------- time step
 
 
-def _resolved(raw: RawGraph, name: str, options: NirOptions, metadata: Mapping[str, Any]) -> Resolved:
+def _resolved(raw: RawGraph, options: NirOptions, metadata: Mapping[str, Any]) -> Resolved:
     """All answers; the time step from the file's own numbers where nobody says it and the tool lets one see it."""
     resolved = resolve(options.preset, options.discretisation, metadata)
     if options.discretisation.dt is None and "dt" not in metadata:
@@ -98,10 +98,14 @@ def _resolved(raw: RawGraph, name: str, options: NirOptions, metadata: Mapping[s
             seen = {"dt": told, "time_unit": f"time_unit = {settings.time_unit}"}
             others = {key: line for key, line in resolved.assumptions.items() if key not in seen}
             resolved = Resolved(settings, {**seen, **others})
-    settings = resolved.settings
-    if settings.dt is None and settings.time_unit != "steps" and _needs_dt(raw, settings):
-        raise no_step(raw, name, options.preset)
     return resolved
+
+
+def _lacking(raw: RawGraph, resolved: Resolved, preset: str) -> list[Reason]:
+    """What nobody said: the time step, where one is needed."""
+    settings = resolved.settings
+    missing = settings.dt is None and settings.time_unit != "steps" and _needs_dt(raw, settings)
+    return [no_step(raw, preset)] if missing else []
 
 
 def _needs_dt(raw: RawGraph, settings: Discretisation) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.special import lambertw
 
-from seamount.errors import InputError
+from seamount.errors import Reason
 
 from .file import RawGraph
 from .presets import PRESETS, Discretisation
@@ -103,11 +103,10 @@ def with_own_step(raw: RawGraph, preset: str, settings: Discretisation) -> tuple
     return replace(settings, dt=dt, time_unit=unit), f"dt = {dt} ({rule} in the file)"
 
 
-def no_step(raw: RawGraph, name: str, preset: str) -> InputError:
+def no_step(raw: RawGraph, preset: str) -> Reason:
     """Nothing names the time step; lists what can be seen."""
     seen = ", ".join(f"{rule} = {value:g} for all neurons" for rule, value in dt_candidates(raw, preset).items())
-    return InputError(
+    return Reason(
         f"the file names no time step; candidates: {seen or 'none can be seen'}",
-        where=name,
-        ways_out=f"say it with --set dt=..., or --from with the tool that wrote the file ({', '.join(PRESETS)})",
+        ways_out=(f"say it with --set dt=..., or --from with the tool that wrote the file ({', '.join(PRESETS)})",),
     )

@@ -43,6 +43,11 @@ def _population(p: Population, layer: LayerRange) -> Iterator[str]:
             f"{p.name}: can never fire in {layer.duration}, v stays within {layer.v_low:.0f} to {layer.v_high:.0f}, "
             f"not above {_threshold(p)}; {USUAL_CAUSE}"
         )
+    elif layer.n_never and not p.neuron.never_sends:
+        yield (
+            f"{p.name}: {layer.n_never} of {p.n_neurons} neurons can never fire in {layer.duration}, whatever "
+            "arrives; did their weights vanish, or are they too small for the thresholds?"
+        )
     elif layer.always_sends:
         yield (
             f"{p.name}: must fire at every step, whatever arrives: its bias alone takes v above {_threshold(p)}; "

@@ -17,6 +17,7 @@ from ..network.network import (
     Linear,
     Network,
     Op,
+    Population,
     Reals,
     Reshape,
     Scale,
@@ -85,6 +86,11 @@ def scaled(conv: Convolution, scale: Scale) -> Convolution:
     channels = per_channel(scale.scale)
     assert channels is not None, "the caller asks first"
     return replace(conv, weight=reals(conv.weight * channels.reshape(-1, 1, 1, 1)))
+
+
+def channel_gain(p: Population) -> Reals | None:
+    """What multiplies the drive of a population on maps, per channel; None where it differs within a map."""
+    return per_channel(p.gain if p.gain.ndim == 0 else reals(np.broadcast_to(p.gain, p.shape)))
 
 
 def per_channel(scale: Reals) -> Reals | None:

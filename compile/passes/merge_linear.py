@@ -24,6 +24,7 @@ from ..network.network import (
     size,
 )
 from .fold_pooling import compose_neighbours, pools_as_convs
+from .fold_scale import channel_gain
 from .write_out import LIMIT_BYTES, write_out
 
 
@@ -51,7 +52,8 @@ def _merged(c: Connection, network: Network, limit_bytes: int) -> Connection:
             merged: tuple[Op, ...] = _shaped((), source, target)
         case (Scale(scale=scale),) if source == target:
             merged = (Scale(scale),)
-        case (Convolution(),) if ops == core:
+        # behind a gain of their own the kernels differ from neuron to neuron, so that it is no convolution any more
+        case (Convolution(),) if ops == core and channel_gain(network.population(c.target)) is not None:
             merged = core
         case (Linear(weight=weight),) if weight.ndim == 2 and weight.shape[1] == size(source):
             merged = _shaped((Linear(weight),), source, target)

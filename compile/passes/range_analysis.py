@@ -40,7 +40,8 @@ class LayerRange:
         sum_bits: bits that hold the largest sum of one group before its exponent (float32 is exact up to 24).
         sources: what the bounds rest on: the range of what each source may send, by name.
         n_steps: and so many steps, from a reset or from the first; None: any number.
-        never_sends: no neuron can send in these steps.
+        n_never: neurons that can never send in these steps.
+        never_sends: none can.
         always_sends: every neuron must send at every one.
     """
 
@@ -57,6 +58,7 @@ class LayerRange:
     sum_bits: int
     sources: Mapping[str, tuple[int, int]]
     n_steps: int | None
+    n_never: int
     never_sends: bool
     always_sends: bool
 
@@ -155,6 +157,7 @@ def _layer(program: Program, p: Population, sent: Mapping[str, Message]) -> Laye
         sum_bits=max((_sum_bits(program, s, sent[s.source]) for s in into), default=0),
         sources={s.source: (sent[s.source].low, sent[s.source].high) for s in into},
         n_steps=n_steps,
+        n_never=int(np.broadcast_to(sending.never, p.shape).sum()) if u_proven else 0,
         never_sends=u_proven and bool(np.all(sending.never)),
         always_sends=u_proven and bool(np.all(sending.always)),
     )

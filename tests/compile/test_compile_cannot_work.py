@@ -44,6 +44,12 @@ def test_a_threshold_out_of_reach_is_told_with_the_numbers_and_what_follows() ->
         "b: nothing can arrive, because a can never fire",
     ]
     a = Population("a", (2,), lif(29), Reset(10, 2))
+    assert told(a, b, synapses=(FIRST, SECOND)) == [
+        # neuron 1 gets at most 2 a step
+        "a: 1 of 2 neurons can never fire in 10 steps, whatever arrives; did their weights vanish, or are they too "
+        "small for the thresholds?",
+    ]
+    a = Population("a", (2,), lif(19), Reset(10, 2))
     assert told(a, b, synapses=(FIRST, SECOND)) == []
 
 
@@ -55,8 +61,10 @@ def test_signed_spikes_need_one_of_two_thresholds() -> None:
     assert line.startswith(
         "a: can never fire in 10 steps, v stays within -640 to 1920, not above its thresholds of -640"
     )
-    assert told(ternary(-9, 30), synapses=(FIRST,)) == []
-    assert told(ternary(-10, 29), synapses=(FIRST,)) == []
+    for low, high in ((-9, 30), (-10, 29)):  # one neuron reaches one of its thresholds
+        (line,) = told(ternary(low, high), synapses=(FIRST,))
+        assert line.startswith("a: 1 of 2 neurons can never fire in 10 steps")
+    assert told(ternary(-9, 19), synapses=(FIRST,)) == []
 
 
 def test_a_bias_that_fires_at_every_step_is_told_unless_it_is_a_clock() -> None:

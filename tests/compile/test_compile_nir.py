@@ -12,8 +12,13 @@ from nir_files import METADATA, ONES3, chain, write
 
 from seamount.compile.network.interpret import run_network
 from seamount.compile.network.network import Convolution, Delay, Linear, Reshape, Scale, SumPool
+from seamount.compile.nir.file import read_raw
 from seamount.compile.nir.read import Discretisation, NirOptions, read_nir
+from seamount.compile.nir.timestep import no_step
+from seamount.compile.options import compile_options
+from seamount.compile.pipeline import compile_graph
 from seamount.errors import ConfigError, InputError, Unsupported
+from seamount.hardware_targets.simulator import simulate
 
 CASES = Path(__file__).resolve().parents[3] / "shared" / "cases"
 DT = NirOptions(discretisation=Discretisation(dt=1e-3))
@@ -333,7 +338,27 @@ def test_edges_to_nowhere_and_graphs_without_input(tmp_path: Path) -> None:
     path = write(tmp_path / "net.nir", nodes, [*edges, ("lif", "ghost")])
     assert refusal(path) == f"{path}: ghost: an edge names it, but there is no such node"
     del nodes["input"]
-    assert refusal(write(path, nodes, edges[1:])) == "net: no Input node"
+    assert refusal(write(path, nodes, edges[1:])) == (
+        "net: no Input node, and nothing leads into affine; put an Input in front of what the samples drive"
+    )
+
+
+def test_neurons_begin_a_graph_without_input(tmp_path: Path) -> None:
+    """A leak above the threshold drives them."""
+    lif = ("LIF", {"tau": [2e-3] * 2, "r": [1.0] * 2, "v_leak": [2.5, 0.0], "v_threshold": [1.0] * 2})
+    path = write(tmp_path / "net.nir", {"lif": lif, "output": ("Output", {"shape": [2]})}, [("lif", "output")])
+    made = compile_graph(path, None, compile_options(settings=["dt=1e-3"], n_steps=8))
+    spikes = simulate(made.program, {}, record=("spikes",)).spikes["lif"]
+    # v = 1.25 fires at every step; the other rests
+    assert spikes.reshape(8, 2).tolist() == [[1, 0]] * 8
+
+
+def test_a_missing_time_step_is_told_with_the_rest(tmp_path: Path) -> None:
+    nodes, edges = chain(affine=("Affine", {"weight": np.ones((3, 5)), "bias": np.zeros(3)}))
+    lines = refusal(write(tmp_path / "net.nir", nodes, edges), NirOptions()).splitlines()
+    assert lines[0] == "net: affine: weight (3, 5) does not fit an input of shape (2,)"
+    assert lines[1].startswith("net: the file names no time step; candidates: ")
+    assert len(lines) == 2
 
 
 def test_a_loop_without_a_neuron_is_an_equation(tmp_path: Path) -> None:
@@ -566,4 +591,4 @@ class TestCases:
             f"srnn: {name}: {key} goes down to -1.27593, needed is above 0"
             for name in ("cu1", "cu2")
             for key in ("tau_mem", "tau_syn")
-        ]
+        ] + [str(no_step(read_raw(CASES / "nirviz" / "srnn.nir"), "nir").inside("srnn"))]

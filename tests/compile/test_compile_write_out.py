@@ -96,3 +96,14 @@ def test_a_chain_too_large_says_its_bytes_and_the_limit() -> None:
         "take 0.00915 GiB, possible are 0.001 GiB; put a neuron between them, or raise the limit (--set "
         "matrix_gib=...)"
     )
+
+
+def test_a_convolution_into_neurons_of_unequal_gain_is_written_out_within_the_limit() -> None:
+    rng = np.random.default_rng(3)
+    kernel = Convolution(reals(rng.integers(-3, 4, (2, 1, 3, 3))))
+    gain = reals(rng.choice([0.5, 1.0, 2.0], (2, 20, 20)))
+    p = population("p", (2, 20, 20), gain=gain)
+    net = network([p], [Connection("c", "x", "p", (kernel,))], [NetworkInput("x", (1, 22, 22))], n_steps=8)
+    assert "sparse c x -> p" in str(compile_graph(net).program)
+    with pytest.raises(Unsupported, match=r"possible are 1e-05 GiB; put a neuron .* \(--set matrix_gib="):
+        compile_graph(net, options=CompileOptions(matrix_gib=1e-5))
