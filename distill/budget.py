@@ -178,7 +178,7 @@ def spike_budget(student: nn.Module, config: DistillConfig, sent: Tensor) -> Spi
             raise ConfigError(f"{unit} need a target", where=SETTING, ways_out="give operations or per_synapse")
         case _:
             assert_never(unit)
-    return SpikeBudget(fan, limit, float((sent * fan.of[INPUT]).sum()), floor=config.budget_floor)
+    return SpikeBudget(fan, limit, float((sent.cpu() * fan.of[INPUT]).sum()), floor=config.budget_floor)
 
 
 def check_silent(rates: Mapping[str, float], config: DistillConfig, folder: object) -> None:

@@ -81,7 +81,8 @@ class _Work:
     def do(self, stage: Stage[Any]) -> None:
         """Unless it is done; every process of the run comes to the same verdict."""
         settings = stage.settings(self.config)
-        sections = settings.model_dump(mode="json")
+        # where it is computed does not make it another result: a run goes on, on a machine without the GPU
+        sections = settings.model_dump(mode="json", exclude={"run": {"device", "n_threads"}})
         inputs = self.run.inputs(stage, sections, contents(settings, self.hash_of))
         stale = self.run.stale(stage, inputs)
         self._wait(stage)  # everybody has looked before anything changes

@@ -1,0 +1,90 @@
+"""Configurations to start from, by name: what differs from the defaults for a data set and a goal.
+
+``seamount init train.toml --preset cifar10`` writes one out in full.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+FAST_TEACHER: Mapping[str, Any] = {
+    "optimizer": "sgd",
+    "nesterov": True,
+    "batch_size": 256,
+    "weight_decay": 5e-4,
+    "schedule": "one-cycle",
+    "label_smoothing": 0.1,
+    "average_epochs": 0.5,
+    "precision": "bf16",
+    "test_flip": True,
+    "select_on": "last-epoch",
+}
+"""How the fast teacher learns CIFAR-10."""
+
+CIFAR10: Mapping[str, Any] = {
+    "data": {
+        "name": "cifar10",
+        "root": "cifar10",
+        "augment": ["crop", "alternating-flip"],
+        "crop_padding": 4,
+        "validation": 0.1,
+    },
+    "teacher": {
+        "arch": "fast",
+        "epochs": 15,
+        "lr": 0.3,
+        "train": {**FAST_TEACHER, "warmup_epochs": 3.0},
+    },
+    "student": {"arch": "vgg9", "n_steps": 2, "options": {"width": 0.625}},
+    "distill": {
+        "method": "sastc",
+        "student_maps": ["conv7"],
+        "teacher_maps": ["stage2", "stage3"],
+        "spike_budget": {"per_synapse": 0.35},
+    },
+    "train": {
+        "epochs": 40,
+        "batch_size": 128,
+        "lr": 4e-3,
+        "weight_decay": 0.015,
+        "warmup_epochs": 1.0,
+        "precision": "bf16",
+        "average_epochs": 0.5,
+    },
+    "quant": {"epochs": 2, "lr": 3e-4},
+    "lava": {"n_samples": 3},
+    "report": {"n_compared": 32},
+}
+
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "cifar10": CIFAR10,
+    "cifar10-small": {
+        **CIFAR10,
+        "data": {**CIFAR10["data"], "crop_padding": 2},
+        "teacher": {
+            "arch": "fast",
+            "epochs": 6,
+            "lr": 0.3,
+            "options": {"width": 0.5},
+            "train": {**FAST_TEACHER, "warmup_epochs": 1.2},
+        },
+        "student": {"arch": "vgg9", "n_steps": 2, "options": {"width": 0.375}},
+        "train": {**CIFAR10["train"], "epochs": 8},
+        "quant": {"epochs": 1, "lr": 3e-4},
+    },
+    "digits": {},
+    "mnist": {
+        "data": {"name": "mnist", "root": "mnist"},
+        "teacher": {"epochs": 3},
+        "student": {"n_steps": 4},
+        "train": {"epochs": 4, "batch_size": 100, "precision": "bf16"},
+        "quant": {"epochs": 1},
+    },
+    "n-mnist": {
+        "data": {"name": "n-mnist", "root": "n-mnist", "size": 17, "augment": []},
+        "student": {"n_steps": 6},
+        "train": {"batch_size": 50},
+    },
+}
+"""Name -> sections of a configuration; the data stand in a folder named beside it until ``data.root`` says where."""
