@@ -21,6 +21,7 @@ from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from seamount.compiled import require_triton
 from seamount.errors import BackendMissing, ConfigError, ProcessStopped
 
 
@@ -75,7 +76,7 @@ def open_world(device: str) -> Iterator[World]:
     The outermost one leaves them in order: a process group that is still there when Python exits aborts the process.
 
     Raises:
-        BackendMissing: no such device.
+        BackendMissing: no such device, or no compiler for its kernels.
         ConfigError: the environment is not as torchrun leaves it.
         ProcessStopped: another process did, and this one can do nothing without it.
     """
@@ -85,6 +86,8 @@ def open_world(device: str) -> Iterator[World]:
             where="device",
             ways_out=("set device = 'cpu'", "install the driver and a CUDA build of torch"),
         )
+    if device.startswith("cuda"):
+        require_triton()
     if torch.get_default_device().type == "meta":  # tensors without values, of a caller who builds networks so
         with torch.device("cpu"), open_world(device) as world:
             yield world

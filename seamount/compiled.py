@@ -1,7 +1,8 @@
-"""Loops that numba compiles, for whoever has some: kept on disk where there is a place for them."""
+"""Loops that numba compiles, kept on disk where there is a place for them; and whether Triton can compile any."""
 
 from __future__ import annotations
 
+import subprocess
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 
 from numba import njit
 from numba.core.caching import FunctionCache
+
+from .errors import BackendMissing
 
 
 def compiled(function: Callable[..., None]) -> Callable[..., None]:
@@ -60,4 +63,27 @@ def _warn(function: Callable[..., None]) -> None:
     )
 
 
-__all__ = ["compiled"]
+def require_triton() -> None:
+    """Has Triton make what it needs on the GPU at hand, before a run begins.
+
+    Raises:
+        BackendMissing: it cannot, because there is no C compiler or no place to keep the code.
+    """
+    import triton
+
+    try:
+        triton.runtime.driver.active.get_current_device()
+    except (RuntimeError, OSError, subprocess.CalledProcessError) as error:
+        why = next(iter(str(error).splitlines()), type(error).__name__)
+        raise BackendMissing(
+            f"Triton cannot make code for the GPU ({why})",
+            where="cuda",
+            ways_out=(
+                "install gcc or clang, or set CC to a C compiler",
+                "set TRITON_CACHE_DIR to a folder that can be written",
+                "use the device cpu",
+            ),
+        ) from error
+
+
+__all__ = ["compiled", "require_triton"]

@@ -79,11 +79,8 @@ def load_program(path: str | Path) -> Program:
     content = file_bytes(Path(path), NETWORK_BYTES)
     _check_head(content, str(path))
     try:
-        with opened(content, "") as file:
-            return _loaded(file)
-    except SeamountError as error:
-        # the checks of the parts name what they look at, not the file
-        raise InputError.together(reason.inside(str(path)) for reason in error.reasons) from None
+        with opened(content, path) as file:
+            return _loaded(file, path)
     except DAMAGE as error:  # the constructors raise these, too
         raise InputError(
             f"not a readable program file ({type(error).__name__}: {first_line(error)})", where=path
@@ -108,11 +105,15 @@ def _check_head(content: bytes, path: str) -> None:
         )
 
 
-def _loaded(file: h5py.File) -> Program:
-    text = bytes(_read(file["description"]).astype(np.uint8)).decode()
-    folder = file.get("arrays")
-    arrays = [] if folder is None else [_read(folder[str(i)]) for i in range(len(folder))]
-    return _rebuilt(json.loads(text), arrays)
+def _loaded(file: h5py.File, path: object) -> Program:
+    try:
+        text = bytes(_read(file["description"]).astype(np.uint8)).decode()
+        folder = file.get("arrays")
+        arrays = [] if folder is None else [_read(folder[str(i)]) for i in range(len(folder))]
+        return _rebuilt(json.loads(text), arrays)
+    except SeamountError as error:
+        # the checks of the parts name what they look at, not the file
+        raise InputError.together(reason.inside(str(path)) for reason in error.reasons) from None
 
 
 def _read(item: Any) -> Ints:

@@ -22,6 +22,7 @@ from seamount.compile.program.activity import USUAL, Activity, Array, check_reco
 from seamount.compile.program.program import Program, loops, order
 from seamount.compile.program.readout import read_on
 from seamount.compile.synapses.kinds import Conv
+from seamount.compiled import require_triton
 from seamount.errors import BackendMissing, ConfigError
 
 from .engine import SUM_VALUES, advance
@@ -96,6 +97,8 @@ def _device(name: str) -> torch.device:
         raise ConfigError(f"device {name!r} cannot be used; cpu and cuda are possible")
     if found.type == "cuda" and not torch.cuda.is_available():
         raise BackendMissing("this torch finds no CUDA device", where="cuda", ways_out="use --device cpu")
+    if found.type == "cuda":
+        require_triton()
     self_test(str(found))
     return found
 

@@ -13,6 +13,7 @@ from unittest import mock
 
 import numpy as np
 import torch
+import triton
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_flatten, tree_map
 
@@ -155,6 +156,7 @@ def pretended_cuda() -> Iterator[None]:
         mock.patch.object(torch.cuda, "_lazy_init"),
         mock.patch.object(torch.cuda, "is_available", return_value=True),
         mock.patch.object(torch.cuda, "current_device", return_value=0),
+        mock.patch.object(triton.runtime, "driver"),
         mock.patch.object(scan_triton, "scan_32", _Scan(2, 4)),
         mock.patch.object(scan_triton, "scan_64", _Scan(3, 6)),
         mock.patch.object(scan_triton, "_on_device_of", return_value=nullcontext()),

@@ -99,6 +99,12 @@ print(n_wrong(2))
     assert "set NUMBA_CACHE_DIR to a folder that can be" in done.stderr
 
 
+@pytest.mark.parametrize("n", ["0", "999"])
+def test_any_number_of_threads_that_is_asked_for_changes_no_integer(n: str) -> None:
+    done = python("print(n_wrong(16))", OMP_NUM_THREADS=n)
+    assert done.stdout.split() == ["0"], done.stderr
+
+
 SETTINGS = {
     "oneDNN off": "torch._C._set_mkldnn_enabled(False)",
     "oneDNN and NNPACK off": "torch._C._set_mkldnn_enabled(False); torch._C._set_nnpack_enabled(False)",

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import triton
 
 from seamount.compile.neurons.lif import Lif
 from seamount.compile.numbers import ints
@@ -105,6 +106,23 @@ def test_a_missing_gpu_is_named() -> None:
     with pytest.raises(BackendMissing) as refused:
         simulate(two_layers(), np.ones((3, 1, 2), int), device="cuda")
     assert str(refused.value) == "cuda: this torch finds no CUDA device; use --device cpu"
+
+
+def test_a_gpu_without_a_compiler_is_refused_before_anything_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    class NoCompiler:
+        @property
+        def active(self) -> None:
+            raise RuntimeError("Failed to find C compiler. Please specify via CC environment variable.")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(triton.runtime, "driver", NoCompiler())
+    with pytest.raises(BackendMissing) as refused:
+        simulate(two_layers(), np.ones((3, 1, 2), int), device="cuda")
+    assert str(refused.value) == (
+        "cuda: Triton cannot make code for the GPU (Failed to find C compiler. Please specify via CC environment "
+        "variable.); install gcc or clang, or set CC to a C compiler; or set TRITON_CACHE_DIR to a folder that can "
+        "be written; or use the device cpu"
+    )
 
 
 def test_an_input_out_of_range_is_refused_not_clipped() -> None:
