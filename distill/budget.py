@@ -26,6 +26,9 @@ from .quantised import QuantisedStudent
 
 SETTING = "distill.spike_budget"
 
+AIM = 0.85
+"""Share of what is left beside the input at which the loss begins: the answers pull too, a student settles above."""
+
 
 @dataclass(frozen=True)
 class FanOut:
@@ -120,8 +123,8 @@ class SpikeBudget(nn.Module):
             )
         inner = {name: each for name, each in fan.of.items() if name != INPUT}
         n_synapses = sum(float(each.sum()) for each in inner.values())
-        self.shares = {name: left * float(each.sum()) / n_synapses for name, each in inner.items()}
-        poor = [name for name, each in inner.items() if self.shares[name] < float(each.mean())]
+        self.shares = {name: AIM * left * float(each.sum()) / n_synapses for name, each in inner.items()}
+        poor = [name for name, each in inner.items() if self.shares[name] < AIM * float(each.mean())]
         if poor:
             raise ConfigError(
                 f"of {limit:,.0f} operations an inference {left:,.0f} are left beside the input, less than one spike "

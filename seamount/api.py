@@ -31,9 +31,23 @@ from seamount.programs import (
     write_standalone,
 )
 from seamount.run.told import Told
-from seamount.runs import StageAccuracy, check, compare, deploy, distill, init, load_report, report, run, sweep, why
+from seamount.runs import (
+    DEMONSTRATION,
+    StageAccuracy,
+    check,
+    compare,
+    deploy,
+    distill,
+    init,
+    load_report,
+    report,
+    run,
+    sweep,
+    why,
+)
 
 __all__ = [
+    "DEMONSTRATION",
     "ChipSamples",
     "CompiledFile",
     "LavaRun",

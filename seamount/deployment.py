@@ -299,6 +299,7 @@ def _evidence(asked: Asked, folder: Path, made: Made, command: str) -> Evidence:
         placement=estimated.placement,
         does_not_fit=estimated.does_not_fit,
         energy=estimated.energy,
+        single_energy=estimated.single,
         neurobench=None if traced is None else neurobench_metrics(program, traced),
         reasons=reasons,
     )

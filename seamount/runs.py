@@ -24,6 +24,9 @@ from seamount.config import load_config, to_toml
 from seamount.errors import ConfigError, InputError
 from seamount.run.told import Told
 
+DEMONSTRATION = ("student.n_steps=4", "distill.spike_budget={per_synapse=0.5}")
+"""What the demonstration sets: few steps and few spikes, below what published analyses call break-even."""
+
 if TYPE_CHECKING:
     from seamount.report.compare import ReportComparison
     from seamount.report.gates import Gates, Outcome
@@ -55,7 +58,7 @@ def run(
     """All stages of a run and its report; None in a process that torchrun started only to help with training.
 
     Args:
-        config: TOML file; None for the defaults, the demonstration on digits.
+        config: TOML file; None for the defaults, on digits.
         settings: ``section.key=value`` each.
         folder: the run directory.
     """

@@ -55,7 +55,7 @@ def demo(
 
     report = api.run(
         None,
-        _lava(settings, require_lava),
+        [*api.DEMONSTRATION, *_lava(settings, require_lava)],
         folder=Path("runs") / (name or "demo"),
         resume=resume,
         overwrite=overwrite,

@@ -33,6 +33,7 @@ class Answers:
         predictions: class of each sample, (n,).
         per_step: class if read after step 1 .. T, (T, n).
         title: of its row; None: the stage's own.
+        margins: by how much the largest value read leads the second after each step, (T, n) integers.
     """
 
     stage: Stage
@@ -40,6 +41,7 @@ class Answers:
     labels: Array
     per_step: Array | None = None
     title: str | None = None
+    margins: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,9 @@ class Traced:
 class Trial:
     """One point of a sweep; ``accuracy`` is the share of correct answers, 0 to 1.
 
-    ``placeholder``: the energy is of another chip's constants.
+    Attributes:
+        early_steps, early_accuracy: mean steps and accuracy where answers come as soon as they are sure.
+        placeholder: the energy is of another chip's constants.
     """
 
     name: str
@@ -77,6 +81,8 @@ class Trial:
     energy_j: float | None = None
     spikes: float | None = None
     cores: int | None = None
+    early_steps: float | None = None
+    early_accuracy: float | None = None
     current: bool = False
     placeholder: bool = False
 
@@ -110,8 +116,12 @@ class Evidence:
         rounding: population -> lines on what rounding did to the synapses and thresholds there.
         weight_bits: synapse group -> bits that its weights may use; 8 where it is not named.
         neurobench: of the traced run where there is one, else of ``full_run``.
+        validation: what the deployed program answered on the validation part.
+        energy: of streamed samples, where ``single_energy`` is that of samples alone; else of samples alone.
+        budget: unit and amount of the spikes that training allowed.
         does_not_fit: the message of DoesNotFit, where placing failed; then ``placement`` is None.
-        reasons: part -> why it is None. Parts: accuracy, proof, traced, mapping, energy, neurobench, sweep, oracle.
+        reasons: part -> why it is None. Parts: accuracy, proof, traced, mapping, energy, streaming, early,
+            neurobench, sweep, oracle.
     """
 
     name: str
@@ -141,6 +151,9 @@ class Evidence:
     placement: Placement | None = None
     does_not_fit: str | None = None
     energy: EnergyReport | None = None
+    single_energy: EnergyReport | None = None
+    budget: tuple[str, float] | None = None
+    validation: Answers | None = None
     neurobench: NeuroBench | None = None
     sweep: Sequence[Trial] = ()
     reasons: Mapping[str, str] = field(default_factory=dict)

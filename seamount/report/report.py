@@ -22,6 +22,7 @@ from seamount.errors import InputError
 from .evidence import Evidence
 from .parts.accuracy import Accuracy, accuracy
 from .parts.anytime import Anytime, anytime
+from .parts.early import Early, early
 from .parts.energy import Energy, energy
 from .parts.graph import Graph, graph
 from .parts.layers import Layer, layers
@@ -32,12 +33,15 @@ from .parts.proof import Proof, proof
 from .parts.provenance import Provenance, Timing, provenance, timing
 from .parts.raster import Raster, raster
 from .parts.run import Run, run
+from .parts.streaming import Streaming, streaming
 from .parts.sweep import SweepPoint, sweep
 from .parts.verdicts import Check, Verdict, checks, headline, symptoms_of, verdicts
 from .schema.values import Item, Missing
 
 SCHEMA = "seamount.report"
 SCHEMA_VERSION = 1
+
+OF_BEFORE = Missing(missing="the report was written before there was this part")
 
 
 class Report(Item):
@@ -53,8 +57,10 @@ class Report(Item):
     trace_note: str
     raster: Raster | Missing
     anytime: Anytime | Missing
+    early: Early | Missing = OF_BEFORE
     mapping: Mapping | Missing
     energy: Energy | Missing
+    streaming: Streaming | Missing = OF_BEFORE
     neurobench: Neurobench | Missing
     graph: Graph | Missing
     sweep: tuple[SweepPoint, ...] | Missing
@@ -84,7 +90,7 @@ def assemble(evidence: Evidence) -> Report:
     populations = layers(evidence)
     placed = mapping(evidence)
     estimate = energy(evidence)
-    early = anytime(evidence)
+    steps = anytime(evidence)
     signs = symptoms_of(evidence)
     found = verdicts(signs, rungs, proven, populations, placed, estimate, evidence.reference)
     return Report(
@@ -97,13 +103,15 @@ def assemble(evidence: Evidence) -> Report:
         layers=populations,
         trace_note=evidence.traced.note if evidence.traced is not None else "",
         raster=raster(evidence),
-        anytime=early,
+        anytime=steps,
+        early=early(evidence),
         mapping=placed,
         energy=estimate,
+        streaming=streaming(evidence, estimate),
         neurobench=neurobench(evidence),
         graph=graph(evidence.program),
         sweep=sweep(evidence),
-        opportunities=opportunities(evidence, populations, placed, estimate, early, rungs),
+        opportunities=opportunities(evidence, populations, placed, estimate, steps, rungs),
         assumptions=tuple(evidence.assumptions),
         provenance=provenance(evidence),
         timing=timing(evidence),

@@ -32,15 +32,22 @@ def batches(n_samples: int) -> list[torch.Tensor]:
     return list(torch.split(torch.arange(n_samples), BATCH))
 
 
-def write_answers(folder: Path, test: Samples, per_step: Array) -> None:
-    """Classes after each step, (T, n); the last one is the answer."""
-    found = {"predictions": per_step[-1], "labels": test.labels.numpy(), "per_step": per_step}
-    write_arrays(folder / "answers.npz", found)
+def write_answers(
+    folder: Path, part: Samples, per_step: Array, margins: Array | None = None, name: str = "answers.npz"
+) -> None:
+    """Classes after each step, (T, n); the last one is the answer. Of the first n samples of a part.
+
+    Args:
+        margins: by how much it led after each step, (T, n).
+    """
+    labels = part.labels[: per_step.shape[1]].numpy()
+    found = {"predictions": per_step[-1], "labels": labels, "per_step": per_step}
+    write_arrays(folder / name, found if margins is None else {**found, "margins": margins})
 
 
-def read_answers(folder: Path) -> dict[str, Array]:
-    """predictions (n,), labels (n,), per_step (T, n)."""
-    return read_arrays(folder / "answers.npz")
+def read_answers(folder: Path, name: str = "answers.npz") -> dict[str, Array]:
+    """predictions (n,), labels (n,), per_step (T, n), perhaps margins (T, n)."""
+    return read_arrays(folder / name)
 
 
 def answer(test: Samples, logits: Logits, network: nn.Module) -> Array:

@@ -10,6 +10,7 @@ from seamount.compile.fit.place import Placement, place
 from seamount.compile.fit.verify import require, verify_program
 from seamount.compile.program.activity import Activity
 from seamount.compile.program.program import Program
+from seamount.compile.program.streaming import why_not_streamed, windows_of
 from seamount.config import TargetConfig
 from seamount.errors import ConfigError, DoesNotFit, Unsupported
 from seamount.hardware_targets.energy import EnergyReport, estimate_energy
@@ -22,6 +23,8 @@ class Estimates:
 
     Attributes:
         does_not_fit: why ``placement`` is None.
+        energy: of samples that are streamed, where the program keeps them apart; else as ``single``.
+        single: of samples that run alone, where they do not have to; None where ``energy`` is of them.
         reasons: part of the report -> why it is missing.
     """
 
@@ -29,6 +32,7 @@ class Estimates:
     placement: Placement | None
     does_not_fit: str | None
     energy: EnergyReport | None
+    single: EnergyReport | None
     reasons: dict[str, str]
 
     def assumed(self) -> tuple[str, ...]:
@@ -48,12 +52,18 @@ def estimates(
     findings = tuple(verify_program(program, target))
     placement, does_not_fit = _placement(program, target, findings, asked, traced)
     if counts is None:
-        return Estimates(findings, placement, does_not_fit, None, {"energy": "needs a run of the program"})
+        return Estimates(findings, placement, does_not_fit, None, None, {"energy": "needs a run of the program"})
+    alone = why_not_streamed(program)
     try:
-        energy = estimate_energy(program, counts, placement, target, asked.step_period_s)
+        single = estimate_energy(program, counts, placement, target, asked.step_period_s)
+        if alone is not None:
+            return Estimates(findings, placement, does_not_fit, single, None, {"streaming": alone})
+        passing = None if traced is None else windows_of(program, traced)
+        placed = placement if passing is None else _placement(program, target, findings, asked, passing)[0]
+        energy = estimate_energy(program, windows_of(program, counts), placed, target, asked.step_period_s)
     except (ConfigError, Unsupported) as error:
-        return Estimates(findings, placement, does_not_fit, None, {"energy": str(error)})
-    return Estimates(findings, placement, does_not_fit, energy, {})
+        return Estimates(findings, placement, does_not_fit, None, None, {"energy": str(error)})
+    return Estimates(findings, placement, does_not_fit, energy, single, {})
 
 
 def _placement(

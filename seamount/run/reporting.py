@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -28,6 +28,7 @@ from seamount.hardware_targets.agreement import Agreement
 from seamount.hardware_targets.neurobench import neurobench_metrics
 from seamount.hardware_targets.target import Target, load_target
 from seamount.report.evidence import Answers, Evidence, Traced, Training, Trial
+from seamount.report.parts.early import Early, early
 from seamount.report.render.html import render_html
 from seamount.report.report import Report, assemble
 from seamount.report.schema.values import Stage as StageName
@@ -38,6 +39,7 @@ from .folder import Run
 from .stage import Stage
 from .stages import COMPILE, DISTILL, EXPORT, LAVA, QUANTISE, SIMULATE, STAGES, TEACHER
 from .stages.compile import compiled_program
+from .stages.simulate import VALIDATION
 
 ORACLE = "Lava 0.10.0, fixed point"
 
@@ -136,6 +138,7 @@ def gather(finished: Finished) -> Evidence:
         facts=_facts(finished),
         answers=_answers(finished),
         trainings=_trainings(finished),
+        validation=_validation(finished),
         proof=proofs,
         traced=_traced(finished, traced, inputs),
         full_run=counts,
@@ -146,6 +149,8 @@ def gather(finished: Finished) -> Evidence:
         placement=estimated.placement,
         does_not_fit=estimated.does_not_fit,
         energy=estimated.energy,
+        single_energy=estimated.single,
+        budget=next(iter((config.distill.spike_budget or {}).items()), None),
         neurobench=neurobench_metrics(program, traced),
         reasons=reasons,
     )
@@ -211,14 +216,28 @@ def _answers(finished: Finished) -> list[Answers]:
         folder = finished.of(stage)
         if (folder / "answers.npz").exists():
             arrays = read_answers(folder)
-            found.append(Answers(name, arrays["predictions"], arrays["labels"], arrays["per_step"]))  # type: ignore[arg-type]
+            found.append(_of_arrays(name, arrays))  # type: ignore[arg-type]
     return found
+
+
+def _of_arrays(stage: StageName, arrays: Mapping[str, NDArray[Any]]) -> Answers:
+    """Runs of before have no margins."""
+    margins = arrays.get("margins")
+    return Answers(stage, arrays["predictions"], arrays["labels"], arrays["per_step"], margins=margins)
+
+
+def _validation(finished: Finished) -> Answers | None:
+    folder = finished.of(SIMULATE)
+    return _of_arrays("deployed", read_answers(folder, VALIDATION)) if (folder / VALIDATION).exists() else None
 
 
 def _proofs(finished: Finished, reasons: dict[str, str]) -> list[Agreement]:
     found = []
-    for stage in (EXPORT, SIMULATE, LAVA):
-        document = read_json(finished.of(stage) / "proof.json")
+    files = [finished.of(stage) / "proof.json" for stage in (EXPORT, SIMULATE)]
+    streamed = finished.of(SIMULATE) / "stream.json"
+    files += [streamed] if streamed.exists() else []  # some programs cannot be streamed, and runs of before were not
+    for file in (*files, finished.of(LAVA) / "proof.json"):
+        document = read_json(file)
         if "skipped" in document:
             reasons["oracle"] = document["skipped"]
         else:
@@ -266,6 +285,7 @@ def trial_of(folder: Path, name: str, settings: str) -> Trial:
     deployed = next(a for a in evidence.answers if a.stage == "deployed")
     run = evidence.full_run
     assert run is not None, "gather always gives the counts"
+    sure = early(evidence)
     return Trial(
         name=name,
         settings=settings,
@@ -273,6 +293,10 @@ def trial_of(folder: Path, name: str, settings: str) -> Trial:
         n_samples=len(deployed.labels),
         energy_j=None if evidence.energy is None else evidence.energy.boundaries["on_chip_dynamic"].mid,
         placeholder=evidence.energy is not None and bool(evidence.energy.placeholder),
-        spikes=sum(int(events.n_spikes.sum()) for events in run.events.values()) / run.n_samples,
+        spikes=sum(int(events.n_spikes.sum()) for events in run.events.values()) / run.n_samples
+        if evidence.energy is None
+        else evidence.energy.counts.spikes,
         cores=None if evidence.placement is None else evidence.placement.n_cores,
+        early_steps=sure.chosen.steps.value if isinstance(sure, Early) else None,
+        early_accuracy=(sure.chosen.accuracy.value or 0.0) / 100 if isinstance(sure, Early) else None,
     )

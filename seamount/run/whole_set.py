@@ -27,10 +27,12 @@ class WholeRun:
     Attributes:
         counts: the run without its traces.
         per_step: class if read after step 1 .. T, (T, n); the last row is the answer. None without a readout.
+        margins: by how much the largest value read leads the second after each step, (T, n).
     """
 
     counts: Activity
     per_step: Array | None
+    margins: Array | None
 
 
 def run_all(
@@ -44,25 +46,40 @@ def run_all(
     read = () if program.readout is None else (program.readout.population,)
     parts: list[Activity] = []
     per_step: list[Array] = []
+    margins: list[Array] = []
     progress.begin("simulate all samples", n_samples)
     for inputs in batches:
         part = simulate(program, inputs, record=("v", "spikes"), populations=read, device=device)
         if program.readout is not None:
-            answered = _per_step(program, part)
+            read_then = _read_per_step(program, part)
+            answered = classes(read_then)
             assert (part.predictions() == answered[-1]).all(), "the answer is what is read after the last step"
             per_step.append(answered)
+            margins.append(_leads(read_then))
         parts.append(part)
         progress.advance(part.n_samples)
     progress.end()
-    return WholeRun(joined(parts), np.concatenate(per_step, axis=1) if per_step else None)
+    both = (np.concatenate(found, axis=1) if found else None for found in (per_step, margins))
+    return WholeRun(joined(parts), *both)
 
 
-def _per_step(program: Program, run: Activity) -> Array:
+def _leads(read: Array) -> Array:
+    """(..., K) -> (...): the largest less the second; 0 of a single value."""
+    if read.shape[-1] < 2:
+        return np.zeros(read.shape[:-1], np.int64)
+    two = np.partition(read.astype(np.int64), -2, axis=-1)
+    found: Array = two[..., -1] - two[..., -2]
+    return found
+
+
+def _read_per_step(program: Program, run: Activity) -> Array:
+    """What is read after each step, (T, n, K)."""
     assert program.readout is not None, "asked only of a program that is read"
     name = program.readout.population
     spikes, v = (window(program, run, name, trace[name]) for trace in (run.spikes, run.v))
     read = readout_so_far(program.readout.quantity, spikes, v)
-    return classes(read.reshape(len(read), run.n_samples, -1))
+    found: Array = read.reshape(len(read), run.n_samples, -1)
+    return found
 
 
 def joined(parts: Sequence[Activity]) -> Activity:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from torch import nn
 
 from seamount.compile.pipeline import compile_graph
-from seamount.distill.budget import FanOut, SpikeBudget, check_silent, fan_out, spike_budget
+from seamount.distill.budget import AIM, FanOut, SpikeBudget, check_silent, fan_out, spike_budget
 from seamount.distill.config import DataConfig, DistillConfig, TrainConfig
 from seamount.distill.data import load_data
 from seamount.distill.quantised import QuantisedStudent
@@ -20,6 +20,7 @@ from seamount.errors import ConfigError
 from seamount.hardware_targets.simulator import simulate
 from seamount.hardware_targets.target import load_target
 from seamount.models.zoo import build_student
+from seamount.run.budget import in_operations
 
 
 @pytest.mark.parametrize(
@@ -66,12 +67,12 @@ def test_a_border_neuron_has_fewer_synapses_and_a_float_student_stores_no_zeros(
 def test_the_loss_is_the_excess_over_a_populations_share_and_what_it_lacks_of_its_floor() -> None:
     fan = FanOut({"input": torch.ones(4), "a": torch.full((2,), 3.0), "b": torch.full((2,), 1.0)})
     budget = SpikeBudget(fan, 20.0, 4.0, floor=0.5)
-    assert budget.shares == {"a": 12.0, "b": 4.0}
+    assert budget.shares == {"a": AIM * 12.0, "b": AIM * 4.0}
     spikes = {"a": torch.ones(3, 1, 2), "b": torch.zeros(3, 1, 2)}  # 18 operations and none
     loss, spent = budget(spikes)
-    assert loss.item() == pytest.approx(0.5**2 + 1)
+    assert loss.item() == pytest.approx((18 / (AIM * 12) - 1) ** 2 + 1)
     assert float(spent) == 22
-    assert float(budget({"a": spikes["a"][:2], "b": torch.ones(2, 1, 2)})[0]) == 0
+    assert float(budget({"a": spikes["a"][:1], "b": torch.ones(1, 1, 2)})[0]) == 0
 
 
 def test_a_budget_below_what_the_input_spends_or_without_a_spike_for_all_is_refused() -> None:
@@ -133,3 +134,16 @@ def test_a_student_that_was_silenced_is_an_error_in_words(tmp_path: Path) -> Non
         "distill.spike_budget: per_synapse = 0.01 silenced conv2: no answer comes through; raise it, or "
         "distill.budget_floor, or lower distill.budget_weight; runs/s is kept"
     )
+
+
+def test_microjoules_become_operations_by_the_constants_of_loihi1_and_less_than_the_updates_is_refused() -> None:
+    net = build_student("small", n_classes=10, input_shape=(1, 8, 8), n_steps=2)
+    plain = DistillConfig(spike_budget={"operations": 5e4})
+    assert in_operations(plain, net) is plain
+    found = [in_operations(DistillConfig(spike_budget={"microjoules": e}), net).spike_budget for e in (2.0, 3.0)]
+    assert all(budget is not None and set(budget) == {"operations"} for budget in found)
+    per_microjoule = found[1]["operations"] - found[0]["operations"]
+    # 20 to 43 pJ an operation: what the sets say of convolutions and matrices
+    assert 2.3e4 < per_microjoule < 5e4
+    with pytest.raises(ConfigError, match=r"0\.01 microjoules an inference, but the updates of all neurons"):
+        in_operations(DistillConfig(spike_budget={"microjoules": 0.01}), net)

@@ -16,6 +16,7 @@ from seamount.compile.neurons.lif import NEVER_FIRES, Lif
 from seamount.compile.numbers import ints, weight_grid
 from seamount.compile.program.activity import Activity
 from seamount.compile.program.program import Input, Population, Program, Readout, Reset
+from seamount.compile.program.streaming import windows_of
 from seamount.compile.synapses.kinds import Conv, Dense, OneToOne, Synapses
 from seamount.hardware_targets.agreement import Agreement
 from seamount.hardware_targets.energy import estimate_energy
@@ -171,7 +172,9 @@ def teacher(train_x, train_y, test_x):
 def evidence(name: str = "digits-seal-kd") -> Evidence:
     train_x, train_y, test_x, test_y, made, float_spikes, float_v, logits, deployed = parts()
     arrival = made.arrivals()["out"]
-    per_step = deployed.v["out"][arrival : arrival + T].argmax(axis=-1)
+    read = deployed.v["out"][arrival : arrival + T].astype(np.int64)
+    per_step, ranked = read.argmax(axis=-1), np.sort(read, axis=-1)
+    margins = ranked[..., -1] - ranked[..., -2]
     target = load_target("loihi1")
     placement = place(made, target, activity=deployed)
     n_values = sum(p.n_neurons for p in made.populations) * T * N_TEST
@@ -191,7 +194,10 @@ def evidence(name: str = "digits-seal-kd") -> Evidence:
             Answers("teacher", teacher(train_x, train_y, test_x), test_y),
             Answers("float", logits[-1].argmax(-1), test_y, logits.argmax(-1)),
             Answers("quantised", deployed.predictions(), test_y),
-            Answers("deployed", deployed.predictions(), test_y, per_step),
+            Answers("deployed", deployed.predictions(), test_y, per_step, margins=margins),
+        ),
+        validation=Answers(
+            "deployed", deployed.predictions()[::2], test_y[::2], per_step[:, ::2], margins=margins[:, ::2]
         ),
         proof=(
             Agreement("quantised student", "simulator", N_TEST, n_values, 0, n_values, 0),
@@ -208,7 +214,9 @@ def evidence(name: str = "digits-seal-kd") -> Evidence:
         full_run=deployed,
         placement=placement,
         neurobench=neurobench_metrics(made, deployed),
-        energy=estimate_energy(made, deployed, placement, target, 1e-3),
+        energy=estimate_energy(made, windows_of(made, deployed), placement, target, 1e-3),
+        single_energy=estimate_energy(made, deployed, placement, target, 1e-3),
+        budget=("per_synapse", 2.0),
         rounding={"conv1": ["weights rounded to 8 bits: RMS error 0.31 steps", "threshold 30000 is exact"]},
         assumptions=("dt = 1 ms, from the file's metadata", "hard reset to v_reset = 0"),
         sweep=tuple(

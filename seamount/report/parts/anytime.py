@@ -64,7 +64,7 @@ def _energy(evidence: Evidence, n_steps: int) -> Series | Missing:
     per_step = energy_per_step(evidence)
     if per_step is None:
         return Missing(missing="needs the energy estimate")
-    spent, wait = np.cumsum(per_step), _steps_before(evidence, n_steps)
+    spent, wait = np.cumsum(per_step), steps_before(evidence, n_steps)
     at = [min(t + wait, len(spent)) - 1 for t in range(1, n_steps + 1)]
     return series(spent[at], "J", "simulated")
 
@@ -72,11 +72,11 @@ def _energy(evidence: Evidence, n_steps: int) -> Series | Missing:
 def _latency(evidence: Evidence, n_steps: int) -> Series | Missing:
     if evidence.energy is None:
         return Missing(missing="needs the energy estimate's step time")
-    step_s, wait = tidy(evidence.energy.step_s), _steps_before(evidence, n_steps)
+    step_s, wait = tidy(evidence.energy.step_s), steps_before(evidence, n_steps)
     return series([(t + wait) * step_s for t in range(1, n_steps + 1)], "s", "derived")
 
 
-def _steps_before(evidence: Evidence, n_steps: int) -> int:
+def steps_before(evidence: Evidence, n_steps: int) -> int:
     """Steps of a run before the readout's first: until a spike is through, time and energy are spent."""
     program = evidence.program
     return program.steps_per_run() - n_steps if program.readout is not None else 0

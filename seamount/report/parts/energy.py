@@ -143,18 +143,20 @@ def energy(evidence: Evidence) -> Energy | Missing:
     found = evidence.energy
     if found is None:
         return Missing(missing=evidence.reason("energy", "energy was not estimated"))
+    # the answer of a streamed sample comes as late as that of one alone, whose steps are counted with the pipeline's
+    alone = evidence.single_energy or found
     status, n = _weakest([s for entry in found.sets for s in entry.statuses]), found.n_samples
     return Energy(
         target=found.target,
-        words=_words(found),
+        words=_words(found, streamed=evidence.single_energy is not None),
         standing=_standing(found),
         placeholder=found.placeholder or None,
         stated_period_s=_stated_period(found),
         step_s=known(found.step_s, "s", "derived"),
         bound=None if found.step_model is None else found.step_model.bound,
         step_time=() if found.step_model is None else _step_time(found.step_model, n),
-        n_steps=found.n_steps,
-        latency_s=known(found.sample_s, "s", "derived"),
+        n_steps=alone.n_steps,
+        latency_s=known(found.step_s * alone.n_steps, "s", "derived"),
         mid=found.mid,
         boundaries=tuple(
             Boundary(name=BOUNDARIES[key], energy_j=_range(span, status, n)) for key, span in found.boundaries.items()
@@ -185,7 +187,7 @@ def energy_range(energy: Energy) -> tuple[float, float] | None:
 
 def energy_per_step(evidence: Evidence) -> list[float] | None:
     """Dynamic energy [J] of each step of a run, middle set: its terms as its events fall on the steps."""
-    found, run = evidence.energy, evidence.counted
+    found, run = evidence.single_energy or evidence.energy, evidence.counted
     if found is None or run is None or not run.events:
         return None
     mid = next(s for s in found.sets if s.name == found.mid)
@@ -226,11 +228,12 @@ def _standing(found: EnergyReport) -> str:
     return "; ".join(parts)
 
 
-def _words(found: EnergyReport) -> str:
+def _words(found: EnergyReport, *, streamed: bool) -> str:
     dynamic, static = found.boundaries["on_chip_dynamic"], found.boundaries["with_static"]
     known_as = "/".join(sorted({s for entry in found.sets for s in entry.statuses}))
     return (
-        f"{joule(dynamic.low, dynamic.high)} on-chip dynamic per inference ({known_as} constants, not measured"
+        f"{joule(dynamic.low, dynamic.high)} on-chip dynamic per{' streamed' if streamed else ''} inference "
+        f"({known_as} constants, not measured"
         f"{'; ' + PLACEHOLDER + 's of another chip' if found.placeholder else ''}); "
         f"{joule(static.low, static.high)} with static power at {si(found.step_s, 's')} a step."
     )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from ..evidence import Evidence
-from ..schema.quantities import known, percent
+from ..evidence import Evidence, Trial
+from ..schema.quantities import known, percent, unknown
 from ..schema.values import Item, Missing, Quantity
+
+NOT_COMPUTED = "not computed for this point"
 
 
 class SweepPoint(Item):
@@ -15,6 +17,8 @@ class SweepPoint(Item):
     placeholder: bool = False
     spikes: Quantity
     cores: Quantity
+    early_steps: Quantity = unknown("steps", NOT_COMPUTED)
+    early_accuracy: Quantity = unknown("%", NOT_COMPUTED)
     front: bool
     current: bool
 
@@ -48,6 +52,8 @@ def sweep(evidence: Evidence) -> tuple[SweepPoint, ...] | Missing:
             placeholder=t.placeholder,
             spikes=_or_unknown(t.spikes, "spikes/sample"),
             cores=_or_unknown(t.cores, "cores"),
+            early_steps=_or_unknown(t.early_steps, "steps"),
+            early_accuracy=_early_accuracy(t),
             front=not beaten(i),
             current=t.current,
         )
@@ -55,7 +61,13 @@ def sweep(evidence: Evidence) -> tuple[SweepPoint, ...] | Missing:
     )
 
 
+def _early_accuracy(trial: Trial) -> Quantity:
+    if trial.early_accuracy is None:
+        return _or_unknown(None, "%")
+    return percent(round(trial.early_accuracy * trial.n_samples), trial.n_samples)
+
+
 def _or_unknown(value: float | None, unit: str) -> Quantity:
     if value is None:
-        return Quantity(value=None, unit=unit, status="unknown", reason="not computed for this point")
+        return Quantity(value=None, unit=unit, status="unknown", reason=NOT_COMPUTED)
     return known(value, unit, "simulated" if unit == "J" else "counted")

@@ -14,6 +14,7 @@ from seamount.distill.train import distill
 from seamount.models.spiking_net import SpikingNet
 from seamount.models.zoo import build_student
 
+from ..budget import in_operations
 from ..settings import Student, Teacher
 from ..stage import Place, Stage
 from .teacher import TEACHER, trained_teacher
@@ -41,7 +42,7 @@ def work(reads: Reads, place: Place) -> None:
         data,
         trained_teacher(place.of(TEACHER), reads.teacher, data),
         student,
-        reads.distill,
+        in_operations(reads.distill, student),
         reads.train,
         place.folder / "state",
         seed=reads.run.seed,

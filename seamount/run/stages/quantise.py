@@ -14,6 +14,7 @@ from seamount.distill.train import finetune_quantised
 from seamount.hardware_targets.target import load_target
 from seamount.models.spiking_net import SpikingNet
 
+from ..budget import in_operations
 from ..settings import ChipFormats, Student, Teacher, WeightBits
 from ..stage import LoadData, Place, Stage
 from .distill import DISTILL, new_student, trained_student
@@ -37,11 +38,12 @@ class Reads(Section):
 def work(reads: Reads, place: Place) -> None:
     data = place.data(reads.data, reads.student.n_steps)
     use_threads(reads.run, data)
+    student = trained_student(place.of(DISTILL), reads.student, data)
     trained = finetune_quantised(
         data,
         trained_teacher(place.of(TEACHER), reads.teacher, data),
-        _in_integers(trained_student(place.of(DISTILL), reads.student, data), reads.quant, reads.target),
-        reads.distill,
+        _in_integers(student, reads.quant, reads.target),
+        in_operations(reads.distill, student),
         reads.quant,
         reads.train,
         place.folder / "state",

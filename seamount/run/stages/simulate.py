@@ -15,11 +15,12 @@ from seamount.compile.network.interpret import run_network
 from seamount.compile.nir.read import read_nir
 from seamount.compile.program.activity_file import save_activity
 from seamount.compile.program.program import Program
+from seamount.compile.program.streaming import why_not_streamed, windows_of
 from seamount.distill.config import DataConfig, Section
 from seamount.distill.data import Data
 from seamount.files import write_json
-from seamount.hardware_targets.agreement import compare_student
-from seamount.hardware_targets.simulator import simulate
+from seamount.hardware_targets.agreement import compare_runs, compare_student
+from seamount.hardware_targets.simulator import simulate, simulate_stream
 from seamount.models.export import to_nir
 from seamount.models.spiking_net import SpikingNet
 
@@ -30,6 +31,10 @@ from ..whole_set import run_all
 from .compile import COMPILE, compiled_program
 from .distill import DISTILL, trained_student
 from .quantise import QUANTISE, trained_quantised
+
+VALIDATION = "validation.npz"
+N_VALIDATION = 2048
+"""Samples on which a threshold is chosen: half a point is ten of them."""
 
 
 class Reads(Section):
@@ -44,6 +49,7 @@ class Reads(Section):
 def work(reads: Reads, place: Place) -> None:
     program, data = compiled_program(place.of(COMPILE)), place.data(reads.data, reads.student.n_steps)
     predictions = _whole_test_set(program, data, reads.run.device, place)
+    _validation(program, data, reads.run.device, place)
 
     n = min(reads.report.n_compared, len(data.test))
     values = data.chip_inputs(data.test, torch.arange(n))
@@ -58,6 +64,11 @@ def work(reads: Reads, place: Place) -> None:
         place.folder / "proof.json",
         {**asdict(agreement), "answers_compared": len(predictions), "answers_differing": differing},
     )
+    if why_not_streamed(program) is None:
+        streamed = simulate_stream(program, values, record=("spikes", "v", "u"))
+        alone = ("single samples", windows_of(program, traced))
+        found = compare_runs(program, alone, ("the same as a stream", streamed), whole=True)
+        write_json(place.folder / "stream.json", asdict(found))
     write_arrays(place.folder / "float_spikes.npz", _float_spikes(student, data, n))
     write_arrays(place.folder / "float_v.npz", float_membranes(student, data.inputs(data.test, torch.arange(n)).x))
 
@@ -71,9 +82,18 @@ def _whole_test_set(program: Program, data: Data, device: str, place: Place) -> 
     whole = run_all(program, parts, len(data.test), device=device, progress=place.progress)
     assert whole.per_step is not None, "a student has a readout"
     save_activity(whole.counts, place.folder / "counts.npz")
-    write_answers(place.folder, data.test, whole.per_step)
+    write_answers(place.folder, data.test, whole.per_step, whole.margins)
     answered: Array = whole.per_step[-1]
     return answered
+
+
+def _validation(program: Program, data: Data, device: str, place: Place) -> None:
+    """Writes answers on samples that neither training nor the test saw, on which thresholds may be chosen."""
+    n = min(len(data.val), N_VALIDATION)
+    parts = (data.chip_inputs(data.val, numbers) for numbers in batches(n))
+    whole = run_all(program, parts, n, device=device, progress=place.progress)
+    assert whole.per_step is not None, "a student has a readout"
+    write_answers(place.folder, data.val, whole.per_step, whole.margins, VALIDATION)
 
 
 def _float_spikes(student: SpikingNet, data: Data, n: int) -> dict[str, Array]:
