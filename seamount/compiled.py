@@ -73,7 +73,7 @@ def require_triton() -> None:
 
     try:
         triton.runtime.driver.active.get_current_device()
-    except (RuntimeError, OSError, subprocess.CalledProcessError) as error:
+    except (RuntimeError, OSError, AssertionError, subprocess.CalledProcessError) as error:
         why = next(iter(str(error).splitlines()), type(error).__name__)
         raise BackendMissing(
             f"Triton cannot make code for the GPU ({why})",

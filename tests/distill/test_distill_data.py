@@ -17,7 +17,7 @@ import torch
 from seamount.distill.choices import DATA_SETS
 from seamount.distill.config import DataConfig
 from seamount.distill.data import Pass, load_data
-from seamount.distill.data.aedat4 import Table
+from seamount.distill.data.aedat4 import EVENT, Table
 from seamount.distill.data.augment import augment, crop, cutout, roll_rotate_cutout
 from seamount.distill.data.cifar import read_shard
 from seamount.distill.data.encode import encode, latency, rate
@@ -459,6 +459,26 @@ def test_damaged_aedat4_files_say_what_is_wrong(aedat4: Path) -> None:
         aedat4.write_bytes(changed(place, "B", int(rng.integers(0, 256))))
         with contextlib.suppress(InputError):
             read_events(aedat4)
+
+
+@pytest.mark.shared
+@absent
+def test_an_aedat4_file_that_unpacks_to_more_than_the_limit_is_refused(
+    aedat4: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    zstandard = pytest.importorskip("zstandard")
+    # a vector of events of zero bytes, true to its lengths, in one packet after the other
+    events = np.zeros((1 << 24) // EVENT.itemsize, EVENT).tobytes()
+    body = struct.pack("<I4sHHHHiII", 16, b"EVTS", 6, 8, 4, 0, 8, 4, len(events) // EVENT.itemsize) + events
+    packet = zstandard.ZstdCompressor().compress(struct.pack("<I", len(body)) + body)
+    assert len(packet) < 1 << 12
+    bomb = aedat4.with_name("bomb.aedat4")
+    bomb.write_bytes(packed_anew(aedat4.read_bytes(), 3, lambda _: packet))
+    monkeypatch.setenv("SEAMOUNT_MAX_NETWORK_BYTES", str(1 << 26))
+    with pytest.raises(
+        InputError, match="bytes of events and more when it is unpacked, the reader takes up to 67108864"
+    ):
+        read_events(bomb)
 
 
 @pytest.mark.shared
