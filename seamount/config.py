@@ -28,6 +28,7 @@ from seamount.errors import ConfigError, InputError, Reason, nearest
 from seamount.foreign.limits import TEXT_BYTES
 from seamount.foreign.toml import parse_toml
 from seamount.foreign.whole import file_bytes
+from seamount.presets import preset_document
 
 if TYPE_CHECKING:
     from tomlkit.items import Table
@@ -90,19 +91,20 @@ class Config(Section):
         return self
 
 
-def load_config(path: Path | None = None, overrides: Sequence[str] = ()) -> Config:
+def load_config(path: Path | None = None, overrides: Sequence[str] = (), *, preset: str | None = None) -> Config:
     """Read, override and check a configuration.
 
     Args:
-        path: TOML file; None for the defaults.
+        path: TOML file; None for the defaults, or for a preset.
         overrides: ``a.b=value`` each; the value is read as TOML, or as a string where it is none.
+        preset: one of ``presets.PRESETS`` to start from.
 
     Raises:
         InputError: the file cannot be read.
         ConfigError: a key or a value is not possible; the message names file:key.
     """
     source = "defaults" if path is None else str(path)
-    document: dict[str, Any] = {}
+    document: dict[str, Any] = {} if preset is None else preset_document(preset)
     if path is not None:
         if not path.exists():
             raise InputError("no such file", where=path, ways_out=f"`seamount init {path}` writes one")

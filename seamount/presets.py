@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any
+
+from seamount.errors import ConfigError, none_of
 
 FAST_TEACHER: Mapping[str, Any] = {
     "optimizer": "sgd",
@@ -88,3 +91,10 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     },
 }
 """Name -> sections of a configuration; the data stand in a folder named beside it until ``data.root`` says where."""
+
+
+def preset_document(name: str) -> dict[str, Any]:
+    """The sections of a preset, to be changed freely."""
+    if name not in PRESETS:
+        raise ConfigError(none_of(name, PRESETS), where="--preset")
+    return copy.deepcopy(dict(PRESETS[name]))

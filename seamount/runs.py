@@ -37,13 +37,13 @@ if TYPE_CHECKING:
     from seamount.run.sweep import Sweep
 
 
-def init(path: Path, settings: Sequence[str] = ()) -> None:
-    """Write a commented configuration; an existing file is not replaced."""
+def init(path: Path, settings: Sequence[str] = (), *, preset: str | None = None) -> None:
+    """Write a commented configuration, the defaults or a preset; an existing file is not replaced."""
     from seamount.files import write_atomically
 
     if path.exists():
         raise ConfigError("exists already", where=path, ways_out="choose another name")
-    write_atomically(path, to_toml(load_config(None, settings)))
+    write_atomically(path, to_toml(load_config(None, settings, preset=preset)))
 
 
 def run(

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from seamount.presets import PRESETS
+
 from .root import app
 from .shell import NOTHING, Result, command, stderr_console, stdout_console
 
@@ -27,17 +29,20 @@ RequireLava = Annotated[bool, typer.Option("--require-lava", help="End with exit
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
 
 
-@command(app, "init", example="seamount init train.toml --set data.name=mnist", panel=PANEL)
+@command(app, "init", example="seamount init cifar10.toml --preset cifar10 --set data.root=FOLDER", panel=PANEL)
 def init(
     path: Annotated[Path, typer.Argument(help="Where the file goes; an existing one is not replaced.")] = Path(
         "seamount.toml"
     ),
+    preset: Annotated[
+        str | None, typer.Option(help=f"Start from {', '.join(PRESETS)}; default: digits, with all defaults.")
+    ] = None,
     settings: Set = None,
 ) -> Result:
-    """Write a configuration with every setting, its default and what it means."""
+    """Write a configuration with every setting, its value and what it means."""
     from seamount import api
 
-    api.init(path, settings or [])
+    api.init(path, settings or [], preset=preset)
     return Result({"written": str(path)}, f"wrote {path}; next: seamount run {path}")
 
 

@@ -228,6 +228,22 @@ def test_init_writes_a_file_that_reads_back_as_the_defaults(tmp_path: Path) -> N
     assert run("init", str(path)).exit_code == 2
 
 
+def test_init_writes_a_preset_that_can_be_changed_and_reads_back(tmp_path: Path) -> None:
+    from seamount.config import load_config
+    from seamount.presets import PRESETS
+
+    for preset in PRESETS:
+        path = tmp_path / f"{preset}.toml"
+        done = run("init", str(path), "--preset", preset, "--set", "run.seed=3")
+        assert done.exit_code == 0, done.output
+        assert load_config(path) == load_config(None, ["run.seed=3"], preset=preset)
+    found = load_config(tmp_path / "cifar10.toml")
+    assert (found.teacher.arch, found.teacher.training(found.train).optimizer) == ("fast", "sgd")
+    wrong = run("init", str(tmp_path / "other.toml"), "--preset", "cifar")
+    assert wrong.exit_code == 2
+    assert "--preset: 'cifar' is none of cifar10, cifar10-small" in wrong.output
+
+
 def test_a_foreign_or_damaged_file_is_refused(tmp_path: Path, program: Path, samples: Path) -> None:
     damaged = tmp_path / "damaged.h5"
     damaged.write_bytes(program.read_bytes()[:-100])
