@@ -8,6 +8,13 @@ READY  := $(VENV)/.ready
 # one torch import is about 400 MiB and 3 s: more than four test workers do not pay
 WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 4 ] && echo 4 || echo $$n)
 
+# pip leaves alone what is there and will do; on a terminal it shows its progress, elsewhere a line for each step is enough
+PIP = $(BIN)/python -m pip --disable-pip-version-check install $$([ -t 2 ] || echo --quiet) --constraint constraints.txt
+
+define step
+@echo "seamount: $(1)"; began=$$(date +%s); $(2) && echo "seamount: that took $$(($$(date +%s) - began)) s"
+endef
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check lint types tests format bench wheel wheel-demo clean clean-venv
 
@@ -22,12 +29,9 @@ $(READY): pyproject.toml setup.py constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and "seamount: python3 is %d.%d, 3.11 or newer is needed; try: make PYTHON=/path/to/python3.12" % v[:2])'
 	@echo "seamount: making $(VENV) with $$($(PYTHON) --version)"
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV) || { echo "seamount: this python3 has no venv; on Debian or Ubuntu: apt install python3-venv"; exit 1; }
-	@echo "seamount: installing torch, norse, nir and the tools (a few GB the first time)"
-	@$(BIN)/python -m pip install --quiet --upgrade pip setuptools wheel
-	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
-	@echo "seamount: installing lava-nc 0.10.0 and lava-dl 0.6.0 (archived; they declare Python 3.10 and run here through a shim)"
-	@$(BIN)/python -m pip install --quiet --constraint constraints.txt asteval networkx scikit-learn opencv-python-headless
-	@$(BIN)/python -m pip install --quiet --no-deps --ignore-requires-python lava-nc==0.10.0 lava-dl==0.6.0
+	$(call step,installing torch and norse and nir and the tools (a few GB the first time),$(PIP) --editable '.[dev]')
+	$(call step,installing what lava needs,$(PIP) asteval networkx scikit-learn opencv-python-headless)
+	$(call step,installing lava-nc 0.10.0 and lava-dl 0.6.0 (archived; they declare Python 3.10 and run here through a shim),$(PIP) --no-deps --ignore-requires-python lava-nc==0.10.0 lava-dl==0.6.0)
 	@touch $(READY)
 	@echo "seamount: ready"
 
