@@ -45,7 +45,7 @@ class DeltaCoding(NeuronModel):
     @property
     def most_unsent(self) -> int:
         """The largest \\|residue\\|: below the threshold, or between two errors that are."""
-        return (2 if self.cum_error else 1) * (int(self.v_th.max()) - 1)
+        return (2 if self.cum_error else 1) * max(int(self.v_th.max()) - 1, 0)
 
     def change(self, act: tuple[float, float]) -> Message:
         """What may be sent of an activation within these bounds."""
@@ -54,7 +54,7 @@ class DeltaCoding(NeuronModel):
 
     def coding_bounds(self, act: StateRange) -> dict[str, StateRange]:
         """Of act, residue and error."""
-        unsent, error = float(self.most_unsent), float(self.v_th.max() - 1 if self.cum_error else 0)
+        unsent, error = float(self.most_unsent), float(max(int(self.v_th.max()) - 1, 0) if self.cum_error else 0)
         return {
             "act": act,
             "residue": StateRange(-unsent, unsent, act.proven and unsent <= V_MAX),
@@ -63,8 +63,9 @@ class DeltaCoding(NeuronModel):
 
     def reasons(self, name: str, shape: tuple[int, ...]) -> Iterator[Reason]:
         yield from super().reasons(name, shape)
-        if found := beyond("a threshold", self.v_th, 1, V_MAX):
-            yield Reason(found, name, f"1 to {V_MAX} are possible, in units of the state", ("1 sends every change",))
+        if found := beyond("a threshold", self.v_th, 0, V_MAX):
+            # 0 sends every change, as 1 does: layers of lava-dl's own PilotNet have it
+            yield Reason(found, name, f"0 to {V_MAX} are possible, in units of the state")
         for exponent in ("spike_exp", "state_exp"):
             if found := beyond(f"a {exponent}", getattr(self, exponent), 0, MOST_EXPONENT):
                 yield Reason(found, name, f"0 to {MOST_EXPONENT} are possible")
