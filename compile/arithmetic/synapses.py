@@ -10,7 +10,7 @@ Where it does not hold, float64 or int64 computes.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import assert_never
 
@@ -36,6 +36,7 @@ class Lowered:
     """Synapses of one delay value, ready for a device.
 
     Attributes:
+        x_bound: no \\|value\\| that is multiplied is larger.
         bound: no sum is larger; proved from the weights and ``x_bound``.
         dtype: float32, float64, or int64: what holds every partial sum.
         narrow: the multiplication may be done with 8 significant bits.
@@ -50,6 +51,7 @@ class Lowered:
     graded: bool
     source: tuple[int, ...]
     target: tuple[int, ...]
+    x_bound: int
     bound: int
     dtype: torch.dtype
     narrow: bool
@@ -70,6 +72,29 @@ class Lowered:
     @property
     def drive_bound(self) -> int:
         return shifted_bound(self.bound, self.exponent)
+
+    @property
+    def largest_drive(self) -> int:
+        """As ``drive_bound``, after a wrap."""
+        return 1 << (min(self.wrap_bits, 32) - 1) if self.wraps else self.drive_bound
+
+    def fitting(self, x: torch.Tensor) -> Lowered:
+        """The same for these values, where fewer bits hold all of their sums: mostly far less is sent than may be."""
+        if not self.graded or not x.numel() or not (self.wraps or self.dtype != torch.float32):
+            return self
+        low, high = (int(edge) for edge in x.aminmax())
+        return next((one for one in self._smaller if max(-low, high) <= one.x_bound), self)
+
+    @cached_property
+    def _smaller(self) -> tuple[Lowered, ...]:
+        """For values whose sums float32 holds, and for those whose sums do not wrap."""
+        unit, held = largest_sum(self.kind, 1), (1 << (min(self.wrap_bits, 32) - 1 - max(self.exponent, 0))) - 1
+        limits = sorted({min(held, FLOAT32_EXACT - 1) // max(1, unit), held // max(1, unit)})
+        return tuple(self._for_values_to(limit) for limit in limits if 0 < limit < self.x_bound)
+
+    def _for_values_to(self, x_bound: int) -> Lowered:
+        bound, dtype, narrow = _precision(self.kind, x_bound)
+        return replace(self, x_bound=x_bound, bound=bound, dtype=dtype, narrow=narrow)
 
     @property
     def wraps(self) -> bool:
@@ -103,10 +128,7 @@ def _lower(
     x_bound: int,
     device: torch.device | str,
 ) -> Lowered:
-    bound = largest_sum(kind, x_bound)
-    weights = np.ones(1, np.int64) if isinstance(kind, Wire) else kind.weights
-    largest = max(bound, int(np.abs(weights).max(initial=0)), x_bound)
-    dtype = torch.float32 if largest < FLOAT32_EXACT else torch.float64 if largest < FLOAT64_EXACT else torch.int64
+    bound, dtype, narrow = _precision(kind, x_bound)
     return Lowered(
         kind=kind,
         delay=delay,
@@ -115,11 +137,22 @@ def _lower(
         graded=reads_payload(synapses),
         source=source,
         target=target,
+        x_bound=x_bound,
         bound=bound,
         dtype=dtype,
-        narrow=dtype == torch.float32 and significant_bits(weights) <= NARROW_BITS and _values_narrow(x_bound),
+        narrow=narrow,
         device=torch.device(device),
     )
+
+
+def _precision(kind: Kind, x_bound: int) -> tuple[int, torch.dtype, bool]:
+    """Bound of the sums of such values, the type that holds them all, and whether they multiply in 8 bits."""
+    bound = largest_sum(kind, x_bound)
+    weights = np.ones(1, np.int64) if isinstance(kind, Wire) else kind.weights
+    largest = max(bound, int(np.abs(weights).max(initial=0)), x_bound)
+    dtype = torch.float32 if largest < FLOAT32_EXACT else torch.float64 if largest < FLOAT64_EXACT else torch.int64
+    narrow = dtype == torch.float32 and significant_bits(weights) <= NARROW_BITS and _values_narrow(x_bound)
+    return bound, dtype, narrow
 
 
 def largest_sums(weights: Mapping[str, torch.Tensor], x_bounds: Mapping[str, int]) -> dict[str, int]:

@@ -12,7 +12,7 @@ from ..numbers import V_MAX, Ints
 from .graded import beyond, held, leaves_24_bits, magnitude, signed_message
 from .model import Message, NeuronModel, State, StateRange, Step
 
-MOST_EXPONENT = 23
+MOST_EXPONENT = 15
 """Of spike_exp and state_exp. Lava declares 3 bits for each, and takes what its states hold."""
 
 

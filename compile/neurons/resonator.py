@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from seamount.errors import InputError, Reason
 
 from ..numbers import V_MAX, Ints
-from .graded import beyond
+from .graded import beyond, held
 from .model import SPIKES, Arriving, Message, NeuronModel, Settings, State, StateRange
 
 DECAY_BITS = 12
@@ -45,7 +45,7 @@ class Resonator(NeuronModel):
 
     def turned(self, state: State, drives: Sequence[Ints]) -> Turned:
         real, imag = state["real"], state["imag"]
-        more_real, more_imag = (drive << self.state_exp for drive in drives)
+        more_real, more_imag = (held(drive << self.state_exp) for drive in drives)  # Lava shifts within 32 bits
         exact_real = self._kept(self.cos_decay * real) - self._kept(self.sin_decay * imag) + more_real
         exact_imag = self._kept(self.sin_decay * real) + self._kept(self.cos_decay * imag) + more_imag
         new_real, new_imag = np.clip(exact_real, -V_MAX, V_MAX), np.clip(exact_imag, -V_MAX, V_MAX)

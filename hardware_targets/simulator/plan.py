@@ -13,6 +13,7 @@ from seamount.compile.arithmetic.events import Layout, Runs, layout_for, runs
 from seamount.compile.arithmetic.kernels import LANES
 from seamount.compile.arithmetic.neurons import NeuronTable, Scanned, neuron_table
 from seamount.compile.arithmetic.synapses import Lowered, lower
+from seamount.compile.arithmetic.tensor_steps import Stepper, TensorStepped, stepper
 from seamount.compile.neurons.model import SIGNED_SPIKES, SPIKES
 from seamount.compile.program.messages import messages
 from seamount.compile.program.program import Population, Program
@@ -58,7 +59,8 @@ class Plan:
 
     population: Population
     layout: Layout
-    table: NeuronTable | None  # None: the model has no loops of its own, its definition is stepped
+    table: NeuronTable | None  # of models that the compiled loops hold
+    stepper: Stepper | None = None  # of models with a step on tensors; without either the definition is stepped
     events: list[EventPart] = field(default_factory=list)
     sums: list[SumPart] = field(default_factory=list)
     counts: list[tuple[str, torch.Tensor]] = field(default_factory=list)  # (source, fan-out) of what sums count
@@ -89,7 +91,8 @@ def plans(program: Program, device: torch.device) -> dict[str, Plan]:
         layout = layouts[population.name]
         neuron = population.neuron
         table = neuron_table(neuron, population.shape, layout.order) if isinstance(neuron, Scanned) else None
-        plan = Plan(population, layout, table)
+        stepped = stepper(neuron, population.shape, device) if isinstance(neuron, TensorStepped) else None
+        plan = Plan(population, layout, table, stepped)
         for synapses in program.into(population.name):
             message = sent[synapses.source]
             scatters = on_cpu and (message.bits == 0 or not reads_payload(synapses))

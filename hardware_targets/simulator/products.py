@@ -3,47 +3,59 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from seamount.compile.arithmetic.kernels import count_operations
-from seamount.compile.arithmetic.synapses import Lowered, drive
+from seamount.compile.arithmetic.synapses import FLOAT32_EXACT, Lowered, drive
 
 from .plan import EventPart, SumPart
 from .running import Running
 from .sources import Source, from_plain
 
 
-def summed(
-    run: Running, parts: Sequence[SumPart], sources: Mapping[str, Source], first: int, last: int
-) -> torch.Tensor:
-    """Drive of all summed parts, (steps, B, n) in the population's layout, whole numbers."""
+class Summed(NamedTuple):
+    """Whole numbers of any type, and what none of them exceeds in magnitude."""
+
+    values: torch.Tensor
+    bound: int
+
+
+def summed(run: Running, parts: Sequence[SumPart], sources: Mapping[str, Source], first: int, last: int) -> Summed:
+    """Drive of all summed parts, (steps, B, n) in the population's layout."""
     total: torch.Tensor | None = None
-    wide = run.plan.drive_bound >= 1 << 24
+    bound = 0
     for part in parts:
         source = sources[part.source]
         row = source.history + first - part.lag
-        values, n_wraps = _drive_of_rows(part.lowered, source, row, row + last - first)
+        found, n_wraps = _drive_of_rows(part.lowered, source, row, row + last - first)
         run.n_drive_wraps += n_wraps
-        if wide:
-            values = values.to(torch.int64)
-        total = values if total is None else total + values
+        bound += found.bound
+        if bound < FLOAT32_EXACT:
+            total = found.values if total is None else total + found.values
+        else:  # drives are within 32 bits, so that float64 holds the sum of two million groups
+            more = found.values.to(torch.float64)
+            total = more if total is None else total.to(torch.float64) + more
     assert total is not None
-    return from_plain(total, run.plan.layout).reshape(last - first, run.batch, -1)
+    return Summed(from_plain(total, run.plan.layout).reshape(last - first, run.batch, -1), bound)
 
 
-def _drive_of_rows(lowered: Lowered, source: Source, first: int, last: int) -> tuple[torch.Tensor, int]:
-    if source.row_ids is None:
-        return drive(lowered, source.rows(first, last))
-    ids, inverse, repeats = np.unique(source.row_ids[first:last], return_inverse=True, return_counts=True)
+def _drive_of_rows(lowered: Lowered, source: Source, first: int, last: int) -> tuple[Summed, int]:
+    every_row = source.rows(first, last)
+    fitting = lowered.fitting(every_row)
+    row_ids = np.arange(last - first) if source.row_ids is None else source.row_ids[first:last]
+    ids, inverse, repeats = np.unique(row_ids, return_inverse=True, return_counts=True)
     if len(ids) == last - first:
-        return drive(lowered, source.rows(first, last))
-    rows = first + np.searchsorted(source.row_ids[first:last], ids)
-    each = [drive(lowered, source.rows(int(row), int(row) + 1)) for row in rows]
+        values, n_wraps = drive(fitting, every_row)
+        return Summed(values, fitting.largest_drive), n_wraps
+    rows = first + np.searchsorted(row_ids, ids)
+    each = [drive(fitting, source.rows(int(row), int(row) + 1)) for row in rows]
     stacked = torch.stack([values for values, _ in each])
     n_wraps = sum(n * int(times) for (_, n), times in zip(each, repeats, strict=True))
-    return stacked[torch.from_numpy(inverse).to(stacked.device)].flatten(0, 1), n_wraps
+    values = stacked[torch.from_numpy(inverse).to(stacked.device)].flatten(0, 1)
+    return Summed(values, fitting.largest_drive), n_wraps
 
 
 def count_sums(run: Running, sources: Mapping[str, Source], start: int, n_steps: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from threading import Lock
 from typing import Any, NamedTuple
 
@@ -38,6 +38,7 @@ class Running:
 
     Attributes:
         u, v, rest: (B, n) int32 in the population's layout, of models that the compiled loops hold.
+        held: states of models with a step on tensors, (B, n) int32 in C order.
         state: of other models, (B, *shape) in C order.
         totals: active updates, wraps, saturations.
     """
@@ -54,6 +55,7 @@ class Running:
         self.plan, self.batch, self.device, self.sum_values = plan, batch, device, sum_values
         n, table, neuron = plan.layout.size, plan.table, plan.population.neuron
         self.state: State = {}
+        self.held: Mapping[str, torch.Tensor] = {}
         if table is not None:
             init = [np.repeat(x[None].astype(np.int32), batch, axis=0) for x in (table.u_init, table.v_init)]
             self.u, self.v = (torch.from_numpy(x).to(device) for x in init)
@@ -61,6 +63,9 @@ class Running:
         else:
             at_rest = neuron.rest_state(plan.population.shape)
             self.state = {name: np.repeat(x[None], batch, axis=0) for name, x in at_rest.items()}
+            if plan.stepper is not None:
+                flat = {name: x.reshape(batch, n).astype(np.int32) for name, x in self.state.items()}
+                self.held = {name: torch.from_numpy(x).to(device) for name, x in flat.items()}
         self.spike_counts = torch.zeros((batch, n), dtype=torch.int32, device=device)
         self.want = states_to_record(neuron, want)
         self.want_drive = "drive" in want
@@ -85,6 +90,8 @@ class Running:
         if self.plan.table is not None:
             held: torch.Tensor = getattr(self, name)
             return held
+        if self.plan.stepper is not None:
+            return self.held[name]
         return torch.from_numpy(self.state[name].reshape(self.batch, -1).astype(np.int32))
 
     def plain(self, values: torch.Tensor) -> NDArray[Any]:

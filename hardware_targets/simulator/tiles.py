@@ -16,6 +16,7 @@ from seamount.compile.arithmetic.scan import Arrays, Part, reset_steps, scan_par
 from seamount.compile.arithmetic.threads import share
 
 from .plan import EventPart
+from .products import Summed
 from .running import Running, Span
 from .sources import Source
 
@@ -28,7 +29,7 @@ def advance_tiles(
     sources: Mapping[str, Source],
     out: Source,
     span: Span,
-    summed: torch.Tensor | None,
+    summed: Summed | None,
     scattered: Sequence[EventPart],
 ) -> None:
     """Scatter into tiles and scan each while it is in the cache: steps ``span``, all samples."""
@@ -56,7 +57,7 @@ def advance_tiles(
             end = min(k + steps, last)
             tile[:] = 0
             if summed is not None:
-                _add_summed(tile, summed, k - first, end - first, low, high, n)
+                _add_summed(tile, summed.values, k - first, end - first, low, high, n)
             for part in scattered:
                 scatter_part(run, part, sources[part.source], tile, (low, high, k, end), start)
             if run.drives is not None:

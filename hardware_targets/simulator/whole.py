@@ -11,9 +11,11 @@ from seamount.compile.arithmetic.definition import is_reset
 from seamount.compile.arithmetic.kernels import LANES
 from seamount.compile.arithmetic.neurons import Scanned
 from seamount.compile.arithmetic.scan import lif_scan, reset_steps
-from seamount.compile.arithmetic.synapses import wrap
+from seamount.compile.arithmetic.synapses import FLOAT32_EXACT, wrap
+from seamount.compile.arithmetic.tensor_steps import Stepper
 
 from .plan import EventPart
+from .products import Summed
 from .running import Running, Span
 from .sources import Source
 from .tiles import scatter_part
@@ -23,18 +25,20 @@ def whole_drive(
     run: Running,
     sources: Mapping[str, Source],
     span: Span,
-    summed: torch.Tensor | None,
+    summed: Summed | None,
     scattered: Sequence[EventPart],
 ) -> torch.Tensor:
     """All that arrives in these steps, (steps, B, n) in the population's layout, whole numbers within 32 bits."""
     n = run.plan.layout.size
     shape = (span.n_steps, run.batch, n)
-    total = torch.zeros(shape, dtype=torch.int64, device=run.device) if summed is None else summed
+    nothing = torch.zeros(shape, dtype=torch.int64, device=run.device)
+    total, bound = Summed(nothing, 0) if summed is None else summed
     for part in scattered:
         tile = np.zeros((span.n_steps, run.batch, n + LANES), np.int32)
         scatter_part(run, part, sources[part.source], tile, (0, run.batch, span.first, span.last), span.start)
-        total = total + torch.from_numpy(tile[:, :, :n])
-    if run.plan.drive_bound < 1 << 31:
+        bound += part.product.lowered.drive_bound
+        total = (total if bound < FLOAT32_EXACT else total.to(torch.float64)) + torch.from_numpy(tile[:, :, :n])
+    if bound < 1 << 31:
         return total
     held = wrap(total.to(torch.int64), 32)
     run.n_drive_wraps += int((held != total).sum())
@@ -51,12 +55,16 @@ def advance_whole(run: Running, out: Source, span: Span, drives: Sequence[torch.
     elif run.plan.table is not None:
         assert isinstance(neuron, Scanned), "only these have tables"
         sent = _scanned(run, neuron, span, drives[0])
+    elif run.plan.stepper is not None:
+        sent = _stepped_on_tensors(run, run.plan.stepper, span, drives)
     else:
         sent = _stepped(run, span, drives)
     rows = slice(out.history + span.first, out.history + span.last)
     if out.values is not None:
         out.values[rows] = sent
-        sent = (sent != 0).to(torch.uint8)
+        sent = sent != 0
+    elif sent.dtype == torch.int32:
+        sent = sent.to(torch.int8)
     out.spikes[rows, :, : run.plan.layout.size] = sent.view(torch.uint8)
 
 
@@ -92,6 +100,32 @@ def _scanned(run: Running, neuron: Scanned, span: Span, drive: torch.Tensor) -> 
         if trace is not None:
             run.traces[name][span.first : span.last] = trace
     return result.spikes
+
+
+def _stepped_on_tensors(run: Running, step: Stepper, span: Span, drives: Sequence[torch.Tensor]) -> torch.Tensor:
+    arriving = [x.to(torch.int32) for x in drives]
+    reset = reset_steps(run.plan.population.reset, span.n_steps, span.start + span.first)
+    sent = torch.empty(arriving[0].shape, dtype=torch.int32, device=run.device)
+    counted = torch.zeros((span.n_steps, 4), dtype=torch.int64, device=run.device)
+    for k in range(span.n_steps):
+        before, now = run.held, [x[k] for x in arriving]
+        done = step({name: torch.zeros_like(x) for name, x in before.items()} if k in reset else before, now)
+        active = now[0] != 0
+        for x in now[1:]:
+            active |= x != 0
+        for name, x in done.compared.items():
+            active |= x != before[name]
+        for i, what in enumerate((active, done.wraps, done.saturates, done.sent)):
+            if what is not None:
+                counted[k, i] = torch.count_nonzero(what)
+        run.held, sent[k] = done.state, done.sent
+        for name in run.want:
+            run.traces[name][span.first + k] = done.state[name]
+    run.spike_counts += torch.count_nonzero(sent, dim=0).int()
+    per_step = counted.cpu().numpy()
+    run.totals += per_step[:, :3].sum(0)
+    run.n_spikes[span.in_run] += per_step[:, 3]
+    return sent
 
 
 def _stepped(run: Running, span: Span, drives: Sequence[torch.Tensor]) -> torch.Tensor:

@@ -19,7 +19,7 @@ from seamount.compile.neurons.sigma import Sigma
 from seamount.compile.neurons.sigma_delta import SigmaDelta
 from seamount.compile.numbers import ints
 from seamount.compile.program.program import Input, Population, Program, Readout, Reset
-from seamount.compile.synapses.kinds import Conv, Dense, Synapses
+from seamount.compile.synapses.kinds import Conv, Dense, Synapses, Wire
 from seamount.errors import Unsupported
 from seamount.hardware_targets.agreement import compare_runs
 from seamount.hardware_targets.lava.lower import lava_graph
@@ -86,6 +86,34 @@ def resonators(model: Callable[..., Rf | RfIz]) -> Program:
     )
 
 
+def wide() -> Program:
+    """Values of up to 31 bits: what wraps, is cut, and is only held because Lava keeps 32 bits."""
+    sin, cos = resonance("p", 7.3, 0.01)
+    neurons: dict[str, Neuron] = {
+        "rf": Rf(ints(sin), ints(cos), ints(900), 9),
+        "rf_iz": RfIz(ints(sin), ints(cos), ints(7000), 9),
+        "delta": Delta(ints(3 << 8), 4, 4),
+        "cumulated": Delta(ints(1 << 20), 14, 5, cum_error=True),
+        "relu": SigmaDelta(ints(3 << 8), ints(77), 4, 4),
+        "unit": SigmaDelta(ints(1 << 22), ints(77), 0, 2, cum_error=True, rectified=False),
+        "sigma": Sigma(),
+        "product": ProdNeuron(ints(5), 7),
+        "delayed": NormVecDelay(ints(5)),
+        "vec": GradedVec(ints(5)),
+        "positive": GradedReluVec(ints(-5)),
+    }
+    return Program(
+        "wide",
+        tuple(Input(name, (6,), 31, True) for name in "xy"),
+        tuple(Population(name, (6,), neuron) for name, neuron in neurons.items()),
+        tuple(
+            Synapses(f"{name}.{drive}", source, name, Wire(), drive=drive)
+            for name, neuron in neurons.items()
+            for source, drive in zip("xy", neuron.drives, strict=False)
+        ),
+    )
+
+
 def products() -> Program:
     one = Dense(ints(np.diag([3, 1, 250, 7])))
     narrow: dict[str, Neuron] = {
@@ -113,6 +141,7 @@ PROGRAMS = {
     "rf": resonators(Rf),
     "rf_iz": resonators(RfIz),
     "products": products(),
+    "wide": wide(),
 }
 
 
@@ -124,6 +153,8 @@ def test_every_state_and_message_is_lavas(name: str) -> None:
         x = {"x": rng.integers(0, 2, (20, 2, 8))}
     elif name == "products":
         x = {entry: rng.integers(-30000, 30000, (20, 2, 4)) >> rng.integers(0, 15, (20, 2, 4)) for entry in x}
+    elif name == "wide":
+        x = {entry: rng.integers(-(2**29), 2**29, (20, 2, 6)) >> rng.integers(0, 30, (20, 2, 6)) for entry in x}
     simulated = simulate(program, x, n_steps=26, record=RECORD)
     on_lava = run_on_lava(program, x, n_steps=26, record=RECORD)
     found = compare_runs(program, ("simulator", simulated), ("Lava", on_lava), whole=True)
