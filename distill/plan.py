@@ -100,6 +100,18 @@ def bits_of(net: SpikingNet, formats: NumberFormats, setting: BitsSetting) -> di
     return {name: bits.of(name if name in named else "", target) for name, target in learned.items()}
 
 
+def check_quantisable(net: SpikingNet, formats: NumberFormats, setting: BitsSetting) -> None:
+    """Refuses a student that could not be computed in integers, or not with these bits.
+
+    Raises:
+        Unsupported: names everything in it. ConfigError: see ``bits_of``.
+    """
+    refuse(net)
+    bits_of(net, formats, setting)
+    ops = {name: folded(net, name, source) for name, source, _ in net.edges}
+    biases_of(net, ops, {name: plan_of(net, name) for name in net.order})
+
+
 def refuse(net: SpikingNet) -> None:
     """Raises what the chip's integers cannot hold, all of it.
 

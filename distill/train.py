@@ -20,7 +20,7 @@ from .budget import SpikeBudget, check_silent, spike_budget
 from .compiled import check_compiler, compiled
 from .config import DistillConfig, QuantConfig, TeacherConfig, TrainConfig
 from .data.randomness import mix
-from .data.samples import Batch, Data
+from .data.samples import Batch, Data, Pass
 from .evaluate import Evaluation, evaluate, student_output, to_device
 from .loop import Epoch, Loss, Moment, Task, fit
 from .methods import Lesson, Settings, WeightedSum, needs_maps, needs_teacher, weights_of
@@ -28,6 +28,9 @@ from .parallel import World, open_world
 from .progress import QUIET, Progress
 
 EVALUATION_BATCH = 256
+
+REHEARSED = 2
+"""Samples of a rehearsal."""
 
 STARTING_SAMPLES = 5000
 """Of the training part, from which a network takes what it starts from."""
@@ -160,6 +163,35 @@ def distill(
         trained = _train(task, data, train, folder, seed, world, progress)
         check_silent(trained.validation.rates, config, folder)
         return trained
+
+
+def rehearse(
+    data: Data,
+    teacher: nn.Module | None,
+    student: nn.Module,
+    config: DistillConfig,
+    train: TrainConfig,
+    *,
+    n: int = REHEARSED,
+) -> None:
+    """One batch of a training, on the CPU and without a step: what cannot work raises what the training would.
+
+    Networks are left with gradients and other statistics of their batch norms.
+    """
+    world = World(0, 1, torch.device("cpu"))
+    config = config.model_copy(update={"cache_teacher": False})  # whose logits would be computed for all samples
+    teacher = _ready(teacher, config, train, world) if teacher is not None else None
+    tutor = _make_tutor(data, teacher, student, config, weights_of(config.method), train, world, Path())
+    loss = WeightedSum(weights_of(config.method), tutor.settings)
+    record = tuple(tutor.settings.student_shapes or ())
+    budget = _make_budget(data, student, config, world)
+    learner = _StudentLearner(student, loss, train.model_copy(update={"compile": False}), budget, record=record)
+    numbers = torch.arange(min(len(data.train), tutor.settings.exact_batch or n))
+    values, seeds = data.read(data.train, numbers, Pass(0, 0))
+    batch = data.batch(values, seeds, data.train.labels[numbers])
+    learner.train()
+    value, _ = learner(*tutor.prepare(batch, numbers, Moment(0.0, 0)))
+    value.backward()
 
 
 def _ready(teacher: nn.Module | None, config: DistillConfig, train: TrainConfig, world: World) -> nn.Module:

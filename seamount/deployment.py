@@ -81,7 +81,7 @@ def deploy(asked: Asked, folder: Path, told: Told) -> Report:
         InputError, Unsupported: see ``compile_graph`` and ``samples_for``; nothing is written then.
         BackendMissing: Lava is required, and is not there or stopped.
     """
-    _require_room(folder)
+    require_room(folder)
     if asked.require_lava:
         require_lava()
     made = _made(asked, told)
@@ -116,8 +116,11 @@ def source_of(path: Path) -> Path:
             assert_never(found)
 
 
-def _require_room(folder: Path) -> None:
-    if folder.exists() and any(folder.iterdir()) and not (folder / DEPLOYMENT).exists():
+def require_room(folder: Path) -> None:
+    """Refuses a folder of something else; a student and samples that were handed over stand in it already."""
+    given = {"network.nir", "data.npz"}
+    held = {path.name for path in folder.iterdir()} - given if folder.exists() else set()
+    if held and DEPLOYMENT not in held:
         raise ConfigError("holds something else", where=folder, ways_out="name another folder with --out")
 
 

@@ -131,7 +131,7 @@ def arguments(
     wanted = parameters(thing)
     section = setting.split(".")[0]
     anything = any(p.kind is p.VAR_KEYWORD for p in wanted.values())
-    given = {**{name: value for name, value in offered.items() if name in wanted or anything}, **options}
+    given = {**{name: value for name, value in offered.items() if name in wanted}, **options}
     unknown = [name for name in options if name not in wanted and not anything]
     if unknown:
         ways_out = (*nearest(unknown[0], wanted), f"it takes {', '.join(wanted) or 'nothing'}")[:1]

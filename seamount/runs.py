@@ -5,8 +5,9 @@ Everything heavy is imported where it is used, so that the command line answers 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, assert_never
 
@@ -20,7 +21,7 @@ from seamount.artefacts import (
     recognised,
 )
 from seamount.asked import Asked, Reading, asked_in
-from seamount.config import load_config, to_toml
+from seamount.config import Config, load_config, to_toml
 from seamount.errors import ConfigError, InputError
 from seamount.run.told import Told
 
@@ -28,11 +29,16 @@ DEMONSTRATION = ("student.n_steps=4", "distill.spike_budget={per_synapse=0.5}")
 """What the demonstration sets: few steps and few spikes, below what published analyses call break-even."""
 
 if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from seamount.distill.quantised import QuantisedStudent
+    from seamount.models.spiking_net import SpikingNet
     from seamount.report.compare import ReportComparison
     from seamount.report.gates import Gates, Outcome
     from seamount.report.report import Report
     from seamount.report.why import Explanation
     from seamount.run.folder import Run
+    from seamount.run.plan import Plan
     from seamount.run.stage import Stage
     from seamount.run.sweep import Sweep
 
@@ -47,13 +53,17 @@ def init(path: Path, settings: Sequence[str] = (), *, preset: str | None = None)
 
 
 def run(
-    config: Path | None,
+    config: Path | str | None = None,
     settings: Sequence[str] = (),
     *,
-    folder: Path,
+    folder: Path | str,
     resume: bool = False,
     overwrite: bool = False,
     told: Told | None = None,
+    teacher: Any = None,
+    student: Any = None,
+    data: Any = None,
+    method: Any = None,
 ) -> Report | None:
     """All stages of a run and its report; None in a process that torchrun started only to help with training.
 
@@ -61,15 +71,68 @@ def run(
         config: TOML file; None for the defaults, on digits.
         settings: ``section.key=value`` each.
         folder: the run directory.
+        resume: continue; settings of before hold unless ``settings`` has others.
+        teacher, student, data, method: one's own in place of what settings name, each the thing or a function that
+            makes it (docs/own_code.md). A teacher that is a module is taken as it is, already trained, unless
+            ``settings`` gives teacher.epochs.
     """
     from seamount.run.pipeline import run_stages
     from seamount.run.reporting import report_run
 
-    told = told or Told()
-    if run_stages(load_config(config, settings), folder, resume=resume, overwrite=overwrite, told=told) is None:
-        return None
-    told.stage("report")
-    return report_run(folder)
+    told, folder = told or Told(), Path(folder)
+    config = None if config is None else Path(config)
+    things = {"teacher.arch": teacher, "student.arch": student, "data.name": data, "distill.method": method}
+    with _handed({setting: thing for setting, thing in things.items() if thing is not None}) as own:
+        kept = _kept(folder, [*own, *settings], resume)
+        made = load_config(config, kept)
+        _tell_changes(folder, made, resume, told)
+        if run_stages(made, folder, resume=resume, overwrite=overwrite, told=told, settings=kept) is None:
+            return None
+        told.stage("report")
+        return report_run(folder)
+
+
+@contextmanager
+def _handed(things: dict[str, Any]) -> Iterator[list[str]]:
+    """The settings that name what was handed over, by setting."""
+    from seamount import own
+
+    if not things:
+        yield []
+        return
+    from seamount.run.contents import digest_of
+
+    found = {setting.split(".")[0]: (thing, digest_of(thing)) for setting, thing in things.items()}
+    with own.handed(found) as names:
+        settings = [f'{setting}="{names[setting.split(".")[0]]}"' for setting in things]
+        if "teacher.arch" in things and not own.is_maker(things["teacher.arch"]):
+            settings.append("teacher.epochs=0")
+        # the student's options and the demonstration's augmentation are of what stood here before
+        yield [*settings, *(["data.augment=[]"] if "data.name" in things else [])]
+
+
+def plan(config: Path | None, settings: Sequence[str] = (), *, folder: Path, resume: bool = False) -> Plan:
+    """What ``run`` would do, checked as it checks; nothing is written."""
+    from seamount.run.plan import make_plan
+
+    return make_plan(load_config(config, _kept(folder, settings, resume)), folder)
+
+
+def _kept(folder: Path, settings: Sequence[str], resume: bool) -> list[str]:
+    """The settings of now; on resumption those that the run was begun with still hold where none of now says else."""
+    from seamount.files import read_json
+
+    manifest = folder / "manifest.json"
+    before = read_json(manifest).get("settings", []) if resume and manifest.exists() else []
+    last = {setting.partition("=")[0].strip(): setting for setting in [*before, *settings]}
+    return [s for s in [*before, *settings] if last.get(s.partition("=")[0].strip()) == s]
+
+
+def _tell_changes(folder: Path, made: Config, resume: bool, told: Told) -> None:
+    from seamount.run.pipeline import changes
+
+    for change in changes(folder, made) if resume else ():
+        told.stage(f"setting changed: {change}")
 
 
 @dataclass(frozen=True)
@@ -104,8 +167,10 @@ def distill(
             possible=f"possible are {', '.join(names)}",
             ways_out="`seamount run` does the others too",
         )
-    made = load_config(config, settings)
-    run = run_stages(made, folder, resume=resume, overwrite=overwrite, until=until, told=told)
+    told, kept = told or Told(), _kept(folder, settings, resume)
+    made = load_config(config, kept)
+    _tell_changes(folder, made, resume, told)
+    run = run_stages(made, folder, resume=resume, overwrite=overwrite, until=until, told=told, settings=kept)
     return None if run is None else _accuracies(run, TRAINING[: names.index(until) + 1])
 
 
@@ -142,8 +207,8 @@ def report(path: Path, told: Told | None = None) -> Report:
 
 
 def deploy(
-    source: Path | str,
-    data: Path | str | None = None,
+    source: Path | str | nn.Module,
+    data: Any = None,
     *,
     folder: Path | str | None = None,
     target: str = "loihi1",
@@ -157,8 +222,9 @@ def deploy(
     """Everything that can be known of a network or a program: compile, simulate, run on Lava, report.
 
     Args:
-        source: ``.nir``, ``.net``, a program, or the folder of a run (its exported student is taken).
-        data: see ``samples_for``; without it nothing is run.
+        source: ``.nir``, ``.net``, a program, or the folder of a run (its exported student is taken); or a student in
+            Python, a ``SpikingNet`` (which is rounded) or a ``QuantisedStudent``.
+        data: see ``samples_for``; without it nothing is run. Of a student in Python also a Dataset, or arrays (x, y).
         folder: where report.json, report.html and the program go; default: under runs/, called as the source.
         reading: how the network is read and lowered.
         n_samples: at most so many. n_lava: so many on Lava; None: 20, where Lava is installed.
@@ -167,6 +233,14 @@ def deploy(
     """
     from seamount import deployment
 
+    if not isinstance(source, Path | str):
+        return _deploy_student(
+            source,
+            data,
+            Path("runs/student" if folder is None else folder),
+            Asked("", None, target, reading or Reading(), n_samples, n_lava, require_lava, _named(float_answers)),
+            told or Told(),
+        )
     if not Path(source).exists():
         possible = "a report is made of a run's folder, a .nir, .net or program file"
         raise InputError("no such file or folder", where=source, possible=possible)
@@ -182,6 +256,24 @@ def deploy(
     )
     place = folder_for(Path(source)) if folder is None else Path(folder)
     return deployment.deploy(asked, place, told or Told())
+
+
+def _deploy_student(student: nn.Module, data: Any, folder: Path, asked: Asked, told: Told) -> Report:
+    from seamount import deployment
+    from seamount.students import written
+
+    folder = folder.absolute()
+    with written(student, None if isinstance(data, Path | str) else data, folder, asked) as made:
+        if isinstance(data, Path | str):
+            made = replace(made, data=_named(data))
+        return deployment.deploy(made, folder, told)
+
+
+def quantise(student: SpikingNet, x: Tensor, **settings: Any) -> QuantisedStudent:
+    """A student in the chip's integers, to train on or to ``deploy``; see ``students.quantise``."""
+    from seamount.students import quantise as made
+
+    return made(student, x, **settings)
 
 
 def folder_for(source: Path) -> Path:

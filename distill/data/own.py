@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -39,6 +40,40 @@ def load(config: DataConfig, n_steps: int) -> Source:
     for suffix, part in _parts(made, where).items():
         parts[suffix] = _samples(part, f"{where}{suffix.replace('_', ', ')}", frames, n_steps)
     return source_of(parts, where, frames=frames, class_names=_class_names(made))
+
+
+def all_samples(made: Any, *, n_steps: int, shape: tuple[int, ...]) -> Samples:
+    """The samples of anything that ``data.name`` may give: of a pair the test part.
+
+    Args:
+        shape: of one step; samples with an axis more are frames (T, *shape).
+    """
+    parts = _parts(made, "data")
+    part = parts.get("_test", parts.get(""))
+    found = _samples(part, "data", False, n_steps)
+    one = tuple(found.read(found.ids[:1], None).shape[1:])
+    if one not in (shape, (n_steps, *shape)):
+        raise InputError(f"samples {one}", where="data", possible=f"needed are {shape}, or {(n_steps, *shape)}")
+    return found
+
+
+def fingerprint(made: Any) -> str:
+    """A digest of what it holds; of more than a GiB, of its size and first samples."""
+    digest = hashlib.sha256()
+    for suffix, part in _parts(made, "data").items():
+        part = part.dataset if isinstance(part, DataLoader) else part
+        part = part.tensors if isinstance(part, TensorDataset) else part
+        digest.update(f"{suffix} {type(part).__name__}".encode())
+        if isinstance(part, tuple):
+            arrays = [_array(one) for one in part]
+        else:
+            read = _OfDataset(part, "data")
+            n = read.n if read.n * read.item(0)[0].nbytes <= WHOLE_BYTES else 100
+            digest.update(str(read.n).encode())
+            arrays = [value for i in range(n) for value in read.item(i)]
+        for array in arrays:
+            digest.update(f"{array.dtype} {array.shape}".encode() + np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
 
 
 def _parts(made: Any, where: str) -> dict[str, Any]:

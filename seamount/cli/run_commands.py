@@ -26,6 +26,9 @@ Name = Annotated[str | None, typer.Option(help="Folder under runs/; default: the
 Resume = Annotated[bool, typer.Option("--resume", help="Continue from the last finished stage or epoch.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Remove an earlier run of that name first.")]
 RequireLava = Annotated[bool, typer.Option("--require-lava", help="End with exit code 6 where Lava is not there.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Check everything and print what would be done; nothing is written.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
 
 
@@ -77,12 +80,16 @@ def run(
     resume: Resume = False,
     overwrite: Overwrite = False,
     require_lava: RequireLava = False,
+    dry_run: DryRun = False,
     quiet: Quiet = False,
 ) -> Result:
     """All stages: teacher, student, integers, NIR, program, simulator, Lava, report."""
     from seamount import api
 
     folder = Path("runs") / (name or config.stem)
+    if dry_run:
+        plan = api.plan(config, _lava(settings, require_lava), folder=folder, resume=resume)
+        return Result(plan.to_dict(), "\n".join(plan.lines()))
     report = api.run(
         config,
         _lava(settings, require_lava),

@@ -5,16 +5,23 @@ A data set that is public is fixed by its name. One's own is hashed, see ``WHOLE
 
 from __future__ import annotations
 
+import hashlib
+import inspect
 import itertools
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
 
 from seamount import own
 from seamount.distill.config import DataConfig, DistillConfig, Section, StudentConfig, TeacherConfig
 from seamount.distill.data.events import ENDINGS
-from seamount.files import text_hash
+from seamount.distill.data.own import fingerprint
+from seamount.files import file_hash, text_hash
 from seamount.hardware_targets.lava import lava_status
 from seamount.hardware_targets.target import load_target
 from seamount.own import is_own
@@ -55,6 +62,28 @@ def contents(settings: Section, hash_of: Hash) -> dict[str, str]:
             case _:
                 pass
     return found
+
+
+def digest_of(thing: Any) -> str:
+    """Of what was handed over in Python: weights and structure of a module, samples, and the code of its class."""
+    if isinstance(thing, nn.Module):
+        weights = [(name, value.detach().cpu().contiguous()) for name, value in thing.state_dict().items()]
+        raw = (hashlib.sha256(v.view(-1).view(torch.uint8).numpy().tobytes()).hexdigest() for _, v in weights)
+        return text_hash(repr(thing), *(name for name, _ in weights), *raw, _source(type(thing)))
+    if own.is_maker(thing) or callable(thing):
+        return text_hash(_source(thing if own.is_maker(thing) else type(thing)))
+    return fingerprint(thing)
+
+
+def _source(thing: Any) -> str:
+    """The file that it is written in and what that imports from its folder; its own text, or its name, elsewhere."""
+    try:
+        path = Path(inspect.getsourcefile(thing) or "")
+        if path.is_file() and "site-packages" not in path.parts:
+            return text_hash(*(f"{name} {file_hash(at)}" for name, at in own.files_of(path).items()))
+        return inspect.getsource(thing)
+    except (TypeError, OSError):  # of C, or typed into a console
+        return repr(thing) if isinstance(thing, type) else getattr(thing, "__qualname__", type(thing).__name__)
 
 
 def own_code(settings: Section) -> Iterator[tuple[str, str]]:

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import functools
 import platform
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from seamount import __version__, own
-from seamount.config import Config, to_toml
+from seamount.config import Config, load_config, to_toml
 from seamount.distill.config import DataConfig
 from seamount.distill.data import Data, load_data
 from seamount.distill.parallel import World, open_world
 from seamount.distill.progress import QUIET
-from seamount.errors import ConfigError
+from seamount.errors import ConfigError, SeamountError
 from seamount.files import file_hash, write_atomically, write_json
 
+from .checks import check
 from .contents import Hash, contents, own_code
 from .folder import Inputs, Run, open_run
 from .lock import hold
 from .stage import LoadData, Place, Stage
-from .stages import STAGES
-from .stages.lava import check_lava
-from .stages.quantise import check_weight_bits
+from .stages import DISTILL, STAGES, TEACHER
 from .told import Told
 from .versions import versions
 
@@ -37,8 +37,12 @@ def run_stages(
     overwrite: bool = False,
     until: str = STAGES[-1].name,
     told: Told | None = None,
+    settings: Sequence[str] = (),
 ) -> Run | None:
     """Run the stages up to ``until`` that are not done yet.
+
+    Args:
+        settings: what was set beside the file, for the manifest: resumption keeps it.
 
     Returns:
         The run; None in a process that torchrun started only to help with training.
@@ -47,8 +51,7 @@ def run_stages(
     if until not in names:
         raise ConfigError("no such stage", where=f"--to {until}", possible=f"possible are {', '.join(names)}")
     told, data = told or Told(), load_once()
-    check_lava(config)
-    check_weight_bits(config, data)
+    check(config, data, trains_only=until in (TEACHER.name, DISTILL.name))
     stages = STAGES[: names.index(until) + 1]
     together = list(takewhile(lambda stage: stage.together, stages))
     with ExitStack() as mine:
@@ -57,7 +60,7 @@ def run_stages(
                 mine.enter_context(hold(folder))
                 run = open_run(folder, STAGES, resume=resume, overwrite=overwrite)
                 write_atomically(run.folder / "resolved.toml", to_toml(config))
-                write_json(run.folder / "manifest.json", manifest(config, told.command))
+                write_json(run.folder / "manifest.json", manifest(config, told.command) | {"settings": [*settings]})
             world.wait()
             work = _Work(config, Run(folder, STAGES), world, told, data)
             for stage in together:
@@ -123,6 +126,21 @@ def load_once() -> LoadData:
         return known[key]
 
     return load
+
+
+def changes(folder: Path, config: Config) -> Iterator[str]:
+    """Settings that are others than when the folder was last worked in, as "train.epochs 20 -> 30"."""
+    resolved = folder / "resolved.toml"
+    if not resolved.exists():
+        return
+    try:
+        before = load_config(resolved).model_dump()
+    except SeamountError:  # of a version with other settings, for which every stage runs again
+        return
+    for section, now in config.model_dump().items():
+        for key, value in now.items():
+            if (was := before[section][key]) != value:
+                yield f"{section}.{key} {was} -> {value}"
 
 
 def _said(run: Run, stage: Stage[Any], stale: str | None) -> str:

@@ -10,12 +10,21 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 SAID = {
     "distil_digits.py": "simulator = Lava 0.10.0: 0 of",
     "compile_your_own_nir.py": "output spikes per sample:",
+    "own_everything.py": "deployed: ",
+    "losses_in_your_own_loop.py": "deployed: ",
+    "report_of_a_nir_file.py": "report.html, 2 layers compared",
     "run_on_lava.py": "bit-exact: simulator = Lava, 5 samples, 0 of 1,080 spikes and 0 of 1,080 membrane",
 }
 
 
 def test_every_example_is_tested() -> None:
     assert {path.name for path in EXAMPLES.glob("*.py")} == set(SAID)
+
+
+@pytest.mark.parametrize("name", ["own_everything.py", "losses_in_your_own_loop.py", "report_of_a_nir_file.py"])
+def test_an_example_of_ones_own_has_less_than_thirty_lines_of_code(name: str) -> None:
+    _, _, code = (EXAMPLES / name).read_text().split('"""', 2)
+    assert len([line for line in code.splitlines() if line.strip()]) < 30
 
 
 @pytest.mark.slow

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from seamount.compile.formats import weight_bits
-from seamount.config import Config, RunConfig
+from seamount.config import RunConfig
 from seamount.distill import checkpoint
 from seamount.distill.config import DataConfig, DistillConfig, QuantConfig, Section, TrainConfig
-from seamount.distill.plan import SETTING, bits_of
 from seamount.distill.quantised import QuantisedStudent
 from seamount.distill.train import finetune_quantised
 from seamount.hardware_targets.target import load_target
@@ -16,8 +14,8 @@ from seamount.models.spiking_net import SpikingNet
 
 from ..budget import in_operations
 from ..settings import ChipFormats, Student, Teacher, WeightBits
-from ..stage import LoadData, Place, Stage
-from .distill import DISTILL, new_student, trained_student
+from ..stage import Place, Stage
+from .distill import DISTILL, trained_student
 from .teacher import TEACHER, trained_teacher
 from .training import keep, student_logits, use_threads
 
@@ -52,20 +50,6 @@ def work(reads: Reads, place: Place) -> None:
         progress=place.progress,
     )
     keep(place, WEIGHTS, trained, data, student_logits(trained.network, data, reads.run.device))
-
-
-def check_weight_bits(config: Config, data: LoadData) -> None:
-    """Refuses bits that the target or the student has not, before anything is trained.
-
-    Raises:
-        ConfigError: names what is possible.
-    """
-    formats, setting = load_target(config.target.name).chip.formats, config.quant.weight_bits
-    if isinstance(setting, dict):
-        student = new_student(config.student, data(config.data, config.student.n_steps))
-        bits_of(student, formats, setting)
-    else:
-        weight_bits(setting, formats, SETTING)
 
 
 QUANTISE = Stage("quantise", Reads, work, needs=(TEACHER, DISTILL), together=True)

@@ -1,0 +1,131 @@
+"""What is wrong before anything is trained: everything is built once, and one batch goes through it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from seamount import own
+from seamount.compile.formats import weight_bits
+from seamount.config import Config
+from seamount.distill import checkpoint
+from seamount.distill.compiled import check_compiler
+from seamount.distill.data import Data
+from seamount.distill.methods import needs_teacher, weights_of
+from seamount.distill.parallel import World
+from seamount.distill.plan import SETTING, check_quantisable
+from seamount.distill.train import rehearse
+from seamount.errors import ConfigError, SeamountError, out_of_memory
+from seamount.hardware_targets.target import load_target
+from seamount.models.spiking_net import SpikingNet
+from seamount.models.zoo import build_teacher
+
+from .contents import own_code
+from .stage import LoadData
+from .stages.distill import new_student
+from .stages.lava import check_lava
+
+T = TypeVar("T")
+
+FEW = 2
+"""Samples that are sent through."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a run is made of, untrained.
+
+    Attributes:
+        teacher: None for a method without one.
+    """
+
+    data: Data
+    teacher: nn.Module | None
+    student: SpikingNet
+
+
+def check(config: Config, load: LoadData, *, trains_only: bool = False) -> Checked:
+    """Builds what the configuration names and sends one batch through it.
+
+    Args:
+        trains_only: the run ends before the student becomes integers: it may be one that no chip holds.
+
+    Raises:
+        ConfigError, InputError, Unsupported, BackendMissing: what would have stopped the run later.
+    """
+    formats = load_target(config.target.name).chip.formats
+    check_lava(config)
+    if config.train.compile:
+        check_compiler(World(0, 1, torch.device(config.run.device)))
+    if not isinstance(config.quant.weight_bits, dict):
+        weight_bits(config.quant.weight_bits, formats, SETTING)
+    with torch.random.fork_rng(devices=[]):  # every stage draws as if this had not been
+        data = load(config.data, config.student.n_steps)
+        teacher = _teacher(config, data)
+        student = new_student(config.student, data)
+        if config.student.checkpoint is not None:
+            _put(student, config.student.checkpoint, "student.checkpoint")
+        if student.n_classes != data.n_classes:
+            found = f"the student answers with {student.n_classes} classes, the data have {data.n_classes}"
+            raise ConfigError(found, where="student.arch", ways_out=f"build it with n_classes = {data.n_classes}")
+        if not trains_only:
+            check_quantisable(student, formats, config.quant.weight_bits)
+        call = functools.partial(rehearse, data, teacher, student, config.distill, config.train)
+        _named("training", "in its first batch", config, call)
+    return Checked(data, teacher, student)
+
+
+def _teacher(config: Config, data: Data) -> nn.Module | None:
+    if not needs_teacher(weights_of(config.distill.method), config.distill.options):
+        return None
+    settings = config.teacher
+    teacher = build_teacher(settings.arch, n_classes=data.n_classes, input_shape=data.input_shape, **settings.options)
+    if settings.checkpoint is not None:
+        _put(teacher, settings.checkpoint, "teacher.checkpoint")
+    elif settings.epochs == 0 and not own.is_own(settings.arch):
+        raise ConfigError(
+            f"0 leaves {settings.arch} untrained",
+            where="teacher.epochs",
+            ways_out=("train it", "give teacher.checkpoint"),
+        )
+    x = data.inputs(data.test, torch.arange(min(FEW, len(data.test)))).teacher_x
+    where = f"teacher.arch = {settings.arch}"
+    answer = _named(where, f"for images {tuple(x.shape)}", config, lambda: _evaluated(teacher, x))
+    wanted = (len(x), data.n_classes)
+    if not isinstance(answer, Tensor) or tuple(answer.shape) != wanted:
+        shape = tuple(answer.shape) if isinstance(answer, Tensor) else type(answer).__name__
+        found = f"answers images {tuple(x.shape)} with {shape}"
+        raise ConfigError(found, where=where, possible=f"needed are logits {wanted}")
+    return teacher
+
+
+def _evaluated(network: nn.Module, x: Tensor) -> Any:
+    network.eval()
+    with torch.no_grad():
+        return network(x)
+
+
+def _put(network: nn.Module, path: str, setting: str) -> None:
+    try:
+        checkpoint.put(network, checkpoint.load_weights(Path(path)), path)
+    except SeamountError as error:
+        raise type(error).together(reason.inside(setting) for reason in error.reasons) from None
+
+
+def _named(what: str, when: str, config: Config, call: Callable[[], T]) -> T:
+    """The call; what somebody's own code raises in it is told with its line."""
+    try:
+        return call()
+    except SeamountError:
+        raise
+    except Exception as error:
+        # of memory the training knows how much is left; anything else of ours would be a bug
+        if out_of_memory(error) or not any(own_code(config)):
+            raise
+        raise ConfigError(f"raises {own.said(error)} {when}", where=what) from error

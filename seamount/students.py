@@ -1,0 +1,88 @@
+"""Students in Python: a module brought to the chip's integers, and written down so that it can be deployed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from seamount.asked import Asked
+from seamount.compile.formats import BitsSetting
+from seamount.deployment import require_room
+from seamount.distill.data.own import all_samples
+from seamount.distill.quantised import QuantisedStudent
+from seamount.errors import InputError
+from seamount.hardware_targets.target import load_target
+from seamount.models.export import to_nir
+from seamount.models.spiking_net import SpikingNet
+from seamount.run.answers import write_arrays
+from seamount.run.export import write_graph
+
+NETWORK, DATA = "network.nir", "data.npz"
+
+
+def quantise(
+    student: nn.Module, x: Tensor, *, target: str = "loihi1", weight_bits: BitsSetting = None
+) -> QuantisedStudent:
+    """The student in the chip's integers; train it on as any module, then ``deploy`` it.
+
+    Args:
+        student: of ``build_student`` or ``from_module``.
+        x: real samples as it takes them, from which scales are set: (B, *shape) or (T, B, *shape) in [0, 1].
+        weight_bits: of all weights, or by layer; None: the widest that the target has.
+
+    Raises:
+        Unsupported: what the chip cannot hold, by name.
+    """
+    if not isinstance(student, SpikingNet):
+        ways = "from_module(module, input_shape=..., n_steps=...) makes one of norse cells and layers"
+        found = f"a {type(student).__name__}"
+        raise InputError(found, where="student", possible="needed is a SpikingNet", ways_out=ways)
+    formats = load_target(target).chip.formats
+    return QuantisedStudent(student, formats=formats, weight_bits=weight_bits).calibrate(x)
+
+
+@contextmanager
+def written(student: nn.Module, data: Any, folder: Path, asked: Asked) -> Iterator[Asked]:
+    """What is asked for, with student and samples as files of the folder; they are gone if it fails.
+
+    Args:
+        data: samples and labels as ``data.name`` gives them (docs/own_code.md): of a pair the test part.
+    """
+    if not isinstance(student, SpikingNet | QuantisedStudent):
+        ways = ("quantise(...) or from_module(...) makes one",)
+        possible = "needed is a SpikingNet or a QuantisedStudent, or a file"
+        raise InputError(f"a {type(student).__name__}", where="student", possible=possible, ways_out=ways)
+    require_room(folder)
+    new = not folder.exists()
+    paths = folder / NETWORK, folder / DATA
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        write_graph(student.to_nir() if isinstance(student, QuantisedStudent) else to_nir(student), paths[0])
+        if data is not None:
+            write_arrays(paths[1], _samples(student, data))
+        given = None if data is None else str(paths[1].absolute())
+        yield Asked(**{**asked.__dict__, "source": str(paths[0].absolute()), "data": given})
+    except BaseException:
+        for path in paths if new else ():
+            path.unlink(missing_ok=True)
+        if new and not any(folder.iterdir()):
+            folder.rmdir()
+        raise
+
+
+def _samples(student: SpikingNet | QuantisedStudent, data: Any) -> dict[str, Any]:
+    """The chip's integers (T, B, *shape) or (B, *shape), and the labels."""
+    shape = tuple(student.input_shape)
+    samples = all_samples(data, n_steps=student.n_steps, shape=shape)
+    values = samples.read(samples.ids, None)
+    if values.dim() == len(shape) + 2:  # (N, T, *shape)
+        values = values.swapaxes(0, 1)
+    scale = (student.net if isinstance(student, QuantisedStudent) else student).input_scale
+    whole = values.double() / 255 * scale if student.input_bits else values.clamp_max(1).double()
+    return {"x": torch.round(whole).numpy().astype(np.int64), "y": samples.labels.numpy()}

@@ -1,0 +1,97 @@
+"""The methods' losses as modules of their own, and students deployed from Python."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from seamount import api, losses
+from seamount.distill.methods import Lesson, Settings, WeightedSum, weights_of
+from seamount.errors import InputError
+from seamount.models.zoo import build_student
+from seamount.run.contents import digest_of
+
+LOGITS, LABELS, TEACHER = torch.randn(3, 4, 5), torch.tensor([0, 1, 2, 4]), torch.randn(4, 5)
+
+
+@pytest.mark.parametrize(
+    ("loss", "method"),
+    [
+        (losses.SealKD(), "seal-kd"),
+        (losses.KD(), "kd"),
+        (losses.KDPerStep(), "kd-per-step"),
+        (losses.Hard(), "hard"),
+        (losses.HardMean(), "hard-mean"),
+        (losses.Method("twsnn"), "twsnn"),
+    ],
+)
+def test_a_loss_is_its_method(loss: nn.Module, method: str) -> None:
+    expected, _ = WeightedSum(weights_of(method), Settings())(Lesson(LOGITS, LABELS, TEACHER))
+    assert torch.equal(loss(LOGITS, LABELS, TEACHER), expected)
+    assert loss(LOGITS, LABELS, TEACHER).shape == ()
+
+
+def test_sastc_takes_maps_by_name_and_has_parameters() -> None:
+    loss = losses.Sastc({"conv": (2, 4, 4)}, {"layer": (3, 4, 4)})
+    assert list(loss.parameters())
+    maps = {"conv": torch.rand(3, 4, 2, 4, 4)}, {"layer": torch.rand(4, 3, 4, 4)}
+    assert loss(LOGITS, LABELS, TEACHER, *maps).requires_grad
+    with pytest.raises(InputError, match="Sastc: no maps, needed are student_maps and teacher_maps, by name"):
+        loss(LOGITS, LABELS, TEACHER)
+
+
+@pytest.mark.parametrize(
+    ("logits", "labels", "teacher", "text"),
+    [
+        (LOGITS[0], LABELS, TEACHER, "SealKD: student's logits (4, 5), needed are (T, B, K); torch.stack() the "
+         "logits of all steps"),
+        (LOGITS, LABELS[:2], TEACHER, "SealKD: labels (2,) of torch.int64, needed are (4,) class numbers"),
+        (LOGITS, LABELS, None, "SealKD: no logits of a teacher, needed are (4, 5)"),
+        (LOGITS, LABELS, LOGITS, "SealKD: teacher's logits (3, 4, 5), needed are (4, 5), once for all steps"),
+    ],
+)  # fmt: skip
+def test_wrong_shapes_are_named(
+    logits: torch.Tensor, labels: torch.Tensor, teacher: torch.Tensor | None, text: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        losses.SealKD()(logits, labels, teacher)
+    assert str(caught.value) == text
+
+
+def test_a_student_is_deployed_from_python(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    x, y = torch.rand(12, 1, 8, 8), torch.arange(12) % 3
+    student = build_student("small", n_classes=3, input_shape=(1, 8, 8), n_steps=3, width=0.25)
+    chip = api.quantise(student.eval(), x)
+    answers = chip.freeze()(x).logits.sum(0).argmax(-1)
+    report = api.deploy(chip, (x, y), folder=tmp_path / "out", n_lava=0)
+    rung = report.accuracy.rungs[-1]
+    assert rung.accuracy.value == pytest.approx(100 * float((answers == y).float().mean()), abs=1e-3)
+    assert api.report(tmp_path / "out").accuracy.rungs[-1] == rung
+    api.deploy(chip, list(zip(x, y.tolist(), strict=True)), folder=tmp_path / "out", n_lava=0)
+
+
+def test_what_cannot_be_deployed_leaves_nothing(tmp_path: Path) -> None:
+    student = build_student("small", n_classes=3, input_shape=(1, 8, 8), n_steps=3, width=0.25)
+    with pytest.raises(InputError, match=r"data: samples \(1, 9, 9\), needed are \(1, 8, 8\), or \(3, 1, 8, 8\)"):
+        api.deploy(student, (np.zeros((4, 1, 9, 9)), np.arange(4)), folder=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(
+        InputError, match="student: a Linear, needed is a SpikingNet or a QuantisedStudent, or a file"
+    ):
+        api.deploy(nn.Linear(2, 2), None, folder=tmp_path / "out")
+    with pytest.raises(InputError, match=r"student: a Linear, needed is a SpikingNet; from_module\(module"):
+        api.quantise(nn.Linear(2, 2), torch.zeros(1, 2))
+
+
+def test_what_is_handed_over_is_known_by_its_content() -> None:
+    a, b = nn.Linear(2, 2), nn.Linear(2, 2)
+    x, y = np.arange(8.0).reshape(4, 2) / 8, np.arange(4) % 2
+    same = nn.Linear(2, 2)
+    same.load_state_dict(a.state_dict())
+    assert digest_of(a) == digest_of(same) != digest_of(b)
+    assert digest_of((x, y)) == digest_of((x.copy(), y)) != digest_of((x, 1 - y))
+    assert digest_of(list(zip(x, y, strict=True))) != digest_of(list(zip(x, 1 - y, strict=True)))
+    assert digest_of(losses.SealKD) == digest_of(losses.SealKD)
