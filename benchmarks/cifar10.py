@@ -1,6 +1,8 @@
-"""CIFAR-10 on one GPU within a time limit: teacher, two deployed students, and methods at equal epochs.
+"""CIFAR-10 within a time limit: teacher, two deployed students, and methods at equal epochs.
 
-    python benchmarks/cifar10.py --root FOLDER --out FOLDER --seconds 460
+    python benchmarks/cifar10.py --root FOLDER --out FOLDER --seconds 460                (on one GPU)
+    python benchmarks/cifar10.py --root FOLDER --out FOLDER --device cpu --at-once 2 --seconds 6000 --no-deployed \
+        --teacher FILE --teacher-width 0.75 --start-epochs 2 --epochs 2 --lessons hard-0 kd-0 sastc-0
 
 Every training is a process of its own, several at a time on the one GPU, and every one is resumed if the script is.
 What is done when the time is up is written; what is not, says how far it came.
@@ -24,6 +26,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -36,6 +39,7 @@ from seamount.distill import checkpoint
 from seamount.distill.budget import fan_out
 from seamount.distill.config import DataConfig, DistillConfig, TeacherConfig, TrainConfig
 from seamount.distill.data import Data, load_data
+from seamount.distill.methods import needs_teacher, weights_of
 from seamount.distill.quantised import QuantisedStudent
 from seamount.distill.train import Trained, distill, finetune_quantised, train_teacher
 from seamount.files import write_atomically
@@ -55,6 +59,8 @@ class Plan:
 
     Attributes:
         ends: time.time() at which all is over; headline_ends: at which the deployed students are.
+        start_epochs: of hard labels, from whose weights all lessons of a seed go on; 0: each from its own start.
+        given_teacher: weights to use instead of training.
     """
 
     device: str
@@ -67,8 +73,10 @@ class Plan:
     teacher_width: float
     epochs: int
     long_epochs: int
+    start_epochs: int
     batch_size: int
     n_train: int | None
+    given_teacher: Path | None
 
     def data(self, **changes: Any) -> DataConfig:
         section = {**PRESETS["cifar10"]["data"], "root": self.root, **changes}
@@ -78,7 +86,7 @@ class Plan:
 
     @property
     def teacher_file(self) -> Path:
-        return self.work / "teacher.safetensors"
+        return self.given_teacher or self.work / "teacher.safetensors"
 
     def teacher(self) -> TeacherConfig:
         return TeacherConfig(
@@ -128,6 +136,7 @@ class Lesson:
     settings: dict[str, Any]
     n_steps: int = 2
     width: float = 0.25
+    start: str | None = None
 
 
 def teach(plan: Plan, data: Data, lesson: Lesson) -> dict[str, Any]:
@@ -141,6 +150,9 @@ def teach(plan: Plan, data: Data, lesson: Lesson) -> dict[str, Any]:
         n_steps=lesson.n_steps,
         width=lesson.width,
     )
+    if lesson.start is not None:
+        path = plan.work / "lessons" / lesson.start / "best.safetensors"
+        checkpoint.put(student, checkpoint.load_weights(path), str(path))
     config = DistillConfig.model_validate(
         {"method": lesson.method, "student_maps": ["conv7"], "teacher_maps": ["stage2", "stage3"], **lesson.settings}
     )
@@ -149,13 +161,15 @@ def teach(plan: Plan, data: Data, lesson: Lesson) -> dict[str, Any]:
         batch_size=plan.batch_size,
         lr=4e-3,
         weight_decay=0.015,
-        warmup_epochs=0.5,
+        # a start is not the end: its rate stays up for what follows
+        schedule="constant" if lesson.name.startswith("start-") else "cosine",
+        warmup_epochs=0.0 if lesson.start else 0.5,
         precision="bf16",
         select_on="last-epoch",
     )
     trained = distill(
         data,
-        the_teacher(plan, data),
+        the_teacher(plan, data) if needs_teacher(weights_of(config.method)) else None,
         student,
         config,
         train,
@@ -200,6 +214,14 @@ class Deployed:
     n_steps: int
     maps: tuple[str, ...]
     seed: int = 0
+
+
+DEPLOYED = (
+    Deployed("cifar10-resnet18", "resnet18", 0.5, 2, ("layer4_1",)),
+    Deployed("cifar10-vgg9", "vgg9", 0.5, 2, ("conv7",)),
+)
+TINY_DEPLOYED = (Deployed("cifar10-vgg9", "vgg9", 0.0625, 2, ("conv7",)),)
+TINY_LESSONS = ("hard-0", "sastc-every-4-0", "free-sastc-T1", "kd-hta-0")
 
 
 def deploy(plan: Plan, data: Data, found: Deployed) -> dict[str, Any]:
@@ -380,7 +402,9 @@ class Shop:
             "python": platform.python_version(),
             "torch": torch.__version__,
             "device": self.plan.device,
-            "plan": {**asdict(self.plan), "work": str(self.plan.work)},
+            "plan": {
+                name: str(value) if isinstance(value, Path) else value for name, value in asdict(self.plan).items()
+            },
             "found": found,
         }
         write_figures(out / "cifar10.json", document)
@@ -454,6 +478,14 @@ def lessons(plan: Plan, n_seeds: int) -> list[Lesson]:
     return [*found[: len(methods)], *long, *found[len(methods) :], *budgets]
 
 
+def from_shared_starts(plan: Plan, wanted: Sequence[Lesson]) -> tuple[list[Lesson], list[Lesson]]:
+    """The starts that the wanted lessons need, and these lessons behind them."""
+    if not plan.start_epochs:
+        return [], list(wanted)
+    starts = {one.seed: Lesson(f"start-{one.seed}", "hard", one.seed, plan.start_epochs, {}) for one in wanted}
+    return list(starts.values()), [replace(one, start=f"start-{one.seed}") for one in wanted]
+
+
 def spending_limit(limit: float) -> dict[str, Any]:
     return {"spike_budget": {"per_synapse": limit}}
 
@@ -467,7 +499,17 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=460)
     parser.add_argument("--headline-seconds", type=float, default=210)
     parser.add_argument("--at-once", type=int, default=10)
-    parser.add_argument("--beside", type=int, default=0, help="lessons taught beside the deployed students")
+    parser.add_argument("--teacher", type=Path, help="weights of a fast teacher; default: one is trained")
+    parser.add_argument("--teacher-width", type=float, default=1.0)
+    parser.add_argument("--teacher-epochs", type=int, default=32)
+    parser.add_argument("--no-deployed", action="store_true", help="the comparison alone")
+    parser.add_argument("--epochs", type=int, default=8, help="of every lesson")
+    parser.add_argument(
+        "--start-epochs", type=int, default=0, help="of hard labels before, one start for all of a seed"
+    )
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--batch-size", type=int, default=256)
+    parser.add_argument("--lessons", nargs="+", help="of the comparison only these, as hard-0 budget-sastc-0.2-T2")
     parser.add_argument("--tiny", action="store_true")
     options = parser.parse_args()
     started = time.time()
@@ -480,46 +522,49 @@ def main() -> int:
         ends=started + options.seconds - (0 if options.tiny else 10),
         headline_ends=started + options.headline_seconds + 60,
         tiny=options.tiny,
-        teacher_epochs=1 if options.tiny else 32,
-        teacher_width=0.25 if options.tiny else 1.0,
-        epochs=1 if options.tiny else 8,
-        long_epochs=1 if options.tiny else 40,
-        batch_size=25 if options.tiny else 256,
+        teacher_epochs=1 if options.tiny else options.teacher_epochs,
+        teacher_width=0.25 if options.tiny else options.teacher_width,
+        epochs=1 if options.tiny else options.epochs,
+        long_epochs=1 if options.tiny else 5 * options.epochs,
+        start_epochs=options.start_epochs,
+        batch_size=25 if options.tiny else options.batch_size,
         n_train=1000 if options.tiny else None,
+        given_teacher=options.teacher,
     )
+    return work_through(plan, options, started)
+
+
+def work_through(plan: Plan, options: argparse.Namespace, started: float) -> int:
+    """Teacher, deployed students, lessons; what is found is written after each."""
     shop = Shop(plan)
     data = load_data(plan.data(), n_steps=2)
     headline_data = replace(data, config=plan.data(augment=["crop", "alternating-flip", "cutout"], cutout_size=8))
     stamp("data", f"{len(data.train)} training images after {time.time() - started:.0f} s")
-    shop.run([Job("teacher", lambda: train_the_teacher(plan, headline_data))], 1, plan.ends)
-    shop.collect(options.out)
-    if not plan.teacher_file.exists():
+    wanted = lessons(plan, 1 if options.tiny else options.seeds)
+    names = TINY_LESSONS if options.tiny else options.lessons
+    starts, wanted = from_shared_starts(plan, [one for one in wanted if names is None or one.name in names])
+    if plan.given_teacher is None:
+        shop.run([Job("teacher", lambda: train_the_teacher(plan, headline_data))], 1, plan.ends)
+        shop.collect(options.out)
+    if not plan.teacher_file.exists() and any(needs_teacher(weights_of(one.method)) for one in wanted):
         stamp("teacher", "is not there; nothing can be taught")
         shop.failures(options.out)
-        print((shop.logs / "teacher.log").read_text()[-3000:])
         return 1
-    stamp("teacher", str(json.loads((shop.results / "teacher.json").read_text())["test"]))
-    deployed = [
-        Deployed("cifar10-resnet18", "resnet18", 0.5, 2, ("layer4_1",)),
-        Deployed("cifar10-vgg9", "vgg9", 0.5, 2, ("conv7",)),
-    ]
-    if options.tiny:
-        deployed = [Deployed("cifar10-vgg9", "vgg9", 0.0625, 2, ("conv7",))]
-    jobs = [Job(d.name, lambda d=d: deploy(plan, headline_data, d)) for d in deployed]  # type: ignore[misc]
-    taught = [
-        Job(one.name, lambda one=one: teach(plan, data, one)) for one in lessons(plan, 1 if options.tiny else 3)
-    ]  # type: ignore[misc]
-    if options.tiny:
-        taught = [job for job in taught if job.name in ("hard-0", "sastc-every-4-0", "free-sastc-T1", "kd-hta-0")]
-    shop.run([*jobs, *taught[: options.beside]], len(jobs) + options.beside, min(plan.headline_ends, plan.ends))
-    stamp("deployed", f"after {time.time() - started:.0f} s")
-    shop.collect(options.out)
-    packing = shop.fork.Process(target=shop.archive, args=(options.out,))
-    packing.start()
-    shop.run(taught, options.at_once, plan.ends)
-    shop.collect(options.out)
+    packing = None
+    if not options.no_deployed:
+        deployed = TINY_DEPLOYED if options.tiny else DEPLOYED
+        jobs = [Job(found.name, partial(deploy, plan, headline_data, found)) for found in deployed]
+        shop.run(jobs, len(jobs), min(plan.headline_ends, plan.ends))
+        stamp("deployed", f"after {time.time() - started:.0f} s")
+        shop.collect(options.out)
+        packing = shop.fork.Process(target=shop.archive, args=(options.out,))
+        packing.start()
+    for group in (starts, wanted):
+        shop.run([Job(one.name, partial(teach, plan, data, one)) for one in group], options.at_once, plan.ends)
+        shop.collect(options.out)
     shop.failures(options.out)
-    packing.join(30)
+    if packing is not None:
+        packing.join(30)
     stamp("all", f"after {time.time() - started:.0f} s")
     return 0
 
