@@ -61,6 +61,7 @@ class Plan:
         ends: time.time() at which all is over; headline_ends: at which the deployed students are.
         start_epochs: of hard labels, from whose weights all lessons of a seed go on; 0: each from its own start.
         given_teacher: weights to use instead of training.
+        views: of each image that lessons see in turn, so that the teacher is asked once for all of them.
     """
 
     device: str
@@ -77,6 +78,7 @@ class Plan:
     batch_size: int
     n_train: int | None
     given_teacher: Path | None
+    views: int | None
 
     def data(self, **changes: Any) -> DataConfig:
         section = {**PRESETS["cifar10"]["data"], "root": self.root, **changes}
@@ -141,7 +143,8 @@ class Lesson:
 
 def teach(plan: Plan, data: Data, lesson: Lesson) -> dict[str, Any]:
     started, cpu = time.monotonic(), time.process_time()
-    data = replace(data, n_steps=lesson.n_steps)  # direct coding shows the same images at each
+    # direct coding shows the same images at each step
+    data = replace(data, n_steps=lesson.n_steps, config=plan.data(views=plan.views if lesson.start else None))
     torch.manual_seed(lesson.seed)
     student = build_student(
         "vgg9",
@@ -154,7 +157,13 @@ def teach(plan: Plan, data: Data, lesson: Lesson) -> dict[str, Any]:
         path = plan.work / "lessons" / lesson.start / "best.safetensors"
         checkpoint.put(student, checkpoint.load_weights(path), str(path))
     config = DistillConfig.model_validate(
-        {"method": lesson.method, "student_maps": ["conv7"], "teacher_maps": ["stage2", "stage3"], **lesson.settings}
+        {
+            "method": lesson.method,
+            "student_maps": ["conv7"],
+            "teacher_maps": ["stage2", "stage3"],
+            "teacher_cache": str(plan.work / "logits"),
+            **lesson.settings,
+        }
     )
     train = TrainConfig(
         epochs=lesson.epochs,
@@ -508,6 +517,7 @@ def main() -> int:
         "--start-epochs", type=int, default=0, help="of hard labels before, one start for all of a seed"
     )
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--views", type=int, help="of each image that lessons see in turn; default: always new ones")
     parser.add_argument("--batch-size", type=int, default=256)
     parser.add_argument("--lessons", nargs="+", help="of the comparison only these, as hard-0 budget-sastc-0.2-T2")
     parser.add_argument("--tiny", action="store_true")
@@ -530,6 +540,7 @@ def main() -> int:
         batch_size=25 if options.tiny else options.batch_size,
         n_train=1000 if options.tiny else None,
         given_teacher=options.teacher,
+        views=options.views,
     )
     return work_through(plan, options, started)
 

@@ -63,6 +63,10 @@ class DataConfig(Section):
     augment: tuple[str, ...] = Field(
         ("crop",), description=f"of {', '.join(get_args(Augmentation))} or one's own, as mine.py:turn, in this order"
     )
+    views: Count | None = Field(
+        None,
+        description="augmented views of each image, shown in turn and alike in all runs; not set: always new ones",
+    )
     crop_padding: Annotated[int, Field(ge=0)] = Field(
         1, description="of a random crop [pixels]; CIFAR is used with 4"
     )
@@ -207,7 +211,10 @@ class DistillConfig(Section):
         0.1, description="share of its budget below which a population is pushed up, so that none falls silent"
     )
     cache_teacher: bool = Field(
-        True, description="compute the teacher's logits once where no augmentation forbids it"
+        True, description="compute the teacher's logits once where images come again: not augmented, or data.views"
+    )
+    teacher_cache: str | None = Field(
+        None, description="folder for these logits, which runs may share; not set: each run's own"
     )
 
     @field_validator("method")

@@ -27,7 +27,7 @@ from . import checkpoint
 from .average import Average
 from .config import TrainConfig
 from .data.randomness import mix
-from .data.samples import Batch, Data, Pass
+from .data.samples import Batch, Data
 from .evaluate import Evaluation
 from .parallel import World, shared_batch_norm
 from .progress import Progress
@@ -46,10 +46,12 @@ class Moment:
     Attributes:
         share: of all epochs that lies behind it, 0 to 1.
         step: its number in the epoch, from 0.
+        epoch: from 0.
     """
 
     share: float
     step: int
+    epoch: int
 
 
 @dataclass(frozen=True)
@@ -219,7 +221,7 @@ class _Run:
             len(self.data.train), generator=torch.Generator().manual_seed(int(mix(seed, epoch, 1)) % 2**63)
         ).to(self.data.train.ids.device)
         shares = [self.world.share(order[first:last]) for first, last in pieces]
-        return self.readers.read(self.data, shares, Pass(seed, epoch))
+        return self.readers.read(self.data, shares, self.data.during(seed, epoch))
 
     def step(self, values: Tensor, seeds: Tensor, numbers: Tensor, n_together: int) -> bool:
         """One step of the optimiser; whether it shall be the last one, because somebody pressed Ctrl-C."""
@@ -272,7 +274,7 @@ class _Run:
     def loss(self, learner: nn.Module, values: Tensor, seeds: Tensor, numbers: Tensor) -> Loss:
         device, state, config = self.world.device, self.state, self.config
         share = (state.epoch + state.done / len(self.data.train)) / config.epochs
-        moment = Moment(share, state.done // config.batch_size)
+        moment = Moment(share, state.done // config.batch_size, state.epoch)
         labels = self.data.train.labels[numbers]
         batch = self.data.batch(values.to(device), seeds.to(device), labels.to(device))
         bf16 = torch.autocast(device.type, torch.bfloat16) if config.precision == "bf16" else nullcontext()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from .loop import Epoch, Loss, Moment, Task, fit
 from .methods import Lesson, Settings, WeightedSum, needs_maps, needs_teacher, weights_of
 from .parallel import World, open_world
 from .progress import QUIET, Progress
+from .teacher_logits import TeacherLogits
 
 EVALUATION_BATCH = 256
 
@@ -155,7 +155,9 @@ def distill(
             network=student,
             prepare=tutor.prepare,
             evaluate=_evaluator(student, data, world, train, spiking=True),
-            settings=_settings(data, train, seed, distill=config.model_dump(exclude={"cache_teacher"})),
+            settings=_settings(
+                data, train, seed, distill=config.model_dump(exclude={"cache_teacher", "teacher_cache"})
+            ),
             drop_short=tutor.settings.exact_batch is not None,
             # or an epoch from before the budget's weight had risen would be the best one
             overspent=budget.overspent if budget is not None else lambda terms: 0.0,
@@ -412,9 +414,9 @@ def _make_tutor(
         return _Tutor(settings, lambda batch, _, moment: (batch, None, {}, moment))
     if needs_maps(weights, config.options):
         return _tutor_of_maps(data, teacher, student, config, train, world, folder)
-    if config.cache_teacher and not data.augmented:
-        cached = _teacher_logits(data, teacher, world, folder)
-        return _Tutor(settings, lambda batch, numbers, moment: (batch, cached[numbers].to(world.device), {}, moment))
+    kept = _kept_logits(data, teacher, config, train, world, folder)
+    if kept is not None:
+        return _Tutor(settings, lambda batch, numbers, moment: (batch, kept.of(numbers, moment.epoch), {}, moment))
     run = compiled(teacher) if train.compile else teacher
 
     def logits_only(batch: Batch, _: Tensor, moment: Moment) -> tuple[Any, ...]:
@@ -453,14 +455,12 @@ def _tutor_of_maps(
         label_smoothing=train.label_smoothing,
     )
     names = list(settings.teacher_shapes or ())
-    cached = None
-    if config.cache_teacher and not data.augmented and config.sastc_every > 1:
-        cached = _teacher_logits(data, teacher, world, folder)
+    kept = _kept_logits(data, teacher, config, train, world, folder) if config.sastc_every > 1 else None
 
     def with_maps(batch: Batch, numbers: Tensor, moment: Moment) -> tuple[Any, ...]:
         if moment.step % config.sastc_every:
-            if cached is not None:
-                return batch, cached[numbers].to(world.device), {}, moment
+            if kept is not None:
+                return batch, kept.of(numbers, moment.epoch), {}, moment
             with torch.no_grad():
                 return batch, teacher(batch.teacher_x), {}, moment
         with torch.no_grad(), maps.recorded(teacher, names) as found:
@@ -476,21 +476,14 @@ def _features(student: nn.Module) -> tuple[str, ...]:
     return tuple(features)
 
 
-def _teacher_logits(data: Data, teacher: nn.Module, world: World, folder: Path) -> Tensor:
-    """The teacher's logits of the whole training part, (N, K); computed once, kept in the folder."""
-    path = folder / "teacher_logits.safetensors"
-    digest = hashlib.sha256()
-    for name, value in teacher.state_dict().items():
-        digest.update(name.encode() + value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-    facts = {"teacher": digest.hexdigest(), "data": data.name, "n": len(data.train), "seed": data.config.seed}
-    if world.rank == 0 and not (path.exists() and checkpoint.load(path)[1] == facts):
-        parts = []
-        with torch.inference_mode():
-            for numbers in torch.split(torch.arange(len(data.train)), EVALUATION_BATCH):
-                parts.append(teacher(to_device(data, data.train, numbers, world).teacher_x).float().cpu())
-        checkpoint.save(path, {"logits": torch.cat(parts)}, facts)
-    world.wait()
-    return checkpoint.load(path)[0]["logits"]
+def _kept_logits(
+    data: Data, teacher: nn.Module, config: DistillConfig, train: TrainConfig, world: World, folder: Path
+) -> TeacherLogits | None:
+    """The teacher's answers from disk, where they may be used and images come again."""
+    if not (config.cache_teacher and TeacherLogits.possible(data)):
+        return None
+    kept = folder if config.teacher_cache is None else Path(config.teacher_cache).expanduser()
+    return TeacherLogits(data, teacher, world, kept, bf16=train.precision == "bf16")
 
 
 def _evaluator(

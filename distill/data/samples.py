@@ -153,6 +153,11 @@ class Data:
 
         return replace(self, train=moved(self.train), val=moved(self.val), test=moved(self.test))
 
+    def during(self, seed: int, epoch: int) -> Pass:
+        """The pass that a run of this seed makes in an epoch; with ``data.views`` one that all runs make."""
+        views = self.config.views
+        return Pass(seed, epoch) if views is None else Pass(self.config.seed, epoch % views)
+
     def read(self, part: Samples, numbers: Tensor, during: Pass | None = None) -> tuple[Tensor, Tensor]:
         """uint8 values, augmented during a pass of training, and the samples' seeds, where the samples are."""
         ids = part.ids[numbers]

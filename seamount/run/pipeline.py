@@ -85,7 +85,8 @@ class _Work:
         """Unless it is done; every process of the run comes to the same verdict."""
         settings = stage.settings(self.config)
         # where it is computed does not make it another result: a run goes on, on a machine without the GPU
-        sections = settings.model_dump(mode="json", exclude={"run": {"device", "n_threads"}})
+        where = {"run": {"device", "n_threads"}, "distill": {"teacher_cache"}}
+        sections = settings.model_dump(mode="json", exclude=where)
         inputs = self.run.inputs(stage, sections, contents(settings, self.hash_of))
         stale = self.run.stale(stage, inputs)
         self._wait(stage)  # everybody has looked before anything changes

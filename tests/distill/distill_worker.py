@@ -36,8 +36,9 @@ SASTC_CASES = ((33, False), (8, False), (3, False), (9, True))
 """Samples over all processes, and whether in the exact mode."""
 
 
-def digits(max_train: int = 220, augment: tuple[Augmentation, ...] = ("crop",)) -> Data:
-    return load_data(DataConfig(max_train=max_train, max_test=60, augment=augment), n_steps=N_STEPS)
+def digits(max_train: int = 220, augment: tuple[Augmentation, ...] = ("crop",), views: int | None = None) -> Data:
+    config = DataConfig(max_train=max_train, max_test=60, augment=augment, views=views)
+    return load_data(config, n_steps=N_STEPS)
 
 
 def student(n_classes: int = 10, width: float = 0.5) -> SpikingNet:

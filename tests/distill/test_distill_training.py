@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from seamount.distill import checkpoint
 from seamount.distill.average import Average
-from seamount.distill.config import DataConfig, DistillConfig, QuantConfig, TeacherConfig, TrainConfig
+from seamount.distill.config import Augmentation, DataConfig, DistillConfig, QuantConfig, TeacherConfig, TrainConfig
 from seamount.distill.data import load_data
 from seamount.distill.data.samples import Batch
 from seamount.distill.evaluate import Evaluation, answers, evaluate
@@ -344,15 +344,41 @@ def test_every_method_trains(method: str, precision: str, tmp_path: Path) -> Non
     assert result.history[1].loss < result.history[0].loss
 
 
-def test_cached_teacher_logits_change_nothing(tmp_path: Path) -> None:
-    data, settings = digits(augment=()), TrainConfig(epochs=1)
+@pytest.mark.parametrize(("augment", "views"), [((), None), (("crop", "alternating-flip"), 2)])
+def test_cached_teacher_logits_change_nothing(
+    augment: tuple[Augmentation, ...], views: int | None, tmp_path: Path
+) -> None:
+    data, settings = digits(augment=augment, views=views), TrainConfig(epochs=3)
     for cache in (True, False):
         config = DistillConfig(cache_teacher=cache)
         distill(data, teacher(), student(), config, settings, tmp_path / str(cache))
-    assert (tmp_path / "True" / "teacher_logits.safetensors").exists()
-    assert not (tmp_path / "False" / "teacher_logits.safetensors").exists()
+    assert len(list((tmp_path / "True").glob("teacher-*"))) == (views or 1)
+    assert not list((tmp_path / "False").glob("teacher-*"))
     for name, value in weights(tmp_path / "False").items():
         assert torch.allclose(value, weights(tmp_path / "True")[name], atol=1e-5), name
+
+
+def test_runs_of_other_methods_and_seeds_share_what_the_teacher_said(tmp_path: Path) -> None:
+    asked: list[int] = []
+    network = teacher()
+    network.register_forward_hook(lambda _, inputs, __: asked.append(len(inputs[0])))
+    data = digits(augment=("crop",), views=2)
+    for seed, method in enumerate(("kd", "kd-per-step")):
+        config = DistillConfig(method=method, teacher_cache=str(tmp_path / "shared"))
+        distill(data, network, student(), config, TrainConfig(epochs=4), tmp_path / method, seed=seed)
+    # and one sample for each run, to see whether the classes fit
+    assert sum(asked) == 2 * len(data.train) + 2
+
+
+def test_views_come_in_turn_and_are_those_of_every_run() -> None:
+    data, numbers = digits(augment=("crop", "flip"), views=2), torch.arange(20)
+    shown = [
+        data.read(data.train, numbers, data.during(seed, epoch))[0]
+        for seed, epoch in ((1, 0), (7, 2), (1, 1), (1, 3))
+    ]
+    assert torch.equal(shown[0], shown[1])
+    assert torch.equal(shown[2], shown[3])
+    assert not torch.equal(shown[0], shown[2])
 
 
 def test_a_student_in_integers_is_fine_tuned_and_frozen(tmp_path: Path) -> None:
