@@ -132,11 +132,11 @@ def _population_lines(compiled: Compiled, name: str) -> Iterator[str]:
 
 
 def _worst_case(layer: LayerRange) -> Iterator[str]:
-    saturates = "" if layer.v_proven else " (may saturate)"
-    v = f"v {layer.v_low:.0f}..{layer.v_high:.0f}{saturates}"
+    saturates = "" if layer.v.proven else " (may saturate)"
+    v = f"v {layer.v.low:.0f}..{layer.v.high:.0f}{saturates}"
     yield f"  worst case: drive {layer.drive_low}..{layer.drive_high}, {v}"
-    wraps = "" if layer.u_proven else ", MAY WRAP"
-    yield f"    u {layer.u_low:.0f}..{layer.u_high:.0f} of +-{V_MAX}, head-room {layer.headroom:.3g}{wraps}"
+    wraps = "" if layer.u.proven else ", MAY WRAP"
+    yield f"    u {layer.u.low:.0f}..{layer.u.high:.0f} of +-{V_MAX}, head-room {layer.headroom:.3g}{wraps}"
 
 
 def _lif_lines(compiled: Compiled, name: str, lif: Lif, scale: PerNeuron | None) -> Iterator[str]:

@@ -40,7 +40,7 @@ def _population(p: Population, layer: LayerRange) -> Iterator[str]:
         yield f"{p.name}: nothing can arrive, because {', '.join(layer.sources)} can never fire"
     elif layer.never_sends and not p.neuron.never_sends:
         yield (
-            f"{p.name}: can never fire in {layer.duration}, v stays within {layer.v_low:.0f} to {layer.v_high:.0f}, "
+            f"{p.name}: can never fire in {layer.duration}, v stays within {layer.v.low:.0f} to {layer.v.high:.0f}, "
             f"not above {_threshold(p)}; {USUAL_CAUSE}"
         )
     elif layer.n_never and not p.neuron.never_sends:

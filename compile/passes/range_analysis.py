@@ -9,8 +9,8 @@ upwards where the neuron fires, and wrong elsewhere. What follows for the states
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -33,10 +33,8 @@ class LayerRange:
 
     Attributes:
         drive_low, drive_high: of one step's sum, in weight units.
-        u_low, u_high, v_low, v_high: of the states.
+        states: of each state by its name; proven: no sum on the way into the drive can wrap, and what its model says.
         drive_proven: no sum on the way into the drive can wrap.
-        u_proven: neither can u, and no other state but v can leave its range.
-        v_proven: nor can v saturate where that changes anything.
         sum_bits: bits that hold the largest sum of one group before its exponent (float32 is exact up to 24).
         sources: what the bounds rest on: the range of what each source may send, by name.
         n_steps: and so many steps, from a reset or from the first; None: any number.
@@ -48,13 +46,8 @@ class LayerRange:
     name: str
     drive_low: int
     drive_high: int
-    u_low: float
-    u_high: float
-    v_low: float
-    v_high: float
+    states: Mapping[str, StateRange]
     drive_proven: bool
-    u_proven: bool
-    v_proven: bool
     sum_bits: int
     sources: Mapping[str, tuple[int, int]]
     n_steps: int | None
@@ -63,9 +56,23 @@ class LayerRange:
     always_sends: bool
 
     @property
+    def u(self) -> StateRange:
+        return self.states.get("u", StateRange(0.0, 0.0, self.proven))
+
+    @property
+    def v(self) -> StateRange:
+        return self.states.get("v", StateRange(0.0, 0.0, self.proven))
+
+    @property
+    def proven(self) -> bool:
+        """Nothing but v can leave its range, so that what it sends is what its bounds say."""
+        return self.drive_proven and all(state.proven for name, state in self.states.items() if name != "v")
+
+    @property
     def headroom(self) -> float:
-        """How many times larger u could be before it wraps; below 1: it may wrap."""
-        return V_MAX / max(1.0, abs(self.u_low), abs(self.u_high))
+        """How many times larger the states but v could be before one leaves 24 bits; below 1: it may."""
+        edges = (abs(edge) for name, x in self.states.items() if name != "v" for edge in (x.low, x.high))
+        return V_MAX / max([1.0, *edges])
 
     @property
     def rests_on(self) -> str:
@@ -78,26 +85,47 @@ class LayerRange:
         return "any number of steps" if self.n_steps is None else f"{self.n_steps} {plural(self.n_steps, 'step')}"
 
 
+class Unproven(NamedTuple):
+    """What may become of a state, and what a run counts of it."""
+
+    verdict: str
+    counter: str
+
+
+USUALLY = Unproven("may leave 24 bits", "n_u_wraps")
+UNPROVEN = {
+    "u": Unproven("MAY WRAP", "n_u_wraps"),
+    **dict.fromkeys(("v", "real", "imag"), Unproven("may saturate", "n_v_saturations")),
+}
+
+
+def _verdict(name: str, state: StateRange) -> str:
+    return "proven" if state.proven else UNPROVEN.get(name, USUALLY).verdict
+
+
 @dataclass(frozen=True)
 class RangeReport:
     layers: tuple[LayerRange, ...]
 
     def lines(self) -> Iterator[str]:
         for r in self.layers:
-            u = f"u in {r.u_low:.0f}..{r.u_high:.0f}, {'proven' if r.u_proven else 'MAY WRAP'}"
-            v = f"v in {r.v_low:.0f}..{r.v_high:.0f}, {'proven' if r.v_proven else 'may saturate'}"
+            states = [f"{name} in {x.low:.0f}..{x.high:.0f}, {_verdict(name, x)}" for name, x in r.states.items()]
             drive = "" if r.drive_proven else ", MAY WRAP"
-            yield (
-                f"{r.name}: drive {r.drive_low}..{r.drive_high} ({r.sum_bits} bits){drive}, {u}, {v}, "
-                f"head-room {r.headroom:.3g}; for {r.rests_on}"
+            yield ", ".join(
+                (
+                    f"{r.name}: drive {r.drive_low}..{r.drive_high} ({r.sum_bits} bits){drive}",
+                    *states,
+                    f"head-room {r.headroom:.3g}; for {r.rests_on}",
+                )
             )
 
     def to_dict(self) -> list[dict[str, Any]]:
         """Plain values for JSON; a bound that does not exist is null."""
-        return [
-            {k: v if not isinstance(v, float) or np.isfinite(v) else None for k, v in vars(r).items()}
-            for r in self.layers
-        ]
+
+        def plain(state: StateRange) -> dict[str, Any]:
+            return {k: v if np.isfinite(v) else None for k, v in vars(state).items()}
+
+        return [vars(r) | {"states": {name: plain(x) for name, x in r.states.items()}} for r in self.layers]
 
     def warnings(self) -> Iterator[str]:
         for r in self.layers:
@@ -106,16 +134,17 @@ class RangeReport:
                     f"{r.name}: the drive may wrap in the worst case ({max(-r.drive_low, r.drive_high)}, or one of "
                     "its sums); check n_drive_wraps of a run on your data, or choose a smaller scale"
                 )
-            if not r.u_proven:
-                yield (
-                    f"{r.name}: u may wrap in the worst case ({max(-r.u_low, r.u_high):.0f}, possible {V_MAX}, "
-                    f"head-room {r.headroom:.3g}); check n_u_wraps of a run on your data, or choose a smaller scale"
-                )
-            if not r.v_proven:
-                yield (
-                    f"{r.name}: v may saturate in the worst case ({r.v_low:.0f} to {r.v_high:.0f}, possible "
-                    f"+-{V_MAX}); check n_v_saturations of a run on your data, or choose a smaller scale"
-                )
+            for name, x in r.states.items():
+                if x.proven:
+                    continue
+                words = UNPROVEN.get(name, USUALLY)
+                what = f"{r.name}: {name} {words.verdict.lower()} in the worst case"
+                way_out = f"check {words.counter} of a run on your data, or choose a smaller scale"
+                if name == "u":
+                    most = f"{max(-x.low, x.high):.0f}, possible {V_MAX}, head-room {r.headroom:.3g}"
+                else:
+                    most = f"{x.low:.0f} to {x.high:.0f}, possible +-{V_MAX}"
+                yield f"{what} ({most}); {way_out}"
 
 
 def analyse_ranges(program: Program) -> RangeReport:
@@ -138,28 +167,24 @@ def _layer(program: Program, p: Population, sent: Mapping[str, Message]) -> Laye
     arriving = [_arriving(program, p, [s for s in into if s.drive == drive], sent) for drive in p.neuron.drives]
     n_steps = _n_steps(program, p)
     states, sending = p.neuron.bounds(arriving, n_steps), p.neuron.sending(arriving, n_steps)
-    nothing = StateRange(0.0, 0.0, True)
-    u, v = states.get("u", nothing), states.get("v", nothing)
     drive_proven = all(held(x.low - x.own, x.high, 32) for x in arriving)
     drive_proven = drive_proven and not any(wraps(program, s, sent[s.source]) for s in into)
-    u_proven = drive_proven and all(state.proven for name, state in states.items() if name != "v")
+    proven = drive_proven and all(state.proven for name, state in states.items() if name != "v")
     return LayerRange(
         name=p.name,
         drive_low=min(int((x.low - x.own).min()) for x in arriving),
         drive_high=max(int(x.high.max()) for x in arriving),
-        u_low=u.low,
-        u_high=u.high,
-        v_low=v.low,
-        v_high=v.high,
+        states={
+            name: replace(x, proven=x.proven and (proven if name == "v" else drive_proven))
+            for name, x in states.items()
+        },
         drive_proven=drive_proven,
-        u_proven=u_proven,
-        v_proven=u_proven and v.proven,
         sum_bits=max((_sum_bits(program, s, sent[s.source]) for s in into), default=0),
         sources={s.source: (sent[s.source].low, sent[s.source].high) for s in into},
         n_steps=n_steps,
-        n_never=int(np.broadcast_to(sending.never, p.shape).sum()) if u_proven else 0,
-        never_sends=u_proven and bool(np.all(sending.never)),
-        always_sends=u_proven and bool(np.all(sending.always)),
+        n_never=int(np.broadcast_to(sending.never, p.shape).sum()) if proven else 0,
+        never_sends=proven and bool(np.all(sending.never)),
+        always_sends=proven and bool(np.all(sending.always)),
     )
 
 

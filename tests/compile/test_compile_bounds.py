@@ -221,9 +221,9 @@ def test_a_wired_input_of_24_bits_is_not_proved() -> None:
     )
     (layer,) = analyse_ranges(program).layers
     assert (layer.drive_low, layer.drive_high) == (-(1 << 23), (1 << 23) - 1)
-    assert layer.u_high == 64 * ((1 << 23) - 1)
-    assert not layer.u_proven
-    assert not layer.v_proven
+    assert layer.u.high == 64 * ((1 << 23) - 1)
+    assert not layer.u.proven
+    assert not layer.v.proven
     assert layer.sum_bits == 24
 
 

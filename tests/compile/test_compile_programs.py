@@ -197,7 +197,7 @@ def test_the_readout_cannot_saturate_by_default() -> None:
     net = network(populations, connections, [NetworkInput("x", (8,))], n_steps=50, readout_quantity="v")
     made = compile_graph(net)
     assert made.warnings == ()
-    assert next(r for r in made.ranges.layers if r.name == "out").v_proven
+    assert next(r for r in made.ranges.layers if r.name == "out").v.proven
 
 
 def test_print_after_hands_over_the_state_of_every_step() -> None:

@@ -22,7 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seamount.compile.arithmetic.definition import run_definition
+from seamount.compile.neurons.cuba import Cuba
 from seamount.compile.neurons.lif import NEVER_FIRES, Lif
+from seamount.compile.neurons.model import StateRange
 from seamount.compile.neurons.models import Neuron
 from seamount.compile.neurons.relay import Relay
 from seamount.compile.neurons.ternary_lif import TernaryLif
@@ -35,7 +37,7 @@ from seamount.compile.synapses.algebra import by_delay
 from seamount.compile.synapses.kinds import Conv, Kind, OneToOne, Wire
 from seamount.compile.synapses.sums import weighted_sum
 from seamount.windows import Window
-from tests.simulator.random_programs import Programs
+from tests.simulator.random_programs import Programs, graded_neuron
 
 Random = np.random.Generator
 Doubles = NDArray[np.float64]
@@ -112,9 +114,14 @@ class Extremes(Programs):
         return Conv(self.weights((2, channels // groups, 2, 2)), Window(padding=(1, 0), groups=groups))
 
 
-# --------------------------------------------------------------------------------------------------- search
+class GradedExtremes(Extremes):
+    """With neurons beyond CUBA among them."""
 
-STATES = ("drive", "u", "v")
+    def neuron(self, shape: tuple[int, ...]) -> Neuron:
+        return graded_neuron(self, shape) if self.random.random() < 0.6 else super().neuron(shape)
+
+
+# --------------------------------------------------------------------------------------------------- search
 
 
 @dataclass(frozen=True)
@@ -141,7 +148,7 @@ class Found:
 def try_program(seed: int, found: Found, n_climbers: int = 40, n_rounds: int = 4) -> None:
     """Search the worst cases of one program, and compare every run with its bounds."""
     random = np.random.default_rng(seed)
-    program = Extremes(random).draw()
+    program = (GradedExtremes if seed % 3 == 2 else Extremes)(random).draw()
     layers = {layer.name: layer for layer in analyse_ranges(program).layers}
     aims = [_aim(random, program) for _ in range(n_climbers)]
     n_steps = _n_steps(program)
@@ -151,7 +158,7 @@ def try_program(seed: int, found: Found, n_climbers: int = 40, n_rounds: int = 4
     for _ in range(n_rounds):
         tried = inputs if best is None else _changed(random, program, inputs)
         with _watched() as seen:
-            run = run_definition(program, tried, n_steps, record=("spikes", *STATES))
+            run = run_definition(program, tried, n_steps, record=("spikes", "drive", "states"))
         for what, words in _violations(program, layers, run, seen):
             broken.setdefault(what, f"seed {seed}: {what}: {words}")
         scores = np.array([_score(aim, run, b) for b, aim in enumerate(aims)])
@@ -160,13 +167,16 @@ def try_program(seed: int, found: Found, n_climbers: int = 40, n_rounds: int = 4
         inputs = {name: np.where(_along(kept, x), tried[name], x) for name, x in inputs.items()}
     found.n_programs += 1
     found.n_bounds += sum(2 * len(_states(p)) for p in program.populations)
-    found.n_proven += sum(layer.drive_proven + layer.u_proven + layer.v_proven for layer in layers.values())
+    found.n_proven += sum(layer.drive_proven for layer in layers.values())
+    found.n_proven += sum(x.proven for layer in layers.values() for x in layer.states.values())
     found.violations += broken.values()
     assert best is not None
     for aim, score in zip(aims, best, strict=True):
         layer = layers[aim.population]
-        bound = getattr(layer, f"{aim.state}_{'high' if aim.sign > 0 else 'low'}") * aim.sign
-        if getattr(layer, f"{aim.state}_proven") and np.isfinite(bound) and bound > 0:
+        of_drive = StateRange(layer.drive_low, layer.drive_high, layer.drive_proven)
+        aimed_at = layer.states.get(aim.state, of_drive)
+        bound = (aimed_at.high if aim.sign > 0 else aimed_at.low) * aim.sign
+        if aimed_at.proven and np.isfinite(bound) and bound > 0:
             found.reached.append(float(score / bound))
 
 
@@ -179,7 +189,7 @@ def _n_steps(program: Program) -> int:
 
 
 def _states(p: Population) -> list[str]:
-    return [state for state in STATES if state == "drive" or state in p.neuron.states]
+    return ["drive", *p.neuron.shown]
 
 
 def _aim(random: Random, program: Program) -> Aim:
@@ -257,7 +267,7 @@ def _along(kept: NDArray[np.bool_], x: Ints) -> NDArray[np.bool_]:
 
 
 def _score(aim: Aim, run: Activity, b: int) -> float:
-    trace = getattr(run, aim.state)[aim.population]
+    trace = run.traces()[aim.state][aim.population]
     return float((aim.sign * trace[:, b].reshape(len(trace), -1)[:, aim.neuron].astype(np.int64)).max())
 
 
@@ -317,15 +327,19 @@ def _violations(
             yield from _outside(p.name, "drive", run.drive[p.name], layer.drive_low, layer.drive_high)
             if events.n_drive_wraps:
                 yield f"{p.name} drive", f"wraps {events.n_drive_wraps} times"
-        if layer.u_proven and "u" in p.neuron.states:
-            yield from _outside(p.name, "u", run.u[p.name], layer.u_low, layer.u_high)
-            yield from _outside(p.name, "v", np.array([noted.v_low, noted.v_high]), layer.v_low, layer.v_high)
+        for name, state in layer.states.items():
+            if name != "v" and state.proven:
+                yield from _outside(p.name, name, run.states[name][p.name], state.low, state.high)
+        if layer.proven and not isinstance(p.neuron, Cuba) and events.n_u_wraps:
+            yield p.name, f"leaves 24 bits {events.n_u_wraps} times"
+        if layer.u.proven and "u" in p.neuron.states:
+            yield from _outside(p.name, "v", np.array([noted.v_low, noted.v_high]), layer.v.low, layer.v.high)
             if events.n_u_wraps:
                 yield f"{p.name} u", f"wraps {events.n_u_wraps} times"
-        if layer.v_proven:
+        if layer.v.proven:
             if noted.harmed:
                 yield f"{p.name} v", "is cut where that changes something"
-            inside = layer.v_low >= -V_MAX and layer.v_high <= V_MAX
+            inside = layer.v.low >= -V_MAX and layer.v.high <= V_MAX
             # a floor raises what was cut, so that the bounds do not show it
             if inside and getattr(p.neuron, "v_floor", None) is None and events.n_v_saturations:
                 yield f"{p.name} v", f"saturates {events.n_v_saturations} times"

@@ -47,8 +47,8 @@ def test_a_sum_that_32_bits_do_not_hold_is_not_proved_by_its_exponent() -> None:
     layer, run = worst(Lif(**FORGETS, v_th_mant=ints(9)), group, entry=wired(24), value=(1 << 24) - 1)
     assert run.events["p"].n_drive_wraps
     assert not layer.drive_proven
-    assert not layer.u_proven
-    assert not layer.v_proven
+    assert not layer.u.proven
+    assert not layer.v.proven
 
 
 def test_a_convolution_wraps_at_24_bits() -> None:
@@ -78,8 +78,8 @@ def test_where_u_may_wrap_no_v_is_proved() -> None:
         Lif(ints(0), ints(0), ints(100)), Synapses("w", "x", "p", Wire()), entry=wired(17), value=1 << 16
     )
     assert run.events["p"].n_u_wraps
-    assert run.v["p"].min() < 0 <= layer.v_low  # what the exact u would do, not what the wrapped one does
-    assert (layer.u_proven, layer.v_proven) == (False, False)
+    assert run.v["p"].min() < 0 <= layer.v.low  # what the exact u would do, not what the wrapped one does
+    assert (layer.u.proven, layer.v.proven) == (False, False)
 
 
 def test_a_run_goes_on_until_the_answer_is_read() -> None:
@@ -100,7 +100,7 @@ def test_a_run_goes_on_until_the_answer_is_read() -> None:
     layer, run = analyse_ranges(program).layers[0], run_definition(program, np.ones((4, 1, 1), np.int64))
     assert layer.n_steps == run.n_steps == 15
     assert run.v["q"].max() > 4 * 64 * 3 + 4 * 1024
-    assert layer.v_high == 15 * (64 * 3 + 1024) >= run.v["q"].max()
+    assert layer.v.high == 15 * (64 * 3 + 1024) >= run.v["q"].max()
     assert layer.rests_on == "x in 0..1, 15 steps"
 
 
@@ -112,13 +112,13 @@ def test_a_reset_between_a_spike_and_its_inhibition_takes_what_the_spike_left() 
     neuron = Lif(ints(0), ints(4096), ints(100))
     layer, run = worst(neuron, groups[0], groups[1], entry=wired(0), value=1)
     assert run.u["p"].min() >= 0
-    assert layer.u_low == -1  # the spike left more than its inhibition takes, but for the rounding
+    assert layer.u.low == -1  # the spike left more than its inhibition takes, but for the rounding
     program = Program(
         "resets", (wired(0),), (Population("p", (1,), neuron, Reset(4, 0)),), groups, Readout("p", "count"), n_steps=4
     )
     x = np.ones((2, 1, 1), np.int64)
     (layer,) = analyse_ranges(program).layers
-    assert run_definition(program, x, 4, record=("u",)).u["p"].min() == -6400 == layer.u_low
+    assert run_definition(program, x, 4, record=("u",)).u["p"].min() == -6400 == layer.u.low
 
 
 def test_a_cut_is_harmless_only_where_a_spike_follows() -> None:
@@ -127,34 +127,34 @@ def test_a_cut_is_harmless_only_where_a_spike_follows() -> None:
     out_of_reach = TernaryLif(ints(4096), ints(0), ints(1 << 17), ints(-5))
     layer, run = worst(out_of_reach, wire, **given)
     assert run.events["p"].n_v_saturations
-    assert not layer.v_proven
+    assert not layer.v.proven
     within = TernaryLif(ints(4096), ints(0), ints((V_MAX >> 6) - 1), ints(-5))
     layer, run = worst(within, wire, **given)
     assert run.events["p"].n_v_saturations
-    assert layer.v_proven
+    assert layer.v.proven
 
 
 def test_thresholds_bound_v_on_both_sides() -> None:
     """A step begins between the thresholds, so that v ends at most one step's drive beyond them."""
     neuron = TernaryLif(ints(4096), ints(0), ints(50), ints(-20))
     layer, _ = worst(neuron, Synapses("w", "x", "p", Wire()), entry=wired(8, signed=True), value=-128)
-    assert (layer.v_low, layer.v_high) == (-64 * (20 + 128), 64 * (50 + 127))
+    assert (layer.v.low, layer.v.high) == (-64 * (20 + 128), 64 * (50 + 127))
     assert layer.n_steps is None
-    assert layer.v_proven
+    assert layer.v.proven
 
 
 def test_a_first_v_above_the_threshold_is_in_the_bound() -> None:
     neuron = Lif(ints(4096), ints(0), ints(10), v_init=ints(5000))
     layer, _ = worst(neuron, Synapses("w", "x", "p", Wire()), entry=wired(4), value=15)
-    assert layer.v_high == 5000 + 15 * 64
+    assert layer.v.high == 5000 + 15 * 64
 
 
 def test_a_bias_beyond_32_bits_leaves_nothing_known_of_v() -> None:
     neuron = Lif(ints(4096), ints(0), ints(10), bias_mant=ints(1 << 14), bias_exp=ints(17))
     layer, run = worst(neuron, Synapses("w", "x", "p", Wire()), entry=wired(4), value=15)
     assert run.v["p"].min() == -V_MAX
-    assert layer.v_low == -np.inf
-    assert (layer.u_proven, layer.v_proven, layer.always_sends) == (True, False, False)
+    assert layer.v.low == -np.inf
+    assert (layer.u.proven, layer.v.proven, layer.always_sends) == (True, False, False)
 
 
 def test_what_can_never_fire_does_not_fire_always() -> None:

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from seamount.compile.neurons.delta import Delta
+from seamount.compile.neurons.graded_relu_vec import GradedReluVec
+from seamount.compile.neurons.graded_vec import GradedVec
 from seamount.compile.neurons.lif import Lif
 from seamount.compile.neurons.models import Neuron
+from seamount.compile.neurons.norm_vec_delay import NormVecDelay
+from seamount.compile.neurons.prod_neuron import ProdNeuron
 from seamount.compile.neurons.relay import Relay
+from seamount.compile.neurons.rf import Rf
+from seamount.compile.neurons.rf_iz import RfIz
+from seamount.compile.neurons.sigma import Sigma
+from seamount.compile.neurons.sigma_delta import SigmaDelta
 from seamount.compile.neurons.ternary_lif import TernaryLif
 from seamount.compile.numbers import Ints, ints
 from seamount.compile.program.program import Input, Population, Program, Readout, Reset
@@ -22,10 +32,10 @@ from seamount.windows import Window
 Random = np.random.Generator
 
 
-def random_case(seed: int) -> tuple[Program, dict[str, NDArray[Any]], int]:
+def random_case(seed: int, graded: bool = False) -> tuple[Program, dict[str, NDArray[Any]], int]:
     """A program of up to five populations, inputs for it, and a number of steps."""
     random = np.random.default_rng(seed)
-    program = Programs(random).draw()
+    program = (GradedPrograms if graded else Programs)(random).draw()
     n_steps = int(random.integers(1, 24))
     batch, length = int(random.integers(1, 4)), int(random.integers(1, n_steps + 1))
     return program, {i.name: _values(random, i, length, batch) for i in program.inputs}, n_steps
@@ -61,12 +71,20 @@ class Programs:
             source, target = self.a_source(), str(self.random.choice([p.name for p in self.populations]))
             self.connect(source, target, self.into(self.shapes[source], self.shapes[target], wires=False))
         readout, n_steps = self.ending()
-        entries, populations, synapses = tuple(self.inputs), tuple(self.populations), tuple(self.synapses)
+        neurons = {p.name: p.neuron for p in self.populations}
+        entries, populations = tuple(self.inputs), tuple(self.populations)
+        synapses = tuple(self.driven(s, neurons[s.target]) for s in self.synapses)
         return Program("random", entries, populations, synapses, readout, n_steps)
 
     def ending(self) -> tuple[Readout | None, int | None]:
         quantity = as_quantity(str(self.random.choice(QUANTITIES)), "random")
         return Readout(self.populations[-1].name, quantity), int(self.random.integers(2, 9))
+
+    def driven(self, synapses: Synapses, target: Neuron) -> Synapses:
+        """Synapses into one of the target's drives."""
+        if len(target.drives) == 1:
+            return synapses
+        return replace(synapses, drive=str(self.random.choice(target.drives)))
 
     def populate(self, name: str) -> None:
         first = self.a_source()
@@ -173,3 +191,40 @@ class Programs:
         exponent, graded = int(self.random.choice(self.exponents)), bool(self.random.random() < 0.5)
         wrap_bits = 24 if isinstance(kind, Conv) and self.random.random() < 0.5 else 32
         self.synapses.append(Synapses(name, source, target, kind, exponent, graded, delay, wrap_bits))
+
+
+class GradedPrograms(Programs):
+    """Populations of graded neurons among those of spikes."""
+
+    def neuron(self, shape: tuple[int, ...]) -> Neuron:
+        if self.random.random() < 0.3:
+            return super().neuron(shape)
+        return graded_neuron(self, shape)
+
+
+def graded_neuron(programs: Programs, shape: tuple[int, ...]) -> Neuron:
+    """One of the models beyond CUBA."""
+    random = programs.random
+    scale = int(random.choice([1, 30, 3000, 1 << 20]))
+    threshold = programs.one_or_each(1, scale + 1, shape)
+    coding: dict[str, Any] = {"spike_exp": int(random.integers(0, 5)), "state_exp": int(random.integers(0, 7))}
+    coding["cum_error"] = bool(random.random() < 0.4)
+    match str(random.choice(["delta", "sigma_delta", "sigma", "rf", "rf_iz", "vec", "relu", "product", "delayed"])):
+        case "delta":
+            return Delta(threshold, **coding)
+        case "sigma_delta":
+            bias = programs.one_or_each(-scale, scale + 1, shape)
+            return SigmaDelta(threshold, bias, **coding, rectified=bool(random.random() < 0.7))
+        case "sigma":
+            return Sigma()
+        case "rf" | "rf_iz" as kind:
+            sin, cos = (programs.one_or_each(-2900, 2900, shape) for _ in range(2))
+            return (Rf if kind == "rf" else RfIz)(sin, cos, threshold, int(random.integers(0, 8)))
+        case "vec":
+            return GradedVec(programs.one_or_each(-2, scale, shape))
+        case "relu":
+            return GradedReluVec(programs.one_or_each(-scale, scale, shape))
+        case "product":
+            return ProdNeuron(programs.one_or_each(0, scale, shape), int(random.integers(0, 9)))
+        case _:
+            return NormVecDelay(programs.one_or_each(0, scale, shape))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -21,19 +22,26 @@ from seamount.errors import InputError
 from seamount.hardware_targets.simulator.simulate import Chunk, memory_needed, simulate
 
 TRACES = ("spikes", "v", "u", "drive")
+ALL = ("spikes", "states", "drive")
 
 
-def case(seed: int) -> tuple[Program, dict[str, NDArray[Any]], int]:
+def case(seed: int, graded: bool = False) -> tuple[Program, dict[str, NDArray[Any]], int]:
     """The first seed from ``seed`` on that makes a program without an instantaneous loop."""
     try:
-        return random_case(seed)
+        return random_case(seed, graded)
     except InputError:
-        return case(seed + 1)
+        return case(seed + 1, graded)
+
+
+def _final(run: Activity) -> dict[str, Mapping[str, NDArray[Any]]]:
+    return {f"final {state}": values for state, values in run.final_states.items()}
 
 
 def assert_same(a: Activity, b: Activity) -> None:
-    for what in (*TRACES, "spike_counts", "final_u", "final_v"):
-        ours, theirs = getattr(a, what), getattr(b, what)
+    found, expected = ({**run.traces(), "counts": run.spike_counts, **_final(run)} for run in (a, b))
+    assert set(found) == set(expected)
+    for what, ours in found.items():
+        theirs = expected[what]
         assert set(ours) == set(theirs), what
         for name, values in ours.items():
             assert values.dtype == theirs[name].dtype, (what, name)
@@ -51,6 +59,16 @@ def test_the_simulator_equals_the_definition(seed: int) -> None:
     program, inputs, n_steps = case(seed)
     expected = run_definition(program, inputs, n_steps, TRACES)
     assert_same(expected, simulate(program, inputs, n_steps=n_steps, record=TRACES))
+
+
+@settings(max_examples=60)
+@given(st.integers(0, 1 << 32))
+def test_the_simulator_equals_the_definition_of_graded_neurons(seed: int) -> None:
+    program, inputs, n_steps = case(seed, graded=True)
+    expected = run_definition(program, inputs, n_steps, ALL)
+    assert_same(expected, simulate(program, inputs, n_steps=n_steps, record=ALL))
+    limit = memory_needed(program, Chunk(1 + seed % 5, samples=1, sum_values=1 << 20), ALL)
+    assert_same(expected, simulate(program, inputs, n_steps=n_steps, record=ALL, memory_limit_bytes=limit))
 
 
 @settings(max_examples=40)

@@ -113,7 +113,7 @@ def test_a_model_that_nobody_knows_is_bounded_placed_stored_and_listed(
     sent = messages(program)
     assert sent["p"].bits == 24
     layer = analyse_ranges(program).layers[0]
-    assert (layer.u_proven, layer.v_proven) == (True, True)
+    assert (layer.u.proven, layer.v.proven) == (True, True)
     planes = {group.name: group.planes for group in groups(program, load_target("loihi1").chip)}
     assert planes == {"xp": 4, "yp": 1, "pq": 24, "qp": 1}
     assert "  product p 3 least 0..5" in str(program).splitlines()
