@@ -183,8 +183,7 @@ def rehearse(
     world = World(0, 1, torch.device("cpu"))
     config = config.model_copy(update={"cache_teacher": False})  # whose logits would be computed for all samples
     teacher = _ready(teacher, config, train, world) if teacher is not None else None
-    asked = config.model_copy(update={"cache_teacher": False})  # of one batch, not of the whole training part
-    tutor = _make_tutor(data, teacher, student, asked, weights_of(config.method), train, world, Path())
+    tutor = _make_tutor(data, teacher, student, config, weights_of(config.method), train, world, Path())
     loss = WeightedSum(weights_of(config.method), tutor.settings)
     record = tuple(tutor.settings.student_shapes or ())
     budget = _make_budget(data, student, config, world)
