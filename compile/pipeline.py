@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -29,9 +29,10 @@ from .neurons.lif import Lif
 from .nir.read import NirOptions, read_nir
 from .nir.readout import as_asked, no_such, parted
 from .numbers import PerNeuron
-from .passes.align_startup import align_startup
+from .passes.align_startup import CannotStart, align_startup
 from .passes.balance_latency import Schedule, balance_latency, own_delay
 from .passes.cannot_work import cannot_work
+from .passes.clock_biases import clock_biases
 from .passes.emulate_soft_reset import emulate_soft_reset
 from .passes.fold_pooling import fold_pooling
 from .passes.fold_scale import fold_scale
@@ -123,6 +124,7 @@ class Draft:
         given: scales that came with the file, where they are kept. scales, origins: known so far, and where from.
         outliers: what is to be told of weights that stand in groups of their own.
         moments: of the connections whose weights are rounded together.
+        clocked: populations whose biases come from clocks.
     """
 
     source: Any
@@ -139,6 +141,7 @@ class Draft:
     lowered: LoweredNetwork | None = None
     program: Program | None = None
     ranges: RangeReport | None = None
+    clocked: frozenset[str] = frozenset()
 
 
 def _made(part: Part | None) -> Part:
@@ -177,11 +180,22 @@ def compile_graph(source: Any, target: HasChip | None = None, options: CompileOp
         raise ConfigError(
             f"no pass {options.print_after!r}", where="print_after", possible=f"possible are {', '.join(names)}"
         )
+    while True:
+        try:
+            return _compiled(_worked(draft, steps))
+        except CannotStart as error:  # only integers tell; then from the start once more, with clocks for the biases
+            clocked = draft.clocked | {reason.where for reason in error.reasons}
+            if clocked == draft.clocked:
+                raise
+            draft = replace(draft, clocked=clocked)
+
+
+def _worked(draft: Draft, steps: Iterable[Step]) -> Draft:
     for step in steps:
         draft = step.work(draft)
-        if step.name == options.print_after:
-            options.printer(f"after {step.name}:\n{step.shown(draft)}")
-    return _compiled(draft)
+        if step.name == draft.options.print_after:
+            draft.options.printer(f"after {step.name}:\n{step.shown(draft)}")
+    return draft
 
 
 def _compiled(draft: Draft) -> Compiled:
@@ -245,6 +259,10 @@ def _soft_resets(draft: Draft) -> Draft:
     if draft.options.soft_reset == "refuse":  # lowering refuses them by name
         return draft
     return replace(draft, network=emulate_soft_reset(_made(draft.network)))
+
+
+def _clocks(draft: Draft) -> Draft:
+    return replace(draft, network=clock_biases(_made(draft.network), draft.clocked))
 
 
 def _network_step(a_pass: Callable[[Network], Network]) -> Step:
@@ -383,6 +401,7 @@ def _ranges_shown(draft: Draft) -> str:
 FROM_NETWORK: tuple[Step, ...] = (
     Step("read", _read, _network_shown),
     Step("emulate_soft_reset", _soft_resets, _network_shown),
+    Step("clock_biases", _clocks, _network_shown),
     _network_step(integrate_readout),
     _network_step(remove_unseen),
     _network_step(lines_as_maps),

@@ -88,20 +88,13 @@ class Cuba(NeuronModel):
         for _ in range(n_steps):
             v = np.where(dv == UNITY, u + bias, v)  # the state at rest of a v without memory is no constraint
             if np.any(self.spikes_at(v)):
-                raise Unsupported(
-                    "its bias makes it fire while the pipeline fills",
-                    where=name,
-                    ways_out="give the number of steps of a sample, so that it is reset when the sample arrives",
-                )
+                raise Unsupported("it fires while the pipeline fills, before the first input is there", where=name)
             v_before, u_before = _before(v - bias - u, dv), _before(u, du)
             if v_before is None or u_before is None:
                 raise Unsupported(
                     f"no initial state leads to its state at rest after {n_steps} steps of pipeline fill within "
                     f"{STATE_BITS} bits",
                     where=name,
-                    ways_out=(
-                        "train with v_leak = v_reset and biases on LIFBox cells, or feed the bias through an input"
-                    ),
                 )
             v, u = v_before, u_before
         return replace(self, u_init=ints(u), v_init=ints(v))  # type: ignore[type-var]

@@ -10,13 +10,15 @@ exact:
 
 A reset does not take back a spike that is under way. Where the network remembers spikes over a step (recurrence,
 delays) or where a state is solved backwards, nothing may fire during the fill at all: populations whose bias would
-make them fire are then solved backwards, too.
+make them fire are then solved backwards, too. Where that cannot be, ``clock_biases`` takes the bias away.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+
+from seamount.errors import Reason, Unsupported
 
 from ..program.program import Population, Program, Reset
 
@@ -30,10 +32,29 @@ def align_startup(program: Program, arrival: Mapping[str, int], *, remembers: bo
         remembers: some connection brings a spike of an earlier step than the step's own.
 
     Raises:
-        Unsupported: a state cannot be solved backwards, or fires during the fill.
+        CannotStart: states cannot be solved backwards, or fire during the fill; the reasons are where.
     """
     quiet = remembers or any(_must_be_solved(p, program) for p in program.populations)
-    return program.with_(populations=tuple(_aligned(p, program, arrival[p.name], quiet) for p in program.populations))
+    aligned: list[Population] = []
+    problems: list[Reason] = []
+    for p in program.populations:
+        try:
+            aligned.append(_aligned(p, program, arrival[p.name], quiet))
+        except Unsupported as error:
+            problems += [r if r.ways_out else replace(r, ways_out=_ways_out(p, program)) for r in error.reasons]
+    if problems:
+        raise CannotStart.together(problems)
+    return program.with_(populations=tuple(aligned))
+
+
+def _ways_out(p: Population, program: Program) -> tuple[str, ...]:
+    if program.n_steps is None and p.neuron.at_rest:
+        return ("give the number of steps of a sample, so that it is reset when the sample arrives",)
+    return ("let it begin where it rests (v_leak = v_reset)",)
+
+
+class CannotStart(Unsupported):
+    """What populations do while the pipeline fills reaches their first real step."""
 
 
 def _must_be_solved(p: Population, program: Program) -> bool:

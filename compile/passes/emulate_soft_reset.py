@@ -24,7 +24,8 @@ import numpy as np
 
 from seamount.errors import Reason, Unsupported
 
-from ..network.network import Connection, Delay, Linear, Network, Population, Reals, Reshape, Scale, reals
+from ..network.network import Connection, Delay, Network, Population, Reals, Scale, reals
+from .clock_biases import clocks_of, without_bias
 
 SOFT_RESETS = ("subtract", "subtract-next-step")
 
@@ -67,8 +68,8 @@ class _Part:
 def _hard(p: Population, network: Network) -> _Part:
     hard, clocks = _emulated(p), []
     if np.any(hard.bias) and (np.any(hard.a_s == 0) or np.any(p.a_s != 1)):
-        clocks = _clocks(p)
-        hard = replace(hard, bias=reals(0.0), late_bias=reals(0.0))
+        clocks = clocks_of(p)
+        hard = without_bias(hard)
     n_taps = _n_taps(p, network.n_steps)
     driving = [*network.into(p.name), *(tick for _, tick in clocks)]
     told = [f"{p.name}: soft reset emulated, the membrane in u, a synapse from each neuron to itself"]
@@ -165,21 +166,3 @@ def _taps(c: Connection, kept: Reals, n_taps: int) -> list[Connection]:
         replace(c, name=f"{c.name}.after{k}", ops=(Delay(np.array(k)), *c.ops, Scale(reals(kept**k))), whole=True)
         for k in range(1, n_taps)
     ]
-
-
-def _clocks(p: Population) -> list[tuple[Population, Connection]]:
-    """Neurons that fire at every step, for biases that u itself must take: into an integrator, or through a current.
-
-    One starts at step 0, one at step 1 for the part of the bias that is missing at step 0.
-    """
-    one, zero = reals(1.0), reals(0.0)
-    found = []
-    for part, values, start in (("clock", p.bias - p.late_bias, 0.0), ("late_clock", p.late_bias, -1.0)):
-        if not np.any(values):
-            continue
-        name = f"{p.name}.{part}"
-        clock = Population(name, (1,), one, zero, one, one, zero, reals(0.5), zero, v_init=reals(start))
-        column = reals(np.broadcast_to(values, p.shape).reshape(-1, 1))
-        back = () if p.shape == (p.n_neurons,) else (Reshape(p.shape),)
-        found.append((clock, Connection(f"{name}.bias", name, p.name, (Linear(column), *back))))
-    return found

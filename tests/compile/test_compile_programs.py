@@ -118,14 +118,30 @@ def test_the_state_before_the_fill_decays_to_the_state_at_rest() -> None:
     assert v.tolist() == [0, 0, 0]
 
 
-def test_a_bias_that_fires_during_the_fill_is_refused() -> None:
-    populations = [population("a", (2,)), population("b", (2,), bias=-7.0, v_init=5.0)]
+def test_a_bias_that_would_fire_during_the_fill_comes_from_a_clock() -> None:
+    populations = [
+        population("a", (2,)),
+        population("b", (2,), bias=[-7.0, 3.0], v_init=5.0),
+        population("c", (2,), bias=9.0),  # begins low enough not to fire before it may
+    ]
+    pairs = (("x", "a"), ("a", "b"), ("b", "c"), ("a", "c"))
+    net = network(populations, [Connection(s + t, s, t, (ONE,)) for s, t in pairs], [NetworkInput("x", (2,))])
+    made = compiled(net)
+    assert [p.name for p in made.program.populations] == ["a", "b.clock", "b", "c"]
+    assert "b: a neuron that fires at every step brings its bias, which would act while the pipeline fills" in (
+        made.assumptions
+    )
+    require_same(made, random_spikes(0, net, 12))
+
+
+def test_a_start_that_falls_from_above_the_threshold_is_refused() -> None:
+    populations = [population("a", (2,)), population("b", (2,), a_m=0.5, v_leak=-20.0, v_init=5.0)]
     connections = [Connection("xa", "x", "a", (ONE,)), Connection("ab", "a", "b", (ONE,))]
     with pytest.raises(Unsupported) as caught:
-        compiled(network(populations, connections, [NetworkInput("x", (2,))]))
+        compiled(network(populations, connections, [NetworkInput("x", (2,))]), n_steps=8)
     assert str(caught.value) == (
-        "b: its bias makes it fire while the pipeline fills; give the number of steps of a sample, so that it is "
-        "reset when the sample arrives"
+        "b: it fires while the pipeline fills, before the first input is there; let it begin where it rests "
+        "(v_leak = v_reset)"
     )
 
 
