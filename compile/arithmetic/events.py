@@ -6,8 +6,10 @@ A convolution's targets are laid out (group, H, W, C_out / group), so that the t
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import assert_never
+from functools import cached_property
+from typing import Any, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +19,7 @@ from seamount.compile.synapses.fan_out import conv_fan_out
 from seamount.compile.synapses.kinds import Conv, Dense, Kind, OneToOne, Sparse, Wire
 
 from .kernels import LANES
+from .lanes import LANES as WIDE
 
 Int32s = NDArray[np.int32]
 
@@ -28,9 +31,9 @@ class Layout:
     shape: tuple[int, ...]
     groups: int = 0
 
-    @property
+    @cached_property
     def size(self) -> int:
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(self.shape)
 
     @property
     def order(self) -> NDArray[np.int64]:
@@ -50,7 +53,10 @@ class Layout:
 
 @dataclass(frozen=True)
 class Runs:
-    """Source place j has the runs first[j] .. first[j + 1]; fan_out[j] counts its synapses without zeros, and all."""
+    """Source place j has the runs first[j] .. first[j + 1]; fan_out[j] counts its synapses without zeros, and all.
+
+    ``whole``: each source has one run, to all targets.
+    """
 
     first: Int32s
     target: Int32s
@@ -58,11 +64,76 @@ class Runs:
     length: Int32s
     weights: Int32s
     fan_out: NDArray[np.int64]
+    whole: bool = False
 
-    def __post_init__(self) -> None:
-        weights = aligned(self.weights.shape)
-        weights[:] = self.weights
-        object.__setattr__(self, "weights", weights)
+
+@dataclass(frozen=True)
+class Lines:
+    """Runs as ``kernels.scatter`` reads them: all that it needs of a source stands side by side.
+
+    Attributes:
+        first, lines: source j's counts and runs, lines[first[j]] .. lines[first[j + 1]].
+        weights: int32, or int16 where that holds every sum.
+        whole: ``add_rows`` does them.
+        reach: places that a row of drives must have; behind the targets, runs add zeros.
+    """
+
+    first: NDArray[np.int64]
+    lines: Int32s
+    weights: NDArray[Any]
+    whole: bool
+    reach: int
+
+
+def packed(found: Runs, counted: NDArray[np.int64], narrow: bool) -> Lines:
+    """``counted`` (n_source, 2): what a spike counts; ``narrow``: 16 bits hold every sum."""
+    found = _even(found)
+    n_runs = np.diff(found.first)
+    first = np.concatenate([[0], np.cumsum(2 + 3 * n_runs)]).astype(np.int64)
+    lines = np.empty(first[-1], np.int32)
+    lines[first[:-1]], lines[first[:-1] + 1] = counted[:, 0], counted[:, 1]
+    source = np.repeat(np.arange(len(n_runs)), n_runs)
+    at = first[source] + 2 + 3 * (np.arange(len(source)) - found.first[source])
+    for place, values in enumerate((found.target, found.start, found.length)):
+        lines[at + place] = values
+    weights = aligned(found.weights.shape, np.int16 if narrow else np.int32)
+    weights[:] = found.weights
+    reach = int((found.target + found.length).max(initial=0))
+    return Lines(first, lines, weights, found.whole and narrow, reach)
+
+
+MOST_ZEROS = 3
+"""How many times as much work even runs may be."""
+
+
+def _even(found: Runs) -> Runs:
+    """The same number of runs for every source, all of one length, filled up with zeros.
+
+    A processor foretells such loops; a wrong guess costs as much as ten additions of a vector.
+    """
+    n_source, length = len(found.first) - 1, int(found.length.max(initial=0))
+    n_runs = np.diff(found.first)
+    most = int(n_runs.max(initial=0))
+    if n_source * most * length > MOST_ZEROS * int(found.length.sum(dtype=np.int64)):
+        return found
+    starts, place = np.unique(found.start, return_inverse=True)
+    lengths = np.zeros(len(starts), np.int64)
+    lengths[place] = found.length
+    inside = np.arange(length) < lengths[:, None]
+    table = np.zeros((len(starts) + 1, length), np.int32)  # the last row is of zeros alone
+    table[:-1][inside] = found.weights[(starts[:, None] + np.arange(length))[inside]]
+    there = np.arange(most) < n_runs[:, None]
+    target, start = np.zeros((n_source, most), np.int32), np.full((n_source, most), len(starts) * length, np.int32)
+    target[there], start[there] = found.target, place * length
+    return Runs(
+        first=np.arange(n_source + 1, dtype=np.int32) * most,
+        target=target.ravel(),
+        start=start.ravel(),
+        length=np.full(n_source * most, length, np.int32),
+        weights=table.ravel(),
+        fan_out=found.fan_out,
+        whole=found.whole,
+    )
 
 
 def layout_for(kind: Kind, shape: tuple[int, ...]) -> Layout:
@@ -90,22 +161,23 @@ def runs(kind: Kind, source: Layout, target: Layout) -> Runs | None:
             assert_never(kind)
 
 
-def aligned(shape: tuple[int, ...]) -> Int32s:
+def aligned(shape: tuple[int, ...], dtype: type = np.int32) -> NDArray[Any]:
     """An uninitialised array that begins on a cache line, so that no vector crosses one."""
     n = int(np.prod(shape, dtype=np.int64))
-    raw = np.empty(n + LANES, np.int32)
-    start = -(raw.ctypes.data // raw.itemsize) % LANES
+    per_line = 64 // np.dtype(dtype).itemsize
+    raw: NDArray[Any] = np.empty(n + per_line, dtype)
+    start = -(raw.ctypes.data // raw.itemsize) % per_line
     return raw[start : start + n].reshape(shape)
 
 
-def _padded(length: int) -> int:
-    return -(-length // LANES) * LANES
+def _padded(length: int, lanes: int = LANES) -> int:
+    return -(-length // lanes) * lanes
 
 
 def _rows(weights: Ints) -> Runs:
     """One run for every source: (n_source, n_target)."""
     n_source, n_target = weights.shape
-    length = _padded(n_target)
+    length = _padded(n_target, WIDE)
     table = np.zeros((n_source, length), np.int32)
     table[:, :n_target] = weights
     return Runs(
@@ -115,6 +187,7 @@ def _rows(weights: Ints) -> Runs:
         length=np.full(n_source, length, np.int32),
         weights=table.ravel(),
         fan_out=np.stack([(weights != 0).sum(axis=1), np.full(n_source, n_target)], axis=1).astype(np.int64),
+        whole=True,
     )
 
 

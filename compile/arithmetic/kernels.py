@@ -26,9 +26,7 @@ BLOCK = 768
 """Neurons that are scanned over all steps before the next ones."""
 
 LANES = 16
-"""int32 values in one vector addition; runs of synapses are padded to multiples of it."""
-
-_VECTOR = ir.VectorType(ir.IntType(32), LANES)
+"""Values in one vector addition; runs of synapses are padded to multiples of it."""
 
 SIX, TWELVE, LOW12 = np.int32(6), np.int32(12), np.int32(4095)
 ZERO, HALF_TURN, TURN = np.int32(0), np.int32(1 << 23), np.int32(1 << 24)
@@ -52,27 +50,21 @@ add, sub, mul, shl, sar = (_int32(name) for name in ("add", "sub", "mul", "shl",
 
 
 @intrinsic
-def _trailing_zeros(typing_context: Any, word: Any) -> Any:
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
-
-    return types.uint64(types.uint64), codegen
-
-
-@intrinsic
 def _add_lanes(typing_context: Any, target: Any, at: Any, source: Any, start: Any) -> Any:
     """target[at : at + 16] += source[start : start + 16]"""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         def pointer(array: int, index: int) -> Any:
-            data = arrayobj.make_array(signature.args[array])(context, builder, args[array]).data
-            return builder.bitcast(builder.gep(data, [args[index]]), _VECTOR.as_pointer())
+            kind = signature.args[array]
+            data = arrayobj.make_array(kind)(context, builder, args[array]).data
+            vector = ir.VectorType(context.get_data_type(kind.dtype), LANES)
+            return builder.bitcast(builder.gep(data, [args[index]]), vector.as_pointer())
 
         to = pointer(0, 1)
         have, more = builder.load(to), builder.load(pointer(2, 3))
-        have.align = more.align = 4
+        have.align = more.align = 2
         stored = builder.store(builder.add(have, more), to)
-        stored.align = 4
+        stored.align = 2
         return context.get_dummy_value()
 
     return types.void(target, types.int64, source, types.int64), codegen
@@ -275,52 +267,116 @@ def scan_general(
                     u_out[trace_t + t, b, i] = u1
 
 
-@compiled
-def scatter(part, words, drive, first_run, run_target, run_start, run_length, weights, fan_out, operations):
-    """Add the weights of every spike to drive: (steps, samples, targets), with 15 spare values at the end of a row.
+@njit
+def _fired(spikes, t, b, found):
+    """Numbers of the sources that fired, in found: as many as it returns."""
+    width = spikes.shape[2]
+    row, n = (t * spikes.shape[1] + b) * width, np.int64(0)
+    for low in range(0, width, lanes.LANES):
+        n = lanes.note(found, n, np.int32(low), lanes.load_flags(spikes, row + low))
+    return n
 
-    Source j has the runs first_run[j] .. first_run[j + 1]; a run adds ``run_length`` (a multiple of 16, padded with
-    zeros) consecutive weights to consecutive targets.
+
+@compiled
+def scatter(part, spikes, drive, first, lines, weights, operations):
+    """Add the weights of every spike to drive: (steps, samples, targets), with 16 spare values at the end of a row.
+
+    Weights and drive are of one type, int32 or int16, which holds every sum of some of the weights.
 
     Args:
-        part: first sample, last sample, number of steps, the first of them in words, and in operations.
-        words: (T, B, n_source / 8), 8 spike bytes a word.
-        operations: (n_steps, 2) gains fan_out[j] in the step in which source j fired.
+        part: first sample, last sample, number of steps, the first of them in spikes, and in operations.
+        spikes: (T, B, n_source rounded up to 32), bytes.
+        lines: from first[j] to first[j + 1] what source j does: the operations to count, without and with stored
+            zeros, then its runs, each a target, the place of its weights and their number, a multiple of 16.
+        operations: (n_steps, 2) gains what a source counts, in the step in which it fired.
     """
-    first, last, n_steps, words_t, operations_t = part
-    n_words = words.shape[2]
-    for b in range(first, last):
+    start, last, n_steps, spikes_t, operations_t = part
+    fired = np.empty(spikes.shape[2] + lanes.LANES, np.int32)
+    for b in range(start, last):
         for t in range(n_steps):
-            row = drive[t, b - first]
+            row = drive[t, b - start]
             non_zero, stored = np.int64(0), np.int64(0)
-            for q in range(n_words):
-                word = words[words_t + t, b, q]
-                while word != np.uint64(0):
-                    byte = _trailing_zeros(word) >> np.uint64(3)
-                    word = word & ~(np.uint64(255) << (byte << np.uint64(3)))
-                    j = q * 8 + np.int64(byte)
-                    non_zero += fan_out[j, 0]
-                    stored += fan_out[j, 1]
-                    for r in range(first_run[j], first_run[j + 1]):
-                        to, start = np.int64(run_target[r]), np.int64(run_start[r])
-                        for k in range(0, np.int64(run_length[r]), LANES):
-                            _add_lanes(row, to + k, weights, start + k)
-            if stored:
-                operations[operations_t + t, 0] += non_zero
-                operations[operations_t + t, 1] += stored
+            for i in range(_fired(spikes, spikes_t + t, b, fired)):
+                j = lanes.peek(fired, i)
+                at, end = lanes.peek(first, j), lanes.peek(first, j + 1)
+                non_zero += lanes.peek(lines, at)
+                stored += lanes.peek(lines, at + 1)
+                at += 2
+                while at < end:
+                    to, source = lanes.peek(lines, at), lanes.peek(lines, at + 1)
+                    behind = source + lanes.peek(lines, at + 2)
+                    while source < behind:
+                        _add_lanes(row, to, weights, source)
+                        to += LANES
+                        source += LANES
+                    at += 3
+            operations[operations_t + t, 0] += non_zero
+            operations[operations_t + t, 1] += stored
 
 
 @compiled
-def count_operations(part, words, fan_out, operations):
-    """What ``scatter`` counts, without a drive: for spikes whose effect lies beyond the end of a run."""
-    first, last, n_steps, words_t, operations_t = part
-    for b in range(first, last):
+def add_rows(part, spikes, drive, first, lines, weights, operations):
+    """As ``scatter`` of int16 where every source has one run to all targets: sums stay in registers.
+
+    The length of the runs is a multiple of 32, which drive has room for.
+    """
+    start, last, n_steps, spikes_t, operations_t = part
+    width, length = drive.shape[2], np.int64(lines[4])
+    fired = np.empty(spikes.shape[2] + lanes.LANES, np.int32)
+    starts = np.empty(spikes.shape[2], np.int64)
+    for b in range(start, last):
         for t in range(n_steps):
-            for q in range(words.shape[2]):
-                word = words[words_t + t, b, q]
-                while word != np.uint64(0):
-                    byte = _trailing_zeros(word) >> np.uint64(3)
-                    word = word & ~(np.uint64(255) << (byte << np.uint64(3)))
-                    j = q * 8 + np.int64(byte)
-                    operations[operations_t + t, 0] += fan_out[j, 0]
-                    operations[operations_t + t, 1] += fan_out[j, 1]
+            n_fired = _fired(spikes, spikes_t + t, b, fired)
+            non_zero, stored = np.int64(0), np.int64(0)
+            for i in range(n_fired):
+                at = lanes.peek(first, lanes.peek(fired, i))
+                non_zero += lanes.peek(lines, at)
+                stored += lanes.peek(lines, at + 1)
+                starts[i] = lanes.peek(lines, at + 3)
+            operations[operations_t + t, 0] += non_zero
+            operations[operations_t + t, 1] += stored
+            row, low = (t * drive.shape[1] + b - start) * width, 0
+            while low < length:
+                if low + 4 * lanes.LANES <= length:
+                    _four_sums(weights, starts[:n_fired], low, drive, row + low)
+                    low += 4 * lanes.LANES
+                else:
+                    _one_sum(weights, starts[:n_fired], low, drive, row + low)
+                    low += lanes.LANES
+
+
+@njit(inline="always")
+def _one_sum(weights, starts, low, drive, at):
+    total = lanes.load_short(drive, at)
+    for k in range(starts.size):
+        total = lanes.plus_short(total, lanes.load_short(weights, lanes.peek(starts, k) + low))
+    lanes.store_short(drive, at, total)
+
+
+@njit(inline="always")
+def _four_sums(weights, starts, low, drive, at):
+    step = lanes.LANES
+    a, b = lanes.load_short(drive, at), lanes.load_short(drive, at + step)
+    c, d = lanes.load_short(drive, at + 2 * step), lanes.load_short(drive, at + 3 * step)
+    for k in range(starts.size):
+        place = lanes.peek(starts, k) + low
+        a = lanes.plus_short(a, lanes.load_short(weights, place))
+        b = lanes.plus_short(b, lanes.load_short(weights, place + step))
+        c = lanes.plus_short(c, lanes.load_short(weights, place + 2 * step))
+        d = lanes.plus_short(d, lanes.load_short(weights, place + 3 * step))
+    lanes.store_short(drive, at, a)
+    lanes.store_short(drive, at + step, b)
+    lanes.store_short(drive, at + 2 * step, c)
+    lanes.store_short(drive, at + 3 * step, d)
+
+
+@compiled
+def count_operations(part, spikes, fan_out, operations):
+    """What ``scatter`` counts, without a drive: for spikes whose effect lies beyond the end of a run."""
+    start, last, n_steps, spikes_t, operations_t = part
+    fired = np.empty(spikes.shape[2] + lanes.LANES, np.int32)
+    for b in range(start, last):
+        for t in range(n_steps):
+            for i in range(_fired(spikes, spikes_t + t, b, fired)):
+                operations[operations_t + t, 0] += fan_out[fired[i], 0]
+                operations[operations_t + t, 1] += fan_out[fired[i], 1]

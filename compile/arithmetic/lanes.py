@@ -41,16 +41,17 @@ class _Model(models.PrimitiveModel):
         super().__init__(manager, fe_type, fe_type.vector)
 
 
-_BIT, _BYTE, _INT, _FLOAT, _DOUBLE = ir.IntType(1), ir.IntType(8), ir.IntType(32), ir.FloatType(), ir.DoubleType()
-INTS, FLOATS, MASK = _Lanes(_INT), _Lanes(_FLOAT), _Lanes(_BIT)
+_BIT, _BYTE, _SHORT, _INT = (ir.IntType(bits) for bits in (1, 8, 16, 32))
+_FLOAT, _DOUBLE = ir.FloatType(), ir.DoubleType()
+INTS, SHORTS, FLOATS, MASK = _Lanes(_INT), _Lanes(_SHORT), _Lanes(_FLOAT), _Lanes(_BIT)
 _DOUBLES = ir.VectorType(_DOUBLE, LANES)
 
 TOWARDS_ZERO = 3 | 8
 """As AVX-512's operations take it: rounding towards zero, and no exceptions."""
 
 
-def _rounds_as_asked() -> bool:
-    """Whether this machine, as numba compiles for it, rounds single products towards zero (AVX-512)."""
+def _avx512() -> bool:
+    """Whether numba compiles for a machine that has it: it rounds single products towards zero, and packs lanes."""
     _, _, features = cpu_target.target_context.codegen().magic_tuple()
     return "+avx512f" in features.split(",")
 
@@ -77,6 +78,7 @@ def _larger(builder: Any, a: Any, b: Any) -> Any:
     return builder.select(builder.icmp_signed(">", a, b), a, b)
 
 
+plus_short = _operation(SHORTS, SHORTS, lambda builder, a, b: builder.add(a, b))
 plus = _operation(INTS, INTS, lambda builder, a, b: builder.add(a, b))
 minus = _operation(INTS, INTS, lambda builder, a, b: builder.sub(a, b))
 smaller = _operation(INTS, INTS, _smaller)
@@ -179,7 +181,7 @@ def decayed(typing_context: Any, x: Any, share: Any) -> Any:
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         x, share = args
-        if not _rounds_as_asked():
+        if not _avx512():
             product = builder.fmul(builder.sitofp(x, _DOUBLES), builder.fpext(share, _DOUBLES))
             return builder.fptosi(product, INTS.vector)
         real = builder.sitofp(x, FLOATS.vector)
@@ -190,9 +192,22 @@ def decayed(typing_context: Any, x: Any, share: Any) -> Any:
     return INTS(INTS, FLOATS), codegen
 
 
-def _pointer(context: Any, builder: Any, array_type: Any, array: Any, at: Any, vector: ir.Type) -> Any:
+def _pointer(context: Any, builder: Any, array_type: Any, array: Any, at: Any, target: ir.Type) -> Any:
     data = arrayobj.make_array(array_type)(context, builder, array).data
-    return builder.bitcast(builder.gep(data, [at]), vector.as_pointer())
+    return builder.bitcast(builder.gep(data, [at]), target.as_pointer())
+
+
+@intrinsic
+def peek(typing_context: Any, array: Any, at: Any) -> Any:
+    """One value of a contiguous array of integers; numba's own indexing would ask whether the place is negative."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kind = signature.args[0]
+        element = context.get_data_type(kind.dtype)
+        value = builder.load(_pointer(context, builder, kind, args[0], args[1], element))
+        return value if element.width == 64 else builder.sext(value, ir.IntType(64))
+
+    return types.int64(array, types.int64), codegen
 
 
 @intrinsic
@@ -209,6 +224,78 @@ def load(typing_context: Any, array: Any, at: Any) -> Any:
         return values if element == _INT else builder.sext(values, INTS.vector)
 
     return INTS(array, types.int64), codegen
+
+
+@intrinsic
+def load_flags(typing_context: Any, array: Any, at: Any) -> Any:
+    """Which of the bytes from a place of a contiguous uint8 array are not 0."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kind = ir.VectorType(_BYTE, LANES)
+        values = builder.load(_pointer(context, builder, signature.args[0], args[0], args[1], kind))
+        values.align = 1
+        return builder.icmp_unsigned("!=", values, _constant(builder, 0, _BYTE))
+
+    return MASK(array, types.int64), codegen
+
+
+@intrinsic
+def note(typing_context: Any, found: Any, at: Any, base: Any, mask: Any) -> Any:
+    """Writes base + lane of every set lane, side by side from found[at] on; the place behind them.
+
+    No branch depends on the lanes, because none could be foretold. An int32 array, with room for all lanes.
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        array, at, base, mask = args
+        kind = signature.args[0]
+        if not _avx512():
+            for lane in range(LANES):
+                value = builder.add(base, ir.Constant(_INT, lane))
+                builder.store(value, _pointer(context, builder, kind, array, at, _INT))
+                at = builder.add(at, builder.zext(builder.extract_element(mask, ir.Constant(_INT, lane)), at.type))
+            return at
+        vector, bits = ir.VectorType(_INT, _NATIVE), ir.VectorType(_BIT, _NATIVE)
+        compress = builder.module.declare_intrinsic(
+            "llvm.x86.avx512.mask.compress.v16i32", (), ir.FunctionType(vector, [vector, vector, bits])
+        )
+        one = builder.insert_element(ir.Constant(vector, ir.Undefined), base, ir.Constant(_INT, 0))
+        everywhere = builder.shuffle_vector(one, one, ir.Constant(vector, [0] * _NATIVE))
+        for k in (0, 1):
+            some = _half(builder, mask, k)
+            numbers = builder.add(everywhere, ir.Constant(vector, list(range(k * _NATIVE, (k + 1) * _NATIVE))))
+            # to a register and from there to memory, because Zen 4 takes 100 times as long for both at once
+            packed = builder.call(compress, [numbers, ir.Constant(vector, [0] * _NATIVE), some])
+            builder.store(packed, _pointer(context, builder, kind, array, at, vector)).align = 4
+            count = builder.ctpop(builder.bitcast(some, ir.IntType(_NATIVE)))
+            at = builder.add(at, builder.zext(count, at.type))
+        return at
+
+    return types.int64(found, types.int64, types.int32, MASK), codegen
+
+
+@intrinsic
+def load_short(typing_context: Any, array: Any, at: Any) -> Any:
+    """Values from a place of a contiguous int16 array, as they are."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        values = builder.load(_pointer(context, builder, signature.args[0], args[0], args[1], SHORTS.vector))
+        values.align = 2
+        return values
+
+    return SHORTS(array, types.int64), codegen
+
+
+@intrinsic
+def store_short(typing_context: Any, array: Any, at: Any, values: Any) -> Any:
+    """Values to a place of a contiguous int16 array."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        to = _pointer(context, builder, signature.args[0], args[0], args[1], SHORTS.vector)
+        builder.store(args[2], to).align = 2
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64, SHORTS), codegen
 
 
 @intrinsic

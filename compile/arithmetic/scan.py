@@ -22,15 +22,16 @@ from ..neurons.lif import Lif
 from ..neurons.ternary_lif import TernaryLif
 from ..numbers import V_MAX, Ints
 from ..program.program import Reset
-from .definition import is_reset
 from .neurons import DRIVE_LIMIT, NeuronTable, RawScan, State, empty_traces, neuron_table
 
 TRACES = ("spikes", "v", "u", "v_before_reset")
 
 
 def reset_steps(reset: Reset | None, n_steps: int, first_step: int = 0) -> tuple[int, ...]:
-    """Which of ``n_steps`` steps clear the state before they begin, counted from the first of them."""
-    return tuple(k for k in range(n_steps) if is_reset(reset, first_step + k))
+    """Which of ``n_steps`` steps clear the state before they begin (``definition.is_reset``); the first is 0."""
+    if reset is None:
+        return ()
+    return tuple(range((reset.offset - first_step - 1) % reset.interval, n_steps, reset.interval))
 
 
 @dataclass(frozen=True)

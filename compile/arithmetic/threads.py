@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import lru_cache
 
 import torch
@@ -20,16 +20,27 @@ def _pool(n_threads: int) -> ThreadPoolExecutor:
 
 
 def share(work: Callable[[int, int], None], n_samples: int, at_once: int) -> None:
-    """Call ``work(first, last)`` for slices of the batch, of at most ``at_once`` samples, on torch's threads."""
+    """Call ``work(first, last)`` for slices of the batch, of at most ``at_once`` samples, on torch's threads.
+
+    The caller's thread takes slices too, and does not wait for helpers that a busy machine did not let begin.
+    """
     n_threads = torch.get_num_threads()
     size = max(1, min(at_once, -(-n_samples // n_threads)))
-    slices = [(b, min(b + size, n_samples)) for b in range(0, n_samples, size)]
-    if len(slices) == 1 or n_threads == 1:
-        for first, last in slices:
+    slices = iter([(b, min(b + size, n_samples)) for b in range(0, n_samples, size)])
+
+    def some() -> None:
+        for first, last in slices:  # threads may take turns at an iterator of a list
             work(first, last)
-        return
-    for done in [_pool(n_threads).submit(work, *one) for one in slices]:
-        done.result()
+
+    n_helpers = min(n_threads, -(-n_samples // size)) - 1
+    helpers = [_pool(n_threads).submit(some) for _ in range(n_helpers)]
+    try:
+        some()
+    finally:
+        begun = [helper for helper in helpers if not helper.cancel()]
+        wait(begun)
+    for helper in begun:
+        helper.result()
 
 
 _os_threads = 1

@@ -32,7 +32,7 @@ def advance(run: Running, sources: Mapping[str, Source], out: Source, span: Span
     for part in busy:
         source = sources[part.source]
         rows = (0, run.batch, step, source.history + first - part.lag, start + first - part.lag)
-        count_operations(rows, source.words(), part.counted, run.operations)
+        count_operations(rows, source.spikes.numpy(), part.counted, run.operations)
     if summing:
         widest = max(plan.layout.size, *(sources[part.source].layout.size for part in summing))
         step = max(1, min(step, run.sum_values // (run.batch * widest)))

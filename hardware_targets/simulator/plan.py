@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from seamount.compile.arithmetic.events import Layout, Runs, layout_for, runs
+from seamount.compile.arithmetic.events import Layout, Lines, Runs, layout_for, packed, runs
 from seamount.compile.arithmetic.kernels import LANES
+from seamount.compile.arithmetic.lanes import LANES as WIDE
 from seamount.compile.arithmetic.neurons import NeuronTable, Scanned, neuron_table
 from seamount.compile.arithmetic.synapses import Lowered, lower
 from seamount.compile.arithmetic.tensor_steps import Stepper, TensorStepped, stepper
@@ -39,6 +41,7 @@ class EventPart:
 
     Attributes:
         down: floor shift of the sum.
+        lines: its runs, whose sums 16 bits hold where they hold the population's drive.
         counted: fan-out to count, zero where another part counts it.
         busy: share of sources that fire from which on the product is faster.
     """
@@ -47,7 +50,7 @@ class EventPart:
     drive: str
     lag: int
     down: int
-    runs: Runs
+    lines: Lines
     counted: NDArray[np.int64]
     product: SumPart
     busy: float
@@ -69,6 +72,17 @@ class Plan:
     @property
     def ternary(self) -> bool:
         return self.population.neuron.message == SIGNED_SPIKES
+
+    @property
+    def narrow(self) -> bool:
+        """Whether 16 bits hold every drive, and each of its sums on the way."""
+        return self.table is not None and self.table.fits_32_bits and self.drive_bound < 1 << 15
+
+    @cached_property
+    def width(self) -> int:
+        """Of a row of drives: with room behind the neurons for runs that end there, and every row on a cache line."""
+        reach = max([self.layout.size, *(part.lines.reach for part in self.events)])
+        return -(-reach // WIDE) * WIDE
 
     @property
     def sends_values(self) -> bool:
@@ -93,28 +107,33 @@ def plans(program: Program, device: torch.device) -> dict[str, Plan]:
         table = neuron_table(neuron, population.shape, layout.order) if isinstance(neuron, Scanned) else None
         stepped = stepper(neuron, population.shape, device) if isinstance(neuron, TensorStepped) else None
         plan = Plan(population, layout, table, stepped)
-        for synapses in program.into(population.name):
-            message = sent[synapses.source]
-            scatters = on_cpu and (message.bits == 0 or not reads_payload(synapses))
-            _add(plan, synapses, program, layouts, message.largest, scatters, device)
+        into = program.into(population.name)
+        parts = [_lowered(s, program, sent[s.source].largest, device) for s in into]
+        plan.drive_bound = sum(lowered.drive_bound for some in parts for lowered in some)
+        for synapses, some in zip(into, parts, strict=True):
+            scatters = on_cpu and (sent[synapses.source].bits == 0 or not reads_payload(synapses))
+            _add(plan, synapses, some, program, layouts, scatters, device)
         found[population.name] = plan
     return found
+
+
+def _lowered(synapses: Synapses, program: Program, x_bound: int, device: torch.device) -> list[Lowered]:
+    source, target = program.shape(synapses.source), program.shape(synapses.target)
+    return sorted(lower(synapses, source, target, x_bound, device), key=_delay)
 
 
 def _add(
     plan: Plan,
     synapses: Synapses,
+    parts: Sequence[Lowered],
     program: Program,
     layouts: Mapping[str, Layout],
-    x_bound: int,
     scatters: bool,
     device: torch.device,
 ) -> None:
-    source_shape = program.shape(synapses.source)
-    fans = fan_out(synapses.kind, source_shape)
+    fans = fan_out(synapses.kind, program.shape(synapses.source))
     counted_by_events = False
-    for lowered in sorted(lower(synapses, source_shape, plan.population.shape, x_bound, device), key=_delay):
-        plan.drive_bound += lowered.drive_bound
+    for lowered in parts:
         lag = 0 if isinstance(lowered.kind, Wire) else 1 + lowered.delay
         product = SumPart(synapses.source, synapses.drive, lag, lowered)
         made = None
@@ -127,7 +146,8 @@ def _add(
         counted = np.zeros_like(fans) if counted_by_events else fans[layouts[synapses.source].order]
         counted_by_events = True
         busy = _busy(lowered, found)
-        plan.events.append(EventPart(synapses.source, synapses.drive, lag, down, found, counted, product, busy))
+        lines = packed(found, counted, plan.narrow and not down)
+        plan.events.append(EventPart(synapses.source, synapses.drive, lag, down, lines, counted, product, busy))
     if not counted_by_events and fans.any():
         plan.counts.append((synapses.source, torch.from_numpy(fans).to(device, torch.float64)))
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -62,7 +62,7 @@ def simulate(
     given = check_inputs(program, inputs, n_steps)
     where = _device(device)
     batch = n_samples(given)
-    made = _plans(program, where)
+    made = _prepared(program, where)
     limit = DEFAULT_MEMORY if memory_limit_bytes is None else memory_limit_bytes
     chunk = _chunk(program, n_steps, batch, wanted, limit, where.type)
     run = _Run(program, made, n_steps, batch, wanted, where, chunk)
@@ -103,15 +103,47 @@ def _device(name: str) -> torch.device:
     return found
 
 
-_known: dict[tuple[int, str], tuple[weakref.ref[Program], dict[str, Plan]]] = {}
+KEPT_BYTES = 256 << 20
+"""Of what a run leaves to the next one: memory that is new costs a page fault for every 4 KiB."""
 
 
-def _plans(program: Program, device: torch.device) -> dict[str, Plan]:
-    """The plans of a program, kept as long as the program lives: evaluations call with batch after batch."""
+@dataclass
+class _Prepared:
+    """What evaluations that call with batch after batch need only once.
+
+    Attributes:
+        spare: by chunk, what a run has left for the next one; empty while one uses it.
+    """
+
+    plans: dict[str, Plan]
+    spare: list[tuple[tuple[int, int], dict[str, Source]]] = field(default_factory=list)
+
+    def sources(self, steps: int, samples: int) -> dict[str, Source] | None:
+        try:
+            found, sources = self.spare.pop()
+        except IndexError:  # none, or another thread uses it
+            return None
+        if found != (steps, samples):
+            return None
+        for source in sources.values():
+            source.begin_anew()
+        return sources
+
+    def leave(self, steps: int, samples: int, sources: dict[str, Source]) -> None:
+        held = [x for source in sources.values() for x in (source.spikes, source.values) if x is not None]
+        if not self.spare and sum(x.nbytes for x in held) <= KEPT_BYTES:
+            self.spare.append(((steps, samples), sources))
+
+
+_known: dict[tuple[int, str], tuple[weakref.ref[Program], _Prepared]] = {}
+
+
+def _prepared(program: Program, device: torch.device) -> _Prepared:
+    """Kept as long as the program lives."""
     key = (id(program), str(device))
     known = _known.get(key)
     if known is None or known[0]() is not program:
-        made = plans(program, device)
+        made = _Prepared(plans(program, device))
         known = (weakref.ref(program, lambda _: _known.pop(key, None)), made)
         _known[key] = known
     return known[1]
@@ -225,14 +257,14 @@ class _Run:
     def __init__(
         self,
         program: Program,
-        made: Mapping[str, Plan],
+        made: _Prepared,
         n_steps: int,
         batch: int,
         wanted: Mapping[str, tuple[str, ...]],
         device: torch.device,
         chunk: Chunk,
     ) -> None:
-        self.program, self.plans, self.n_steps, self.batch = program, made, n_steps, batch
+        self.program, self.made, self.plans, self.n_steps, self.batch = program, made, made.plans, n_steps, batch
         self.wanted, self.device, self.chunk = wanted, device, chunk
         self.window = readout_window(program, n_steps)
         self.units = schedule(program)
@@ -254,7 +286,7 @@ class _Run:
         """All steps of the samples first .. last."""
         batch = last - first
         steps = min(self.chunk.steps, self.n_steps)
-        sources = self._sources(steps, batch)
+        sources = self.made.sources(steps, batch) or self._sources(steps, batch)
         running = {
             name: Running(plan, batch, self.n_steps, self._traces(name), self.device, self.chunk.sum_values)
             for name, plan in self.plans.items()
@@ -276,8 +308,10 @@ class _Run:
             if start + n == self.n_steps:
                 for one in running.values():
                     count_rest(one, sources, self.n_steps, n)
-            for source in sources.values():
-                source.keep_end(n)
+            if start + n < self.n_steps:
+                for source in sources.values():
+                    source.keep_end(n)
+        self.made.leave(steps, batch, sources)
         if self.program.readout is not None:
             shape = (batch, *self.program.shape(self.program.readout.population))
             # a run that ends before the sample arrives reads nothing

@@ -1,6 +1,6 @@
 """What a chunk of a run sends: the values of inputs and populations over some steps of some samples.
 
-Spikes stand as bytes (0 or not), eight to a word, in the layout of their population; values other than 0 and 1 stand
+Spikes stand as bytes (0 or not) in the layout of their population; values other than 0 and 1 stand
 beside them as whole numbers in C order. The first rows are the end of the chunk before, because synapses look back.
 """
 
@@ -14,8 +14,10 @@ import torch
 from numpy.typing import NDArray
 
 from seamount.compile.arithmetic.events import Layout
+from seamount.compile.arithmetic.lanes import LANES
 
-WORD = 8
+WORD = LANES
+"""Bytes to which a row of spikes is filled up: the loops take so many at once."""
 
 
 @dataclass
@@ -24,7 +26,7 @@ class Source:
 
     Attributes:
         history: rows before the chunk's first step: the longest look back of any synapses out of it.
-        spikes: (history + T, B, n rounded up to 8) uint8 in ``layout``; 255 is a ternary -1.
+        spikes: (history + T, B, n rounded up to ``WORD``) uint8 in ``layout``; 255 is a ternary -1.
         values: (history + T, B, n) whole numbers in C order where spikes do not say all; else None.
         ternary: the bytes mean -1, 0, 1.
         row_ids: equal numbers mark equal neighbouring rows (an input that stands still); None: not known.
@@ -37,10 +39,6 @@ class Source:
     ternary: bool = False
     row_ids: NDArray[np.int64] | None = None
 
-    def words(self) -> NDArray[np.uint64]:
-        words: NDArray[np.uint64] = self.spikes.numpy().view(np.uint64)
-        return words
-
     def rows(self, first: int, last: int) -> torch.Tensor:
         """Values of rows first .. last, (rows * B, *shape), in C order."""
         if self.values is not None:
@@ -49,6 +47,13 @@ class Source:
         if self.ternary:
             flat = flat.view(torch.int8)
         return to_plain(flat, self.layout).flatten(0, 1)
+
+    def begin_anew(self) -> None:
+        """Silent before the first step; rows behind it are written before they are read."""
+        self.row_ids = None
+        for rows in (self.spikes, self.values):
+            if rows is not None:
+                rows[: self.history] = 0
 
     def keep_end(self, n_steps: int) -> None:
         """The last rows become the history of the next chunk."""
@@ -98,7 +103,9 @@ def fill_input(source: Source, given: NDArray[Any], n_steps: int, last_row: NDAr
     rows = slice(source.history, source.history + have)
     silent = slice(source.history + have, source.history + n_steps)
     spikes = source.spikes
-    if source.values is None:
+    if source.values is None and spikes.device.type == "cpu":  # by numpy, which starts no threads
+        spikes.numpy()[rows, :, : source.layout.size] = flat
+    elif source.values is None:
         spikes[rows, :, : source.layout.size] = torch.from_numpy(flat.astype(np.uint8, copy=False)).to(spikes.device)
     else:
         source.values[rows] = torch.from_numpy(flat.astype(np.int32)).to(spikes.device)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from threading import local
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from seamount.compile.arithmetic.events import aligned
-from seamount.compile.arithmetic.kernels import LANES, scatter
+from seamount.compile.arithmetic.kernels import add_rows, scatter
 from seamount.compile.arithmetic.neurons import DRIVE_LIMIT
 from seamount.compile.arithmetic.scan import Arrays, Part, reset_steps, scan_part
 from seamount.compile.arithmetic.threads import share
@@ -20,8 +21,8 @@ from .products import Summed
 from .running import Running, Span
 from .sources import Source
 
-TILE_VALUES = 1 << 18
-"""Drive values that a thread computes before it scans them: 1 MiB, half of a core's second cache."""
+TILE_BYTES = 1 << 20
+"""Of the drives that a thread computes before it scans them: what stays in a core's second cache."""
 
 
 def advance_tiles(
@@ -46,12 +47,13 @@ def advance_tiles(
     )  # fmt: skip
     reset = np.zeros(last - first, np.bool_)
     reset[list(reset_steps(plan.population.reset, last - first, start + first))] = True
-    steps = max(1, min(last - first, TILE_VALUES // n))
-    samples = max(1, TILE_VALUES // (n * steps))
-    width = -(-n // LANES) * LANES + LANES  # so that every row begins on a cache line
+    dtype = np.dtype(np.int16 if plan.narrow else np.int32)
+    at_once = TILE_BYTES // dtype.itemsize
+    steps = max(1, min(last - first, at_once // n))
+    samples = max(1, at_once // (n * steps))
 
     def work(low: int, high: int) -> None:
-        tile = _buffer("drive", (steps, high - low, width))
+        tile = _buffer("drive", (steps, high - low, plan.width), dtype)
         totals = np.zeros(3, np.int64)
         for k in range(first, last, steps):
             end = min(k + steps, last)
@@ -79,21 +81,22 @@ def scatter_part(
     run: Running,
     part: EventPart,
     source: Source,
-    tile: NDArray[np.int32],
+    tile: NDArray[Any],
     at: tuple[int, int, int, int],
     start: int,
 ) -> None:
     """Add what a part's spikes make to a tile of samples low .. high and steps k .. end, (steps, samples, >= n)."""
     low, high, k, end = at
-    target = tile if part.down == 0 else _buffer("shifted", tile.shape)
+    target = tile if part.down == 0 else _buffer("shifted", tile.shape, np.dtype(np.int32))
     if part.down:
         target[:] = 0
     operations = np.zeros((end - k, 2), np.int64)
     where = (low, high, end - k, source.history + k - part.lag, 0)
-    r = part.runs
-    scatter(where, source.words(), target, r.first, r.target, r.start, r.length, r.weights, part.counted, operations)
+    lines = part.lines
+    add = add_rows if lines.whole else scatter
+    add(where, source.spikes.numpy(), target, lines.first, lines.lines, lines.weights, operations)
     if part.down:
-        tile += target >> part.down
+        np.add(tile, target >> part.down, out=tile, casting="unsafe")
     sent = start + k - part.lag  # the first step in which these spikes fired; before the run there are none
     with run.lock:
         if sent < 0:
@@ -104,16 +107,14 @@ def scatter_part(
 _buffers = local()
 
 
-def _buffer(name: str, shape: tuple[int, ...]) -> NDArray[np.int32]:
-    """A thread's own int32 buffer, kept between tiles."""
-    held: NDArray[np.int32] | None = getattr(_buffers, name, None)
-    if held is None or held.shape != shape:
-        held = aligned(shape)
+def _buffer(name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """A thread's own buffer, kept between tiles."""
+    held: NDArray[Any] | None = getattr(_buffers, name, None)
+    if held is None or held.shape != shape or held.dtype != dtype:
+        held = aligned(shape, dtype.type)
         setattr(_buffers, name, held)
     return held
 
 
-def _add_summed(
-    tile: NDArray[np.int32], summed: torch.Tensor, first: int, last: int, low: int, high: int, n: int
-) -> None:
+def _add_summed(tile: NDArray[Any], summed: torch.Tensor, first: int, last: int, low: int, high: int, n: int) -> None:
     tile[: last - first, :, :n] = summed.numpy()[first:last, low:high]

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 
 from seamount.compile.arithmetic.definition import is_reset
-from seamount.compile.arithmetic.kernels import LANES
 from seamount.compile.arithmetic.neurons import Scanned
 from seamount.compile.arithmetic.scan import lif_scan, reset_steps
 from seamount.compile.arithmetic.synapses import FLOAT32_EXACT, wrap
@@ -34,7 +33,7 @@ def whole_drive(
     nothing = torch.zeros(shape, dtype=torch.int64, device=run.device)
     total, bound = Summed(nothing, 0) if summed is None else summed
     for part in scattered:
-        tile = np.zeros((span.n_steps, run.batch, n + LANES), np.int32)
+        tile = np.zeros((span.n_steps, run.batch, run.plan.width), np.int32)
         scatter_part(run, part, sources[part.source], tile, (0, run.batch, span.first, span.last), span.start)
         bound += part.product.lowered.drive_bound
         total = (total if bound < FLOAT32_EXACT else total.to(torch.float64)) + torch.from_numpy(tile[:, :, :n])

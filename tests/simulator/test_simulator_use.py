@@ -91,7 +91,7 @@ def test_a_still_image_is_the_same_step_by_step() -> None:
         (
             {"memory_limit_bytes": 100},
             ConfigError,
-            "memory limit: two needs 161 bytes for one step of one sample, 100 are allowed",
+            "memory limit: two needs 281 bytes for one step of one sample, 100 are allowed",
         ),
     ],
 )
