@@ -25,8 +25,8 @@ from seamount.config import Config, load_config, to_toml
 from seamount.errors import ConfigError, InputError
 from seamount.run.told import Told
 
-DEMONSTRATION = ("student.n_steps=4", "distill.spike_budget={per_synapse=0.5}")
-"""What the demonstration sets: few steps and few spikes, below what published analyses call break-even."""
+DEMONSTRATION = ("student.n_steps=3", "distill.spike_budget={per_synapse=0.5}")
+"""What the demonstration sets: few steps and few spikes; see docs/distillation.md."""
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

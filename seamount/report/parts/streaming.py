@@ -8,7 +8,7 @@ from seamount.hardware_targets.energy import EnergyReport
 
 from ..evidence import Evidence
 from ..schema.quantities import known
-from ..schema.text import si
+from ..schema.text import count
 from ..schema.values import Item, Missing, Quantity
 from .energy import Energy
 
@@ -99,7 +99,7 @@ def _budget(evidence: Evidence, found: EnergyReport) -> Budget | None:
 
 def _words(costs: list[Costs], streamed: bool) -> str:
     first = costs[0]
-    rate = si(float(first.throughput_hz.value or 0), "inferences/s")
+    rate = f"{count(float(first.throughput_hz.value or 0))} inferences a second"
     if not streamed:
         return f"One sample after the other: {rate}."
     more = float(costs[1].operations.value or 0) / max(float(first.operations.value or 0), 1e-30)

@@ -123,13 +123,17 @@ def _layers(layers: tuple[Layer, ...], width: int) -> Table:
     return table
 
 
+def _work(report: Report) -> str:
+    """Of an inference, as a stream where there is one."""
+    alone = f"{text.quantity(report.run.spikes)}, {text.quantity(report.run.sops)} ({_samples(report.run.sops)})"
+    if isinstance(report.streaming, Missing) or report.streaming.costs[0].mode != "streamed":
+        return alone
+    first = report.streaming.costs[0]
+    return f"streamed {text.quantity(first.spikes)}, {text.quantity(first.operations)}; alone {alone}"
+
+
 def _facts(report: Report, width: int) -> list[Text]:
-    lines: list[tuple[str, str]] = [
-        (
-            "work",
-            f"{text.quantity(report.run.spikes)}, {text.quantity(report.run.sops)} ({_samples(report.run.sops)})",
-        )
-    ]
+    lines: list[tuple[str, str]] = [("work", _work(report))]
     match report.mapping:
         case Mapping() as mapping if mapping.cores:
             lines.append(("cores", f"{text.quantity(mapping.n_cores)}, {binding(mapping.cores, mapping.layers)}"))
