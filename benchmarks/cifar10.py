@@ -38,7 +38,7 @@ from seamount.config import Config, parse
 from seamount.distill import checkpoint
 from seamount.distill.budget import fan_out
 from seamount.distill.config import DataConfig, DistillConfig, TeacherConfig, TrainConfig
-from seamount.distill.data import Data, load_data
+from seamount.distill.data import Data, Samples, load_data
 from seamount.distill.methods import needs_teacher, weights_of
 from seamount.distill.quantised import QuantisedStudent
 from seamount.distill.train import Trained, distill, finetune_quantised, train_teacher
@@ -296,7 +296,7 @@ def run_probe(plan: Plan, data: Data, found: Deployed, config: Config) -> dict[s
     result = {"epoch_s": min(e.seconds for e in trained.history[-1:]), "integer_epoch_s": float("inf")}
     try:
         n = min(4 * config.train.batch_size, len(data.train))
-        few = replace_train(data, n)
+        few = first_images(data, n)
         quant = config.quant.model_copy(update={"epochs": 2, "calibration_samples": 64})
         integers = QuantisedStudent(trained.network.cpu())  # type: ignore[arg-type]
         tuned = finetune_quantised(
@@ -308,9 +308,13 @@ def run_probe(plan: Plan, data: Data, found: Deployed, config: Config) -> dict[s
     return result
 
 
-def replace_train(data: Data, n: int) -> Data:
-    few = torch.arange(n)
-    return replace(data, train=data.train.subset(few), val=data.val.subset(few[:64]), test=data.test.subset(few[:64]))
+def first_images(data: Data, n: int) -> Data:
+    """The same with n training images, and a few of the other parts."""
+
+    def first(part: Samples, most: int) -> Samples:
+        return part.subset(torch.arange(min(most, len(part))))
+
+    return replace(data, train=first(data.train, n), val=first(data.val, 64), test=first(data.test, 64))
 
 
 def read_run(folder: Path) -> dict[str, Any]:
