@@ -71,7 +71,7 @@ def to_nir(net: SpikingNet, *, quantised: Quantised | None = None) -> nir.NIRGra
         at = source
         for i, one in enumerate(ops):
             node = name if i == len(ops) - 1 else f"{name}_{type(one).__name__.lower()}{i}"
-            nodes[node] = _operator(one, shape)
+            nodes[node] = operator_node(one, shape)
             edges.append((at, node))
             at, shape = node, fold.op_shape(one, shape)
         edges.append((at, target))
@@ -103,7 +103,12 @@ def unsupported(net: SpikingNet) -> list[str]:
     return found
 
 
-def _operator(op: fold.Op, shape: Shape) -> Any:
+def operator_node(op: fold.Op, shape: Shape) -> Any:
+    """NIR's node of an operator on values of this shape.
+
+    Raises:
+        Unsupported: a kernel that nir 1.0.8's type check refuses.
+    """
     match op:
         case fold.FoldedConv():
             op = fold.square(op)

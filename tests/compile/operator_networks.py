@@ -17,14 +17,17 @@ import nir
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from seamount.compile.network.interpret import run_network
 from seamount.compile.network.network import Shape
 from seamount.compile.nir.presets import Discretisation
 from seamount.compile.nir.read import NirOptions
 from seamount.compile.pipeline import CompileOptions, compile_graph
+from seamount.errors import Unsupported
 from seamount.hardware_targets.simulator.simulate import simulate
+from seamount.models.export import operator_node
+from seamount.models.fold import fold, op_shape
 
 N_STEPS, N_SAMPLES, N_NETWORKS = 6, 3, 12
 
@@ -132,6 +135,32 @@ class Chain:
         )
         self.add(nir.Threshold(np.full(self.shape, 0.5)), lambda x: x)
 
+    # ------------------------------------------------------------------- torch's layers, as students export them
+
+    def layer(self, module: nn.Module) -> None:
+        """Folded into operators that NIR has a node for."""
+        shape, module = self.shape, module.double().requires_grad_(False)
+        for parameter in module.parameters():
+            parameter.copy_(torch.from_numpy(self.whole(*parameter.shape)))
+        for op in fold(module, shape, "layer"):
+            self.nodes.append(operator_node(op, shape))
+            shape = op_shape(op, shape)
+        self.layers.append(module)
+        self.shape = shape
+
+    def transposed(self) -> None:
+        groups, kernel, dilation = self.draw(1, 2), self.pair(1, 3), self.pair(1, 2)
+        padding = tuple(self.draw(0, d * (k - 1)) for k, d in zip(kernel, dilation, strict=True))
+        self.layer(nn.ConvTranspose2d(2, 2, kernel, 1, padding, 0, groups, False, dilation))
+
+    def padded(self) -> None:
+        around = (*self.pair(0, 2), *self.pair(0, 2))
+        self.layer(nn.Sequential(nn.ZeroPad2d(around), nn.Conv2d(2, 3, self.pair(1, 3), self.pair(1, 2), bias=False)))
+
+    def adaptive(self) -> None:
+        sizes = [int(self.rng.choice([m for m in range(1, n + 1) if n % m == 0])) for n in self.shape[1:]]
+        self.layer(nn.AdaptiveAvgPool2d((sizes[0], sizes[1])))
+
 
 def _maps(rng: np.random.Generator) -> Chain:
     return Chain(rng, (2, int(rng.integers(5, 12)), int(rng.integers(5, 12))))
@@ -176,6 +205,9 @@ OPERATORS = (
     Operator("Conv2d, Flatten, Linear", _in_order(Chain.conv2d, Chain.flatten, Chain.linear)),
     Operator("Flatten of some axes, Linear", _in_order(lambda c: c.flatten(0, 1), Chain.linear)),
     Operator("Scale per neuron, Conv2d", _in_order(Chain.scale, Chain.conv2d)),
+    Operator("torch's ConvTranspose2d of stride 1, as Conv2d", Chain.transposed),
+    Operator("torch's ZeroPad2d on any side, Conv2d, as Conv2d", Chain.padded),
+    Operator("torch's AdaptiveAvgPool2d of equal windows, as AvgPool2d", Chain.adaptive),
     Operator("max-pooling (SumPool2d, Threshold)", Chain.max_pool),
     Operator("max-pooling, Conv2d", _in_order(Chain.max_pool, Chain.conv2d)),
     Operator("Conv2d, spikes, max-pooling", _in_order(Chain.conv2d, Chain.spikes, Chain.max_pool)),
@@ -227,7 +259,7 @@ def _built(operator: Operator, rng: np.random.Generator) -> Chain:
         chain = operator.start(rng)
         try:
             operator.build(chain)
-        except RuntimeError:  # a window larger than the map in front of it
+        except (RuntimeError, Unsupported):  # a window larger than its map; a kernel that NIR's type check refuses
             continue
         if 0 < int(np.prod(chain.shape)) <= 2000:
             return chain

@@ -48,6 +48,8 @@ def write_originals(folder: Path) -> dict[str, list[Path]]:
         _maps(folder / "maps.nir"),
         _head(folder / "head.nir"),
         _nested(folder / "nested.nir"),
+        _lines(folder / "lines.nir"),
+        _pooled(folder / "pooled.nir"),
     ]
     programs, nets = [], []
     for path, readout in zip(nirs[:3], ("lif2:max", "li:mean", "output:sum"), strict=True):
@@ -172,6 +174,39 @@ def _nested(path: Path) -> Path:
     return _write(
         path, nodes, [("in", "block"), ("block", "delay"), ("delay", "lif"), ("block", "lif"), ("lif", "out")]
     )
+
+
+def _lines(path: Path) -> Path:
+    rng = np.random.default_rng(3)
+    conv = {"stride": np.array([1]), "padding": np.array([1]), "dilation": np.array([1]), "groups": 1}
+    cuba = {"tau_syn": np.full(2, 0.005), "tau_mem": np.full(2, 0.01), "r": np.ones(2), "v_leak": np.zeros(2)}
+    nodes: dict[str, tuple[str, dict[str, Any]]] = {
+        "input": ("Input", {"shape": np.array([2, 9])}),
+        "conv": ("Conv1d", {"weight": rng.normal(size=(3, 2, 3)), "bias": np.zeros(3), "input_shape": 9, **conv}),
+        "if": ("IF", {"r": np.full((3, 9), 1000.0), "v_threshold": np.ones((3, 9))}),
+        "same": ("Identity", {}),
+        "flat": ("Flatten", {"input_type": np.array([3, 9]), "start_dim": 0, "end_dim": -1}),
+        "fc": ("Linear", {"weight": rng.normal(size=(2, 27))}),
+        "cubali": ("CubaLI", {**cuba, "w_in": np.ones(2)}),
+        "output": ("Output", {"shape": np.array([2])}),
+    }
+    return _write(path, nodes, list(itertools.pairwise(nodes)))
+
+
+def _pooled(path: Path) -> Path:
+    """Max-pooling of spikes, and an integrator."""
+    rng = np.random.default_rng(4)
+    windows = {"kernel_size": np.array([2, 2]), "stride": np.array([2, 2]), "padding": np.array([0, 0])}
+    nodes: dict[str, tuple[str, dict[str, Any]]] = {
+        "input": ("Input", {"shape": np.array([2, 4, 4])}),
+        "sum": ("SumPool2d", windows),
+        "any": ("Threshold", {"threshold": np.full((2, 2, 2), 0.5)}),
+        "flat": ("Flatten", {"input_type": np.array([2, 2, 2]), "start_dim": 0, "end_dim": -1}),
+        "fc": ("Linear", {"weight": rng.normal(size=(3, 8))}),
+        "i": ("I", {"r": np.ones(3)}),
+        "output": ("Output", {"shape": np.array([3])}),
+    }
+    return _write(path, nodes, list(itertools.pairwise(nodes)))
 
 
 # ------------------------------------------------------------------------------------------------ mutations
