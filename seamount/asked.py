@@ -29,6 +29,7 @@ class Asked:
     Attributes:
         data: as ``samples_for`` takes it; None: nothing is run, and the report says so.
         n_samples: at most so many. n_lava: so many on Lava; None: 20 where Lava is installed.
+        data_settings: of a data set that ``data`` names, as data.root=FOLDER.
         float_answers: a ``.npz`` with the answers of one's own network, from wherever it runs.
     """
 
@@ -40,6 +41,7 @@ class Asked:
     n_lava: int | None = None
     require_lava: bool = False
     float_answers: str | None = None
+    data_settings: tuple[str, ...] = ()
 
 
 def asked_in(folder: Path) -> Asked:
@@ -47,7 +49,7 @@ def asked_in(folder: Path) -> Asked:
     document = read_json(folder / DEPLOYMENT)
     try:
         reading = Reading(**{**document["reading"], "settings": tuple(document["reading"]["settings"])})
-        return Asked(**{**document, "reading": reading})
+        return Asked(**{**document, "reading": reading, "data_settings": tuple(document.get("data_settings", ()))})
     except (KeyError, TypeError):
         ways = "make the report anew from the network or the program"
         raise InputError("does not say what was asked", where=folder / DEPLOYMENT, ways_out=ways) from None

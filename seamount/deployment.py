@@ -154,7 +154,7 @@ def _made(asked: Asked, told: Told) -> Made:
         compiled, program = _program(asked)
     samples = None
     if asked.data is not None or not program.inputs:
-        samples = samples_for(program, asked.data, asked.n_samples)
+        samples = samples_for(program, asked.data, asked.n_samples, asked.data_settings)
         if asked.data is not None:  # a reader of the report looks for no path of another machine
             samples = replace(samples, what=samples.what.replace(asked.data, Path(asked.data).name))
     # everything that the user could have got wrong was looked at: from here on it takes time

@@ -5,7 +5,7 @@ Everything heavy is imported where it is used, so that the command line answers 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, assert_never
@@ -29,8 +29,8 @@ from seamount.compile.program.readout import as_quantity, classes, readout_so_fa
 from seamount.compile.program.symptoms import Symptoms, symptoms
 from seamount.config import load_config
 from seamount.errors import ConfigError, InputError, plural
-from seamount.foreign.arrays import read_npz
 from seamount.foreign.labels import class_labels
+from seamount.foreign.samples import ENDINGS, read_samples
 from seamount.hardware_targets.agreement import Agreement
 
 if TYPE_CHECKING:
@@ -282,27 +282,39 @@ def data_for(path: Path, data: str | None) -> str | None:
     return None
 
 
-def samples_for(program: Program, data: str | None, n: int | None = None) -> ChipSamples:
+def samples_for(
+    program: Program, data: str | None, n: int | None = None, settings: Sequence[str] = ()
+) -> ChipSamples:
     """Integers for a program's inputs.
 
     Args:
-        data: a ``.npz`` with an array for each input, called as the input (``x`` where there is one): integers
-            (T, B, *shape), or (B, *shape) for a still image shown at every step, and perhaps ``y`` (B,); a run folder
-            (its test set); or the name of a data set. None for a program without inputs.
+        data: a file (``ENDINGS``) with an array for each input, called as the input (``x`` where there is one):
+            integers (T, B, *shape), or (B, *shape) for a still image shown at every step, and perhaps ``y`` (B,); a
+            run folder (its test set); or the name of a data set, or of one's own (mine.py:make_data). None for a
+            program without inputs.
         n: at most so many samples.
+        settings: of the data set, as data.root=FOLDER.
     """
+    other = [setting for setting in settings if not setting.startswith("data.")]
+    if other:
+        raise ConfigError("no setting of data", where=f"--set {other[0]}", ways_out="as data.root=FOLDER")
     names = [i.name for i in program.inputs]
     if data is None:
         if names:
             raise ConfigError(f"{program.name} has the inputs {', '.join(names)}", where="--data", ways_out=NPZ)
         return ChipSamples({}, None, "no input")
     path = Path(data)
-    if path.suffix == ".npz":
+    if path.suffix in ENDINGS and not path.is_dir():
+        if settings:
+            raise ConfigError(f"{data} is a file, which is read as it is", where=f"--set {settings[0]}")
         return _samples_from_file(program, path).first(n)
     if len(names) != 1:
         told = f"{data} holds one array a sample, {program.name} has {len(names)} inputs ({', '.join(names)})"
         raise ConfigError(told, where="--data", ways_out=NPZ)
-    config = load_config(path / "resolved.toml") if path.is_dir() else load_config(None, [f'data.name="{data}"'])
+    if path.is_dir():
+        config = load_config(path / "resolved.toml", settings)
+    else:
+        config = load_config(None, [f'data.name="{data}"', *settings])
     return _test_set(config.data, program, names[0], n)
 
 
@@ -315,12 +327,12 @@ def _test_set(config: DataConfig, program: Program, entry: str, n: int | None) -
     return ChipSamples({entry: loaded.chip_inputs(loaded.test, numbers)}, labels, f"{loaded.name} test set")
 
 
-NPZ = "pass a .npz with an array for each input"
+NPZ = f"pass a file ({', '.join(ENDINGS)}) with an array for each input"
 
 
 def arrays_of(path: Path) -> dict[str, NDArray[Any]]:
-    """The arrays of a ``.npz`` file: x, or one for each input by its name, and perhaps y, the labels."""
-    arrays = read_npz(path)
+    """The arrays of a file: x, or one for each input by its name, and perhaps y, the labels."""
+    arrays = read_samples(path)
     if not set(arrays) - {"y"}:
         raise InputError(f"holds {', '.join(arrays) or 'nothing'}; x is needed, and y for labels", where=path)
     return arrays
@@ -425,17 +437,19 @@ def simulate(
     device: str = "cpu",
     memory_limit_bytes: int | None = None,
     stream: bool = False,
+    settings: Sequence[str] = (),
 ) -> Simulated:
     """Run a program on the simulator: exact integers, counts always, traces where asked for.
 
     Args:
+        settings: of the data set, see ``samples_for``.
         stream: samples enter without a pause, and counts are of their windows; else each runs alone.
     """
     from seamount.hardware_targets.simulator import simulate as alone
     from seamount.hardware_targets.simulator import simulate_stream
 
     loaded = load_any_program(program, readout=readout)
-    samples = samples_for(loaded, data_for(program, data), n_samples)
+    samples = samples_for(loaded, data_for(program, data), n_samples, settings)
     run = simulate_stream if stream else alone
     activity = run(
         loaded,
@@ -473,6 +487,7 @@ def run_lava(
     readout: str | None = None,
     n_samples: int = 20,
     time_limit_s: float = 600.0,
+    settings: Sequence[str] = (),
 ) -> LavaRun:
     """Run a program on Lava's fixed-point processes and compare every spike and membrane with the simulator."""
     from seamount.hardware_targets.agreement import compare_runs
@@ -480,7 +495,7 @@ def run_lava(
     from seamount.hardware_targets.simulator import simulate as run
 
     loaded = load_any_program(program, readout=readout)
-    samples = samples_for(loaded, data_for(program, data), n_samples)
+    samples = samples_for(loaded, data_for(program, data), n_samples, settings)
     traces = ("spikes", "v")
     on_lava = run_on_lava(loaded, samples.inputs, record=traces, time_limit_s=time_limit_s)
     simulated = run(loaded, samples.inputs, record=traces)

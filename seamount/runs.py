@@ -217,6 +217,7 @@ def deploy(
     n_lava: int | None = None,
     require_lava: bool = False,
     float_answers: Path | str | None = None,
+    data_settings: Sequence[str] = (),
     told: Told | None = None,
 ) -> Report:
     """Everything that can be known of a network or a program: compile, simulate, run on Lava, report.
@@ -230,6 +231,7 @@ def deploy(
         n_samples: at most so many. n_lava: so many on Lava; None: 20, where Lava is installed.
         require_lava: refuse to go on without Lava.
         float_answers: a ``.npz`` with the answers of one's own network: ``answers``, classes (n,) or scores (n, K).
+        data_settings: of a data set, see ``samples_for``.
     """
     from seamount import deployment
 
@@ -253,6 +255,7 @@ def deploy(
         n_lava=n_lava,
         require_lava=require_lava,
         float_answers=_named(float_answers),
+        data_settings=tuple(data_settings),
     )
     place = folder_for(Path(source)) if folder is None else Path(folder)
     return deployment.deploy(asked, place, told or Told())
@@ -321,14 +324,16 @@ def check(run: Path, gates: Gates) -> tuple[Outcome, ...]:
     return outcomes(load_report(run), gates)
 
 
-def why(path: Path, layer: str, n_samples: int = 16, data: str | None = None) -> Explanation:
+def why(
+    path: Path, layer: str, n_samples: int = 16, data: str | None = None, settings: Sequence[str] = ()
+) -> Explanation:
     """What makes a layer of a program differ from the network in real numbers: each effect alone, and all but it.
 
     Of a run, "weights" holds both rounding and what fine-tuning in integers changed.
 
     Args:
         path: the folder of a run or report, or a network file.
-        data: see ``samples_for``; a run has its test set, a report its samples.
+        data, settings: see ``samples_for``; a run has its test set, a report its samples.
     """
     found = recognised(path)
     match found:
@@ -337,7 +342,7 @@ def why(path: Path, layer: str, n_samples: int = 16, data: str | None = None) ->
         case RunFolder():
             raise ConfigError(f"{path} is a run, which is explained by its test set", where=f"--data {data}")
         case ReportFolder() | NetworkFile():
-            return _why_of_network(found, layer, n_samples, data)
+            return _why_of_network(found, layer, n_samples, data, settings)
         case ReportFile():
             raise no_network(path, "a report by itself")
         case ProgramFile():
@@ -346,7 +351,9 @@ def why(path: Path, layer: str, n_samples: int = 16, data: str | None = None) ->
             assert_never(found)
 
 
-def _why_of_network(found: ReportFolder | NetworkFile, layer: str, n_samples: int, data: str | None) -> Explanation:
+def _why_of_network(
+    found: ReportFolder | NetworkFile, layer: str, n_samples: int, data: str | None, settings: Sequence[str]
+) -> Explanation:
     from seamount.deployment import compiled_of
     from seamount.programs import data_for, samples_for
     from seamount.report.why import why as explain
@@ -355,7 +362,7 @@ def _why_of_network(found: ReportFolder | NetworkFile, layer: str, n_samples: in
     compiled = compiled_of(asked)
     if compiled is None or compiled.network is None:
         raise no_network(Path(asked.source), "integers alone, without a network in real numbers")
-    samples = samples_for(compiled.program, data_for(found.path, data), n_samples)
+    samples = samples_for(compiled.program, data_for(found.path, data), n_samples, settings)
     return explain(compiled.network, compiled.program, samples.inputs, layer)
 
 

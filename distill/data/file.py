@@ -1,4 +1,4 @@
-"""One's own tensors in a .npz or HDF5 file: x_train, y_train, x_test, y_test, or x, y with a fixed split."""
+"""One's own tensors in a file (or a folder of .npy): x_train, y_train, x_test, y_test, or x, y with a fixed split."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seamount.errors import InputError
-from seamount.foreign.arrays import read_npz
-from seamount.foreign.hdf5 import opened_data
+from seamount.foreign.arrays import read_npy
 from seamount.foreign.labels import class_labels
+from seamount.foreign.samples import ENDINGS, read_samples
 
 from ..config import DataConfig
 from .files import root_of
 from .samples import Bytes, Samples, Source, in_memory, split
 
 TEST_SHARE, TEST_SEED = 0.2, 0
-ENDINGS = (".npz", ".h5", ".hdf5")
 
 
 def load(config: DataConfig, n_steps: int) -> Source:
@@ -32,7 +31,8 @@ def load(config: DataConfig, n_steps: int) -> Source:
     elif {"x", "y"} <= arrays.keys():
         suffixes = ("",)
     else:
-        raise InputError(f"holds {', '.join(arrays) or 'nothing'}", where=path, ways_out=hint)
+        held = "x alone, without labels" if arrays.keys() == {"x"} else ", ".join(arrays) or "nothing"
+        raise InputError(f"holds {held}", where=path, ways_out=hint)
     parts = {suffix: _samples(path, arrays, suffix, frames, n_steps) for suffix in suffixes}
     return source_of(parts, path, frames=frames)
 
@@ -60,14 +60,9 @@ def source_of(parts: Parts, where: object, *, frames: bool, class_names: Sequenc
 
 
 def _arrays(path: Path) -> dict[str, NDArray[Any]]:
-    if path.suffix == ".npz":
-        return read_npz(path)
-    if path.suffix in (".h5", ".hdf5"):
-        import h5py
-
-        with opened_data(path) as file:
-            return {name: np.asarray(file[name][()]) for name in file if isinstance(file[name], h5py.Dataset)}
-    raise InputError(f"unknown kind {path.suffix!r}; possible are {', '.join(ENDINGS)}", where=path)
+    if path.is_dir():
+        return {one.stem: read_npy(one) for one in sorted(path.glob("*.npy"))}
+    return read_samples(path)
 
 
 def _samples(path: Path, arrays: dict[str, NDArray[Any]], part: str, frames: bool, n_steps: int) -> Samples:

@@ -14,7 +14,6 @@ from .program_commands import (
     Calibrate,
     Data,
     Readout,
-    Settings,
     SoftReset,
     Steps,
     Target,
@@ -27,6 +26,10 @@ from .shell import Result, command
 if TYPE_CHECKING:
     from seamount.asked import Reading
 
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="One option, as dt=1e-4; of a data set as data.root=FOLDER; may be repeated."),
+]
 Out = Annotated[Path | None, typer.Option("--out", help="Folder of the report; default: runs/ and the file's name.")]
 Samples = Annotated[int | None, typer.Option("--samples", min=1, help="At most so many samples.")]
 FloatAnswers = Annotated[
@@ -54,7 +57,7 @@ def deploy(
     quiet: Quiet = False,
 ) -> Result:
     """Compile, simulate, run on Lava, report: a network from its file to the proof, in one folder."""
-    reading = _reading(written_by, settings, steps, calibrate, soft_reset, readout)
+    reading, of_data = _reading(written_by, settings, steps, calibrate, soft_reset, readout)
     return _deployed(
         source,
         data,
@@ -65,6 +68,7 @@ def deploy(
         n_lava=lava,
         require_lava=require_lava,
         float_answers=float_answers,
+        data_settings=of_data,
         told=told(quiet),
     )
 
@@ -91,11 +95,12 @@ def report(
     from seamount import api
     from seamount.artefacts import ReportFolder, RunFolder, recognised
 
-    reading = _reading(written_by, settings, steps, calibrate, soft_reset, readout)
+    reading, of_data = _reading(written_by, settings, steps, calibrate, soft_reset, readout)
     if isinstance(recognised(source), RunFolder | ReportFolder):
         others: dict[str, Any] = {"--data": data, "--target": target, "--out": out, "--samples": samples}
         others |= {"--lava": lava}
         others |= {"--require-lava": require_lava, "--float-answers": float_answers, "options of a network": reading}
+        others |= {"--set": of_data or None}
         _refuse(source, others)
         return report_result(api.report(source, told(quiet)), source)
     return _deployed(
@@ -108,6 +113,7 @@ def report(
         n_lava=lava or (None if require_lava else 0),
         require_lava=require_lava,
         float_answers=float_answers,
+        data_settings=of_data,
         told=told(quiet),
     )
 
@@ -132,11 +138,14 @@ def _reading(
     calibrate: Path | None,
     soft_reset: str | None,
     readout: str | None,
-) -> Reading:
+) -> tuple[Reading, tuple[str, ...]]:
+    """How the network is read, and the settings of the data set."""
     from seamount.asked import Reading
 
     samples = None if calibrate is None else str(calibrate.absolute())
-    return Reading(written_by, tuple(settings or ()), steps, soft_reset, readout, samples)
+    of_data = tuple(setting for setting in settings or () if setting.startswith("data."))
+    rest = tuple(setting for setting in settings or () if setting not in of_data)
+    return Reading(written_by, rest, steps, soft_reset, readout, samples), of_data
 
 
 def _deployed(source: Path, data: str | None, *, out: Path | None, **others: Any) -> Result:

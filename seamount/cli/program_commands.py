@@ -29,8 +29,13 @@ Data = Annotated[
     str | None,
     typer.Option(
         "--data",
-        help="A .npz with x, or with an array for each input, and perhaps y; a run folder; a data set.",
+        help="A file (.npz, .npy, .h5, .pt) with x, or with an array for each input, and perhaps y; a run folder; a "
+        "data set, or your own (mine.py:make_data).",
     ),
+]
+DataSettings = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="A setting of the data set, as data.root=FOLDER; may be repeated."),
 ]
 Readout = Annotated[
     str | None,
@@ -183,6 +188,7 @@ def simulate(
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     memory_limit: Annotated[str | None, typer.Option(help="As 4GiB or 500MiB; chunks time and batch.")] = None,
     stream: Annotated[bool, typer.Option("--stream", help="Samples enter without a pause.")] = False,
+    settings: DataSettings = None,
 ) -> Result:
     """Run a program on the simulator: exact integers, spike and operation counts always."""
     from rich.console import Group
@@ -201,6 +207,7 @@ def simulate(
         device=device,
         memory_limit_bytes=None if memory_limit is None else parse_bytes(memory_limit),
         stream=stream,
+        settings=settings or (),
     )
     if out is not None:
         save_activity(done.activity, out)
@@ -229,12 +236,15 @@ def run_lava(
     samples: Annotated[int, typer.Option(min=1, help="So many samples.")] = 20,
     time_limit: Annotated[float, typer.Option(min=1.0, help="Lava is ended after so many seconds.")] = 600.0,
     out: Annotated[Path | None, typer.Option(help="Write Lava's traces here (.npz).")] = None,
+    settings: DataSettings = None,
 ) -> Result:
     """Run a program on Lava itself (fixed point) and compare every spike and membrane with the simulator."""
     from seamount import api
     from seamount.compile.program.activity_file import save_activity
 
-    done = api.run_lava(program, data, readout=readout, n_samples=samples, time_limit_s=time_limit)
+    done = api.run_lava(
+        program, data, readout=readout, n_samples=samples, time_limit_s=time_limit, settings=settings or ()
+    )
     if out is not None:
         save_activity(done.lava, out)
     no_answer = None if done.lava.readout is None else done.lava.n_unanswered()

@@ -11,7 +11,7 @@ import typer
 
 from seamount.errors import CheckFailed, ConfigError, DoesNotFit
 
-from .program_commands import Data
+from .program_commands import Data, DataSettings
 from .root import app
 from .run_commands import Config, Name, Quiet, Set, told
 from .shell import Result, command
@@ -82,12 +82,13 @@ def why(
     layer: Annotated[str, typer.Argument(help="A layer, as the report names it.")],
     samples: Annotated[int, typer.Option(min=1, help="So many samples.")] = 16,
     data: Data = None,
+    settings: DataSettings = None,
 ) -> Result:
     """Explain why a layer of the program differs from the float network: each effect switched off by itself."""
     from seamount import api
     from seamount.report.why import render_why
 
-    found = api.why(run, layer, samples, data)
+    found = api.why(run, layer, samples, data, settings or ())
     return Result(found.model_dump(mode="json"), render_why(found))
 
 

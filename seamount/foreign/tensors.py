@@ -34,22 +34,29 @@ def read_safetensors(path: Path) -> tuple[State, dict[str, Any]]:
         raise InputError(found, where=path, ways_out="delete it to start anew") from None
 
 
+def read_tensors(path: Path) -> State:
+    """A .pt file of samples: tensors by name, or one called x, or two called x and y.
+
+    Raises:
+        InputError: anything else in it.
+    """
+    loaded = _loaded(path, "a file of tensors", "save a dict of tensors, as torch.save({'x': x, 'y': y}, path)")
+    if isinstance(loaded, Tensor):
+        loaded = {"x": loaded}
+    if isinstance(loaded, tuple | list) and len(loaded) == 2:
+        loaded = dict(zip("xy", loaded, strict=True))
+    if not isinstance(loaded, dict) or not all(isinstance(name, str) for name in loaded):
+        found = f"holds {type(loaded).__name__}"
+        raise InputError(found, where=path, possible="needed are tensors by name, or one, or two (x, y)")
+    tensors = {name: value for name, value in loaded.items() if isinstance(value, Tensor)}
+    for name, value in tensors.items():
+        _dense(value, name, path)
+    return {n: t.detach().float() if t.dtype == torch.bfloat16 else t.detach() for n, t in tensors.items()}
+
+
 def read_state_dict(path: Path) -> State:
     """A .pt file that holds a state dict, or one under the key ``state_dict``, and nothing else."""
-    regular(path, DATA_BYTES)
-    try:
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                n_bytes = sum(member.file_size for member in archive.infolist())
-            DATA_BYTES.check(n_bytes, path, f"{n_bytes} bytes when it is unpacked")
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except InputError:
-        raise
-    except pickle.UnpicklingError:  # torch's own words tell how to run the code in it all the same
-        found = "not a state dict (it holds more than tensors, which could run code and is never read)"
-        raise InputError(found, where=path, ways_out="save the module's state_dict()") from None
-    except Exception as error:  # torch's other errors have no common class
-        raise InputError(f"not a state dict ({first_line(error) or type(error).__name__})", where=path) from None
+    loaded = _loaded(path, "a state dict", "save the module's state_dict()")
     state = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else None
     if not isinstance(state, dict) or not all(
         isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
@@ -58,16 +65,38 @@ def read_state_dict(path: Path) -> State:
     return {name: plain(value, name, path) for name, value in state.items()}
 
 
+def _loaded(path: Path, what: str, ways_out: str) -> Any:
+    """What torch saved, without any code."""
+    regular(path, DATA_BYTES)
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                n_bytes = sum(member.file_size for member in archive.infolist())
+            DATA_BYTES.check(n_bytes, path, f"{n_bytes} bytes when it is unpacked")
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except InputError:
+        raise
+    except pickle.UnpicklingError:  # torch's own words tell how to run the code in it all the same
+        found = f"not {what} (it holds more than tensors, which could run code and is never read)"
+        raise InputError(found, where=path, ways_out=ways_out) from None
+    except Exception as error:  # torch's other errors have no common class
+        raise InputError(f"not {what} ({first_line(error) or type(error).__name__})", where=path) from None
+
+
 def plain(value: Tensor, name: str, path: Path) -> Tensor:
-    """Refuses tensors that are no plain real numbers in memory."""
+    """Refuses tensors that are no plain real numbers in memory, or none at all."""
+    _dense(value, name, path)
+    if value.is_floating_point() and not bool(
+        torch.isfinite(value.float() if value.element_size() == 1 else value).all()
+    ):
+        raise InputError(f"{name} holds NaN or infinity", where=path, ways_out="train it again")
+    return value
+
+
+def _dense(value: Tensor, name: str, path: Path) -> None:
     if value.layout != torch.strided or value.device.type != "cpu" or value.is_complex() or value.is_quantized:
         raise InputError(
             f"{name} is {value.dtype}, {value.layout} on {value.device}",
             where=path,
             possible="dense real numbers are",
         )
-    if value.is_floating_point() and not bool(
-        torch.isfinite(value.float() if value.element_size() == 1 else value).all()
-    ):
-        raise InputError(f"{name} holds NaN or infinity", where=path, ways_out="train it again")
-    return value
