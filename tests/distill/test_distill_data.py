@@ -157,6 +157,21 @@ def test_an_alternating_flip_shows_every_image_both_ways_in_two_epochs() -> None
     assert torch.equal(data.read(data.train, numbers[7:9], Pass(5, 0))[0], epochs[0][7:9])
 
 
+def test_batches_are_cut_and_augmented_on_the_device_that_holds_the_data() -> None:
+    config = DataConfig(augment=("crop", "flip", "alternating-flip", "cutout", "roll-rotate-cutout"), cutout_size=3)
+    data = load_data(config, n_steps=2)
+    # a device that holds shapes alone, and refuses to work with a tensor of another one
+    there = data.on(torch.device("meta"))
+    numbers = torch.arange(8, device="meta")
+    values, seeds = there.read(there.train, numbers, Pass(0, 1))
+    batch = there.batch(values, seeds, there.train.labels[numbers])
+    assert {x.device.type for x in (values, seeds, batch.x, batch.teacher_x, batch.labels)} == {"meta"}
+    assert batch.x.shape == data.inputs(data.train, range(8)).x.shape
+    assert data.on(torch.device("cpu")) is data
+    one_by_one = load_data(DataConfig(augment=("autoaugment",)), n_steps=2)
+    assert one_by_one.on(torch.device("meta")) is one_by_one
+
+
 def test_frames_are_changed_alike_at_every_step() -> None:
     still = torch.randint(0, 9, (40, 1, 2, 12, 12), dtype=torch.uint8).expand(-1, 3, -1, -1, -1).contiguous()
     changed = roll_rotate_cutout(still, torch.arange(40), 4)
