@@ -7,6 +7,8 @@
 Every training is a process of its own, several at a time on the one GPU, and every one is resumed if the script is.
 What is done when the time is up is written; what is not, says how far it came.
 
+``--tell`` writes what OUT holds into benchmarks/results/cifar10.json and the table of docs/distillation.md.
+
 OUT/cifar10.json      teacher, deployed students, methods: accuracy after every epoch and step, spikes, seconds
 OUT/part-*            pieces of one .tar.xz: the teacher's weights and the folders of both runs (without their state)
 ``--tiny --device cpu`` does all of it small.
@@ -20,6 +22,7 @@ import json
 import multiprocessing
 import os
 import platform
+import statistics
 import sys
 import tarfile
 import time
@@ -32,7 +35,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from figures import write_figures
+from figures import DOCS, RESULTS, write_figures, write_table
 
 from seamount.config import Config, parse
 from seamount.distill import checkpoint
@@ -448,27 +451,30 @@ class Shop:
         write_atomically(out / "failures.txt", "\n".join(ends))
 
 
+METHODS: dict[str, tuple[str | dict[str, float], dict[str, Any]]] = {
+    "hard": ("hard", {}),
+    "kd": ("kd", {}),
+    "sastc": ("sastc", {}),
+    "seal-kd": ("seal-kd", {}),
+    "seal-kd-and-kd": ({"hard": 1.0, "ela": 0.6, "sta": 0.15, "kd": 1.0}, {}),
+    "kd-per-step": ("kd-per-step", {}),
+    "seal-kd-and-sastc": ("seal-kd+sastc", {}),
+    "seal-kd-and-sastc-every-4": ("seal-kd+sastc", {"sastc_every": 4}),
+    "kd-hta": ("kd", {"divergence": "hta-kl"}),
+    "seal-kd-hta": ("seal-kd", {"divergence": "hta-kl"}),
+    "twsnn": ("twsnn", {}),
+    "sastc-every-4": ("sastc", {"sastc_every": 4}),
+    "sastc-side-4-every-2": ("sastc", {"sastc_every": 2, "sastc_side": 4}),
+}
+"""Of the comparison: name -> the method, and further settings of ``[distill]``."""
+
+
 def lessons(plan: Plan, n_seeds: int) -> list[Lesson]:
     """The comparison, the most wanted first."""
-    weights = {"hard": 1.0, "ela": 0.6, "sta": 0.15}
-    methods: dict[str, tuple[str | dict[str, float], dict[str, Any]]] = {
-        "hard": ("hard", {}),
-        "kd": ("kd", {}),
-        "sastc": ("sastc", {}),
-        "seal-kd": ("seal-kd", {}),
-        "seal-kd-and-kd": ({**weights, "kd": 1.0}, {}),
-        "kd-per-step": ("kd-per-step", {}),
-        "seal-kd-and-sastc": ("seal-kd+sastc", {}),
-        "kd-hta": ("kd", {"divergence": "hta-kl"}),
-        "seal-kd-hta": ("seal-kd", {"divergence": "hta-kl"}),
-        "twsnn": ("twsnn", {}),
-        "sastc-every-4": ("sastc", {"sastc_every": 4}),
-        "sastc-side-4-every-2": ("sastc", {"sastc_every": 2, "sastc_side": 4}),
-    }
     found = [
         Lesson(f"{name}-{seed}", method, seed, plan.epochs, settings)
         for seed in range(n_seeds)
-        for name, (method, settings) in methods.items()
+        for name, (method, settings) in METHODS.items()
     ]
     budgets = [
         Lesson(f"budget-{name}-{limit:g}-T{n_steps}", name, 0, plan.epochs, spending_limit(limit), n_steps)
@@ -488,7 +494,7 @@ def lessons(plan: Plan, n_seeds: int) -> list[Lesson]:
         for name in ("hard", "sastc")
     ]
     long = [Lesson(f"long-{name}", name, 0, plan.long_epochs, {}) for name in ("hard", "sastc", "kd")]
-    return [*found[: len(methods)], *long, *found[len(methods) :], *budgets]
+    return [*found[: len(METHODS)], *long, *found[len(METHODS) :], *budgets]
 
 
 def from_shared_starts(plan: Plan, wanted: Sequence[Lesson]) -> tuple[list[Lesson], list[Lesson]]:
@@ -503,9 +509,44 @@ def spending_limit(limit: float) -> dict[str, Any]:
     return {"spike_budget": {"per_synapse": limit}}
 
 
+def tell(out: Path) -> None:
+    """Figures and table of a comparison that is done."""
+    document = json.loads((out / "cifar10.json").read_text())
+    found = {name: value for name, value in document["found"].items() if "test" in value}
+    write_figures(RESULTS / "cifar10.json", {**document, "found": found})
+    write_table(DOCS / "distillation.md", "cifar10.py", table(found))
+
+
+def table(found: dict[str, Any]) -> list[str]:
+    """A row for each lesson: mean over its seeds, and the spread where there are several."""
+    lessons_of: dict[str, list[dict[str, Any]]] = {}
+    for name, value in found.items():
+        if "method" in value and not name.startswith("start-"):
+            kind = name if value["name"].startswith(("budget", "free", "long")) else name.rpartition("-")[0]
+            lessons_of.setdefault(kind, []).append(value)
+    hard = {value["seed"]: value["test"] for value in lessons_of.get("hard", [])}
+    lines = [
+        "| lesson | seeds | test %, mean (each) | minus hard | after step 1 | per synapse | operations | CPU s |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for kind, values in lessons_of.items():
+        mean = {
+            key: statistics.mean(v[key] for v in values) for key in ("test", "per_synapse", "operations", "cpu_s")
+        }
+        first = statistics.mean(v["anytime"][0] for v in values)
+        each = ", ".join(f"{100 * v['test']:.2f}" for v in values)
+        gains = [100 * (v["test"] - hard[v["seed"]]) for v in values if v["seed"] in hard]
+        gain = f"{statistics.mean(gains):+.2f}" if gains and kind != "hard" else ""
+        lines.append(
+            f"| {kind} | {len(values)} | {100 * mean['test']:.2f} ({each}) | {gain} | {100 * first:.2f} "
+            f"| {mean['per_synapse']:.3f} | {mean['operations'] / 1e6:.2f} M | {mean['cpu_s']:.0f} |"
+        )
+    return lines
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--root", required=True, help="folder with CIFAR-10")
+    parser.add_argument("--root", help="folder with CIFAR-10")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--work", type=Path, default=Path("/tmp/seamount-cifar10"))
     parser.add_argument("--device", default="cuda")
@@ -525,7 +566,13 @@ def main() -> int:
     parser.add_argument("--batch-size", type=int, default=256)
     parser.add_argument("--lessons", nargs="+", help="of the comparison only these, as hard-0 budget-sastc-0.2-T2")
     parser.add_argument("--tiny", action="store_true")
+    parser.add_argument("--tell", action="store_true", help="write figures and table of what OUT holds, and end")
     options = parser.parse_args()
+    if options.tell:
+        tell(options.out)
+        return 0
+    if options.root is None:
+        parser.error("--root says where CIFAR-10 is")
     started = time.time()
     options.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)  # before the forks, which a pool of threads does not survive
