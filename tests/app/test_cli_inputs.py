@@ -78,7 +78,7 @@ def test_what_is_missing_of_several_inputs_is_named(sensors: Path, tmp_path: Pat
     done = run("simulate", sensors, "--data", "digits")
     assert "digits holds one array a sample, sensors has 2 inputs (left, right); pass a file (" in done.stderr
     done = run("simulate", sensors)
-    assert (done.exit_code, "--data: sensors has the inputs left, right; pass a .npz" in done.stderr) == (2, True)
+    assert (done.exit_code, "--data: sensors has the inputs left, right; pass a file" in done.stderr) == (2, True)
     done = run("compile", sensors, "--calibrate", data)
     assert (done.exit_code, "inputs for x were given, needed are left, right" in done.stderr) == (2, True)
 

@@ -612,7 +612,8 @@ def test_tensors_of_ones_own(tmp_path: Path, ending: str) -> None:
     [
         (
             {"a": np.zeros(3)},
-            "holds a; set data.root to a file (.npz, .npy, .h5, .hdf5, .pt, .pth) with x_train, y_train, x_test, y_test, or x and y",
+            "holds a; set data.root to a file (.npz, .npy, .h5, .hdf5, .pt, .pth) with x_train, y_train, x_test, "
+            "y_test, or x and y",
         ),
         (
             {"x": np.zeros((4, 2)), "y": np.zeros(3, int)},
