@@ -194,7 +194,9 @@ def check_silent(rates: Mapping[str, float], config: DistillConfig, folder: obje
     if config.spike_budget is not None and silent:
         told = ", ".join(f"{unit} = {amount:g}" for unit, amount in config.spike_budget.items())
         raise ConfigError(
-            f"{told} silenced {', '.join(silent)}: no answer comes through",
+            f"{', '.join(silent)} never {'spikes' if len(silent) == 1 else 'spike'} under {told}: no answer comes "
+            "through",
             where=SETTING,
-            ways_out=f"raise it, or distill.budget_floor, or lower distill.budget_weight; {folder} is kept",
+            ways_out="raise it or distill.budget_floor, lower distill.budget_weight, or train longer; "
+            f"{folder} is kept",
         )

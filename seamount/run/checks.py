@@ -26,6 +26,7 @@ from seamount.hardware_targets.target import load_target
 from seamount.models.spiking_net import SpikingNet
 from seamount.models.zoo import build_teacher
 
+from .budget import in_operations
 from .contents import own_code
 from .stage import LoadData
 from .stages.distill import new_student
@@ -76,7 +77,8 @@ def check(config: Config, load: LoadData, *, trains_only: bool = False) -> Check
             raise ConfigError(found, where="student.arch", ways_out=f"build it with n_classes = {data.n_classes}")
         if not trains_only:
             check_quantisable(student, formats, config.quant.weight_bits)
-        call = functools.partial(rehearse, data, teacher, student, config.distill, config.train)
+        allowed = in_operations(config.distill, student)
+        call = functools.partial(rehearse, data, teacher, student, allowed, config.train)
         _named("training", "in its first batch", config, call)
     return Checked(data, teacher, student)
 

@@ -20,6 +20,7 @@ from seamount.hardware_targets.lava import lava_status
 from seamount.hardware_targets.target import load_target
 from seamount.models.spiking_net import SpikingNet
 
+from .budget import in_operations
 from .checks import Checked, check
 from .contents import contents
 from .estimates import estimates
@@ -166,7 +167,8 @@ def _seconds(config: Config, checked: Checked) -> dict[str, float]:
         if teacher is not None and config.teacher.checkpoint is None and config.teacher.epochs:
             answered: nn.Module = teacher.requires_grad_(True).train()
             per_sample[TEACHER.name] = _timed(lambda: answered(batch.teacher_x).sum().backward(), len(numbers))
-        learn = lambda: rehearse(data, teacher, student, config.distill, train, n=len(numbers))  # noqa: E731
+        allowed = in_operations(config.distill, student)
+        learn = lambda: rehearse(data, teacher, student, allowed, train, n=len(numbers))  # noqa: E731
         per_sample[DISTILL.name] = _timed(learn, len(numbers))
         if config.quant.epochs:
             integers = _in_integers(config, checked)

@@ -131,8 +131,8 @@ def test_a_student_that_was_silenced_is_an_error_in_words(tmp_path: Path) -> Non
     with pytest.raises(ConfigError) as error:
         check_silent({"conv1": 0.2, "conv2": 0.0}, config, "runs/s")
     assert str(error.value) == (
-        "distill.spike_budget: per_synapse = 0.01 silenced conv2: no answer comes through; raise it, or "
-        "distill.budget_floor, or lower distill.budget_weight; runs/s is kept"
+        "distill.spike_budget: conv2 never spikes under per_synapse = 0.01: no answer comes through; raise it or "
+        "distill.budget_floor, lower distill.budget_weight, or train longer; runs/s is kept"
     )
 
 
