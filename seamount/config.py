@@ -86,8 +86,9 @@ class Config(Section):
         try:
             self.teacher.training(self.train)
         except ValidationError as error:
-            reasons = "; ".join(f"{'.'.join(map(str, e['loc']))} {e['msg']}".strip() for e in error.errors())
-            raise ValueError(f"teacher.train with the rest of [train]: {reasons}") from None
+            found = [(".".join(map(str, e["loc"])), e["msg"].removeprefix("Value error, ")) for e in error.errors()]
+            reasons = "; ".join(f"{key}: {text}" if key else text for key, text in found)
+            raise ValueError(f"[teacher.train] and what it leaves to [train] do not go together: {reasons}") from None
         return self
 
 
@@ -151,6 +152,8 @@ def _explain(source: str, error: Mapping[str, Any]) -> Reason:
             possible="" if ways else f"possible are {', '.join(known)}",
             ways_out=ways,
         )
+    if not key:  # of all sections together, which are too much to be said again
+        return Reason(error["msg"].removeprefix("Value error, "), where=source)
     return Reason(f"{error['msg']}, found {error.get('input')!r}", where=f"{source}:{key}")
 
 

@@ -239,6 +239,8 @@ def test_init_writes_a_preset_that_can_be_changed_and_reads_back(tmp_path: Path)
         assert load_config(path) == load_config(None, ["run.seed=3"], preset=preset)
     found = load_config(tmp_path / "cifar10.toml")
     assert (found.teacher.arch, found.teacher.training(found.train).optimizer) == ("fast", "sgd")
+    apart = run("init", str(tmp_path / "other.toml"), "--set", "teacher.train.schedule=steps")
+    assert "defaults: [teacher.train] and what it leaves to [train] do not go together: milestones go" in apart.output
     wrong = run("init", str(tmp_path / "other.toml"), "--preset", "cifar")
     assert wrong.exit_code == 2
     assert "--preset: 'cifar' is none of cifar10, cifar10-small" in wrong.output
