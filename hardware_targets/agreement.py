@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import inf
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ class Agreement:
 
     Attributes:
         a, b: what was compared.
-        membrane_compared, membrane_differing: values of v.
+        membrane_compared, membrane_differing: values of v, and of the states of neurons that have none.
         others_compared, others_differing: values of u, readouts, answers; in whole runs counts and final states.
         first_difference: in words; None if there is none.
     """
@@ -143,7 +143,7 @@ def _compare(a: tuple[str, Values], b: tuple[str, Values], order: list[str]) -> 
     compared, differing = ({"spikes": 0, "v": 0, "others": 0} for _ in range(2))
     firsts: list[tuple[float, str]] = []
     for quantity in {**left, **right}:
-        kind = quantity if quantity in compared else "others"
+        kind = _kind(quantity)
         ours, theirs = left.get(quantity, {}), right.get(quantity, {})
         for name in [n for n in order if n in ours or n in theirs]:
             size, n_unequal, first = _judged(quantity, name, ours.get(name), theirs.get(name))
@@ -165,6 +165,17 @@ def _compare(a: tuple[str, Values], b: tuple[str, Values], order: list[str]) -> 
     )
 
 
+def _kind(quantity: str) -> Literal["spikes", "v", "others"]:
+    """As what it is counted: every state but u is a membrane."""
+    if quantity == "spikes":
+        return "spikes"
+    return "others" if quantity == "u" or _has_no_steps(quantity) else "v"
+
+
+def _has_no_steps(quantity: str) -> bool:
+    return quantity in ("spike_counts", "readout") or quantity.startswith("final_")
+
+
 def _judged(quantity: str, name: str, x: Array | None, y: Array | None) -> tuple[int, int, tuple[float, str] | None]:
     """(values compared, values that differ, the first of them after its step)."""
     if x is None or y is None or x.shape != y.shape:
@@ -180,6 +191,6 @@ def _first(quantity: str, name: str, x: Array, y: Array, unequal: Array) -> tupl
     """The first difference in words, after its step; what has no steps comes last."""
     at = tuple(int(i) for i in np.argwhere(unequal)[0])
     values = f"{int(x[at])} against {int(y[at])}"
-    if quantity in ("spike_counts", "readout") or quantity.startswith("final_"):
+    if _has_no_steps(quantity):
         return inf, f"{quantity} of {name}, sample {at[0]}, neuron {at[1:]}: {values}"
     return at[0], f"{quantity} of {name}, step {at[0]}, sample {at[1]}, neuron {at[2:]}: {values}"

@@ -40,7 +40,7 @@ class NeuroBench:
         effective_macs, effective_acs: operations of non-zero inputs with non-zero weights; accumulates where the
             inputs are spikes.
         dense: operations were every input and weight non-zero.
-        membrane_updates: neurons at the first step, later those whose potential changed; None: v was not recorded.
+        membrane_updates: neurons at the first step, later those whose potential changed; None: it was not recorded.
     """
 
     footprint_bytes: int
@@ -79,8 +79,8 @@ def neurobench_metrics(program: Program, activity: Activity) -> NeuroBench:
     """The metrics of one run, of single samples (not of a stream).
 
     Args:
-        activity: with "v" recorded for the membrane updates; with "spikes" where branches of different kind or
-            delay meet, unless nothing spikes outside of the windows.
+        activity: with "v" recorded for the membrane updates, or "states" where neurons have others; with "spikes"
+            where branches of different kind or delay meet, unless nothing spikes outside of the windows.
 
     Raises:
         InputError: no n_steps, or operations that cannot be told apart without recorded spikes.
@@ -123,15 +123,16 @@ def connection_sparsity(layers: list[Synapses]) -> float:
 
 
 def membrane_updates(program: Program, activity: Activity) -> float | None:
-    """Per sample; relays have no membrane."""
+    """Per sample; what has no state has no membrane, a neuron of several states updates when any but u changes."""
     count = 0
     for population in program.populations:
-        if "v" not in population.neuron.states:
+        name, states = population.name, [state for state in population.neuron.shown if state != "u"]
+        if not states:
             continue
-        if population.name not in activity.v:
+        if any(name not in activity.states.get(state, {}) for state in states):
             return None
-        v = activity.v[population.name][_window(program, population.name)]
-        count += v[0].size + int(np.count_nonzero(v[1:] != v[:-1]))
+        traces = [activity.states[state][name][_window(program, name)] for state in states]
+        count += traces[0][0].size + int(np.count_nonzero(np.any([x[1:] != x[:-1] for x in traces], axis=0)))
     return count / activity.n_samples
 
 

@@ -38,7 +38,7 @@ from seamount.artefacts import (
 from seamount.asked import Asked, Reading, asked_in
 from seamount.compile.options import compile_options
 from seamount.compile.pipeline import Compiled, compile_graph
-from seamount.compile.program.activity import Activity
+from seamount.compile.program.activity import EVERY_STATE, Activity
 from seamount.compile.program.file import load_program, save_program
 from seamount.compile.program.program import Program
 from seamount.compile.program.readout import classes
@@ -165,7 +165,7 @@ def _made(asked: Asked, told: Told) -> Made:
     reasons: dict[str, str] = {}
     with clock("simulate"):
         whole = run_all(program, _batches(samples), samples.n, progress=told.progress)
-        traced = simulate(program, samples.first(N_COMPARED).inputs, record=("spikes", "v", "u"))
+        traced = simulate(program, samples.first(N_COMPARED).inputs, record=("spikes", EVERY_STATE))
     with clock(FLOAT_NETWORK):
         floats = _floats(compiled, program, samples, reasons, told)
     with clock("lava"):
@@ -241,7 +241,7 @@ def _lava(asked: Asked, program: Program, samples: ChipSamples, reasons: dict[st
     if not status.present:
         reasons["oracle"] = status.message
         return None
-    some, traces = samples.first(n), ("spikes", "v")
+    some, traces = samples.first(n), ("spikes", EVERY_STATE)
     try:
         on_lava = run_on_lava(program, some.inputs, record=traces)
     except (BackendMissing, Unsupported) as error:
@@ -303,7 +303,8 @@ def _evidence(asked: Asked, folder: Path, made: Made, command: str) -> Evidence:
         does_not_fit=estimated.does_not_fit,
         energy=estimated.energy,
         single_energy=estimated.single,
-        neurobench=None if traced is None else neurobench_metrics(program, traced),
+        # a stream has no samples to count by
+        neurobench=None if traced is None or program.n_steps is None else neurobench_metrics(program, traced),
         reasons=reasons,
     )
 

@@ -23,7 +23,7 @@ from seamount.artefacts import (
     no_network,
     recognised,
 )
-from seamount.compile.program.activity import Activity
+from seamount.compile.program.activity import EVERY_STATE, Activity
 from seamount.compile.program.program import Input, Program
 from seamount.compile.program.readout import as_quantity, classes, readout_so_far
 from seamount.compile.program.symptoms import Symptoms, symptoms
@@ -496,7 +496,7 @@ def run_lava(
 
     loaded = load_any_program(program, readout=readout)
     samples = samples_for(loaded, data_for(program, data), n_samples, settings)
-    traces = ("spikes", "v")
+    traces = ("spikes", EVERY_STATE)
     on_lava = run_on_lava(loaded, samples.inputs, record=traces, time_limit_s=time_limit_s)
     simulated = run(loaded, samples.inputs, record=traces)
     agreement = compare_runs(loaded, ("simulator", simulated), ("Lava", on_lava))

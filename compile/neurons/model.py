@@ -123,6 +123,7 @@ class NeuronModel(ABC):
         hidden: those of them that activities leave out, because no other emulator shows them.
         drives: names of its inputs; synapses add up to one of them.
         message: what it sends whatever arrives; None: that depends on what arrives (``sends``).
+        sends_always: it sends its state at every step, whatever arrives.
         passes_on: it has no state and sends what arrives, so that a back end may leave it out.
         always_told: parameters that a listing shows even where they are 0.
     """
@@ -131,6 +132,7 @@ class NeuronModel(ABC):
     hidden: ClassVar[tuple[str, ...]] = ()
     drives: ClassVar[tuple[str, ...]] = ("drive",)
     message: ClassVar[Message | None] = None
+    sends_always: ClassVar[bool] = False
     passes_on: ClassVar[bool] = False
     always_told: ClassVar[tuple[str, ...]] = ()
 

@@ -85,7 +85,7 @@ class Resonator(NeuronModel):
             yield Reason(found, name, "0 to 23 are possible")
         unity = 1 << self.decay_bits
         for rate in ("sin_decay", "cos_decay"):
-            if found := beyond(rate, getattr(self, rate), -unity, unity):
+            if found := beyond(f"a {rate}", getattr(self, rate), -unity, unity):
                 yield Reason(found, name, f"{-unity} to {unity} are possible: the state cannot grow of itself")
 
 

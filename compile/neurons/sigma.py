@@ -19,6 +19,7 @@ class Sigma(NeuronModel):
 
     states: ClassVar[tuple[str, ...]] = ("sigma",)
     message: ClassVar[Message | None] = signed_message(LOWEST, HIGHEST)
+    sends_always: ClassVar[bool] = True
 
     def step(self, state: State, drives: Sequence[Ints]) -> Step:
         (drive,) = drives

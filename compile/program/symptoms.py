@@ -54,8 +54,10 @@ def symptoms(
     states: dict[str, list[str]] = {}
     arrivals, whole = program.arrivals(), whole_of(program)
     for p in program.populations:
-        # what nothing leads into is a clock, a relay is as its sources are, an integrator is read
-        if not program.into(p.name) or p.neuron.passes_on or p.neuron.never_sends or p.name not in run.events:
+        # what nothing leads into is a clock, a relay is as its sources are, an integrator or a Sigma is read
+        neuron = p.neuron
+        told_by_nothing = neuron.passes_on or neuron.never_sends or neuron.sends_always
+        if not program.into(p.name) or told_by_nothing or p.name not in run.events:
             continue
         n_spikes, start = run.events[p.name].n_spikes, arrivals[p.name]
         end = run.n_steps if program.n_steps is None else start + program.n_steps

@@ -76,7 +76,8 @@ def _read_per_step(program: Program, run: Activity) -> Array:
     """What is read after each step, (T, n, K)."""
     assert program.readout is not None, "asked only of a program that is read"
     name = program.readout.population
-    spikes, v = (window(program, run, name, trace[name]) for trace in (run.spikes, run.v))
+    # what has no v is read by what it sends
+    spikes, v = (window(program, run, name, trace[name]) for trace in (run.spikes, {**run.spikes, **run.v}))
     read = readout_so_far(program.readout.quantity, spikes, v)
     found: Array = read.reshape(len(read), run.n_samples, -1)
     return found

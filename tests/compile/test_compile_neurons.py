@@ -22,6 +22,7 @@ from seamount.compile.neurons.sigma_delta import SigmaDelta
 from seamount.compile.neurons.ternary_lif import TernaryLif
 from seamount.compile.numbers import Ints, ints
 from seamount.compile.program.file import NEURONS
+from seamount.errors import InputError
 
 
 def rates(period: float, alpha: float) -> tuple[Ints, Ints]:
@@ -125,6 +126,53 @@ def test_parameters_out_of_range_are_named() -> None:
     assert str(reason) == "hidden: a floor of v at -3 to 2, -8388607 to 0 is possible"
     (reason,) = Lif(ints([1, 2]), ints(1), ints(1)).reasons("hidden", (3,))
     assert str(reason) == "hidden: du (2,) does not broadcast to (3,)"
+
+
+@pytest.mark.parametrize(
+    ("neuron", "message"),
+    [
+        (Delta(ints(-1)), "a threshold of -1, 0 to 8388607 are possible, in units of the state"),
+        (
+            SigmaDelta(ints([5, 1 << 23, 7])),
+            "a threshold of 5 to 8388608, 0 to 8388607 are possible, in units of the",
+        ),
+        (SigmaDelta(ints(5), ints(-(1 << 24))), "a bias of -16777216, -8388607 to 8388607 are possible, in units of"),
+        (Delta(ints(1), spike_exp=16), "a spike_exp of 16, 0 to 15 are possible"),
+        (SigmaDelta(ints(1), state_exp=-1), "a state_exp of -1, 0 to 15 are possible"),
+        (Rf(ints(9), ints(9), ints(0)), "a threshold of 0, 1 to 8388607 are possible, in units of the state"),
+        (
+            RfIz(ints(5000), ints(9), ints(1)),
+            "a sin_decay of 5000, -4096 to 4096 are possible: the state cannot grow",
+        ),
+        (Rf(ints(9), ints(9), ints(1), decay_bits=0), "decay_bits of 0, 1 to 16 are possible"),
+        (GradedVec(ints(1 << 24)), "a threshold of 16777216, -8388608 to 8388607 are possible"),
+        (ProdNeuron(ints(1), exp=32), "an exp of 32, 0 to 31 are possible"),
+        (NormVecDelay(ints([1, 2])), "v_th (2,) does not broadcast to (3,)"),
+    ],
+)
+def test_parameters_of_graded_neurons_out_of_range_are_named(neuron: Neuron, message: str) -> None:
+    (reason,) = neuron.reasons("hidden", (3,))
+    assert str(reason).startswith(f"hidden: {message}")
+
+
+def test_a_period_or_alpha_out_of_range_is_named() -> None:
+    with pytest.raises(InputError, match=r"^rf: a period of 0 steps, more than 0 is possible$"):
+        resonance("rf", 0, 0.1)
+    with pytest.raises(InputError, match=r"^rf: an alpha of 1.5, 0 to 1 is possible$"):
+        resonance("rf", 9, 1.5)
+
+
+def test_a_sigma_delta_neuron_by_hand() -> None:
+    # unit 2**(1 + 2): threshold 3, bias 1; messages are the change >> 2
+    neuron = SigmaDelta(ints(3 << 3), ints(1 << 3), spike_exp=1, state_exp=2)
+    state = neuron.rest_state((1,))
+    seen = []
+    for drive in (10, 6, 0, -100, 3):
+        done = neuron.step(state, [np.array([drive])])
+        state = done.state
+        seen.append([int(x[0]) for x in (state["sigma"], state["act"], state["residue"], done.sent)])
+    # 18 < 24 is kept; 18 + 6 reaches the threshold; nothing changes; -76 rectified to 0 is a change of -24
+    assert seen == [[10, 18, 18, 0], [16, 24, 0, 6], [16, 24, 0, 0], [-84, 0, 0, -6], [-81, 0, 0, 0]]
 
 
 def test_v_does_not_fall_below_its_floor() -> None:

@@ -7,8 +7,10 @@ import pytest
 import torch
 
 from seamount.compile.arithmetic.definition import run_definition
+from seamount.compile.neurons.delta import Delta
 from seamount.compile.neurons.lif import NEVER_FIRES, Lif
 from seamount.compile.neurons.relay import Relay
+from seamount.compile.neurons.sigma_delta import SigmaDelta
 from seamount.compile.numbers import ints
 from seamount.compile.program.activity import Activity
 from seamount.compile.program.program import Input, Population, Program, Readout, Reset
@@ -206,3 +208,24 @@ def test_the_package_counts_the_same(bits: int, high: int) -> None:
     assert float(operations["Effective_ACs"]) == pytest.approx(found.effective_acs)
     assert float(operations["Effective_MACs"]) == pytest.approx(found.effective_macs)
     assert float(operations["Dense"]) == pytest.approx(found.dense)
+
+
+def test_payloads_multiply_and_every_state_but_u_is_a_membrane() -> None:
+    # x 3, 3, 5: Delta sends 3, 0, 2 to the two neurons of a SigmaDelta, one of whose weights is 0
+    program = Program(
+        "graded",
+        (Input("x", (1,), 8),),
+        (Population("d", (1,), Delta(ints(1))), Population("s", (2,), SigmaDelta(ints(2)))),
+        (
+            Synapses("xd", "x", "d", Dense(ints([[1]])), graded=True),
+            Synapses("ds", "d", "s", Dense(ints([[2], [0]])), graded=True),
+        ),
+        Readout("s"),
+        n_steps=3,
+    )
+    x = np.array([[[3]], [[3]], [[5]]])
+    found = neurobench_metrics(program, run_definition(program, x, record=("spikes", "states")))
+    assert (found.effective_macs, found.effective_acs) == (3 + 2, 0)
+    # d: first step, then residue and act at the third; s: first step, then sigma as what was sent arrives
+    assert found.membrane_updates == (1 + 1) + (2 + 1)
+    assert neurobench_metrics(program, run_definition(program, x, record=("spikes", "v"))).membrane_updates is None

@@ -176,7 +176,8 @@ def _of_layer(evidence: Evidence, layer: Layer) -> Iterator[Opportunity]:
             f"{layer.n_dead.n:,} samples; confirm on the whole test set.",
             command=why,
         )
-    if always is not None and always / layer.n_neurons > 0.05:
+    sends_always = evidence.program.population(layer.name).neuron.sends_always
+    if always is not None and always / layer.n_neurons > 0.05 and not sends_always:
         yield Opportunity(
             id=f"calm-{layer.name}",
             title=f"{layer.name}: {always:,} {'neuron fires' if always == 1 else 'neurons fire'} at every step",
