@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -23,6 +23,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from seamount.compiled import require_triton
 from seamount.errors import BackendMissing, ConfigError, ProcessStopped
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,17 @@ class World:
         if self.size > 1:
             dist.barrier()
 
+    def gathered(self, mine: T) -> list[T] | None:
+        """What each process has, by rank, in the first one; None in the others."""
+        if self.size == 1:
+            return [mine]
+        found: list[Any] | None = [None] * self.size if self.rank == 0 else None
+        dist.gather_object(mine, found)
+        return found
+
+
+ALONE = World(0, 1, torch.device("cpu"))
+"""A process that nobody started others beside; where it computes is said elsewhere."""
 
 _openings = itertools.count()
 _separate = ContextVar("separate", default=False)

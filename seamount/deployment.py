@@ -12,10 +12,11 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any, assert_never
@@ -165,6 +166,7 @@ def _made(asked: Asked, told: Told) -> Made:
     reasons: dict[str, str] = {}
     with clock("simulate"):
         whole = run_all(program, _batches(samples), samples.n, progress=told.progress)
+        assert whole is not None, "this process is alone"
         traced = simulate(program, samples.first(N_COMPARED).inputs, record=("spikes", EVERY_STATE))
     with clock(FLOAT_NETWORK):
         floats = _floats(compiled, program, samples, reasons, told)
@@ -211,9 +213,11 @@ def _program(asked: Asked) -> tuple[Compiled | None, Program]:
     return compiled, compiled.program
 
 
-def _batches(samples: ChipSamples) -> Iterator[dict[str, Array]]:
-    for start in range(0, samples.n, BATCH):
-        yield {name: x[:, start : start + BATCH] for name, x in samples.inputs.items()}
+def _batches(samples: ChipSamples) -> list[Callable[[], dict[str, Array]]]:
+    def batch(start: int) -> dict[str, Array]:
+        return {name: x[:, start : start + BATCH] for name, x in samples.inputs.items()}
+
+    return [partial(batch, start) for start in range(0, samples.n, BATCH)]
 
 
 def _floats(

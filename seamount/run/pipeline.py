@@ -6,7 +6,6 @@ import functools
 import platform
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from seamount import __version__, own
 from seamount.config import Config, load_config, to_toml
 from seamount.distill.config import DataConfig
 from seamount.distill.data import Data, load_data
-from seamount.distill.parallel import World, open_world
+from seamount.distill.parallel import ALONE, World, open_world
 from seamount.distill.progress import QUIET
 from seamount.errors import ConfigError, SeamountError
 from seamount.files import file_hash, write_atomically, write_json
@@ -45,7 +44,7 @@ def run_stages(
         settings: what was set beside the file, for the manifest: resumption keeps it.
 
     Returns:
-        The run; None in a process that torchrun started only to help with training.
+        The run; None in a process that torchrun started only to help.
     """
     names = [stage.name for stage in STAGES]
     if until not in names:
@@ -53,7 +52,8 @@ def run_stages(
     told, data = told or Told(), load_once()
     check(config, data, trains_only=until in (TEACHER.name, DISTILL.name))
     stages = STAGES[: names.index(until) + 1]
-    together = list(takewhile(lambda stage: stage.together, stages))
+    # up to the last one that all work on they stay; those in between, which take moments, are the first one's
+    together = max((k + 1 for k, stage in enumerate(stages) if stage.together), default=0)
     with ExitStack() as mine:
         with open_world(config.run.device) as world:
             if world.rank == 0:
@@ -63,11 +63,13 @@ def run_stages(
                 write_json(run.folder / "manifest.json", manifest(config, told.command) | {"settings": [*settings]})
             world.wait()
             work = _Work(config, Run(folder, STAGES), world, told, data)
-            for stage in together:
-                work.do(stage)
+            for stage in stages[:together]:
+                if stage.together or world.rank == 0:
+                    work.do(stage)
+                world.wait()
         if world.rank != 0:
             return None
-        for stage in stages[len(together) :]:  # alone: nobody waits in the meantime
+        for stage in stages[together:]:  # alone: nobody waits in the meantime
             work.do(stage)
         return work.run
 
@@ -108,7 +110,7 @@ class _Work:
             earlier={earlier.name: self.run.of(earlier) for earlier in stage.needs},
             data=self.data,
             progress=self.told.progress if self.leads else QUIET,
-            leads=self.leads,
+            world=self.world if stage.together else ALONE,
         )
 
     def _wait(self, stage: Stage[Any]) -> None:

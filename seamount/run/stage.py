@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 from seamount.config import Config
 from seamount.distill.config import DataConfig, Section
 from seamount.distill.data import Data
+from seamount.distill.parallel import World
 from seamount.distill.progress import Progress
 
 Settings = TypeVar("Settings", bound=Section)
@@ -51,14 +52,18 @@ class Place:
         folder: its own, to write into.
         earlier: folders of the stages it needs, by name; of no others.
         data: the data set of a configuration in T steps; loaded once for all stages.
-        leads: False in a process that only helps with training, and writes nothing.
+        world: the processes that work on it; all but the first help, and write nothing.
     """
 
     folder: Path
     earlier: Mapping[str, Path]
     data: LoadData
     progress: Progress
-    leads: bool
+    world: World
+
+    @property
+    def leads(self) -> bool:
+        return self.world.rank == 0
 
     def of(self, stage: Stage[Any]) -> Path:
         """The folder of a stage that is needed."""

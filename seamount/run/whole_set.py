@@ -1,8 +1,11 @@
-"""Runs a program on more samples than traces have room for: counts and answers of all, batch by batch."""
+"""Runs a program on more samples than traces have room for: counts and answers of all, batch by batch.
+
+Batches are shared over the processes that torchrun started; the first one has the results of all, the same as alone.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -12,6 +15,7 @@ from numpy.typing import NDArray
 from seamount.compile.program.activity import Activity, Events
 from seamount.compile.program.program import Program
 from seamount.compile.program.readout import classes, readout_so_far
+from seamount.distill.parallel import ALONE, World
 from seamount.distill.progress import Progress
 from seamount.hardware_targets.simulator import simulate
 from seamount.report.evidence import window
@@ -22,7 +26,7 @@ Inputs = Array | Mapping[str, Array]
 
 @dataclass(frozen=True)
 class WholeRun:
-    """What a program did with a whole set of samples.
+    """What a program did with a whole set of samples, or with a batch of it.
 
     Attributes:
         counts: the run without its traces.
@@ -36,31 +40,46 @@ class WholeRun:
 
 
 def run_all(
-    program: Program, batches: Iterable[Inputs], n_samples: int, *, device: str = "cpu", progress: Progress
-) -> WholeRun:
-    """Counts always, answers after each step where the program is read.
+    program: Program,
+    batches: Sequence[Callable[[], Inputs]],
+    n_samples: int,
+    *,
+    device: str = "cpu",
+    progress: Progress,
+    world: World = ALONE,
+) -> WholeRun | None:
+    """Counts always, answers after each step where the program is read; None in all processes but the first.
 
     Args:
-        batches: what enters the chip, integers (T, B, *shape) each; ``n_samples`` in all.
+        batches: each gives what enters the chip, integers (T, B, *shape); ``n_samples`` in all.
     """
-    read = () if program.readout is None else (program.readout.population,)
-    parts: list[Activity] = []
-    per_step: list[Array] = []
-    margins: list[Array] = []
     progress.begin("simulate all samples", n_samples)
-    for inputs in batches:
-        part = simulate(program, inputs, record=("v", "spikes"), populations=read, device=device)
-        if program.readout is not None:
-            read_then = _read_per_step(program, part)
-            answered = classes(read_then)
-            assert (part.predictions() == answered[-1]).all(), "the answer is what is read after the last step"
-            per_step.append(answered)
-            margins.append(_leads(read_then))
-        parts.append(part)
-        progress.advance(part.n_samples)
+    mine = []
+    for k in range(world.rank, len(batches), world.size):
+        mine.append(_run(program, batches[k](), device))
+        # the others are as far
+        progress.advance(mine[-1].counts.n_samples * min(world.size, len(batches) - k))
     progress.end()
-    both = (np.concatenate(found, axis=1) if found else None for found in (per_step, margins))
-    return WholeRun(joined(parts), *both)
+    shares = world.gathered(mine)
+    if shares is None:
+        return None
+    parts = [shares[k % world.size][k // world.size] for k in range(len(batches))]
+    answered = [part.per_step for part in parts if part.per_step is not None]
+    margins = [part.margins for part in parts if part.margins is not None]
+    both = (np.concatenate(found, axis=1) if found else None for found in (answered, margins))
+    return WholeRun(joined([part.counts for part in parts]), *both)
+
+
+def _run(program: Program, inputs: Inputs, device: str) -> WholeRun:
+    read = () if program.readout is None else (program.readout.population,)
+    run = simulate(program, inputs, record=("v", "spikes"), populations=read, device=device)
+    counts = joined([run])
+    if program.readout is None:
+        return WholeRun(counts, None, None)
+    read_then = _read_per_step(program, run)
+    answered = classes(read_then)
+    assert (run.predictions() == answered[-1]).all(), "the answer is what is read after the last step"
+    return WholeRun(counts, answered, _leads(read_then))
 
 
 def _leads(read: Array) -> Array:

@@ -1,12 +1,14 @@
 """Runs the whole test set on the simulator, and proves some samples in every spike and membrane.
 
-Only the samples of the proof keep their traces: those of a test set would fill a disk.
+Only the samples of the proof keep their traces: those of a test set would fill a disk. torchrun's processes share the
+test set; the rest is the first one's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 
 import numpy as np
 import torch
@@ -50,6 +52,8 @@ def work(reads: Reads, place: Place) -> None:
     program, data = compiled_program(place.of(COMPILE)), place.data(reads.data, reads.student.n_steps)
     predictions = _whole_test_set(program, data, reads.run.device, place)
     _validation(program, data, reads.run.device, place)
+    if predictions is None:  # this process has helped
+        return
 
     n = min(reads.report.n_compared, len(data.test))
     values = data.chip_inputs(data.test, torch.arange(n))
@@ -73,13 +77,15 @@ def work(reads: Reads, place: Place) -> None:
     write_arrays(place.folder / "float_v.npz", float_membranes(student, data.inputs(data.test, torch.arange(n)).x))
 
 
-SIMULATE = Stage("simulate", Reads, work, needs=(DISTILL, QUANTISE, COMPILE))
+SIMULATE = Stage("simulate", Reads, work, needs=(DISTILL, QUANTISE, COMPILE), together=True)
 
 
-def _whole_test_set(program: Program, data: Data, device: str, place: Place) -> Array:
-    """Writes answers and counts; the answers (n,)."""
-    parts = (data.chip_inputs(data.test, numbers) for numbers in batches(len(data.test)))
-    whole = run_all(program, parts, len(data.test), device=device, progress=place.progress)
+def _whole_test_set(program: Program, data: Data, device: str, place: Place) -> Array | None:
+    """Writes answers and counts; the answers (n,), in the process that leads."""
+    parts = [partial(data.chip_inputs, data.test, numbers) for numbers in batches(len(data.test))]
+    whole = run_all(program, parts, len(data.test), device=device, progress=place.progress, world=place.world)
+    if whole is None:
+        return None
     assert whole.per_step is not None, "a student has a readout"
     save_activity(whole.counts, place.folder / "counts.npz")
     write_answers(place.folder, data.test, whole.per_step, whole.margins)
@@ -90,8 +96,10 @@ def _whole_test_set(program: Program, data: Data, device: str, place: Place) -> 
 def _validation(program: Program, data: Data, device: str, place: Place) -> None:
     """Writes answers on samples that neither training nor the test saw, on which thresholds may be chosen."""
     n = min(len(data.val), N_VALIDATION)
-    parts = (data.chip_inputs(data.val, numbers) for numbers in batches(n))
-    whole = run_all(program, parts, n, device=device, progress=place.progress)
+    parts = [partial(data.chip_inputs, data.val, numbers) for numbers in batches(n)]
+    whole = run_all(program, parts, n, device=device, progress=place.progress, world=place.world)
+    if whole is None:
+        return
     assert whole.per_step is not None, "a student has a readout"
     write_answers(place.folder, data.val, whole.per_step, whole.margins, VALIDATION)
 
