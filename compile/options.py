@@ -43,6 +43,7 @@ SETTINGS: Mapping[str, Mapping[str, Reader]] = {
         "n_layers": int,
         "skip_layers": int,
         "skip_unknown": _truth,
+        "spike_exp": int,
     },
     "search": {"method": str, "percentile": float, "n_candidates": int},
     "compiler": {"soft_reset": str, "matrix_gib": float},

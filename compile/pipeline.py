@@ -23,9 +23,8 @@ from .lower.outliers import split_outliers
 from .lower.real_groups import RoundingRules
 from .lower.rounding_table import RoundingTable, plain, span
 from .lower.scale_search import SearchOptions, choose_scales
-from .net.read import NEVER_FIRES_FROM, NetOptions, read_net
+from .net.read import NetOptions, read_as, read_net
 from .network.network import Network
-from .neurons.lif import Lif
 from .nir.read import NirOptions, read_nir
 from .nir.readout import as_asked, no_such, parted
 from .numbers import PerNeuron
@@ -249,9 +248,8 @@ def _read_as_asked(program: Program, nir: NirOptions) -> Program:
     name, word = name or program.readout.population, nir.readout_quantity or word
     if name not in neurons:
         raise no_such(name, neurons, program.name)
-    neuron = neurons[name]
-    fires = isinstance(neuron, Lif) and int(neuron.v_th_mant.min()) < NEVER_FIRES_FROM
-    chosen = as_asked(name, fires, word or ("count" if fires else "v"), program.name)
+    usual = read_as(neurons[name])
+    chosen = as_asked(name, usual == "count", word or usual, program.name)
     return program.with_(readout=Readout(name, chosen.quantity))
 
 

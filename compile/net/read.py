@@ -20,17 +20,18 @@ from numpy.typing import NDArray
 from seamount.errors import InputError, Unsupported
 from seamount.windows import Window
 
+from ..neurons.delta_coding import MOST_EXPONENT, DeltaCoding
 from ..neurons.lif import NEVER_FIRES, Lif
+from ..neurons.models import Neuron
+from ..neurons.sigma import Sigma
 from ..numbers import ints
 from ..program.program import Input, Population, Program, Readout, Reset
 from ..program.readout import Quantity
 from ..synapses.kinds import Conv, Dense, Kind, Synapses, Wire
 from ..synapses.shape import target_shape
 from .file import Group, open_net
-from .values import Note, Shape, bias, delays, grids, matrix, pair, parameter, shape_of, truncated
-
-BIAS_EXPONENT = 6
-"""netx adds biases in weight units."""
+from .neurons import is_resonator, message_bits, read_neuron
+from .values import Note, Shape, delays, grids, matrix, pair, shape_of, truncated
 
 INPUT_BITS = 24
 """What an input block may be driven with: signed numbers in weight units."""
@@ -42,7 +43,6 @@ REFUSED = {
     "concat": "concatenation is not in lava-dl's loader",
     "convT": "transposed convolution is not in lava-dl's loader",
     "unpool": "unpooling is not in lava-dl's loader",
-    "dense_comp": "complex synapses belong to resonate-and-fire neurons, which this program format does not have",
 }
 
 
@@ -55,6 +55,7 @@ class NetOptions:
     n_layers: int | None = None
     skip_layers: int = 0
     skip_unknown: bool = False
+    spike_exp: int = 6
 
 
 def read_net(
@@ -68,6 +69,7 @@ def read_net(
     input_shape: Shape | None = None,
     input_bits: int = 0,
     skip_unknown: bool = False,
+    spike_exp: int = 6,
 ) -> Program:
     """The program of a ``.net`` file. Population ``layerN`` is layer N of the file, the input is ``input``.
 
@@ -78,6 +80,7 @@ def read_net(
         input_shape: (C, H, W) of the input, for a file that begins with a convolution and does not say.
         input_bits: netx's ``input_message_bits``: the first synapses multiply by the payload.
         skip_unknown: leave out layers of unknown type without a word, as netx does; else they are refused.
+        spike_exp: as netx's: sigma-delta neurons send a change of 1 as 2**spike_exp.
 
     Raises:
         InputError: unreadable, damaged, foreign, or a value that is not possible; names the key.
@@ -92,9 +95,11 @@ def read_net(
         raise InputError(f"layers {skip_layers} to {n_layers}", where=path, possible="counts from 0 on are possible")
     if input_shape is not None and (len(input_shape) not in (1, 3) or min(input_shape) < 1):
         raise InputError(f"input shape {input_shape}", where=path, possible="(C, H, W) of at least 1 is possible")
+    if not 0 <= spike_exp <= MOST_EXPONENT:
+        raise InputError(f"spike_exp {spike_exp}", where=path, possible=f"0 to {MOST_EXPONENT} are possible")
     with open_net(path) as layers:
         kept = layers if n_layers is None else layers[:n_layers]
-        reader = _Reader(path, reset_interval, reset_offset, input_bits, input_shape)
+        reader = _Reader(path, reset_interval, reset_offset, input_bits, input_shape, spike_exp)
         for i, layer in enumerate(kept):
             reader.read(i, layer, skipped=i < skip_layers, skip_unknown=skip_unknown)
         sha256 = hashlib.sha256(layers[0].content).hexdigest()
@@ -104,6 +109,16 @@ def read_net(
         "format": "lava-dl .net",
     }
     return reader.program(n_steps, provenance)
+
+
+def read_as(neuron: Neuron) -> Quantity:
+    """What is the answer of a last layer: spikes are counted, v and what Sigma sends are read at the end, and changes
+    are added up, which gives the activation that they are changes of."""
+    if isinstance(neuron, Lif):
+        return "v" if int(neuron.v_th_mant.min()) >= NEVER_FIRES_FROM else "count"
+    if isinstance(neuron, Sigma):
+        return "v"
+    return "sum" if isinstance(neuron, DeltaCoding) else "count"
 
 
 # ------------------------------------------------------------------------------------------------- the chain
@@ -124,13 +139,14 @@ class _Reader:
     reset_offset: int
     input_bits: int
     input_shape: Shape | None
+    spike_exp: int
     inputs: list[Input] = field(default_factory=list)
     populations: list[Population] = field(default_factory=list)
     synapses: list[Synapses] = field(default_factory=list)
     notes: dict[str, str] = field(default_factory=dict)
     last: _Last | None = None
     flatten_next: bool = False
-    message_bits_of: str | None = None
+    message_bits: int = 0
 
     def read(self, i: int, layer: Group, *, skipped: bool, skip_unknown: bool) -> None:
         kind = layer.text("type")
@@ -139,8 +155,12 @@ class _Reader:
                 self._input(i, layer, skipped)
             case "flatten":
                 self.flatten_next = True
-            case "dense" | "dense_rec" | "recurrent" | "conv" | "pool" if skipped:
-                self.input_shape = shape_of(layer)
+            case "dense" | "dense_rec" | "recurrent" | "dense_comp" | "conv" | "pool" if skipped:
+                self.input_shape, self.message_bits = shape_of(layer), message_bits(layer)
+            case "dense" | "dense_comp" if layer.has("weight/imag") or is_resonator(layer):
+                self._complex(i, layer)
+            case "dense_comp":
+                raise InputError("is missing", where=f"{layer.where}/weight/imag")
             case "dense" | "dense_rec" | "recurrent":  # dense_rec under its older name
                 self._dense(i, layer, kind != "dense")
             case "conv" | "pool":
@@ -162,14 +182,12 @@ class _Reader:
         if self.last is None or not self.populations:
             raise InputError("no layer with neurons; nothing to run", where=self.path)
         last = self.populations[-1]
-        assert isinstance(last.neuron, Lif), "this reader makes no other"
-        quantity: Quantity = "v" if int(last.neuron.v_th_mant.min()) >= NEVER_FIRES_FROM else "count"
         return Program(
             name=self.path.stem,
             inputs=tuple(self.inputs),
             populations=tuple(self.populations),
             synapses=tuple(self.synapses),
-            readout=Readout(last.name, quantity),
+            readout=Readout(last.name, read_as(last.neuron)),
             n_steps=n_steps,
             provenance=provenance | self.notes,
         )
@@ -183,18 +201,20 @@ class _Reader:
         self.input_shape = shape
         if not layer.has("neuron"):
             return
-        neuron = self._neuron(i, layer, shape)
+        neuron = self._neuron(i, layer, shape, is_input=True)
         weight = int(layer.numbers("weight").reshape(-1)[0]) if layer.has("weight") else 64
         bias = int(layer.numbers("bias").reshape(-1)[0]) if layer.has("bias") else 0
         if skipped:
+            self.message_bits = message_bits(layer)
             return
         self.notes["input"] = f"drive with x * {weight} / 64 + {bias} of the network's own input x, in whole numbers"
         self.inputs.append(Input("input", shape, INPUT_BITS, signed=True))
         self.last = _Last("input", shape)
-        self._add(i, shape, neuron, [("input", Wire(), {})])
+        self._add(
+            i, shape, neuron, [("input", Wire(), {"drive": drive}) for drive in neuron.drives], message_bits(layer)
+        )
 
     def _dense(self, i: int, layer: Group, recurrent: bool) -> None:
-        _require_real(layer)
         shape = (int(np.prod(shape_of(layer))),)
         weights, note = matrix(layer, "weight", shape[0]), self._note_of(i)
         source = self._listen(layer, weights.shape[1])
@@ -202,7 +222,8 @@ class _Reader:
         delay = delays(layer, weights.shape, note) if layer.has("delay") else ints(0)
         if not recurrent:
             (grid,), exponent = grids(weights, [weights], note)
-            self._add(i, shape, neuron, [(source, Dense(grid), {"exponent": exponent, "delay": delay})])
+            into = [(source, Dense(grid), {"exponent": exponent, "delay": delay})]
+            self._add(i, shape, neuron, into, message_bits(layer))
             return
         feedback = _feedback(layer, weights, shape[0])
         (grid, grid_back), exponent = grids(np.hstack([weights, feedback]), [weights, feedback], note)
@@ -210,7 +231,33 @@ class _Reader:
             note(f"delays in a recurrent layer: lava-dl forgets the exponent {exponent}, and so do we")
             exponent = 0
         both = {"exponent": exponent, "delay": delay}
-        self._add(i, shape, neuron, [(source, Dense(grid), both), (f"layer{i}", Dense(grid_back), both)])
+        into = [(source, Dense(grid), both), (f"layer{i}", Dense(grid_back), both)]
+        self._add(i, shape, neuron, into, message_bits(layer))
+
+    def _complex(self, i: int, layer: Group) -> None:
+        """Two matrices from one source to the two parts of a resonator's state."""
+        if not is_resonator(layer):
+            raise Unsupported(
+                "complex weights, but neurons without a complex state",
+                where=layer.where,
+                possible="RF and RF_IZ neurons take them",
+            )
+        if layer.has("delay"):
+            raise Unsupported("delays on complex weights; lava-dl forgets them", where=f"{layer.where}/delay")
+        shape = (int(np.prod(shape_of(layer))),)
+        parts = {part: matrix(layer, f"weight/{part}", shape[0]) for part in ("real", "imag")}
+        if parts["real"].shape != parts["imag"].shape:
+            raise InputError(
+                f"shape {parts['imag'].shape}",
+                where=f"{layer.where}/weight/imag",
+                possible=f"{parts['real'].shape}, that of weight/real, is possible",
+            )
+        source, neuron = self._listen(layer, parts["real"].shape[1]), self._neuron(i, layer, shape)
+        into: list[tuple[str, Kind, dict[str, Any]]] = []
+        for drive, weights in parts.items():
+            (grid,), exponent = grids(weights, [weights], self._note_of(i))
+            into.append((source, Dense(grid), {"exponent": exponent, "drive": drive}))
+        self._add(i, shape, neuron, into, message_bits(layer))
 
     def _conv(self, i: int, layer: Group, made_of: Callable[[Group, Shape, Note], Conv]) -> None:
         before = self.input_shape if self.last is None else self.last.shape
@@ -231,7 +278,8 @@ class _Reader:
             self._input_node(before)
         assert self.last is not None, "made above"
         # as Lava 0.10.0 does it: sums of convolutions wrap to 24 bits, those of matrices (Synapses' default) to 32
-        self._add(i, shape, self._neuron(i, layer, shape), [(self.last.name, kind, {"wrap_bits": 24})])
+        into: list[tuple[str, Kind, dict[str, Any]]] = [(self.last.name, kind, {"wrap_bits": 24})]
+        self._add(i, shape, self._neuron(i, layer, shape), into, message_bits(layer))
 
     def _average(self, i: int, layer: Group) -> None:
         """slayer's mean over equally many neurons per class, as one integrator a class that counts their spikes.
@@ -251,7 +299,7 @@ class _Reader:
         self.flatten_next = False
         self._note(i, f"mean over groups of {n_before // n} neurons: v / 64 counts the spikes of a group")
         counts = Lif(du=ints(4096), dv=ints(0), v_th_mant=ints(NEVER_FIRES))
-        self._add(i, (n,), counts, [(self.last.name, Dense(ints(weights)), {})])
+        self._add(i, (n,), counts, [(self.last.name, Dense(ints(weights)), {})], 0)
 
     # -- parts
 
@@ -273,53 +321,46 @@ class _Reader:
         return self.last.name
 
     def _input_node(self, shape: Shape) -> None:
-        self.inputs.append(Input("input", shape, self.input_bits))
+        # what a layer that was skipped would have sent enters instead of it: of these, the graded ones have a sign
+        bits = self.input_bits or self.message_bits
+        self.inputs.append(Input("input", shape, bits, signed=self.message_bits > 0))
         self.last = _Last("input", shape)
         self.flatten_next = False
 
-    def _add(self, i: int, shape: Shape, neuron: Lif, into: Sequence[tuple[str, Kind, dict[str, Any]]]) -> None:
-        """One block: a population, with its reset, and the synapses into it."""
-        if self.message_bits_of is not None:
-            raise Unsupported(
-                "graded spikes between LIF layers; lava-dl's loader cannot build the next layer",
-                where=self.message_bits_of,
-            )
+    def _add(
+        self,
+        i: int,
+        shape: Shape,
+        neuron: Neuron,
+        into: Sequence[tuple[str, Kind, dict[str, Any]]],
+        sent_bits: int,
+    ) -> None:
+        """One block: a population, with its reset, and the synapses into it.
+
+        Args:
+            sent_bits: of what it sends; 0: spikes.
+        """
         name = f"layer{i}"
         reset = None
         if self.reset_interval is not None:
             # every block sees a sample one step after the block before it, so it must be cleared a step later
             reset = Reset(self.reset_interval, len(self.populations) + 1 + self.reset_offset)
+            if not isinstance(neuron, Lif):
+                self._note(i, "no reset, as in lava-dl, which knows none for these neurons")
+                reset = None
+        # the first synapses hear the input, later ones the layer before; recurrent ones take its bits too, as netx's
+        graded = (self.input_bits if not self.populations else 0) > 0 or self.message_bits > 0
         self.populations.append(Population(name, shape, neuron, reset))
-        graded = self.input_bits > 0 and len(self.populations) == 1
-        for source, kind, settings in into:
-            part = "recurrent" if source == name else "synapses"
+        for n, (source, kind, settings) in enumerate(into):
+            part = "recurrent" if source == name else "synapses" if n == 0 else settings["drive"]
             wired = isinstance(kind, Wire)
             self.synapses.append(
                 Synapses(f"{name}/{part}", source, name, kind, graded=graded and not wired, **settings)
             )
-        self.last = _Last(name, shape)
+        self.last, self.message_bits = _Last(name, shape), sent_bits
 
-    def _neuron(self, i: int, layer: Group, shape: Shape) -> Lif:
-        if not layer.has("neuron"):
-            if layer.text("type") in ("conv", "pool", "input"):
-                raise InputError("is missing", where=f"{layer.where}/neuron")
-            du, dv, v_th = 0, 4096, 1 << 17  # netx: an integrator without memory that never fires
-            return Lif(ints(du), ints(dv), ints(v_th), bias_mant=bias(layer, shape), bias_exp=ints(BIAS_EXPONENT))
-        neuron = layer.child("neuron")
-        _require_lif(neuron)
-        if neuron.has("messageBits"):
-            self.message_bits_of = f"{neuron.where}/messageBits"
-        if neuron.has("weight_exp") and neuron.integer("weight_exp"):
-            self._note(i, f"neuron/weight_exp {neuron.integer('weight_exp')} is ignored, as lava-dl does")
-        if neuron.has("refDelay") and neuron.integer("refDelay") > 1:
-            self._note(i, f"neuron/refDelay {neuron.integer('refDelay')} is ignored, as lava-dl does")
-        return Lif(
-            du=parameter(neuron, "iDecay", shape),
-            dv=parameter(neuron, "vDecay", shape),
-            v_th_mant=parameter(neuron, "vThMant", shape),
-            bias_mant=bias(layer, shape) if layer.text("type") != "input" else ints(0),
-            bias_exp=ints(BIAS_EXPONENT),
-        )
+    def _neuron(self, i: int, layer: Group, shape: Shape, *, is_input: bool = False) -> Neuron:
+        return read_neuron(layer, shape, self._note_of(i), is_input=is_input, spike_exp=self.spike_exp)
 
     def _note(self, i: int, text: str) -> None:
         key = f"layer{i}"
@@ -380,22 +421,3 @@ def _pooling(layer: Group, before: Shape, note: Note) -> Conv:
     if min(*stride, *dilation) < 1 or min(padding) < 0:
         raise InputError("stride and dilation are at least 1, padding at least 0", where=layer.where)
     return Conv(ints(np.repeat(kernel, before[0], axis=0)), Window(stride, padding, dilation, groups=before[0]))
-
-
-def _require_real(layer: Group) -> None:
-    if layer.has("weight") and layer.has("weight/imag"):
-        raise Unsupported(
-            "complex weights belong to resonate-and-fire neurons, which are not supported", where=layer.where
-        )
-
-
-def _require_lif(neuron: Group) -> None:
-    kind = neuron.text("type")
-    if kind in ("LOIHI", "CUBA"):
-        return
-    missing = "only LOIHI and CUBA neurons can be read"
-    if kind == "SDNN":
-        missing = "sigma-delta neurons send graded differences and have no spikes: this program has none such"
-    elif "RF" in kind:
-        missing = "resonate-and-fire neurons have a complex state: this program has none such"
-    raise Unsupported(f"{kind[:40]!r}: {missing}", where=f"{neuron.where}/type")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from seamount.errors import plural
 
+from ..neurons.model import SIGNED_SPIKES, SPIKES
 from .activity import Activity
 from .pieces import whole_of
 from .program import Program
@@ -62,7 +63,9 @@ def symptoms(
         n_spikes, start = run.events[p.name].n_spikes, arrivals[p.name]
         end = run.n_steps if program.n_steps is None else start + program.n_steps
         window = n_spikes[start:end]
-        full = window.size and np.all(window == run.n_samples * p.n_neurons)
+        # a number sent at every step is no spike too many: that is what Sigma does
+        spikes = p.neuron.message in (SPIKES, SIGNED_SPIKES)
+        full = spikes and window.size and np.all(window == run.n_samples * p.n_neurons)
         states.setdefault(whole[p.name], []).append("saturated" if full else "works" if n_spikes.any() else "silent")
     silent, saturated = (
         tuple(n for n, of in states.items() if set(of) == {state}) for state in ("silent", "saturated")

@@ -14,7 +14,7 @@ from typing import Any, assert_never
 import h5py
 import numpy as np
 
-from seamount.compile.net.read import BIAS_EXPONENT
+from seamount.compile.net.neurons import BIAS_EXPONENT
 from seamount.compile.net.values import LONGEST_DELAY, effective_weights
 from seamount.compile.neurons.delta import Delta
 from seamount.compile.neurons.graded_relu_vec import GradedReluVec
