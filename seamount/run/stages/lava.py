@@ -10,6 +10,7 @@ from dataclasses import asdict
 
 import torch
 
+from seamount.compile.program.streaming import why_not_streamed
 from seamount.config import Config
 from seamount.distill.config import DataConfig, Section
 from seamount.errors import ConfigError, Unsupported
@@ -42,7 +43,8 @@ def work(reads: Reads, place: Place) -> None:
         _skip(place, str(error))
         return
     simulated = simulate(program, values, record=("spikes", "v"))
-    agreement = compare_runs(program, ("simulator", simulated), ("Lava 0.10.0", on_lava))
+    lava = "Lava 0.10.0, as a stream" if n > 1 and why_not_streamed(program) is None else "Lava 0.10.0"
+    agreement = compare_runs(program, ("simulator", simulated), (lava, on_lava))
     same = int((on_lava.predictions() != simulated.predictions()).sum())
     write_json(place.folder / "proof.json", {**asdict(agreement), "answers_compared": n, "answers_differing": same})
 
