@@ -109,6 +109,8 @@ def source_of(path: Path) -> Path:
             return found.network()
         case ReportFolder():
             return Path(asked_in(found.path).source)
+        case ProgramFile() if path.suffix in (".npz", ".npy"):
+            raise InputError("holds arrays, a network or a program is needed", where=path, ways_out=f"--data {path}")
         case NetworkFile() | ProgramFile():
             return found.path
         case ReportFile():
@@ -158,6 +160,7 @@ def _made(asked: Asked, told: Told) -> Made:
         samples = samples_for(program, asked.data, asked.n_samples, asked.data_settings)
         if asked.data is not None:  # a reader of the report looks for no path of another machine
             samples = replace(samples, what=samples.what.replace(asked.data, Path(asked.data).name))
+        _check_samples(program, samples)
     # everything that the user could have got wrong was looked at: from here on it takes time
     own = None if asked.float_answers is None else _own_answers(Path(asked.float_answers), samples)
     if samples is None:
@@ -175,6 +178,18 @@ def _made(asked: Asked, told: Told) -> Made:
     if lava is None:
         reasons["proof"] = reasons["oracle"]
     return Made(compiled, program, samples, whole, traced, floats, own, lava, reasons, clock.wall_s)
+
+
+def _check_samples(program: Program, samples: ChipSamples) -> None:
+    if samples.n == 0:
+        raise InputError("holds no sample", where=samples.what)
+    if program.n_steps is None:
+        n_steps = max((len(x) for x in samples.inputs.values()), default=1)
+        raise ConfigError(
+            "says nowhere how many steps a sample has",
+            where=program.name,
+            ways_out=f"those of {samples.what} have {n_steps}: --steps {n_steps} where it is compiled",
+        )
 
 
 class _Clock:
@@ -240,7 +255,7 @@ def _lava(asked: Asked, program: Program, samples: ChipSamples, reasons: dict[st
     status = lava_status(try_it=False)
     n = min(samples.n, N_LAVA if asked.n_lava is None else asked.n_lava)
     if n == 0:
-        reasons["oracle"] = "nobody asked for it, --lava 20 does"
+        reasons["oracle"] = "it was not asked for, --lava 20 does"
         return None
     if not status.present:
         reasons["oracle"] = status.message
@@ -363,7 +378,8 @@ def _facts(asked: Asked, made: Made) -> tuple[tuple[str, str], ...]:
     source = Path(asked.source).name + ("" if reading.written_by is None else f", written by {reading.written_by}")
     facts = [("network" if made.compiled is not None else "program", source)]
     if samples is not None:
-        labels = "" if samples.labels is None else f", {len(np.unique(samples.labels))} classes"
+        n_classes = 0 if samples.labels is None else len(np.unique(samples.labels))
+        labels = f", {n_classes} {'class' if n_classes == 1 else 'classes'}" if n_classes else ", no labels"
         facts.append(("data", f"{samples.what}, {samples.n:,} {plural(samples.n, 'sample')}{labels}"))
     if made.program.readout is not None:
         facts.append(("readout", f"{told_of(made.program.readout.quantity)} of {made.program.readout.population}"))

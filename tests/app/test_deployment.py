@@ -188,7 +188,7 @@ def test_lava_that_is_not_there_is_told_and_only_required_lava_ends_it(
         ("compare {report} {report}/report.json", 0, "the same"),
         ("report {report}/report.json -q", 0, "report.html"),
         ("report {report} --data {x}", 2, "--data: "),
-        ("report {x}", 2, "x.npz"),
+        ("report {x}", 2, "holds arrays, a network or a program is needed; --data"),
         ("deploy {report} --data {x} --set dt=1e-3 --steps 5 --lava 0 -q --out {tmp}/again", 0, "again/report.html"),
         ("deploy {net} --data {x} --out {tmp}/else -q", 2, "else: holds something else; name another folder"),
         ("deploy {report}/program.h5 --data {x} --steps 4 --out {tmp}/q", 2, "is a program, in which all of that"),
@@ -223,6 +223,49 @@ def test_answers_that_are_none_are_refused_before_anything_is_written(
             float_answers=tmp_path / "a.npz",
         )
     assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda x, y: {"x": x[:, :0], "y": y[:0]}, "a.npz: holds no sample"),
+        (lambda x, y: {"x": x[:, :2].swapaxes(0, 1), "y": y[:5]}, "looks like"),
+        (lambda x, y: {"x": x / 2, "y": y}, "0.5 found, whole numbers are possible"),
+        (lambda x, y: {"x": x, "y": y + 100}, "y holds the label 10"),
+        (lambda x, y: {"x": x, "y": y[:4]}, "y (4,); x has 24 samples"),
+    ],
+)
+def test_samples_that_are_none_are_one_message_and_no_folder(files: Path, tmp_path: Path, change, told: str) -> None:
+    given = np.load(files / "x.npz")
+    np.savez(tmp_path / "a.npz", **change(given["x"], given["y"]))
+    done = run("deploy", files / "net.nir", "--data", tmp_path / "a.npz", *WORDS, "--out", tmp_path / "r", "-q")
+    assert done.exit_code == 2
+    assert told in done.stderr
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_number_of_steps_is_asked_for(files: Path, tmp_path: Path) -> None:
+    words = (
+        "deploy",
+        files / "net.nir",
+        "--set",
+        "dt=1e-3",
+        "--out",
+        tmp_path / "r",
+        "-q",
+        "--data",
+        files / "x.npz",
+    )
+    assert f"those of x.npz have {T}: --steps {T}" in run(*words).stderr
+
+
+def test_samples_of_one_class_prove_no_accuracy(files: Path, tmp_path: Path) -> None:
+    given = np.load(files / "x.npz")
+    one = given["y"] == given["y"][0]
+    np.savez(tmp_path / "a.npz", x=given["x"][:, one], y=given["y"][one])
+    report = api.deploy(files / "net.nir", tmp_path / "a.npz", folder=tmp_path / "r", reading=READING, n_lava=0)
+    assert report.verdicts[1].state == "warning"
+    assert "all samples are of one class" in report.verdicts[1].detail
 
 
 def test_a_program_without_a_readout_has_all_but_answers(files: Path, tmp_path: Path) -> None:

@@ -47,8 +47,11 @@ class ClassDrop(Item):
 
 
 class Accuracy(Item):
+    """``n_seen``: classes that the labels of these samples really name, of ``n_classes``."""
+
     n_samples: int
     n_classes: int
+    n_seen: int | None = None
     rungs: tuple[Rung, ...]
     absent: tuple[str, ...]
     mcnemar: McNemar | Missing
@@ -79,6 +82,7 @@ def accuracy(evidence: Evidence) -> Accuracy | Missing:
     return Accuracy(
         n_samples=n,
         n_classes=int(np.max(evidence.answers[0].labels)) + 1,
+        n_seen=len(np.unique(evidence.answers[0].labels)),
         rungs=_ladder([answers[stage] for stage in TITLES if stage in answers]),
         absent=tuple(TITLES[stage] for stage in _expected(evidence) if stage not in answers),
         mcnemar=_mcnemar(*pair, evidence.reference),
