@@ -132,7 +132,9 @@ def membrane_updates(program: Program, activity: Activity) -> float | None:
         if any(name not in activity.states.get(state, {}) for state in states):
             return None
         traces = [activity.states[state][name][_window(program, name)] for state in states]
-        count += traces[0][0].size + int(np.count_nonzero(np.any([x[1:] != x[:-1] for x in traces], axis=0)))
+        # of a population that the run ends before, no step is looked at
+        changed = np.any([x[1:] != x[:-1] for x in traces], axis=0)
+        count += traces[0][:1].size + int(np.count_nonzero(changed))
     return count / activity.n_samples
 
 

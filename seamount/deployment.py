@@ -50,7 +50,6 @@ from seamount.files import file_hash, write_json
 from seamount.foreign.arrays import read_npz
 from seamount.hardware_targets.agreement import Agreement, compare_runs
 from seamount.hardware_targets.lava import lava_status, require_lava, run_on_lava
-from seamount.hardware_targets.neurobench import neurobench_metrics
 from seamount.hardware_targets.simulator import simulate
 from seamount.hardware_targets.target import load_target
 from seamount.programs import ChipSamples, arrays_of, samples_for
@@ -160,7 +159,7 @@ def _made(asked: Asked, told: Told) -> Made:
         samples = samples_for(program, asked.data, asked.n_samples, asked.data_settings)
         if asked.data is not None:  # a reader of the report looks for no path of another machine
             samples = replace(samples, what=samples.what.replace(asked.data, Path(asked.data).name))
-        _check_samples(program, samples)
+        _check_samples(samples)
     # everything that the user could have got wrong was looked at: from here on it takes time
     own = None if asked.float_answers is None else _own_answers(Path(asked.float_answers), samples)
     if samples is None:
@@ -180,16 +179,9 @@ def _made(asked: Asked, told: Told) -> Made:
     return Made(compiled, program, samples, whole, traced, floats, own, lava, reasons, clock.wall_s)
 
 
-def _check_samples(program: Program, samples: ChipSamples) -> None:
+def _check_samples(samples: ChipSamples) -> None:
     if samples.n == 0:
         raise InputError("holds no sample", where=samples.what)
-    if program.n_steps is None:
-        n_steps = max((len(x) for x in samples.inputs.values()), default=1)
-        raise ConfigError(
-            "says nowhere how many steps a sample has",
-            where=program.name,
-            ways_out=f"those of {samples.what} have {n_steps}: --steps {n_steps} where it is compiled",
-        )
 
 
 class _Clock:
@@ -322,8 +314,7 @@ def _evidence(asked: Asked, folder: Path, made: Made, command: str) -> Evidence:
         does_not_fit=estimated.does_not_fit,
         energy=estimated.energy,
         single_energy=estimated.single,
-        # a stream has no samples to count by
-        neurobench=None if traced is None or program.n_steps is None else neurobench_metrics(program, traced),
+        neurobench=estimated.neurobench,
         reasons=reasons,
     )
 

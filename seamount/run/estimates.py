@@ -1,4 +1,4 @@
-"""What a program would need of its target: cores, energy, latency, estimated from a run of it."""
+"""What a program would need of its target: cores, energy, latency, from a run of it; and NeuroBench's metrics."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from seamount.compile.program.activity import Activity
 from seamount.compile.program.program import Program
 from seamount.compile.program.streaming import why_not_streamed, windows_of
 from seamount.config import TargetConfig
-from seamount.errors import ConfigError, DoesNotFit, Unsupported
+from seamount.errors import ConfigError, DoesNotFit, InputError, Unsupported
 from seamount.hardware_targets.energy import EnergyReport, estimate_energy
+from seamount.hardware_targets.neurobench import NeuroBench, neurobench_metrics
 from seamount.hardware_targets.target import Target
 
 
 @dataclass(frozen=True)
 class Estimates:
-    """Cores and energy of a program, or why there are none.
+    """Cores, energy and metrics of a program, or why there are none.
 
     Attributes:
         does_not_fit: why ``placement`` is None.
@@ -33,6 +34,7 @@ class Estimates:
     does_not_fit: str | None
     energy: EnergyReport | None
     single: EnergyReport | None
+    neurobench: NeuroBench | None
     reasons: dict[str, str]
 
     def assumed(self) -> tuple[str, ...]:
@@ -51,19 +53,40 @@ def estimates(
     """
     findings = tuple(verify_program(program, target))
     placement, does_not_fit = _placement(program, target, findings, asked, traced)
-    if counts is None:
-        return Estimates(findings, placement, does_not_fit, None, None, {"energy": "needs a run of the program"})
-    alone = why_not_streamed(program)
+    reasons: dict[str, str] = {}
+    energy, single, metrics = None, None, None
+    if counts is None or traced is None:
+        reasons |= dict.fromkeys(("energy", "neurobench"), "needs a run of the program")
+        return Estimates(findings, placement, does_not_fit, energy, single, metrics, reasons)
     try:
-        single = estimate_energy(program, counts, placement, target, asked.step_period_s)
-        if alone is not None:
-            return Estimates(findings, placement, does_not_fit, single, None, {"streaming": alone})
-        passing = None if traced is None else windows_of(program, traced)
-        placed = placement if passing is None else _placement(program, target, findings, asked, passing)[0]
-        energy = estimate_energy(program, windows_of(program, counts), placed, target, asked.step_period_s)
+        energy, single = _energy(program, target, asked, findings, placement, counts, traced, reasons)
     except (ConfigError, Unsupported) as error:
-        return Estimates(findings, placement, does_not_fit, None, None, {"energy": str(error)})
-    return Estimates(findings, placement, does_not_fit, energy, single, {})
+        reasons["energy"] = str(error)
+    try:
+        metrics = neurobench_metrics(program, traced)
+    except InputError as error:  # NeuroBench's definitions leave some programs out
+        reasons["neurobench"] = str(error)
+    return Estimates(findings, placement, does_not_fit, energy, single, metrics, reasons)
+
+
+def _energy(
+    program: Program,
+    target: Target,
+    asked: TargetConfig,
+    findings: Sequence[Finding],
+    placement: Placement | None,
+    counts: Activity,
+    traced: Activity,
+    reasons: dict[str, str],
+) -> tuple[EnergyReport, EnergyReport | None]:
+    """Of a stream and of a single sample; of a single sample alone where the program cannot be streamed."""
+    single = estimate_energy(program, counts, placement, target, asked.step_period_s)
+    alone = why_not_streamed(program)
+    if alone is not None:
+        reasons["streaming"] = alone
+        return single, None
+    placed = _placement(program, target, findings, asked, windows_of(program, traced))[0]
+    return estimate_energy(program, windows_of(program, counts), placed, target, asked.step_period_s), single
 
 
 def _placement(

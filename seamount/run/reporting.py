@@ -25,7 +25,6 @@ from seamount.distill.methods import needs_teacher, weights_of
 from seamount.errors import InputError
 from seamount.files import file_hash, read_json, write_atomically
 from seamount.hardware_targets.agreement import Agreement
-from seamount.hardware_targets.neurobench import neurobench_metrics
 from seamount.hardware_targets.target import Target, load_target
 from seamount.report.evidence import Answers, Evidence, Traced, Training, Trial
 from seamount.report.parts.early import Early, early
@@ -151,7 +150,7 @@ def gather(finished: Finished) -> Evidence:
         energy=estimated.energy,
         single_energy=estimated.single,
         budget=next(iter((config.distill.spike_budget or {}).items()), None),
-        neurobench=neurobench_metrics(program, traced),
+        neurobench=estimated.neurobench,
         reasons=reasons,
     )
 

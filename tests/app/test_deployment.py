@@ -12,12 +12,14 @@ from typer.testing import CliRunner
 
 from seamount import api
 from seamount.cli import app, load_commands
+from seamount.compile.program.file import load_program, save_program
 from seamount.errors import BackendMissing, ConfigError, InputError
 from seamount.hardware_targets.lava import shim
 from seamount.report.parts.accuracy import Accuracy
 from seamount.report.parts.energy import Energy
 from seamount.report.parts.mapping import Mapping
 from seamount.report.schema.values import Missing
+from tests.simulator.random_programs import random_case
 
 load_commands()
 N, T, N_CLASSES = 24, 5, 3
@@ -244,21 +246,6 @@ def test_samples_that_are_none_are_one_message_and_no_folder(files: Path, tmp_pa
     assert not (tmp_path / "r").exists()
 
 
-def test_a_number_of_steps_is_asked_for(files: Path, tmp_path: Path) -> None:
-    words = (
-        "deploy",
-        files / "net.nir",
-        "--set",
-        "dt=1e-3",
-        "--out",
-        tmp_path / "r",
-        "-q",
-        "--data",
-        files / "x.npz",
-    )
-    assert f"those of x.npz have {T}: --steps {T}" in run(*words).stderr
-
-
 def test_samples_of_one_class_prove_no_accuracy(files: Path, tmp_path: Path) -> None:
     given = np.load(files / "x.npz")
     one = given["y"] == given["y"][0]
@@ -269,8 +256,6 @@ def test_samples_of_one_class_prove_no_accuracy(files: Path, tmp_path: Path) -> 
 
 
 def test_a_program_without_a_readout_has_all_but_answers(files: Path, tmp_path: Path) -> None:
-    from seamount.compile.program.file import load_program, save_program
-
     save_program(load_program(files / "report" / "program.h5").with_(readout=None), tmp_path / "p.h5")
     report = api.deploy(tmp_path / "p.h5", files / "plain.npz", folder=tmp_path / "r", n_lava=0)
     assert report.accuracy.missing.endswith("has no readout, compile it with --readout")
@@ -283,3 +268,12 @@ def test_a_damaged_note_of_what_was_asked_is_named(files: Path, tmp_path: Path) 
         api.report(tmp_path)
     with pytest.raises(ConfigError, match="holds something else"):
         api.deploy(files / "net.nir", folder=files)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_any_program_has_a_report(seed: int, tmp_path: Path) -> None:
+    program, inputs, _ = random_case(seed)
+    save_program(program, tmp_path / "p.h5")
+    np.savez(tmp_path / "x.npz", **{name: x[: program.n_steps] for name, x in inputs.items()})
+    report = api.deploy(tmp_path / "p.h5", tmp_path / "x.npz", folder=tmp_path / "r", n_lava=0)
+    assert report.fingerprint() == api.load_report(tmp_path / "r").fingerprint()
