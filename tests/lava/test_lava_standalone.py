@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from graded_programs import sigma_delta_chain
 from lava_programs import conv_net, random_inputs, residual_net
 
 from seamount.errors import InputError
@@ -52,6 +53,21 @@ def test_a_folder_runs_alone_and_says_that_nothing_differs(tmp_path: Path) -> No
     other = run_without_seamount(folder, tmp_path / "blocker")
     assert other.returncode == 1
     assert "values compared with expected.npz, 0 differ" not in other.stdout
+
+
+@pytest.mark.lava
+@needs_lava
+def test_a_folder_of_graded_neurons_compares_every_state(tmp_path: Path) -> None:
+    program, record = sigma_delta_chain(), ("spikes", "states")
+    inputs = np.cumsum(np.random.default_rng(0).integers(-3, 4, (6, 2, 2, 6, 5)), axis=0)
+    expected = simulate(program, inputs, record=record)
+    folder = write_standalone(program, tmp_path / "folder", inputs, expected=expected, record=record)
+    done = run_without_seamount(folder, tmp_path / "blocker")
+    assert done.returncode == 0, done.stderr
+    traces = [*expected.spikes.values(), *(x for found in expected.states.values() for x in found.values())]
+    assert (
+        done.stdout.splitlines()[-1] == f"{sum(x.size for x in traces)} values compared with expected.npz, 0 differ"
+    )
 
 
 def test_a_folder_tells_what_it_is(tmp_path: Path) -> None:
