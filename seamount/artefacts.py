@@ -76,12 +76,13 @@ class ProgramFile:
 Artefact = RunFolder | ReportFolder | ReportFile | NetworkFile | ProgramFile
 
 
-def recognised(path: Path) -> Artefact:
+def recognised(path: Path | str) -> Artefact:
     """What ``path`` is, by its name and what lies in it.
 
     Raises:
         InputError: a folder that is neither a run nor a report.
     """
+    path = Path(path)
     if path.is_dir():
         found = _folder(path)
         if found is None:

@@ -31,7 +31,7 @@ from seamount.config import load_config
 from seamount.errors import ConfigError, InputError, plural
 from seamount.foreign.labels import class_labels
 from seamount.foreign.samples import ENDINGS, read_samples
-from seamount.hardware_targets.agreement import Agreement
+from seamount.hardware_targets.agreement import Agreement, sample_windows
 
 if TYPE_CHECKING:
     from seamount.compile.fit.finding import Finding
@@ -99,9 +99,9 @@ class RoundedAnswers:
 
 
 def compile_source(
-    source: Path,
+    source: Path | str,
     target: str = "loihi1",
-    out: Path | None = None,
+    out: Path | str | None = None,
     options: CompileOptions | None = None,
     labels: NDArray[Any] | None = None,
 ) -> CompiledFile:
@@ -118,6 +118,7 @@ def compile_source(
     from seamount.compile.program.file import save_program
     from seamount.hardware_targets.target import load_target
 
+    source, out = Path(source), None if out is None else Path(out)
     found = network_of(source)
     chip = load_target(target)
     compiled = compile_graph(found, chip, options)
@@ -169,38 +170,38 @@ def _check_labels(labels: NDArray[Any] | None, n: int, program: Program) -> None
         class_labels(labels, "calibration", n_classes=_n_classes(program))
 
 
-def write_split(program: Program, target: str, path: Path) -> Split:
+def write_split(program: Program, target: str, path: Path | str) -> Split:
     """Write a program with the same integers whose populations each fit a core of the target."""
     from seamount.compile.passes.split_populations import split_populations
     from seamount.compile.program.file import save_program
     from seamount.hardware_targets.target import load_target
 
     split = split_populations(program, load_target(target))
-    save_program(split.program, path)
+    save_program(split.program, Path(path))
     return split
 
 
-def write_nir(program: Program, path: Path) -> None:
+def write_nir(program: Program, path: Path | str) -> None:
     """Write a program as a NIR file that compiles to it again; refuses what NIR cannot say exactly."""
     from seamount.compile.to_nir import net_to_nir
     from seamount.run.export import write_graph
 
-    write_graph(net_to_nir(program), path)
+    write_graph(net_to_nir(program), Path(path))
 
 
-def write_net(program: Program, path: Path) -> NetFile:
+def write_net(program: Program, path: Path | str) -> NetFile:
     """Write a program as a lava-dl ``.net`` file; the result says what netx must be told beside its path."""
     from seamount.hardware_targets.lava import write_net as write
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return write(program, path)
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    return write(program, Path(path))
 
 
-def write_standalone(program: Program, folder: Path) -> Path:
+def write_standalone(program: Program, folder: Path | str) -> Path:
     """Write a program as a folder that runs on Lava without Seamount, and waits for inputs."""
     from seamount.hardware_targets.lava import write_standalone as write
 
-    return write(program, folder)
+    return write(program, Path(folder))
 
 
 def network_of(path: Path) -> Path:
@@ -221,7 +222,7 @@ def network_of(path: Path) -> Path:
             assert_never(found)
 
 
-def load_any_program(path: Path, target: str = "loihi1", *, readout: str | None = None) -> Program:
+def load_any_program(path: Path | str, target: str = "loihi1", *, readout: str | None = None) -> Program:
     """A program file, that of a run's or report's folder, or one made on the spot of a NIR or a ``.net`` file.
 
     Args:
@@ -234,7 +235,7 @@ def load_any_program(path: Path, target: str = "loihi1", *, readout: str | None 
 
     found = recognised(path)
     if isinstance(found, NetworkFile):
-        return compile_graph(path, load_target(target), compile_options(readout=readout)).program
+        return compile_graph(found.path, load_target(target), compile_options(readout=readout)).program
     if readout is not None:
         raise ConfigError(
             f"{path} is a program, which holds its readout already",
@@ -270,10 +271,10 @@ class ChipSamples:
         return replace(self, inputs=cut, labels=None if self.labels is None else self.labels[:n])
 
 
-def data_for(path: Path, data: str | None) -> str | None:
+def data_for(path: Path | str, data: Path | str | None) -> str | None:
     """What was asked for, else the samples of the run or report that ``path`` is the folder of."""
     if data is not None:
-        return data
+        return str(data)
     found = recognised(path)
     if isinstance(found, RunFolder):
         return str(found.path)
@@ -330,8 +331,9 @@ def _test_set(config: DataConfig, program: Program, entry: str, n: int | None) -
 NPZ = f"pass a file ({', '.join(ENDINGS)}) with an array for each input"
 
 
-def arrays_of(path: Path) -> dict[str, NDArray[Any]]:
+def arrays_of(path: Path | str) -> dict[str, NDArray[Any]]:
     """The arrays of a file: x, or one for each input by its name, and perhaps y, the labels."""
+    path = Path(path)
     arrays = read_samples(path)
     if not set(arrays) - {"y"}:
         raise InputError(f"holds {', '.join(arrays) or 'nothing'}; x is needed, and y for labels", where=path)
@@ -427,8 +429,8 @@ class Simulated:
 
 
 def simulate(
-    program: Path,
-    data: str | None = None,
+    program: Path | str,
+    data: Path | str | None = None,
     *,
     readout: str | None = None,
     n_samples: int | None = None,
@@ -461,6 +463,8 @@ def simulate(
     )
     answers = None if activity.readout is None else activity.predictions()
     found = symptoms(loaded, activity, answers, samples.labels)
+    if not stream:
+        activity = replace(activity, windows=sample_windows(loaded, activity.n_steps))
     return Simulated(loaded, samples, activity, _accuracy(activity, samples), found)
 
 
@@ -481,8 +485,8 @@ class LavaRun:
 
 
 def run_lava(
-    program: Path,
-    data: str | None = None,
+    program: Path | str,
+    data: Path | str | None = None,
     *,
     readout: str | None = None,
     n_samples: int = 20,
@@ -500,19 +504,24 @@ def run_lava(
     on_lava = run_on_lava(loaded, samples.inputs, record=traces, time_limit_s=time_limit_s)
     simulated = run(loaded, samples.inputs, record=traces)
     agreement = compare_runs(loaded, ("simulator", simulated), ("Lava", on_lava))
+    windows = sample_windows(loaded, on_lava.n_steps)
+    on_lava, simulated = (replace(run, windows=windows) for run in (on_lava, simulated))
     return LavaRun(on_lava, simulated, agreement, _accuracy(on_lava, samples))
 
 
-def diff(a: Path, b: Path) -> Difference | None:
-    """The first step, population and neuron in which two trace files differ; None if they are equal."""
+def diff(a: Path | str, b: Path | str) -> Difference | None:
+    """The first step, population and neuron in which two trace files differ; None if they are equal.
+
+    Of runs of one program, only the steps are compared in which populations answer to the sample.
+    """
     from seamount.compile.program.activity_file import load_activity
     from seamount.hardware_targets.simulator.diff import first_difference
 
-    return first_difference(load_activity(a), load_activity(b))
+    return first_difference(load_activity(Path(a)), load_activity(Path(b)))
 
 
-def inspect(path: Path) -> list[str]:
+def inspect(path: Path | str) -> list[str]:
     """A NIR, ``.net`` or program file, a line an item."""
     from seamount.compile.inspect import inspect_file
 
-    return list(inspect_file(path))
+    return list(inspect_file(Path(path)))

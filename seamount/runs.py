@@ -43,10 +43,11 @@ if TYPE_CHECKING:
     from seamount.run.sweep import Sweep
 
 
-def init(path: Path, settings: Sequence[str] = (), *, preset: str | None = None) -> None:
+def init(path: Path | str, settings: Sequence[str] = (), *, preset: str | None = None) -> None:
     """Write a commented configuration, the defaults or a preset; an existing file is not replaced."""
     from seamount.files import write_atomically
 
+    path = Path(path)
     if path.exists():
         raise ConfigError("exists already", where=path, ways_out="choose another name")
     write_atomically(path, to_toml(load_config(None, settings, preset=preset)))
@@ -111,10 +112,13 @@ def _handed(things: dict[str, Any]) -> Iterator[list[str]]:
         yield [*settings, *(["data.augment=[]"] if "data.name" in things else [])]
 
 
-def plan(config: Path | None, settings: Sequence[str] = (), *, folder: Path, resume: bool = False) -> Plan:
+def plan(
+    config: Path | str | None = None, settings: Sequence[str] = (), *, folder: Path | str, resume: bool = False
+) -> Plan:
     """What ``run`` would do, checked as it checks; nothing is written."""
     from seamount.run.plan import make_plan
 
+    folder, config = Path(folder), None if config is None else Path(config)
     return make_plan(load_config(config, _kept(folder, settings, resume)), folder)
 
 
@@ -143,10 +147,10 @@ class StageAccuracy:
 
 
 def distill(
-    config: Path | None,
+    config: Path | str | None = None,
     settings: Sequence[str] = (),
     *,
-    folder: Path,
+    folder: Path | str,
     until: str = "export",
     resume: bool = False,
     overwrite: bool = False,
@@ -167,6 +171,7 @@ def distill(
             possible=f"possible are {', '.join(names)}",
             ways_out="`seamount run` does the others too",
         )
+    folder, config = Path(folder), None if config is None else Path(config)
     told, kept = told or Told(), _kept(folder, settings, resume)
     made = load_config(config, kept)
     _tell_changes(folder, made, resume, told)
@@ -186,7 +191,7 @@ def _accuracies(run: Run, stages: Sequence[Stage[Any]]) -> list[StageAccuracy]:
     return rows
 
 
-def report(path: Path, told: Told | None = None) -> Report:
+def report(path: Path | str, told: Told | None = None) -> Report:
     """Write report.json and report.html of a finished run, or once more those of a report's folder."""
     from seamount.deployment import again
     from seamount.run.reporting import report_run
@@ -310,14 +315,14 @@ def load_report(path: Path | str) -> Report:
     return from_json(file.read_bytes(), str(file))
 
 
-def compare(a: Path, b: Path) -> ReportComparison:
+def compare(a: Path | str, b: Path | str) -> ReportComparison:
     """Two reports, row by row."""
     from seamount.report.compare import compare as rows
 
     return rows(load_report(a), load_report(b))
 
 
-def check(run: Path, gates: Gates) -> tuple[Outcome, ...]:
+def check(run: Path | str, gates: Gates) -> tuple[Outcome, ...]:
     """Which of the gates a run passes."""
     from seamount.report.gates import check as outcomes
 
@@ -325,7 +330,7 @@ def check(run: Path, gates: Gates) -> tuple[Outcome, ...]:
 
 
 def why(
-    path: Path, layer: str, n_samples: int = 16, data: str | None = None, settings: Sequence[str] = ()
+    path: Path | str, layer: str, n_samples: int = 16, data: str | None = None, settings: Sequence[str] = ()
 ) -> Explanation:
     """What makes a layer of a program differ from the network in real numbers: each effect alone, and all but it.
 
@@ -335,6 +340,7 @@ def why(
         path: the folder of a run or report, or a network file.
         data, settings: see ``samples_for``; a run has its test set, a report its samples.
     """
+    path = Path(path)
     found = recognised(path)
     match found:
         case RunFolder() if data is None:
@@ -384,9 +390,14 @@ def _why_of_run(folder: Path, layer: str, n_samples: int) -> Explanation:
 
 
 def sweep(
-    config: Path | None, over: Sequence[str], settings: Sequence[str] = (), *, folder: Path, told: Told | None = None
+    config: Path | str | None,
+    over: Sequence[str],
+    settings: Sequence[str] = (),
+    *,
+    folder: Path | str,
+    told: Told | None = None,
 ) -> Sweep:
     """Every combination of the axes ``over`` (``section.key=value,value``), each an ordinary run below ``folder``."""
     from seamount.run.sweep import sweep as grid
 
-    return grid(config, over, settings, folder, told or Told())
+    return grid(None if config is None else Path(config), over, settings, Path(folder), told or Told())

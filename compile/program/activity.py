@@ -78,6 +78,7 @@ class Activity:
         spike_counts: spikes per neuron over the whole run, int64 (B, *shape), of every population.
         events: counts per population, always.
         final_states: as ``states``, after the last step (B, *shape), of every population that has them.
+        windows: population -> first step and number of steps in which it answers to the sample; empty: nobody said.
     """
 
     n_steps: int
@@ -89,6 +90,7 @@ class Activity:
     spike_counts: Mapping[str, Array] = field(default_factory=dict)
     events: Mapping[str, Events] = field(default_factory=dict)
     final_states: Mapping[str, Mapping[str, Array]] = field(default_factory=dict)
+    windows: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     @property
     def v(self) -> Mapping[str, Array]:

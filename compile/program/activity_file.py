@@ -40,6 +40,7 @@ def save_activity(activity: Activity, path: Path) -> None:
             else:
                 scalars[name][field.name] = int(value)
     meta = {"schema": SCHEMA, "n_steps": activity.n_steps, "n_samples": activity.n_samples, "events": scalars}
+    meta["windows"] = {name: list(window) for name, window in activity.windows.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     # an open file: savez ends a name that lacks .npz with it
     with replacing(path) as fresh, fresh.open("wb") as file:
@@ -96,8 +97,14 @@ def _activity(arrays: Mapping[str, Array], meta: Mapping[str, Any]) -> Activity:
         },
         states=states,
         final_states=finals,
+        windows={name: _window(window) for name, window in meta.get("windows", {}).items()},
         **traces,
     )
+
+
+def _window(value: Any) -> tuple[int, int]:
+    start, n = value
+    return _count(start), _count(n)
 
 
 def _count(value: object) -> int:

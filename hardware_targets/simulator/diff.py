@@ -56,6 +56,9 @@ class Difference:
 def first_difference(a: Activity, b: Activity) -> Difference | None:
     """The first difference between two runs, or None if all traces that both recorded are equal.
 
+    Where both say which steps belong to the sample, the others are left out: while a pipeline fills and drains,
+    Lava's and our runs may hold other values, which reach nothing.
+
     Of several populations that part in one step, the earliest in the order of ``a`` is named. Raises ``InputError``
     where nothing can be compared: no common trace, or other numbers of steps or samples.
     """
@@ -66,13 +69,15 @@ def first_difference(a: Activity, b: Activity) -> Difference | None:
     names = list(dict.fromkeys(name for name, _ in common))
     for name, trace in common:
         ours, theirs = _pair(a, b, name, trace)
-        differs = ours != theirs
+        window = _window(a, b, name)
+        differs = ours[window] != theirs[window]
         n_compared += differs.size
         n_differing[trace] += int(np.count_nonzero(differs))
-        steps = np.flatnonzero(differs.reshape(a.n_steps, -1).any(axis=1))
+        steps = np.flatnonzero(differs.any(axis=tuple(range(1, differs.ndim))))
         if len(steps):
             where = np.argwhere(differs[steps[0]])[0]
-            found.append((int(steps[0]), names.index(name), traces.index(trace), name, trace, where))
+            first = int(steps[0]) + (window.start or 0)
+            found.append((first, names.index(name), traces.index(trace), name, trace, where))
     if not found:
         return None
     step, _, _, name, trace, where = min(found, key=lambda entry: entry[:3])
@@ -90,6 +95,18 @@ def first_difference(a: Activity, b: Activity) -> Difference | None:
         n_differing=n_differing,
         n_compared=n_compared,
     )
+
+
+def windows_compared(a: Activity, b: Activity) -> bool:
+    """Whether only the steps are compared in which populations answer to the sample."""
+    return bool(a.windows) and a.windows == b.windows
+
+
+def _window(a: Activity, b: Activity, name: str) -> slice:
+    if not windows_compared(a, b):
+        return slice(None)
+    start, n = a.windows.get(name, (0, a.n_steps))
+    return slice(start, start + n)
 
 
 def _in_common(a: Activity, b: Activity) -> list[tuple[str, str]]:

@@ -263,7 +263,8 @@ def diff(
 
     found = api.diff(a, b)
     if found is None:
-        return Result({"equal": True}, "equal: 0 differing values")
+        steps = "of the steps in which a population answers to the samples, where both files say which these are"
+        return Result({"equal": True}, f"equal: 0 differing values, {steps}")
     return Result({"equal": False, **asdict(found)}, str(found), exit_code=3)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import triton
 from seamount.compile.neurons.lif import Lif
 from seamount.compile.numbers import ints
 from seamount.compile.program.activity import Activity
+from seamount.compile.program.activity_file import load_activity, save_activity
 from seamount.compile.program.program import Input, Population, Program, Readout
 from seamount.compile.synapses.kinds import Conv, Dense, Synapses
 from seamount.errors import BackendMissing, ConfigError, InputError
@@ -163,6 +165,18 @@ def test_the_first_difference_is_shown_with_what_is_around_it() -> None:
         "  spikes a         0         0         1         0         1\n"
         "  spikes b         0         0         1         0         1"
     )
+
+
+def test_of_a_sample_only_its_own_steps_are_compared(tmp_path: Path) -> None:
+    x = np.array([[[1, 1]], [[1, 0]], [[1, 0]]]).repeat(2, axis=1)
+    run = simulate(two_layers(), x, record=("v",))
+    outside, inside = ({"hidden": (0, 3), "out": (first, 3)} for first in (0, 2))
+    found = [first_difference(replace(run, windows=w), replace(changed(run), windows=w)) for w in (outside, inside)]
+    assert found[0] is None
+    assert found[1] is not None
+    assert (found[1].step, found[1].n_compared) == (3, 3 * 2 * 3)
+    save_activity(replace(run, windows=inside), tmp_path / "run.npz")
+    assert load_activity(tmp_path / "run.npz").windows == inside
 
 
 def test_runs_without_a_common_trace_cannot_be_compared() -> None:
