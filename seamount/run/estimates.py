@@ -81,12 +81,22 @@ def _energy(
 ) -> tuple[EnergyReport, EnergyReport | None]:
     """Of a stream and of a single sample; of a single sample alone where the program cannot be streamed."""
     single = estimate_energy(program, counts, placement, target, asked.step_period_s)
-    alone = why_not_streamed(program)
+    alone = _why_alone(program, counts)
     if alone is not None:
         reasons["streaming"] = alone
         return single, None
     placed = _placement(program, target, findings, asked, windows_of(program, traced))[0]
     return estimate_energy(program, windows_of(program, counts), placed, target, asked.step_period_s), single
+
+
+def _why_alone(program: Program, counts: Activity) -> str | None:
+    """Why an inference costs what the whole run does; None if it may cost what its windows do."""
+    obstacle = why_not_streamed(program)
+    if obstacle is not None:
+        return obstacle
+    assert program.n_steps is not None, "a program that can be streamed has samples"
+    whole = counts.n_steps >= max(program.arrivals().values()) + program.n_steps
+    return None if whole else "the run ends before a sample has left every population"
 
 
 def _placement(

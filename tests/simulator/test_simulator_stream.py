@@ -11,12 +11,14 @@ import torch
 from seamount.compile.pipeline import compile_graph
 from seamount.compile.program.program import Program
 from seamount.compile.program.streaming import sent_from, windows_of
+from seamount.config import TargetConfig
 from seamount.distill.quantised import QuantisedStudent
 from seamount.errors import Unsupported
 from seamount.hardware_targets.agreement import compare_runs
 from seamount.hardware_targets.simulator import simulate, simulate_stream
 from seamount.hardware_targets.target import load_target
 from seamount.models.zoo import build_student
+from seamount.run.estimates import estimates
 
 TRACES = ("spikes", "v", "u")
 
@@ -87,3 +89,18 @@ def test_what_would_touch_is_refused_and_so_is_a_pause() -> None:
     unaligned = program.with_(populations=(replace(first, reset=replace(first.reset, offset=3)), *rest))
     with pytest.raises(Unsupported, match="is reset at offset 3 of 4"):
         simulate_stream(unaligned, inputs)
+
+
+def test_an_inference_is_priced_by_its_windows_where_samples_can_be_streamed_and_runs_are_whole() -> None:
+    program, target = program_of("small", (1, 8, 8), 2, width=0.25), load_target("loihi1")
+    run = simulate(program, images(program, 3), record=TRACES)
+    priced = estimates(program, target, TargetConfig(), run, run)
+    assert priced.energy is not None
+    assert priced.single is not None
+    assert priced.energy.n_steps == 2
+    assert priced.single.n_steps == program.steps_per_run()
+    assert priced.energy.counts.n_sops <= priced.single.counts.n_sops
+    cut = simulate(program, images(program, 3), n_steps=3, record=TRACES)
+    short = estimates(program, target, TargetConfig(), cut, cut)
+    assert short.single is None
+    assert short.reasons["streaming"] == "the run ends before a sample has left every population"
