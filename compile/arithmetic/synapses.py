@@ -30,6 +30,9 @@ FLOAT32_EXACT = 1 << 24
 FLOAT64_EXACT = 1 << 53
 LARGEST_MATRIX = 1 << 24
 
+GATHERED = 1 << 22
+"""Products that the entries of a sparse matrix make at once: 16 MiB in float32."""
+
 
 @dataclass(frozen=True)
 class Lowered:
@@ -64,10 +67,15 @@ class Lowered:
         if isinstance(kind, Wire):
             return torch.ones(1, dtype=self.dtype, device=self.device)
         weights = kind.weights
-        if isinstance(kind, Sparse) and kind.n_target * kind.n_source <= LARGEST_MATRIX:
+        if isinstance(kind, Sparse) and not self.gathered:
             weights = as_matrix(kind, kind.weights)
         # not torch.tensor, because that begins on torch's default device, where there may be nothing ("meta")
         return torch.from_numpy(np.array(weights)).to(self.device, self.dtype)
+
+    @property
+    def gathered(self) -> bool:
+        """Whether its entries are summed one by one, because a matrix with all of them would be huge."""
+        return isinstance(self.kind, Sparse) and self.kind.n_target * self.kind.n_source > LARGEST_MATRIX
 
     @property
     def drive_bound(self) -> int:
@@ -211,10 +219,13 @@ def wrap(values: torch.Tensor, bits: int) -> torch.Tensor:
 
 def _sums(part: Lowered, x: torch.Tensor) -> torch.Tensor:
     match part.kind:
-        case Sparse() as kind if part.weights.ndim == 1:
+        case Sparse() as kind if part.gathered:
             rows, columns = (torch.from_numpy(np.array(i)).to(part.device) for i in (kind.rows, kind.columns))
             total = torch.zeros((kind.n_target, len(x)), dtype=part.dtype, device=part.device)
-            return total.index_add_(0, rows, part.weights[:, None] * x.flatten(1).T[columns]).T
+            at_once = max(1, GATHERED // max(1, len(rows)))
+            for some, into in zip(torch.split(x.flatten(1), at_once), torch.split(total, at_once, 1), strict=True):
+                into.index_add_(0, rows, part.weights[:, None] * some.T[columns])
+            return total.T
         case Dense() | Sparse():
             return matrix_sum(x.flatten(1), part.weights, narrow=part.narrow)
         case Conv() as kind:

@@ -159,12 +159,14 @@ def _delay(lowered: Lowered) -> int:
 def _busy(lowered: Lowered, found: Runs) -> float:
     """Share of sources that fire from which on a product is faster than scattering.
 
-    Nanoseconds of one core: 8 a spike, 5 a run, 0.6 a vector; 0.03 a multiplication, 2 a value converted (measured on
-    a Xeon with AVX-512, November 2026; they decide about speed alone).
+    Nanoseconds of one core: 8 a spike, 5 a run, 0.6 a vector; 0.03 a multiplication, 20 one whose values are
+    gathered, 2 a value converted (measured on a Xeon with AVX-512, November 2026; they decide about speed alone).
     """
     n_source, n_target = (int(np.prod(shape)) for shape in (lowered.source, lowered.target))
     stored = float(fan_out(lowered.kind, lowered.source)[:, 1].sum())
-    product_ns = 0.03 * stored + 2 * (n_source + n_target)
+    if isinstance(lowered.kind, Sparse) and not lowered.gathered:
+        stored = float(n_source * n_target)  # a matrix with zeros
+    product_ns = (20 if lowered.gathered else 0.03) * stored + 2 * (n_source + n_target)
     scatter_ns = n_source * 8.0 + 5 * len(found.length) + 0.6 * float(found.length.sum()) / LANES
     return product_ns / scatter_ns
 

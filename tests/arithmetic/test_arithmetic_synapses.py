@@ -8,6 +8,7 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from seamount.compile.arithmetic import synapses as module
 from seamount.compile.arithmetic.products import (
     _conv_of_spikes,
     _has_8_bit_products,
@@ -65,6 +66,21 @@ def test_sums_equal_the_definition(
     assert np.array_equal(found.numpy().astype(np.int64), expected)
     assert n_wraps == n_expected
     assert np.abs(expected).max() <= part.drive_bound or part.wraps
+
+
+def test_a_matrix_too_large_to_be_filled_gives_the_same_sums_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    kind = kind_of("sparse", random, 100)
+    assert isinstance(kind, Sparse)
+    group = Synapses("s", "a", "b", kind)
+    x = torch.from_numpy(random.integers(0, 2, (7, *SOURCE)))
+    (whole,), (part,) = (lower(group, SOURCE, TARGET["sparse"], 1) for _ in range(2))
+    expected, _ = drive(whole, x)
+    monkeypatch.setattr(module, "LARGEST_MATRIX", 1)
+    monkeypatch.setattr(module, "GATHERED", 2 * len(kind.weights))
+    assert torch.equal(drive(part, x)[0], expected)
+    assert part.gathered
+    assert part.weights.ndim == 1
 
 
 def test_the_bound_decides_what_holds_the_sums() -> None:
