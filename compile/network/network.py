@@ -361,6 +361,21 @@ def _population_problems(p: Population) -> Iterator[Reason]:
         yield Reason(f"reset {p.reset!r}", where=p.name, possible=f"possible are {', '.join(RESETS)}")
 
 
+# --------------------------------------------------------------------------------------------------- clocks
+
+
+def clock(name: str, first: int = 0) -> Population:
+    """One neuron that fires at every step from ``first`` (0 or 1) on: what it drives through a weight is constant."""
+    one, zero = reals(1.0), reals(0.0)
+    return Population(name, (1,), one, zero, one, one, zero, reals(0.5), zero, v_init=reals(-float(first)))
+
+
+def ticks(values: Reals, shape: Shape) -> tuple[Op, ...]:
+    """What brings these values from a clock: (*shape)."""
+    column = Linear(reals(np.broadcast_to(values, shape).reshape(-1, 1)))
+    return (column,) if shape == (size(shape),) else (column, Reshape(shape))
+
+
 # ------------------------------------------------------------------------------------------------- printing
 
 

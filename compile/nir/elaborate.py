@@ -75,7 +75,7 @@ def elaborate(
     return Network(
         name=name,
         inputs=tuple(NetworkInput(port, graph.shapes[port], **inputs) for port in ports),
-        populations=tuple(cells[node] for node in order),
+        populations=tuple(cells[node] for node in (*(n for n in cells if n not in place), *order)),
         connections=tuple(found),
         outputs=outputs,
         timestep_s=_timestep_s(settings),

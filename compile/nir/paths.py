@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -19,7 +19,9 @@ from ..network.network import (
     Population,
     Reals,
     Scale,
+    clock,
     reals,
+    ticks,
 )
 from .graph import NirGraph
 
@@ -28,7 +30,10 @@ MAX_PATHS = 4096
 
 
 def connections(graph: NirGraph, cells: dict[str, Population], place: Mapping[str, int]) -> list[Connection]:
-    """Every path of operators between two populations; the constants that they add go to the biases in ``cells``."""
+    """Every path of operators between two populations; the constants that they add go to the biases in ``cells``.
+
+    Those in front of a Delay begin later than the neurons: a clock brings them, one more of the ``cells``.
+    """
     constants = _Constants(graph)
     found: list[Connection] = []
     names: set[str] = set()
@@ -48,7 +53,26 @@ def connections(graph: NirGraph, cells: dict[str, Population], place: Mapping[st
             ops = _operators(graph, cells, source, path, previous)
             found.append(Connection(name, source, target, ops, previous))
     graph.problems += constants.problems
+    targets = list(cells)
+    for node, value in constants.delayed.items():
+        cells[f"{node}.clock"] = clock(f"{node}.clock")
+        found += [c for target in targets for c in _delayed_constant(graph, node, value, target)]
     return found
+
+
+def _delayed_constant(graph: NirGraph, node: str, value: Reals, target: str) -> Iterator[Connection]:
+    """What a clock brings in place of a bias in front of the Delay ``node``, along every way to a target."""
+    ways = dict.fromkeys(path[path.index(node) + 1 :] for _, path in _paths(graph, target) if node in path)
+    (delay,) = graph.ops[node]
+    assert isinstance(delay, Delay), "only they are in the list"
+    steps = np.broadcast_to(delay.steps, value.shape)
+    for i, way in enumerate(ways):
+        behind = tuple(op for name in way for op in graph.ops[name])
+        for n in np.unique(
+            steps[value != 0]
+        ):  # a delay for each, because one behind a weight must be the same for all
+            ops = (Delay(np.array(n)), *ticks(reals(np.where(steps == n, value, 0.0)), value.shape), *behind)
+            yield Connection(f"{node}.clock.{target}.{i}.{n}", f"{node}.clock", target, ops)
 
 
 def _biased(cell: Population, constants: _Constants, graph: NirGraph) -> Population:
@@ -144,6 +168,8 @@ class _Constants:
         self.graph = graph
         self.known: dict[tuple[str, bool], Reals | None] = {}
         self.problems: list[Reason] = []
+        self.delayed: dict[str, Reals] = {}
+        """Delay -> the constants in front of it."""
 
     def into(self, target: str, only: set[str] | None = None) -> Reals | None:
         """Sum over what enters ``target``; None for nothing. ``only``: count the biases of these nodes alone."""
@@ -170,20 +196,22 @@ class _Constants:
             value: Reals | None = None
             for b in self.graph.before[node]:
                 value = _added(value, self.known[b, only is None])
-            value = self._through(node, value)
+            value = self._through(node, value, only)
             if node in self.graph.biases and (only is None or node in only):
                 value = _added(value, self.graph.biases[node])
             self.known[key] = value
         return self.known[root, only is None]
 
-    def _through(self, node: str, value: Reals | None) -> Reals | None:
+    def _through(self, node: str, value: Reals | None, only: set[str] | None) -> Reals | None:
         if value is None or not np.any(value):
             return None
         for op in self.graph.ops[node]:
             if isinstance(op, Delay):
-                self.problems.append(
-                    Reason("a bias in front of a delay", where=node, ways_out=("put the delay first",))
-                )
+                if only is None:
+                    self.delayed[node] = value
+                elif np.any(value):
+                    told = "a bias in front of a delay in a loop, whose first step has none"
+                    self.problems.append(Reason(told, where=node, ways_out=("put the delay first",)))
                 return None
             value = reals(apply_op(op, torch.from_numpy(value.copy())[None])[0].numpy())
         return value

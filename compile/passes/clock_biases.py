@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..network.network import Connection, Linear, Network, Population, Reshape, reals
+from ..network.network import Connection, Network, Population, clock, reals, ticks
 
 
 def clock_biases(network: Network, names: Collection[str]) -> Network:
@@ -45,14 +45,9 @@ def clocks_of(p: Population) -> list[tuple[Population, Connection]]:
 
     One starts at step 0, one at step 1 for the part of the bias that is missing at step 0.
     """
-    one, zero = reals(1.0), reals(0.0)
     found = []
-    for part, values, start in (("clock", p.bias - p.late_bias, 0.0), ("late_clock", p.late_bias, -1.0)):
-        if not np.any(values):
-            continue
-        name = f"{p.name}.{part}"
-        clock = Population(name, (1,), one, zero, one, one, zero, reals(0.5), zero, v_init=reals(start))
-        column = reals(np.broadcast_to(values, p.shape).reshape(-1, 1))
-        back = () if p.shape == (p.n_neurons,) else (Reshape(p.shape),)
-        found.append((clock, Connection(f"{name}.bias", name, p.name, (Linear(column), *back))))
+    for part, values, first in (("clock", p.bias - p.late_bias, 0), ("late_clock", p.late_bias, 1)):
+        if np.any(values):
+            name = f"{p.name}.{part}"
+            found.append((clock(name, first), Connection(f"{name}.bias", name, p.name, ticks(values, p.shape))))
     return found

@@ -592,3 +592,31 @@ class TestCases:
             for name in ("cu1", "cu2")
             for key in ("tau_mem", "tau_syn")
         ] + [str(no_step(read_raw(CASES / "nirviz" / "srnn.nir"), "nir").inside("srnn"))]
+
+
+def test_a_bias_in_front_of_a_delay_begins_with_it(tmp_path: Path) -> None:
+    """Against the equation: neurons hear step t - 2, and nothing before it, not even the bias."""
+    bias = np.array([3.0, -2.0, 1.0])
+    weight = np.array([[2.0, 1.0], [4.0, 3.0], [1.0, 5.0]])
+    nodes: dict[str, Any] = {
+        "input": ("Input", {"shape": np.array([2])}),
+        "fc": ("Affine", {"weight": weight, "bias": bias}),
+        "delay": ("Delay", {"delay": ONES3 * 2e-3}),
+        "if": ("IF", {"r": ONES3 * 1000, "v_threshold": ONES3 * 9.5}),
+        "output": ("Output", {"shape": np.array([3])}),
+    }
+    path = write(tmp_path / "net.nir", nodes, list(itertools.pairwise(nodes)))
+    made = compile_graph(path, None, compile_options(settings=["dt=1e-3"]))
+    x = np.random.default_rng(0).integers(0, 2, (20, 1, 2))
+    v, expected = np.zeros(3), np.zeros((20, 3), int)
+    for t in range(20):
+        v += weight @ x[t - 2, 0] + bias if t >= 2 else 0.0
+        expected[t] = v > 9.5
+        v = np.where(expected[t], 0.0, v)
+    assert made.source is not None
+    assert np.array_equal(run_network(made.source, x.astype(float))["if"].spikes[:, 0], expected)
+    assert made.schedule is not None
+    first = made.schedule.arrival["if"]
+    spikes = simulate(made.program, x, n_steps=20 + first, record=("spikes",)).spikes["if"]
+    assert np.array_equal(spikes[first:, 0], expected)
+    assert 0 < expected.sum() < expected.size
