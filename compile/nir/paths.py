@@ -51,7 +51,7 @@ def connections(graph: NirGraph, cells: dict[str, Population], place: Mapping[st
             names.add(name)
             previous = source in place and place[source] >= place[target]
             ops = _operators(graph, cells, source, path, previous)
-            found.append(Connection(name, source, target, ops, previous))
+            found += _one_delay_each(Connection(name, source, target, ops, previous))
     graph.problems += constants.problems
     targets = list(cells)
     for node, value in constants.delayed.items():
@@ -63,16 +63,28 @@ def connections(graph: NirGraph, cells: dict[str, Population], place: Mapping[st
 def _delayed_constant(graph: NirGraph, node: str, value: Reals, target: str) -> Iterator[Connection]:
     """What a clock brings in place of a bias in front of the Delay ``node``, along every way to a target."""
     ways = dict.fromkeys(path[path.index(node) + 1 :] for _, path in _paths(graph, target) if node in path)
-    (delay,) = graph.ops[node]
-    assert isinstance(delay, Delay), "only they are in the list"
-    steps = np.broadcast_to(delay.steps, value.shape)
     for i, way in enumerate(ways):
-        behind = tuple(op for name in way for op in graph.ops[name])
-        for n in np.unique(
-            steps[value != 0]
-        ):  # a delay for each, because one behind a weight must be the same for all
-            ops = (Delay(np.array(n)), *ticks(reals(np.where(steps == n, value, 0.0)), value.shape), *behind)
-            yield Connection(f"{node}.clock.{target}.{i}.{n}", f"{node}.clock", target, ops)
+        name = f"{node}.clock.{target}" + (f"#{i + 1}" if i else "")
+        ops = (*ticks(value, value.shape), *(op for n in (node, *way) for op in graph.ops[n]))
+        yield from _one_delay_each(Connection(name, f"{node}.clock", target, ops))
+
+
+def _one_delay_each(c: Connection) -> Iterator[Connection]:
+    """Delays per neuron behind weights: a connection for each delay, into the neurons that have it.
+
+    A delay that is the same for all goes in front of the weights, where synapses have it.
+    """
+    for i, op in enumerate(c.ops):
+        if isinstance(op, Delay) and op.steps.ndim and not all(isinstance(other, Delay) for other in c.ops[:i]):
+            delays = np.unique(op.steps)
+            for n in delays:
+                mask = (Scale(reals(op.steps == n)),) if len(delays) > 1 else ()
+                ops = (Delay(np.array(n)), *c.ops[:i], *mask, *c.ops[i + 1 :])
+                yield from _one_delay_each(
+                    replace(c, name=c.name if n == delays[0] else f"{c.name}.delay{n}", ops=ops)
+                )
+            return
+    yield c
 
 
 def _biased(cell: Population, constants: _Constants, graph: NirGraph) -> Population:

@@ -595,13 +595,13 @@ class TestCases:
 
 
 def test_a_bias_in_front_of_a_delay_begins_with_it(tmp_path: Path) -> None:
-    """Against the equation: neurons hear step t - 2, and nothing before it, not even the bias."""
-    bias = np.array([3.0, -2.0, 1.0])
+    """Against the equation: neuron i hears step t - d_i, and nothing before it, not even the bias."""
+    bias, delay = np.array([3.0, -2.0, 1.0]), np.array([2, 0, 5])
     weight = np.array([[2.0, 1.0], [4.0, 3.0], [1.0, 5.0]])
     nodes: dict[str, Any] = {
         "input": ("Input", {"shape": np.array([2])}),
         "fc": ("Affine", {"weight": weight, "bias": bias}),
-        "delay": ("Delay", {"delay": ONES3 * 2e-3}),
+        "delay": ("Delay", {"delay": delay * 1e-3}),
         "if": ("IF", {"r": ONES3 * 1000, "v_threshold": ONES3 * 9.5}),
         "output": ("Output", {"shape": np.array([3])}),
     }
@@ -610,7 +610,8 @@ def test_a_bias_in_front_of_a_delay_begins_with_it(tmp_path: Path) -> None:
     x = np.random.default_rng(0).integers(0, 2, (20, 1, 2))
     v, expected = np.zeros(3), np.zeros((20, 3), int)
     for t in range(20):
-        v += weight @ x[t - 2, 0] + bias if t >= 2 else 0.0
+        for i, d in enumerate(delay):
+            v[i] += weight[i] @ x[t - d, 0] + bias[i] if t >= d else 0.0
         expected[t] = v > 9.5
         v = np.where(expected[t], 0.0, v)
     assert made.source is not None
