@@ -28,7 +28,7 @@ from .network.network import Network
 from .nir.read import NirOptions, read_nir
 from .nir.readout import as_asked, no_such, parted
 from .numbers import PerNeuron
-from .passes.align_startup import CannotStart, align_startup
+from .passes.align_startup import CannotStart, align_startup, mark_arrivals
 from .passes.balance_latency import Schedule, balance_latency, own_delay
 from .passes.cannot_work import cannot_work
 from .passes.clock_biases import clock_biases
@@ -337,10 +337,12 @@ def _integers(draft: Draft) -> Draft:
 
 def _startup(draft: Draft) -> Draft:
     network, program = _made(draft.network), _made(draft.program)
-    arrival = program.arrivals()
     remembers = any(own_delay(c).any() for c in network.connections)
     due = _made(draft.schedule).arrival
     # the network's own delays are latency to the program: its first value comes after the schedule's step
+    if remembers and network.n_steps is not None:
+        program = mark_arrivals(program, due)
+    arrival = program.arrivals()
     if remembers and network.n_steps is not None and any(arrival[n] != a for n, a in due.items()):
         raise Unsupported(
             f"delays in the network make its samples longer than {network.n_steps} steps",

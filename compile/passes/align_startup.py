@@ -18,9 +18,32 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+import numpy as np
+
 from seamount.errors import Reason, Unsupported
 
+from ..numbers import ints
 from ..program.program import Population, Program, Reset
+from ..synapses.kinds import Sparse, Synapses
+
+
+def mark_arrivals(program: Program, due: Mapping[str, int]) -> Program:
+    """A program whose arrivals are those of its network, also where all paths into a population are delayed by it.
+
+    Synapse groups without synapses are the marks: the first value of a sample comes later, its first step does not.
+    """
+    marks = []
+    for p in program.populations:
+        first: dict[str, int] = {}
+        for s in program.into(p.name):
+            first[s.source] = min(first.get(s.source, s.latency), s.latency)
+        for source, latency in first.items():
+            gap = due.get(p.name, 0) - due.get(source, 0)
+            if source in due and 1 <= gap < latency:
+                n_target, n_source = p.n_neurons, int(np.prod(program.shape(source)))
+                nothing = Sparse(ints([]), ints([]), ints([]), n_target, n_source)
+                marks.append(Synapses(f"{source}->{p.name}.first", source, p.name, nothing, delay=ints(gap - 1)))
+    return program.with_(synapses=(*program.synapses, *marks))
 
 
 def align_startup(program: Program, arrival: Mapping[str, int], *, remembers: bool = False) -> Program:

@@ -11,13 +11,14 @@ chip has none, and is refused.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from seamount.errors import Unsupported, plural
 
+from ..graphs import strongly_connected
 from ..network.network import Connection, Delay, Ints, Network
 
 
@@ -41,7 +42,8 @@ def own_delay(c: Connection) -> Ints:
 def balance_latency(network: Network) -> Schedule:
     """Arrivals of all populations and the delays that make every path to a population equally long."""
     arrival = {i.name: 0 for i in network.inputs} | {p.name: 0 for p in network.populations}
-    needed = {c.name: 1 - int(own_delay(c).min()) for c in network.connections}
+    credited = _may_hide_latency(network)
+    needed = {c.name: 1 - (int(own_delay(c).min()) if credited(c) else 0) for c in network.connections}
     cause: dict[str, Connection] = {}
     for _ in range(len(arrival) + 1):
         changed = None
@@ -57,6 +59,20 @@ def balance_latency(network: Network) -> Schedule:
         raise _too_fast(network, changed, cause)
     delay = {c.name: arrival[c.target] - arrival[c.source] - 1 + own_delay(c) for c in network.connections}
     return Schedule(arrival, delay)
+
+
+def _may_hide_latency(network: Network) -> Callable[[Connection], bool]:
+    """Whether a connection's own delay may stand for the chip's step.
+
+    In samples of a number of steps only within loops: elsewhere a population's first step comes a step behind its
+    source's, so that a synapse group can mark it (``mark_arrivals``).
+    """
+    followers: dict[str, list[str]] = {name: [] for name in (p.name for p in network.populations)}
+    for c in network.connections:
+        if c.source in followers:
+            followers[c.source].append(c.target)
+    loop = {n: i for i, names in enumerate(strongly_connected(list(followers), followers)) for n in names}
+    return lambda c: network.n_steps is None or loop.get(c.source) == loop[c.target]
 
 
 def _too_fast(network: Network, start: str, cause: Mapping[str, Connection]) -> Unsupported:

@@ -106,7 +106,9 @@ def lava_graph(program: Program) -> Graph:
     Raises:
         Unsupported: Lava's fixed-point models cannot hold the program exactly.
     """
-    return _Lowering(program).graph()
+    # marks of arrivals carry nothing, and Lava's processes must hold something
+    heard = tuple(s for s in program.synapses if isinstance(s.kind, Wire) or s.kind.weights.size)
+    return _Lowering(program.with_(synapses=heard)).graph()
 
 
 class _Lowering:

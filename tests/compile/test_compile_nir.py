@@ -594,7 +594,8 @@ class TestCases:
         ] + [str(no_step(read_raw(CASES / "nirviz" / "srnn.nir"), "nir").inside("srnn"))]
 
 
-def test_a_bias_in_front_of_a_delay_begins_with_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("n_steps", [None, 20])
+def test_a_bias_in_front_of_a_delay_begins_with_it(tmp_path: Path, n_steps: int | None) -> None:
     """Against the equation: neuron i hears step t - d_i, and nothing before it, not even the bias."""
     bias, delay = np.array([3.0, -2.0, 1.0]), np.array([2, 0, 5])
     weight = np.array([[2.0, 1.0], [4.0, 3.0], [1.0, 5.0]])
@@ -606,7 +607,7 @@ def test_a_bias_in_front_of_a_delay_begins_with_it(tmp_path: Path) -> None:
         "output": ("Output", {"shape": np.array([3])}),
     }
     path = write(tmp_path / "net.nir", nodes, list(itertools.pairwise(nodes)))
-    made = compile_graph(path, None, compile_options(settings=["dt=1e-3"]))
+    made = compile_graph(path, None, compile_options(settings=["dt=1e-3"], n_steps=n_steps))
     x = np.random.default_rng(0).integers(0, 2, (20, 1, 2))
     v, expected = np.zeros(3), np.zeros((20, 3), int)
     for t in range(20):
@@ -618,6 +619,7 @@ def test_a_bias_in_front_of_a_delay_begins_with_it(tmp_path: Path) -> None:
     assert np.array_equal(run_network(made.source, x.astype(float))["if"].spikes[:, 0], expected)
     assert made.schedule is not None
     first = made.schedule.arrival["if"]
+    assert n_steps is None or made.program.arrivals()["if"] == first
     spikes = simulate(made.program, x, n_steps=20 + first, record=("spikes",)).spikes["if"]
     assert np.array_equal(spikes[first:, 0], expected)
     assert 0 < expected.sum() < expected.size
