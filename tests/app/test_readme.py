@@ -44,6 +44,7 @@ TINY = (
 ELSEWHERE = {
     "--resume": "test_pipeline.py",
     "deploy net.nir": "test_deployment.py",
+    "mine.py": "test_own_code.py",
     "compile old.net": "test_cli_compile.py; needs a file of lava-dl",
     "run-lava": "test_cli.py",
     "distill train.toml": "half of run",
