@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
+from textwrap import wrap
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from seamount.errors import ConfigError
 
 from .root import app
-from .shell import Result, command
+from .shell import Result, command, stdout_console
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from seamount.hardware_targets.target import Target
 
 PANEL = "This machine"
 
@@ -55,11 +61,35 @@ def targets(
         found = "no name" if action == "show" else "no such action"
         raise ConfigError(found, where=f"targets {action}", possible=possible)
     target = api.target(name)
-    table = Table(title=f"{target.name}: {target.title}", box=None, pad_edge=False)
-    for title in ("figure", "value", "unit", "grade", "source", "conditions"):
-        table.add_column(title, overflow="fold")
-    if target.not_modelled:
-        table.caption = f"not modelled: {'; '.join(target.not_modelled)}"
-    for row in target.rows():
-        table.add_row(*row)
-    return Result(target.to_dict(), table)
+    return Result(target.to_dict(), _figures(target, stdout_console().width))
+
+
+ROOM_FOR_A_TABLE = 140
+"""Columns from which six of them hold words unbroken."""
+
+
+def _figures(target: Target, width: int) -> RenderableType:
+    """Every figure with its source: a table where there is room, else a few lines each."""
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    title, rest = f"{target.name}: {target.title}", "; ".join(target.not_modelled)
+    if width >= ROOM_FOR_A_TABLE:
+        table = Table(title=title, box=None, pad_edge=False)
+        for head in ("figure", "value", "unit", "grade", "source", "conditions"):
+            table.add_column(head, overflow="fold")
+        for row in target.rows():
+            table.add_row(*row)
+        table.caption = f"not modelled: {rest}" if rest else None
+        return table
+    lines: list[RenderableType] = [Text(title, "bold")]
+    for figure, value, unit, grade, source, conditions in target.rows():
+        head = wrap(f"{figure}  {value} {unit}  {grade}", width, subsequent_indent="    ", break_on_hyphens=False)
+        lines.append(Text("\n".join(head), "bold"))
+        # broken here, because a pipe's lines are broken by nobody
+        told = [line for words in (source, conditions) for line in wrap(words, width - 4, break_on_hyphens=False)]
+        lines += [Text(f"    {line}", "dim") for line in told]
+    if rest:
+        lines.append(Text("\n".join(wrap(f"not modelled: {rest}", width, break_on_hyphens=False))))
+    return Group(*lines)

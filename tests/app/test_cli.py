@@ -308,3 +308,13 @@ def test_json_has_no_nan() -> None:
     from seamount.cli.shell import finite
 
     assert finite({"a": [float("nan"), 1.5], "b": (float("inf"),)}) == {"a": [None, 1.5], "b": [None]}
+
+
+@pytest.mark.parametrize("width", ["60", "80"])
+def test_a_targets_figures_are_readable_at_any_width(width: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", width)
+    lines = run("targets", "show", "loihi1").stdout.splitlines()
+    broken = [line for line in lines if len(line) > int(width) and "https://" not in line]
+    assert not broken
+    assert any(line.startswith("formats.u_bits  ") for line in lines)
+    assert any("Dey and Dimitrov, Mapping and Validating" in line for line in lines)
