@@ -1,6 +1,7 @@
 """How fast the simulator is: against Lava 0.10.0, lava-dl's slayer and our own definition, in one run.
 
     python benchmarks/simulator.py [--samples 3] [--sweep] [--pilotnet] [--device cuda]
+    python benchmarks/simulator.py --profile
 
 Networks and inputs are those of ``golden/lava_bench`` (dense 784-256-10, and a convolutional one on 2 x 34 x 34).
 Lava's time is that of stepping alone, best sample of several times the batch; its spikes and final states are
@@ -11,7 +12,9 @@ The recordings are not part of the project: --folder names where dense.net, conv
 from __future__ import annotations
 
 import argparse
+import importlib
 import importlib.metadata
+import itertools
 import json
 import os
 import platform
@@ -37,9 +40,10 @@ from seamount.compile.numbers import ints
 from seamount.compile.program.program import Input, Population, Program, Readout
 from seamount.compile.synapses.kinds import Conv, Dense, Synapses
 from seamount.compile.synapses.shape import target_shape
-from seamount.hardware_targets.simulator import simulate
+from seamount.hardware_targets.simulator import simulate, tiles
 from seamount.windows import Window
 
+simulator_run = importlib.import_module("seamount.hardware_targets.simulator.simulate")  # a function has its name
 HERE = Path(__file__).parent
 T = 100
 LIMITS = {("dense", 64): (300, 1000), ("conv", 64): (300, 1500), ("dense", 1): (30, 100), ("conv", 1): (30, 100)}
@@ -182,6 +186,78 @@ def table(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
+# ------------------------------------------------------------------------------- where the time goes, in one thread
+
+
+def profile(folder: Path, network: str, batch: int) -> list[dict[str, Any]]:
+    """CPU seconds of each phase of a run in one thread, and its share of what the machine can do at most.
+
+    Held against a copy in the second cache: of the input, of each weight of 16 bits that is added, of each neuron's
+    drive and spike.
+    """
+    program, values = read_net(folder / f"{network}.net"), ours(samples(folder, network, batch))
+    torch.set_num_threads(1)
+    activity = simulate(program, values, n_steps=T)
+    spent = dict.fromkeys(("take the input", "add weights of spikes", "scan neurons"), 0.0)
+    watched = (
+        (simulator_run, "fill_input", "take the input"),
+        (tiles, "scatter", "add weights of spikes"),
+        (tiles, "add_rows", "add weights of spikes"),
+        (tiles, "scan_part", "scan neurons"),
+    )
+    kept = [(module, name, getattr(module, name)) for module, name, _ in watched]
+
+    def timed(function: Callable[..., Any], phase: str) -> Callable[..., Any]:
+        def run(*arguments: Any, **options: Any) -> Any:
+            start = time.process_time()
+            result = function(*arguments, **options)
+            spent[phase] += time.process_time() - start
+            return result
+
+        return run
+
+    for (module, name, function), (_, _, phase) in zip(kept, watched, strict=True):
+        setattr(module, name, timed(function, phase))
+    runs = 10
+    start = time.process_time()
+    for _ in range(runs):
+        simulate(program, values, n_steps=T)
+    whole = (time.process_time() - start) / runs
+    for module, name, function in kept:
+        setattr(module, name, function)
+    copied = copied_per_s()
+    events = activity.events.values()
+    n_updates = sum(e.n_updates for e in events)
+    most = {
+        "take the input": 2 * values.nbytes / copied,
+        "add weights of spikes": 2 * sum(int(e.sops_with_zeros.sum()) for e in events) / copied,
+        "scan neurons": 3 * n_updates / copied,
+    }
+    each = {phase: seconds / runs for phase, seconds in spent.items()}
+    rows = [{"phase": k, "seconds": v, "share_of_peak": most[k] / v} for k, v in each.items()]
+    rest = whole - sum(row["seconds"] for row in rows)
+    return [*rows, {"phase": "everything else", "seconds": rest, "share_of_peak": None}]
+
+
+def copied_per_s() -> float:
+    """Bytes that a core copies in its second cache, read and written."""
+    source, target = (np.ones(1 << 18, np.uint8) for _ in range(2))
+
+    def copies() -> None:
+        for _ in range(200):
+            np.copyto(target, source)
+
+    return 400 * source.size / best(copies, 15)[0]
+
+
+def profile_table(network: str, batch: int, rows: list[dict[str, Any]]) -> str:
+    lines = [f"{network}, batch {batch}, one thread: phase, CPU ms, share of a copy's rate"]
+    for row in rows:
+        share = "" if row["share_of_peak"] is None else f"{row['share_of_peak']:8.0%}"
+        lines.append(f"  {row['phase']:24}{row['seconds'] * 1e3:9.2f}{share}")
+    return "\n".join(lines)
+
+
 # ------------------------------------------------------------------------------------- memory, and how cost grows
 
 
@@ -263,6 +339,7 @@ def main() -> int:
     parser.add_argument("--networks", nargs="+", default=["dense", "conv"], choices=["dense", "conv"])
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--profile", action="store_true", help="only where the time goes, without Lava")
     parser.add_argument("--sweep", action="store_true", help="also measure how cost grows, and plot it")
     parser.add_argument("--pilotnet", action="store_true", help="also measure PilotNet's memory")
     parser.add_argument("--pilotnet-child", type=int, metavar="BATCH", help=argparse.SUPPRESS)
@@ -271,6 +348,10 @@ def main() -> int:
     torch.set_num_threads(options.threads)
     if options.pilotnet_child:
         print(json.dumps(pilotnet(options.pilotnet_child)))
+        return 0
+    if options.profile:
+        for network, batch in itertools.product(options.networks, (64, 1)):
+            print(profile_table(network, batch, profile(options.folder, network, batch)))
         return 0
     rows = [
         row
