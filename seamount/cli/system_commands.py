@@ -85,11 +85,11 @@ def _figures(target: Target, width: int) -> RenderableType:
         return table
     lines: list[RenderableType] = [Text(title, "bold")]
     for figure, value, unit, grade, source, conditions in target.rows():
-        head = wrap(f"{figure}  {value} {unit}  {grade}", width, subsequent_indent="    ", break_on_hyphens=False)
-        lines.append(Text("\n".join(head), "bold"))
+        top = wrap(f"{figure}  {value} {unit}  {grade}", width, subsequent_indent="    ", break_on_hyphens=False)
+        lines.append(Text("\n".join(top), "bold"))
         # broken here, because a pipe's lines are broken by nobody
-        told = [line for words in (source, conditions) for line in wrap(words, width - 4, break_on_hyphens=False)]
-        lines += [Text(f"    {line}", "dim") for line in told]
+        for words in (source, conditions):
+            lines += [Text(f"    {line}", "dim") for line in wrap(words, width - 4, break_on_hyphens=False)]
     if rest:
         lines.append(Text("\n".join(wrap(f"not modelled: {rest}", width, break_on_hyphens=False))))
     return Group(*lines)
