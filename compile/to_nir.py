@@ -14,6 +14,7 @@ import numpy as np
 
 from seamount.errors import InputError, Unsupported
 
+from .neurons.atrlif import Atrlif
 from .neurons.delta import Delta
 from .neurons.graded_relu_vec import GradedReluVec
 from .neurons.graded_vec import GradedVec
@@ -101,7 +102,7 @@ def _of_population(program: Program, p: Population) -> Iterator[str]:
         case Delta() | SigmaDelta() | Sigma() | Rf() | RfIz():
             yield f"{p.name}: {type(p.neuron).__name__} neurons; NIR has none, program and .net files hold them"
             return
-        case GradedVec() | GradedReluVec() | ProdNeuron() | NormVecDelay():
+        case Atrlif() | GradedVec() | GradedReluVec() | ProdNeuron() | NormVecDelay():
             yield f"{p.name}: {type(p.neuron).__name__} neurons; NIR has none, program files hold them"
             return
         case Lif() as lif:

@@ -7,6 +7,7 @@ from typing import assert_never
 
 import numpy as np
 
+from ..neurons.atrlif import Atrlif
 from ..neurons.delta import Delta
 from ..neurons.graded_relu_vec import GradedReluVec
 from ..neurons.graded_vec import GradedVec
@@ -63,7 +64,7 @@ def _population(
                 yield _relay_of_a_sum(name, chip)
         case Delta() | SigmaDelta() | Sigma() | Rf() | RfIz():
             yield _programmed(population, chip)
-        case GradedVec() | GradedReluVec() | ProdNeuron() | NormVecDelay():
+        case Atrlif() | GradedVec() | GradedReluVec() | ProdNeuron() | NormVecDelay():
             yield _programmed(population, chip)
         case _ as neuron:
             assert_never(neuron)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import get_args
 
+from .atrlif import Atrlif
 from .delta import Delta
 from .graded_relu_vec import GradedReluVec
 from .graded_vec import GradedVec
@@ -21,7 +22,7 @@ from .ternary_lif import TernaryLif
 Resonating = Rf | RfIz
 SigmaDeltas = Delta | SigmaDelta | Sigma
 Graded = GradedVec | GradedReluVec | ProdNeuron | NormVecDelay
-Neuron = Lif | TernaryLif | Relay | SigmaDeltas | Resonating | Graded
+Neuron = Lif | TernaryLif | Atrlif | Relay | SigmaDeltas | Resonating | Graded
 
 MODELS: tuple[type[NeuronModel], ...] = get_args(Neuron)
 """A table that a consumer keeps per model is tested to have these entries."""

@@ -15,6 +15,7 @@ from typing import Any, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
+from seamount.compile.neurons.atrlif import Atrlif
 from seamount.compile.neurons.cuba import Cuba
 from seamount.compile.neurons.delta import Delta
 from seamount.compile.neurons.graded_relu_vec import GradedReluVec
@@ -30,7 +31,7 @@ from seamount.compile.neurons.rf_iz import RfIz
 from seamount.compile.neurons.sigma import Sigma
 from seamount.compile.neurons.sigma_delta import SigmaDelta
 from seamount.compile.neurons.ternary_lif import TernaryLif
-from seamount.compile.numbers import Ints, wrap
+from seamount.compile.numbers import UNITY, Ints, wrap
 from seamount.compile.program.messages import largest_drive, messages
 from seamount.compile.program.program import Population, Program
 from seamount.compile.synapses.kinds import Conv, Dense, OneToOne, Sparse, Synapses, Wire
@@ -282,6 +283,8 @@ def _neuron(population: Population, whc: bool) -> Node:
             kind, values = "LIF" if reset is None else "LIFReset", _lif(neuron, name)
         case TernaryLif() as neuron:
             kind, values = "TernaryLIF", _ternary(neuron, population)
+        case Atrlif() as neuron:
+            return _atrlif(population, neuron, whc)
         case Delta() | SigmaDelta() | Sigma() | Rf() | RfIz() | GradedVec() | GradedReluVec():
             return _programmed(population, population.neuron, whc)
         case ProdNeuron() | NormVecDelay():
@@ -354,6 +357,34 @@ def _programmed(population: Population, neuron: SigmaDeltas | Resonating | Grade
         case _:
             assert_never(neuron)
     return Node(population.name, kind, population.shape, whc, settings, arrays, initial, variables)
+
+
+def _atrlif(population: Population, neuron: Atrlif, whc: bool) -> Node:
+    """Rates are fractions in Lava: whole 4096ths, which a double holds; thresholds are shifted by 6 bits."""
+    if population.reset is not None:
+        raise Unsupported("Lava's Atrlif has no reset", where=population.name, ways_out="run one sample at a time")
+    one = partial(_one_for_all, population)
+    settings: dict[str, Any] = {
+        "shape": _lava_shape(population.shape, whc),
+        "delta_i": (one(du=neuron.du) - 1) / UNITY,
+        "delta_v": one(dv=neuron.dv) / UNITY,
+        "delta_theta": one(dtheta=neuron.dtheta) / UNITY,
+        "delta_r": one(dr=neuron.dr) / UNITY,
+        "theta_0": one(theta_0=neuron.theta_0) / 64,
+        "theta_step": one(theta_step=neuron.theta_step) / 64,
+    }
+    arrays = {}
+    for name, value in (
+        ("bias_mant", wrap(neuron.bias_mant, 16)),
+        ("bias_exp", neuron.bias_exp),
+        ("i", neuron.u_init),
+        ("v", neuron.v_init),
+    ):
+        full = np.broadcast_to(value, population.shape)
+        arrays[name] = np.ascontiguousarray(full.T if whc else full)
+    # Lava scales its first theta by itself, once; a sample that starts afresh begins with this one
+    initial = {"theta": one(theta_0=neuron.theta_0)}
+    return Node(population.name, "ATRLIF", population.shape, whc, settings, arrays, initial, {"u": "i"})
 
 
 def _one_for_all(population: Population, **values: Ints) -> int:

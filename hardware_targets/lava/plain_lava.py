@@ -32,7 +32,7 @@ import numpy as np
 
 Array = np.ndarray[Any, Any]
 
-STATES = ("u", "v", "sigma", "act", "residue", "error", "real", "imag", "v2", "a_buff", "a_buf")
+STATES = ("u", "v", "sigma", "act", "residue", "error", "real", "imag", "v2", "i", "theta", "r", "a_buff", "a_buf")
 """Variables of Lava's models that a sample changes."""
 
 SLOTS = 8
@@ -175,6 +175,8 @@ class WatchedSender(Watched):
 def _models() -> dict[type, type]:
     """Lava's process -> the model that runs it: Lava's own, watched."""
     from lava.magma.core.model.py.type import LavaPyType
+    from lava.proc.atrlif import models as atrlif
+    from lava.proc.atrlif.process import ATRLIF
     from lava.proc.conv import models as conv
     from lava.proc.conv.process import Conv
     from lava.proc.dense import models as dense
@@ -217,6 +219,7 @@ def _models() -> dict[type, type]:
         DelaySparse: sparse.PyDelaySparseModelBitAcc,
     }
     senders: dict[type, type] = {
+        ATRLIF: atrlif.PyATRLIFModelFixed,
         Delta: sdn.PyDeltaModelFixed,
         SigmaDelta: sdn.PySigmaDeltaModelFixed,
         Sigma: sdn.PySigmaModelFixed,
@@ -256,6 +259,7 @@ def build(network: Mapping[str, Any], arrays: Mapping[str, Array], inputs: Mappi
 
 def _process(i: int, node: Mapping[str, Any], arrays: Mapping[str, Array], inputs: Mapping[str, Array]) -> Any:
     from lava.proc import io
+    from lava.proc.atrlif.process import ATRLIF
     from lava.proc.conv.process import Conv
     from lava.proc.dense.process import DelayDense, Dense
     from lava.proc.graded.process import GradedReluVec, GradedVec, NormVecDelay
@@ -283,6 +287,7 @@ def _process(i: int, node: Mapping[str, Any], arrays: Mapping[str, Array], input
         "Dense": Dense,
         "DelayDense": DelayDense,
         "Conv": Conv,
+        "ATRLIF": ATRLIF,
         "Delta": Delta,
         "SigmaDelta": SigmaDelta,
         "Sigma": Sigma,

@@ -16,6 +16,7 @@ import numpy as np
 
 from seamount.compile.net.neurons import BIAS_EXPONENT
 from seamount.compile.net.values import LONGEST_DELAY, effective_weights
+from seamount.compile.neurons.atrlif import Atrlif
 from seamount.compile.neurons.delta import Delta
 from seamount.compile.neurons.graded_relu_vec import GradedReluVec
 from seamount.compile.neurons.graded_vec import GradedVec
@@ -112,7 +113,7 @@ def _chain(program: Program) -> list[_Block]:
                 source = population.shape
             case Delta() | SigmaDelta() | Sigma() | Rf() | RfIz() | GradedVec() | GradedReluVec():
                 raise _refuse(population.name, f"has {type(population.neuron).__name__} neurons")
-            case ProdNeuron() | NormVecDelay():
+            case Atrlif() | ProdNeuron() | NormVecDelay():
                 raise _refuse(population.name, f"has {type(population.neuron).__name__} neurons")
             case _ as other:
                 assert_never(other)

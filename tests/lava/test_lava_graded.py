@@ -7,6 +7,7 @@ import pytest
 from graded_programs import sigma_delta_chain
 
 from seamount.compile.arithmetic.definition import run_definition
+from seamount.compile.neurons.atrlif import Atrlif
 from seamount.compile.neurons.delta import Delta
 from seamount.compile.neurons.graded_relu_vec import GradedReluVec
 from seamount.compile.neurons.graded_vec import GradedVec
@@ -77,6 +78,23 @@ def wide() -> Program:
     )
 
 
+def adaptive() -> Program:
+    """Two layers of ATRLIF, with a bias, a fraction of a threshold unit and rates in 4096ths."""
+    rng = np.random.default_rng(11)
+    rates = {"du": ints(1639), "dv": ints(1638), "dtheta": ints(819), "dr": ints(300)}
+    neuron = Atrlif(**rates, theta_0=ints(5 << 6), theta_step=ints(240), bias_mant=ints(3), bias_exp=ints(2))
+    slow = Atrlif(ints(4096), ints(0), ints(0), ints(4096), ints(90 << 6), ints(33 << 6), v_init=ints([70] * 8))
+    return Program(
+        "adaptive",
+        (Input("x", (6,), 20, True),),
+        (Population("a", (9,), neuron), Population("b", (8,), slow)),
+        (
+            Synapses("in", "x", "a", Dense(ints(2 * rng.integers(-100, 127, (9, 6)))), graded=True),
+            Synapses("on", "a", "b", Dense(ints(2 * rng.integers(-60, 127, (8, 9))))),
+        ),
+    )
+
+
 def products() -> Program:
     one = Dense(ints(np.diag([3, 1, 250, 7])))
     narrow: dict[str, Neuron] = {
@@ -105,6 +123,7 @@ PROGRAMS = {
     "rf_iz": resonators(RfIz),
     "products": products(),
     "wide": wide(),
+    "adaptive": adaptive(),
 }
 
 
@@ -116,6 +135,8 @@ def test_every_state_and_message_is_lavas(name: str) -> None:
         x = {"x": rng.integers(0, 2, (20, 2, 8))}
     elif name == "products":
         x = {entry: rng.integers(-30000, 30000, (20, 2, 4)) >> rng.integers(0, 15, (20, 2, 4)) for entry in x}
+    elif name == "adaptive":
+        x = {"x": rng.integers(-(2**19), 2**19, (20, 2, 6)) >> rng.integers(0, 20, (20, 2, 6))}
     elif name == "wide":
         x = {entry: rng.integers(-(2**29), 2**29, (20, 2, 6)) >> rng.integers(0, 30, (20, 2, 6)) for entry in x}
     simulated = simulate(program, x, n_steps=26, record=RECORD)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from seamount.compile.neurons.atrlif import Atrlif
 from seamount.compile.neurons.delta import Delta
 from seamount.compile.neurons.graded_relu_vec import GradedReluVec
 from seamount.compile.neurons.graded_vec import GradedVec
@@ -209,7 +210,9 @@ def graded_neuron(programs: Programs, shape: tuple[int, ...]) -> Neuron:
     threshold = programs.one_or_each(1, scale + 1, shape)
     coding: dict[str, Any] = {"spike_exp": int(random.integers(0, 5)), "state_exp": int(random.integers(0, 7))}
     coding["cum_error"] = bool(random.random() < 0.4)
-    match str(random.choice(["delta", "sigma_delta", "sigma", "rf", "rf_iz", "vec", "relu", "product", "delayed"])):
+    match str(
+        random.choice(["delta", "sigma_delta", "sigma", "rf", "rf_iz", "vec", "relu", "product", "delayed", "atrlif"])
+    ):
         case "delta":
             return Delta(threshold, **coding)
         case "sigma_delta":
@@ -224,6 +227,9 @@ def graded_neuron(programs: Programs, shape: tuple[int, ...]) -> Neuron:
             return GradedVec(programs.one_or_each(-2, scale, shape))
         case "relu":
             return GradedReluVec(programs.one_or_each(-scale, scale, shape))
+        case "atrlif":
+            rates = {name: programs.one_or_each(0, 4097, shape) for name in ("du", "dv", "dtheta", "dr")}
+            return Atrlif(**rates, theta_0=threshold, theta_step=programs.one_or_each(0, scale, shape))
         case "product":
             return ProdNeuron(programs.one_or_each(0, scale, shape), int(random.integers(0, 9)))
         case _:

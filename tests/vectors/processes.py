@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from seamount.compile.neurons.atrlif import Atrlif
 from seamount.compile.neurons.delta import Delta
 from seamount.compile.neurons.graded_relu_vec import GradedReluVec
 from seamount.compile.neurons.graded_vec import GradedVec
@@ -33,8 +34,26 @@ from .graph import Replay, value_range
 
 Meta = Mapping[str, Any]
 
+
+def _atrlif(meta: Meta, scaled: Callable[..., Ints]) -> Atrlif:
+    """Raises ``InputError`` where a rate is no whole number of 4096ths: there Lava multiplies by a real number."""
+    rates = {
+        name: ints(float(meta.get(f"delta_{key}", default)) * 4096, f"delta_{key}") for name, key, default in RATES
+    }
+    return Atrlif(
+        **{**rates, "du": ints(rates["du"] + 1)},
+        theta_0=scaled("theta_0", 6, 5),
+        theta_step=scaled("theta_step", 6, 3.75),
+        bias_mant=scaled("bias_mant", 0),
+        bias_exp=scaled("bias_exp", 0),
+        u_init=scaled("i", 0),
+        v_init=scaled("v", 0),
+    )
+
+
+RATES = (("du", "i", 0.4), ("dv", "v", 0.4), ("dtheta", "theta", 0.2), ("dr", "r", 0.2))
 DRIVES = {"a_in": "drive", "a_real_in": "real", "a_imag_in": "imag", "a_in1": "first", "a_in2": "second"}
-STATES = {"NormVecDelay": {"v2": "before"}}
+STATES = {"NormVecDelay": {"v2": "before"}, "ATRLIF": {"i": "u"}}
 ALWAYS_ZERO = {"GradedVec": ("v",), "GradedReluVec": ("v",), "ProdNeuron": ("v",), "Delta": ("sigma",)}
 """Variables that Lava clears in every step, or never writes: our models keep none of them."""
 
@@ -74,13 +93,15 @@ def _neuron(process: str, meta: Meta, shape: tuple[int, ...]) -> Neuron:
     """Lava shifts thresholds and biases, then casts them to integers."""
     spike_exp, state_exp = int(meta.get("spike_exp", 0)), int(meta.get("state_exp", 0))
 
-    def scaled(key: str, exponent: int, default: int = 0) -> Ints:
+    def scaled(key: str, exponent: int, default: float = 0) -> Ints:
         values = np.asarray(meta.get(key, default), dtype=np.float64)
         return ints(np.trunc(np.broadcast_to(values, shape) * 2.0**exponent))
 
     coding: dict[str, Any] = {"spike_exp": spike_exp, "state_exp": state_exp}
     coding["cum_error"] = bool(meta.get("cum_error", False))
     match process:
+        case "ATRLIF":
+            return _atrlif(meta, scaled)
         case "Sigma":
             return Sigma()
         case "Delta":
