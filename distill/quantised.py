@@ -189,7 +189,7 @@ class QuantisedStudent(nn.Module):
             values = {INPUT: self.net.frames(self.to_input(x))}
             for name in self.net.order:
                 drive = self._drive(name, values, integers)
-                neurons = self._neurons(name, integers)
+                neurons = _neurons_of(self, name, integers)
                 loop = self.net.loop(name)
                 if loop is not None:
                     fired = self._spikes(name, drive, integers, n_steps)
@@ -221,7 +221,7 @@ class QuantisedStudent(nn.Module):
         return total
 
     def _spikes(self, name: str, drive: Tensor, integers: Integers, n_steps: int) -> Tensor:
-        neurons, bias = self._neurons(name, integers), integers.bias.get(name)
+        neurons, bias = _neurons_of(self, name, integers), integers.bias.get(name)
         limit, loop = self._limit(name, integers), self.net.loop(name)
         if loop is not None:
             back = integers.weights[loop]
@@ -247,23 +247,9 @@ class QuantisedStudent(nn.Module):
         whole = drive.detach()
         if READOUT in integers.bias:
             whole = whole - integers.bias[READOUT].detach() / (1 << DRIVE_SHIFT)
-        v = self._neurons(READOUT, integers).scan(whole, "v", drive_limit=self._limit(READOUT, integers)).v
+        v = _neurons_of(self, READOUT, integers).scan(whole, "v", drive_limit=self._limit(READOUT, integers)).v
         assert v is not None
         return smooth + (v.float() / (64 * s) - smooth).detach()
-
-    def _neurons(self, name: str, integers: Integers) -> IntegerNeurons:
-        plan, mant = self.plans[name], integers.v_th_mant[name]
-        lif = Lif(
-            du=ints(round(UNITY * plan.a_syn)),
-            dv=ints(0 if isinstance(self.net.populations[name], Sum) else round(UNITY * plan.a_mem)),
-            v_th_mant=ints(mant),
-            bias_mant=ints(integers.bias_mant.get(name, 0)),
-            bias_exp=ints(integers.bias_exp.get(name, 0)),
-        )
-        tuned, unit = _tuned(plan.constants or LifConstants(plan.a_mem, None, 0.0, 1.0, 0.0), mant)
-        # as norse's recurrent cell, which sends no gradient through the reset
-        tuned = replace(tuned, detach_reset=self.net.loop(name) is not None and tuned.a_syn is not None)
-        return IntegerNeurons(lif, self.shapes[name], tuned, unit)
 
     # -------------------------------------------------------------------------------------------- integers
 
@@ -328,6 +314,21 @@ class QuantisedStudent(nn.Module):
     def to_nir(self) -> nir.NIRGraph:
         """Real numbers that lie exactly on the grid, with the scales as metadata."""
         return student_to_nir(self, self.integers())
+
+
+def _neurons_of(student: QuantisedStudent, name: str, integers: Integers) -> IntegerNeurons:
+    plan, mant = student.plans[name], integers.v_th_mant[name]
+    lif = Lif(
+        du=ints(round(UNITY * plan.a_syn)),
+        dv=ints(0 if isinstance(student.net.populations[name], Sum) else round(UNITY * plan.a_mem)),
+        v_th_mant=ints(mant),
+        bias_mant=ints(integers.bias_mant.get(name, 0)),
+        bias_exp=ints(integers.bias_exp.get(name, 0)),
+    )
+    tuned, unit = _tuned(plan.constants or LifConstants(plan.a_mem, None, 0.0, 1.0, 0.0), mant)
+    # as norse's recurrent cell, which sends no gradient through the reset
+    tuned = replace(tuned, detach_reset=student.net.loop(name) is not None and tuned.a_syn is not None)
+    return IntegerNeurons(lif, student.shapes[name], tuned, unit)
 
 
 def _tuned(constants: LifConstants, v_th_mant: int) -> tuple[LifConstants, float]:

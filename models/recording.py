@@ -87,6 +87,12 @@ def record(
     return recorder.end(out)
 
 
+def _is_noted(module: nn.Module) -> bool:
+    """Whether it is a cell or a layer of torch's, not what holds them."""
+    layer = type(module).__module__.startswith("torch.nn.") and not isinstance(module, nn.Sequential | nn.ModuleList)
+    return layer or isinstance(module, CELLS)
+
+
 class _Recorder(TorchFunctionMode):
     def __init__(self, drawing: Drawing, sequence: bool, n_steps: int) -> None:
         super().__init__()
@@ -102,10 +108,7 @@ class _Recorder(TorchFunctionMode):
     def listen(self, module: nn.Module) -> list[Any]:
         handles: list[Any] = []
         for name, inner in module.named_modules():
-            if isinstance(inner, CELLS) or (
-                type(inner).__module__.startswith("torch.nn.")
-                and not isinstance(inner, nn.Sequential | nn.ModuleList)
-            ):
+            if _is_noted(inner):
                 handles.append(inner.register_forward_pre_hook(self._enter))
                 handles.append(inner.register_forward_hook(self._leave(name or "cell"), with_kwargs=True))
         return handles
@@ -315,15 +318,19 @@ class _Recorder(TorchFunctionMode):
         steps = [term.step for term in signal.value]
         if set(steps) == {self.n_steps - 1}:
             return "last"
-        each = len(signal.value) // self.n_steps
-        first = [replace(term, step=0) for term in signal.value[:each]]
-        rest = [signal.value[k * each : (k + 1) * each] for k in range(self.n_steps)]
-        if any(
-            [replace(t, step=0) for t in part] != first or {t.step for t in part} != {k}
-            for k, part in enumerate(rest)
-        ):
+        if not _alike_at_each_step(signal, self.n_steps):
             self.drawing.refuse("what it returns is no sum over all steps, nor the last one, nor a stack of all")
         return "summed"
+
+
+def _alike_at_each_step(signal: Signal, n_steps: int) -> bool:
+    """Whether it has the same terms at every step, in order."""
+    each = len(signal.value) // n_steps
+    first = [replace(term, step=0) for term in signal.value[:each]]
+    parts = [signal.value[k * each : (k + 1) * each] for k in range(n_steps)]
+    return all(
+        [replace(t, step=0) for t in part] == first and {t.step for t in part} == {k} for k, part in enumerate(parts)
+    )
 
 
 CONSTANTS = (

@@ -262,11 +262,8 @@ class _Reader:
     def _conv(self, i: int, layer: Group, made_of: Callable[[Group, Shape, Note], Conv]) -> None:
         before = self.input_shape if self.last is None else self.last.shape
         if before is None:
-            raise InputError(
-                "the file begins with a convolution and names no input",
-                where=layer.where,
-                ways_out="pass input_shape",
-            )
+            told = "the file begins with a convolution and names no input"
+            raise InputError(told, where=layer.where, ways_out="pass input_shape")
         note = self._note_of(i)
         kind = made_of(layer, before, note)
         shape, made = shape_of(layer), target_shape(kind, before, layer.where)
