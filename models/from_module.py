@@ -75,7 +75,9 @@ def from_module(
         input_bits=input_bits,
         input_scale=input_scale,
     )
-    if recorded.kind != "step" and not snap_decays:
+    if recorded.kind != "step" and snap_decays:  # which would make a difference: compared as it stands
+        from_module(module, input_shape=input_shape, n_steps=n_steps, name=name)
+    elif recorded.kind != "step":
         _compare(module, net, recorded)
     return net.train(module.training)
 

@@ -301,6 +301,12 @@ def test_decays_can_be_brought_to_the_grid() -> None:
     assert float(module[1].p.tau_mem_inv) == 100.0
 
 
+def test_a_module_is_compared_before_its_decays_are_changed() -> None:
+    with pytest.raises(Unsupported, match="answers otherwise than the layers and cells"):
+        from_module(Hidden(), input_shape=(1, 4, 4), n_steps=T, snap_decays=True)
+    from_module(Loop(), input_shape=(1, 4, 4), n_steps=T, snap_decays=True)
+
+
 def test_both_hold_the_same_weights() -> None:
     module = RecurrentCell()
     net = from_module(module, input_shape=(1, 4, 4), n_steps=T)
