@@ -8,7 +8,7 @@ import pytest
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 SAID = {
-    "distil_digits.py": "simulator = Lava 0.10.0: 0 of",
+    "distil_digits.py": "simulator = Lava 0.10.0, as a stream: 0 of",
     "compile_your_own_nir.py": "output spikes per sample:",
     "own_everything.py": "deployed: ",
     "losses_in_your_own_loop.py": "deployed: ",
