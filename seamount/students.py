@@ -54,18 +54,15 @@ def written(student: nn.Module, data: Any, folder: Path, asked: Asked) -> Iterat
     Args:
         data: samples and labels as ``data.name`` gives them (docs/own_code.md): of a pair the test part.
     """
-    if not isinstance(student, SpikingNet | QuantisedStudent):
-        ways = ("quantise(...) or from_module(...) makes one",)
-        possible = "needed is a SpikingNet or a QuantisedStudent, or a file"
-        raise InputError(f"a {type(student).__name__}", where="student", possible=possible, ways_out=ways)
+    ours = _of_ours(student)
     require_room(folder)
     new = not folder.exists()
     paths = folder / NETWORK, folder / DATA
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        write_graph(student.to_nir() if isinstance(student, QuantisedStudent) else to_nir(student), paths[0])
+        write_graph(ours.to_nir() if isinstance(ours, QuantisedStudent) else to_nir(ours), paths[0])
         if data is not None:
-            write_arrays(paths[1], _samples(student, data))
+            write_arrays(paths[1], _samples(ours, data))
         given = None if data is None else str(paths[1].absolute())
         yield Asked(**{**asked.__dict__, "source": str(paths[0].absolute()), "data": given})
     except BaseException:
@@ -74,6 +71,14 @@ def written(student: nn.Module, data: Any, folder: Path, asked: Asked) -> Iterat
         if new and not any(folder.iterdir()):
             folder.rmdir()
         raise
+
+
+def _of_ours(student: nn.Module) -> SpikingNet | QuantisedStudent:
+    if isinstance(student, SpikingNet | QuantisedStudent):
+        return student
+    ways = ("quantise(...) or from_module(...) makes one",)
+    possible = "needed is a SpikingNet or a QuantisedStudent, or a file"
+    raise InputError(f"a {type(student).__name__}", where="student", possible=possible, ways_out=ways)
 
 
 def _samples(student: SpikingNet | QuantisedStudent, data: Any) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from seamount.errors import plural
 from ..neurons.model import SIGNED_SPIKES, SPIKES
 from .activity import Activity
 from .pieces import whole_of
-from .program import Program
+from .program import Population, Program
 
 SURE = 0.025
 """A result that chance reaches with this probability or a larger one is chance's: one side of a 95 % interval."""
@@ -55,23 +55,24 @@ def symptoms(
     states: dict[str, list[str]] = {}
     arrivals, whole = program.arrivals(), whole_of(program)
     for p in program.populations:
-        # what nothing leads into is a clock, a relay is as its sources are, an integrator or a Sigma is read
-        neuron = p.neuron
-        told_by_nothing = neuron.passes_on or neuron.never_sends or neuron.sends_always
-        if not program.into(p.name) or told_by_nothing or p.name not in run.events:
-            continue
-        n_spikes, start = run.events[p.name].n_spikes, arrivals[p.name]
-        end = run.n_steps if program.n_steps is None else start + program.n_steps
-        window = n_spikes[start:end]
-        # a number sent at every step is no spike too many: that is what Sigma does
-        spikes = p.neuron.message in (SPIKES, SIGNED_SPIKES)
-        full = spikes and window.size and np.all(window == run.n_samples * p.n_neurons)
-        states.setdefault(whole[p.name], []).append("saturated" if full else "works" if n_spikes.any() else "silent")
+        # what nothing leads into is a clock, a relay is as its sources are, an integrator is read
+        if program.into(p.name) and not (p.neuron.passes_on or p.neuron.never_sends) and p.name in run.events:
+            states.setdefault(whole[p.name], []).append(_state(program, run, p, arrivals[p.name]))
     silent, saturated = (
         tuple(n for n, of in states.items() if set(of) == {state}) for state in ("silent", "saturated")
     )
     chance = "" if predictions is None or labels is None else by_chance(predictions, labels)
     return Symptoms(run.n_samples, silent, saturated, chance)
+
+
+def _state(program: Program, run: Activity, p: Population, start: int) -> str:
+    """ "saturated", "silent" or "works", of a population that a sample reaches at step ``start``."""
+    n_spikes = run.events[p.name].n_spikes
+    window = n_spikes[start : run.n_steps if program.n_steps is None else start + program.n_steps]
+    # a number sent at every step is no spike too many: that is what Sigma does
+    if p.neuron.message in (SPIKES, SIGNED_SPIKES) and window.size and np.all(window == run.n_samples * p.n_neurons):
+        return "saturated"
+    return "works" if n_spikes.any() else "silent"
 
 
 def by_chance(predictions: NDArray[Any], labels: NDArray[Any]) -> str:
