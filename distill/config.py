@@ -201,7 +201,7 @@ class DistillConfig(Section):
     spike_budget: dict[BudgetUnit, Positive] | None = Field(
         None,
         description="what an inference may spend, as {per_synapse = 0.3}: spikes per synapse, operations, or "
-        "microjoules",
+        "microjoules; {} for no budget",
     )
     budget_weight: Positive = Field(1.0, description="of the budget's loss, times the rest of the loss (at least 1)")
     budget_ramp: Annotated[float, Field(ge=0, le=1)] = Field(
@@ -226,9 +226,9 @@ class DistillConfig(Section):
     @field_validator("spike_budget")
     @classmethod
     def _one_unit(cls, budget: dict[BudgetUnit, float] | None) -> dict[BudgetUnit, float] | None:
-        if budget is not None and len(budget) != 1:
+        if budget is not None and len(budget) > 1:
             raise ValueError(f"needs one of {', '.join(get_args(BudgetUnit))}, such as {{per_synapse = 0.3}}")
-        return budget
+        return budget or None  # TOML has no null with which to take a preset's budget away
 
     @model_validator(mode="after")
     def _exact_sastc(self) -> DistillConfig:

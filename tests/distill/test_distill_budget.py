@@ -92,7 +92,8 @@ def test_a_budget_below_what_the_input_spends_or_without_a_spike_for_all_is_refu
 
 
 def test_units_are_one_of_three_and_microjoules_need_a_target() -> None:
-    for wrong in ({}, {"per_synapse": 1.0, "operations": 2.0}, {"spikes": 1.0}, {"per_synapse": 0.0}):
+    assert DistillConfig(spike_budget={}).spike_budget is None  # takes a preset's away
+    for wrong in ({"per_synapse": 1.0, "operations": 2.0}, {"spikes": 1.0}, {"per_synapse": 0.0}):
         with pytest.raises(ValidationError):
             DistillConfig(spike_budget=wrong)
     net = build_student("small", n_classes=10, input_shape=(1, 8, 8), n_steps=2)
