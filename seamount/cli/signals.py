@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
+from functools import partial
 from types import FrameType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 FATAL_SIGNAL = 128
 """A process that a signal ended is reported by shells as this plus the signal's number."""
+
+AGAIN_S = 0.02
+"""After which a signal comes again that was dropped; longer than the callback that dropped it."""
 
 
 class Stopped(KeyboardInterrupt):
@@ -30,7 +39,20 @@ def stop_on_signals() -> None:
         # ignored already: nohup or a supervisor wants the command to live on
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, _stop)
+    sys.unraisablehook = partial(_again, sys.unraisablehook)
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
     raise Stopped(number)
+
+
+def _again(usual: Callable[[sys.UnraisableHookArgs], object], dropped: sys.UnraisableHookArgs) -> None:
+    """Send a signal again that arrived in a finaliser or a library's callback: Python drops what is raised there."""
+    error = dropped.exc_value
+    if not isinstance(error, KeyboardInterrupt):
+        usual(dropped)
+        return
+    number = error.exit_code - FATAL_SIGNAL if isinstance(error, Stopped) else signal.SIGINT
+    later = threading.Timer(AGAIN_S, os.kill, (os.getpid(), number))
+    later.daemon = True
+    later.start()

@@ -53,3 +53,34 @@ def test_an_ignored_hang_up_stays_ignored() -> None:
     under_nohup = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\nimport threading, os\n"
     then_term = under_nohup + "threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGTERM)).start()\n"
     assert stopped_by(signal.SIGHUP, then_term)[0] == 143
+
+
+IN_A_FINALISER = """
+class Callback:
+    def __del__(self):
+        print("ready", flush=True)
+        time.sleep(60)
+
+def work():
+    Callback()
+    try:
+        time.sleep(60)
+    finally:
+        print("in order", flush=True)
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_in_a_finaliser_is_not_lost(number: signal.Signals, code: int) -> None:
+    head, ran = WAITS.split("def work():")[0], WAITS[WAITS.index("sys.exit(") :]
+    with subprocess.Popen(
+        [sys.executable, "-c", DEFAULTS + head + IN_A_FINALISER + ran],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(number)
+        stdout, _ = process.communicate(timeout=60)
+    assert (process.returncode, stdout) == (code, "in order\n")
