@@ -159,7 +159,10 @@ class _AsProduct:
             columns = _columns(some.to(held.dtype), kernel, self.geometry)
             product: Any = torch.bmm
             sums: torch.Tensor = product(columns, held, out_dtype=weights.dtype) if half else product(columns, held)
-            return sums.view(groups, len(some), height, width, held.shape[2]).permute(1, 0, 4, 2, 3).flatten(1, 2)
+            sums = sums.view(groups, len(some), height, width, held.shape[2])
+            # laid out as other sums are: in the product's own layout, a step of training on a CPU without AVX-512
+            # corrupted memory behind it (torch 2.14; seen with both limited to AVX2, gone with this copy)
+            return sums.permute(1, 0, 4, 2, 3).flatten(1, 2).contiguous()
 
         with exactly(x.device, self.narrow):
             if len(x) <= at_once:
