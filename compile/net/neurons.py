@@ -8,8 +8,9 @@ from seamount.errors import InputError, Unsupported
 
 from ..neurons.delta import Delta
 from ..neurons.lif import Lif
+from ..neurons.model import PAYLOAD_BITS
 from ..neurons.models import Neuron
-from ..neurons.resonator import resonance
+from ..neurons.resonator import DECAY_BITS, resonance
 from ..neurons.rf import Rf
 from ..neurons.rf_iz import RfIz
 from ..neurons.sigma import Sigma
@@ -24,8 +25,6 @@ BIAS_EXPONENT = 6
 STATE_EXPONENT = 6
 """netx's, of sigma-delta neurons and resonators."""
 
-DECAY_BITS = 12
-
 SIGMA_DELTA_BITS = 16
 """Of the messages of sigma-delta neurons, where a file does not say."""
 
@@ -38,7 +37,11 @@ def message_bits(layer: Group) -> int:
     kind = neuron.text("type")
     if kind != "SDNN":
         return 0
-    return neuron.integer("messageBits") if neuron.has("messageBits") else SIGMA_DELTA_BITS
+    bits = neuron.integer("messageBits") if neuron.has("messageBits") else SIGMA_DELTA_BITS
+    if not 0 <= bits <= PAYLOAD_BITS:
+        where, possible = f"{neuron.where}/messageBits", f"0 to {PAYLOAD_BITS} are possible"
+        raise InputError(f"{bits} found", where=where, possible=possible)
+    return bits
 
 
 def is_resonator(layer: Group) -> bool:

@@ -287,6 +287,8 @@ class _Reader:
         n = int(np.prod(shape_of(layer)))
         if self.last is None or not self.populations:
             raise InputError("nothing before it that could be averaged", where=layer.where)
+        if self.message_bits:
+            raise Unsupported("a mean of graded messages; slayer's is one of spikes", where=layer.where)
         n_before = int(np.prod(self.last.shape))
         if n_before % n:
             raise InputError(

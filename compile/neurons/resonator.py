@@ -29,8 +29,15 @@ class Turned:
     cut: NDArray[np.bool_]
 
 
+@dataclass(frozen=True)
 class Resonator(NeuronModel):
-    """(real, imag) turns and shrinks at every step, and what arrives at the two drives is added."""
+    """(real, imag) turns and shrinks at every step, and what arrives at the two drives is added.
+
+    Attributes:
+        sin_decay, cos_decay: of the turn and the decay of one step, in 2**-decay_bits (``resonance``).
+        v_th: in units of the state. (Lava takes v_th >> state_exp.)
+        state_exp: what arrives is added ``<< state_exp``.
+    """
 
     states: ClassVar[tuple[str, ...]] = ("real", "imag")
     drives: ClassVar[tuple[str, ...]] = ("real", "imag")
@@ -40,8 +47,8 @@ class Resonator(NeuronModel):
     sin_decay: Ints
     cos_decay: Ints
     v_th: Ints
-    state_exp: int
-    decay_bits: int
+    state_exp: int = 0
+    decay_bits: int = DECAY_BITS
 
     def turned(self, state: State, drives: Sequence[Ints]) -> Turned:
         real, imag = state["real"], state["imag"]

@@ -9,24 +9,12 @@ import numpy as np
 
 from ..numbers import Ints
 from .model import State, Step
-from .resonator import DECAY_BITS, Resonator
+from .resonator import Resonator
 
 
 @dataclass(frozen=True)
 class RfIz(Resonator):
-    """Lava's RF_IZ: fires where the imaginary part is at least v_th; there it becomes v_th - 1 and the real one 0.
-
-    Attributes:
-        sin_decay, cos_decay: of the turn and the decay of one step, in 2**-decay_bits (``resonator.resonance``).
-        v_th: in units of the state. (Lava takes v_th >> state_exp.)
-        state_exp: what arrives is added ``<< state_exp``.
-    """
-
-    sin_decay: Ints
-    cos_decay: Ints
-    v_th: Ints
-    state_exp: int = 0
-    decay_bits: int = DECAY_BITS
+    """Lava's RF_IZ: fires where the imaginary part is at least v_th; there it becomes v_th - 1 and the real one 0."""
 
     def step(self, state: State, drives: Sequence[Ints]) -> Step:
         now = self.turned(state, drives)

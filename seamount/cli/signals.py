@@ -17,7 +17,7 @@ FATAL_SIGNAL = 128
 """A process that a signal ended is reported by shells as this plus the signal's number."""
 
 AGAIN_S = 0.02
-"""After which a signal comes again that was dropped; longer than the callback that dropped it."""
+"""After which a signal comes again that was dropped; if that callback still runs then, once more."""
 
 
 class Stopped(KeyboardInterrupt):

@@ -121,6 +121,10 @@ def many_thresholds(path: Path) -> None:
     dense_file(path, [[1]], **{"neuron/type": "SDNN", "neuron/vThMant": np.array([1, 2])})
 
 
+def wide_messages(path: Path) -> None:
+    dense_file(path, [[1]], **{"neuron/type": "SDNN", "neuron/vThMant": 1, "neuron/messageBits": 25})
+
+
 def wide_threshold(path: Path) -> None:
     dense_file(path, [[1]], **{"neuron/type": "SDNN", "neuron/vThMant": 1 << 20})
 
@@ -172,6 +176,7 @@ def complex_weights(path: Path, **extra: Any) -> None:
         (adaptive, "layer/0/neuron/type: neuron 'ADRF_PHASE', which lava-dl would run without its adaptation"),
         (biased_sigma, "layer/0/bias: a bias in front of sigma_output; lava-dl's loader fails"),
         (many_thresholds, "layer/0/neuron/vThMant: shape (2,), one number is expected"),
+        (wide_messages, "layer/0/neuron/messageBits: 25 found, 0 to 24 are possible"),
         (wide_threshold, "layer0: a threshold of 4294967296, 0 to 8388607 are possible, in units of the state"),
         (resonate, "layer/0/weight/real: is missing"),
         (half_complex, "layer/0/weight/real: is missing"),
