@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from seamount.report.report import Report
     from seamount.report.why import Explanation
     from seamount.run.folder import Run
-    from seamount.run.plan import Plan
+    from seamount.run.plan import RunPlan
     from seamount.run.stage import Stage
     from seamount.run.sweep import Sweep
 
@@ -114,7 +114,7 @@ def _handed(things: dict[str, Any]) -> Iterator[list[str]]:
 
 def plan(
     config: Path | str | None = None, settings: Sequence[str] = (), *, folder: Path | str, resume: bool = False
-) -> Plan:
+) -> RunPlan:
     """What ``run`` would do, checked as it checks; nothing is written."""
     from seamount.run.plan import make_plan
 

@@ -58,7 +58,7 @@ class Network:
 
 
 @dataclass(frozen=True)
-class Plan:
+class RunPlan:
     """What ``seamount run --dry-run`` prints.
 
     Attributes:
@@ -107,7 +107,7 @@ class Plan:
         return f"about {self.cores} core{'s' if self.cores != 1 else ''}"
 
 
-def make_plan(config: Config, folder: Path) -> Plan:
+def make_plan(config: Config, folder: Path) -> RunPlan:
     """Checks a configuration as the run would, and says what it would do.
 
     Raises:
@@ -119,7 +119,7 @@ def make_plan(config: Config, folder: Path) -> Plan:
     seconds = _seconds(config, checked)
     cores, does_not_fit = _cores(config, checked)
     student = checked.student
-    return Plan(
+    return RunPlan(
         folder=folder,
         stages=tuple(_stages(config, folder, seconds)),
         samples={"training": len(data.train), "validation": len(data.val), "test": len(data.test)},

@@ -323,6 +323,13 @@ def test_layers_that_do_not_fit_are_refused(layers: tuple[dict[str, Any], ...], 
     assert str(error.value) == f"{tmp_path}/a.net/{message}"
 
 
+def test_a_mean_of_graded_messages_is_refused(tmp_path: Path) -> None:
+    changes = {"neuron/type": "SDNN", "neuron/vThMant": 1}
+    dense = {"type": "dense", "shape": [4], "weight": np.eye(4), **changes}
+    with pytest.raises(Unsupported, match="layer/1: a mean of graded messages; slayer's is one of spikes"):
+        read_net(layers_file(tmp_path / "a.net", dense, {"type": "average", "shape": [2]}))
+
+
 def test_recurrent_is_the_older_name_of_dense_rec(tmp_path: Path) -> None:
     layer = {"shape": [3], "weight": 20 * np.eye(3), "weight_rec": 4 * np.ones((3, 3)), **NEURON}
     old, new = (
