@@ -180,6 +180,10 @@ class DistillConfig(Section):
         description=f"one of {', '.join(METHODS)}, mine.py:Loss, or weights of {', '.join(TERMS)} and one's own",
     )
     options: dict[str, Any] = Field({}, description="arguments of one's own loss")
+    ann_epochs: Annotated[int, Field(ge=0, lt=1 << 31)] = Field(
+        0,
+        description="before train.epochs, in which the student's graph learns as an ANN, with ReLUs",
+    )
     temperature: Positive | None = Field(None, description="of all divergences; not set: each method's own")
     divergence: Divergence = Field(
         "kl", description='of kd, kd-per-step and ela from the teacher: "kl", or head and tail apart ("hta-kl")'

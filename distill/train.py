@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast, runtime_checkable
@@ -42,6 +42,14 @@ class StartsFromData(Protocol):
 
     def start_from(self, images: Tensor) -> None:
         """From training images (N, C, H, W) in [0, 1], not augmented."""
+
+
+@runtime_checkable
+class HasAnn(Protocol):
+    """A student whose graph and weights an ANN has too."""
+
+    def as_ann(self) -> AbstractContextManager[None]:
+        """Inside, the student answers as that ANN."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +144,15 @@ def distill(
     Args:
         teacher: any module that gives logits (B, K); None for methods without one.
         student: gives ``Output`` (logits (T, B, K), spikes when asked to record).
+
+    With ``config.ann_epochs`` it first learns as an ANN (its steps cost a fraction, and its gradients are true ones),
+    by the same losses, in ``folder/ann``; from these weights it goes on as spikes (hybrid training: Rathi et al.,
+    ICLR 2020).
     """
+    if config.ann_epochs:
+        train_as_ann(
+            data, teacher, student, config, train, folder / "ann", seed=seed, device=device, progress=progress
+        )
     with open_world(device) as world:
         if train.compile:
             check_compiler(world)
@@ -167,6 +183,42 @@ def distill(
         return trained
 
 
+def train_as_ann(
+    data: Data,
+    teacher: nn.Module | None,
+    student: nn.Module,
+    config: DistillConfig,
+    train: TrainConfig,
+    folder: Path,
+    **where: Any,
+) -> Trained:
+    """``config.ann_epochs`` of a student's graph with ReLUs.
+
+    Args:
+        where: ``seed``, ``device`` and ``progress`` as ``distill`` has them.
+
+    Raises:
+        ConfigError: the student has no such form.
+    """
+    train = train.model_copy(update={"epochs": config.ann_epochs})
+    changed = {
+        "ann_epochs": 0,
+        "spike_budget": None,  # because ReLUs have no spikes to be counted
+        "teacher_cache": config.teacher_cache or str(folder.parent),
+    }
+    config = config.model_copy(update=changed)
+    with _as_ann(student):
+        return distill(data, teacher, student, config, train, folder, name="student as an ANN", **where)
+
+
+def _as_ann(student: nn.Module) -> AbstractContextManager[None]:
+    if not isinstance(student, HasAnn):
+        raise ConfigError(
+            f"{type(student).__name__} has no form as an ANN", where="distill.ann_epochs", ways_out="set it to 0"
+        )
+    return student.as_ann()
+
+
 def rehearse(
     data: Data,
     teacher: nn.Module | None,
@@ -181,6 +233,9 @@ def rehearse(
     Networks are left with gradients and other statistics of their batch norms.
     """
     world = World(0, 1, torch.device("cpu"))
+    if config.ann_epochs:
+        with _as_ann(student):
+            pass
     config = config.model_copy(update={"cache_teacher": False})  # whose logits would be computed for all samples
     teacher = _ready(teacher, config, train, world) if teacher is not None else None
     tutor = _make_tutor(data, teacher, student, config, weights_of(config.method), train, world, Path())
@@ -257,7 +312,7 @@ def finetune_quantised(
             teacher,
             student,
             # at once, because the student in real numbers keeps to its budget already
-            config.model_copy(update={"budget_ramp": 0.0}),
+            config.model_copy(update={"budget_ramp": 0.0, "ann_epochs": 0}),
             own,
             folder,
             seed=seed,

@@ -162,6 +162,10 @@ class Neurons(nn.Module):
             detach_reset=recurrent and isinstance(self.cell, LIFCell),
         )
 
+    def rectified(self, drive: Tensor) -> Tensor:
+        """What the neuron of an ANN sends in the place of this one: ReLU, 1 for a drive that fires at once."""
+        return F.relu(drive * (self.gain * self.decay_mem / self.v_th))
+
     def forward(self, drive: Tensor, n_steps: int | None = None, recurrent: Tensor | None = None) -> Tensor:
         """Spikes (of an integrator: v) of all steps, (T, B, *shape).
 

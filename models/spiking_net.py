@@ -7,7 +7,8 @@ once. Only a population that feeds back into itself steps through time.
 from __future__ import annotations
 
 import operator
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import reduce
 
@@ -113,6 +114,7 @@ class SpikingNet(nn.Module):
         self.synapses = nn.ModuleDict({s.name: s.module for s in synapses})
         self.order = _order(name, list(populations), self.edges)
         self.shapes = self._measure()
+        self._is_ann = False
         for source, target in self._loops().items():
             weight = getattr(self.synapses[target], "weight", None)
             if not isinstance(weight, Tensor) or getattr(self.synapses[target], "bias", None) is not None:
@@ -174,8 +176,12 @@ class SpikingNet(nn.Module):
         for name in self.order:
             drive = reduce(operator.add, (self.drive(synapse, values[source]) for synapse, source in self.into(name)))
             population = self.populations[name]
-            held = isinstance(population, Neurons)
-            values[name] = population(drive, n_steps, self.recurrent(name)) if held else drive
+            if not isinstance(population, Neurons):
+                values[name] = drive
+            elif self._is_ann and population.spiking:
+                values[name] = population.rectified(drive)
+            else:
+                values[name] = population(drive, n_steps, self.recurrent(name))
             if name in wanted:
                 kept[name] = values[name]
             for source in [s for s, left in readers.items() if name in left]:
@@ -184,6 +190,27 @@ class SpikingNet(nn.Module):
                     values.pop(source, None)
         logits = values[READOUT]
         return StudentOutput(logits.expand(n_steps, *logits.shape[1:]), kept)
+
+    @contextmanager
+    def as_ann(self) -> Iterator[None]:
+        """Inside, ``forward`` sends ReLUs in the place of spikes: the ANN of the same graph and weights.
+
+        A still image passes through it once, so that it costs a step, not T.
+
+        Raises:
+            ConfigError: a population has a recurrence, which no ANN unfolds.
+        """
+        if self._loops():
+            raise ConfigError(
+                f"{', '.join(self._loops())} is recurrent, which no ANN unfolds",
+                where=self.name,
+                ways_out="set distill.ann_epochs to 0",
+            )
+        self._is_ann = True
+        try:
+            yield
+        finally:
+            self._is_ann = False
 
     def drive(self, synapse: str, x: Tensor) -> Tensor:
         """What a synapse makes of values (T, B, *shape)."""

@@ -166,16 +166,19 @@ def _seconds(config: Config, checked: Checked) -> dict[str, float]:
     with torch.random.fork_rng(devices=[]):
         if teacher is not None and config.teacher.checkpoint is None and config.teacher.epochs:
             answered: nn.Module = teacher.requires_grad_(True).train()
-            per_sample[TEACHER.name] = _timed(lambda: answered(batch.teacher_x).sum().backward(), len(numbers))
+            step = _timed(lambda: answered(batch.teacher_x).sum().backward(), len(numbers))
+            per_sample[TEACHER.name] = config.teacher.epochs * step
         allowed = in_operations(config.distill, student)
         learn = lambda: rehearse(data, teacher, student, allowed, train, n=len(numbers))  # noqa: E731
-        per_sample[DISTILL.name] = _timed(learn, len(numbers))
+        per_sample[DISTILL.name] = train.epochs * _timed(learn, len(numbers))
+        if config.distill.ann_epochs:
+            with student.as_ann():
+                per_sample[DISTILL.name] += config.distill.ann_epochs * _timed(learn, len(numbers))
         if config.quant.epochs:
             integers = _in_integers(config, checked)
             chip = lambda: integers(batch.x).logits.sum().backward()  # noqa: E731
-            per_sample[QUANTISE.name] = _timed(chip, len(numbers))
-    epochs = {TEACHER.name: config.teacher.epochs, DISTILL.name: train.epochs, QUANTISE.name: config.quant.epochs}
-    return {name: each * len(data.train) * epochs[name] for name, each in per_sample.items()}
+            per_sample[QUANTISE.name] = config.quant.epochs * _timed(chip, len(numbers))
+    return {name: each * len(data.train) for name, each in per_sample.items()}
 
 
 def _timed(step: Callable[[], object], n: int) -> float:
