@@ -13,6 +13,7 @@ from torch import nn
 
 from seamount.compile.pipeline import CompileOptions, compile_graph
 from seamount.config import Config
+from seamount.distill.data.samples import Batch, Data
 from seamount.distill.quantised import QuantisedStudent
 from seamount.distill.train import rehearse
 from seamount.files import file_hash
@@ -28,8 +29,8 @@ from .folder import Run
 from .pipeline import load_once
 from .stages import DISTILL, QUANTISE, STAGES, TEACHER
 
-TIMED = 16
-"""Samples of the batch whose time is measured."""
+TIMED = (8, 40)
+"""Samples of the two batches whose times are measured."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class PlannedStage:
     """
     Attributes:
         state: "to do", "done before", or why it would run again.
-        about_s: time of its training alone, from one batch on this CPU; None where nothing is trained.
+        about_s: time of its training alone, from a few batches on this CPU; None where nothing is trained.
     """
 
     name: str
@@ -157,43 +158,47 @@ def _stages(config: Config, folder: Path, seconds: Mapping[str, float]) -> Itera
 
 
 def _seconds(config: Config, checked: Checked) -> dict[str, float]:
-    """Stage -> seconds of its training, from one batch of each."""
+    """Stage -> seconds of its training, from a few batches of each."""
     data, train = checked.data, config.train
-    numbers = torch.arange(min(TIMED, len(data.train)))
-    batch = data.inputs(data.train, numbers)
-    per_sample: dict[str, float] = {}
     teacher, student = checked.teacher, checked.student
+    per_sample: dict[str, float] = {}
     with torch.random.fork_rng(devices=[]):
         if teacher is not None and config.teacher.checkpoint is None and config.teacher.epochs:
             answered: nn.Module = teacher.requires_grad_(True).train()
-            step = _timed(lambda: answered(batch.teacher_x).sum().backward(), len(numbers))
+            step = _timed(data, lambda batch: answered(batch.teacher_x).sum().backward())
             per_sample[TEACHER.name] = config.teacher.epochs * step
         allowed = in_operations(config.distill, student)
-        learn = lambda: rehearse(data, teacher, student, allowed, train, n=len(numbers))  # noqa: E731
-        per_sample[DISTILL.name] = train.epochs * _timed(learn, len(numbers))
+        learn = lambda batch: rehearse(data, teacher, student, allowed, train, n=len(batch.labels))  # noqa: E731
+        per_sample[DISTILL.name] = train.epochs * _timed(data, learn)
         if config.distill.ann_epochs:
             with student.as_ann():
-                per_sample[DISTILL.name] += config.distill.ann_epochs * _timed(learn, len(numbers))
+                per_sample[DISTILL.name] += config.distill.ann_epochs * _timed(data, learn)
         if config.quant.epochs:
             integers = _in_integers(config, checked)
-            chip = lambda: integers(batch.x).logits.sum().backward()  # noqa: E731
-            per_sample[QUANTISE.name] = config.quant.epochs * _timed(chip, len(numbers))
+            step = _timed(data, lambda batch: integers(batch.x).logits.sum().backward())
+            per_sample[QUANTISE.name] = config.quant.epochs * step
     return {name: each * len(data.train) for name, each in per_sample.items()}
 
 
-def _timed(step: Callable[[], object], n: int) -> float:
-    """Seconds per sample, of a second time."""
-    step()
-    start = time.perf_counter()
-    step()
-    return (time.perf_counter() - start) / n
+def _timed(data: Data, step: Callable[[Batch], object]) -> float:
+    """Seconds per sample: of a larger batch beyond a smaller one, because what is paid once comes in no step."""
+    few, many = (data.inputs(data.train, torch.arange(min(n, len(data.train)))) for n in TIMED)
+    step(few)  # the first of all builds what the later ones find
+    seconds = []
+    for batch in (few, many):
+        start = time.perf_counter()
+        step(batch)
+        seconds.append(time.perf_counter() - start)
+    n_more = len(many.labels) - len(few.labels)
+    # on a busy machine the smaller one may have taken longer
+    return (seconds[1] - seconds[0]) / n_more if n_more and seconds[1] > seconds[0] else seconds[1] / len(many.labels)
 
 
 def _in_integers(config: Config, checked: Checked) -> QuantisedStudent:
     data, formats = checked.data, load_target(config.target.name).chip.formats
     student: SpikingNet = checked.student.eval()
     made = QuantisedStudent(student, formats=formats, weight_bits=config.quant.weight_bits)
-    return made.calibrate(data.inputs(data.train, torch.arange(min(TIMED, len(data.train)))).x)
+    return made.calibrate(data.inputs(data.train, torch.arange(min(TIMED[1], len(data.train)))).x)
 
 
 def _cores(config: Config, checked: Checked) -> tuple[int | None, str | None]:
