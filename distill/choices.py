@@ -21,6 +21,8 @@ DATA_SETS: Mapping[str, str] = {
     "cifar10-dvs": "event_folder",
     "shd": "shd",
     "event-folder": "event_folder",
+    "fsdd": "fsdd",
+    "audio-folder": "audio_folder",
     "file": "file",
 }
 """Name -> the file of ``data/`` whose ``load`` reads it."""

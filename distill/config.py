@@ -22,7 +22,15 @@ Divergence = Literal["kl", "hta-kl"]
 BudgetUnit = Literal["per_synapse", "operations", "microjoules"]
 Encoding = Literal["direct", "rate", "latency", "frames"]
 Augmentation = Literal[
-    "crop", "flip", "alternating-flip", "autoaugment", "cutout", "resized-crop", "roll-rotate-cutout"
+    "crop",
+    "flip",
+    "alternating-flip",
+    "autoaugment",
+    "cutout",
+    "resized-crop",
+    "roll-rotate-cutout",
+    "time-shift",
+    "gain",
 ]
 
 Count = Annotated[int, Field(ge=1, lt=1 << 31)]
@@ -55,7 +63,20 @@ class DataConfig(Section):
     )
     sensor: tuple[Count, Count] | None = Field(None, description="[height, width] of an event-folder's sensor")
     size: Count | None = Field(None, description="side to which images or event frames are brought [pixels]")
-    cache: str | None = Field(None, description="folder for event frames made before; default: beside the data")
+    sample_rate: Count = Field(8000, description="of sound [values a second]; recordings of another are refused")
+    step_s: Positive = Field(0.025, description="sound that a step hears [s]; T of them are a sample")
+    bands: Count = Field(32, description="into which sound is taken apart, from 100 Hz to half of its rate")
+    sound_values: Literal["energies", "crossings"] = Field(
+        "energies", description="of a band: its energy in 8 bits, or spikes where that rises or falls"
+    )
+    crossing: Annotated[int, Field(ge=1, le=255)] = Field(
+        24, description="by how much it has to, for a spike [sixteenths of a doubling: 16 are 3 dB]"
+    )
+    cut_longer: bool = Field(False, description="cut recordings that are longer than T steps, instead of refusing")
+    test_speaker: str | None = Field(
+        None, description="of fsdd: the test part is this speaker, whom training never hears; not set: takes 0 to 4"
+    )
+    cache: str | None = Field(None, description="folder for frames made before; default: beside the data")
     skip_corrupt: bool = Field(False, description="leave out files that cannot be read, instead of refusing")
     validation: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.125, description="share of the training part that is held out for choosing the best epoch"
@@ -71,6 +92,10 @@ class DataConfig(Section):
         1, description="of a random crop [pixels]; CIFAR is used with 4"
     )
     cutout_size: Count = Field(16, description="side of the square that cutout blanks [pixels]")
+    shift_steps: Annotated[int, Field(ge=0)] = Field(3, description="largest time-shift, to either side [steps]")
+    gain: Annotated[int, Field(ge=0, le=255)] = Field(
+        16, description="largest change of all energies together [sixteenths of a doubling: 16 are 3 dB]"
+    )
     max_train: Count | None = Field(None, description="use only so many training samples (the first of each class)")
     max_test: Count | None = Field(None, description="use only so many test samples (the first of each class)")
     seed: Seed = Field(0, description="of the splits; the same for all seeds of a study")

@@ -101,7 +101,7 @@ def train_teacher(
 
             with _seeded(seed, 11):
                 network = build_teacher(
-                    config.arch, n_classes=data.n_classes, input_shape=data.input_shape, **config.options
+                    config.arch, n_classes=data.n_classes, input_shape=data.teacher_shape, **config.options
                 )
         data = data.on(world.device)
         network.to(world.device)

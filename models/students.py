@@ -27,7 +27,7 @@ class StudentOptions:
         readout: "sum" (logits of a step = its drive), "li" or "libox" (leaky integrators).
         pooling: of VGGs: "stride" (a convolution of stride 2), "average", or "max" (populations of their own).
         decay_syn: of the recurrent student's current.
-        hidden: neurons of the recurrent student.
+        hidden: neurons of the recurrent student, and before the classifier of those for lines.
         input_bits: 8 for images and counts, 0 for spikes.
         input_scale: the chip's input is x * input_scale; None: 255 for 8 bits, 1 for spikes.
     """

@@ -13,6 +13,7 @@ from seamount.errors import ConfigError, none_of
 from seamount.own import is_own
 
 from . import students as s
+from .lines import conv1d
 from .own import own_student, own_teacher
 from .spiking_net import SpikingNet
 from .teachers import OPTIONS, TEACHERS
@@ -31,6 +32,8 @@ STUDENTS: dict[str, Builder] = {
     "wrn16-2-sastc": partial(s.resnet, plan=s.WRN16_2_SASTC),
     "preact-resnet34": s.preact_resnet34,
     "recurrent": s.recurrent,
+    "conv1d": partial(conv1d, loops=False),
+    "conv1d-recurrent": partial(conv1d, loops=True),
 }
 
 
@@ -41,7 +44,7 @@ def build_student(
 
     Args:
         name: of ``STUDENTS``; docs/students.md says what each is. Or one's own, as mine.py:make_student.
-        input_shape: (C, H, W); the recurrent student takes any.
+        input_shape: (C, H, W); "recurrent" takes any, "conv1d" and "conv1d-recurrent" lines (C, 1, L).
         n_steps: T.
         options: ``students.StudentOptions``, or of one's own.
     """
@@ -58,7 +61,7 @@ def build_student(
 
 
 def build_teacher(name: str, *, n_classes: int, input_shape: Sequence[int], **options: Any) -> nn.Module:
-    """A teacher: gives logits (B, K) for images (B, C, H, W), or for the mean of T frames.
+    """A teacher: gives logits (B, K) for images (B, C, H, W), such as the mean of T frames.
 
     Args:
         options: ``fast.FastOptions`` of "fast", or of one's own, as mine.py:make_teacher; the others have none.

@@ -19,6 +19,8 @@ from seamount.own import is_own
 from ..config import Augmentation, DataConfig
 from .randomness import choice, mix, uniform
 
+AUGMENT = "data.augment"
+
 
 def augment(values: Tensor, seeds: Tensor, config: DataConfig, mirrored: Tensor | None = None) -> Tensor:
     """uint8 (B, ..., H, W) -> the same shape, where they are.
@@ -29,7 +31,7 @@ def augment(values: Tensor, seeds: Tensor, config: DataConfig, mirrored: Tensor 
     if values.ndim < 4 and not all(map(is_own, config.augment)):
         raise ConfigError(
             f"samples of shape {tuple(values.shape[1:])} are no images",
-            where="data.augment",
+            where=AUGMENT,
             ways_out="set data.augment = []",
         )
     for name in config.augment:
@@ -53,6 +55,10 @@ def augment(values: Tensor, seeds: Tensor, config: DataConfig, mirrored: Tensor 
                 pass  # done where the file is decoded: what is cut depends on the full image
             case "roll-rotate-cutout":
                 values = roll_rotate_cutout(values, seeds, config.cutout_size)
+            case "time-shift":
+                values = time_shift(values, seeds, config.shift_steps)
+            case "gain":
+                values = gain(values, seeds, config.gain)
             case _:
                 assert_never(kind)
     return values
@@ -60,17 +66,17 @@ def augment(values: Tensor, seeds: Tensor, config: DataConfig, mirrored: Tensor 
 
 def own_augment(values: Tensor, seeds: Tensor, name: str) -> Tensor:
     """One's own function (or torchvision transform) of a sample, with torch's generator set for each."""
-    change = own.find(name, "data.augment")
+    change = own.find(name, AUGMENT)
     change = change() if isinstance(change, type) else change
     samples = []
     with torch.random.fork_rng(devices=[]):
         for sample, seed in zip(values, mix(seeds, 14).tolist(), strict=True):
             torch.manual_seed(seed)
-            changed = own.called(name, "data.augment", change, {}, sample)
+            changed = own.called(name, AUGMENT, change, {}, sample)
             if not isinstance(changed, Tensor) or changed.shape != sample.shape or changed.dtype != sample.dtype:
                 kind = f"{changed.dtype} {tuple(changed.shape)}" if isinstance(changed, Tensor) else type(changed)
                 needed = f"needed is {sample.dtype} {tuple(sample.shape)}, as it was given"
-                raise ConfigError(f"{name} returned {kind}", where="data.augment", possible=needed)
+                raise ConfigError(f"{name} returned {kind}", where=AUGMENT, possible=needed)
             samples.append(changed)
     return torch.stack(samples)
 
@@ -81,8 +87,10 @@ def alternating(ids: Tensor, seed: int, epoch: int) -> Tensor:
 
 
 def crop(values: Tensor, seeds: Tensor, padding: int) -> Tensor:
-    """Shifts by up to ``padding`` pixels each way; zeros come in."""
+    """Shifts by up to ``padding`` pixels each way, lines along themselves alone; zeros come in."""
     rows = choice(seeds, 2, 2 * padding + 1) - padding
+    if values.shape[-2] == 1:
+        rows = torch.zeros_like(rows)
     columns = choice(seeds, 3, 2 * padding + 1) - padding
     return _roll(values, rows, columns, wrap=False)
 
@@ -103,9 +111,7 @@ def autoaugment(values: Tensor, seeds: Tensor) -> Tensor:
     from torchvision.transforms import AutoAugment, AutoAugmentPolicy
 
     if values.ndim != 4 or values.shape[1] not in (1, 3):
-        raise ConfigError(
-            f"autoaugment takes images, not samples of shape {tuple(values.shape[1:])}", where="data.augment"
-        )
+        raise ConfigError(f"autoaugment takes images, not samples of shape {tuple(values.shape[1:])}", where=AUGMENT)
     policy = AutoAugment(AutoAugmentPolicy.CIFAR10 if values.shape[-1] < 64 else AutoAugmentPolicy.IMAGENET)
     images = []
     with torch.random.fork_rng(devices=[]):  # torchvision draws from the global generator
@@ -121,6 +127,21 @@ def roll_rotate_cutout(values: Tensor, seeds: Tensor, size: int) -> Tensor:
     rolled = _roll(values, choice(seeds, 8, 11) - 5, choice(seeds, 9, 11) - 5, wrap=True)
     turned = _rotate(values, (uniform(mix(seeds, 10)) * 2 - 1) * math.radians(30))
     return _where(which == 0, rolled, _where(which == 1, turned, cutout(values, seeds, size)))
+
+
+def time_shift(values: Tensor, seeds: Tensor, most: int) -> Tensor:
+    """Frames (B, T, ...) begin by up to so many steps earlier or later; zeros come in."""
+    if values.ndim < 5:
+        raise ConfigError(f"time-shift takes frames, not samples of shape {tuple(values.shape[1:])}", where=AUGMENT)
+    flat = values.flatten(2).unsqueeze(1)
+    return _roll(flat, choice(seeds, 12, 2 * most + 1) - most, torch.zeros_like(seeds), wrap=False).view_as(values)
+
+
+def gain(values: Tensor, seeds: Tensor, most: int) -> Tensor:
+    """Adds one whole number of up to ``most`` to all values of a sample: logarithms, so louder or softer; 0 stays."""
+    added = (choice(seeds, 13, 2 * most + 1) - most).view(-1, *[1] * (values.ndim - 1))
+    changed = (values.long() + added).clamp(0, 255).to(values.dtype)
+    return torch.where(values > 0, changed, values)
 
 
 def _where(condition: Tensor, first: Tensor, second: Tensor) -> Tensor:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,15 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seamount.errors import BackendMissing, InputError
-from seamount.files import replacing
 from seamount.foreign.arrays import read_npy, read_npz
 from seamount.foreign.limits import NETWORK_BYTES
 from seamount.foreign.whole import file_bytes, regular
 
 from ..config import DataConfig
 from .aedat4 import read_aedat4
-from .files import read_each
-from .samples import Bytes, Samples, in_memory
+from .recordings import recordings
+from .samples import Bytes, Samples
 
 ENDINGS = (".bin", ".aedat4", ".raw", ".dat", ".npy", ".npz")
 
@@ -172,37 +169,11 @@ def framed(
     n_steps: int,
     config: DataConfig,
 ) -> Samples:
-    """Frames of many recordings, made once and kept on disk (memory-mapped) beside the data or in ``data.cache``."""
-    if not paths:
-        raise InputError(f"no recordings for {name} of {config.name}", where=config.root)
-    folder = Path(config.cache) if config.cache else Path(str(config.root)) / ".seamount-frames"
+    """Frames of many recordings, kept."""
+    height, width = sensor if config.size is None else (config.size, config.size)
+
+    def frames(path: Path) -> Bytes:
+        return to_frames(read_events(path), sensor, config.size, n_steps, config.frames_by)
+
     facts = [str(sensor), config.size, n_steps, config.frames_by, config.skip_corrupt]
-    files = [
-        # the time of change, because a recording may be replaced by one of the same length
-        (path.name, (found := path.stat()).st_size, found.st_mtime_ns, label)
-        for path, label in zip(paths, labels, strict=True)
-    ]
-    digest = hashlib.sha256(json.dumps([facts, files]).encode()).hexdigest()[:16]
-    stem = folder / f"{config.name}-{name}-{n_steps}-{digest}"
-    values, kept = stem.with_suffix(".frames.npy"), stem.with_suffix(".labels.npy")
-    if not (values.exists() and kept.exists()):
-
-        def frames(path: Path) -> Bytes:
-            return to_frames(read_events(path), sensor, config.size, n_steps, config.frames_by)
-
-        made, numbers = read_each(paths, frames, config)
-        _write(values, np.stack(made))
-        _write(kept, np.asarray(labels, dtype=np.int64)[numbers])  # last: its presence says that all is there
-    return in_memory(read_npy(values, mapped=True), read_npy(kept))
-
-
-def _write(path: Path, array: NDArray[np.generic]) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # an open file: np.save ends a name that lacks .npy with it
-        with replacing(path) as fresh, fresh.open("wb") as file:
-            np.save(file, array)
-    except OSError as error:
-        raise InputError(
-            f"frames cannot be kept here ({error})", where=path, ways_out="set data.cache to another folder"
-        ) from None
+    return recordings(name, paths, labels, frames, (n_steps, 2, height, width), facts, config)

@@ -56,13 +56,14 @@ def load_data(config: DataConfig, *, n_steps: int) -> Data:
         n_steps=n_steps,
         encoding=encoding,
         config=config,
+        graded=source.graded,
     )
 
 
 def _encoding(config: DataConfig, source: Source) -> Encoding:
     encoding: Encoding = config.encoding or ("frames" if source.events else "direct")
     if (encoding == "frames") != source.events:
-        kind = "recordings of events, which become frames" if source.events else "still images"
+        kind = "recordings, which become frames" if source.events else "still images"
         possible = '"frames"' if source.events else '"direct", "rate" or "latency"'
         found = f"{encoding!r}, but {config.name} has {kind}"
         raise ConfigError(found, where="data.encoding", ways_out=f"possible: {possible}")

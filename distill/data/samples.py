@@ -67,12 +67,18 @@ def in_memory(values: Bytes, labels: Sequence[int] | NDArray[np.integer]) -> Sam
 
 @dataclass(frozen=True)
 class Source:
-    """What a loader of ``load.py`` returns: the two parts everybody agrees on."""
+    """What a loader of ``load.py`` returns: the two parts everybody agrees on.
+
+    Attributes:
+        events: samples are frames over time, (T, *shape).
+        graded: their values are shares of 255, such as energies of sound, no numbers of events.
+    """
 
     train: Samples
     test: Samples
     class_names: tuple[str, ...]
     events: bool = False
+    graded: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,7 +87,7 @@ class Batch:
 
     Attributes:
         x: the student's input: (B, *shape) in [0, 1] for direct coding, else (T, B, *shape).
-        teacher_x: the teacher's: the image, or the mean of the frames, (B, *shape).
+        teacher_x: the teacher's, (B, *teacher_shape): the image, the mean of the frames, or lines laid together.
         labels: (B,).
     """
 
@@ -99,6 +105,7 @@ class Data:
         n_steps: T.
         input_scale: what the float input is multiplied by to give the chip's integers.
         input_bits: 8 for graded input, 0 for spikes.
+        graded: frames of 8-bit values; else of events.
     """
 
     name: str
@@ -110,6 +117,7 @@ class Data:
     n_steps: int
     encoding: Encoding
     config: DataConfig = field(default_factory=lambda: DataConfig())
+    graded: bool = False
 
     @property
     def n_classes(self) -> int:
@@ -117,15 +125,27 @@ class Data:
 
     @property
     def input_bits(self) -> int:
-        return 8 if self.encoding == "direct" or self.counts else 0
+        return 8 if self.encoding == "direct" or self.counts or self.graded else 0
 
     @property
     def input_scale(self) -> float:
-        return 255.0 if self.encoding == "direct" else 1.0
+        return 255.0 if self.encoding == "direct" or self.graded else 1.0
 
     @property
     def counts(self) -> bool:
-        return self.encoding == "frames" and self.config.frame_values == "count"
+        return self.encoding == "frames" and self.config.frame_values == "count" and not self.graded
+
+    @property
+    def lines(self) -> bool:
+        """Whether a step is a line, (F,) or (C, 1, F), as of sound: the mean over steps would leave nothing of it."""
+        return self.encoding == "frames" and (len(self.input_shape) == 1 or self.input_shape[-2:-1] == (1,))
+
+    @property
+    def teacher_shape(self) -> tuple[int, ...]:
+        """Of what the teacher sees; lines are laid together to an image (C, T, F)."""
+        if not self.lines:
+            return self.input_shape
+        return (*([1] if len(self.input_shape) == 1 else self.input_shape[:-2]), self.n_steps, self.input_shape[-1])
 
     @property
     def augmented(self) -> bool:
@@ -170,11 +190,17 @@ class Data:
 
     def batch(self, values: Tensor, seeds: Tensor, labels: Tensor) -> Batch:
         """Floats for both networks, on the device of ``values``."""
-        if self.encoding == "frames" and not self.counts:
+        if self.encoding != "frames":
+            return Batch(encode(values, self.encoding, self.n_steps, seeds), values.float() / 255, labels)
+        if not self.counts and not self.graded:
             values = values.clamp_max(1)
         x = encode(values, self.encoding, self.n_steps, seeds)
-        image = values.float().mean(1) if self.encoding == "frames" else values.float() / 255
-        return Batch(x, image, labels)
+        if self.graded:
+            x = x / self.input_scale
+        seen = x.transpose(0, 1)
+        if self.lines:
+            return Batch(x, seen.transpose(1, -2).reshape(len(values), *self.teacher_shape), labels)
+        return Batch(x, seen.mean(1), labels)
 
     def inputs(self, part: Samples, numbers: Sequence[int] | Tensor) -> Batch:
         """The encoded samples, not augmented: what is evaluated, exported and deployed."""

@@ -87,7 +87,9 @@ def _teacher(config: Config, data: Data) -> nn.Module | None:
     if not needs_teacher(weights_of(config.distill.method), config.distill.options):
         return None
     settings = config.teacher
-    teacher = build_teacher(settings.arch, n_classes=data.n_classes, input_shape=data.input_shape, **settings.options)
+    teacher = build_teacher(
+        settings.arch, n_classes=data.n_classes, input_shape=data.teacher_shape, **settings.options
+    )
     if settings.checkpoint is not None:
         _put(teacher, settings.checkpoint, "teacher.checkpoint")
     elif settings.epochs == 0 and not own.is_own(settings.arch):

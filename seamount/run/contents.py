@@ -21,6 +21,7 @@ from seamount import own
 from seamount.distill.config import DataConfig, DistillConfig, Section, StudentConfig, TeacherConfig
 from seamount.distill.data.events import ENDINGS
 from seamount.distill.data.own import fingerprint
+from seamount.distill.data.wav import ENDING as WAV
 from seamount.files import file_hash, text_hash
 from seamount.hardware_targets.lava import lava_status
 from seamount.hardware_targets.target import load_target
@@ -45,7 +46,7 @@ def contents(settings: Section, hash_of: Hash) -> dict[str, str]:
         match section:
             case DataConfig(name=name, root=str(root)) if is_own(name):
                 found["data.root"] = _own_data(Path(root).expanduser(), hash_of)
-            case DataConfig(name="file" | "event-folder", root=str(root), cache=cache):
+            case DataConfig(name="file" | "event-folder" | "audio-folder", root=str(root), cache=cache):
                 found["data.root"] = _data(Path(root).expanduser(), cache, hash_of)
             case TeacherConfig(checkpoint=str(path)):
                 found["teacher.checkpoint"] = _file(Path(path), hash_of)
@@ -133,7 +134,8 @@ def _recordings(root: Path, cache: str | None) -> list[Path]:
         hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
         return not hidden and path.is_file() and (made is None or not path.resolve().is_relative_to(made))
 
-    return sorted(path for path in root.rglob("*") if path.suffix in ENDINGS and recorded(path))
+    endings = (*ENDINGS, WAV)
+    return sorted(path for path in root.rglob("*") if path.suffix.lower() in endings and recorded(path))
 
 
 def _changed(path: Path) -> str:

@@ -22,8 +22,8 @@ MILLIONS = {  # docs/students.md; parameters as published or counted in the auth
 
 
 def small_inputs(name: str) -> tuple[tuple[int, ...], dict[str, object]]:
-    shape = (5,) if name == "recurrent" else (3, 32, 32)
-    return shape, {} if name in ("small", "recurrent") else {"width": 0.1}
+    shapes = {"recurrent": (5,), "conv1d": (2, 1, 13), "conv1d-recurrent": (1, 1, 16)}
+    return shapes.get(name, (3, 32, 32)), {} if name == "small" or name in shapes else {"width": 0.1}
 
 
 @pytest.mark.parametrize("name", MILLIONS)
@@ -32,6 +32,16 @@ def test_students_have_the_parameters_and_populations_of_their_papers(name: str)
     millions, populations = MILLIONS[name]
     assert round(sum(p.numel() for p in net.parameters()) / 1e6, 2) == millions
     assert len(net.spiking()) == populations
+
+
+def test_the_students_of_lines_have_their_sizes_and_take_nothing_else() -> None:
+    sizes = {"conv1d": 36026, "conv1d-recurrent": 52410}
+    for name, size in sizes.items():
+        net = build_student(name, n_classes=10, input_shape=(1, 1, 32), n_steps=4)
+        assert sum(p.numel() for p in net.parameters()) == size
+        assert net.shapes["conv2"] == (32, 1, 8)
+        with pytest.raises(ConfigError, match=rf"{name}: input \(3, 32, 32\), needed is a line \(C, 1, L\)"):
+            build_student(name, n_classes=10, input_shape=(3, 32, 32), n_steps=4)
 
 
 def test_the_pre_activation_resnet34_of_seal_has_its_size() -> None:

@@ -55,6 +55,7 @@ def test_logits_in_whole_numbers_are_the_readouts_v(name: str) -> None:
         ("vgg9 max", 3),
         ("resnet18", 4),
         ("resnet18", 3),
+        ("conv1d", 8),
         ("recurrent", 4),
         ("recurrent li", 3),
         ("small", {"conv2_in": 4, "readout": 3}),

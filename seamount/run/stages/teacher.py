@@ -68,6 +68,6 @@ def trained_teacher(folder: Path, teacher: Teacher, data: Data) -> nn.Module | N
     """The teacher that this stage left; None for a method without one."""
     if not (folder / WEIGHTS).exists():
         return None
-    network = build_teacher(teacher.arch, n_classes=data.n_classes, input_shape=data.input_shape, **teacher.options)
+    network = build_teacher(teacher.arch, n_classes=data.n_classes, input_shape=data.teacher_shape, **teacher.options)
     checkpoint.put(network, checkpoint.load_weights(folder / WEIGHTS), str(folder / WEIGHTS))
     return network.eval()
