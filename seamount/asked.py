@@ -30,6 +30,7 @@ class Asked:
         data: as ``samples_for`` takes it; None: nothing is run, and the report says so.
         n_samples: at most so many. n_lava: so many on Lava; None: 20 where Lava is installed.
         data_settings: of a data set that ``data`` names, as data.root=FOLDER.
+        cross_check: another simulator that is asked for energy and time, "sana-fe".
         float_answers: a ``.npz`` with the answers of one's own network, from wherever it runs.
     """
 
@@ -42,6 +43,7 @@ class Asked:
     require_lava: bool = False
     float_answers: str | None = None
     data_settings: tuple[str, ...] = ()
+    cross_check: str | None = None
 
 
 def asked_in(folder: Path) -> Asked:

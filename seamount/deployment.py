@@ -56,6 +56,7 @@ from seamount.programs import ChipSamples, arrays_of, samples_for
 from seamount.report.evidence import Answers, Evidence, Traced
 from seamount.report.report import Report
 from seamount.run.answers import BATCH, write_arrays
+from seamount.run.cross_check import Asking, cross_check, require_cross_check
 from seamount.run.estimates import estimates
 from seamount.run.float_network import FloatRun, run_float
 from seamount.run.reporting import ORACLE, weight_bits, write_report
@@ -79,20 +80,23 @@ def deploy(asked: Asked, folder: Path, told: Told) -> Report:
     Raises:
         ConfigError: the folder holds something else.
         InputError, Unsupported: see ``compile_graph`` and ``samples_for``; nothing is written then.
-        BackendMissing: Lava is required, and is not there or stopped.
+        BackendMissing: Lava is required, and is not there or stopped; or what is to cross-check is not there.
     """
     require_room(folder)
     if asked.require_lava:
         require_lava()
+    require_cross_check(asked.cross_check)
     made = _made(asked, told)
     _write(asked, made, folder)
+    evidence = _evidence(asked, folder, made, told)
     told.stage("report")
-    return write_report(_evidence(asked, folder, made, told.command), folder)
+    return write_report(evidence, folder)
 
 
-def again(folder: Path, told: Told) -> Report:
-    """The report of a folder once more, from what was asked for then."""
-    return deploy(asked_in(folder), folder, told)
+def again(folder: Path, told: Told, cross_check: str | None = None) -> Report:
+    """The report of a folder once more, from what was asked for then, and perhaps ``cross_check`` too."""
+    asked = asked_in(folder)
+    return deploy(asked if cross_check is None else replace(asked, cross_check=cross_check), folder, told)
 
 
 def compiled_of(asked: Asked) -> Compiled | None:
@@ -164,7 +168,10 @@ def _made(asked: Asked, told: Told) -> Made:
     own = None if asked.float_answers is None else _own_answers(Path(asked.float_answers), samples)
     if samples is None:
         reason = "no samples were given, --data x.npz does"
-        return Made(compiled, program, reasons=dict.fromkeys(("traced", "accuracy", "anytime", "proof"), reason))
+        opinion = () if asked.cross_check is None else ("opinion",)
+        return Made(
+            compiled, program, reasons=dict.fromkeys(("traced", "accuracy", "anytime", "proof", *opinion), reason)
+        )
     reasons: dict[str, str] = {}
     with clock("simulate"):
         whole = run_all(program, _batches(samples), samples.n, progress=told.progress)
@@ -281,12 +288,15 @@ def _own_answers(path: Path, samples: ChipSamples | None) -> Array:
 # ------------------------------------------------------------------------------------------------ the report
 
 
-def _evidence(asked: Asked, folder: Path, made: Made, command: str) -> Evidence:
+def _evidence(asked: Asked, folder: Path, made: Made, told: Told) -> Evidence:
     program, target, traced = made.program, load_target(asked.target), made.traced
     estimated = estimates(program, target, TargetConfig(), None if made.whole is None else made.whole.counts, traced)
     reasons = {"sweep": "this report is not part of a sweep", **estimated.reasons, **made.reasons}
     answers = _answers(made, reasons)
-    compiled = made.compiled
+    compiled, opinion = made.compiled, None
+    if asked.cross_check is not None and made.samples is not None and traced is not None:
+        shown = Asking(program, target, estimated.placement, made.samples.first(N_COMPARED).inputs, traced)
+        opinion = cross_check(shown, reasons, told)
     return Evidence(
         name=folder.name,
         program=program,
@@ -294,7 +304,7 @@ def _evidence(asked: Asked, folder: Path, made: Made, command: str) -> Evidence:
         reference=FLOAT_NETWORK,
         folder=str(folder),
         trained=False,
-        command=command,
+        command=told.command,
         facts=_facts(asked, made),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         wall_s=made.wall_s,
@@ -314,6 +324,7 @@ def _evidence(asked: Asked, folder: Path, made: Made, command: str) -> Evidence:
         does_not_fit=estimated.does_not_fit,
         energy=estimated.energy,
         single_energy=estimated.single,
+        opinion=opinion,
         neurobench=estimated.neurobench,
         reasons=reasons,
     )

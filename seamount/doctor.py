@@ -22,6 +22,7 @@ PACKAGES = (
     "h5py",
     "safetensors",
     "tonic",
+    "sanafe",
     "lava-nc",
     "lava-dl",
 )
@@ -56,8 +57,8 @@ def _package(name: str) -> Finding:
     try:
         return Finding(name, importlib.metadata.version(name))
     except importlib.metadata.PackageNotFoundError:
-        # no fault, because tonic is optional, and whether Lava works is found out by itself
-        optional = name == "tonic" or name.startswith("lava")
+        # no fault, because these are optional, and whether Lava works is found out by itself
+        optional = name in ("tonic", "sanafe") or name.startswith("lava")
         return Finding(name, "not installed", None if optional else False)
 
 

@@ -191,22 +191,26 @@ def _accuracies(run: Run, stages: Sequence[Stage[Any]]) -> list[StageAccuracy]:
     return rows
 
 
-def report(path: Path | str, told: Told | None = None) -> Report:
-    """Write report.json and report.html of a finished run, or once more those of a report's folder."""
+def report(path: Path | str, told: Told | None = None, *, cross_check: str | None = None) -> Report:
+    """Write report.json and report.html of a finished run, or once more those of a report's folder.
+
+    Args:
+        cross_check: "sana-fe" asks SANA-FE, where it is installed, for energy and time too.
+    """
     from seamount.deployment import again
     from seamount.run.reporting import report_run
 
     found = recognised(path)
     match found:
         case RunFolder():
-            return report_run(found.path)
+            return report_run(found.path, told=told, cross_checked_by=cross_check)
         case ReportFolder():
-            return again(found.path, told or Told())
+            return again(found.path, told or Told(), cross_check)
         case ReportFile():
             ways = "name the folder of a run or report, a network or a program"
             raise InputError("is a report already", where=path, ways_out=ways)
         case NetworkFile() | ProgramFile():
-            return deploy(path, told=told)
+            return deploy(path, told=told, cross_check=cross_check)
         case _:
             assert_never(found)
 
@@ -223,6 +227,7 @@ def deploy(
     require_lava: bool = False,
     float_answers: Path | str | None = None,
     data_settings: Sequence[str] = (),
+    cross_check: str | None = None,
     told: Told | None = None,
 ) -> Report:
     """Everything that can be known of a network or a program: compile, simulate, run on Lava, report.
@@ -237,6 +242,7 @@ def deploy(
         require_lava: refuse to go on without Lava.
         float_answers: a ``.npz`` with the answers of one's own network: ``answers``, classes (n,) or scores (n, K).
         data_settings: of a data set, see ``samples_for``.
+        cross_check: "sana-fe" asks SANA-FE, where it is installed, for energy and time too.
     """
     from seamount import deployment
 
@@ -245,7 +251,16 @@ def deploy(
             source,
             data,
             Path("runs/student" if folder is None else folder),
-            Asked("", None, target, reading or Reading(), n_samples, n_lava, require_lava, _named(float_answers)),
+            Asked(
+                source="",
+                target=target,
+                reading=reading or Reading(),
+                n_samples=n_samples,
+                n_lava=n_lava,
+                require_lava=require_lava,
+                float_answers=_named(float_answers),
+                cross_check=cross_check,
+            ),
             told or Told(),
         )
     if not Path(source).exists():
@@ -261,6 +276,7 @@ def deploy(
         require_lava=require_lava,
         float_answers=_named(float_answers),
         data_settings=tuple(data_settings),
+        cross_check=cross_check,
     )
     place = folder_for(Path(source)) if folder is None else Path(folder)
     return deployment.deploy(asked, place, told or Told())

@@ -36,6 +36,10 @@ FloatAnswers = Annotated[
     Path | None,
     typer.Option("--float-answers", help="A .npz with your own network's answers: classes (n,) or scores (n, K)."),
 ]
+CrossCheck = Annotated[
+    str | None,
+    typer.Option("--cross-check", help="sana-fe: a second opinion on energy and time, where SANA-FE is installed."),
+]
 
 
 @command(app, "deploy", example="seamount deploy net.nir --data x.npz --from snntorch --steps 16", panel=PANEL)
@@ -54,6 +58,7 @@ def deploy(
     lava: Annotated[int, typer.Option(min=0, help="So many samples on Lava, where it is installed.")] = 20,
     require_lava: RequireLava = False,
     float_answers: FloatAnswers = None,
+    cross_check: CrossCheck = None,
     quiet: Quiet = False,
 ) -> Result:
     """Compile, simulate, run on Lava, report: a network from its file to the proof, in one folder."""
@@ -68,6 +73,7 @@ def deploy(
         n_lava=lava,
         require_lava=require_lava,
         float_answers=float_answers,
+        cross_check=cross_check,
         data_settings=of_data,
         told=told(quiet),
     )
@@ -89,6 +95,7 @@ def report(
     lava: Annotated[int | None, typer.Option(min=0, help="So many samples on Lava, too.")] = None,
     require_lava: RequireLava = False,
     float_answers: FloatAnswers = None,
+    cross_check: CrossCheck = None,
     quiet: Quiet = False,
 ) -> Result:
     """Write report.json and report.html of a run, a network or a program and show the summary."""
@@ -102,7 +109,7 @@ def report(
         others |= {"--require-lava": require_lava, "--float-answers": float_answers, "options of a network": reading}
         others |= {"--set": of_data or None}
         _refuse(source, others)
-        return report_result(api.report(source, told(quiet)), source)
+        return report_result(api.report(source, told(quiet), cross_check=cross_check), source)
     return _deployed(
         source,
         data,
@@ -113,6 +120,7 @@ def report(
         n_lava=lava or (None if require_lava else 0),
         require_lava=require_lava,
         float_answers=float_answers,
+        cross_check=cross_check,
         data_settings=of_data,
         told=told(quiet),
     )

@@ -133,7 +133,10 @@ def _lava(settings: list[str] | None, required: bool) -> list[str]:
 
 
 def report_result(report: Report | None, folder: Path) -> Result:
-    """The summary, and where the page is; exit code 3 if the proof found a difference, 4 if it does not fit."""
+    """The summary, and where the page is.
+
+    Exit code 3 if the proof or the second opinion found a difference, 4 if it does not fit.
+    """
     from rich.console import Group
     from rich.text import Text
 
@@ -142,7 +145,7 @@ def report_result(report: Report | None, folder: Path) -> Result:
     if report is None:
         return NOTHING
     failed = {check.id for check in report.checks if check.state == "error"}
-    code = 3 if "bit-exact" in failed else 4 if "fit" in failed else 0
+    code = 3 if failed & {"bit-exact", "second-opinion"} else 4 if "fit" in failed else 0
     where = f"report: {folder / 'report.html'}"
     return Result(
         report.model_dump(mode="json"), Group(render_terminal(report, stdout_console().width), Text(where)), code

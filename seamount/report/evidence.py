@@ -18,6 +18,7 @@ from seamount.compile.program.program import Program
 from seamount.hardware_targets.agreement import Agreement
 from seamount.hardware_targets.energy import EnergyReport
 from seamount.hardware_targets.neurobench import NeuroBench
+from seamount.hardware_targets.sana_fe import Opinion
 from seamount.hardware_targets.target import Target
 
 from .schema.values import Stage
@@ -117,10 +118,11 @@ class Evidence:
         weight_bits: synapse group -> bits that its weights may use; 8 where it is not named.
         neurobench: of the traced run where there is one, else of ``full_run``.
         validation: what the deployed program answered on the validation part.
+        opinion: of another simulator on energy and time of the same placement and spikes.
         energy: of streamed samples, where ``single_energy`` is that of samples alone; else of samples alone.
         budget: unit and amount of the spikes that training allowed.
         does_not_fit: the message of DoesNotFit, where placing failed; then ``placement`` is None.
-        reasons: part -> why it is None. Parts: accuracy, proof, traced, mapping, energy, streaming, early,
+        reasons: part -> why it is None. Parts: accuracy, proof, traced, mapping, energy, opinion, streaming, early,
             neurobench, sweep, oracle.
     """
 
@@ -152,6 +154,7 @@ class Evidence:
     does_not_fit: str | None = None
     energy: EnergyReport | None = None
     single_energy: EnergyReport | None = None
+    opinion: Opinion | None = None
     budget: tuple[str, float] | None = None
     validation: Answers | None = None
     neurobench: NeuroBench | None = None

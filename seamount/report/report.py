@@ -33,6 +33,7 @@ from .parts.proof import Proof, proof
 from .parts.provenance import Provenance, Timing, provenance, timing
 from .parts.raster import Raster, raster
 from .parts.run import Run, run
+from .parts.second_opinion import NOT_ASKED, SecondOpinion, check_of, second_opinion
 from .parts.streaming import Streaming, streaming
 from .parts.sweep import SweepPoint, sweep
 from .parts.verdicts import Check, Verdict, checks, headline, symptoms_of, verdicts
@@ -61,6 +62,7 @@ class Report(Item):
     mapping: Mapping | Missing
     energy: Energy | Missing
     streaming: Streaming | Missing = OF_BEFORE
+    second_opinion: SecondOpinion | Missing = Missing(missing=NOT_ASKED)
     neurobench: Neurobench | Missing
     graph: Graph | Missing
     sweep: tuple[SweepPoint, ...] | Missing
@@ -92,12 +94,13 @@ def assemble(evidence: Evidence) -> Report:
     estimate = energy(evidence)
     steps = anytime(evidence)
     signs = symptoms_of(evidence)
+    opinion = second_opinion(evidence)
     found = verdicts(signs, rungs, proven, populations, placed, estimate, evidence.reference)
     return Report(
         run=run(evidence),
         headline=headline(rungs, proven, evidence.trained),
         verdicts=found,
-        checks=checks(signs, found),
+        checks=(*checks(signs, found), *check_of(opinion)),
         accuracy=rungs,
         proof=proven,
         layers=populations,
@@ -108,6 +111,7 @@ def assemble(evidence: Evidence) -> Report:
         mapping=placed,
         energy=estimate,
         streaming=streaming(evidence, estimate),
+        second_opinion=opinion,
         neurobench=neurobench(evidence),
         graph=graph(evidence.program),
         sweep=sweep(evidence),

@@ -33,12 +33,14 @@ from seamount.report.report import Report, assemble
 from seamount.report.schema.values import Stage as StageName
 
 from .answers import read_answers, read_arrays
+from .cross_check import Asking, cross_check, require_cross_check
 from .estimates import estimates
 from .folder import Run
 from .stage import Stage
 from .stages import COMPILE, DISTILL, EXPORT, LAVA, QUANTISE, SIMULATE, STAGES, TEACHER
 from .stages.compile import compiled_program
 from .stages.simulate import VALIDATION
+from .told import Told
 
 ORACLE = "Lava 0.10.0, fixed point"
 
@@ -66,23 +68,38 @@ class Finished:
         return compiled_program(self.of(COMPILE))
 
 
-def report_run(folder: Path, sweep: Sequence[Trial] = ()) -> Report:
+def report_run(
+    folder: Path, sweep: Sequence[Trial] = (), told: Told | None = None, cross_checked_by: str | None = None
+) -> Report:
     """Assemble the report of a run and write report.json and report.html beside its stages.
 
     Args:
         sweep: all points of the sweep that the run belongs to.
+        cross_checked_by: see ``require_cross_check``.
 
     Raises:
         InputError: it is no run directory, or stages are missing; they are named.
     """
     finished = open_finished(folder)
+    require_cross_check(cross_checked_by)
     try:
         evidence = gather(finished)
     except KeyError as error:
         found = f"a stage's file lacks {error}"
         raise InputError(found, where=folder, ways_out="run again with --resume or --overwrite") from None
+    if cross_checked_by is not None:
+        evidence = _with_opinion(finished, evidence, told or Told())
     trials = [replace(trial, current=trial.name == folder.name) for trial in sweep]
     return write_report(replace(evidence, sweep=trials), folder)
+
+
+def _with_opinion(finished: Finished, evidence: Evidence, told: Told) -> Evidence:
+    traced, reasons = evidence.traced, dict(evidence.reasons)
+    assert traced is not None, "gather always gives it"
+    assert traced.inputs is not None, "and a run has one input"
+    inputs = {evidence.program.inputs[0].name: traced.inputs}
+    shown = Asking(evidence.program, finished.target, evidence.placement, inputs, traced.deployed)
+    return replace(evidence, opinion=cross_check(shown, reasons, told), reasons=reasons)
 
 
 def write_report(evidence: Evidence, folder: Path) -> Report:

@@ -133,7 +133,12 @@ def test_placing_and_verifying_need_no_torch() -> None:
 
 @pytest.mark.parametrize(
     ("library", "home"),
-    [("lava", "hardware_targets/lava"), ("tonic", "distill/data"), ("norse", "models")],
+    [
+        ("lava", "hardware_targets/lava"),
+        ("sanafe", "hardware_targets/sana_fe"),
+        ("tonic", "distill/data"),
+        ("norse", "models"),
+    ],
 )
 def test_a_library_with_terms_of_its_own_stays_in_its_home(library: str, home: str) -> None:
     users = {

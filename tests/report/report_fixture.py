@@ -21,6 +21,7 @@ from seamount.compile.synapses.kinds import Conv, Dense, OneToOne, Synapses
 from seamount.hardware_targets.agreement import Agreement
 from seamount.hardware_targets.energy import estimate_energy
 from seamount.hardware_targets.neurobench import neurobench_metrics
+from seamount.hardware_targets.sana_fe import Opinion
 from seamount.hardware_targets.target import load_target
 from seamount.report.evidence import Answers, Evidence, Traced, Trial
 from seamount.windows import Window
@@ -29,6 +30,32 @@ T = 8
 N_TEST = 300
 N_TRACED = 24
 DV = 1024
+OPINION = Opinion(
+    version="2.2.9",
+    n_samples=16,
+    n_steps=13,
+    counts={
+        "operations": (186_253.0, 186_253.0),
+        "spikes": (2770.0, 2770.0),
+        "active updates": (10_738.0, 10_248.0),
+        "messages": (3394.0, 3394.0),
+        "hops": (0.0, 0.0),
+    },
+    difference=None,
+    energy_j={"synapse": 5.55e-6, "dendrite": 0.0, "soma": 1.25e-6, "network": 3.77e-7},
+    constants="sana_fe",
+    ours_j={"synapse": 5.55e-6, "dendrite": 0.0, "soma": 1.26e-6, "network": 3.77e-7},
+    low_j=5.56e-6,
+    high_j=8.37e-6,
+    inputs_j=2.95e-8,
+    input_messages=265.5,
+    step_mean_s=46.4e-6,
+    step_max_s=110e-6,
+    our_step_s=90.4e-6,
+    delay_mean_s=8.58e-6,
+    delay_max_s=20.9e-6,
+)
+"""What SANA-FE said of this program, to three digits."""
 
 
 def digits():
@@ -216,6 +243,7 @@ def evidence(name: str = "digits-seal-kd") -> Evidence:
         neurobench=neurobench_metrics(made, deployed),
         energy=estimate_energy(made, windows_of(made, deployed), placement, target, 1e-3),
         single_energy=estimate_energy(made, deployed, placement, target, 1e-3),
+        opinion=OPINION,
         budget=("per_synapse", 2.0),
         rounding={"conv1": ["weights rounded to 8 bits: RMS error 0.31 steps", "threshold 30000 is exact"]},
         assumptions=("dt = 1 ms, from the file's metadata", "hard reset to v_reset = 0"),

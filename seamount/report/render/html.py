@@ -12,6 +12,7 @@ from markupsafe import Markup
 from seamount.errors import plural
 from seamount.shown import for_page, html
 
+from ..parts.second_opinion import NOT_ASKED
 from ..report import SECTIONS, Report
 from ..schema import text
 from ..schema.values import Missing, Quantity, Series
@@ -62,6 +63,7 @@ def _environment() -> jinja2.Environment:
         "figures": figures,
         "glossary": GLOSSARY,
         "symbols": text.SYMBOLS,
+        "not_asked": NOT_ASKED,
         "words": WORDS,
         "spread": spread,
     }

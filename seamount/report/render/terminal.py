@@ -15,6 +15,7 @@ from ..parts.energy import Energy, energy_range
 from ..parts.layers import Layer
 from ..parts.mapping import Mapping, binding
 from ..parts.proof import Proof
+from ..parts.second_opinion import NOT_ASKED, SecondOpinion
 from ..report import Report
 from ..schema import text
 from ..schema.values import Missing, Quantity, State
@@ -144,6 +145,13 @@ def _facts(report: Report, width: int) -> list[Text]:
             lines.append(("energy", energy.words))
         case _:
             pass
+    match report.second_opinion:
+        case SecondOpinion() as opinion:
+            lines.append(("opinion", opinion.words))
+        case Missing() as absent if absent.missing != NOT_ASKED:
+            lines.append(("opinion", absent.missing))
+        case Missing():
+            pass
     match report.proof:
         case Proof() as proof:
             lines.append(("proof", proof.compared()))
@@ -163,7 +171,8 @@ def _samples(q: Quantity) -> str:
 
 def _fact(name: str, words: str, width: int) -> Text:
     body = _wrapped(words, width)
-    if len(body) > 2 and name != "try":  # a command is of no use without its end
+    # of no use without their ends: a command, and of two opinions the second one
+    if len(body) > 2 and name not in ("try", "opinion"):
         body = [body[0], textwrap.shorten(" ".join(body[1:]), width, placeholder="…")]
     return Text.assemble((f"{name:<8}", "dim"), "\n        ".join(body))
 
