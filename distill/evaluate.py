@@ -46,13 +46,16 @@ class Evaluation:
 
 
 def answers(logits: Tensor, network: nn.Module | None = None) -> Tensor:
-    """What is read after each step, (T, B, K): the mean of the logits so far.
+    """What is read after each step, (T, B, K): the mean of the logits so far, their last or their largest.
 
     Args:
-        network: whose logits they are; an integrator's are its membrane, which is read as it is.
+        network: whose logits they are; without a way of its own to answer (a teacher) it answers by the mean.
     """
-    if not getattr(network, "sums_logits", True):
-        return logits
+    match getattr(network, "answer", "sum"):
+        case "v":
+            return logits
+        case "max":
+            return logits.cummax(0).values
     steps = torch.arange(1, len(logits) + 1, device=logits.device, dtype=logits.dtype)
     return logits.cumsum(0) / steps.view(-1, 1, 1)
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from typing import assert_never
 
 import nir
 import torch
@@ -31,7 +32,7 @@ from seamount.errors import InputError
 from seamount.models import fold
 from seamount.models.cells import Neurons
 from seamount.models.lif.constants import LifConstants
-from seamount.models.spiking_net import INPUT, READOUT, AnySpike, SpikingNet, StudentOutput, Sum
+from seamount.models.spiking_net import INPUT, READOUT, Answer, AnySpike, SpikingNet, StudentOutput, Sum
 
 from .grid import Integers, WeightGrid, any_spike_scales, frozen, nearest_skip, rounded
 from .integer import (
@@ -49,7 +50,11 @@ from .scales import calibrate, set_scale
 
 @dataclass(frozen=True)
 class Recording:
-    """One run of the integers: population -> spikes (T, B, *shape) uint8, v after reset (T, B, *shape) int32."""
+    """One run of the integers: population -> spikes (T, B, *shape) uint8, v after reset (T, B, *shape) int32.
+
+    Attributes:
+        readout: what the program answers with, (B, K).
+    """
 
     spikes: Mapping[str, Tensor]
     v: Mapping[str, Tensor]
@@ -134,8 +139,8 @@ class QuantisedStudent(nn.Module):
         return torch.round(logits.double() * (1 << DRIVE_SHIFT) * self.scales()[READOUT])
 
     @property
-    def sums_logits(self) -> bool:
-        return self.net.sums_logits
+    def answer(self) -> Answer:
+        return self.net.answer
 
     def spiking(self) -> list[str]:
         return self.net.spiking()
@@ -200,7 +205,18 @@ class QuantisedStudent(nn.Module):
                 assert done.v is not None
                 spikes[name], v[name] = done.spikes, done.v
                 values[name] = done.spikes.float()
-        return Recording(spikes, v, v[READOUT][-1])
+        return Recording(spikes, v, self._read(v[READOUT]))
+
+    def _read(self, v: Tensor) -> Tensor:
+        match self.answer:
+            case "max":
+                return v.amax(0)
+            case "sum" if isinstance(self.net.readout, Neurons):
+                return v.sum(0)
+            case "sum" | "v":  # a Sum is an integrator, whose last v is the sum
+                return v[-1]
+            case _:
+                assert_never(self.answer)
 
     def _drive(self, name: str, values: Mapping[str, Tensor], integers: Integers) -> Tensor:
         """Sum of the integer drives of all synapses but a population's own, (T or 1, B, *shape)."""

@@ -188,7 +188,8 @@ def _metadata(net: SpikingNet, quantised: Quantised | None) -> dict[str, Any]:
             "input_bits": net.input_bits,
             "input_scale": net.input_scale,
             "readout": READOUT,
-            "readout_quantity": "v",
+            # a Sum is an integrator, whose last v is the sum
+            "readout_quantity": "v" if isinstance(net.readout, Sum) else net.answer,
         },
     }
     if quantised is not None:

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import reduce
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +22,9 @@ from .cells import Neurons
 
 INPUT = "input"
 READOUT = "readout"
+
+Answer = Literal["sum", "v", "max"]
+"""What of the readout is compared class by class: its logits of all steps together, of the last, or the largest."""
 
 
 class Stream(nn.Module):
@@ -87,6 +91,10 @@ class SpikingNet(nn.Module):
         input_scale: the chip's input is x * input_scale; default 2**input_bits - 1, 1 for spikes.
 
     Inputs are in [0, 1] and not normalised, so that an 8-bit image is the chip's input as it is.
+
+    Attributes:
+        answer: how the readout is read; at first "sum" of a Sum, and of leaky integrators their last "v". A Sum has
+            no other: what it holds on the chip is the sum.
     """
 
     def __init__(
@@ -110,6 +118,7 @@ class SpikingNet(nn.Module):
         self.input_scale = input_scale or (float((1 << input_bits) - 1) if input_bits else 1.0)
         self.edges = tuple((s.name, s.source, s.target) for s in synapses)
         _check(name, n_steps, populations, self.edges, self.features)
+        self.answer: Answer = "sum" if isinstance(populations[READOUT], Sum) else "v"
         self.populations = nn.ModuleDict(populations)
         self.synapses = nn.ModuleDict({s.name: s.module for s in synapses})
         self.order = _order(name, list(populations), self.edges)
@@ -129,11 +138,6 @@ class SpikingNet(nn.Module):
     @property
     def readout(self) -> Population:
         return self.populations[READOUT]  # type: ignore[return-value]
-
-    @property
-    def sums_logits(self) -> bool:
-        """Whether the answer is the mean of all steps' logits, not the last of them: a leaky integrator's v."""
-        return isinstance(self.readout, Sum)
 
     def into(self, population: str) -> list[tuple[str, str]]:
         """(synapse, source) of what drives a population in the same step."""

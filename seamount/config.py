@@ -45,6 +45,16 @@ class RunConfig(Section):
     )
 
 
+class CompileConfig(Section):
+    """How the student becomes a program."""
+
+    readout: str | None = Field(
+        None,
+        description="how the answer is read, as of `seamount compile --readout`: readout:max, readout:sum, "
+        "readout:last; not set: as the student's readout means it",
+    )
+
+
 class TargetConfig(Section):
     name: str = Field("loihi1", description="a target that `seamount targets` lists, or a path to a target file")
     step_period_s: Positive = Field(
@@ -77,6 +87,7 @@ class Config(Section):
     distill: DistillConfig = DistillConfig()
     train: TrainConfig = TrainConfig()
     quant: QuantConfig = QuantConfig()
+    compile: CompileConfig = CompileConfig()
     target: TargetConfig = TargetConfig()
     lava: LavaConfig = LavaConfig()
     report: ReportConfig = ReportConfig()

@@ -80,7 +80,8 @@ def choose_readout(
     if word is not None:
         return as_asked(p.name, p.v_th is not None, word, network.name)
     if told_quantity is not None:
-        return ChosenReadout(p.name, _quantity(told_quantity, network.name))
+        quantity = _quantity(told_quantity, network.name)
+        return ChosenReadout(p.name, quantity, (f"readout = {quantity} of {p.name} (the file)",))
     quantity = usual_quantity(network, p)
     return ChosenReadout(p.name, quantity, (_usual_note(p, quantity),))
 

@@ -69,7 +69,7 @@ def check(config: Config, load: LoadData, *, trains_only: bool = False) -> Check
     with torch.random.fork_rng(devices=[]):  # every stage draws as if this had not been
         data = load(config.data, config.student.n_steps)
         teacher = _teacher(config, data)
-        student = new_student(config.student, data)
+        student = new_student(config.student, config.compile, data)
         if config.student.checkpoint is not None:
             _put(student, config.student.checkpoint, "student.checkpoint")
         if student.n_classes != data.n_classes:

@@ -19,7 +19,7 @@ from seamount.distill.train import rehearse
 from seamount.files import file_hash
 from seamount.hardware_targets.lava import lava_status
 from seamount.hardware_targets.target import load_target
-from seamount.models.spiking_net import SpikingNet
+from seamount.models.spiking_net import READOUT, SpikingNet
 
 from .budget import in_operations
 from .checks import Checked, check
@@ -27,6 +27,7 @@ from .contents import contents
 from .estimates import estimates
 from .folder import Run
 from .pipeline import load_once
+from .readout import READ
 from .stages import DISTILL, QUANTISE, STAGES, TEACHER
 
 TIMED = (8, 40)
@@ -65,6 +66,7 @@ class RunPlan:
     Attributes:
         samples: of each part of the data.
         teacher: None where the method needs none.
+        answer: what is read of the student's readout.
         cores: per kind of target; None: ``does_not_fit`` says why.
         lava: what becomes of the proof on Lava.
     """
@@ -78,6 +80,7 @@ class RunPlan:
     teacher: Network | None
     student: Network
     target: str
+    answer: str
     cores: int | None
     does_not_fit: str | None
     lava: str
@@ -95,6 +98,7 @@ class RunPlan:
                 yield f"{who}  {network.name}, {network.n_parameters:,} parameters"
         yield f"         {self.n_steps} steps, input {_shape(self.input_shape)}"
         yield from (f"         {name} {_shape(shape)}" for name, shape in self.student.layers.items())
+        yield f"         answer: {self.answer}"
         yield f"target   {self.target}: {self._fit()}"
         yield f"lava     {self.lava}"
         yield f"stages   in {self.folder}"
@@ -130,6 +134,7 @@ def make_plan(config: Config, folder: Path) -> RunPlan:
         teacher=None if checked.teacher is None else _network(config.teacher.arch, checked.teacher, {}),
         student=_network(config.student.arch, student, {name: student.shapes[name] for name in student.order}),
         target=config.target.name,
+        answer=f"{READ[student.answer]} of {READOUT}",
         cores=cores,
         does_not_fit=does_not_fit,
         lava=_lava(config),

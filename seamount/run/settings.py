@@ -62,6 +62,12 @@ class ChipFormats(Section):
     name: str
 
 
+class Readout(Section):
+    """Of ``compile``."""
+
+    readout: str | None
+
+
 class WeightBits(Section):
     """Of ``quant``."""
 

@@ -70,6 +70,12 @@ REFUSED = {
     "decay_syn, hidden, input_bits, input_scale; did you mean width?",
     "teacher.epochs=0": "teacher.epochs: 0 leaves small-cnn untrained; train it; or give teacher.checkpoint",
     "teacher.checkpoint=away.pt": "teacher.checkpoint: away.pt: no such file",
+    "compile.readout=readout:last": "compile.readout: readout:last contradicts the student, whose readout adds up "
+    "all steps and holds nothing else, possible are readout:sum, readout:mean; read so are leaky integrators: "
+    'student.options.readout = "libox" or "li"',
+    "compile.readout=conv3:count": "compile.readout: 'conv3' is not where a student answers, possible is readout, as "
+    "readout:max",
+    "compile.readout=:maxx": "compile.readout: 'maxx' is no way to read, possible are readout:sum, readout:mean",
     "quant.weight_bits=9": "quant.weight_bits: 9 bits, the target's weights can have 2, 3, 4, 5, 6, 8",
     "target.name=loihi3": "loihi3: no such target; there are loihi1, loihi2, or pass the path of a target's "
     ".toml file "
@@ -94,6 +100,12 @@ def test_a_mistake_leaves_the_run_of_before(here: Path) -> None:
     assert (folder / "resolved.toml").read_text() == "kept"
 
 
+@pytest.mark.parametrize(("asked", "answer"), [("readout:max", "max"), (":mean", "sum"), ("readout:final", "v")])
+def test_integrators_answer_as_compile_readout_says(asked: str, answer: str) -> None:
+    config = load_config(None, ['student.options={readout="libox"}', f"compile.readout={asked}"])
+    assert check(config, load_once()).student.answer == answer
+
+
 def test_a_student_that_no_chip_holds_may_be_trained(here: Path) -> None:
     config = load_config(None, ["student.arch=mine.py:leaky"])
     assert check(config, load_once(), trains_only=True).student.name == "leaky"
@@ -110,6 +122,7 @@ def test_a_plan_says_what_would_be_done_and_writes_nothing(here: Path) -> None:
     text = "\n".join(plan.lines())
     assert "data     1x8x8, 10 classes: 1259 training, 179 validation, 359 test samples" in text
     assert "student  mine.py:good, 610 parameters" in text
+    assert "answer: the sum over all steps of readout" in text
     assert "target   loihi1: about 1 core" in text
     assert json.loads(json.dumps(plan.to_dict()))["n_classes"] == 10
     assert not (here / "runs").exists()

@@ -14,12 +14,14 @@ from seamount.compile.fit.chip import Chip
 from seamount.compile.fit.place.rules import weight_format
 from seamount.compile.fit.verify import require, verify_program
 from seamount.compile.pipeline import CompileOptions, compile_graph
+from seamount.compile.program.program import Readout
+from seamount.distill.evaluate import answers
 from seamount.distill.quantised import QuantisedStudent
 from seamount.errors import ConfigError, InputError, Unsupported
 from seamount.hardware_targets.simulator import simulate
 from seamount.hardware_targets.target import load_target
 from seamount.models.cells import lif, lif_box
-from seamount.models.spiking_net import SpikingNet, Sum, Synapse
+from seamount.models.spiking_net import Answer, SpikingNet, Sum, Synapse
 from tests.lively import NETS, differing, lively
 
 LOIHI1 = load_target("loihi1")
@@ -42,7 +44,25 @@ def test_logits_in_whole_numbers_are_the_readouts_v(name: str) -> None:
     net, x = lively(name)
     q = QuantisedStudent(net).calibrate(x)
     whole = q.whole_logits(q(x).logits.detach())
-    assert torch.equal(whole.sum(0) if q.sums_logits else whole[-1], q.record(x).readout.double())
+    assert torch.equal(whole.sum(0) if q.answer == "sum" else whole[-1], q.record(x).readout.double())
+
+
+@pytest.mark.parametrize("answer", ["max", "sum"])
+@pytest.mark.parametrize("name", ["small li", "small libox"])
+def test_integrators_answer_by_their_largest_v_or_its_sum_on_the_chip_too(
+    name: str, answer: Answer, tmp_path: Path
+) -> None:
+    net, x = lively(name)
+    net.answer = answer
+    q = QuantisedStudent(net).calibrate(x)
+    wrong_spikes, wrong_v, _, compiled = differing(q, x, tmp_path / "q.nir")  # compares the readouts, too
+    assert (wrong_spikes, wrong_v) == (0, 0)
+    assert compiled.program.readout == Readout("readout", answer)
+    assert f"readout = {answer} of readout (the file)" in compiled.assumptions
+    whole = q.whole_logits(q(x).logits.detach())
+    told = answers(whole, q)[-1]
+    expected = q.record(x).readout.double()
+    assert torch.equal(told if answer == "max" else told * q.n_steps, expected)
 
 
 @pytest.mark.parametrize(

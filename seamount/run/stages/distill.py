@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from seamount.config import RunConfig
+from seamount.config import CompileConfig, RunConfig
 from seamount.distill import checkpoint
 from seamount.distill.config import DataConfig, DistillConfig, Section, StudentConfig, TrainConfig
 from seamount.distill.data import Data
@@ -15,7 +15,8 @@ from seamount.models.spiking_net import SpikingNet
 from seamount.models.zoo import build_student
 
 from ..budget import in_operations
-from ..settings import Student, Teacher
+from ..readout import asked_answer
+from ..settings import Readout, Student, Teacher
 from ..stage import Place, Stage
 from .teacher import TEACHER, trained_teacher
 from .training import keep, student_logits, use_threads
@@ -28,6 +29,7 @@ class Reads(Section):
     data: DataConfig
     teacher: Teacher
     student: StudentConfig
+    compile: Readout
     distill: DistillConfig
     train: TrainConfig
 
@@ -35,7 +37,7 @@ class Reads(Section):
 def work(reads: Reads, place: Place) -> None:
     data = place.data(reads.data, reads.student.n_steps)
     use_threads(reads.run, data)
-    student = new_student(reads.student, data, reads.run.seed)
+    student = new_student(reads.student, reads.compile, data, reads.run.seed)
     if reads.student.checkpoint is not None:
         checkpoint.put(student, checkpoint.load_weights(Path(reads.student.checkpoint)), reads.student.checkpoint)
     trained = distill(
@@ -55,11 +57,13 @@ def work(reads: Reads, place: Place) -> None:
 DISTILL = Stage("distill", Reads, work, needs=(TEACHER,), together=True)
 
 
-def new_student(student: Student | StudentConfig, data: Data, seed: int | None = None) -> SpikingNet:
+def new_student(
+    student: Student | StudentConfig, compiled: Readout | CompileConfig, data: Data, seed: int | None = None
+) -> SpikingNet:
     """An untrained one; without a seed for weights that are put into it."""
     if seed is not None:
         torch.manual_seed(seed)
-    return build_student(
+    network = build_student(
         student.arch,
         n_classes=data.n_classes,
         input_shape=data.input_shape,
@@ -68,10 +72,13 @@ def new_student(student: Student | StudentConfig, data: Data, seed: int | None =
         input_scale=data.input_scale,
         **student.options,
     )
+    if compiled.readout is not None:
+        network.answer = asked_answer(network, compiled.readout)
+    return network
 
 
-def trained_student(folder: Path, student: Student, data: Data) -> SpikingNet:
+def trained_student(folder: Path, student: Student, compiled: Readout, data: Data) -> SpikingNet:
     """The student that this stage left."""
-    network = new_student(student, data)
+    network = new_student(student, compiled, data)
     checkpoint.put(network, checkpoint.load_weights(folder / WEIGHTS), str(folder / WEIGHTS))
     return network.eval()

@@ -13,7 +13,7 @@ from seamount.hardware_targets.target import load_target
 from seamount.models.spiking_net import SpikingNet
 
 from ..budget import in_operations
-from ..settings import ChipFormats, Student, Teacher, WeightBits
+from ..settings import ChipFormats, Readout, Student, Teacher, WeightBits
 from ..stage import Place, Stage
 from .distill import DISTILL, trained_student
 from .teacher import TEACHER, trained_teacher
@@ -27,6 +27,7 @@ class Reads(Section):
     data: DataConfig
     teacher: Teacher
     student: Student
+    compile: Readout
     distill: DistillConfig
     train: TrainConfig
     quant: QuantConfig
@@ -36,7 +37,7 @@ class Reads(Section):
 def work(reads: Reads, place: Place) -> None:
     data = place.data(reads.data, reads.student.n_steps)
     use_threads(reads.run, data)
-    student = trained_student(place.of(DISTILL), reads.student, data)
+    student = trained_student(place.of(DISTILL), reads.student, reads.compile, data)
     trained = finetune_quantised(
         data,
         trained_teacher(place.of(TEACHER), reads.teacher, data),

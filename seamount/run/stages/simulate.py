@@ -27,7 +27,7 @@ from seamount.models.export import to_nir
 from seamount.models.spiking_net import SpikingNet
 
 from ..answers import Array, batches, read_answers, write_answers, write_arrays
-from ..settings import ChipFormats, Compared, Device, Student, WeightBits
+from ..settings import ChipFormats, Compared, Device, Readout, Student, WeightBits
 from ..stage import Place, Stage
 from ..whole_set import run_all
 from .compile import COMPILE, compiled_program
@@ -43,6 +43,7 @@ class Reads(Section):
     run: Device
     data: DataConfig
     student: Student
+    compile: Readout
     report: Compared
     quant: WeightBits
     target: ChipFormats
@@ -59,7 +60,7 @@ def work(reads: Reads, place: Place) -> None:
     values = data.chip_inputs(data.test, torch.arange(n))
     traced = simulate(program, values, record=("spikes", "v", "u"))
     save_activity(traced, place.folder / "trace.npz")
-    student = trained_student(place.of(DISTILL), reads.student, data)
+    student = trained_student(place.of(DISTILL), reads.student, reads.compile, data)
     quantised = trained_quantised(place.of(QUANTISE), student, reads.quant, reads.target)
     recorded = quantised.record(torch.from_numpy(values))
     agreement = compare_student(program, _numpy(recorded.spikes), _numpy(recorded.v), traced)
