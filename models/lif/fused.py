@@ -16,7 +16,8 @@ def fused_lif(drive: Tensor, constants: LifConstants, n_steps: int) -> Tensor:
     """Spikes of all steps from the drive of all steps.
 
     Args:
-        drive: (T, B, *shape), or (1, B, *shape) for a drive that is the same at every step; float32, bf16 or fp16.
+        drive: (T, B, *shape), or (1, B, *shape) for a drive that is the same at every step; float32, bf16, on a GPU
+            fp16 too.
         n_steps: T.
 
     Returns:

@@ -82,9 +82,10 @@ def test_recurrent_populations_equal_norse(make: type) -> None:
     assert all(close(a, b) for a, b in zip(gradients, defined_gradients, strict=True))
 
 
-def test_a_drive_that_stays_the_same_is_taken_once() -> None:
+@pytest.mark.parametrize("n", [1, 31, 33, 120])
+def test_a_drive_that_stays_the_same_is_taken_once_by_any_number_of_neurons(n: int) -> None:
     torch.manual_seed(0)
-    drive = torch.randn(1, 4, 30)
+    drive = torch.randn(1, 1, n)
     (spikes, gradient), (defined, defined_gradient) = both(lif_box(0.25), drive, 6)
     assert torch.equal(spikes, defined)
     assert gradient.shape == drive.shape

@@ -1,0 +1,200 @@
+"""Vectors of 32 float32 for compiled loops: what numba has no words for.
+
+A loop over 32 neurons at a time keeps their states in registers through all steps, which no loop over single neurons
+is compiled to. Every operation is one of LLVM's on vectors; a machine whose vectors are narrower takes several.
+Memory holds float32 or bf16, the latter seen as its 16 bits, because numpy does not know it.
+
+numba keeps compiled kernels on disk, and looks at a kernel's own file alone: where something changes here, theirs
+have to be touched.
+"""
+
+# mypy: ignore-errors
+# (numba types these)
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic, models, overload, register_model
+from numba.np import arrayobj
+
+LANES = 32
+"""Two of the widest vectors: each waits for its own results while the other computes."""
+
+
+class _Vector(types.Type):
+    """Values of one LLVM type."""
+
+    def __init__(self, element: ir.Type) -> None:
+        super().__init__(name=f"vector of {LANES} x {element}")
+        self.vector = ir.VectorType(element, LANES)
+
+
+@register_model(_Vector)
+class _Model(models.PrimitiveModel):
+    def __init__(self, manager: Any, fe_type: _Vector) -> None:
+        super().__init__(manager, fe_type, fe_type.vector)
+
+
+_SHORT, _INT, _FLOAT = ir.IntType(16), ir.IntType(32), ir.FloatType()
+_SHORTS, _INTS = ir.VectorType(_SHORT, LANES), ir.VectorType(_INT, LANES)
+FLOATS, MASK = _Vector(_FLOAT), _Vector(ir.IntType(1))
+
+
+def _all(value: float, element: ir.Type = _INT) -> Any:
+    return ir.Constant(ir.VectorType(element, LANES), [value] * LANES)
+
+
+def _two(result: types.Type, emit: Callable[[Any, Any, Any], Any]) -> Any:
+    """An operation on two vectors."""
+
+    @intrinsic
+    def op(typing_context: Any, a: Any, b: Any) -> Any:
+        return result(FLOATS, FLOATS), lambda context, builder, signature, args: emit(builder, *args)
+
+    return op
+
+
+def _of_llvm(name: str) -> Any:
+    """One of LLVM's own functions of a vector."""
+
+    @intrinsic
+    def op(typing_context: Any, a: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            kind = ir.FunctionType(FLOATS.vector, [FLOATS.vector])
+            return builder.call(builder.module.declare_intrinsic(f"llvm.{name}.v{LANES}f32", (), kind), args)
+
+        return FLOATS(FLOATS), codegen
+
+    return op
+
+
+magnitude, root = _of_llvm("fabs"), _of_llvm("sqrt")
+larger = _two(FLOATS, lambda builder, a, b: builder.select(builder.fcmp_ordered(">", a, b), a, b))
+
+
+def _operators() -> None:
+    """+ - * / > of two vectors."""
+    emitted = {
+        operator.add: (FLOATS, lambda builder, a, b: builder.fadd(a, b)),
+        operator.sub: (FLOATS, lambda builder, a, b: builder.fsub(a, b)),
+        operator.mul: (FLOATS, lambda builder, a, b: builder.fmul(a, b)),
+        operator.truediv: (FLOATS, lambda builder, a, b: builder.fdiv(a, b)),
+        operator.gt: (MASK, lambda builder, a, b: builder.fcmp_ordered(">", a, b)),
+    }
+    for symbol, (result, emit) in emitted.items():
+        _operator(symbol, _two(result, emit))
+
+
+def _operator(symbol: Any, op: Any) -> None:
+    @overload(symbol, inline="always")
+    def _(a, b):  # numba compares names and kinds of arguments, annotations included
+        return (lambda a, b: op(a, b)) if a is FLOATS and b is FLOATS else None
+
+
+_operators()
+
+
+@intrinsic
+def spread(typing_context: Any, value: Any) -> Any:
+    """A float32 in every lane."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        one = builder.insert_element(ir.Constant(FLOATS.vector, ir.Undefined), args[0], ir.Constant(_INT, 0))
+        return builder.shuffle_vector(one, one, _all(0))
+
+    return FLOATS(types.float32), codegen
+
+
+@intrinsic
+def choose(typing_context: Any, mask: Any, a: Any, b: Any) -> Any:
+    """a where the mask is set, else b."""
+    return FLOATS(MASK, FLOATS, FLOATS), lambda context, builder, signature, args: builder.select(*args)
+
+
+def _polynomial(builder: Any, x: Any, coefficients: tuple[float, ...]) -> Any:
+    """By Horner's rule, the highest power first."""
+    kind = ir.FunctionType(FLOATS.vector, [FLOATS.vector] * 3)
+    times_plus = builder.module.declare_intrinsic(f"llvm.fmuladd.v{LANES}f32", (), kind)
+    value = _all(coefficients[0], _FLOAT)
+    for c in coefficients[1:]:
+        value = builder.call(times_plus, [value, x, _all(c, _FLOAT)])
+    return value
+
+
+@intrinsic
+def exp_negative(typing_context: Any, x: Any) -> Any:
+    """exp(x) for -87 <= x <= 0, to 2 units in the last place."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        (x,) = args
+        # so large that its last place is 1: what is added is rounded to a whole number, with which its bits end
+        large = _all(1.5 * 2**23, _FLOAT)
+        shifted = builder.fadd(builder.fmul(x, _all(1.4426950408889634, _FLOAT)), large)
+        k = builder.fsub(shifted, large)
+        # log 2 in two parts, the first of which times k is exact
+        r = builder.fsub(x, builder.fmul(k, _all(0.693359375, _FLOAT)))
+        r = builder.fadd(r, builder.fmul(k, _all(2.12194440e-4, _FLOAT)))
+        p = _polynomial(builder, r, (1 / 720, 1 / 120, 1 / 24, 1 / 6, 0.5, 1.0, 1.0))
+        exponent = builder.shl(builder.bitcast(shifted, _INTS), _all(23))
+        return builder.bitcast(builder.add(builder.bitcast(p, _INTS), exponent), FLOATS.vector)
+
+    return FLOATS(FLOATS), codegen
+
+
+def _place(context: Any, builder: Any, signature: Any, args: Any, element: ir.Type) -> Any:
+    """Of the vector at a place of a contiguous array, whatever its shape."""
+    data = arrayobj.make_array(signature.args[0])(context, builder, args[0]).data
+    return builder.bitcast(builder.gep(data, [args[1]]), ir.VectorType(element, LANES).as_pointer())
+
+
+@intrinsic
+def load(typing_context: Any, array: Any, at: Any) -> Any:
+    """Values from a place of a contiguous array, whatever its shape, of float32 or of bf16 as uint16."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        half = signature.args[0].dtype == types.uint16
+        values = builder.load(_place(context, builder, signature, args, _SHORT if half else _FLOAT))
+        values.align = 2 if half else 4
+        if not half:
+            return values
+        return builder.bitcast(builder.shl(builder.zext(values, _INTS), _all(16)), FLOATS.vector)
+
+    return FLOATS(array, types.int64), codegen
+
+
+@intrinsic
+def store(typing_context: Any, array: Any, at: Any, values: Any) -> Any:
+    """Values to a place, of the array's kind; a bf16 is the nearest one, ties to even."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        values = args[2]
+        if signature.args[0].dtype == types.float32:
+            builder.store(values, _place(context, builder, signature, args, _FLOAT)).align = 4
+            return context.get_dummy_value()
+        bits = builder.bitcast(values, _INTS)
+        odd = builder.and_(builder.lshr(bits, _all(16)), _all(1))
+        nearest = builder.add(builder.add(bits, _all(0x7FFF)), odd)
+        short = builder.trunc(builder.lshr(nearest, _all(16)), _SHORTS)
+        builder.store(short, _place(context, builder, signature, args, _SHORT)).align = 2
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64, FLOATS), codegen
+
+
+@intrinsic
+def store_spikes(typing_context: Any, array: Any, at: Any, mask: Any) -> Any:
+    """1 where the mask is set, else 0, to a place, of the array's kind."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        half = signature.args[0].dtype == types.uint16
+        element, one, zero = (_SHORT, 0x3F80, 0) if half else (_FLOAT, 1.0, 0.0)
+        values = builder.select(args[2], _all(one, element), _all(zero, element))
+        builder.store(values, _place(context, builder, signature, args, element)).align = 2 if half else 4
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64, MASK), codegen
