@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,9 @@ from .passes.range_analysis import RangeReport, analyse_ranges
 from .passes.remove_unseen import remove_unseen
 from .passes.write_out import LIMIT_BYTES
 from .program.program import Program, Readout
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 SoftReset = Literal["refuse", "emulate"]
 
@@ -99,6 +102,26 @@ class Compiled:
     rounding: RoundingTable | None = None
     assumptions: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"<Compiled {self.program!r}>"
+
+    def _repr_html_(self) -> str:
+        from seamount.notebook import card
+
+        return card(f"program {self.program.name}", repr(self.program), self.card_rows())
+
+    def card_rows(self) -> list[list[str]]:
+        """What rounding did, for a card; nothing of a ``.net`` file."""
+        from seamount.notebook import headed
+
+        return [] if self.rounding is None else headed(self.rounding.rows())
+
+    def table(self) -> DataFrame:
+        """What rounding did, a row a synapse group; empty of a ``.net`` file, which holds integers already."""
+        from seamount.notebook import frame
+
+        return frame([] if self.rounding is None else self.rounding.rows())
 
     def to_dict(self) -> dict[str, Any]:
         """What a report shows, in plain values."""

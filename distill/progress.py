@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import sys
-from typing import Protocol
+from time import monotonic
+from typing import Any, Protocol
+
+from seamount.shown import html
 
 
 class Progress(Protocol):
@@ -67,6 +70,53 @@ class Bar:
         self._bars.stop()
 
 
-def terminal_progress() -> Progress:
-    """A bar where stderr is a terminal, else silence."""
+class NotebookBar:
+    """A bar below the cell, by the notebook's own means; a line is left of its last task."""
+
+    EVERY_S = 0.2
+    """Between two pictures: each is a message to the browser."""
+
+    def __init__(self) -> None:
+        self._shown: Any = None
+
+    def begin(self, task: str, total: int, done: int = 0) -> None:
+        self._task, self._total, self._done, self._said = task, total, done, ""
+        self._began = monotonic()
+        self._draw()
+
+    def advance(self, steps: int = 1) -> None:
+        self._done += steps
+        if monotonic() - self._drawn > self.EVERY_S:
+            self._draw()
+
+    def say(self, text: str) -> None:
+        self._said = text
+
+    def end(self) -> None:
+        self._draw(f", {monotonic() - self._began:.1f} s")
+
+    def _draw(self, end: str = "") -> None:
+        from IPython.display import HTML, display
+
+        bar = "" if end else f'<progress value="{self._done}" max="{max(self._total, 1)}"></progress> '
+        told = HTML(
+            f"{html(self._task)} {bar}{self._done:,} of {self._total:,}{end} <small>{html(self._said)}</small>"
+        )
+        if self._shown is None:
+            self._shown = display(told, display_id=True)
+        else:
+            self._shown.update(told)
+        self._drawn = monotonic()
+
+
+def usual_progress() -> Progress:
+    """A bar in a notebook and where stderr is a terminal, else silence."""
+    if _in_notebook():
+        return NotebookBar()
     return Bar() if sys.stderr.isatty() else QUIET
+
+
+def _in_notebook() -> bool:
+    # not imported, because only who runs in one has it loaded; IPython in a terminal has a shell without a kernel
+    shells = sys.modules.get("IPython")
+    return shells is not None and getattr(shells.get_ipython(), "kernel", None) is not None

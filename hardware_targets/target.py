@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Generic, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -22,6 +22,10 @@ from seamount.errors import ConfigError, Reason
 from seamount.foreign.limits import TEXT_BYTES
 from seamount.foreign.toml import parse_toml
 from seamount.foreign.whole import file_bytes
+from seamount.notebook import frame, line
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 T = TypeVar("T")
 R = TypeVar("R", bound=BaseModel)
@@ -236,6 +240,14 @@ class Target(Record):
             (key, _plain(f.value), f.unit, f"{f.grade} {f.status}", f"{f.source} <{f.url}>", f.conditions)
             for key, f in self.figures()
         ]
+
+    def __repr__(self) -> str:
+        return line("Target", self.name, (self.title, f"{len(self.rows())} figures"))
+
+    def table(self) -> DataFrame:
+        """A row a figure, with its source."""
+        columns = ("figure", "value", "unit", "grade", "source", "conditions")
+        return frame(dict(zip(columns, row, strict=True)) for row in self.rows())
 
     def to_dict(self) -> dict[str, Any]:
         return self.model_dump(mode="json")

@@ -24,6 +24,7 @@ from seamount.artefacts import (
     recognised,
 )
 from seamount.compile.program.activity import EVERY_STATE, Activity
+from seamount.compile.program.notebook import work
 from seamount.compile.program.program import Input, Program
 from seamount.compile.program.readout import as_quantity, classes, readout_so_far
 from seamount.compile.program.symptoms import Symptoms, symptoms
@@ -32,8 +33,12 @@ from seamount.errors import ConfigError, InputError, plural
 from seamount.foreign.labels import class_labels
 from seamount.foreign.samples import ENDINGS, read_samples
 from seamount.hardware_targets.agreement import Agreement, sample_windows
+from seamount.notebook import card, headed, line
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from pandas import DataFrame
+
     from seamount.compile.fit.finding import Finding
     from seamount.compile.passes.split_populations import Split
     from seamount.compile.pipeline import Compiled, CompileOptions
@@ -58,6 +63,18 @@ class CompiledFile:
     compiled: Compiled
     findings: tuple[Finding, ...]
     rounded: RoundedAnswers | None = None
+
+    def __repr__(self) -> str:
+        found = f"{len(self.findings)} {plural(len(self.findings), 'finding')}"
+        return line("CompiledFile", str(self.path), (repr(self.compiled.program), found))
+
+    def _repr_html_(self) -> str:
+        notes = [(finding.severity, str(finding)) for finding in self.findings]
+        return card(str(self.path), repr(self.compiled.program), self.compiled.card_rows(), notes)
+
+    def table(self) -> DataFrame:
+        """What rounding did, see ``Compiled.table``."""
+        return self.compiled.table()
 
 
 @dataclass(frozen=True)
@@ -260,6 +277,10 @@ class ChipSamples:
     labels: Ints | None
     what: str
 
+    def __repr__(self) -> str:
+        arrays = [f"{name} {x.shape}" for name, x in self.inputs.items()]
+        return line("ChipSamples", self.what, (*arrays, "no labels" if self.labels is None else "labels"))
+
     @property
     def n(self) -> int:
         """Samples; a program without inputs, which biases alone drive, runs one."""
@@ -427,6 +448,25 @@ class Simulated:
     accuracy: float | None
     symptoms: Symptoms
 
+    def __repr__(self) -> str:
+        return line("Simulated", self.program.name, self._facts())
+
+    def _repr_html_(self) -> str:
+        return card(f"{self.program.name}, simulated", " · ".join(self._facts()), headed(work(self.activity)))
+
+    def _facts(self) -> list[str]:
+        n = f"{self.samples.n:,} {plural(self.samples.n, 'sample')} of {self.samples.what}"
+        accuracy = [] if self.accuracy is None else [f"accuracy {100 * self.accuracy:.2f} %"]
+        return [n, *accuracy, *self.symptoms.lines()]
+
+    def table(self) -> DataFrame:
+        """What each population did, see ``Activity.table``."""
+        return self.activity.table()
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Spikes of every step, see ``Activity.plot``."""
+        return self.activity.plot(ax)
+
 
 def simulate(
     program: Path | str,
@@ -482,6 +522,9 @@ class LavaRun:
     simulated: Activity
     agreement: Agreement
     accuracy: float | None
+
+    def __repr__(self) -> str:
+        return f"<LavaRun {self.agreement}>"
 
 
 def run_lava(

@@ -23,7 +23,7 @@ from seamount.artefacts import (
 from seamount.asked import Asked, Reading, asked_in
 from seamount.config import Config, load_config, to_toml
 from seamount.errors import ConfigError, InputError
-from seamount.run.told import Told
+from seamount.run.told import Told, usual
 
 DEMONSTRATION = ("student.n_steps=3", "distill.spike_budget={per_synapse=0.5}")
 """What the demonstration sets: few steps and few spikes; see docs/distillation.md."""
@@ -73,6 +73,7 @@ def run(
         settings: ``section.key=value`` each.
         folder: the run directory.
         resume: continue; settings of before hold unless ``settings`` has others.
+        told: who hears how it goes; None: a bar in a terminal and in a notebook. ``Told()`` is silence.
         teacher, student, data, method: one's own in place of what settings name, each the thing or a function that
             makes it (docs/own_code.md). A teacher that is a module is taken as it is, already trained, unless
             ``settings`` gives teacher.epochs.
@@ -80,7 +81,7 @@ def run(
     from seamount.run.pipeline import run_stages
     from seamount.run.reporting import report_run
 
-    told, folder = told or Told(), Path(folder)
+    told, folder = told or usual(), Path(folder)
     config = None if config is None else Path(config)
     things = {"teacher.arch": teacher, "student.arch": student, "data.name": data, "distill.method": method}
     with _handed({setting: thing for setting, thing in things.items() if thing is not None}) as own:
@@ -172,7 +173,7 @@ def distill(
             ways_out="`seamount run` does the others too",
         )
     folder, config = Path(folder), None if config is None else Path(config)
-    told, kept = told or Told(), _kept(folder, settings, resume)
+    told, kept = told or usual(), _kept(folder, settings, resume)
     made = load_config(config, kept)
     _tell_changes(folder, made, resume, told)
     run = run_stages(made, folder, resume=resume, overwrite=overwrite, until=until, told=told, settings=kept)
@@ -205,7 +206,7 @@ def report(path: Path | str, told: Told | None = None, *, cross_check: str | Non
         case RunFolder():
             return report_run(found.path, told=told, cross_checked_by=cross_check)
         case ReportFolder():
-            return again(found.path, told or Told(), cross_check)
+            return again(found.path, told or usual(), cross_check)
         case ReportFile():
             ways = "name the folder of a run or report, a network or a program"
             raise InputError("is a report already", where=path, ways_out=ways)
@@ -243,6 +244,7 @@ def deploy(
         float_answers: a ``.npz`` with the answers of one's own network: ``answers``, classes (n,) or scores (n, K).
         data_settings: of a data set, see ``samples_for``.
         cross_check: "sana-fe" asks SANA-FE, where it is installed, for energy and time too.
+        told: see ``run``.
     """
     from seamount import deployment
 
@@ -261,7 +263,7 @@ def deploy(
                 float_answers=_named(float_answers),
                 cross_check=cross_check,
             ),
-            told or Told(),
+            told or usual(),
         )
     if not Path(source).exists():
         possible = "a report is made of a run's folder, a .nir, .net or program file"
@@ -279,7 +281,7 @@ def deploy(
         cross_check=cross_check,
     )
     place = folder_for(Path(source)) if folder is None else Path(folder)
-    return deployment.deploy(asked, place, told or Told())
+    return deployment.deploy(asked, place, told or usual())
 
 
 def _deploy_student(student: nn.Module, data: Any, folder: Path, asked: Asked, told: Told) -> Report:
@@ -416,4 +418,4 @@ def sweep(
     """Every combination of the axes ``over`` (``section.key=value,value``), each an ordinary run below ``folder``."""
     from seamount.run.sweep import sweep as grid
 
-    return grid(None if config is None else Path(config), over, settings, Path(folder), told or Told())
+    return grid(None if config is None else Path(config), over, settings, Path(folder), told or usual())

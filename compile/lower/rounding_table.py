@@ -80,6 +80,24 @@ class RoundingTable:
             for p in self.populations
         ]
 
+    def rows(self) -> list[dict[str, Any]]:
+        """A row a synapse group, for tables."""
+        return [
+            {
+                "population": p.name,
+                "synapses": g.name,
+                "kind": g.kind,
+                "n_weights": g.n_weights,
+                "weight_bits": g.weight_bits,
+                "exponent": g.exponent,
+                "relative_error": g.relative_error,
+                "n_clipped": g.n_clipped,
+                "n_zeroed": g.n_zeroed,
+            }
+            for p in self.populations
+            for g in p.groups
+        ]
+
     def __str__(self) -> str:
         return "\n".join(self.lines())
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,10 @@ from seamount.errors import ConfigError
 from ..neurons.model import NeuronModel
 from .program import Program
 from .readout import NO_ANSWER, classes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from pandas import DataFrame
 
 Array = NDArray[Any]
 
@@ -91,6 +95,32 @@ class Activity:
     events: Mapping[str, Events] = field(default_factory=dict)
     final_states: Mapping[str, Mapping[str, Array]] = field(default_factory=dict)
     windows: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        from .notebook import short
+
+        return short(self)
+
+    def _repr_html_(self) -> str:
+        from seamount.notebook import card, headed
+
+        from .notebook import work
+
+        return card("run of a program", repr(self), headed(work(self)))
+
+    def table(self) -> DataFrame:
+        """What each population did, a row each; spikes, operations and updates are those of a sample."""
+        from seamount.notebook import frame
+
+        from .notebook import WORK_UNITS, work
+
+        return frame(work(self), WORK_UNITS)
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Spikes of every step of the run, a line a population, on axes of matplotlib."""
+        from .notebook import plot
+
+        return plot(self, ax)
 
     @property
     def v(self) -> Mapping[str, Array]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,6 +24,9 @@ from ..numbers import PerNeuron
 from ..synapses.kinds import Conv, Dense, Sparse, Synapses, Wire
 from ..synapses.shape import target_shape
 from .readout import Quantity, as_quantity
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 # --------------------------------------------------------------------------------------------- populations
 
@@ -143,6 +146,28 @@ class Program:
 
     def __str__(self) -> str:
         return "\n".join(lines(self))
+
+    def __repr__(self) -> str:
+        from seamount.notebook import line
+
+        from .notebook import facts
+
+        return line("Program", self.name, facts(self))
+
+    def _repr_html_(self) -> str:
+        from seamount.notebook import card, headed
+
+        from .notebook import facts, populations
+
+        return card(f"program {self.name}", " · ".join(facts(self)), headed(populations(self)))
+
+    def table(self) -> DataFrame:
+        """Its populations, a row each."""
+        from seamount.notebook import frame
+
+        from .notebook import populations
+
+        return frame(populations(self))
 
 
 # ------------------------------------------------------------------------------------------------- checking

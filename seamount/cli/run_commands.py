@@ -156,7 +156,7 @@ def told(quiet: bool) -> Told:
     """Progress and stage names on stderr, unless quiet."""
     from rich.text import Text
 
-    from seamount.distill.progress import QUIET, terminal_progress
+    from seamount.distill.progress import QUIET, usual_progress
     from seamount.run.told import Told
 
     command_line = shlex.join(["seamount", *sys.argv[1:]])
@@ -167,4 +167,4 @@ def told(quiet: bool) -> Told:
     def stage(name: str) -> None:
         console.print(Text.assemble(("seamount: ", "dim"), name))
 
-    return Told(terminal_progress(), stage, command_line)
+    return Told(usual_progress(), stage, command_line)

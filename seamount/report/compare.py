@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from itertools import groupby
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from seamount.notebook import card, frame, line
+
+from .notebook import cells
 from .parts.accuracy import Accuracy
 from .parts.energy import WITH_STATIC, Energy
 from .parts.layers import Layer
@@ -18,6 +21,9 @@ from .render.html import page
 from .report import Report
 from .schema import text
 from .schema.values import Item, Missing, Quantity
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 Verdict = Literal["same", "better", "worse", "different", "unknown"]
 MARKS: dict[str, tuple[str, str]] = {
@@ -58,6 +64,17 @@ class ReportComparison(Item):
     headline: str
     notes: tuple[str, ...]
     rows: tuple[ComparedValue, ...]
+
+    def __repr__(self) -> str:
+        return line("ReportComparison", f"{self.a}, {self.b}", (self.headline,))
+
+    def _repr_html_(self) -> str:
+        rows = [(row.name, row.a_text, row.b_text, row.change) for row in self.rows]
+        return card(self.headline, " ".join(self.notes), [("", self.a, self.b, "B against A"), *rows])
+
+    def table(self) -> DataFrame:
+        """A row a value: of A, of B, and what it means for B."""
+        return frame(*cells(self.rows, ["section", "name", "a", "b", "change", "verdict"]))
 
 
 def compare(a: Report, b: Report) -> ReportComparison:

@@ -13,12 +13,13 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ValidationError
 
 from seamount.errors import InputError
 
+from . import notebook
 from .evidence import Evidence
 from .parts.accuracy import Accuracy, accuracy
 from .parts.anytime import Anytime, anytime
@@ -38,6 +39,10 @@ from .parts.streaming import Streaming, streaming
 from .parts.sweep import SweepPoint, sweep
 from .parts.verdicts import Check, Verdict, checks, headline, symptoms_of, verdicts
 from .schema.values import Item, Missing
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from pandas import DataFrame
 
 SCHEMA = "seamount.report"
 SCHEMA_VERSION = 1
@@ -70,6 +75,38 @@ class Report(Item):
     assumptions: tuple[str, ...]
     provenance: Provenance
     timing: Timing
+
+    def __repr__(self) -> str:
+        return notebook.short(self)
+
+    def __str__(self) -> str:
+        return repr(self)
+
+    def _repr_html_(self) -> str:
+        return notebook.summary(self)
+
+    def table(self, what: str = "layers") -> DataFrame:
+        """A part as a DataFrame of pandas; units of its columns stand in ``attrs["units"]``.
+
+        Args:
+            what: layers, accuracy, time (answers read after 1 to T steps), cores, energy; sweep, where the report is
+                part of one.
+
+        Raises:
+            InputError: the part was not computed, and why. BackendMissing: pandas is not installed.
+        """
+        return notebook.table(self, what)
+
+    def plot(self, what: str = "accuracy", ax: Axes | None = None) -> Axes:
+        """A figure of matplotlib, on its own or on ``ax``.
+
+        Args:
+            what: accuracy (read after 1 to T steps), spikes (of each layer and step), ranges (of v), cores, energy.
+
+        Raises:
+            InputError: the part was not computed, and why. BackendMissing: matplotlib is not installed.
+        """
+        return notebook.plot(self, what, ax)
 
     def to_json(self) -> str:
         """The file's text: one line a section, so that two reports can be told apart with diff."""

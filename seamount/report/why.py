@@ -11,7 +11,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,11 +42,16 @@ from seamount.compile.program.program import Program
 from seamount.compile.synapses.kinds import Kind, Sparse, Wire
 from seamount.errors import InputError, plural
 from seamount.hardware_targets.simulator.simulate import simulate
+from seamount.notebook import frame, line
 
 from .evidence import window
+from .notebook import cells
 from .schema import text
 from .schema.quantities import known
 from .schema.values import Item, Quantity
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 Rounding = Literal["weights", "decays", "threshold", "bias"]
 ROUNDINGS: tuple[Rounding, ...] = ("weights", "decays", "threshold", "bias")
@@ -77,6 +82,13 @@ class Explanation(Item):
     n_saturations: Quantity
     n_wraps: Quantity
     words: str
+
+    def __repr__(self) -> str:
+        return line("Explanation", self.layer, (self.words,))
+
+    def table(self) -> DataFrame:
+        """A row a rounding: the difference that it makes alone, and what is left without it."""
+        return frame(*cells(self.effects, ("name", "alone", "without")))
 
 
 def why(network: Network, program: Program, inputs: Inputs, layer: str) -> Explanation:

@@ -20,6 +20,7 @@ from seamount.files import file_hash
 from seamount.hardware_targets.lava import lava_status
 from seamount.hardware_targets.target import load_target
 from seamount.models.spiking_net import READOUT, SpikingNet
+from seamount.notebook import line
 
 from .budget import in_operations
 from .checks import Checked, check
@@ -84,6 +85,13 @@ class RunPlan:
     cores: int | None
     does_not_fit: str | None
     lava: str
+
+    def __repr__(self) -> str:
+        waiting = [stage.name for stage in self.stages if stage.state != "done before"]
+        return line("RunPlan", str(self.folder), (f"to do: {' '.join(waiting) or 'nothing'}", self._fit()))
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines())
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON holds it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from seamount.distill.progress import QUIET, Progress
+from seamount.distill.progress import QUIET, Progress, usual_progress
 
 
 @dataclass(frozen=True)
@@ -15,3 +15,8 @@ class Told:
     progress: Progress = QUIET
     stage: Callable[[str], None] = field(default=lambda text: None)
     command: str = ""
+
+
+def usual() -> Told:
+    """A bar for whoever calls from a terminal or a notebook."""
+    return Told(usual_progress())

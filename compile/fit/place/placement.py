@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +12,12 @@ from numpy.typing import NDArray
 from seamount.compile.fit.chip import Chip
 from seamount.compile.fit.finding import Finding
 from seamount.compile.numbers import Ints
+from seamount.errors import plural
 
 from .rules import AxonKind, Box, n_neurons
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 @dataclass(frozen=True)
@@ -171,6 +175,38 @@ class Placement:
     hops_ns: float | None = None
     busiest_link: float | None = None
     assumptions: tuple[str, ...] = field(default=())
+
+    def __repr__(self) -> str:
+        return f"<Placement {self}>"
+
+    def __str__(self) -> str:
+        size = f"{self.n_cores} {plural(self.n_cores, 'core')} on {self.n_chips} {plural(self.n_chips, 'chip')}"
+        verdict = "" if self.fits else f", exceeds {len(self.violations)} {plural(len(self.violations), 'limit')}"
+        return f"{self.program} on {self.target}: {size}{verdict}"
+
+    def _repr_html_(self) -> str:
+        from seamount.notebook import card, headed
+
+        return card(str(self), self.assumed_layout, headed(self._rows()))
+
+    def table(self) -> DataFrame:
+        """A row a population: its neurons and tiles, and the limit that binds, 1.0 = all of it."""
+        from seamount.notebook import frame
+
+        return frame(self._rows())
+
+    def _rows(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "population": layer.population,
+                "n_neurons": layer.n_neurons,
+                "n_tiles": layer.n_tiles,
+                "tile": layer.tile,
+                "binding": layer.binding,
+                "binding_share": layer.binding_share,
+            }
+            for layer in self.layers
+        ]
 
     @property
     def fits(self) -> bool:
