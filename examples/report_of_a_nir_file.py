@@ -25,6 +25,6 @@ nodes = {
 }
 nir.write(folder / "mine.nir", nir.NIRGraph(nodes, list(zip(list(nodes)[:-1], list(nodes)[1:], strict=True))))
 np.savez(folder / "mine.npz", x=rng.integers(0, 2, (16, 8, 12)), y=rng.integers(0, 4, 8))  # x: (T, B, N)
-reading = api.Reading(written_by="norse", settings=("dt=1e-3",), n_steps=16)
+reading = api.Reading(settings=("dt=1e-3",), n_steps=16)  # NIR names no time step; of a tool: written_by="norse"
 report = api.deploy(folder / "mine.nir", folder / "mine.npz", folder=folder / "report", reading=reading, n_lava=2)
 print(f"report: {folder / 'report' / 'report.html'}, {len(report.layers)} layers compared")

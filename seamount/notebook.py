@@ -91,7 +91,7 @@ def axes(given: Axes | None = None) -> Axes:
     except ImportError:
         where, found = "plot()", "matplotlib is not installed"
         raise BackendMissing(found, where=where, ways_out=INSTALL) from None
-    made: Axes = pyplot.subplots(layout="constrained")[1]
+    made: Axes = pyplot.subplots(figsize=(6.4, 3.4), layout="constrained")[1]
     return made
 
 
