@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+DOCS   := $(VENV)/.docs
 # one torch import is about 400 MiB and 3 s: more than four test workers do not pay
 WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 4 ] && echo 4 || echo $$n)
 
@@ -16,7 +17,7 @@ define step
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint types tests format bench wheel wheel-demo clean clean-venv
+.PHONY: help setup demo test check lint types tests docs format bench wheel wheel-demo clean clean-venv
 
 help:  ## list the targets
 	@echo "Seamount: the student you train is the program the chip runs."
@@ -54,6 +55,15 @@ types: $(READY)  ## mypy, strict
 tests: $(READY)  ## all tests, on up to four cores
 	@echo "seamount: pytest on $(WORKERS) workers"
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+
+docs: $(DOCS)  ## build the site of the documentation in build/docs, links checked, warnings as errors
+	@echo "seamount: sphinx"
+	@$(BIN)/python -W ignore -m sphinx --quiet --fail-on-warning --keep-going -d build/doctrees -c docs . build/docs
+	@echo "seamount: build/docs/index.html"
+
+$(DOCS): $(READY)
+	$(call step,installing what builds the documentation,$(PIP) --editable '.[docs]')
+	@touch $(DOCS)
 
 format: $(READY)  ## put the code into the one format
 	@$(BIN)/ruff check --fix .
