@@ -1,8 +1,8 @@
 """The typed functions behind the commands, with the same names; nothing here prints, but for a bar in a terminal or
-notebook that ``told=Told()`` silences.
+notebook that ``told=Told()`` silences::
 
-from seamount import api
-report = api.run("train.toml", folder="runs/first")
+    from seamount import api
+    report = api.run("train.toml", folder="runs/first")
 
 Runs stand in ``runs``, networks and programs in ``programs``; this is the list of what may be relied on.
 """

@@ -93,6 +93,20 @@ def test_a_make_line_names_a_target(line: str) -> None:
     assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
 
 
+def test_the_reference_names_every_function_of_the_api() -> None:
+    from seamount import api
+
+    page = (ROOT / "docs/reference/api.md").read_text()
+    told = re.findall(r"auto(?:function|class|data):: (\w+)$", page, re.MULTILINE)
+    assert sorted(told) == sorted(api.__all__)
+
+
+def test_the_site_leads_to_every_page() -> None:
+    index = (ROOT / "docs/index.md").read_text()
+    pages = [path.relative_to(ROOT / "docs").with_suffix("") for path in (ROOT / "docs").rglob("*.md")]
+    assert [str(page) for page in pages if f"\n{page}\n" not in index and page.name != "index"] == []
+
+
 DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
 FOLDERS = ("models", "distill", "compile", "hardware_targets", "seamount", "tests", "benchmarks", "docs", "examples")
 
