@@ -27,7 +27,7 @@ from torch import nn
 
 from seamount.distill.config import DataConfig, DistillConfig, TeacherConfig, TrainConfig
 from seamount.distill.data import Data, load_data
-from seamount.distill.progress import terminal_progress
+from seamount.distill.progress import usual_progress
 from seamount.distill.train import distill, train_teacher
 from seamount.models.spiking_net import SpikingNet
 from seamount.models.zoo import build_student
@@ -80,7 +80,7 @@ def run(setting: Setting, methods: Sequence[str], n_seeds: int, folder: Path) ->
         epochs=setting.epochs, batch_size=setting.batch_size, lr=setting.lr, precision=setting.precision
     )
     config = TeacherConfig(epochs=setting.epochs, lr=2e-3)
-    teacher = train_teacher(data, config, train, folder / "teacher", progress=terminal_progress())
+    teacher = train_teacher(data, config, train, folder / "teacher", progress=usual_progress())
     facts: dict[str, Any] = {
         "data": setting.data.name,
         "samples": {"train": len(data.train), "validation": len(data.val), "test": len(data.test)},
@@ -121,7 +121,7 @@ def run_one(
         train,
         kept.parent,
         seed=seed,
-        progress=terminal_progress(),
+        progress=usual_progress(),
     )
     rates = list(trained.test.rates.values())
     result = Result(

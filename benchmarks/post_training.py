@@ -34,7 +34,7 @@ from seamount.distill import checkpoint
 from seamount.distill.config import DataConfig, DistillConfig, TrainConfig
 from seamount.distill.data import Data, load_data
 from seamount.distill.evaluate import answers
-from seamount.distill.progress import terminal_progress
+from seamount.distill.progress import usual_progress
 from seamount.distill.train import distill
 from seamount.hardware_targets.simulator import simulate
 from seamount.hardware_targets.target import load_target
@@ -159,9 +159,7 @@ def train(data: Data, setting: Setting, seed: int, folder: Path) -> tuple[Spikin
         return network.eval(), json.loads(done.read_text())["cpu_s"]
     started = time.process_time()
     config = TrainConfig(epochs=setting.epochs, batch_size=setting.batch_size, precision=setting.precision)
-    distill(
-        data, None, network, DistillConfig(method="hard"), config, folder, seed=seed, progress=terminal_progress()
-    )
+    distill(data, None, network, DistillConfig(method="hard"), config, folder, seed=seed, progress=usual_progress())
     cpu_s = time.process_time() - started
     done.write_text(json.dumps({"cpu_s": cpu_s}))
     return network.eval(), cpu_s

@@ -27,7 +27,7 @@ from seamount.distill.loop import Task, fit, learning_rate, make_optimizer
 from seamount.distill.methods.hard import Hard, HardMean
 from seamount.distill.methods.lesson import Lesson, Settings
 from seamount.distill.parallel import World
-from seamount.distill.progress import QUIET, Progress, terminal_progress
+from seamount.distill.progress import QUIET, Progress, usual_progress
 from seamount.distill.train import Trained, check_classes, distill, finetune_quantised, train_teacher
 from seamount.errors import BackendMissing, ConfigError, InputError
 from seamount.models.zoo import build_student
@@ -523,7 +523,7 @@ def test_decay_spares_biases_and_norms() -> None:
 
 
 def test_progress_is_silent_where_nobody_looks(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    assert terminal_progress() is QUIET
+    assert usual_progress() is QUIET
     train(tmp_path, epochs=1)
     assert capfd.readouterr() == ("", "")
 
