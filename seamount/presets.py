@@ -89,6 +89,15 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "student": {"n_steps": 6},
         "train": {"batch_size": 50},
     },
+    "fsdd": {
+        "data": {"name": "fsdd", "root": "fsdd", "cut_longer": True, "augment": ["time-shift", "gain"]},
+        "teacher": {"epochs": 6, "lr": 1e-3, "train": {"batch_size": 64}},
+        "student": {"arch": "conv1d", "n_steps": 40, "options": {"decay": 0.1}},
+        "distill": {"method": "kd"},
+        "train": {"epochs": 12, "batch_size": 128, "lr": 6e-3},
+        "quant": {"epochs": 3},
+        "lava": {"n_samples": 2},
+    },
 }
 """Name -> sections of a configuration; the data stand in a folder named beside it until ``data.root`` says where."""
 

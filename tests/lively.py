@@ -29,6 +29,7 @@ NETS = {
     "wrn16-2": ((3, 16, 16), {"width": 0.5}),
     "wrn16-2-sastc": ((3, 16, 16), {"width": 0.05}),
     "conv1d": ((2, 1, 13), {"hidden": 12}),
+    "conv1d-recurrent": ((1, 1, 16), {"hidden": 12}),
     "recurrent": ((12,), {"input_bits": 0}),
     "recurrent li": ((2, 4, 4), {"input_bits": 0, "readout": "li"}),
 }

@@ -10,7 +10,8 @@ exact:
 
 A reset does not take back a spike that is under way. Where the network remembers spikes over a step (recurrence,
 delays) or where a state is solved backwards, nothing may fire during the fill at all: populations whose bias would
-make them fire are then solved backwards, too. Where that cannot be, ``clock_biases`` takes the bias away.
+make them fire are then solved backwards, too. Far below 0 a bias has no such state: then neurons that it would make
+fire begin low enough, and the reset clears all. Where that cannot be, ``clock_biases`` takes the bias away.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import numpy as np
 
 from seamount.errors import Reason, Unsupported
 
+from ..neurons.lif import Lif
 from ..numbers import ints
 from ..program.program import Population, Program, Reset
 from ..synapses.kinds import Sparse, Synapses
@@ -92,4 +94,21 @@ def _aligned(p: Population, program: Program, arrival: int, quiet: bool) -> Popu
         return replace(p, reset=Reset(program.n_steps, (arrival + 1) % program.n_steps or program.n_steps))
     if p.neuron.at_rest and p.neuron.stands_still:
         return p
-    return replace(p, neuron=p.neuron.solved_back(p.name, arrival))
+    try:
+        return replace(p, neuron=p.neuron.solved_back(p.name, arrival))
+    except Unsupported:
+        held = None if _must_be_solved(p, program) else _held_down(p, program, arrival)
+        if held is None:
+            raise
+        return held
+
+
+def _held_down(p: Population, program: Program, arrival: int) -> Population | None:
+    """With neurons that begin so low that they do not fire, and a reset; None where there is no such start."""
+    n_steps = program.n_steps
+    # a reset before the sample arrives would end what holds them
+    if not isinstance(p.neuron, Lif) or n_steps is None or arrival >= n_steps:
+        return None
+    rising = replace(p.neuron, bias_mant=np.maximum(p.neuron.bias_mant, 0)).solved_back(p.name, arrival)
+    held = replace(p.neuron, v_init=rising.v_init)
+    return replace(p, neuron=held, reset=Reset(n_steps, (arrival + 1) % n_steps or n_steps))

@@ -9,7 +9,7 @@ from seamount.compile.network.network import Connection, Linear, Network, Networ
 from seamount.compile.neurons.lif import Lif
 from seamount.compile.numbers import ints
 from seamount.compile.pipeline import PASS_NAMES, Compiled, CompileOptions, compile_graph
-from seamount.compile.program.program import Program
+from seamount.compile.program.program import Program, Reset
 from seamount.errors import ConfigError, InputError, Unsupported
 from seamount.hardware_targets.simulator import simulate
 
@@ -131,6 +131,23 @@ def test_a_bias_that_would_fire_during_the_fill_comes_from_a_clock() -> None:
     assert "b: a neuron that fires at every step brings its bias, which would act while the pipeline fills" in (
         made.assumptions
     )
+    require_same(made, random_spikes(0, net, 12))
+
+
+def test_a_bias_far_below_zero_is_held_down_and_cleared_where_spikes_are_remembered() -> None:
+    populations = [
+        population("a", (2,)),
+        population("b", (2,), bias=[-90.0, 9.0]),  # 90 above its rest it would fire at once
+        population("c", (2,)),
+    ]
+    pairs = (("x", "a"), ("a", "b"), ("b", "c"), ("c", "c"))
+    connections = [Connection(s + t, s, t, (ONE,), previous=s == t) for s, t in pairs]
+    net = network(populations, connections, [NetworkInput("x", (2,))])
+    made = compiled(net, n_steps=12)
+    assert [p.name for p in made.program.populations] == ["a", "b", "c"]
+    b = made.program.populations[1]
+    assert b.reset == Reset(12, 3)
+    assert b.neuron.v_init.tolist() == [0, -2 * 9 * 2 * 64]  # two steps of 9 at scale 2, of which v holds 64ths
     require_same(made, random_spikes(0, net, 12))
 
 

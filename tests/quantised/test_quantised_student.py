@@ -76,6 +76,7 @@ def test_integrators_answer_by_their_largest_v_or_its_sum_on_the_chip_too(
         ("resnet18", 4),
         ("resnet18", 3),
         ("conv1d", 8),
+        ("conv1d-recurrent", 8),
         ("recurrent", 4),
         ("recurrent li", 3),
         ("small", {"conv2_in": 4, "readout": 3}),
