@@ -287,12 +287,12 @@ def merge(ops: Sequence[Op], shape: Shape, name: str) -> FoldedConv | Linear:
             return conv
         case [Linear() as linear]:
             return linear
-        case [Pool() as pool, FoldedConv() as conv] if (joined := _pool_then_conv(pool, conv, shape)) is not None:
+        case [Pool() as pool, FoldedConv() as conv] if (joined := pool_then_conv(pool, conv, shape)) is not None:
             return joined
     return _matrix(ops, shape, name)
 
 
-def _pool_then_conv(pool: Pool, conv: FoldedConv, shape: Shape) -> FoldedConv | None:
+def pool_then_conv(pool: Pool, conv: FoldedConv, shape: Shape) -> FoldedConv | None:
     """Windows side by side that fill the map: a convolution with a larger kernel and stride."""
     full = all(n % k == 0 for n, k in zip(shape[1:], pool.kernel, strict=True))
     if pool.kernel != pool.stride or pool.padding != (0, 0) or not full or conv.window.dilation != (1, 1):
@@ -324,8 +324,9 @@ def _matrix(ops: Sequence[Op], shape: Shape, name: str) -> Linear:
     for first in range(0, n_out, 64):
         units = range(first, min(first + 64, n_out))
         x = torch.zeros(len(units), *shape, dtype=torch.float64, requires_grad=True)
-        y = apply(ops, x).reshape(len(units), -1)
-        (gradient,) = torch.autograd.grad(y[range(len(units)), units].sum(), x)
+        with torch.enable_grad():  # also where the caller has no need of gradients
+            y = apply(ops, x).reshape(len(units), -1)
+            (gradient,) = torch.autograd.grad(y[range(len(units)), units].sum(), x)
         rows.append(gradient.reshape(len(units), -1))
     constant = bias.detach().numpy()
     return Linear(torch.cat(rows).numpy(), constant if np.any(constant) else None)

@@ -16,10 +16,11 @@ from .spiking_net import SpikingNet
 
 
 def own_teacher(
-    reference: str, *, n_classes: int, input_shape: Sequence[int], options: Mapping[str, Any]
+    reference: str, *, n_classes: int | None, input_shape: Sequence[int], options: Mapping[str, Any]
 ) -> nn.Module:
     """The module that one's own function gives; it is asked for logits (B, K) of images (B, *input_shape)."""
-    offered = {"n_classes": n_classes, "input_shape": tuple(input_shape)}
+    known = {} if n_classes is None else {"n_classes": n_classes}
+    offered: dict[str, Any] = {**known, "input_shape": tuple(input_shape)}
     made: nn.Module = _module(reference, "teacher.arch", offered, options, "a torch module that gives logits (B, K)")
     return made
 

@@ -60,10 +60,11 @@ def build_student(
     return STUDENTS[name](name, n_classes, tuple(input_shape), n_steps, s.StudentOptions(**options))
 
 
-def build_teacher(name: str, *, n_classes: int, input_shape: Sequence[int], **options: Any) -> nn.Module:
+def build_teacher(name: str, *, n_classes: int | None, input_shape: Sequence[int], **options: Any) -> nn.Module:
     """A teacher: gives logits (B, K) for images (B, C, H, W), such as the mean of T frames.
 
     Args:
+        n_classes: None: not known, for one's own that does not ask.
         options: ``fast.FastOptions`` of "fast", or of one's own, as mine.py:make_teacher; the others have none.
     """
     if is_own(name):
@@ -83,6 +84,6 @@ def _check_options(options: Collection[str], kind: type | None, where: str) -> N
             raise ConfigError(found, where=where)
 
 
-def _check(name: str, n_classes: int) -> None:
-    if n_classes < 2:
-        raise ConfigError(f"{n_classes} classes", where=name, ways_out="at least 2 are needed")
+def _check(name: str, n_classes: int | None) -> None:
+    if n_classes is None or n_classes < 2:
+        raise ConfigError(f"{n_classes or 'unknown'} classes", where=name, ways_out="at least 2 are needed")

@@ -8,6 +8,7 @@ Runs stand in ``runs``, networks and programs in ``programs``; this is the list 
 """
 
 from seamount.asked import Reading
+from seamount.conversion import convert
 from seamount.doctor import doctor
 from seamount.hardware_targets.target import list_targets as targets
 from seamount.hardware_targets.target import load_target as target
@@ -63,6 +64,7 @@ __all__ = [
     "check",
     "compare",
     "compile_source",
+    "convert",
     "deploy",
     "diff",
     "distill",

@@ -27,11 +27,12 @@ from ..numbers import Ints, PerNeuron, ints
 from ..synapses.kinds import Conv, Kind, Synapses
 from .program import Input, Population, Program, Readout, Reset
 
-SCHEMA = 4
+SCHEMA = 5
 """Raise with every change of what a file holds."""
 
 OLDEST = 2
-"""Schema 2 lacks what has a default: the drive of synapses, the floor of v; up to 3 a scale is a number."""
+"""Schema 2 lacks what has a default: the drive of synapses, the floor of v; up to 3 a scale is a number;
+up to 4 a readout has no scale."""
 
 MAGIC = b"seamount program "
 HEAD_BYTES = 512
@@ -148,7 +149,7 @@ def _described(program: Program, arrays: list[Ints]) -> dict[str, Any]:
             }
             for s in program.synapses
         ],
-        "readout": None if program.readout is None else [program.readout.population, program.readout.quantity],
+        "readout": None if program.readout is None else list(vars(program.readout).values()),
         "n_steps": program.n_steps,
         "timestep_s": program.timestep_s,
         "scales": {name: _described_scale(scale) for name, scale in program.scales.items()},

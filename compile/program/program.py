@@ -79,10 +79,19 @@ class Readout:
     """Where the answer is read, over the window of a sample. Classes in C order of the population's neurons.
 
     A population that has no v is read by what it sends.
+
+    Attributes:
+        scale, zero: a real output y of the source stands as zero + scale * y in the integers that are read.
     """
 
     population: str
     quantity: Quantity = "v"
+    scale: float = 1.0
+    zero: int = 0
+
+    def real(self, read: Any) -> Any:
+        """Integers that are read, in units of the source's outputs: float64 of the same shape."""
+        return (np.asarray(read, np.float64) - self.zero) / self.scale
 
 
 @dataclass(frozen=True)
@@ -198,6 +207,9 @@ def check(program: Program) -> None:
         if program.readout.population not in [p.name for p in program.populations]:
             raise InputError(f"readout {program.readout.population} is not a population", where=program.name)
         as_quantity(program.readout.quantity, program.name)
+        if not 0 < program.readout.scale < float("inf"):
+            found = f"a readout's scale of {program.readout.scale:g}"
+            raise InputError(found, where=program.name, possible="more than 0 is possible")
     order(program)
 
 

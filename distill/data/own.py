@@ -57,6 +57,12 @@ def all_samples(made: Any, *, n_steps: int, shape: tuple[int, ...]) -> Samples:
     return found
 
 
+def both_parts(made: Any) -> tuple[Samples, Samples]:
+    """Training and test part of anything that ``data.name`` may give; the same twice where it has no parts."""
+    parts = {suffix: _samples(part, "data", False, 1) for suffix, part in _parts(made, "data").items()}
+    return parts.get("_train", next(iter(parts.values()))), parts.get("_test", next(iter(parts.values())))
+
+
 def fingerprint(made: Any) -> str:
     """A digest of what it holds; of more than a GiB, of its size and first samples."""
     digest = hashlib.sha256()

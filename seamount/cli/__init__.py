@@ -14,6 +14,7 @@ __all__ = ["app", "load_commands", "main"]
 def load_commands() -> None:
     """Register all commands; they are in files of their own, imported when the command line is really used."""
     from . import (  # noqa: F401  (they register)
+        convert_commands,
         deploy_commands,
         program_commands,
         report_commands,

@@ -8,6 +8,7 @@ import pytest
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 SAID = {
+    "convert_a_moving_digit.py": " operations a frame, the ANN ",
     "distil_digits.py": "simulator = Lava 0.10.0, as a stream: 0 of",
     "compile_your_own_nir.py": "output spikes per sample:",
     "own_everything.py": "deployed: ",

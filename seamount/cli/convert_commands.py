@@ -1,0 +1,132 @@
+"""convert: an ANN as a sigma-delta program."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from seamount.errors import plural
+
+from .program_commands import PANEL
+from .root import app
+from .shell import Result, command
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from seamount.sigma_delta import Conversion, Point
+
+
+@command(app, "convert", example="seamount convert mine.py:make_net --data x.npz --threshold 0.05", panel=PANEL)
+def convert(
+    ann: Annotated[
+        str, typer.Argument(help="mine.py:make_net, a teacher by name with --checkpoint, or the folder of a run.")
+    ],
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data",
+            help="A file (.npz, .npy, .h5, .pt) with x, perhaps y; a data set; your own (mine.py:make_data).",
+        ),
+    ] = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="Changes that are sent: a share, 0 to 1, of a layer's activations.")
+    ] = None,
+    messages: Annotated[float | None, typer.Option(help="In its place: at most so many messages a frame.")] = None,
+    frames: Annotated[bool, typer.Option("--frames", help="Samples are sequences: x (T, B, ...) in a file.")] = False,
+    checkpoint: Annotated[Path | None, typer.Option(help="Weights of the network (.safetensors or .pt).")] = None,
+    net: Annotated[bool, typer.Option("--net", help="Write network.net for lava-dl's netx, too.")] = False,
+    samples: Annotated[int, typer.Option(min=1, help="At most so many samples are compared.")] = 1000,
+    out: Annotated[Path | None, typer.Option(help="Folder; default: runs/ and the network's name.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="As data.root=FOLDER or teacher.options.width=8; may be repeated."),
+    ] = None,
+) -> Result:
+    """Turn a trained ANN into a sigma-delta program without training, and show what thresholds cost and give."""
+    from rich.console import Group
+    from rich.text import Text
+
+    from seamount import api
+    from seamount.conversion import NET, PROGRAM
+
+    given = [*(settings or ()), *([f'teacher.checkpoint="{checkpoint}"'] if checkpoint is not None else [])]
+    folder = out or Path("runs") / (Path(ann).name.rpartition(":")[2] + "-sigma-delta")
+    done = api.convert(
+        ann,
+        data,
+        threshold=threshold,
+        messages=messages,
+        frames=frames,
+        net=net,
+        settings=given,
+        n_samples=samples,
+        folder=folder,
+    )
+    files = [folder / PROGRAM, *([folder / NET] if net else [])]
+    document = {**done.to_dict(), "written": [str(path) for path in files]}
+    lines = [f"wrote {path}" for path in files]
+    if net:
+        lines[-1] += f"; load it with netx.hdf5.Network({str(files[-1])!r}, spike_exp=0)"
+    lines.append(_unit(done))
+    return Result(
+        document, Group(Text(_head(done)), _table(done), Text(_signs(done), "bold red"), Text("\n".join(lines)))
+    )
+
+
+def _head(done: Conversion) -> str:
+    samples = plural(done.n_samples, "sample")
+    per = "" if done.n_frames == done.n_samples else f" of {done.n_frames // done.n_samples} frames"
+    ann = done.reference
+    told = "" if ann.accuracy is None else f", accuracy {100 * ann.accuracy:.2f} %"
+    told += "" if ann.rmse is None else f", RMSE {ann.rmse:.4g}"
+    bits = sorted(done.weight_bits.values())
+    return (
+        f"{done.program.name} as sigma-delta: {done.n_samples:,} {samples}{per}, {done.what}\n"
+        f"ANN: {ann.operations:,} multiplications a frame{told}, outputs up to {ann.largest:.4g}\n"
+        f"weights of {bits[0]:.1f} to {bits[-1]:.1f} bits; an answer is there {done.latency} frames after its frame\n"
+    )
+
+
+def _table(done: Conversion) -> Table:
+    """A row a threshold, a frame's costs and what the answers differ."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    ann = done.reference
+    quality = "accuracy" if ann.accuracy is not None else "RMSE" if ann.rmse is not None else "as ANN"
+    for title in ("threshold", "messages", "operations", "of ANN's", quality, "error max", "RMS"):
+        table.add_column(title, justify="right")
+    for point in done.curve:
+        chosen = point.threshold == done.chosen.threshold
+        table.add_row(
+            f"{'→ ' if chosen else ''}{point.threshold:.3g}",
+            f"{point.messages:,.1f}",
+            f"{point.operations:,.0f}",
+            f"{100 * point.operations / ann.operations:.1f} %",
+            _quality(point),
+            f"{point.error_max:.3g}",
+            f"{point.error_rms:.3g}",
+            style="bold" if chosen else None,
+        )
+    table.caption = "messages and operations a frame; errors of the outputs against the ANN's"
+    return table
+
+
+def _quality(point: Point) -> str:
+    if point.accuracy is not None:
+        return f"{100 * point.accuracy:.2f} %"
+    return f"{point.rmse:.4g}" if point.rmse is not None else f"{100 * point.same:.2f} %"
+
+
+def _signs(done: Conversion) -> str:
+    n = done.chosen.left_range
+    return f"✗ states left their 24 bits {n:,} times; calibrate on frames with activations as large\n" if n else ""
+
+
+def _unit(done: Conversion) -> str:
+    readout = done.program.readout
+    assert readout is not None, "made with one"
+    return f"an output of the ANN is (what is read - {readout.zero}) / {readout.scale:.6g}"

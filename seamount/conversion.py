@@ -1,0 +1,155 @@
+"""`seamount convert`: a trained ANN as a sigma-delta program, in a folder.
+
+program.h5          what a chip would run
+network.net         the same for lava-dl's netx, where it was asked for
+conversion.json     what thresholds cost and give; the program against the ANN, frame by frame
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from seamount.artefacts import RunFolder, recognised
+from seamount.config import load_config
+from seamount.errors import ConfigError
+from seamount.own import is_own
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from seamount.frames import Frames
+    from seamount.sigma_delta import Conversion
+
+PROGRAM, NET, DOCUMENT = "program.h5", "network.net", "conversion.json"
+
+N_SAMPLES = 1000
+
+
+def convert(
+    ann: nn.Module | Path | str,
+    data: Any = None,
+    *,
+    threshold: float | None = None,
+    messages: float | None = None,
+    frames: bool = False,
+    net: bool = False,
+    settings: Sequence[str] = (),
+    n_samples: int = N_SAMPLES,
+    folder: Path | str | None = None,
+) -> Conversion:
+    """A trained ANN as a program of sigma-delta neurons, without training; and how near it stays to the ANN.
+
+    Scales follow from activations on real samples, weights are rounded to 8 bits, a change is sent where it reaches
+    the threshold.
+
+    Args:
+        ann: a torch module, a chain of Linear, Conv2d, BatchNorm, average pooling and ReLU that takes x in [0, 1]; a
+            function or class that gives one, as mine.py:make_net; a teacher by name, with teacher.checkpoint; or the
+            folder of a run, whose teacher is taken.
+        data: see ``frames_of``; of a run's folder its data set by default.
+        threshold: a share, 0 to 1, of what activations of a layer seldom exceed; None: 0.02.
+        messages: in its place: as low a threshold as leaves at most so many messages a frame.
+        frames: whether samples are sequences of frames.
+        net: hold to what a .net file can say (fewer weight bits in deep networks), and write one.
+        settings: of the sections teacher and data, as data.root=FOLDER or teacher.checkpoint=FILE.
+        n_samples: at most so many are compared.
+        folder: where files go; None: nothing is written.
+
+    Raises:
+        Unsupported: what in the ANN has no place in such a chain, by name.
+        ConfigError, InputError: see ``frames_of``.
+    """
+    from seamount.sigma_delta import convert as made
+
+    module, name, calibration, test = _asked(ann, data, frames, settings)
+    if n_samples < 1:
+        raise ConfigError(f"{n_samples}", where="--samples", possible="at least 1 is possible")
+    found = made(
+        module,
+        calibration,
+        test.part(0, n_samples),
+        name=name,
+        threshold=threshold,
+        messages=messages,
+        for_netx=net,
+    )
+    if folder is not None:
+        _write(found, Path(folder), net)
+    return found
+
+
+def _write(found: Conversion, folder: Path, net: bool) -> None:
+    from seamount.compile.program.file import save_program
+    from seamount.files import write_json
+    from seamount.programs import write_net
+
+    foreign = {path.name for path in folder.iterdir()} - {PROGRAM, NET, DOCUMENT} if folder.exists() else set()
+    if foreign:
+        raise ConfigError("holds something else", where=folder, ways_out="name another folder with --out")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / NET).unlink(missing_ok=True)
+    save_program(found.program, folder / PROGRAM)
+    document = found.to_dict()
+    if net:
+        document["netx"] = dict(write_net(found.program, folder / NET).arguments)
+    write_json(folder / DOCUMENT, document)
+
+
+def _asked(
+    ann: nn.Module | Path | str, data: Any, frames: bool, settings: Sequence[str]
+) -> tuple[nn.Module, str, Frames, Frames]:
+    """The network, its name, what to calibrate on and what to compare on."""
+    from seamount.frames import frames_of
+
+    other = [one for one in settings if one.partition(".")[0] not in ("teacher", "data")]
+    if other:
+        ways = "as data.root=FOLDER or teacher.checkpoint=FILE"
+        raise ConfigError("no setting of teacher or data", where=f"--set {other[0]}", ways_out=ways)
+    if isinstance(ann, Path | str) and Path(ann).is_dir() and isinstance(recognised(ann), RunFolder):
+        return _of_run(Path(ann), data, frames, settings)
+    if data is None:
+        raise ConfigError("needed to calibrate the network on", where="--data", ways_out="name a file or a data set")
+    of_data = [one for one in settings if one.startswith("data.")]
+    calibration, test = frames_of(data, frames=frames, settings=of_data)
+    if not isinstance(ann, Path | str):
+        return ann, type(ann).__name__, calibration, test
+    arch = str(ann)
+    return _named(arch, test, settings), arch.rpartition(":")[2], calibration, test
+
+
+def _named(arch: str, test: Frames, settings: Sequence[str]) -> nn.Module:
+    from seamount.distill import checkpoint
+    from seamount.models.zoo import build_teacher
+
+    teacher = load_config(
+        None, [f'teacher.arch="{arch}"', *(s for s in settings if s.startswith("teacher."))]
+    ).teacher
+    if teacher.checkpoint is None and not is_own(arch):
+        ways = "name its trained weights with --checkpoint, or the folder of a run"
+        raise ConfigError("has no trained weights", where=arch, ways_out=ways)
+    n_classes = None if test.labels is None else int(test.labels.max()) + 1
+    network = build_teacher(arch, n_classes=n_classes, input_shape=test.shape, **teacher.options)
+    if teacher.checkpoint is not None:
+        checkpoint.put(network, checkpoint.load_weights(Path(teacher.checkpoint)), teacher.checkpoint)
+    return network
+
+
+def _of_run(folder: Path, data: Any, frames: bool, settings: Sequence[str]) -> tuple[nn.Module, str, Frames, Frames]:
+    """The teacher of a run, by default on its data set."""
+    from seamount.distill.data import load_data
+    from seamount.frames import frames_of, parts_of
+    from seamount.run.folder import Run
+    from seamount.run.settings import Teacher
+    from seamount.run.stages import STAGES
+    from seamount.run.stages.teacher import TEACHER, trained_teacher
+
+    config = load_config(folder / "resolved.toml", settings)
+    loaded = load_data(config.data, n_steps=config.student.n_steps)
+    reads = Teacher(arch=config.teacher.arch, options=config.teacher.options)
+    teacher = trained_teacher(Run(folder, STAGES).of(TEACHER), reads, loaded)
+    if teacher is None:
+        raise ConfigError("has no trained teacher", where=folder, ways_out="`seamount run --resume` trains it")
+    found = parts_of(loaded) if data is None else frames_of(data, frames=frames)
+    return teacher, f"{folder.resolve().name}-teacher", *found

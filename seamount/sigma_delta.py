@@ -1,0 +1,310 @@
+"""From an ANN to a sigma-delta program without training: calibrate, round, choose a threshold, compare each frame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from seamount.compile.lower.sigma_delta import RealLayer, Scales, choose_scales, sigma_delta_program
+from seamount.compile.program.program import Program
+from seamount.compile.program.streaming import sent_from
+from seamount.errors import ConfigError, InputError
+from seamount.frames import Frames
+from seamount.hardware_targets.simulator import simulate
+from seamount.models.ann import AnnLayer, ann_layers
+from seamount.models.fold import FoldedConv
+
+Reals = NDArray[np.float64]
+
+CALIBRATION_FRAMES = 512
+"""Real frames by which scales are chosen: the largest sums of more are hardly larger, and states have room."""
+
+TYPICAL = 0.999
+"""Share of activations that a threshold's unit is not exceeded by: the largest one alone may be an outlier."""
+
+THRESHOLDS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
+"""Of the curve."""
+
+DEFAULT_THRESHOLD = 0.02
+
+BATCH_FRAMES = 256
+"""Frames that are run at once."""
+
+SEARCH_STEPS = 10
+"""Of the bisection for a number of messages: thresholds are then known to a thousandth."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """A program with one threshold against the ANN, over all frames.
+
+    Attributes:
+        messages: a frame, of all layers, the input's among them. operations: synaptic, a frame.
+        accuracy: share of frames answered with the sample's class; None without classes.
+        same: share of frames with the ANN's class.
+        error_max, error_rms: of the outputs against the ANN's, in its units.
+        rmse: of the outputs against the real ones that were given; None without them.
+        left_range: how often a state left its 24 bits.
+    """
+
+    threshold: float
+    messages: float
+    operations: float
+    accuracy: float | None
+    same: float
+    error_max: float
+    error_rms: float
+    rmse: float | None
+    left_range: int
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The ANN on the same frames.
+
+    Attributes:
+        outputs: (T, B, K). operations: multiplications a frame, those with zeros among them.
+        largest: its largest |output|, beside which errors are read.
+    """
+
+    outputs: Reals
+    operations: int
+    accuracy: float | None
+    rmse: float | None
+
+    @property
+    def largest(self) -> float:
+        return float(np.abs(self.outputs).max())
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What became of an ANN.
+
+    Attributes:
+        program: with the threshold that was chosen.
+        chosen: that threshold's point. curve: points by threshold.
+        weight_bits: that the largest weight of each layer uses.
+        latency: frames after which the answer to a frame is there.
+        what, n_samples, n_frames: what was compared.
+    """
+
+    program: Program
+    chosen: Point
+    curve: tuple[Point, ...]
+    reference: Reference
+    weight_bits: dict[str, float]
+    latency: int
+    what: str
+    n_samples: int
+    n_frames: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain numbers; the ANN's outputs are left out."""
+        r = self.reference
+        return {
+            "name": self.program.name,
+            "data": {"what": self.what, "samples": self.n_samples, "frames": self.n_frames},
+            "ann": {
+                "operations": r.operations,
+                "accuracy": r.accuracy,
+                "rmse": r.rmse,
+                "largest_output": r.largest,
+            },
+            "chosen": asdict(self.chosen),
+            "curve": [asdict(point) for point in self.curve],
+            "weight_bits": self.weight_bits,
+            "latency_frames": self.latency,
+        }
+
+
+def convert(
+    module: nn.Module,
+    calibration: Frames,
+    test: Frames,
+    *,
+    name: str = "ann",
+    threshold: float | None = None,
+    messages: float | None = None,
+    for_netx: bool = False,
+    thresholds: Sequence[float] = THRESHOLDS,
+) -> Conversion:
+    """See ``conversion.convert``; ``thresholds`` are those of the curve."""
+    _check(threshold, messages)
+    layers = ann_layers(module, test.shape, name)
+    real = calibrated(layers, calibration)
+    scales = choose_scales(real, for_netx=for_netx)
+
+    def made(at: float) -> Program:
+        return sigma_delta_program(name, test.shape, real, scales, at, test.n_steps)
+
+    reference = _reference(module, layers, test)
+    few = test.part(0, max(1, CALIBRATION_FRAMES // test.n_steps))
+    if messages is not None:
+        threshold = _threshold_for(messages, lambda at: _run(made(at), few).messages)
+    at = DEFAULT_THRESHOLD if threshold is None else threshold
+    points = {t: _point(made(t), t, test, reference) for t in sorted({*thresholds, at})}
+    return Conversion(
+        program=made(at),
+        chosen=points[at],
+        curve=tuple(points.values()),
+        reference=reference,
+        weight_bits=_weight_bits(real, scales),
+        latency=max(made(at).arrivals().values()),
+        what=test.what,
+        n_samples=test.n,
+        n_frames=test.n * test.n_steps,
+    )
+
+
+def _check(threshold: float | None, messages: float | None) -> None:
+    if threshold is not None and messages is not None:
+        raise ConfigError(
+            "one of them chooses the threshold", where="--threshold, --messages", ways_out="leave one out"
+        )
+    if threshold is not None and not 0 <= threshold <= 1:
+        found, possible = f"{threshold:g}", "0 to 1 is possible: a share of each layer's usual largest activation"
+        raise ConfigError(found, where="--threshold", possible=possible)
+    if messages is not None and not 0 < messages < float("inf"):
+        raise ConfigError(f"{messages:g}", where="--messages", possible="more than 0 a frame is possible")
+
+
+# ------------------------------------------------------------------------------------------------ calibration
+
+
+def calibrated(layers: Sequence[AnnLayer], frames: Frames) -> list[RealLayer]:
+    """What the layers' sums and activations reach on real frames, in float64.
+
+    Raises:
+        InputError: a layer whose activations are all 0.
+    """
+    x = frames.real().flatten(0, 1)
+    # spread over the samples, which may stand in the order of their classes
+    numbers = torch.linspace(0, len(x) - 1, min(len(x), CALIBRATION_FRAMES)).long()
+    values, made = x[numbers].double(), []
+    with torch.no_grad():
+        for layer in layers:
+            sums = layer.sums(values)
+            values = layer.activations(sums)
+            made.append(_real_layer(layer, sums, values))
+    return made
+
+
+def _real_layer(layer: AnnLayer, sums: Tensor, values: Tensor) -> RealLayer:
+    op, n_out = layer.op, len(layer.op.weight)
+    bias = np.zeros(n_out) if op.bias is None else np.asarray(op.bias, np.float64)
+    without = sums - torch.from_numpy(bias).reshape(-1, *(1,) * (len(layer.shape) - 1))
+    largest = float(torch.maximum(sums.abs(), without.abs()).max())
+    typical = float(np.quantile(values.abs().numpy(), TYPICAL))
+    if not np.isfinite(largest):
+        raise InputError("its sums are not finite on the calibration frames", where=layer.name)
+    if not values.any():
+        found = "its activations are all 0 on the calibration frames, so nothing is known of their size"
+        raise InputError(found, where=layer.name, ways_out="calibrate on other frames, or train the network")
+    window = op.window if isinstance(op, FoldedConv) else None
+    weight = np.asarray(op.weight, np.float64)
+    typical = typical or float(values.abs().max())
+    return RealLayer(layer.name, weight, bias, window, layer.shape, layer.rectified, largest, typical)
+
+
+def _weight_bits(layers: Sequence[RealLayer], scales: Scales) -> dict[str, float]:
+    return {one.name: scales.weight_bits(one, scale) for one, scale in zip(layers, scales.layers, strict=True)}
+
+
+# -------------------------------------------------------------------------------------------------- comparing
+
+
+@dataclass(frozen=True)
+class _Ran:
+    """``outputs`` (T, B, K) in the ANN's units; messages and operations a frame."""
+
+    outputs: Reals
+    messages: float
+    operations: float
+    left_range: int
+
+
+def _run(program: Program, frames: Frames) -> _Ran:
+    assert program.readout is not None, "made with one"
+    name, n_steps, arrivals, sent = program.readout.population, frames.n_steps, program.arrivals(), sent_from(program)
+    size = max(1, BATCH_FRAMES // n_steps)
+    outputs, messages, operations, left = [], 0, 0, 0
+    for first in range(0, frames.n, size):
+        x = frames.x[:, first : first + size].astype(np.int64)
+        run = simulate(program, x, record=("spikes",), populations=(name,))
+        outputs.append(program.readout.real(run.spikes[name][arrivals[name] :][:n_steps]))
+        for layer, events in run.events.items():
+            # from the start, when biases are sent, to the last frame: what follows it is no frame's
+            messages += int(events.n_spikes[: arrivals[layer] + n_steps].sum())
+            operations += int(events.sops[: (sent[layer] or 0) + n_steps].sum())
+            left += events.n_u_wraps + events.n_v_saturations + events.n_drive_wraps
+    n = frames.n * n_steps
+    return _Ran(np.concatenate(outputs, axis=1), messages / n, operations / n, left)
+
+
+def _point(program: Program, threshold: float, frames: Frames, reference: Reference) -> Point:
+    ran = _run(program, frames)
+    error = ran.outputs - reference.outputs
+    same = float(np.mean(ran.outputs.argmax(-1) == reference.outputs.argmax(-1)))
+    return Point(
+        threshold=threshold,
+        messages=ran.messages,
+        operations=ran.operations,
+        accuracy=_accuracy(ran.outputs, frames),
+        same=same,
+        error_max=float(np.abs(error).max()),
+        error_rms=float(np.sqrt(np.mean(error**2))),
+        rmse=_rmse(ran.outputs, frames),
+        left_range=ran.left_range,
+    )
+
+
+def _reference(module: nn.Module, layers: Sequence[AnnLayer], frames: Frames) -> Reference:
+    x = frames.real().flatten(0, 1)
+    training, device = module.training, next((p.device for p in module.parameters()), torch.device("cpu"))
+    module.eval()
+    with torch.no_grad():
+        answered = [module(part.to(device)).cpu().double().flatten(1) for part in torch.split(x, BATCH_FRAMES)]
+    module.train(training)
+    outputs = torch.cat(answered).reshape(frames.n_steps, frames.n, -1).numpy()
+    if frames.targets is not None and frames.targets.shape[-1] != outputs.shape[-1]:
+        found = f"y has {frames.targets.shape[-1]} outputs, the network {outputs.shape[-1]}"
+        raise InputError(found, where=frames.what)
+    return Reference(outputs, _multiplications(layers), _accuracy(outputs, frames), _rmse(outputs, frames))
+
+
+def _multiplications(layers: Sequence[AnnLayer]) -> int:
+    """Of a frame: each output's weights, padding among them, as they are usually counted."""
+    return sum(prod(layer.shape) * prod(layer.op.weight.shape[1:]) for layer in layers)
+
+
+def _accuracy(outputs: Reals, frames: Frames) -> float | None:
+    return None if frames.labels is None else float(np.mean(outputs.argmax(-1) == frames.labels))
+
+
+def _rmse(outputs: Reals, frames: Frames) -> float | None:
+    return None if frames.targets is None else float(np.sqrt(np.mean((outputs - frames.targets) ** 2)))
+
+
+def _threshold_for(messages: float, sent: Any) -> float:
+    """The least threshold with at most so many messages a frame.
+
+    Raises:
+        ConfigError: not even the largest threshold has so few.
+    """
+    low, high = 0.0, 1.0
+    if sent(low) <= messages:
+        return low
+    if (least := sent(high)) > messages:
+        raise ConfigError(f"{messages:g}", where="--messages", possible=f"{least:.1f} a frame and more are possible")
+    for _ in range(SEARCH_STEPS):
+        middle = (low + high) / 2
+        low, high = (low, middle) if sent(middle) <= messages else (middle, high)
+    return high

@@ -1,0 +1,252 @@
+"""convert: an ANN as a sigma-delta program, near the ANN, exact from file to file, and refused with a reason."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits
+from torch import nn
+from typer.testing import CliRunner
+
+from seamount import api
+from seamount.cli import app, load_commands
+from seamount.compile.net.read import read_net
+from seamount.compile.program.file import load_program
+from seamount.errors import ConfigError, InputError
+from seamount.hardware_targets.lava import lava_status
+from seamount.hardware_targets.simulator import simulate
+from seamount.sigma_delta import Conversion
+
+STATUS = lava_status(try_it=False)
+
+
+@dataclass(frozen=True)
+class Made:
+    """``x`` uint8 (N, 1, 8, 8); ``frames`` (N, T, 1, 8, 8), of which only some pixels change."""
+
+    net: nn.Module
+    x: np.ndarray
+    y: np.ndarray
+    frames: np.ndarray
+    folder: Path
+    done: Conversion
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    digits = load_digits()
+    x, y = (digits.images[:, None] * (255 / 16)).astype(np.uint8), digits.target
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Conv2d(1, 6, 3, padding=1), nn.ReLU(), nn.AvgPool2d(2), nn.Conv2d(6, 8, 3, padding=1), nn.BatchNorm2d(8),
+        nn.ReLU(), nn.Flatten(), nn.Linear(128, 24), nn.ReLU(), nn.Linear(24, 10),
+    )  # fmt: skip
+    optimiser = torch.optim.AdamW(net.parameters(), lr=5e-3)
+    real, labels = torch.from_numpy(x).float() / 255, torch.from_numpy(y)
+    for numbers in [part for _ in range(8) for part in torch.randperm(1400).split(64)]:
+        optimiser.zero_grad()
+        nn.functional.cross_entropy(net(real[numbers]), labels[numbers]).backward()
+        optimiser.step()
+    rng = np.random.default_rng(0)
+    noise = (rng.random((397, 6, 1, 8, 8)) < 0.03) * 120
+    frames = np.clip(x[1400:, None] + noise, 0, 255).astype(np.uint8)
+    folder = tmp_path_factory.mktemp("converted") / "made"
+    parts = (x[:1400], y[:1400]), (x[1400:], y[1400:])
+    done = api.convert(net.eval(), parts, threshold=0.05, net=True, folder=folder)
+    return Made(net.eval(), x[1400:], y[1400:], frames, folder, done)
+
+
+def test_a_program_stays_within_half_a_point_of_its_ann(made: Made) -> None:
+    ann, chosen = made.done.reference, made.done.chosen
+    assert ann.accuracy is not None
+    assert chosen.accuracy is not None
+    assert ann.accuracy > 0.9
+    assert abs(chosen.accuracy - ann.accuracy) <= 0.005
+    assert chosen.operations < 0.7 * ann.operations
+    assert chosen.left_range == 0
+
+
+def test_a_higher_threshold_sends_less_and_errs_more(made: Made) -> None:
+    curve = made.done.curve
+    assert [point.threshold for point in curve] == [0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4]
+    for name in ("messages", "operations"):
+        costs = [getattr(point, name) for point in curve]
+        assert costs == sorted(costs, reverse=True)
+    assert curve[0].error_rms < 0.02 * made.done.reference.largest
+    assert curve[0].error_rms < curve[3].error_rms < curve[5].error_rms
+
+
+def test_a_number_of_messages_chooses_the_threshold(made: Made) -> None:
+    done = api.convert(made.net, (made.x, made.y), messages=150, n_samples=200)
+    assert 130 < done.chosen.messages <= 155  # chosen on other frames than it is told of
+    assert done.chosen.threshold not in (0, 0.02)
+    with pytest.raises(ConfigError, match=r"--messages: 0.5, \d+.\d a frame and more are possible"):
+        api.convert(made.net, (made.x, made.y), messages=0.5, n_samples=200)
+
+
+def test_unchanged_frames_cost_hardly_anything_and_a_moving_one_is_followed(made: Made) -> None:
+    still = np.repeat(made.x[:40, None], 6, axis=1)
+    done = api.convert(made.net, (still, made.y[:40]), frames=True, threshold=0.05)
+    alone = api.convert(made.net, (made.x[:40], made.y[:40]), threshold=0.05)
+    # ten of each frame's messages are the answer, sent whole
+    assert done.chosen.messages - 10 < 1.05 * (alone.chosen.messages - 10) / 6
+    moving = api.convert(made.net, (made.frames, made.y), frames=True, threshold=0.02, n_samples=60)
+    assert moving.n_frames == 360
+    assert moving.chosen.same > 0.98
+    assert moving.chosen.error_rms < 0.02 * moving.reference.largest
+
+
+def test_weights_use_eight_bits_where_no_file_of_netx_is_asked_for(made: Made) -> None:
+    free = api.convert(made.net, (made.x, made.y), n_samples=20)
+    assert min(free.weight_bits.values()) > 7.99
+    assert 5 < min(made.done.weight_bits.values()) <= max(made.done.weight_bits.values()) < 7.99
+
+
+def test_the_net_file_reads_back_as_the_same_program(made: Made) -> None:
+    program = load_program(made.folder / "program.h5")
+    back = read_net(made.folder / "network.net", spike_exp=0)
+    x = made.frames[:3].astype(np.int64).swapaxes(0, 1)
+    a, b = (simulate(p, x, n_steps=14, record=("spikes",)) for p in (program, back))
+    assert len(a.spikes) == len(b.spikes) == 6
+    for mine, theirs in zip(a.spikes, b.spikes, strict=True):
+        assert np.array_equal(a.spikes[mine], b.spikes[theirs]), mine
+    document = json.loads((made.folder / "conversion.json").read_text())
+    assert document["netx"] == {"spike_exp": 0}
+    assert document["chosen"]["accuracy"] == made.done.chosen.accuracy
+
+
+NETX = """
+import sys
+import numpy as np
+sys.path.insert(0, sys.argv[1])
+from plain_lava import make_importable
+make_importable()
+from lava.lib.dl import netx
+from lava.magma.core.run_conditions import RunSteps
+from lava.magma.core.run_configs import Loihi2SimCfg
+from lava.proc import io
+
+class Fixed(Loihi2SimCfg):
+    def select(self, process, models):
+        return next(model for model in models if "fixed_pt" in model.tags)
+
+net = netx.hdf5.Network(net_config=sys.argv[2], spike_exp=0)
+x = np.load("x.npy")
+source, sink = io.source.RingBuffer(data=x), io.sink.RingBuffer(shape=net.out.shape, buffer=x.shape[-1])
+source.s_out.connect(net.in_layer.neuron.a_in)
+net.out_layer.out.connect(sink.a_in)
+net.run(condition=RunSteps(num_steps=x.shape[-1]), run_cfg=Fixed(select_tag="fixed_pt"))
+np.save("found.npy", sink.data.get())
+net.stop()
+"""
+
+
+@pytest.mark.lava
+@pytest.mark.slow
+@pytest.mark.skipif("lava-dl" not in STATUS.versions, reason="lava-dl is not installed")
+def test_netx_answers_as_the_program(made: Made, tmp_path: Path) -> None:
+    import seamount.hardware_targets.lava
+
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(1, 3, 3, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(27, 4))  # few processes
+    program = api.convert(net, made.x[:9], threshold=0.02, net=True, folder=tmp_path / "few").program
+    x = np.concatenate([made.frames[0], made.frames[1]]).astype(np.int64)
+    np.save(tmp_path / "x.npy", x.T)
+    (tmp_path / "run_netx.py").write_text(NETX)
+    package = str(Path(seamount.hardware_targets.lava.__file__).parent)
+    done = subprocess.run(
+        [sys.executable, "-P", "run_netx.py", package, str(tmp_path / "few" / "network.net")],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found = simulate(program, x[:, None], n_steps=len(x), record=("spikes",)).spikes["answer"]
+    assert np.array_equal(np.load(tmp_path / "found.npy"), found[:, 0].T)
+    assert np.ptp(found[-1]) > 0
+
+
+def test_real_outputs_have_their_error_in_place_of_classes(made: Made, tmp_path: Path) -> None:
+    # an angle of a frame: the share of ink on the right, as a linear network has it
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.ReLU(), nn.Linear(8, 1))
+    torch.manual_seed(1)
+    nn.init.normal_(net[1].weight, std=0.3)
+    with torch.no_grad():
+        y = net(torch.from_numpy(made.frames).float().flatten(0, 1) / 255).reshape(397, 6, 1).numpy()
+    done = api.convert(net, (made.frames, y + 0.25), frames=True, threshold=0.0, n_samples=40)
+    assert done.reference.accuracy is None
+    assert done.reference.rmse == pytest.approx(0.25, abs=1e-4)
+    assert done.chosen.rmse == pytest.approx(0.25, abs=0.02)
+    np.savez(tmp_path / "x.npz", x=made.frames.swapaxes(0, 1), y=(y + 0.25).swapaxes(0, 1))
+    from_file = api.convert(net, tmp_path / "x.npz", frames=True, threshold=0.0, n_samples=40)
+    assert from_file.chosen == done.chosen
+
+
+def test_what_cannot_be_is_refused(made: Made, tmp_path: Path) -> None:
+    data = (made.x, made.y)
+    refusals: dict[str, dict[str, object]] = {
+        "--threshold: 1.5, 0 to 1 is possible: a share of each layer's usual largest activation": {"threshold": 1.5},
+        "--threshold, --messages: one of them chooses the threshold; leave one out": {
+            "threshold": 0.1,
+            "messages": 3,
+        },
+        "--messages: 0, more than 0 a frame is possible": {"messages": 0},
+        "--set run.seed=1: no setting of teacher or data; as data.root=FOLDER or teacher.checkpoint=FILE": {
+            "settings": ["run.seed=1"]
+        },
+    }
+    for message, asked in refusals.items():
+        with pytest.raises(ConfigError) as error:
+            api.convert(made.net, data, **asked)  # type: ignore[arg-type]
+        assert str(error.value) == message
+    with pytest.raises(
+        ConfigError, match="small-cnn: has no trained weights; name its trained weights with --checkpoint"
+    ):
+        api.convert("small-cnn", data)
+    with pytest.raises(ConfigError, match="--data: needed to calibrate the network on"):
+        api.convert(made.net)
+    with pytest.raises(InputError, match=r"layer0: its activations are all 0 on the calibration frames"):
+        api.convert(nn.Sequential(nn.Linear(3, 2), nn.ReLU()).apply(_silence), np.ones((4, 3)))
+    with pytest.raises(InputError, match=r"data: x \(4, 3\), needed is \(B, T, ...\)"):
+        api.convert(made.net, np.ones((4, 3)), frames=True)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("")
+    with pytest.raises(ConfigError, match="holds something else; name another folder with --out"):
+        api.convert(made.net, data, n_samples=5, folder=tmp_path / "mine")
+
+
+def _silence(module: nn.Module) -> None:
+    for parameter in module.parameters(recurse=False):
+        nn.init.constant_(parameter, -1)
+
+
+def test_the_command_shows_the_curve(made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save(made.net.state_dict(), tmp_path / "weights.pt")
+    np.savez(tmp_path / "x.npz", x=made.x, y=made.y)
+    (tmp_path / "mine.py").write_text(
+        "from torch import nn\n"
+        "def make_net(width=8):\n"
+        "    return nn.Sequential(nn.Conv2d(1, 6, 3, padding=1), nn.ReLU(), nn.AvgPool2d(2), nn.Conv2d(6, width, 3,\n"
+        "        padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(128, 24), nn.ReLU(),\n"
+        "        nn.Linear(24, 10))\n"
+    )
+    load_commands()
+    words = ["convert", "mine.py:make_net", "--data", "x.npz", "--checkpoint", "weights.pt", "--samples", "50"]
+    done = CliRunner().invoke(app, [*words, "--set", "teacher.options={width = 8}", "--out", "runs/mine"])
+    assert done.exit_code == 0, done.output
+    lines = done.stdout.splitlines()
+    assert lines[0] == "make_net as sigma-delta: 50 samples, x.npz"
+    assert any(line.split()[:2] == ["→", "0.05"] for line in lines)
+    assert "wrote runs/mine/program.h5" in lines
+    shown = CliRunner().invoke(app, ["simulate", "runs/mine/program.h5", "--data", "x.npz", "--samples", "50"])
+    assert "accuracy" in shown.stdout

@@ -1,0 +1,109 @@
+"""A trained ANN as a chain of weighted sums: what is found in a module, and what is refused by name."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from seamount.errors import Unsupported
+from seamount.models.ann import ann_layers
+from seamount.models.teachers import SmallCnn, SmallMlp
+
+
+def answers(module: nn.Module, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    """Of the module and of the chain that it is found to be."""
+    torch.manual_seed(0)
+    for norm in (m for m in module.modules() if isinstance(m, nn.BatchNorm2d)):
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        nn.init.uniform_(norm.running_mean)
+        nn.init.uniform_(norm.running_var, 0.5, 2)
+    x = torch.rand(3, *shape)
+    values = x.double()
+    with torch.no_grad():
+        for layer in ann_layers(module, shape, "net"):
+            values = layer.activations(layer.sums(values))
+        return module.eval()(x).double(), values
+
+
+class Functions(nn.Module):
+    """Layers and functions as people mix them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(2, 6, 3, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(6)
+        self.second = nn.Conv2d(6, 4, 3, padding=1, groups=2)
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.norm(self.conv(x)))
+        x = torch.relu(self.second(F.avg_pool2d(x, 2)))
+        x = F.dropout(x.mean((2, 3)), 0.5, self.training)
+        out: Tensor = self.head(x.view(x.size(0), -1))
+        return out
+
+
+@pytest.mark.parametrize(
+    ("module", "shape", "names"),
+    [
+        (Functions(), (2, 9, 9), ["conv", "second_pool", "second", "head"]),
+        (SmallCnn(5, (1, 12, 12)), (1, 12, 12), ["layer1_0", "layer2_0", "layer3_0", "head_1", "head_4"]),
+        (SmallMlp(4, (6,)), (6,), ["layers_1", "layers_3", "layers_5"]),
+        (nn.Sequential(nn.Linear(5, 3), nn.ReLU()), (5,), ["layer0"]),
+        (nn.Sequential(nn.AvgPool2d(2), nn.Flatten(), nn.Linear(9, 2)), (1, 6, 6), ["layer2"]),
+        (nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.AvgPool2d(2)), (1, 6, 6), ["layer0", "layer2"]),
+    ],
+)
+def test_a_chain_answers_as_its_module(module: nn.Module, shape: tuple[int, ...], names: list[str]) -> None:
+    theirs, ours = answers(module, shape)
+    assert [layer.name for layer in ann_layers(module, shape, "net")] == names
+    assert torch.allclose(theirs.flatten(1), ours.flatten(1), atol=1e-5)
+
+
+class Skip(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(4, 4), nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.a(x).relu()
+        out: Tensor = self.b(x) + x
+        return out
+
+
+class Choice(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.a(x) if x.sum() > 0 else x
+
+
+def test_what_has_no_place_in_a_chain_is_refused_by_name() -> None:
+    refused = {
+        "net: add: joins or leaves the chain (b, relu); train a network without skip connections; or distil it into "
+        "a spiking student instead": (Skip(), (4,)),
+        "net: 1: Sigmoid, possible is ReLU": (nn.Sequential(nn.Linear(4, 4), nn.Sigmoid(), nn.Linear(4, 2)), (4,)),
+        "net: 1: MaxPool2d: the largest of several sums cannot be followed by their changes; train with average "
+        "pooling; or train with a stride of 2": (nn.Sequential(nn.Conv2d(1, 1, 3), nn.MaxPool2d(2)), (1, 6, 6)),
+        "net: has neither a Linear nor a Conv2d": (nn.Sequential(nn.ReLU()), (4,)),
+        "net: cannot be followed for x (B, 4): symbolically traced variables cannot be used as inputs to control "
+        "flow; let its forward pass call layers, without a choice that depends on values": (Choice(), (4,)),
+    }
+    for message, (module, shape) in refused.items():
+        with pytest.raises(Unsupported) as error:
+            ann_layers(module, shape, "net")
+        assert str(error.value) == message
+
+
+def test_two_reasons_are_told_at_once() -> None:
+    with pytest.raises(Unsupported) as error:
+        ann_layers(nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 4), nn.GELU()), (4,), "net")
+    assert [str(reason) for reason in error.value.reasons] == [
+        "net: 1: Tanh, possible is ReLU",
+        "net: 3: GELU, possible is ReLU",
+    ]
