@@ -246,7 +246,7 @@ def test_the_command_shows_the_curve(made: Made, tmp_path: Path, monkeypatch: py
     assert done.exit_code == 0, done.output
     lines = done.stdout.splitlines()
     assert lines[0] == "make_net as sigma-delta: 50 samples, x.npz"
-    assert any(line.split()[:2] == ["→", "0.05"] for line in lines)
+    assert any(line.split()[:2] == ["→", "0.02"] for line in lines)
     assert "wrote runs/mine/program.h5" in lines
     shown = CliRunner().invoke(app, ["simulate", "runs/mine/program.h5", "--data", "x.npz", "--samples", "50"])
     assert "accuracy" in shown.stdout
