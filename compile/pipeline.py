@@ -203,20 +203,25 @@ def compile_graph(source: Any, target: HasChip | None = None, options: CompileOp
             f"no pass {options.print_after!r}", where="print_after", possible=f"possible are {', '.join(names)}"
         )
     while True:
+        shown: list[str] = []
         try:
-            return _compiled(_worked(draft, steps))
+            return _compiled(_worked(draft, steps, shown))
         except CannotStart as error:  # only integers tell; then from the start once more, with clocks for the biases
             clocked = draft.clocked | {reason.where for reason in error.reasons}
             if clocked == draft.clocked:
                 raise
             draft = replace(draft, clocked=clocked)
+            shown.clear()  # the next try shows what becomes of it
+        finally:  # of a refused network, too: that is what one looks at
+            for text in shown:
+                options.printer(text)
 
 
-def _worked(draft: Draft, steps: Iterable[Step]) -> Draft:
+def _worked(draft: Draft, steps: Iterable[Step], shown: list[str]) -> Draft:
     for step in steps:
         draft = step.work(draft)
         if step.name == draft.options.print_after:
-            draft.options.printer(f"after {step.name}:\n{step.shown(draft)}")
+            shown.append(f"after {step.name}:\n{step.shown(draft)}")
     return draft
 
 
@@ -326,7 +331,17 @@ def _outliers(draft: Draft) -> Draft:
     done = split_outliers(_made(draft.network), rules, _made(draft.scales))
     named = {name: rules.bits.named[old] for name, old in done.taken.items() if old in rules.bits.named}
     bits = replace(rules.bits, named={**rules.bits.named, **named})
-    return replace(draft, network=done.network, rules=replace(rules, bits=bits), outliers=done.warnings)
+    rules, touched = replace(rules, bits=bits), {c.target for c in done.network.connections if c.name in done.taken}
+    # what is left without them may lie on a grid
+    grids = find_grids(done.network, rules, {p.name for p in done.network.populations} - touched)
+    return replace(
+        draft,
+        network=done.network,
+        rules=rules,
+        outliers=done.warnings,
+        scales={**grids, **_made(draft.scales)},
+        origins={**dict.fromkeys(grids, "grid"), **draft.origins},
+    )
 
 
 def _scales(draft: Draft) -> Draft:

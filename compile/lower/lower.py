@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from seamount.errors import InputError, Reason, Unsupported
 
@@ -278,24 +279,21 @@ def _group(
     parts.warnings += [] if c.whole else lost_weights(group, weight, rounded.effective)
     rounded = rounded.folded(bits)
     kind, delay = _kind(group, rounded.weights, delay)
-    source = c.source
-    if delay.max(initial=0) > rules.formats.delay_max:
-        source, delay = _relays(group, delay, rules, parts)
-    name = c.name
-    parts.synapses.append(
-        Synapses(
-            name,
-            source,
-            c.target,
-            kind,
-            rounded.exponent,
-            group.graded,
-            delay,
-            24 if group.conv is not None else 32,
+    for i, (source, part, wait) in enumerate(_in_reach(group, kind, delay, rules, parts)):
+        parts.synapses.append(
+            Synapses(
+                f"{c.name}.late{i}" if i else c.name,
+                source,
+                c.target,
+                part,
+                rounded.exponent,
+                group.graded,
+                wait,
+                24 if group.conv is not None else 32,
+            )
         )
-    )
     return GroupRounding(
-        name,
+        c.name,
         c.source,
         type(kind).__name__.lower(),
         rounded.mode,
@@ -375,21 +373,50 @@ def _kind(group: RealGroup, weights: Ints, delay: Ints) -> tuple[kinds.Kind, Int
     return kinds.Dense(weights), delay
 
 
-def _relays(group: RealGroup, delay: Ints, rules: RoundingRules, parts: _Parts) -> tuple[str, Ints]:
-    """A chain of relays where a delay is longer than a synapse can hold: a hop takes 1 to delay_max + 1 steps."""
+def _in_reach(
+    group: RealGroup, kind: kinds.Kind, delay: Ints, rules: RoundingRules, parts: _Parts
+) -> Iterator[tuple[str, kinds.Kind, Ints]]:
+    """(source, synapses, delay) that together wait as long as is due.
+
+    What waits longer than a synapse can comes through a chain of relays: a hop takes 1 to delay_max + 1 steps.
+    """
     c, longest = group.connection, rules.formats.delay_max
-    if delay.ndim:
-        raise Unsupported(
-            f"delays per neuron up to {delay.max()} steps", where=c.name, possible=f"possible are {longest}"
-        )
-    source, left, count = c.source, int(delay), 0
-    while left > longest:
+    source, count = c.source, 0
+    while delay.max(initial=0) > longest:
+        if delay.ndim:
+            near = _only(kind, delay, delay <= longest)
+            if near is not None:
+                yield source, *near
+            far = _only(kind, delay, delay > longest)
+            if far is None:
+                return
+            kind, delay = far
         count += 1
-        hop = min(longest, left - 1)
+        hop = min(longest, int(delay.min()) - 1)
         name = f"{c.name}.relay{count}"
         parts.populations.append(chip.Population(name, group.source_shape, Relay()))
         parts.synapses.append(
             Synapses(f"{name}.in", source, name, kinds.OneToOne(ints([1])), 0, group.graded, ints(hop))
         )
-        source, left = name, left - hop - 1
-    return source, ints(left)
+        source, delay = name, ints(delay - hop - 1)
+    yield source, kind, delay
+
+
+def _only(kind: kinds.Kind, delay: Ints, kept: NDArray[np.bool_]) -> tuple[kinds.Kind, Ints] | None:
+    """Some of the synapses with delays of their own; None where none of them has a weight."""
+    match kind:
+        case kinds.Dense():
+            kept = kept & (kind.weights != 0)
+            if not kept.any():
+                return None
+            # of what is 0 the delay is free
+            return kinds.Dense(ints(np.where(kept, kind.weights, 0))), ints(np.where(kept, delay, delay[kept].min()))
+        case kinds.Sparse():
+            if not kept.any():
+                return None
+            rest = replace(
+                kind, weights=ints(kind.weights[kept]), rows=ints(kind.rows[kept]), columns=ints(kind.columns[kept])
+            )
+            return rest, ints(delay[kept])
+        case _:
+            raise AssertionError("other kinds have one delay")

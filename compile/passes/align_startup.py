@@ -25,7 +25,7 @@ from seamount.errors import Reason, Unsupported
 
 from ..neurons.lif import Lif
 from ..numbers import ints
-from ..program.program import Population, Program, Reset
+from ..program.program import Population, Program, Reset, sent_from
 from ..synapses.kinds import Sparse, Synapses
 
 
@@ -38,7 +38,8 @@ def mark_arrivals(program: Program, due: Mapping[str, int]) -> Program:
     for p in program.populations:
         first: dict[str, int] = {}
         for s in program.into(p.name):
-            first[s.source] = min(first.get(s.source, s.latency), s.latency)
+            source, latency = sent_from(program, s)
+            first[source] = min(first.get(source, latency), latency)
         for source, latency in first.items():
             gap = due.get(p.name, 0) - due.get(source, 0)
             if source in due and 1 <= gap < latency:

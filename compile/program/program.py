@@ -20,6 +20,7 @@ from seamount.errors import InputError, Reason, plural
 from ..graphs import strongly_connected
 from ..neurons.model import broadcasts
 from ..neurons.models import Neuron
+from ..neurons.relay import Relay
 from ..numbers import PerNeuron
 from ..synapses.kinds import Conv, Dense, Sparse, Synapses, Wire
 from ..synapses.shape import target_shape
@@ -281,23 +282,33 @@ def arrivals(program: Program) -> dict[str, int]:
         for name in pending:
             incoming = [s for s in program.into(name) if group.get(s.source, -1) != group.get(name, -2)]
             if all(s.source in steps for s in incoming):
-                steps[name] = max(_first(steps, incoming).values(), default=0)
+                steps[name] = max(_first(program, steps, incoming).values(), default=0)
             else:
                 rest.append(name)
         if len(rest) == len(pending):  # inside a loop of several populations: enter where the outside does
             name = next(n for n in rest if any(s.source in steps for s in program.into(n)))
-            steps[name] = max(_first(steps, [s for s in program.into(name) if s.source in steps]).values())
+            steps[name] = max(_first(program, steps, [s for s in program.into(name) if s.source in steps]).values())
             rest.remove(name)
         pending = rest
     return steps
 
 
-def _first(steps: Mapping[str, int], incoming: Iterable[Synapses]) -> dict[str, int]:
+def _first(program: Program, steps: Mapping[str, int], incoming: Iterable[Synapses]) -> dict[str, int]:
     """Source -> step at which its first value arrives; groups beside the fastest only add what was sent before."""
     found: dict[str, int] = {}
     for s in incoming:
-        found[s.source] = min(found.get(s.source, 1 << 30), steps[s.source] + s.latency)
+        source, latency = sent_from(program, s)
+        found[source] = min(found.get(source, 1 << 30), steps[source] + latency)
     return found
+
+
+def sent_from(program: Program, s: Synapses) -> tuple[str, int]:
+    """The input or population whose values a synapse group brings, and how late: relays on the way are its delay."""
+    relays = {p.name for p in program.populations if isinstance(p.neuron, Relay)}
+    source, latency = s.source, s.latency
+    while source in relays and len(before := program.into(source)) == 1:
+        source, latency = before[0].source, latency + before[0].latency
+    return source, latency
 
 
 # ------------------------------------------------------------------------------------------------- printing

@@ -1,11 +1,13 @@
 """Compiled programs against the float64 interpreter: whole numbers, so every spike and potential must be equal."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from compile_networks import network, population, random_network, random_spikes
 
 from seamount.compile.network.interpret import run_network
-from seamount.compile.network.network import Connection, Linear, Network, NetworkInput, Scale, reals
+from seamount.compile.network.network import Connection, Delay, Linear, Network, NetworkInput, Scale, reals
 from seamount.compile.neurons.lif import Lif
 from seamount.compile.numbers import ints
 from seamount.compile.pipeline import PASS_NAMES, Compiled, CompileOptions, compile_graph
@@ -151,6 +153,27 @@ def test_a_bias_far_below_zero_is_held_down_and_cleared_where_spikes_are_remembe
     require_same(made, random_spikes(0, net, 12))
 
 
+@pytest.mark.parametrize("n_steps", [None, 150])
+@pytest.mark.parametrize(("steps", "n_relays"), [(70, 1), ([70, 140, 63, 99], 2), ([0, 70, 62, 131], 2)])
+def test_delays_beyond_what_a_synapse_holds_go_through_relays(
+    steps: int | list[int], n_relays: int, n_steps: int | None
+) -> None:
+    rng = np.random.default_rng(0)
+    late = (Delay(np.array(steps)), Linear(reals(rng.integers(-2, 4, (3, 4)))))
+    net = network(
+        [population("a", (4,), v_th=1.0), population("b", (3,), v_th=2.0), population("c", (3,), v_th=4.0)],
+        [
+            Connection("xa", "x", "a", (Linear(reals(2 * np.eye(4))),)),
+            Connection("ab", "a", "b", late),
+            Connection("bc", "b", "c", (Linear(reals(rng.integers(-2, 5, (3, 3)))),)),
+        ],
+        [NetworkInput("x", (4,))],
+    )
+    made = compiled(net, n_steps=n_steps)
+    assert sum(p.name.startswith("ab.relay") for p in made.program.populations) == n_relays
+    require_same(made, random_spikes(0, net, 150))
+
+
 def test_a_start_that_falls_from_above_the_threshold_is_refused() -> None:
     populations = [population("a", (2,)), population("b", (2,), a_m=0.5, v_leak=-20.0, v_init=5.0)]
     connections = [Connection("xa", "x", "a", (ONE,)), Connection("ab", "a", "b", (ONE,))]
@@ -250,6 +273,22 @@ def test_print_after_hands_over_the_state_of_every_step() -> None:
         "align_startup": "program",
         "range_analysis": shown["range_analysis"],
     }
+
+
+def test_print_after_shows_a_network_that_needs_clocks_once_and_a_refused_one_as_well() -> None:
+    told: list[str] = []
+    options = CompileOptions(print_after="clock_biases", printer=told.append)
+    net = network(
+        [population("a", (2,)), population("b", (2,), bias=[-7.0, 3.0], v_init=5.0)],
+        [Connection(s + t, s, t, (ONE,)) for s, t in (("x", "a"), ("a", "b"))],
+        [NetworkInput("x", (2,))],
+    )
+    compile_graph(net, None, options)
+    assert len(told) == 1
+    assert "b.clock" in told[0]
+    with pytest.raises(ConfigError):
+        compile_graph(net, None, replace(options, scales={"nobody": 1.0}))
+    assert len(told) == 2
 
 
 def test_print_after_an_unknown_step_names_those_there_are() -> None:

@@ -300,6 +300,22 @@ def test_one_outlier_does_not_take_the_others_weights(spiking: bool, outlier: fl
         assert np.sum(found != expected) <= 0.02 * expected.sum(), "rounding and clipping moved 1.4 %"
 
 
+def test_what_lies_on_a_grid_but_for_outliers_is_exact() -> None:
+    weight = np.random.default_rng(5).integers(-8, 8, (6, 16)).astype(np.float64)
+    weight[0, 0] = 1e4  # decides by itself, also clipped to 64 * 8
+    net = readout_of(weight).with_(
+        populations=(population("a", (6,), a_m=0.0, v_th=11.0),), readout_quantity="count", n_steps=T
+    )
+    made = compile_graph(net)
+    assert [s.name for s in made.program.synapses] == ["fc", "fc.large"]
+    assert made.rounding is not None
+    assert "exact grid" in next(made.rounding.lines())
+    x = (np.random.default_rng(1).random((T, 8, 16)) < 0.3).astype(np.int64)
+    run = simulate(made.program, x, record=("spikes",))
+    expected = run_network(net, x.astype(np.float64))["a"].spikes
+    np.testing.assert_array_equal(window(made.program, run, "a", run.spikes["a"]), expected)
+
+
 def test_units_between_which_no_scale_lies_are_refused() -> None:
     nodes = {
         "input": nir.Input({"input": np.array([2])}),
