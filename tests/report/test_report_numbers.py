@@ -18,6 +18,7 @@ from seamount.report.gates import Gates, check
 from seamount.report.parts.accuracy import Accuracy
 from seamount.report.parts.anytime import Anytime
 from seamount.report.parts.ranges import weights
+from seamount.report.parts.raster import drawn
 from seamount.report.report import assemble
 from seamount.report.schema.quantities import known, mcnemar, wilson
 from seamount.report.schema.text import count, joule, quantity, si, signed
@@ -224,6 +225,13 @@ def test_the_raster_shows_the_sample_that_differs_most() -> None:
     assert report.raster.rows[0].steps_deployed == ((1,), (2,))
     assert report.raster.rows[0].steps_float == ((1,), (1,))
     assert (report.raster.rows[0].n_agree, report.raster.rows[0].n_only_float) == (1, 1)
+
+
+def test_lines_are_drawn_side_by_side_and_images_as_their_mean() -> None:
+    sound = np.arange(12.0).reshape(3, 2, 1, 2)  # (T, C, 1, L)
+    assert drawn(sound).tolist() == [[2, 6, 10], [1, 5, 9]]  # the last of the line on top, the first step at the left
+    assert drawn(np.arange(16.0).reshape(2, 2, 2, 2)).tolist() == [[6, 7], [8, 9]]
+    assert drawn(sound[:1]).tolist() == [[1, 2]]  # a still line is no sequence
 
 
 def test_an_unknown_number_needs_a_reason() -> None:

@@ -27,7 +27,11 @@ class RasterRow(Item):
 
 
 class Picture(Item):
-    """A graded input of the chosen sample, 0 .. 255, rows from the top; the mean over time and channels."""
+    """A graded input of the chosen sample, 0 .. 255, rows from the top.
+
+    The mean over time and channels; of lines, such as the bands of sound, the steps side by side, the last of the line
+    on top.
+    """
 
     name: str
     rows: tuple[tuple[int, ...], ...]
@@ -102,15 +106,22 @@ def _picture(evidence: Evidence, traced: Traced, sample: int) -> Picture | Missi
     values = np.asarray(traced.inputs)
     if values.ndim == len(entry.shape) + 1:  # a still image
         values = values[None]
-    image = values[:, sample].astype(np.float64).mean(axis=0)
-    if image.ndim == 3:
-        image = image.mean(axis=0)
+    image = drawn(values[:, sample].astype(np.float64))
     if image.ndim != 2 or max(image.shape) > MAX_PIXELS:
         return Missing(missing=f"an input of shape {entry.shape} is not drawn as a picture")
     # against its own brightest pixel, because event frames hold a few counts of 255
     top = max(float(image.max()), 1e-9)
     grey = np.rint(255 * np.clip(image / top, 0, 1)).astype(int)
     return Picture(name=entry.name, rows=tuple(tuple(row) for row in grey.tolist()))
+
+
+def drawn(values: Array) -> Array:
+    """What is drawn of one sample's input (T, ...)."""
+    if values.ndim == 4 and values.shape[2] == 1 and len(values) > 1:
+        over_time: Array = values.mean(axis=(1, 2)).T[::-1]
+        return over_time
+    image: Array = values.mean(axis=0)
+    return image.mean(axis=0) if image.ndim == 3 else image
 
 
 def _row(name: str, deployed: Array, float_: Array | None) -> RasterRow:
