@@ -29,7 +29,7 @@ class RasterRow(Item):
 class Picture(Item):
     """A graded input of the chosen sample, 0 .. 255, rows from the top.
 
-    The mean over time and channels; of lines, such as the bands of sound, the steps side by side, the last of the line
+    The mean over time and channels; of lines, such as the bands of sound, the steps side by side, a line's last value
     on top.
     """
 
