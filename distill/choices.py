@@ -27,6 +27,9 @@ DATA_SETS: Mapping[str, str] = {
 }
 """Name -> the file of ``data/`` whose ``load`` reads it."""
 
+STILL_IMAGES = frozenset({"digits", "mnist", "fashion-mnist", "cifar10", "cifar100", "imagenet"})
+"""Those whose images are the same whatever the number of steps."""
+
 
 @dataclass(frozen=True)
 class Term:

@@ -112,13 +112,16 @@ def train_teacher(
             network.start_from(to_device(data, data.train, numbers, world).teacher_x)
         check_classes(data, network, None, world)
         own = config.training(train)
+        settings = _settings(data, own, seed, teacher=config.model_dump(exclude={"train"}))
+        if data.encoding != "frames":  # still images are seen as they are: the number of steps is the student's
+            del settings["n_steps"]
         task = Task(
             name="teacher",
             learner=_TeacherLearner(network, own),
             network=network,
             prepare=lambda batch, *_: (batch.teacher_x, batch.labels),
             evaluate=_evaluator(network, data, world, own, spiking=False),
-            settings=_settings(data, own, seed, teacher=config.model_dump(exclude={"train"})),
+            settings=settings,
         )
         if as_it_is:
             network.eval()

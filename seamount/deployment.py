@@ -37,7 +37,6 @@ from seamount.artefacts import (
     recognised,
 )
 from seamount.asked import Asked, Reading, asked_in
-from seamount.compile.options import compile_options
 from seamount.compile.pipeline import Compiled, compile_graph
 from seamount.compile.program.activity import EVERY_STATE, Activity
 from seamount.compile.program.file import load_program, save_program
@@ -52,7 +51,7 @@ from seamount.hardware_targets.agreement import Agreement, compare_runs
 from seamount.hardware_targets.lava import lava_status, require_lava, run_on_lava
 from seamount.hardware_targets.simulator import simulate
 from seamount.hardware_targets.target import load_target
-from seamount.programs import ChipSamples, arrays_of, samples_for
+from seamount.programs import ChipSamples, options_of, samples_for
 from seamount.report.evidence import Answers, Evidence, Traced
 from seamount.report.report import Report
 from seamount.run.answers import BATCH, write_arrays
@@ -213,17 +212,7 @@ def _program(asked: Asked) -> tuple[Compiled | None, Program]:
             ways = "compile the network again with these options"
             raise ConfigError("is a program, in which all of that is settled", where=source, ways_out=ways)
         return None, load_program(source)
-    samples = {} if reading.calibrate is None else arrays_of(Path(reading.calibrate))
-    samples.pop("y", None)
-    options = compile_options(
-        written_by=reading.written_by,
-        settings=reading.settings,
-        n_steps=reading.n_steps,
-        calibration=samples or None,
-        soft_reset=reading.soft_reset,
-        readout=reading.readout,
-    )
-    compiled = compile_graph(source, load_target(asked.target), options)
+    compiled = compile_graph(source, load_target(asked.target), options_of(reading)[0])
     return compiled, compiled.program
 
 

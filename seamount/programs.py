@@ -23,6 +23,7 @@ from seamount.artefacts import (
     no_network,
     recognised,
 )
+from seamount.asked import Reading
 from seamount.compile.program.activity import EVERY_STATE, Activity
 from seamount.compile.program.notebook import work
 from seamount.compile.program.program import Input, Program
@@ -239,31 +240,63 @@ def network_of(path: Path) -> Path:
             assert_never(found)
 
 
-def load_any_program(path: Path | str, target: str = "loihi1", *, readout: str | None = None) -> Program:
+def options_of(reading: Reading) -> tuple[CompileOptions, NDArray[Any] | None]:
+    """How a network is lowered, and the labels of the samples that it is calibrated with."""
+    from seamount.compile.options import compile_options
+
+    samples = {} if reading.calibrate is None else arrays_of(reading.calibrate)
+    labels = samples.pop("y", None)
+    options = compile_options(
+        written_by=reading.written_by,
+        settings=reading.settings,
+        n_steps=reading.n_steps,
+        calibration=samples or None,
+        soft_reset=reading.soft_reset,
+        readout=reading.readout,
+    )
+    return options, labels
+
+
+def load_any_program(
+    path: Path | str, target: str | None = None, *, readout: str | None = None, reading: Reading | None = None
+) -> Program:
     """A program file, that of a run's or report's folder, or one made on the spot of a NIR or a ``.net`` file.
 
     Args:
-        readout: of a program that is made here: a population or an Output, and perhaps ":" and how it is read.
+        target, reading: of a program that is made here: for which chip (default: loihi1), how the network is read.
+        readout: a population or an Output, and perhaps ":" and how it is read; short for a reading with it alone.
     """
-    from seamount.compile.options import compile_options
     from seamount.compile.pipeline import compile_graph
     from seamount.compile.program.file import load_program
     from seamount.hardware_targets.target import load_target
 
-    found = recognised(path)
-    if isinstance(found, NetworkFile):
-        return compile_graph(found.path, load_target(target), compile_options(readout=readout)).program
+    found, reading = recognised(path), reading or Reading()
     if readout is not None:
-        raise ConfigError(
-            f"{path} is a program, which holds its readout already",
-            where=f"--readout {readout}",
-            ways_out="compile it again with --readout",
-        )
+        reading = replace(reading, readout=readout)
+    if isinstance(found, NetworkFile):
+        return compile_graph(found.path, load_target(target or "loihi1"), options_of(reading)[0]).program
+    _refuse_reading(path, target, reading)
     if isinstance(found, ReportFile):
         raise InputError(
             "is a report by itself", where=path, possible="needed is a program, a network, or the folder of a report"
         )
     return load_program(found.path if isinstance(found, ProgramFile) else found.program())
+
+
+def _refuse_reading(path: Path | str, target: str | None, reading: Reading) -> None:
+    """Of a program, which was read and lowered before."""
+    if reading.readout is not None:
+        raise ConfigError(
+            f"{path} is a program, which holds its readout already",
+            where=f"--readout {reading.readout}",
+            ways_out="compile it again with --readout",
+        )
+    if target is not None or reading != Reading():
+        raise ConfigError(
+            "is a program, in which target and reading are settled",
+            where=path,
+            ways_out="compile the network again with these options",
+        )
 
 
 # ------------------------------------------------------------------------------------------------- samples
@@ -472,7 +505,9 @@ def simulate(
     program: Path | str,
     data: Path | str | None = None,
     *,
+    target: str | None = None,
     readout: str | None = None,
+    reading: Reading | None = None,
     n_samples: int | None = None,
     record: Collection[str] = (),
     populations: Collection[str] | None = None,
@@ -484,13 +519,14 @@ def simulate(
     """Run a program on the simulator: exact integers, counts always, traces where asked for.
 
     Args:
+        target, readout, reading: of a network that is compiled on the spot, see ``load_any_program``.
         settings: of the data set, see ``samples_for``.
         stream: samples enter without a pause, and counts are of their windows; else each runs alone.
     """
     from seamount.hardware_targets.simulator import simulate as alone
     from seamount.hardware_targets.simulator import simulate_stream
 
-    loaded = load_any_program(program, readout=readout)
+    loaded = load_any_program(program, target, readout=readout, reading=reading)
     samples = samples_for(loaded, data_for(program, data), n_samples, settings)
     run = simulate_stream if stream else alone
     activity = run(
@@ -531,7 +567,9 @@ def run_lava(
     program: Path | str,
     data: Path | str | None = None,
     *,
+    target: str | None = None,
     readout: str | None = None,
+    reading: Reading | None = None,
     n_samples: int = 20,
     time_limit_s: float = 600.0,
     settings: Sequence[str] = (),
@@ -541,7 +579,7 @@ def run_lava(
     from seamount.hardware_targets.lava import run_on_lava
     from seamount.hardware_targets.simulator import simulate as run
 
-    loaded = load_any_program(program, readout=readout)
+    loaded = load_any_program(program, target, readout=readout, reading=reading)
     samples = samples_for(loaded, data_for(program, data), n_samples, settings)
     traces = ("spikes", EVERY_STATE)
     on_lava = run_on_lava(loaded, samples.inputs, record=traces, time_limit_s=time_limit_s)

@@ -348,7 +348,14 @@ def check(run: Path | str, gates: Gates) -> tuple[Outcome, ...]:
 
 
 def why(
-    path: Path | str, layer: str, n_samples: int = 16, data: str | None = None, settings: Sequence[str] = ()
+    path: Path | str,
+    layer: str,
+    n_samples: int = 16,
+    data: str | None = None,
+    settings: Sequence[str] = (),
+    *,
+    target: str | None = None,
+    reading: Reading | None = None,
 ) -> Explanation:
     """What makes a layer of a program differ from the network in real numbers: each effect alone, and all but it.
 
@@ -357,16 +364,24 @@ def why(
     Args:
         path: the folder of a run or report, or a network file.
         data, settings: see ``samples_for``; a run has its test set, a report its samples.
+        target, reading: of a network file, see ``deploy``.
     """
-    path = Path(path)
+    path, reading = Path(path), reading or Reading()
     found = recognised(path)
+    if isinstance(found, RunFolder | ReportFolder) and (target is not None or reading != Reading()):
+        raise ConfigError(
+            "says itself how its network is read", where=path, ways_out="leave these options out, or name the network"
+        )
     match found:
         case RunFolder() if data is None:
             return _why_of_run(found.path, layer, n_samples)
         case RunFolder():
             raise ConfigError(f"{path} is a run, which is explained by its test set", where=f"--data {data}")
-        case ReportFolder() | NetworkFile():
-            return _why_of_network(found, layer, n_samples, data, settings)
+        case ReportFolder():
+            return _why_of_network(asked_in(found.path), found.path, layer, n_samples, data, settings)
+        case NetworkFile():
+            asked = Asked(str(found.path), target=target or "loihi1", reading=reading)
+            return _why_of_network(asked, found.path, layer, n_samples, data, settings)
         case ReportFile():
             raise no_network(path, "a report by itself")
         case ProgramFile():
@@ -376,17 +391,16 @@ def why(
 
 
 def _why_of_network(
-    found: ReportFolder | NetworkFile, layer: str, n_samples: int, data: str | None, settings: Sequence[str]
+    asked: Asked, path: Path, layer: str, n_samples: int, data: str | None, settings: Sequence[str]
 ) -> Explanation:
     from seamount.deployment import compiled_of
     from seamount.programs import data_for, samples_for
     from seamount.report.why import why as explain
 
-    asked = asked_in(found.path) if isinstance(found, ReportFolder) else Asked(str(found.path))
     compiled = compiled_of(asked)
     if compiled is None or compiled.network is None:
         raise no_network(Path(asked.source), "integers alone, without a network in real numbers")
-    samples = samples_for(compiled.program, data_for(found.path, data), n_samples, settings)
+    samples = samples_for(compiled.program, data_for(path, data), n_samples, settings)
     return explain(compiled.network, compiled.program, samples.inputs, layer)
 
 
@@ -414,8 +428,15 @@ def sweep(
     *,
     folder: Path | str,
     told: Told | None = None,
+    gates: Gates | None = None,
 ) -> Sweep:
-    """Every combination of the axes ``over`` (``section.key=value,value``), each an ordinary run below ``folder``."""
+    """Every combination of the axes ``over`` (``section.key=value,value``), each an ordinary run below ``folder``.
+
+    Training is done once for all points that need the same. ``folder`` holds sweep.html, sweep.csv and sweep.json.
+
+    Args:
+        gates: what each point is asked to hold.
+    """
     from seamount.run.sweep import sweep as grid
 
-    return grid(None if config is None else Path(config), over, settings, Path(folder), told or usual())
+    return grid(None if config is None else Path(config), over, settings, Path(folder), told or usual(), gates)

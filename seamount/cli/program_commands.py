@@ -12,6 +12,7 @@ import typer
 
 from seamount.errors import ConfigError, plural
 
+from .options import DEFAULT_TARGET, Data, NetworkOptions, Samples
 from .root import app
 from .shell import Result, command, stderr_console
 
@@ -25,57 +26,13 @@ if TYPE_CHECKING:
 
 PANEL = "A network or a program"
 
-Data = Annotated[
-    str | None,
-    typer.Option(
-        "--data",
-        help="A file (.npz, .npy, .h5, .pt) with x, or with an array for each input, and perhaps y; a run folder; a "
-        "data set, or your own (mine.py:make_data).",
-    ),
-]
-DataSettings = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="A setting of the data set, as data.root=FOLDER; may be repeated."),
-]
-Readout = Annotated[
-    str | None,
-    typer.Option("--readout", help="Where the answer is read, and how: POPULATION[:count|sum|mean|max|last|final]."),
-]
-Target = Annotated[str, typer.Option("--target", help="A target that `seamount targets` lists, or a target file.")]
-WrittenBy = Annotated[
-    str | None, typer.Option("--from", help="Who wrote the NIR file: norse, snntorch, sinabs, lava, ...")
-]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="One option, as dt=1e-4, or reset_interval=32 for a .net file; may be repeated."),
-]
-Steps = Annotated[int | None, typer.Option("--steps", min=1, help="Timesteps of one sample at the input.")]
-Calibrate = Annotated[
-    Path | None,
-    typer.Option(
-        "--calibrate",
-        help="A .npz with real inputs to round for: x (T, B, *shape) or an array for each, perhaps labels y.",
-    ),
-]
-SoftReset = Annotated[
-    str | None,
-    typer.Option("--soft-reset", help="A reset by subtraction: refuse (the default), or emulate it exactly."),
-]
-
 
 @command(app, "compile", example="seamount compile net.nir --from snntorch --steps 16 --target loihi1", panel=PANEL)
 def compile_(
     source: Annotated[
         Path, typer.Argument(help="A NIR file, a lava-dl .net file, or the folder of a run or report.")
     ],
-    target: Target = "loihi1",
     out: Annotated[Path | None, typer.Option(help="Program file; default: beside the source.")] = None,
-    written_by: WrittenBy = None,
-    settings: Settings = None,
-    steps: Steps = None,
-    calibrate: Calibrate = None,
-    soft_reset: SoftReset = None,
-    readout: Readout = None,
     print_after: Annotated[str | None, typer.Option(help="Print the network after this pass.")] = None,
     explain: Annotated[str | None, typer.Option(help="Show the formulas of this layer with the numbers in.")] = None,
     nir: Annotated[Path | None, typer.Option(help="Write the program as a NIR file, too, if NIR can say it.")] = None,
@@ -88,25 +45,20 @@ def compile_(
     split: Annotated[
         Path | None, typer.Option(help="Write a program file, too, whose populations each fit a core of the target.")
     ] = None,
+    *,
+    network: NetworkOptions,
 ) -> Result:
     """Lower a network to a fixed-point program, exactly or not at all."""
     from rich.text import Text
 
     from seamount import api
-    from seamount.compile.options import compile_options
+    from seamount.programs import options_of
 
-    samples = {} if calibrate is None else api.arrays_of(calibrate)
-    labels = samples.pop("y", None)
-    options = compile_options(
-        written_by=written_by,
-        settings=settings or [],
-        n_steps=steps,
-        print_after=print_after,
-        calibration=samples or None,
-        soft_reset=soft_reset,
-        readout=readout,
-    )
-    options = replace(options, printer=_shown, whole_sums=split is not None)
+    if network.of_data:
+        raise ConfigError("compile runs no data set", where=f"--set {network.of_data[0]}", ways_out="leave it out")
+    target = network.target or DEFAULT_TARGET
+    options, labels = options_of(network.reading)
+    options = replace(options, print_after=print_after, printer=_shown, whole_sums=split is not None)
     done = api.compile_source(source, target, out, options, labels)
     written = [f"wrote {done.path}", *_write_others(done.compiled.program, nir, net, standalone)]
     written += _write_split(done.compiled.program, target, split)
@@ -180,15 +132,15 @@ def _write_others(program: Program, nir: Path | None, net: Path | None, standalo
 def simulate(
     program: Annotated[Path, typer.Argument(help="A program, NIR or .net file, or the folder of a run or report.")],
     data: Data = None,
-    readout: Readout = None,
-    samples: Annotated[int | None, typer.Option(min=1, help="At most so many samples.")] = None,
+    samples: Samples = None,
     record: Annotated[str, typer.Option(help="Traces to keep, of spikes,v,u,drive.")] = "",
     layers: Annotated[str, typer.Option(help="Layers whose traces are kept, as conv1,fc; default: all.")] = "",
     out: Annotated[Path | None, typer.Option(help="Write the traces and counts here (.npz).")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     memory_limit: Annotated[str | None, typer.Option(help="As 4GiB or 500MiB; chunks time and batch.")] = None,
     stream: Annotated[bool, typer.Option("--stream", help="Samples enter without a pause.")] = False,
-    settings: DataSettings = None,
+    *,
+    network: NetworkOptions,
 ) -> Result:
     """Run a program on the simulator: exact integers, spike and operation counts always."""
     from rich.console import Group
@@ -200,14 +152,15 @@ def simulate(
     done = api.simulate(
         program,
         data,
-        readout=readout,
+        target=network.target,
+        reading=network.reading,
         n_samples=samples,
         record=[word for word in record.split(",") if word],
         populations=[word for word in layers.split(",") if word] or None,
         device=device,
         memory_limit_bytes=None if memory_limit is None else parse_bytes(memory_limit),
         stream=stream,
-        settings=settings or (),
+        settings=network.of_data,
     )
     if out is not None:
         save_activity(done.activity, out)
@@ -232,18 +185,24 @@ def simulate(
 def run_lava(
     program: Annotated[Path, typer.Argument(help="A program, NIR or .net file, or the folder of a run or report.")],
     data: Data = None,
-    readout: Readout = None,
     samples: Annotated[int, typer.Option(min=1, help="So many samples.")] = 20,
     time_limit: Annotated[float, typer.Option(min=1.0, help="Lava is ended after so many seconds.")] = 600.0,
     out: Annotated[Path | None, typer.Option(help="Write Lava's traces here (.npz).")] = None,
-    settings: DataSettings = None,
+    *,
+    network: NetworkOptions,
 ) -> Result:
     """Run a program on Lava itself (fixed point) and compare every spike and membrane with the simulator."""
     from seamount import api
     from seamount.compile.program.activity_file import save_activity
 
     done = api.run_lava(
-        program, data, readout=readout, n_samples=samples, time_limit_s=time_limit, settings=settings or ()
+        program,
+        data,
+        target=network.target,
+        reading=network.reading,
+        n_samples=samples,
+        time_limit_s=time_limit,
+        settings=network.of_data,
     )
     if out is not None:
         save_activity(done.lava, out)

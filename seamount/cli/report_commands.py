@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from seamount.errors import CheckFailed, ConfigError, DoesNotFit
+from seamount.errors import ConfigError
 
-from .program_commands import Data, DataSettings
+from .options import Data, GateOptions, Markdown, NetworkOptions
 from .root import app
-from .run_commands import Config, Name, Quiet, Set, told
-from .shell import Result, command
+from .run_commands import Config, Name, Quiet, Set, gate_lines, gates_code, told
+from .shell import Result, command, stdout_console
 
 PANEL = "Questions about finished runs"
 
@@ -26,6 +25,7 @@ def compare(
     a: RunFolder,
     b: RunFolder,
     html: Annotated[Path | None, typer.Option(help="Write the comparison as a page here.")] = None,
+    markdown: Markdown = False,
 ) -> Result:
     """Two reports side by side, with what differs marked."""
     from rich.console import Group
@@ -34,46 +34,39 @@ def compare(
     from seamount import api
     from seamount.files import write_atomically
     from seamount.report.compare import render_comparison_html, render_comparison_terminal
+    from seamount.report.markdown import comparison_markdown
 
     found = api.compare(a, b)
     rendering = render_comparison_terminal(found)
     if html is not None:
         write_atomically(html, render_comparison_html(found))
         rendering = Group(rendering, Text(f"wrote {html}"))
-    return Result(found.model_dump(mode="json"), rendering)
+    return Result(found.model_dump(mode="json"), comparison_markdown(found) if markdown else rendering)
 
 
 @command(app, "check", example="seamount check runs/demo --require-bit-exact --max-accuracy-drop 0.5", panel=PANEL)
 def check(
     run: RunFolder,
-    max_accuracy_drop: Annotated[
-        float | None, typer.Option(help="Largest loss from float student to program, in percentage points.")
-    ] = None,
-    require_bit_exact: Annotated[bool, typer.Option("--require-bit-exact", help="Proof checked and exact.")] = False,
-    require_lava: Annotated[bool, typer.Option("--require-lava", help="Lava itself was run, and is equal.")] = False,
-    require_fit: Annotated[bool, typer.Option("--require-fit", help="The program fits the target.")] = False,
+    require_lava: Annotated[
+        bool, typer.Option("--require-lava", help="Gate: Lava itself was run, and is equal.")
+    ] = False,
+    markdown: Markdown = False,
+    *,
+    gates: GateOptions,
 ) -> Result:
-    """Gates for continuous integration: exit code 0 passed, 3 accuracy or exactness failed, 4 only the fit failed."""
-    from seamount import api
-    from seamount.report.gates import Gates, enforce
+    """Gates for continuous integration: exit code 0 passed, 3 a gate is missed, 4 only the fit failed."""
+    from rich.console import Group
 
-    gates = Gates(max_accuracy_drop, require_bit_exact, require_fit, require_lava)
-    if max_accuracy_drop is not None and not math.isfinite(max_accuracy_drop):
-        raise ConfigError("a number of percentage points is needed", where=f"--max-accuracy-drop {max_accuracy_drop}")
-    if gates == Gates():
-        raise ConfigError(
-            "no gate",
-            where="check",
-            ways_out="set --max-accuracy-drop, --require-bit-exact, --require-lava or --require-fit",
-        )
-    outcomes = api.check(run, gates)
-    try:
-        enforce(outcomes)
-        code = 0
-    except (CheckFailed, DoesNotFit) as error:
-        code = error.exit_code
-    lines = [f"{'✓ passed' if o.passed else '✗ FAILED'}  {o.message}" for o in outcomes]
-    return Result([asdict(o) for o in outcomes], "\n".join(lines), code)
+    from seamount import api
+    from seamount.report.markdown import report_markdown
+
+    asked = gates.gates(require_lava=require_lava)
+    if asked is None:
+        ways = "name one, as --min-accuracy 95, --max-accuracy-drop 0.5, --require-bit-exact or --against BASELINE"
+        raise ConfigError("no gate", where="check", ways_out=ways)
+    outcomes = api.check(run, asked)
+    told = report_markdown(api.load_report(run), outcomes) if markdown else Group(*gate_lines(outcomes))
+    return Result([asdict(o) for o in outcomes], told, gates_code(outcomes))
 
 
 @command(app, "why", example="seamount why runs/demo conv2", panel=PANEL)
@@ -82,48 +75,50 @@ def why(
     layer: Annotated[str, typer.Argument(help="A layer, as the report names it.")],
     samples: Annotated[int, typer.Option(min=1, help="So many samples.")] = 16,
     data: Data = None,
-    settings: DataSettings = None,
+    *,
+    network: NetworkOptions,
 ) -> Result:
     """Explain why a layer of the program differs from the float network: each effect switched off by itself."""
     from seamount import api
     from seamount.report.why import render_why
 
-    found = api.why(run, layer, samples, data, settings or ())
+    found = api.why(run, layer, samples, data, network.of_data, target=network.target, reading=network.reading)
     return Result(found.model_dump(mode="json"), render_why(found))
 
 
-@command(app, "sweep", example="seamount sweep train.toml --over student.n_steps=2,4,8", panel=PANEL)
+@command(
+    app,
+    "sweep",
+    example='seamount sweep train.toml --over "student.n_steps=2,4 target.name=loihi1,loihi2"',
+    panel=PANEL,
+)
 def sweep(
     config: Config,
     over: Annotated[list[str], typer.Option(help='Axes, as "student.n_steps=2,4 quant.epochs=0,4"; repeatable.')],
     name: Name = None,
     settings: Set = None,
     quiet: Quiet = False,
+    markdown: Markdown = False,
+    *,
+    gates: GateOptions,
 ) -> Result:
-    """Run a grid of settings, resumable and shared over torchrun's ranks; reports show the trade-off front."""
-    from rich.table import Table
+    """Run a grid of settings, resumable and shared over torchrun's ranks; one page shows what each point costs.
+
+    Gates mark the points that hold them; the exit code is 3 where none does.
+    """
+    from rich.console import Group
     from rich.text import Text
 
     from seamount import api
+    from seamount.report.sweep import render_sweep_markdown, render_sweep_terminal
 
-    folder = Path("runs") / (name or f"{config.stem}-sweep")
-    found = api.sweep(config, over, settings or [], folder=folder, told=told(quiet))
-    table = Table(box=None, pad_edge=False)
-    table.add_column("point")
-    for title in ("accuracy", "energy", "spikes", "cores"):
-        table.add_column(title, justify="right")
-    for trial in found.trials:
-        energy = (
-            "unknown"
-            if trial.energy_j is None
-            else f"{trial.energy_j * 1e6:.3g} µJ{' (placeholder)' if trial.placeholder else ''}"
-        )
-        spikes = "unknown" if trial.spikes is None else f"{trial.spikes:,.0f}"
-        cores = "unknown" if trial.cores is None else str(trial.cores)
-        table.add_row(trial.name, f"{100 * trial.accuracy:.2f} %", energy, spikes, cores)
-    for point, error in found.failed.items():
-        table.add_row(point, Text(f"failed: {error}", style="red"))
-    for point in found.waiting:
-        table.add_row(point, "not finished (another rank's share)")
-    table.caption = f"reports in {folder / 'points'}"
-    return Result(asdict(found), table, exit_code=1 if found.failed else 0)
+    folder, asked = Path("runs") / (name or f"{config.stem}-sweep"), gates.gates()
+    found = api.sweep(config, over, settings or [], folder=folder, told=told(quiet), gates=asked).report
+    held = asked is None or any(not point.not_held for point in found.points)
+    failed = any(point.reason is not None for point in found.not_reached)
+    code = 1 if failed else 0 if held else 3
+    if markdown:
+        return Result(found.model_dump(mode="json"), render_sweep_markdown(found), code)
+    where = Text(f"page: {folder / 'sweep.html'}, table: {folder / 'sweep.csv'}")
+    rendering = Group(render_sweep_terminal(found, stdout_console().width), Text(""), where)
+    return Result(found.model_dump(mode="json"), rendering, code)

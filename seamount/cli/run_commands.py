@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import shlex
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from seamount.errors import CheckFailed, DoesNotFit
 from seamount.presets import PRESETS
 
+from .options import GateOptions, Markdown, RequireLava
 from .root import app
 from .shell import NOTHING, Result, command, stderr_console, stdout_console
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
+    from seamount.report.gates import Gates, Outcome
     from seamount.report.report import Report
     from seamount.run.told import Told
 
@@ -25,7 +31,6 @@ Set = Annotated[list[str] | None, typer.Option("--set", help="Override, as disti
 Name = Annotated[str | None, typer.Option(help="Folder under runs/; default: the file's name.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue from the last finished stage or epoch.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Remove an earlier run of that name first.")]
-RequireLava = Annotated[bool, typer.Option("--require-lava", help="End with exit code 6 where Lava is not there.")]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Check everything and print what would be done; nothing is written.")
 ]
@@ -57,10 +62,14 @@ def demo(
     overwrite: Overwrite = False,
     require_lava: RequireLava = False,
     quiet: Quiet = False,
+    markdown: Markdown = False,
+    *,
+    gates: GateOptions,
 ) -> Result:
     """Distil a spiking student on real handwritten digits and prove that it is the program a chip runs."""
     from seamount import api
 
+    asked = gates.gates()
     report = api.run(
         None,
         [*api.DEMONSTRATION, *_lava(settings, require_lava)],
@@ -69,7 +78,7 @@ def demo(
         overwrite=overwrite,
         told=told(quiet),
     )
-    return report_result(report, Path("runs") / (name or "demo"))
+    return report_result(report, Path("runs") / (name or "demo"), asked, markdown)
 
 
 @command(app, "run", example="seamount run train.toml --set student.n_steps=4", panel=PANEL)
@@ -82,11 +91,14 @@ def run(
     require_lava: RequireLava = False,
     dry_run: DryRun = False,
     quiet: Quiet = False,
+    markdown: Markdown = False,
+    *,
+    gates: GateOptions,
 ) -> Result:
     """All stages: teacher, student, integers, NIR, program, simulator, Lava, report."""
     from seamount import api
 
-    folder = Path("runs") / (name or config.stem)
+    folder, asked = Path("runs") / (name or config.stem), gates.gates()
     if dry_run:
         plan = api.plan(config, _lava(settings, require_lava), folder=folder, resume=resume)
         return Result(plan.to_dict(), "\n".join(plan.lines()))
@@ -98,7 +110,7 @@ def run(
         overwrite=overwrite,
         told=told(quiet),
     )
-    return report_result(report, folder)
+    return report_result(report, folder, asked, markdown)
 
 
 @command(app, "distill", example="seamount distill train.toml --to distill", panel=PANEL)
@@ -132,24 +144,53 @@ def _lava(settings: list[str] | None, required: bool) -> list[str]:
     return [*(settings or []), *(["lava.required=true"] if required else [])]
 
 
-def report_result(report: Report | None, folder: Path) -> Result:
-    """The summary, and where the page is.
+def report_result(report: Report | None, folder: Path, gates: Gates | None = None, markdown: bool = False) -> Result:
+    """The summary, the gates, and where the page is.
 
-    Exit code 3 if the proof or the second opinion found a difference, 4 if it does not fit.
+    Exit code 3 if the proof or the second opinion found a difference or a gate is missed, 4 if nothing but the fit
+    fails.
     """
     from rich.console import Group
     from rich.text import Text
 
+    from seamount.report.gates import check
+    from seamount.report.markdown import report_markdown
     from seamount.report.render.terminal import render_terminal
 
     if report is None:
         return NOTHING
-    failed = {check.id for check in report.checks if check.state == "error"}
-    code = 3 if failed & {"bit-exact", "second-opinion"} else 4 if "fit" in failed else 0
-    where = f"report: {folder / 'report.html'}"
-    return Result(
-        report.model_dump(mode="json"), Group(render_terminal(report, stdout_console().width), Text(where)), code
-    )
+    failed = {found.id for found in report.checks if found.state == "error"}
+    outcomes = () if gates is None else check(report, gates)
+    differs = failed & {"bit-exact", "second-opinion"}
+    code = 3 if differs else gates_code(outcomes) or (4 if "fit" in failed else 0)
+    document = report.model_dump(mode="json")
+    if gates is not None:
+        document["gates"] = [asdict(outcome) for outcome in outcomes]
+    if markdown:
+        return Result(document, report_markdown(report, outcomes), code)
+    told = [render_terminal(report, stdout_console().width), *gate_lines(outcomes)]
+    return Result(document, Group(*told, Text(f"report: {folder / 'report.html'}")), code)
+
+
+def gates_code(outcomes: tuple[Outcome, ...]) -> int:
+    """Of the command that asked."""
+    from seamount.report.gates import enforce
+
+    try:
+        enforce(outcomes)
+    except (CheckFailed, DoesNotFit) as error:
+        return error.exit_code
+    return 0
+
+
+def gate_lines(outcomes: tuple[Outcome, ...]) -> list[Text]:
+    """A line a gate."""
+    from rich.text import Text
+
+    return [
+        Text(f"✓ passed  {o.message}", "green") if o.passed else Text(f"✗ FAILED  {o.message}", "red")
+        for o in outcomes
+    ]
 
 
 def told(quiet: bool) -> Told:

@@ -15,8 +15,9 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from itertools import chain
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
@@ -61,14 +62,23 @@ def stdout_console() -> Console:
 def command(
     app: typer.Typer, name: str, *, example: str, panel: str
 ) -> Callable[[Callable[..., Result]], Callable[..., None]]:
-    """Register a function as a command: adds --json and --debug, prints its result, turns errors into exit codes."""
+    """Register a function as a command: adds --json and --debug, prints its result, turns errors into exit codes.
+
+    A parameter whose type is a dataclass is a group of options: one for each of its fields.
+    """
 
     def register(function: Callable[..., Result]) -> Callable[..., None]:
+        signature = inspect.signature(function, eval_str=True)
+        groups: dict[str, Any] = {
+            p.name: p.annotation for p in signature.parameters.values() if is_dataclass(p.annotation)
+        }
+
         @functools.wraps(function)
         def run(*args: Any, as_json: bool, debug: bool, **kwargs: Any) -> None:
+            for name, group in groups.items():
+                kwargs[name] = group(**{field.name: kwargs.pop(field.name) for field in fields(group)})
             raise typer.Exit(_run(functools.partial(function, *args, **kwargs), as_json=as_json, debug=debug))
 
-        signature = inspect.signature(function, eval_str=True)
         extra = [
             inspect.Parameter(
                 "as_json",
@@ -83,7 +93,7 @@ def command(
                 annotation=Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")],
             ),
         ]
-        parameters = [*signature.parameters.values(), *extra]
+        parameters = [*chain.from_iterable(map(_options, signature.parameters.values())), *extra]
         run.__signature__ = signature.replace(parameters=parameters, return_annotation=None)  # type: ignore[attr-defined]
         run.__annotations__ = {p.name: p.annotation for p in parameters}
         # typer reads the help text from the docstring; \b keeps the example's line as it is
@@ -92,6 +102,18 @@ def command(
         return run
 
     return register
+
+
+def _options(parameter: inspect.Parameter) -> list[inspect.Parameter]:
+    """The parameter, or one for each option of the group that it is."""
+    group = parameter.annotation
+    if not is_dataclass(group):
+        return [parameter]
+    hints = get_type_hints(group, include_extras=True)
+    return [
+        inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=hints[f.name])
+        for f in fields(group)
+    ]
 
 
 def _run(work: Callable[[], Result], *, as_json: bool, debug: bool) -> int:

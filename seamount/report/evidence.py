@@ -73,6 +73,7 @@ class Trial:
     Attributes:
         early_steps, early_accuracy: mean steps and accuracy where answers come as soon as they are sure.
         placeholder: the energy is of another chip's constants.
+        label: the values of the sweep's axes. target: on which it runs.
     """
 
     name: str
@@ -86,6 +87,9 @@ class Trial:
     early_accuracy: float | None = None
     current: bool = False
     placeholder: bool = False
+    label: str = ""
+    target: str = ""
+    spikes_per_synapse: float | None = None
 
 
 @dataclass(frozen=True)

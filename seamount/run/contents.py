@@ -18,19 +18,34 @@ import torch
 from torch import nn
 
 from seamount import own
+from seamount.distill.choices import STILL_IMAGES
 from seamount.distill.config import DataConfig, DistillConfig, Section, StudentConfig, TeacherConfig
 from seamount.distill.data.events import ENDINGS
 from seamount.distill.data.own import fingerprint
 from seamount.distill.data.wav import ENDING as WAV
+from seamount.distill.methods import needs_teacher, weights_of
 from seamount.files import file_hash, text_hash
 from seamount.hardware_targets.lava import lava_status
 from seamount.hardware_targets.target import load_target
 from seamount.own import is_own
 
-from .settings import ChipFormats, ChipName, LavaSamples, Method, Student, Teacher
+from .settings import ChipFormats, ChipName, Frames, LavaSamples, Method, Student, Teacher
 
 WHOLE_BYTES = 1 << 30
 """So much of one's own data is hashed whole, in about a second; of more only names, sizes and times of change are."""
+
+NOT_OF_STUDENTS = frozenset(
+    {
+        "drive_bits",
+        "payload_bits",
+        "ternary_spikes",
+        "refractory_max",
+        "soft_reset",
+        "reset_interval_power_of_two",
+        "delay_max",
+    }
+)
+"""Number formats that a student in integers never asks for: chips that differ in these alone share its training."""
 
 Hash = Callable[[Path], str]
 
@@ -56,13 +71,27 @@ def contents(settings: Section, hash_of: Hash) -> dict[str, str]:
                 # the numbers that reach the compiler, so that a comment in the file changes nothing
                 found["target.name"] = text_hash(json.dumps(asdict(load_target(name).chip), sort_keys=True))
             case ChipFormats(name=name):
-                found["target.name"] = text_hash(json.dumps(asdict(load_target(name).chip.formats), sort_keys=True))
+                formats = asdict(load_target(name).chip.formats)
+                seen = {key: value for key, value in formats.items() if key not in NOT_OF_STUDENTS}
+                found["target.name"] = text_hash(json.dumps(seen, sort_keys=True))
+            case Method(method=method, options=options):
+                found["distill.method"] = str(needs_teacher(weights_of(method), options))
+            case Frames(n_steps=n_steps):
+                found["student.n_steps"] = "of any number" if _still(settings) else str(n_steps)
             case LavaSamples():
                 # a run of before Lava was installed proves itself when it is resumed
                 found["lava-nc"] = text_hash(json.dumps(dict(lava_status(try_it=False).versions), sort_keys=True))
             case _:
                 pass
     return found
+
+
+def _still(settings: Section) -> bool:
+    """Whether what a teacher sees does not depend on the number of steps; one's own code is handed it, too."""
+    data = getattr(settings, "data", None)
+    if not isinstance(data, DataConfig) or data.encoding == "frames":
+        return False
+    return data.name in STILL_IMAGES or data.name == "file"
 
 
 def digest_of(thing: Any) -> str:
@@ -97,7 +126,7 @@ def own_code(settings: Section) -> Iterator[tuple[str, str]]:
                 named = [("teacher.arch", arch)]
             case StudentConfig(arch=arch) | Student(arch=arch):
                 named = [("student.arch", arch)]
-            case DistillConfig(method=method) | Method(method=method):
+            case DistillConfig(method=method):
                 terms = [method] if isinstance(method, str) else list(method)
                 named = [(f"distill.method {term}", term) for term in terms]
             case _:

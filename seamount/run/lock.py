@@ -18,10 +18,13 @@ _held: dict[Path, int] = {}
 
 
 @contextmanager
-def hold(folder: Path) -> Iterator[None]:
+def hold(folder: Path, *, wait: bool = False) -> Iterator[None]:
     """The run directory is this process's until the end of the block; the system frees it if the process dies.
 
     The file lies beside the directory, because --overwrite removes what is inside.
+
+    Args:
+        wait: for another process, instead of refusing.
 
     Raises:
         ConfigError: another process, or another thread of this one, works in it.
@@ -31,7 +34,7 @@ def hold(folder: Path) -> Iterator[None]:
     if _held.get(path) == os.getpid():
         raise _taken(folder, {"pid": os.getpid()})
     path.parent.mkdir(parents=True, exist_ok=True)
-    file = _locked(path, folder)
+    file = _locked(path, folder, wait)
     _held[path] = os.getpid()
     try:
         os.ftruncate(file, 0)
@@ -44,11 +47,11 @@ def hold(folder: Path) -> Iterator[None]:
         os.close(file)
 
 
-def _locked(path: Path, folder: Path) -> int:
+def _locked(path: Path, folder: Path, wait: bool) -> int:
     while True:
         file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.lockf(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except OSError:
             holder = os.pread(file, 4096, 0)
             os.close(file)

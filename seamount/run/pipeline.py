@@ -11,7 +11,7 @@ from typing import Any
 
 from seamount import __version__, own
 from seamount.config import Config, load_config, to_toml
-from seamount.distill.config import DataConfig
+from seamount.distill.config import DataConfig, Section
 from seamount.distill.data import Data, load_data
 from seamount.distill.parallel import ALONE, World, open_world
 from seamount.distill.progress import QUIET
@@ -22,6 +22,7 @@ from .checks import check
 from .contents import Hash, contents, own_code
 from .folder import Inputs, Run, open_run
 from .lock import hold
+from .sharing import Siblings
 from .stage import LoadData, Place, Stage
 from .stages import DISTILL, STAGES, TEACHER
 from .told import Told
@@ -37,11 +38,13 @@ def run_stages(
     until: str = STAGES[-1].name,
     told: Told | None = None,
     settings: Sequence[str] = (),
+    siblings: Siblings | None = None,
 ) -> Run | None:
     """Run the stages up to ``until`` that are not done yet.
 
     Args:
         settings: what was set beside the file, for the manifest: resumption keeps it.
+        siblings: runs beside it, whose finished stages are taken over where their inputs are the same.
 
     Returns:
         The run; None in a process that torchrun started only to help.
@@ -62,7 +65,7 @@ def run_stages(
                 write_atomically(run.folder / "resolved.toml", to_toml(config))
                 write_json(run.folder / "manifest.json", manifest(config, told.command) | {"settings": [*settings]})
             world.wait()
-            work = _Work(config, Run(folder, STAGES), world, told, data)
+            work = _Work(config, Run(folder, STAGES), world, told, data, siblings)
             for stage in stages[:together]:
                 if stage.together or world.rank == 0:
                     work.do(stage)
@@ -77,8 +80,10 @@ def run_stages(
 class _Work:
     """Does one stage after the other; data and hashes that several of them ask for are made once."""
 
-    def __init__(self, config: Config, run: Run, world: World, told: Told, data: LoadData) -> None:
-        self.config, self.run, self.world, self.told = config, run, world, told
+    def __init__(
+        self, config: Config, run: Run, world: World, told: Told, data: LoadData, siblings: Siblings | None
+    ) -> None:
+        self.config, self.run, self.world, self.told, self.siblings = config, run, world, told, siblings
         self.leads = world.rank == 0
         self.hash_of: Hash = functools.cache(file_hash)
         self.data = data
@@ -86,20 +91,31 @@ class _Work:
     def do(self, stage: Stage[Any]) -> None:
         """Unless it is done; every process of the run comes to the same verdict."""
         settings = stage.settings(self.config)
-        # where it is computed does not make it another result: a run goes on, on a machine without the GPU
-        where = {"run": {"device", "n_threads"}, "distill": {"teacher_cache"}}
-        sections = settings.model_dump(mode="json", exclude=where)
-        inputs = self.run.inputs(stage, sections, contents(settings, self.hash_of))
+        inputs = inputs_of(self.run, stage, settings, self.hash_of)
         stale = self.run.stale(stage, inputs)
         self._wait(stage)  # everybody has looked before anything changes
-        if self.leads:
-            self.told.stage(_said(self.run, stage, stale))
         if stale is None:
-            return
+            self._tell(f"{stage.name}: done before")
+        elif self.siblings is None:
+            self._work(stage, settings, inputs, stale)
+        else:
+            with self.siblings.turn(stage, inputs):
+                found = self.siblings.take(self.run, stage, inputs)
+                if found is not None:
+                    self._tell(f"{stage.name}: as in {found}")
+                else:
+                    self._work(stage, settings, inputs, stale)
+
+    def _work(self, stage: Stage[Any], settings: Section, inputs: Inputs, stale: str) -> None:
+        self._tell(stage.name if self.run.status(stage) is None else f"{stage.name}: again, {stale}")
         with self._begun(stage, inputs) as folder:
             self._wait(stage)  # the folder is ready
             stage.work(settings, self._place(stage, folder))
         self._wait(stage)
+
+    def _tell(self, what: str) -> None:
+        if self.leads:
+            self.told.stage(what)
 
     def _begun(self, stage: Stage[Any], inputs: Inputs) -> AbstractContextManager[Path]:
         return self.run.begin(stage, inputs) if self.leads else nullcontext(self.run.of(stage))
@@ -116,6 +132,13 @@ class _Work:
     def _wait(self, stage: Stage[Any]) -> None:
         if stage.together:
             self.world.wait()
+
+
+def inputs_of(run: Run, stage: Stage[Any], settings: Section, hash_of: Hash) -> Inputs:
+    """All that a stage depends on."""
+    # where it is computed does not make it another result: a run goes on, on a machine without the GPU
+    where = {"run": {"device", "n_threads"}, "distill": {"teacher_cache"}}
+    return run.inputs(stage, settings.model_dump(mode="json", exclude=where), contents(settings, hash_of))
 
 
 def load_once() -> LoadData:
@@ -144,12 +167,6 @@ def changes(folder: Path, config: Config) -> Iterator[str]:
         for key, value in now.items():
             if (was := before[section][key]) != value:
                 yield f"{section}.{key} {was} -> {value}"
-
-
-def _said(run: Run, stage: Stage[Any], stale: str | None) -> str:
-    if stale is None:
-        return f"{stage.name}: done before"
-    return stage.name if run.status(stage) is None else f"{stage.name}: again, {stale}"
 
 
 def manifest(config: Config, command: str) -> dict[str, Any]:

@@ -24,10 +24,9 @@ from seamount.notebook import line
 
 from .budget import in_operations
 from .checks import Checked, check
-from .contents import contents
 from .estimates import estimates
 from .folder import Run
-from .pipeline import load_once
+from .pipeline import inputs_of, load_once
 from .readout import READ
 from .stages import DISTILL, QUANTISE, STAGES, TEACHER
 
@@ -162,8 +161,7 @@ def _stages(config: Config, folder: Path, seconds: Mapping[str, float]) -> Itera
             if any(earlier.name in again for earlier in stage.needs):
                 state = "again, if what it needs changes"
             else:
-                inputs = run.inputs(stage, settings.model_dump(mode="json"), contents(settings, file_hash))
-                stale = run.stale(stage, inputs)
+                stale = run.stale(stage, inputs_of(run, stage, settings, file_hash))
                 state = "done before" if stale is None else f"again, {stale}"
         if state != "done before":
             again.add(stage.name)

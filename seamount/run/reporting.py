@@ -299,7 +299,7 @@ def _traced(finished: Finished, activity: Activity, inputs: NDArray[np.int64]) -
     )
 
 
-def trial_of(folder: Path, name: str, settings: str) -> Trial:
+def trial_of(folder: Path, name: str, settings: str, label: str) -> Trial:
     """A finished run as one point of a sweep."""
     evidence = gather(open_finished(folder))
     deployed = next(a for a in evidence.answers if a.stage == "deployed")
@@ -319,4 +319,7 @@ def trial_of(folder: Path, name: str, settings: str) -> Trial:
         cores=None if evidence.placement is None else evidence.placement.n_cores,
         early_steps=sure.chosen.steps.value if isinstance(sure, Early) else None,
         early_accuracy=(sure.chosen.accuracy.value or 0.0) / 100 if isinstance(sure, Early) else None,
+        label=label,
+        target=evidence.target.name,
+        spikes_per_synapse=None if evidence.energy is None else evidence.energy.spikes_per_synapse,
     )

@@ -1,11 +1,14 @@
 """Sections of the configuration narrowed to what a stage takes of them, so that the rest does not make it run again.
 
-Each field is one of the section's, by name.
+Each field is one of the section's, by name. One that is left out of the stage's inputs stands there by what it comes
+to, see ``contents.py``: settings that come to the same do not make the stage run again.
 """
 
 from __future__ import annotations
 
 from typing import Any
+
+from pydantic import Field
 
 from seamount.distill.config import Section
 
@@ -43,11 +46,17 @@ class Steps(Section):
     n_steps: int
 
 
+class Frames(Section):
+    """Of ``student``: of how many frames a teacher sees the mean; of a still image there are none."""
+
+    n_steps: int = Field(exclude=True)
+
+
 class Method(Section):
     """Of ``distill``: whether there is a teacher at all."""
 
-    method: str | dict[str, float]
-    options: dict[str, Any]
+    method: str | dict[str, float] = Field(exclude=True)
+    options: dict[str, Any] = Field(exclude=True)
 
 
 class ChipName(Section):
@@ -59,7 +68,7 @@ class ChipName(Section):
 class ChipFormats(Section):
     """Of ``target``: whose number formats; what a core holds is the compiler's."""
 
-    name: str
+    name: str = Field(exclude=True)
 
 
 class Readout(Section):

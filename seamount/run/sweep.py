@@ -1,25 +1,41 @@
 """A grid of runs: every combination of some settings, resumable, shared out over the ranks of ``torchrun``.
 
 runs/NAME/
-    sweep.json              the grid and what each point reached
-    points/T=4,bits=8/      an ordinary run directory each; its report shows the whole front
+    sweep.html, sweep.csv   all points side by side
+    sweep.json              the same for machines
+    points/student.n_steps=4,quant.weight_bits=8/
+                            an ordinary run directory each; its report shows the whole front
+
+Points take finished stages over from each other where their inputs are the same.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from seamount.config import Config, load_config
 from seamount.distill.parallel import separately
 from seamount.errors import ConfigError, SeamountError
-from seamount.files import write_json
+from seamount.files import write_atomically
 from seamount.report.evidence import Trial
+from seamount.report.gates import Gates, Outcome, check
+from seamount.report.sweep import (
+    Axis,
+    NotReached,
+    SweepReport,
+    render_sweep_csv,
+    render_sweep_html,
+    sweep_report,
+)
 
+from .folder import Run
 from .pipeline import run_stages
 from .reporting import open_finished, report_run, trial_of
+from .sharing import TAKEN_FROM, Siblings
+from .stages import STAGES, TRAINING
 from .told import Told
 
 LONGEST_NAME = 255
@@ -28,10 +44,11 @@ LONGEST_NAME = 255
 
 @dataclass(frozen=True)
 class Point:
-    """One combination: its folder's name and the settings that make it."""
+    """One combination: its folder's name, the settings that make it, and their values alone."""
 
     name: str
     settings: tuple[str, ...]
+    values: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -41,26 +58,33 @@ class Sweep:
     trials: tuple[Trial, ...]
     failed: dict[str, str]
     waiting: tuple[str, ...]
+    report: SweepReport
 
 
 def grid(over: Sequence[str]) -> list[Point]:
     """Points of ``section.key=value,value,...`` axes (spaces part them too), in order, the last axis fastest."""
+    axes = axes_of(over)
+    points = []
+    for values in itertools.product(*(axis.values for axis in axes)):
+        settings = tuple(f"{axis.key}={value}" for axis, value in zip(axes, values, strict=True))
+        # a value may be a path, and the name becomes a folder
+        points.append(Point(",".join(settings).replace("/", "_"), settings, values))
+    _refuse_same_folders(points)
+    return points
+
+
+def axes_of(over: Sequence[str]) -> list[Axis]:
+    """Each setting with its values."""
     axes = []
     for axis in [word for words in over for word in words.split()]:
         key, sign, values = axis.partition("=")
-        choices = [value.strip() for value in values.split(",") if value.strip()]
+        choices = tuple(value.strip() for value in values.split(",") if value.strip())
         if not sign or not choices:
             raise ConfigError("needs the form section.key=value,value,...", where=f"--over {axis}")
-        axes.append([(key.strip(), value) for value in choices])
+        axes.append(Axis(key=key.strip(), values=choices))
     if not axes:
         raise ConfigError("no axis", where="--over", ways_out="name at least one, as student.n_steps=2,4,8")
-    points = []
-    for combination in itertools.product(*axes):
-        name = ",".join(f"{key.split('.')[-1]}={value}" for key, value in combination)
-        # a value may be a path, and the name becomes a folder
-        points.append(Point(name.replace("/", "_"), tuple(f"{key}={value}" for key, value in combination)))
-    _refuse_same_folders(points)
-    return points
+    return axes
 
 
 def _refuse_same_folders(points: Sequence[Point]) -> None:
@@ -81,12 +105,22 @@ def _refuse_same_folders(points: Sequence[Point]) -> None:
         known[point.name] = point
 
 
-def sweep(config: Path | None, over: Sequence[str], settings: Sequence[str], folder: Path, told: Told) -> Sweep:
+def sweep(
+    config: Path | None,
+    over: Sequence[str],
+    settings: Sequence[str],
+    folder: Path,
+    told: Told,
+    gates: Gates | None = None,
+) -> Sweep:
     """Run what is not done yet of the grid; every rank takes its share, and each writes the reports it can.
 
     A point that fails is noted with its error and the others go on.
+
+    Args:
+        gates: what each point is asked to hold.
     """
-    points = grid(over)
+    points, axes = grid(over), axes_of(over)
     for point in points:  # all before the first, so that a mistake in the last costs no time
         _config(config, settings, point)
     failed = {}
@@ -95,29 +129,49 @@ def sweep(config: Path | None, over: Sequence[str], settings: Sequence[str], fol
             told.stage(f"point {rank + number * n_ranks + 1} of {len(points)}: {point.name}")
             place = folder / "points" / point.name
             try:
-                run_stages(_config(config, settings, point), place, resume=place.exists(), told=told)
+                made = _config(config, settings, point)
+                run_stages(made, place, resume=place.exists(), told=told, siblings=Siblings(place.parent))
             except SeamountError as error:
                 failed[point.name] = str(error)
-    return collect(folder, points, failed)
+    return collect(folder, axes, points, failed, gates)
 
 
 def _config(config: Path | None, settings: Sequence[str], point: Point) -> Config:
     return load_config(config, [*settings, *point.settings])
 
 
-def collect(folder: Path, points: Sequence[Point], failed: dict[str, str]) -> Sweep:
-    """Gather the finished points, and draw each one's report with all of them in it."""
-    done, waiting = [], []
+def collect(
+    folder: Path,
+    axes: Sequence[Axis],
+    points: Sequence[Point],
+    failed: Mapping[str, str],
+    gates: Gates | None = None,
+) -> Sweep:
+    """Gather the finished points, draw each one's report with all of them in it, and the page of all."""
+    runs, done, missed = folder / "points", [], []
     for point in points:
         try:
-            open_finished(folder / "points" / point.name)
+            open_finished(runs / point.name)
         except SeamountError:
-            waiting.append(point.name)
+            missed.append(NotReached(name=point.name, values=point.values, reason=failed.get(point.name)))
         else:
             done.append(point)
-    trials = [trial_of(folder / "points" / p.name, p.name, ", ".join(p.settings)) for p in done]
+    trials = {p.values: trial_of(runs / p.name, p.name, ", ".join(p.settings), ", ".join(p.values)) for p in done}
+    outcomes: dict[str, tuple[Outcome, ...]] = {}
     for point in done:
-        report_run(folder / "points" / point.name, trials)
-    found = Sweep(tuple(trials), failed, tuple(name for name in waiting if name not in failed))
-    write_json(folder / "sweep.json", asdict(found))
-    return found
+        report = report_run(runs / point.name, list(trials.values()))
+        if gates is not None:
+            outcomes[point.name] = check(report, gates)
+    trained = {p.name: _trained(runs / p.name) for p in done}
+    made = sweep_report(folder.name, axes, trials, missed, trained=trained, outcomes=outcomes)
+    write_atomically(folder / "sweep.json", made.to_json())
+    write_atomically(folder / "sweep.csv", render_sweep_csv(made))
+    write_atomically(folder / "sweep.html", render_sweep_html(made))
+    waiting = tuple(m.name for m in missed if m.reason is None)
+    return Sweep(tuple(trials.values()), dict(failed), waiting, made)
+
+
+def _trained(folder: Path) -> list[str]:
+    """The stages of training that a run did itself."""
+    run = Run(folder, STAGES)
+    return [s.name for s in TRAINING if s.together and TAKEN_FROM not in (run.status(s) or {TAKEN_FROM: ""})]

@@ -281,14 +281,14 @@ def test_every_printed_command_runs_as_it_stands(
 def test_a_sweep_shares_its_grid_and_marks_each_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     axes, settings = ["student.n_steps=2,4"], [*SMALL, "lava.n_samples=0", "train.epochs=1"]
     monkeypatch.setenv("WORLD_SIZE", "2")
-    for rank, waiting in (("0", ("n_steps=4",)), ("1", ())):
+    for rank, waiting in (("0", ("student.n_steps=4",)), ("1", ())):
         monkeypatch.setenv("RANK", rank)
         found = api.sweep(None, axes, settings, folder=tmp_path / "s")
         assert found.waiting == waiting
         assert (os.environ["RANK"], os.environ["WORLD_SIZE"]) == (rank, "2"), "the caller's"
-    assert [trial.name for trial in found.trials] == ["n_steps=2", "n_steps=4"]
+    assert [trial.name for trial in found.trials] == ["student.n_steps=2", "student.n_steps=4"]
     assert not found.failed
-    report = json.loads((tmp_path / "s/points/n_steps=4/report.json").read_text())
+    report = json.loads((tmp_path / "s/points/student.n_steps=4/report.json").read_text())
     assert [point["current"] for point in report["sweep"]] == [False, True]
 
 

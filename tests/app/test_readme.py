@@ -64,6 +64,8 @@ def beforehand(line: str) -> None:
             np.savez("x.npz", x=np.zeros((16, 2, *shape), dtype=np.int64))
         case ["diff", path]:
             shutil.copy(path, "lava.npz")
+        case ["check", path]:
+            shutil.copytree(path, "runs/before", dirs_exist_ok=True)
         case ["compare", path]:
             shutil.copytree(path, "runs/other")
 

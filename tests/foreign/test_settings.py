@@ -80,10 +80,10 @@ def test_training_has_values_whatever_the_callers_default() -> None:
     [
         (
             "teacher.checkpoint=a/b,a_b",
-            "teacher.checkpoint=a/b and teacher.checkpoint=a_b both make the folder checkpoint=a_b",
+            "teacher.checkpoint=a/b and teacher.checkpoint=a_b both make the folder teacher.checkpoint=a_b",
         ),
-        ("student.n_steps=2,4,2", "student.n_steps=2 and student.n_steps=2 both make the folder n_steps=2"),
-        (f"student.checkpoint={'a' * 300}", "a name of 311 bytes"),
+        ("student.n_steps=2,4,2", "student.n_steps=2 and student.n_steps=2 both make the folder student.n_steps=2"),
+        (f"student.checkpoint={'a' * 300}", "a name of 319 bytes"),
     ],
 )
 def test_points_whose_names_meet_are_refused(over: str, told: str) -> None:

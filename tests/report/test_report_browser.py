@@ -15,8 +15,10 @@ from hand_made import hand_made
 from report_fixture import evidence
 
 from seamount.report.compare import compare, render_comparison_html
+from seamount.report.gates import Outcome
 from seamount.report.render.html import render_html
 from seamount.report.report import assemble
+from seamount.report.sweep import Axis, NotReached, SweepReport, render_sweep_html, sweep_report
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 WIDTHS = (360, 400, 768, 1024, 1280, 1920)
@@ -49,6 +51,15 @@ def chromium(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str
     )
 
 
+def swept() -> SweepReport:
+    trials = {(trial.settings.partition(" ")[0][-1], trial.settings[-1]): trial for trial in evidence().sweep}
+    gates = {t.name: (Outcome("cores", t.cores == 4, f"{t.name}: cores, at most 4"),) for t in trials.values()}
+    missed = [NotReached(name="x", values=("2", "8"), reason="teacher: " + "the loss is not finite " * 20)]
+    axes = [Axis(key="quant.weight_bits", values=("4", "6", "8")), Axis(key="student.n_steps", values=("2", "4"))]
+    trained = {t.name: ("teacher", "distill") for t in trials.values()}
+    return sweep_report("grid", axes, trials, missed, trained=trained, outcomes=gates)
+
+
 def pages() -> dict[str, str]:
     full, small = assemble(evidence()), assemble(hand_made())
     empty = assemble(hand_made(answers=(), proof=(), traced=None))
@@ -56,6 +67,7 @@ def pages() -> dict[str, str]:
         "full": render_html(full),
         "empty": render_html(empty),
         "comparison": render_comparison_html(compare(full, small)),
+        "sweep": render_sweep_html(swept()),
     }
 
 

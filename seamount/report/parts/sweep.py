@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ..evidence import Evidence, Trial
 from ..schema.quantities import known, percent, unknown
 from ..schema.values import Item, Missing, Quantity
@@ -10,55 +12,92 @@ NOT_COMPUTED = "not computed for this point"
 
 
 class SweepPoint(Item):
+    """One run of a sweep.
+
+    ``front``, ``front_spikes``, ``front_cores``: no other is at least as accurate for less energy, spikes per synapse
+    or cores. ``label``: the values of the axes, by which figures call it.
+    """
+
     name: str
     settings: str
+    label: str = ""
+    target: str = ""
     accuracy: Quantity
     energy_j: Quantity
     placeholder: bool = False
     spikes: Quantity
+    spikes_per_synapse: Quantity = unknown("spikes/synapse", NOT_COMPUTED)
     cores: Quantity
     early_steps: Quantity = unknown("steps", NOT_COMPUTED)
     early_accuracy: Quantity = unknown("%", NOT_COMPUTED)
     front: bool
+    front_spikes: bool = False
+    front_cores: bool = False
     current: bool
 
 
 def sweep(evidence: Evidence) -> tuple[SweepPoint, ...] | Missing:
-    """The sweep's points; on the front: nobody is at least as accurate for less energy (or else fewer spikes).
+    """The points of the sweep that the run belongs to."""
+    if not evidence.sweep:
+        return Missing(missing=evidence.reason("sweep", "this run is not part of a sweep"))
+    return sweep_points(evidence.sweep)
+
+
+def sweep_points(trials: Sequence[Trial]) -> tuple[SweepPoint, ...]:
+    """As the report holds them; on the front: nobody is at least as accurate for less energy (or else fewer spikes).
 
     A point that lacks what the others are compared by is never on the front.
     """
-    if not evidence.sweep:
-        return Missing(missing=evidence.reason("sweep", "this run is not part of a sweep"))
     # one cost for all: joules and spikes do not compare
-    priced = all(t.energy_j is not None for t in evidence.sweep)
-    costs = [t.energy_j if priced else t.spikes for t in evidence.sweep]
-
-    def beaten(i: int) -> bool:
-        mine, cost = evidence.sweep[i].accuracy, costs[i]
-        if cost is None:
-            return True
-        return any(
-            other is not None and t.accuracy >= mine and other <= cost and (t.accuracy > mine or other < cost)
-            for t, other in zip(evidence.sweep, costs, strict=True)
-        )
-
+    priced = all(t.energy_j is not None for t in trials)
+    energy = _front(trials, [t.energy_j if priced else t.spikes for t in trials], one_target=priced)
+    spikes = _front(trials, [t.spikes_per_synapse for t in trials], one_target=False)
+    cores = _front(trials, [t.cores for t in trials], one_target=True)
     return tuple(
         SweepPoint(
             name=t.name,
             settings=t.settings,
+            label=t.label or t.name,
+            target=t.target,
             accuracy=percent(round(t.accuracy * t.n_samples), t.n_samples),
             energy_j=_or_unknown(t.energy_j, "J"),
             placeholder=t.placeholder,
             spikes=_or_unknown(t.spikes, "spikes/sample"),
+            spikes_per_synapse=_or_unknown(t.spikes_per_synapse, "spikes/synapse"),
             cores=_or_unknown(t.cores, "cores"),
             early_steps=_or_unknown(t.early_steps, "steps"),
             early_accuracy=_early_accuracy(t),
-            front=not beaten(i),
+            front=energy[i],
+            front_spikes=spikes[i],
+            front_cores=cores[i],
             current=t.current,
         )
-        for i, t in enumerate(evidence.sweep)
+        for i, t in enumerate(trials)
     )
+
+
+def _front(trials: Sequence[Trial], costs: Sequence[float | None], *, one_target: bool) -> list[bool]:
+    """Of each point whether no other beats it.
+
+    Args:
+        one_target: only points of the same target compare: another's constants come from other papers, and its cores
+            are of another size.
+    """
+
+    def beaten(i: int) -> bool:
+        mine, cost = trials[i], costs[i]
+        if cost is None:
+            return True
+        return any(
+            other is not None
+            and (t.target == mine.target or not one_target)
+            and t.accuracy >= mine.accuracy
+            and other <= cost
+            and (t.accuracy > mine.accuracy or other < cost)
+            for t, other in zip(trials, costs, strict=True)
+        )
+
+    return [not beaten(i) for i in range(len(trials))]
 
 
 def _early_accuracy(trial: Trial) -> Quantity:

@@ -46,6 +46,7 @@ def _environment() -> jinja2.Environment:
     environment.filters |= {
         "q": quantity,
         "num": number,
+        "interval": spread,
         "si": text.si,
         "count": text.count,
         "plural": plural,

@@ -16,7 +16,7 @@ from seamount.distill.train import train_teacher
 from seamount.files import write_json
 from seamount.models.zoo import build_teacher
 
-from ..settings import Method, Steps, Teacher
+from ..settings import Frames, Method, Teacher
 from ..stage import Place, Stage
 from .training import keep, use_threads
 
@@ -28,7 +28,7 @@ class Reads(Section):
     data: DataConfig
     teacher: TeacherConfig
     train: TrainConfig
-    student: Steps
+    student: Frames
     distill: Method
 
 

@@ -13,7 +13,7 @@ from .layers import HEAT_LEVELS, agreement, bar, over_time, rates
 from .network import network
 from .ranges import bits, state_box, weight_histogram
 from .raster import picture, raster_panel
-from .sweep import trade_off
+from .sweep import trade_offs
 
 __all__ = [
     "HEAT_LEVELS",
@@ -34,7 +34,7 @@ __all__ = [
     "sensitivity",
     "state_box",
     "terms",
-    "trade_off",
+    "trade_offs",
     "uses",
     "weight_histogram",
 ]

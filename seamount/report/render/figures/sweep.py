@@ -2,45 +2,148 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
 from markupsafe import Markup
 
 from ...parts.sweep import SweepPoint
-from ...schema.text import si
+from ...schema.text import quantity, si
+from ...schema.values import Quantity
 from ..charts import Frame, Scale, dot, polyline, stretched, text
 
+HEIGHT = 250
+NARROWEST = 300
+"""Pixels of a plot on a phone, for which names are placed."""
+CHARACTER = 6.6
+"""Pixels of one, in the figures' font."""
+LINE = 13
+LONGEST = 28
+"""Characters of a name in a plot."""
+RADIUS, RING = 5.0, 5.0
+"""Pixels of a point, and between the rings of points at one place."""
+MANY = 30
+"""Times the cheapest that the dearest point costs, from which on the scale is logarithmic."""
 
-def trade_off(points: tuple[SweepPoint, ...]) -> Markup:
-    """Accuracy against energy (else spikes); the points nobody beats are joined."""
-    use_energy = all(p.energy_j.value is not None for p in points)
-    costs = [float((p.energy_j if use_energy else p.spikes).value or 0) for p in points]
+
+@dataclass(frozen=True)
+class Cost:
+    """What accuracy is paid with.
+
+    Attributes:
+        of: a point's. on_front: whether nobody beats the point in it.
+        one_target: points of two targets do not compare in it, so that each target has a front of its own.
+        tick: how a value stands below the plot.
+    """
+
+    title: str
+    of: Callable[[SweepPoint], Quantity]
+    on_front: Callable[[SweepPoint], bool]
+    one_target: bool
+    tick: Callable[[float], str]
+
+
+COSTS = (
+    Cost("Energy, on-chip dynamic", lambda p: p.energy_j, lambda p: p.front, True, lambda x: si(x, "J")),
+    Cost("Spikes per synapse", lambda p: p.spikes_per_synapse, lambda p: p.front_spikes, False, lambda x: f"{x:g}"),
+    Cost("Cores", lambda p: p.cores, lambda p: p.front_cores, True, lambda x: f"{x:g}"),
+)
+
+
+def trade_offs(points: tuple[SweepPoint, ...]) -> Iterator[tuple[str, Markup, str]]:
+    """Accuracy against each cost that is known of a point: title, drawing, and what is not in it."""
+    for cost in COSTS:
+        shown = [p for p in points if cost.of(p).value is not None]
+        if not shown:
+            continue
+        left = len(points) - len(shown)
+        absent = f"{left} of {len(points)} runs are not here: {cost.title.lower()} unknown." if left else ""
+        mark = " (some placeholders)" if cost is COSTS[0] and any(p.placeholder for p in shown) else ""
+        yield cost.title + mark, _plot(cost, shown), absent
+
+
+def _plot(cost: Cost, points: Sequence[SweepPoint]) -> Markup:
+    """The points that nobody beats are joined, those of one target."""
+    costs = [float(cost.of(p).value or 0) for p in points]
     values = [float(p.accuracy.value or 0) for p in points]
     span = max(values) - min(values) or 1
-    low, high = min(costs) or 1e-12, max(costs)
-    frame = Frame(
-        240, Scale(low / 1.25, high * 1.25, log=True), Scale(min(values) - 0.15 * span, max(values) + 0.15 * span)
-    )
-    unit = "J" if use_energy else "spikes"
-    ticks = frame.x.ticks(5) if len(frame.x.ticks(5)) > 1 else [low, high]
-    parts = frame.grid([(t, f"{t:g} %") for t in frame.y.ticks(4)], [(t, si(t, unit)) for t in ticks])
-    joined = sorted((c, v) for c, v, p in zip(costs, values, points, strict=True) if p.front)
-    parts.append(stretched(240, polyline([frame.point(*p) for p in joined], "deployed")))
-    taken: dict[tuple[int, int], int] = {}
-    for c, v, p in zip(costs, values, points, strict=True):
-        share, y = frame.point(c, v)
-        place = round(100 * share), round(y / 6)
-        taken[place] = earlier = taken.get(place, -1) + 1
-        mark = " (placeholder)" if use_energy and p.placeholder else ""
-        parts += _point(p, share, y, f"{p.name}: {v:.2f} %, {si(c, unit)}{mark}", earlier)
-    return frame.figure(f"{len(points)} runs, {len(joined)} of them not beaten by another", parts)
+    frame = Frame(HEIGHT, _across(costs), Scale(min(values) - 0.15 * span, max(values) + 0.15 * span))
+    ticks = frame.x.ticks(3) if len(frame.x.ticks(3)) > 1 else sorted({min(costs), max(costs)})
+    parts = frame.grid([(t, f"{t:g} %") for t in frame.y.ticks(4)], [(t, cost.tick(t)) for t in ticks])
+    at = list(zip(points, costs, values, strict=True))
+    joined = sorted((p.target if cost.one_target else "", frame.point(c, v)) for p, c, v in at if cost.on_front(p))
+    for _, line in groupby(joined, key=lambda found: found[0]):
+        parts.append(stretched(HEIGHT, polyline([place for _, place in line], "deployed")))
+    places = [frame.point(c, v) for _, c, v in at]
+    names = _Names([_box(*place) for place in places])
+    rings = _rings(places)
+    # those on the front first: their names find room
+    for i in sorted(range(len(at)), key=lambda i: not cost.on_front(points[i])):
+        p, on_front = points[i], cost.on_front(points[i])
+        mark = " (placeholder)" if cost is COSTS[0] and p.placeholder else ""
+        tip = f"{p.name}: {values[i]:.2f} %, {quantity(cost.of(p))}{mark}"
+        css = "dot current" if p.current else "dot deployed" if on_front else "dot beaten"
+        parts.append(dot(*places[i], RADIUS + RING * rings[i], f"{css} ring" if rings[i] else css, tip))
+        if on_front or p.current:
+            around = max(r for r, place in zip(rings, places, strict=True) if _place(place) == _place(places[i]))
+            names.put(p.label or p.name, *places[i], RADIUS + RING * around)
+    told = f"Accuracy against {cost.title.lower()}: {len(points)} runs, {len(joined)} of them not beaten by another"
+    return frame.figure(told, [*parts, *names.parts])
 
 
-def _point(p: SweepPoint, share: float, y: float, tip: str, earlier: int) -> list[str]:
-    """``earlier``: points drawn at the same place before; this one is a ring around them, its name a line lower."""
-    css = "dot current" if p.current else "dot deployed" if p.front else "dot beaten"
-    radius = (5.5 if p.front else 4) + 5 * earlier
-    marks = [dot(share, y, radius, f"{css} ring" if earlier else css, tip)]
-    if p.front:
-        left = share > 0.8  # or the name would leave the figure
-        beside = share - 0.012 if left else share + 0.012
-        marks.append(text(beside, y + 16 + 14 * earlier, p.name, "tick halo", "end" if left else "start"))
-    return marks
+def _across(costs: Sequence[float]) -> Scale:
+    low, high = min(costs), max(costs)
+    if low > 0 and high / low > MANY:
+        return Scale(low / 1.25, high * 1.25, log=True)
+    air = 0.12 * (high - low) or 0.5 * abs(high) or 1.0
+    return Scale(max(low - air, 0.0), high + air)
+
+
+def _place(at: tuple[float, float]) -> tuple[int, int]:
+    """Points of one place cover each other."""
+    return round(100 * at[0]), round(at[1] / 6)
+
+
+def _rings(places: Sequence[tuple[float, float]]) -> list[int]:
+    """Of each point how many stand at its place before it: it becomes a ring around them."""
+    seen: dict[tuple[int, int], int] = {}
+    found = []
+    for place in map(_place, places):
+        found.append(seen.get(place, 0))
+        seen[place] = found[-1] + 1
+    return found
+
+
+Box = tuple[float, float, float]
+"""Left, right and foot in pixels; a line high."""
+
+
+def _box(share: float, y: float) -> Box:
+    return share * NARROWEST - RADIUS, share * NARROWEST + RADIUS, y + 4
+
+
+@dataclass
+class _Names:
+    """Names that stand beside, below or above their points, where neither a point nor another name is."""
+
+    taken: list[Box]
+    parts: list[str] = field(default_factory=list)
+
+    def put(self, name: str, share: float, y: float, radius: float) -> None:
+        """Where there is room, or nowhere: the table has all names."""
+        name = name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
+        x, wide, gap = share * NARROWEST, CHARACTER * len(name), radius + 4
+        for down in (4.0, radius + LINE, -radius - 4, radius + 2 * LINE, -radius - 4 - LINE):
+            for left in (x + gap, x - gap - wide):
+                box = (left, left + wide, y + down)
+                inside = left >= 0 and box[1] <= NARROWEST + 10 and LINE <= box[2] <= HEIGHT - 26
+                if inside and not any(_overlap(box, other) for other in self.taken):
+                    self.taken.append(box)
+                    beside = gap / NARROWEST if left > x else -gap / NARROWEST
+                    self.parts.append(text(share + beside, box[2], name, "tick halo", "start" if left > x else "end"))
+                    return
+
+
+def _overlap(a: Box, b: Box) -> bool:
+    return a[0] < b[1] and b[0] < a[1] and abs(a[2] - b[2]) < LINE
