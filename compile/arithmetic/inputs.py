@@ -86,8 +86,13 @@ def n_samples(checked: Mapping[str, NDArray[Any]]) -> int:
 
 def _encoding(entry: Input, array: NDArray[Any]) -> str:
     """What makes whole numbers of real ones."""
-    if not entry.bits or not np.isfinite(array).all() or array.max() > 1:
+    if not np.isfinite(array).all() or array.max() > 1 or (not entry.bits and array.min() < 0):
         return "encode the values first"
+    if not entry.bits:
+        return (
+            "pixels from 0 to 1 need a network compiled with --set input_bits=8 --set input_scale=255, and are "
+            "written as np.rint(x * 255); or encode them as spikes"
+        )
     if array.min() < 0 and not entry.signed:
         return NORMALISED
     return f"values up to 1 are written as np.rint(x * {entry.high})"

@@ -152,7 +152,7 @@ def assemble(evidence: Evidence) -> Report:
         neurobench=neurobench(evidence),
         graph=graph(evidence.program),
         sweep=sweep(evidence),
-        opportunities=opportunities(evidence, populations, placed, estimate, steps, rungs),
+        opportunities=opportunities(evidence, populations, placed, estimate, steps, rungs, signs),
         assumptions=tuple(evidence.assumptions),
         provenance=provenance(evidence),
         timing=timing(evidence),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -36,6 +36,8 @@ T = TypeVar("T")
 
 FEW = 2
 """Samples that are sent through."""
+HEARD = 16
+"""Samples in which a layer should fire at least once."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +46,13 @@ class Checked:
 
     Attributes:
         teacher: None for a method without one.
+        warnings: what is possible, and will hardly be meant.
     """
 
     data: Data
     teacher: nn.Module | None
     student: SpikingNet
+    warnings: tuple[str, ...] = ()
 
 
 def check(config: Config, load: LoadData, *, trains_only: bool = False) -> Checked:
@@ -80,7 +84,22 @@ def check(config: Config, load: LoadData, *, trains_only: bool = False) -> Check
         allowed = in_operations(config.distill, student)
         call = functools.partial(rehearse, data, teacher, student, allowed, config.train)
         _named("training", "in its first batch", config, call)
-    return Checked(data, teacher, student)
+        warnings = tuple(_silence(student, data, config))
+    return Checked(data, teacher, student, warnings)
+
+
+def _silence(student: SpikingNet, data: Data, config: Config) -> Iterator[str]:
+    """Layers through which nothing can be learned at first, because they send nothing."""
+    x = data.inputs(data.train, torch.arange(min(HEARD, len(data.train)))).x
+    with torch.no_grad():
+        sent = _named("student", "in its first batch", config, lambda: student.train()(x, record=True).spikes)
+    silent = [name for name, spikes in sent.items() if not spikes.any()]
+    if silent:
+        yield (
+            f"student: {', '.join(silent)} {'sends' if len(silent) == 1 else 'send'} nothing on {len(x)} training "
+            "samples, and hardly anything is learned through silent neurons; a lower v_th, a membrane that takes in "
+            "more of a step (tau_mem_inv nearer to 1 / dt) or larger weights make them fire"
+        )
 
 
 def _teacher(config: Config, data: Data) -> nn.Module | None:

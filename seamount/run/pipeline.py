@@ -53,7 +53,7 @@ def run_stages(
     if until not in names:
         raise ConfigError("no such stage", where=f"--to {until}", possible=f"possible are {', '.join(names)}")
     told, data = told or Told(), load_once()
-    check(config, data, trains_only=until in (TEACHER.name, DISTILL.name))
+    checked = check(config, data, trains_only=until in (TEACHER.name, DISTILL.name))
     stages = STAGES[: names.index(until) + 1]
     # up to the last one that all work on they stay; those in between, which take moments, are the first one's
     together = max((k + 1 for k, stage in enumerate(stages) if stage.together), default=0)
@@ -66,6 +66,9 @@ def run_stages(
                 write_json(run.folder / "manifest.json", manifest(config, told.command) | {"settings": [*settings]})
             world.wait()
             work = _Work(config, Run(folder, STAGES), world, told, data, siblings)
+            if work.leads and not resume:
+                for warning in checked.warnings:
+                    told.stage(warning)
             for stage in stages[:together]:
                 if stage.together or world.rank == 0:
                     work.do(stage)

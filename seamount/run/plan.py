@@ -69,6 +69,7 @@ class RunPlan:
         answer: what is read of the student's readout.
         cores: per kind of target; None: ``does_not_fit`` says why.
         lava: what becomes of the proof on Lava.
+        warnings: see ``Checked``.
     """
 
     folder: Path
@@ -84,6 +85,7 @@ class RunPlan:
     cores: int | None
     does_not_fit: str | None
     lava: str
+    warnings: tuple[str, ...]
 
     def __repr__(self) -> str:
         waiting = [stage.name for stage in self.stages if stage.state != "done before"]
@@ -106,6 +108,7 @@ class RunPlan:
         yield f"         {self.n_steps} steps, input {_shape(self.input_shape)}"
         yield from (f"         {name} {_shape(shape)}" for name, shape in self.student.layers.items())
         yield f"         answer: {self.answer}"
+        yield from (f"warning  {warning}" for warning in self.warnings)
         yield f"target   {self.target}: {self._fit()}"
         yield f"lava     {self.lava}"
         yield f"stages   in {self.folder}"
@@ -145,6 +148,7 @@ def make_plan(config: Config, folder: Path) -> RunPlan:
         cores=cores,
         does_not_fit=does_not_fit,
         lava=_lava(config),
+        warnings=checked.warnings,
     )
 
 

@@ -28,6 +28,8 @@ def bias(n_classes): return net(n_classes, norse.LIFCell())
 def leaky(n_classes): return net(n_classes, norse.LIFBoxCell(norse.LIFBoxParameters(v_leak=torch.tensor(0.1))))
 def seven(n_classes): return net(n_classes, norse.LIFBoxCell(), k=7)
 def good(n_classes): return net(n_classes, norse.LIFBoxCell())
+def wide_awake(n_classes): return net(n_classes, norse.LIFBoxCell(norse.LIFBoxParameters(v_th=torch.tensor(1e-3))))
+def deaf(n_classes): return net(n_classes, norse.LIFBoxCell(norse.LIFBoxParameters(v_th=torch.tensor(50.0))))
 
 class Broken(nn.Module):
     def forward(self, x):
@@ -53,7 +55,7 @@ REFUSED = {
     "logits (2, 10)",
     "teacher.arch=mine.py:Broken": "teacher.arch = mine.py:Broken: raises RuntimeError: mat1 and mat2 shapes "
     "cannot be "
-    "multiplied (16x8 and 3x3) (mine.py, line 18) for images (2, 1, 8, 8)",
+    "multiplied (16x8 and 3x3) (mine.py, line 20) for images (2, 1, 8, 8)",
     "student.arch=mine.py:relu": "student.arch = mine.py:relu: relu cannot become a spiking program:\n"
     "  layer2: ReLU is not a weighted sum of spikes; possible are Conv2d, Linear, BatchNorm, average pooling",
     "student.arch=mine.py:bias": "layer1: a bias into the current of layer2 leaves a transient that the chip "
@@ -126,6 +128,16 @@ def test_a_plan_says_what_would_be_done_and_writes_nothing(here: Path) -> None:
     assert "target   loihi1: about 1 core" in text
     assert json.loads(json.dumps(plan.to_dict()))["n_classes"] == 10
     assert not (here / "runs").exists()
+
+
+def test_a_student_that_sends_nothing_is_told_before_it_is_trained(here: Path) -> None:
+    assert check(load_config(None, ["student.arch=mine.py:wide_awake"]), load_once()).warnings == ()
+    (warning,) = check(load_config(None, ["student.arch=mine.py:deaf"]), load_once()).warnings
+    assert warning.startswith("student: layer2 sends nothing on 16 training samples, and hardly anything is learned")
+    told: list[str] = []
+    small = ["data.max_train=40", "data.max_test=20", "teacher.epochs=1", "student.arch=mine.py:deaf"]
+    run_stages(load_config(None, small), here / "run", until="teacher", told=Told(stage=told.append))
+    assert told[0] == warning
 
 
 def test_resumption_keeps_what_was_set_and_says_what_is_new(here: Path) -> None:

@@ -299,7 +299,12 @@ def test_a_sample_is_read_within_its_window() -> None:
         (np.full((2, 1, 2), 2), "input x: values 0 to 2 found, 0 to 1 are possible (spikes); nothing is clipped"),
         (np.full((2, 1, 2), -1), "input x: values -1 to 0 found, 0 to 1 are possible (spikes); nothing is clipped"),
         (np.full((2, 1, 2), np.nan), "input x: nan found, whole numbers are possible; encode the values first"),
-        (np.full((2, 1, 2), 0.5), "input x: 0.5 found, whole numbers are possible; encode the values first"),
+        (np.full((2, 1, 2), 1.5), "input x: 1.5 found, whole numbers are possible; encode the values first"),
+        (
+            np.full((2, 1, 2), 0.5),
+            "input x: 0.5 found, whole numbers are possible; pixels from 0 to 1 need a network compiled with "
+            "--set input_bits=8 --set input_scale=255, and are written as np.rint(x * 255); or encode them as spikes",
+        ),
         (np.full((2, 1, 2), "a"), "input x: values of type <U1 found, integers are possible"),
         (np.ones((2, 2), int), "input x: shape (2, 2) found, (T, B, 2) is possible"),
         (np.ones((2, 1, 3), int), "input x: shape (2, 1, 3) found, (T, B, 2) is possible"),

@@ -75,6 +75,16 @@ def test_chance_is_measured_at_the_most_frequent_class() -> None:
     assert by_chance(labels, labels) == ""
 
 
+def test_a_silent_layer_is_woken_first_and_nothing_is_made_cheaper() -> None:
+    silent = with_threshold(1000)
+    report = assemble(hand_made(program=silent, full_run=run_definition(silent, INPUTS)))
+    assert report.opportunities[0].title == "hidden: a layer without a single spike, wake it first"
+    assert "v_th" in report.opportunities[0].gain
+    assert not {"prune-hidden", "fewer-steps"} & {advice.id for advice in report.opportunities}
+    of_a_file = assemble(hand_made(program=silent, full_run=run_definition(silent, INPUTS), trained=False))
+    assert "--set dt=" in of_a_file.opportunities[0].gain
+
+
 def test_a_network_that_does_not_work_is_red_and_fails_a_check() -> None:
     silent = with_threshold(1000)
     labels = np.arange(40) % 4

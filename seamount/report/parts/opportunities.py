@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+
+from seamount.compile.program.symptoms import Symptoms
 
 from ..evidence import Evidence
 from ..schema.text import count, si
@@ -31,18 +33,23 @@ def opportunities(
     energy: Energy | Missing,
     early: Anytime | Missing,
     accuracy: Accuracy | Missing,
+    symptoms: Symptoms | None,
 ) -> tuple[Opportunity, ...]:
-    """What to try, the most promising first. A gain is a bound or an estimate and says which."""
-    found: list[Opportunity] = []
+    """What to try, the most promising first. A gain is a bound or an estimate and says which.
+
+    Of a network with ``symptoms`` nothing is advised that would make it cheaper as it is.
+    """
+    silent = () if symptoms is None else symptoms.silent
+    found: list[Opportunity] = [_wake(evidence, silent)] if silent else []
     if isinstance(accuracy, Accuracy):
         found += _of_accuracy(evidence, accuracy)
     if isinstance(mapping, Mapping):
         found += _relieve(evidence, mapping)
     if isinstance(layers, tuple):
-        found += [told for layer in layers for told in _of_layer(evidence, layer)]
+        found += [told for layer in layers for told in _of_layer(evidence, layer, silent)]
     if isinstance(energy, Energy):
         found += _of_energy(evidence, energy)
-    if isinstance(early, Anytime):
+    if isinstance(early, Anytime) and not symptoms:
         found += _of_time(evidence, early, energy.mark if isinstance(energy, Energy) else "")
     if evidence.oracle is None:
         found.append(
@@ -54,6 +61,18 @@ def opportunities(
             )
         )
     return tuple(found)
+
+
+def _wake(evidence: Evidence, silent: Collection[str]) -> Opportunity:
+    gain = (
+        "Nothing is learned or answered through it: a lower v_th, a membrane that takes in more of a step "
+        "(tau_mem_inv nearer to 1 / dt) or larger weights make it fire."
+        if evidence.trained
+        else "Nothing is answered through it: look at the time step (--set dt=...), the exporter (--from) and the "
+        "scale of the inputs, which may be another than the network was trained with."
+    )
+    layers = "a layer without a single spike, wake it first" if len(silent) == 1 else "silent layers, wake them first"
+    return Opportunity(id="wake", title=f"{', '.join(silent)}: {layers}", gain=gain, command="")
 
 
 def _of_accuracy(evidence: Evidence, accuracy: Accuracy) -> Iterator[Opportunity]:
@@ -165,10 +184,10 @@ def _of_time(evidence: Evidence, early: Anytime, mark: str) -> list[Opportunity]
     ]
 
 
-def _of_layer(evidence: Evidence, layer: Layer) -> Iterator[Opportunity]:
+def _of_layer(evidence: Evidence, layer: Layer, silent: Collection[str]) -> Iterator[Opportunity]:
     why = _why(evidence, layer)
     dead, always, damage = layer.n_dead.value, layer.n_always.value, layer.damage.value
-    if dead is not None and dead / layer.n_neurons > 0.1:
+    if dead is not None and dead / layer.n_neurons > 0.1 and layer.name not in silent:
         yield Opportunity(
             id=f"prune-{layer.name}",
             title=f"{layer.name}: {100 * dead / layer.n_neurons:.0f} % of the neurons never fired",
