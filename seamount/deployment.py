@@ -262,11 +262,12 @@ def _lava(asked: Asked, program: Program, samples: ChipSamples, reasons: dict[st
 def _own_answers(path: Path, samples: ChipSamples | None) -> Array:
     """Classes (n,), or scores (n, K) of which the largest counts: ``answers``, or the only array there is."""
     arrays = read_npz(path)
-    found = arrays.get("answers", next(iter(arrays.values())) if len(arrays) == 1 else None)
-    if found is None:
+    name = "answers" if "answers" in arrays or len(arrays) != 1 else next(iter(arrays))
+    if name not in arrays:
         raise InputError(
             f"holds {', '.join(arrays) or 'nothing'}", where=path, possible="needed is the array answers"
         )
+    found = arrays[name]
     n = 0 if samples is None else samples.n
     if found.ndim not in (1, 2) or len(found) < n or (found.ndim == 1 and found.dtype.kind not in "iu"):
         needed = f"needed are classes ({n},) or scores ({n}, K), for each of the samples one"

@@ -31,6 +31,7 @@ from seamount.compile.program.readout import as_quantity, classes, readout_so_fa
 from seamount.compile.program.symptoms import Symptoms, symptoms
 from seamount.config import load_config
 from seamount.errors import ConfigError, InputError, plural
+from seamount.foreign.arrays import Arrays
 from seamount.foreign.labels import class_labels
 from seamount.foreign.samples import ENDINGS, read_samples
 from seamount.hardware_targets.agreement import Agreement, sample_windows
@@ -244,13 +245,13 @@ def options_of(reading: Reading) -> tuple[CompileOptions, NDArray[Any] | None]:
     """How a network is lowered, and the labels of the samples that it is calibrated with."""
     from seamount.compile.options import compile_options
 
-    samples = {} if reading.calibrate is None else arrays_of(reading.calibrate)
-    labels = samples.pop("y", None)
+    samples = None if reading.calibrate is None else arrays_of(reading.calibrate)
+    labels = None if samples is None else samples.get("y")
     options = compile_options(
         written_by=reading.written_by,
         settings=reading.settings,
         n_steps=reading.n_steps,
-        calibration=samples or None,
+        calibration=samples,
         soft_reset=reading.soft_reset,
         readout=reading.readout,
     )
@@ -385,8 +386,8 @@ def _test_set(config: DataConfig, program: Program, entry: str, n: int | None) -
 NPZ = f"pass a file ({', '.join(ENDINGS)}) with an array for each input"
 
 
-def arrays_of(path: Path | str) -> dict[str, NDArray[Any]]:
-    """The arrays of a file: x, or one for each input by its name, and perhaps y, the labels."""
+def arrays_of(path: Path | str) -> Arrays:
+    """x, or an array for each input by its name, and perhaps y, the labels; each is read when it is asked for."""
     path = Path(path)
     arrays = read_samples(path)
     if not set(arrays) - {"y"}:

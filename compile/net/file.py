@@ -15,11 +15,8 @@ from numpy.typing import NDArray
 
 from seamount.errors import InputError
 from seamount.foreign.hdf5 import DAMAGE, opened
-from seamount.foreign.limits import NETWORK_BYTES
+from seamount.foreign.limits import NETWORK_BYTES, VALUES
 from seamount.foreign.whole import file_bytes, first_line, not_hdf5
-
-MAX_VALUES = 1 << 24
-"""Numbers that one dataset may hold: 16 million weights are more than a chip has."""
 
 MAX_LAYERS = 1000
 
@@ -91,8 +88,7 @@ class Group:
                 raise InputError(f"numbers are expected here, found {dataset.dtype}", where=where)
             if dataset.size is None or dataset.size < 1:
                 raise InputError("holds no value", where=where)
-            if dataset.size > MAX_VALUES:
-                raise InputError(f"{dataset.size} values", where=where, possible=f"at most {MAX_VALUES} are read")
+            VALUES.check(dataset.size, where)
             values = np.asarray(dataset[()])
         if not np.all(np.isfinite(values)):
             raise InputError("holds NaN or infinity", where=where)

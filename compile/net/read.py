@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seamount.errors import InputError, Unsupported
+from seamount.foreign.limits import VALUES
 from seamount.windows import Window
 
 from ..neurons.delta_coding import MOST_EXPONENT, DeltaCoding
@@ -294,6 +295,7 @@ class _Reader:
             raise InputError(
                 f"{self.last.name} has {n_before} neurons, which {n} groups cannot share equally", where=layer.where
             )
+        VALUES.check(n * n_before, layer.where, f"a mean of {n_before} neurons in {n} groups")
         weights = np.kron(np.eye(n, dtype=np.int64), np.ones((1, n_before // n), dtype=np.int64))
         self.flatten_next = False
         self._note(i, f"mean over groups of {n_before // n} neurons: v / 64 counts the spikes of a group")
@@ -415,6 +417,7 @@ def _pooling(layer: Group, before: Shape, note: Note) -> Conv:
             where=f"{layer.where}/weight",
             possible=f"one kernel of {height} x {width} is possible",
         )
+    VALUES.check(before[0] * height * width, layer.where, f"windows {(height, width)} on {before[0]} channels")
     kernel = np.broadcast_to(values.reshape(-1), height * width).reshape(1, 1, height, width)
     stride, padding, dilation = (pair(layer, name) for name in ("stride", "padding", "dilation"))
     if min(*stride, *dilation) < 1 or min(padding) < 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seamount.errors import InputError
+from seamount.foreign.limits import VALUES
 
 from ..numbers import Ints, ints, weight_grid
 from .file import Group
@@ -25,8 +27,9 @@ def shape_of(layer: Group) -> Shape:
     """Of the layer's neurons: (N,) or (C, H, W), as the file says."""
     values = layer.integers("shape").reshape(-1)
     shape = tuple(int(n) for n in values)
-    if not 1 <= len(shape) <= 4 or min(shape) < 1 or np.prod(shape, dtype=float) > 1 << 25:
+    if not 1 <= len(shape) <= 4 or min(shape) < 1:
         raise InputError(f"{shape} is not a shape that can be run", where=f"{layer.where}/shape")
+    VALUES.check(math.prod(shape), f"{layer.where}/shape", f"shape {shape}")
     return shape
 
 

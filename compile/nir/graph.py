@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from seamount.errors import InputError, Reason, SeamountError
+from seamount.foreign.limits import VALUES
 
 from ..graphs import strongly_connected
 from ..network.network import (
@@ -29,8 +31,6 @@ from .file import RawGraph
 from .nodes import NODE_TYPES
 from .presets import Discretisation
 from .values import NodeValues
-
-MAX_NEURONS = 1 << 26
 
 
 @dataclass
@@ -215,8 +215,9 @@ def _shape_out(graph: NirGraph, name: str) -> Shape:
         assert shape is not None, name
         if not graph.before[name]:
             graph.notes.append(f"{name}: no edge leads to it; it receives nothing")
-    if not shape or min(shape) < 1 or _too_large(shape):
-        raise InputError(f"shape {shape}", where=name, possible=f"possible are 1 to {MAX_NEURONS} values in all")
+    if not shape or min(shape) < 1:
+        raise InputError(f"shape {shape}", where=name, possible="possible is 1 or more along each axis")
+    VALUES.check(math.prod(shape), name, f"shape {shape}")
     if graph.role(name) != "operator":
         if graph.raw.nodes[name].kind == "Output":
             _compare_output(graph, name, shape)
@@ -225,8 +226,7 @@ def _shape_out(graph: NirGraph, name: str) -> Shape:
         return shape
     ops, bias = _operators(graph, name, shape)
     after = chain_shapes(ops, shape)[-1]
-    if _too_large(after):
-        raise InputError(f"makes {after}", where=name, possible=f"possible are 1 to {MAX_NEURONS} values in all")
+    VALUES.check(math.prod(after), name, f"makes {after}")
     graph.ops[name] = ops
     if bias is not None and np.any(bias):
         graph.biases[name] = reals(np.broadcast_to(bias, after))
@@ -246,10 +246,6 @@ def _require_own_axes(graph: NirGraph, name: str, shape: Shape) -> None:
         entered[n_extra:],
         option_for(graph.raw, entry),
     )
-
-
-def _too_large(shape: Shape) -> bool:
-    return float(np.prod([float(n) for n in shape])) > MAX_NEURONS
 
 
 def _compare_output(graph: NirGraph, name: str, shape: Shape) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from seamount.errors import InputError, Unsupported
+from seamount.foreign.limits import VALUES
 from seamount.windows import Window
 
 from ..network.network import (
@@ -96,6 +98,7 @@ class NodeValues:
     def pooled(self, shape: Shape) -> tuple[Op, ...]:
         """The sum over windows; of lines (C, L) where the windows are 1 high, as torch has it on (B, C, L)."""
         pool = self.pool()
+        VALUES.check(shape[0] * math.prod(pool.kernel), self.name, f"windows {pool.kernel} on {shape[0]} channels")
         if len(shape) != 2:
             return (pool,)
         if (pool.kernel[0], pool.stride[0], pool.padding[0]) != (1, 1, 0):

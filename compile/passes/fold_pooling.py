@@ -7,6 +7,7 @@ own, which ``merge_linear`` writes out as a matrix.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -32,7 +33,11 @@ from .fold_scale import per_channel, scaled
 Matrix = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
 MAX_KERNEL = 1 << 24
-"""Weights of a composed kernel; more are left to the matrix."""
+"""Weights of a composed kernel, and of each of the two once dilations and groups are written out; more are left to
+the matrix."""
+
+MAX_TAP_PAIRS = 1 << 22
+"""Taps of the first times taps of the second: half a minute."""
 
 
 def fold_pooling(network: Network) -> Network:
@@ -85,6 +90,8 @@ def composed(first: Convolution, second: Convolution, shape: Shape) -> Convoluti
     for axis in (0, 1):
         if second.window.padding[axis] and not _zeros_outside(first, axis, shape[axis + 1], middle[axis + 1]):
             return None
+    if _reach(first) > MAX_KERNEL or _reach(second) > MAX_KERNEL:
+        return None
     w1, g1 = _expanded(first), first.window.groups
     w2, g2 = _expanded(second), second.window.groups
     c_middle = middle[0]
@@ -92,6 +99,8 @@ def composed(first: Convolution, second: Convolution, shape: Shape) -> Convoluti
         groups, pairs = g2, _depthwise_first
     elif g2 == c_middle == w2.shape[0]:
         groups, pairs = g1, _depthwise_second
+    elif max(w1.size * g1, w2.size * g2) > MAX_KERNEL:
+        return None
     else:
         w1, w2, groups, pairs = _ungrouped(w1, g1), _ungrouped(w2, g2), 1, _full
     weight = _composed_weight(w1, w2, first.window.stride, lambda a, b: pairs(a, b, groups))
@@ -115,6 +124,8 @@ def _composed_weight(w1: Matrix, w2: Matrix, stride: Pair, pairs: Callable[[Matr
     """Every tap of the second moves the first by its stride; ``pairs`` multiplies the channels of two taps."""
     (s_h, s_w), taps1, taps2 = stride, w1.shape[2:], w2.shape[2:]
     kernel = [(taps2[0] - 1) * s_h + taps1[0], (taps2[1] - 1) * s_w + taps1[1]]
+    if math.prod(taps1) * math.prod(taps2) > MAX_TAP_PAIRS:
+        return None
     channels = pairs(w1[:, :, 0, 0], w2[:, :, 0, 0])
     if channels.size * kernel[0] * kernel[1] > MAX_KERNEL:
         return None
@@ -132,6 +143,13 @@ def _zeros_outside(first: Convolution, axis: int, n: int, n_out: int) -> bool:
     before = -stride - padding + reach - 1  # last input index of output -1
     behind = n_out * stride - padding  # first input index of output n_out
     return before < 0 and behind >= n
+
+
+def _reach(conv: Convolution) -> int:
+    """Values of the weight with the dilation written out."""
+    c_out, c_in, k_h, k_w = conv.weight.shape
+    d_h, d_w = conv.window.dilation
+    return int(c_out * c_in * (d_h * (k_h - 1) + 1) * (d_w * (k_w - 1) + 1))
 
 
 def _expanded(conv: Convolution) -> Matrix:

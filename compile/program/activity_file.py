@@ -19,6 +19,7 @@ from .activity import Activity, Array, Events
 
 IN_TIME = ("spikes", "drive")
 STATES = tuple(dict.fromkeys(name for model in MODELS for name in model.states))
+KINDS = {*IN_TIME, *STATES, *(f"final_{state}" for state in STATES), "events", "spike_counts", "readout"}
 SCHEMA = 1
 
 
@@ -55,7 +56,7 @@ def load_activity(path: Path) -> Activity:
     """
     arrays = read_npz(path)
     try:
-        meta = json.loads(str(arrays.pop("meta")))
+        meta = json.loads(str(arrays["meta"]))
         schema = meta["schema"]
         if schema != SCHEMA:
             raise InputError(f"trace schema {schema!r}", where=path, possible=f"this version reads {SCHEMA}")
@@ -72,8 +73,11 @@ def _activity(arrays: Mapping[str, Array], meta: Mapping[str, Any]) -> Activity:
     states: dict[str, dict[str, Array]] = {}
     finals: dict[str, dict[str, Array]] = {}
     event_arrays: dict[str, dict[str, Any]] = {}
-    for key, values in arrays.items():
+    for key in arrays:
         kind, _, name = key.partition(":")
+        if kind not in KINDS:
+            continue
+        values = arrays[key]
         if values.dtype.kind not in "biu":
             raise ValueError(f"{key} has values of type {values.dtype}")
         if kind == "events":

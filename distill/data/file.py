@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seamount.errors import InputError
-from seamount.foreign.arrays import read_npy
+from seamount.foreign.arrays import Arrays
 from seamount.foreign.labels import class_labels
-from seamount.foreign.samples import ENDINGS, read_samples
+from seamount.foreign.samples import ENDINGS, read_folder, read_samples
 
 from ..config import DataConfig
 from .files import root_of
@@ -59,13 +59,11 @@ def source_of(parts: Parts, where: object, *, frames: bool, class_names: Sequenc
     return Source(train, test, tuple(class_names) if named else tuple(map(str, range(n_classes))), events=frames)
 
 
-def _arrays(path: Path) -> dict[str, NDArray[Any]]:
-    if path.is_dir():
-        return {one.stem: read_npy(one) for one in sorted(path.glob("*.npy"))}
-    return read_samples(path)
+def _arrays(path: Path) -> Arrays:
+    return read_folder(path) if path.is_dir() else read_samples(path)
 
 
-def _samples(path: Path, arrays: dict[str, NDArray[Any]], part: str, frames: bool, n_steps: int) -> Samples:
+def _samples(path: Path, arrays: Arrays, part: str, frames: bool, n_steps: int) -> Samples:
     x, y = arrays[f"x{part}"], class_labels(arrays[f"y{part}"], path, f"y{part}")
     check_samples(path, f"x{part}", x, y, frames=frames, n_steps=n_steps)
     return in_memory(to_bytes(path, f"x{part}", x), y)

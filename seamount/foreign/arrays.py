@@ -6,8 +6,9 @@ import struct
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -40,32 +41,69 @@ PACKED_AS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 """What numpy writes; others unpack to more than their tables say, or not at all."""
 
 
-def read_npz(path: Path, limit: Limit = DATA_BYTES) -> dict[str, NDArray[Any]]:
-    """The arrays of a .npz file by name; members that are no arrays are left out.
+@dataclass(frozen=True)
+class Arrays(Mapping[str, NDArray[Any]]):
+    """Arrays by name; each is read anew when it is asked for, so that what nobody asks for takes no memory.
+
+    Attributes:
+        read: the array of a name; raises InputError.
+    """
+
+    names: tuple[str, ...]
+    read: Callable[[str], NDArray[Any]]
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        if name not in self.names:
+            raise KeyError(name)
+        return self.read(name)
+
+    def __contains__(self, name: object) -> bool:  # Mapping's own would read the array
+        return name in self.names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+def read_npz(path: Path, limit: Limit = DATA_BYTES) -> Arrays:
+    """The arrays of a .npz file; members that are no arrays are left out. All are looked at, none is unpacked.
 
     Raises:
         InputError: not such a file, damaged, a name twice, objects (which would be unpickled), or more bytes than the
             limit when it is unpacked.
     """
     regular(path, limit)
-    with explained(path, "not a readable .npz file"), zipfile.ZipFile(path) as archive:
-        members = [m for m in archive.infolist() if m.filename.endswith(".npy")]
-        n_bytes = sum(m.file_size for m in members)
+    with explained(path, "not a readable .npz file"):
+        archive = zipfile.ZipFile(path)  # open as long as somebody may ask for an array of it
+        found = [m for m in archive.infolist() if m.filename.endswith(".npy")]
+        n_bytes = sum(m.file_size for m in found)
         limit.check(n_bytes, path, f"{n_bytes} bytes when it is unpacked")
-        arrays: dict[str, NDArray[Any]] = {}
-        for member in members:
+        members: dict[str, zipfile.ZipInfo] = {}
+        for member in found:
             name = member.filename.removesuffix(".npy")
-            if name in arrays:
+            if name in members:
                 raise InputError(f"holds {name} twice", where=path)
-            if member.compress_type not in PACKED_AS:
-                raise InputError(
-                    f"{name} is packed as kind {member.compress_type}, numpy packs as 0 or 8", where=path
-                )
-            with archive.open(member) as file:
-                _check_announced(file, member.file_size, name, path)
-            with archive.open(member) as file:
-                arrays[name] = npy.read_array(file, allow_pickle=False)
-        return arrays
+            _check_member(archive, member, path)
+            members[name] = member
+    return Arrays(tuple(members), lambda name: _unpacked(archive, members[name], path))
+
+
+def _check_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> None:
+    name = member.filename.removesuffix(".npy")
+    if member.compress_type not in PACKED_AS:
+        raise InputError(f"{name} is packed as kind {member.compress_type}, numpy packs as 0 or 8", where=path)
+    with archive.open(member) as file:
+        _check_announced(file, member.file_size, name, path)
+
+
+def _unpacked(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> NDArray[Any]:
+    with explained(path, "not a readable .npz file"):
+        _check_member(archive, member, path)  # once more, because the file may have been written to since
+        with archive.open(member) as file:
+            array: NDArray[Any] = npy.read_array(file, allow_pickle=False)
+            return array
 
 
 def read_npy(path: Path, limit: Limit = DATA_BYTES, *, mapped: bool = False) -> NDArray[Any]:

@@ -66,5 +66,9 @@ TEXT_BYTES = Limit("SEAMOUNT_MAX_TEXT_BYTES", 16 << 20)
 PIXELS = Limit("SEAMOUNT_MAX_PIXELS", 1 << 26, "pixels")
 """Of one image."""
 
+VALUES = Limit("SEAMOUNT_MAX_VALUES", 1 << 24, "values")
+"""Of one array that a network's file describes, or that its few numbers (a shape, a window, groups) make: a chip
+holds far less, and a dozen bytes can ask for terabytes."""
+
 CLASSES = Limit("SEAMOUNT_MAX_CLASSES", 1 << 16, "classes")
 """That labels may name: the largest common data set, ImageNet-21k, has 21,841."""

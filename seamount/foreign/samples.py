@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,10 @@ from numpy.typing import NDArray
 
 from seamount.errors import InputError
 
-from .arrays import read_npy, read_npz
+from .arrays import Arrays, read_npy, read_npz
 from .hdf5 import opened_data
 
 ENDINGS = (".npz", ".npy", ".h5", ".hdf5", ".pt", ".pth")
-
-Arrays = dict[str, NDArray[Any]]
 
 
 def read_samples(path: Path) -> Arrays:
@@ -28,19 +27,31 @@ def read_samples(path: Path) -> Arrays:
         case ".npz":
             return read_npz(path)
         case ".npy":
-            return {"x": read_npy(path)}
+            return Arrays(("x",), lambda _: read_npy(path))
         case ".h5" | ".hdf5":
             return _datasets(path)
         case ".pt" | ".pth":
             from .tensors import read_tensors  # here, because torch takes a second to load
 
-            return {name: tensor.numpy() for name, tensor in read_tensors(path).items()}
+            tensors = read_tensors(path)
+            return Arrays(tuple(tensors), lambda name: tensors[name].numpy())
         case _:
             raise InputError(f"unknown kind {path.suffix!r}; possible are {', '.join(ENDINGS)}", where=path)
+
+
+def read_folder(path: Path) -> Arrays:
+    """The .npy files of a folder."""
+    files = {one.stem: one for one in sorted(path.glob("*.npy"))}
+    return Arrays(tuple(files), lambda name: read_npy(files[name]))
 
 
 def _datasets(path: Path) -> Arrays:
     import h5py
 
     with opened_data(path) as file:
-        return {name: np.asarray(file[name][()]) for name in file if isinstance(file[name], h5py.Dataset)}
+        return Arrays(tuple(name for name in file if isinstance(file[name], h5py.Dataset)), partial(_dataset, path))
+
+
+def _dataset(path: Path, name: str) -> NDArray[Any]:
+    with opened_data(path) as file:
+        return np.asarray(file[name][()])

@@ -49,6 +49,7 @@ def read_tensors(path: Path) -> State:
         found = f"holds {type(loaded).__name__}"
         raise InputError(found, where=path, possible="needed are tensors by name, or one, or two (x, y)")
     tensors = {name: value for name, value in loaded.items() if isinstance(value, Tensor)}
+    _check_sizes(tensors, path)
     for name, value in tensors.items():
         _dense(value, name, path)
     return {n: t.detach().float() if t.dtype == torch.bfloat16 else t.detach() for n, t in tensors.items()}
@@ -62,7 +63,14 @@ def read_state_dict(path: Path) -> State:
         isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
     ):
         raise InputError(f"holds {type(loaded).__name__}, not a state dict of tensors", where=path)
+    _check_sizes(state, path)
     return {name: plain(value, name, path) for name, value in state.items()}
+
+
+def _check_sizes(tensors: State, path: Path) -> None:
+    """Views may repeat what they show, so that a few bytes are a tensor of any size, and one is many."""
+    n_bytes = sum(value.numel() * value.element_size() for value in tensors.values())
+    DATA_BYTES.check(n_bytes, path, f"tensors of {n_bytes} bytes")
 
 
 def _loaded(path: Path, what: str, ways_out: str) -> Any:

@@ -66,4 +66,4 @@ def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
 
 
 def read_arrays(path: Path) -> dict[str, Array]:
-    return read_npz(path)
+    return dict(read_npz(path))

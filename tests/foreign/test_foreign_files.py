@@ -21,6 +21,7 @@ import torch
 
 from seamount.compile.net.read import read_net
 from seamount.compile.nir.file import read_raw
+from seamount.compile.nir.read import Discretisation, NirOptions, read_nir
 from seamount.compile.program.file import HEAD_BYTES, load_program, sealed
 from seamount.distill.checkpoint import load_weights
 from seamount.distill.config import DataConfig
@@ -31,6 +32,7 @@ from seamount.foreign.arrays import read_npy, read_npz
 from seamount.foreign.hdf5 import opened_data
 from seamount.foreign.images import read_image
 from seamount.foreign.limits import DATA_BYTES, NETWORK_BYTES
+from seamount.foreign.tensors import read_tensors
 from seamount.foreign.toml import parse_toml
 from seamount.foreign.whole import file_bytes
 
@@ -438,3 +440,110 @@ def test_a_class_without_samples_is_named_and_not_all_of_65_000(tmp_path: Path) 
 
 def test_the_data_limit_is_larger_than_that_of_networks() -> None:
     assert DATA_BYTES.value > NETWORK_BYTES.value
+
+
+# ------------------------------------------------------------------------- arrays that nobody asked for, or has made
+
+
+def many_zeros(path: Path, **small: np.ndarray) -> None:
+    """A .npz file of half a megabyte, of which one array is 512 MiB."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for name, values in small.items():
+            archive.writestr(f"{name}.npy", _npy(values))
+        with archive.open("large.npy", "w") as file:
+            file.write(npy_head(f"({1 << 29},)", "|u1"))
+            for _ in range(32):
+                file.write(bytes(1 << 24))
+
+
+def test_arrays_that_nobody_asks_for_are_not_unpacked(tmp_path: Path) -> None:
+    many_zeros(tmp_path / "a.npz", x=X, y=np.array([0, 1] * 5))
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["x"], file["y"] = X, np.array([0, 1] * 5)
+        file.create_dataset("large", data=np.zeros(1 << 24, np.uint8), chunks=True, compression="gzip")
+    (tmp_path / "folder").mkdir()
+    for name, values in {"x": X, "y": np.array([0, 1] * 5), "large": np.zeros(1 << 24)}.items():
+        np.save(tmp_path / "folder" / f"{name}.npy", values)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for name in ("a.npz", "a.h5", "folder"):
+        config = DataConfig(name="file", root=str(tmp_path / name))
+        assert len(load_data(config, n_steps=1).test) == 2
+    assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) < 1 << 16  # in KiB
+
+
+def test_an_array_is_looked_at_again_when_it_is_read(tmp_path: Path) -> None:
+    x = _npy(np.arange(1 << 16))
+    path = zipped(tmp_path / "a.npz", {"x.npy": x, "z.npy": x}, zipfile.ZIP_STORED)
+    found = read_npz(path)
+    content = path.read_bytes()
+    with path.open("r+b") as file:
+        file.write(content.replace(b"(65536,)", b"(99999,)"))
+    with refused(r"x announces shape \(99999,\)"):
+        found["x"]
+    with pytest.raises(KeyError):
+        found["absent"]
+
+
+def test_tensors_that_repeat_what_they_show_are_counted_whole(tmp_path: Path) -> None:
+    torch.save({"x": torch.zeros(1).expand(1 << 40)}, tmp_path / "a.pt")
+    with refused("tensors of 4398046511104 bytes, the reader takes up to 4294967296 bytes"):
+        load_weights(tmp_path / "a.pt")
+    one = torch.zeros(1 << 18)
+    torch.save({f"x{k}": one for k in range(5000)}, tmp_path / "b.pt")
+    with refused("tensors of 5242880000 bytes"):
+        read_tensors(tmp_path / "b.pt")
+
+
+LIF = {"neuron/type": "LOIHI", "neuron/iDecay": 0, "neuron/vDecay": 0, "neuron/vThMant": 10}
+WINDOW = {"stride": 1, "dilation": 1, "groups": 1}
+
+
+@pytest.mark.parametrize(
+    ("before", "layers", "told"),
+    [
+        (
+            (1, 8, 8),
+            [{"type": "pool", "kernelSize": [30000] * 2, "padding": 15000}],
+            r"windows \(30000, 30000\) on 1",
+        ),
+        (
+            (1 << 20, 4, 4),
+            [{"type": "pool", "kernelSize": [30, 30], "padding": 15}],
+            r"windows \(30, 30\) on 1048576",
+        ),
+        (
+            (1, 2048, 2048),
+            [{"type": "pool", "kernelSize": [1, 1], "padding": 0}, {"type": "average", "shape": [64]}],
+            "a mean of 4194304 neurons in 64 groups",
+        ),
+        ((1, 5000, 5000), [{"type": "pool", "kernelSize": [1, 1], "padding": 0}], r"shape \(1, 5000, 5000\)"),
+    ],
+)
+def test_what_a_net_files_numbers_make_is_counted_before_it_is_made(
+    before: tuple[int, ...], layers: list[dict[str, Any]], told: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.net"
+    with h5py.File(path, "w") as file:
+        for i, layer in enumerate([{"type": "input"}, *layers]):
+            pool = {"weight": 1, **WINDOW, **LIF} if layer["type"] == "pool" else {}
+            for key, value in {"shape": before, **pool, **layer}.items():
+                file[f"layer/{i}/{key}"] = value
+    with refused(rf"{told}.*the reader takes up to 16777216 values; if you trust the file, set SEAMOUNT_MAX_VALUES"):
+        read_net(path)
+
+
+@pytest.mark.parametrize("kind", ["SumPool2d", "AvgPool2d"])
+def test_windows_of_a_nir_file_are_counted_before_they_are_made(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.nir"
+    with h5py.File(path, "w") as file:
+        graph = file.create_group("node")
+        graph["type"], graph["edges"] = "NIRGraph", [("in", "pool"), ("pool", "out")]
+        for name, node in {
+            "in": {"type": "Input", "shape": [1, 8, 8]},
+            "pool": {"type": kind, "kernel_size": [30000] * 2, "stride": [1, 1], "padding": [15000] * 2},
+            "out": {"type": "Output", "shape": [1, 9, 9]},
+        }.items():
+            for key, value in node.items():
+                graph[f"nodes/{name}/{key}"] = value
+    with refused(r"pool: windows \(30000, 30000\) on 1 channels, the reader takes up to 16777216 values"):
+        read_nir(path, NirOptions(discretisation=Discretisation(dt=1e-3)))
