@@ -94,7 +94,9 @@ def rounded(student: QuantisedStudent) -> Integers:
             continue
         factor = s * plan.a_mem / (student.input_scale if source == INPUT else 1.0)
         grid = grids[name]
-        weights[name] = OnGrid.apply(student.weights[name], log_scale, factor, grid.step, -grid.limit, grid.limit)
+        there = getattr(student, f"entries_of_{name}", None)
+        real = student.weights[name] if there is None else student.weights[name] * there
+        weights[name] = OnGrid.apply(real, log_scale, factor, grid.step, -grid.limit, grid.limit)
     for name, values in student.biases.items():
         factor = (1 << DRIVE_SHIFT) * scale[name] * student.plans[name].a_mem
         bias[name] = OnGrid.apply(values, student.log_scales[name], factor, 1, -formats.bias_max, formats.bias_max)

@@ -60,6 +60,17 @@ def folded(net: SpikingNet, synapse: str, source: str) -> fold.FoldedConv | fold
     return fold.merge(fold.fold(module, shape, synapse), shape, synapse)
 
 
+def entries_of(net: SpikingNet, synapse: str, source: str, op: fold.FoldedConv | fold.Linear) -> Tensor | None:
+    """Where a matrix that convolutions were written out to has weights: learning puts none between them.
+
+    None of any other operator, all of whose weights are learned.
+    """
+    module = net.synapses[synapse]
+    written = fold.has_no_node(module, net.shapes[source], synapse)
+    written |= any(isinstance(layer, nn.Conv2d) for _, layer in fold.layers(module))
+    return torch.from_numpy(op.weight != 0) if written and isinstance(op, fold.Linear) else None
+
+
 def biases_of(
     net: SpikingNet, ops: Mapping[str, fold.FoldedConv | fold.Linear | None], plans: Mapping[str, StudentPlan]
 ) -> dict[str, Tensor]:
@@ -74,10 +85,13 @@ def biases_of(
         if op is None or op.bias is None:
             continue
         if plans[target].a_syn != 1:
+            neurons = net.populations[target]
+            assert isinstance(neurons, Neurons), "others have no current"
+            cell = type(neurons.cell).__name__
             raise Unsupported(
-                f"a bias into the current of {target} leaves a transient that the chip does not have",
+                f"a bias into the current of {target} ({cell}) leaves a transient that the chip does not have",
                 where=synapse,
-                ways_out="use synapses without bias, or cells without a current",
+                ways_out=(f"bias=False in {synapse}", f"{cell.replace('Cell', 'BoxCell')}, which has no current"),
             )
         bias = torch.tensor(op.bias, dtype=torch.float32).view(-1, *[1] * (len(net.shapes[target]) - 1))
         found[target] = found[target] + bias if target in found else bias

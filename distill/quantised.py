@@ -43,7 +43,7 @@ from .integer import (
     weighted,
     wrapped,
 )
-from .plan import biases_of, bits_of, folded, plan_of, refuse
+from .plan import biases_of, bits_of, entries_of, folded, plan_of, refuse
 from .quantised_nir import student_to_nir
 from .scales import calibrate, set_scale
 
@@ -97,6 +97,9 @@ class QuantisedStudent(nn.Module):
         self.weights = nn.ParameterDict(
             {n: torch.tensor(op.weight, dtype=torch.float32) for n, op in learned.items()}
         )
+        for name, source, _ in student.edges:
+            if name in learned and (there := entries_of(student, name, source, learned[name])) is not None:
+                self.register_buffer(f"entries_of_{name}", there, persistent=False)
         self.biases = nn.ParameterDict(biases_of(student, self.ops, self.plans))
         scaled = [n for n in student.order if not isinstance(student.populations[n], AnySpike)]
         self.log_scales = nn.ParameterDict({name: nn.Parameter(torch.zeros(())) for name in scaled})

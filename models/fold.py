@@ -59,7 +59,35 @@ class Flatten:
     """(C, H, W) to a vector, in C order."""
 
 
+@dataclass(frozen=True)
+class Spread:
+    """Torch's transposed convolution with a stride, which spreads (C, H, W) over a larger map."""
+
+    weight: Reals
+    bias: Reals | None
+    window: Window
+    output_padding: Pair
+
+
+@dataclass(frozen=True)
+class UnequalPool:
+    """Torch's adaptive average to so many values an axis, over windows that are not all of one size."""
+
+    sizes: Pair
+
+
+@dataclass(frozen=True)
+class Unflatten:
+    """A vector to (C, H, W), in C order."""
+
+    shape: Shape
+
+
 Op = FoldedConv | Linear | Pool | Flatten
+"""Operators that are nodes of NIR."""
+
+NoNode = Spread | UnequalPool | Unflatten
+"""Operators that are none: a chain with one of them is a matrix, and so ends in a vector."""
 
 
 def layers(module: nn.Module, name: str = "") -> list[tuple[str, nn.Module]]:
@@ -84,9 +112,9 @@ def _problem(layer: nn.Module) -> str | None:
         case nn.ZeroPad2d():
             return "ZeroPad2d that cuts; only padding is possible" if min(layer.padding) < 0 else None
         case nn.ConvTranspose2d():
-            if _pair(layer.stride) == (1, 1):
-                return None
-            return f"ConvTranspose2d with stride {_pair(layer.stride)}; NIR has no node for it, stride 1 is possible"
+            return None
+        case nn.Unflatten():
+            return None if layer.dim == 1 else f"Unflatten of axis {layer.dim}; only Unflatten(1, ...) is possible"
         case nn.Linear() | nn.AvgPool2d() | nn.AdaptiveAvgPool2d() | nn.Flatten():
             if isinstance(layer, nn.AvgPool2d) and (layer.ceil_mode or layer.divisor_override):
                 return "AvgPool2d with ceil_mode or divisor_override; use plain windows"
@@ -132,10 +160,26 @@ def fold(module: nn.Module, shape: Shape, name: str) -> list[Op]:
     Args:
         shape: of what enters, without batch.
     """
+    chain = _chain(module, shape, name)
+    ops = [op for op in chain if not isinstance(op, NoNode)]
+    if len(ops) == len(chain):
+        return ops
+    return [*([Flatten()] if len(shape) > 1 else []), _matrix(chain, shape, name)]
+
+
+def has_no_node(module: nn.Module, shape: Shape, name: str) -> bool:
+    """Whether a chain makes a map as no chain of NIR's nodes can."""
+    special = (nn.ConvTranspose2d, nn.AdaptiveAvgPool2d, nn.Unflatten)
+    if not any(isinstance(layer, special) for _, layer in layers(module)) or problems(module, name):
+        return False
+    return any(isinstance(op, NoNode) for op in _chain(module, shape, name))
+
+
+def _chain(module: nn.Module, shape: Shape, name: str) -> list[Op | NoNode]:
     found = problems(module, name)
     if found:
         raise Unsupported("\n".join(found))
-    ops: list[Op] = []
+    ops: list[Op | NoNode] = []
     sides = NO_SIDES
     for where, layer in layers(module, name):
         if sides != NO_SIDES and not isinstance(layer, nn.Conv2d):
@@ -145,6 +189,9 @@ def fold(module: nn.Module, shape: Shape, name: str) -> list[Op]:
             case nn.ZeroPad2d():
                 left, right, top, bottom = layer.padding
                 sides = ((top, bottom), (left, right))
+            case nn.ConvTranspose2d() if _pair(layer.stride) != (1, 1):
+                ops.append(_spread(layer))
+                shape = op_shape(ops[-1], shape)
             case nn.Conv2d() | nn.ConvTranspose2d():
                 ops.append(_conv(layer, sides))
                 shape, sides = op_shape(ops[-1], shape), NO_SIDES
@@ -171,7 +218,7 @@ def _affine(norm: nn.BatchNorm1d | nn.BatchNorm2d) -> tuple[Reals, Reals]:
     return scale, offset - mean * scale
 
 
-def _scaled(op: Op | None, scale: Reals, offset: Reals, shape: Shape) -> list[Op]:
+def _scaled(op: Op | NoNode | None, scale: Reals, offset: Reals, shape: Shape) -> list[Op | NoNode]:
     """``op`` followed by a scale and an offset per channel."""
     match op:
         case FoldedConv():
@@ -188,7 +235,7 @@ def _scaled(op: Op | None, scale: Reals, offset: Reals, shape: Shape) -> list[Op
             return [*before, FoldedConv(kernel, offset, Window(groups=len(scale)))]
 
 
-def _op(layer: nn.Module, shape: Shape) -> Op | None:
+def _op(layer: nn.Module, shape: Shape) -> Op | NoNode | None:
     match layer:
         case nn.Linear():
             return Linear(_reals(layer.weight), None if layer.bias is None else _reals(layer.bias))
@@ -198,6 +245,8 @@ def _op(layer: nn.Module, shape: Shape) -> Op | None:
             return _adaptive_pool(_pair(layer.output_size), shape)
         case nn.Flatten():
             return Flatten() if len(shape) > 1 else None
+        case nn.Unflatten():
+            return Unflatten(tuple(layer.unflattened_size))
         case _:
             raise AssertionError(f"problems() lets {type(layer).__name__} through")
 
@@ -229,6 +278,12 @@ def _conv(layer: nn.Conv2d | nn.ConvTranspose2d, sides: Sides) -> FoldedConv:
     )
 
 
+def _spread(layer: nn.ConvTranspose2d) -> Spread:
+    window = Window(_pair(layer.stride), _pair(layer.padding), _pair(layer.dilation), layer.groups)
+    bias = None if layer.bias is None else _reals(layer.bias)
+    return Spread(_reals(layer.weight), bias, window, _pair(layer.output_padding))
+
+
 def _sided(conv: FoldedConv, around: Sequence[Pair]) -> FoldedConv:
     """With more zeros on one side of the map: zeros in the kernel make up for the other side's padding."""
     weight, dilation = conv.weight, list(conv.window.dilation)
@@ -253,16 +308,16 @@ def _windows_of(n: int, m: int) -> Pair | None:
     return (kernels.pop(), strides.pop()) if len(kernels) == len(strides) == 1 else None
 
 
-def _adaptive_pool(sizes: Pair, shape: Shape) -> Pool | None:
-    """Windows of equal size and distance; a size of None keeps that axis."""
+def _adaptive_pool(sizes: Pair, shape: Shape) -> Pool | UnequalPool | None:
+    """A size of None keeps that axis."""
     axes = [_windows_of(n, m or n) for n, m in zip(shape[1:], sizes, strict=True)]
     if None in axes:
-        raise Unsupported(f"AdaptiveAvgPool2d({sizes}) of a map {shape}: windows of unequal size")
+        return UnequalPool(_pair([m or n for n, m in zip(shape[1:], sizes, strict=True)]))
     kernel, stride = (_pair([axis[i] for axis in axes if axis]) for i in (0, 1))
     return None if kernel == stride == (1, 1) else Pool(kernel, stride, (0, 0))
 
 
-def op_shape(op: Op, shape: Shape) -> Shape:
+def op_shape(op: Op | NoNode, shape: Shape) -> Shape:
     """Shape behind an operator."""
     match op:
         case FoldedConv():
@@ -273,6 +328,15 @@ def op_shape(op: Op, shape: Shape) -> Shape:
             return (len(op.weight),)
         case Flatten():
             return (math.prod(shape),)
+        case Spread():
+            (strides, padding, dilation, groups), kernel = op.window, op.weight.shape[2:]
+            axes = zip(shape[1:], strides, padding, dilation, kernel, op.output_padding, strict=True)
+            sizes = [(n - 1) * s - 2 * p + d * (k - 1) + more + 1 for n, s, p, d, k, more in axes]
+            return (op.weight.shape[1] * groups, *sizes)
+        case UnequalPool():
+            return (shape[0], *op.sizes)
+        case Unflatten():
+            return op.shape
         case _:
             assert_never(op)
 
@@ -285,7 +349,7 @@ def merge(ops: Sequence[Op], shape: Shape, name: str) -> FoldedConv | Linear:
     match list(ops):
         case [FoldedConv() as conv]:
             return conv
-        case [Linear() as linear]:
+        case [Linear() as linear] | [Flatten(), Linear() as linear]:
             return linear
         case [Pool() as pool, FoldedConv() as conv] if (joined := pool_then_conv(pool, conv, shape)) is not None:
             return joined
@@ -304,12 +368,14 @@ def pool_then_conv(pool: Pool, conv: FoldedConv, shape: Shape) -> FoldedConv | N
     return FoldedConv(weight, conv.bias, Window(strides, padding, (1, 1), conv.window.groups))
 
 
-def _matrix(ops: Sequence[Op], shape: Shape, name: str) -> Linear:
+def _matrix(ops: Sequence[Op | NoNode], shape: Shape, name: str) -> Linear:
     """Rows of the matrix as gradients of the outputs, the bias as what zeros give."""
     n_in, out = math.prod(shape), shape
     for op in ops:
         out = op_shape(op, out)
     n_out = math.prod(out)
+    if len(out) > 1 and any(isinstance(op, NoNode) for op in ops):
+        raise Unsupported("NIR has no node that makes such a map", where=name, ways_out="put nn.Flatten() behind it")
     if len(out) > 1:
         raise Unsupported(
             "several convolutions in a row make no single one", where=name, ways_out="put neurons between them"
@@ -332,7 +398,7 @@ def _matrix(ops: Sequence[Op], shape: Shape, name: str) -> Linear:
     return Linear(torch.cat(rows).numpy(), constant if np.any(constant) else None)
 
 
-def apply(ops: Sequence[Op], x: Tensor) -> Tensor:
+def apply(ops: Sequence[Op | NoNode], x: Tensor) -> Tensor:
     """The chain on (N, *shape), in float64."""
     for op in ops:
         match op:
@@ -346,6 +412,14 @@ def apply(ops: Sequence[Op], x: Tensor) -> Tensor:
                 x = F.avg_pool2d(x, op.kernel, op.stride, op.padding)
             case Flatten():
                 x = x.flatten(1)
+            case Spread():
+                (strides, padding, dilation, groups), weight = op.window, torch.from_numpy(op.weight)
+                bias = None if op.bias is None else torch.from_numpy(op.bias)
+                x = F.conv_transpose2d(x, weight, bias, strides, padding, op.output_padding, groups, dilation)
+            case UnequalPool():
+                x = F.adaptive_avg_pool2d(x, op.sizes)
+            case Unflatten():
+                x = x.unflatten(1, op.shape)
             case _:
                 assert_never(op)
     return x

@@ -16,8 +16,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from seamount.errors import ConfigError, InputError
+from seamount.errors import ConfigError, InputError, Unsupported
 
+from . import fold
 from .cells import Neurons
 
 INPUT = "input"
@@ -123,6 +124,9 @@ class SpikingNet(nn.Module):
         self.synapses = nn.ModuleDict({s.name: s.module for s in synapses})
         self.order = _order(name, list(populations), self.edges)
         self.shapes = self._measure()
+        if flat := self._held_as_vectors():
+            self._hold_as_vectors(flat)
+            self.shapes = self._measure()
         self._is_ann = False
         for source, target in self._loops().items():
             weight = getattr(self.synapses[target], "weight", None)
@@ -290,6 +294,35 @@ class SpikingNet(nn.Module):
                     raise ConfigError(f"synapses into {name} make different shapes: {shapes}", where=self.name)
         self.train(training)
         return {name: tuple(value.shape[1:]) for name, value in values.items()}
+
+    def _held_as_vectors(self) -> set[str]:
+        """Maps that no chain of NIR's nodes makes: behind a transposed convolution, and from there on."""
+        found: set[str] = set()
+        for target in self.order:
+            made = any(
+                source in found or fold.has_no_node(self.synapses[name], self.shapes[source], name)
+                for name, source in self.into(target)
+            )
+            if made and len(self.shapes[target]) > 1:
+                found.add(target)
+        return found
+
+    def _hold_as_vectors(self, flat: Collection[str]) -> None:
+        """Their values in C order; a synapse from them sees the map again."""
+        for name, source, target in self.edges:
+            plain = isinstance(self.synapses[name], nn.Identity)
+            if source == target or (plain and {source, target} <= set(flat)):
+                continue
+            if isinstance(self.populations[target], AnySpike) and source in flat:
+                raise Unsupported(
+                    f"max-pooling of {source}, whose map NIR's nodes do not make",
+                    where=f"{self.name}: {name}",
+                    ways_out="use average pooling or a stride of 2 there",
+                )
+            before = [nn.Unflatten(1, self.shapes[source])] if source in flat else []
+            behind = [nn.Flatten()] if target in flat else []
+            if before or behind:
+                self.synapses[name] = nn.Sequential(*before, self.synapses[name], *behind)
 
     def extra_repr(self) -> str:
         return f"{self.name}, input {self.input_shape}, {self.n_steps} steps"

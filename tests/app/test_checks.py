@@ -58,9 +58,8 @@ REFUSED = {
     "multiplied (16x8 and 3x3) (mine.py, line 20) for images (2, 1, 8, 8)",
     "student.arch=mine.py:relu": "student.arch = mine.py:relu: relu cannot become a spiking program:\n"
     "  layer2: ReLU is not a weighted sum of spikes; possible are Conv2d, Linear, BatchNorm, average pooling",
-    "student.arch=mine.py:bias": "layer1: a bias into the current of layer2 leaves a transient that the chip "
-    "does not "
-    "have; use synapses without bias, or cells without a current",
+    "student.arch=mine.py:bias": "layer1: a bias into the current of layer2 (LIFCell) leaves a transient that the "
+    "chip does not have; bias=False in layer1; or LIFBoxCell, which has no current",
     "student.arch=mine.py:leaky": "leaky cannot be quantised:\n  layer2: v_leak 0.1, v_reset 0; both must be 0",
     "student.arch=mine.py:seven": "student.arch: the student answers with 7 classes, the data have 10; build it with "
     "n_classes = 10",

@@ -7,6 +7,7 @@ spikes. ``python tests/compile/operator_networks.py`` prints the table.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -41,6 +42,8 @@ class Chain:
     nodes: list[Any] = field(default_factory=list)
     layers: list[Callable[[Tensor], Tensor]] = field(default_factory=list)
     shape: Shape = ()
+    units: int = 1
+    """Whole multiples of 1 / units are all weights, poolings' aside."""
 
     def add(self, node: Any, layer: Callable[[Tensor], Tensor]) -> None:
         self.nodes.append(node)
@@ -153,6 +156,18 @@ class Chain:
         padding = tuple(self.draw(0, d * (k - 1)) for k, d in zip(kernel, dilation, strict=True))
         self.layer(nn.ConvTranspose2d(2, 2, kernel, 1, padding, 0, groups, False, dilation))
 
+    def spread(self) -> None:
+        groups, kernel, stride = self.draw(1, 2), self.pair(1, 3), (self.draw(1, 2), self.draw(2, 3))
+        layer = nn.ConvTranspose2d(2, 2, kernel, stride, 0, (0, self.draw(0, 1)), groups, False, self.pair(1, 2))
+        self.layer(nn.Sequential(layer, nn.Flatten()))
+
+    def unequal(self) -> None:
+        sizes = [int(self.rng.choice([m for m in range(2, n) if n % m])) for n in self.shape[1:]]
+        axes = zip(self.shape[1:], sizes, strict=True)
+        high, wide = ({-(-(i + 1) * n // m) - i * n // m for i in range(m)} for n, m in axes)
+        self.units = math.lcm(*(h * w for h in high for w in wide))
+        self.layer(nn.Sequential(nn.AdaptiveAvgPool2d((sizes[0], sizes[1])), nn.Flatten()))
+
     def padded(self) -> None:
         around = (*self.pair(0, 2), *self.pair(0, 2))
         self.layer(nn.Sequential(nn.ZeroPad2d(around), nn.Conv2d(2, 3, self.pair(1, 3), self.pair(1, 2), bias=False)))
@@ -208,6 +223,8 @@ OPERATORS = (
     Operator("torch's ConvTranspose2d of stride 1, as Conv2d", Chain.transposed),
     Operator("torch's ZeroPad2d on any side, Conv2d, as Conv2d", Chain.padded),
     Operator("torch's AdaptiveAvgPool2d of equal windows, as AvgPool2d", Chain.adaptive),
+    Operator("torch's ConvTranspose2d of a stride, Flatten, as Linear", Chain.spread),
+    Operator("torch's AdaptiveAvgPool2d of unequal windows, Flatten, as Linear", Chain.unequal),
     Operator("max-pooling (SumPool2d, Threshold)", Chain.max_pool),
     Operator("max-pooling, Conv2d", _in_order(Chain.max_pool, Chain.conv2d)),
     Operator("Conv2d, spikes, max-pooling", _in_order(Chain.conv2d, Chain.spikes, Chain.max_pool)),
@@ -279,7 +296,7 @@ def _graph(chain: Chain, threshold: float) -> nir.NIRGraph:
 
 def _scale(chain: Chain) -> float:
     pools = [node.kernel_size for node in chain.nodes if isinstance(node, nir.AvgPool2d)]
-    return 2.0 * float(np.prod(pools[0])) if pools else 2.0
+    return 2.0 * float(np.prod(pools[0])) if pools else 2.0 * chain.units
 
 
 def _integrated(drive: Tensor, threshold: float) -> Tensor:

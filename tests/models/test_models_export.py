@@ -243,10 +243,40 @@ def test_padding_of_any_side_transposed_and_adaptive_layers_are_one_operator(nam
     assert fold.op_shape(ops[0], shape) == tuple(chain(x).shape[1:])
 
 
+WRITTEN_OUT = {
+    "transposed, stride 2": ((2, 3, 4), [nn.ConvTranspose2d(2, 3, (3, 2), stride=2, padding=(1, 0)), nn.Flatten()]),
+    "transposed, all of it": (
+        (4, 3, 2),
+        [
+            nn.ConvTranspose2d(4, 6, 3, (2, 3), 1, (1, 0), groups=2, bias=False, dilation=(2, 1)),
+            nn.BatchNorm2d(6),
+            nn.Flatten(),
+        ],
+    ),
+    "adaptive, windows of several sizes": ((3, 5, 7), [nn.AdaptiveAvgPool2d((3, 2)), nn.Flatten(), nn.Linear(18, 4)]),
+    "from a vector": ((12,), [nn.Unflatten(1, (3, 2, 2)), nn.Conv2d(3, 4, 2, padding=1), nn.Flatten()]),
+}
+
+
+@pytest.mark.parametrize("name", WRITTEN_OUT)
+def test_what_nir_has_no_node_for_is_a_matrix(name: str) -> None:
+    torch.manual_seed(0)
+    shape, layers = WRITTEN_OUT[name]
+    chain = nn.Sequential(*layers).double().eval()
+    ops = fold.fold(chain, shape, "chain")
+    assert [type(op).__name__ for op in ops] == (["Linear"] if len(shape) == 1 else ["Flatten", "Linear"])
+    x = torch.randn(3, *shape, dtype=torch.float64)
+    assert torch.allclose(fold.apply(ops, x), chain(x), atol=1e-12)
+    assert (len(ops[-1].weight),) == tuple(chain(x).shape[1:])
+    assert fold.merge(ops, shape, "chain") is ops[-1]
+
+
 def test_layers_that_are_no_single_operator_say_why() -> None:
-    assert "stride (2, 2); NIR has no node" in fold.problems(nn.ConvTranspose2d(2, 3, 2, stride=2), "up")[0]
-    with pytest.raises(Unsupported, match="windows of unequal size"):
-        fold.fold(nn.AdaptiveAvgPool2d(3), (2, 5, 5), "pool")
+    for layer in (nn.ConvTranspose2d(2, 3, 2, stride=2), nn.AdaptiveAvgPool2d(3)):
+        with pytest.raises(
+            Unsupported, match=r"up: NIR has no node that makes such a map; put nn.Flatten\(\) behind it"
+        ):
+            fold.fold(layer, (2, 5, 5), "up")
     with pytest.raises(Unsupported, match="ZeroPad2d at the end"):
         fold.fold(nn.ZeroPad2d(1), (2, 5, 5), "pad")
     with pytest.raises(Unsupported, match="ZeroPad2d in front of AvgPool2d; put it before a Conv2d"):

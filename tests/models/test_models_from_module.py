@@ -161,10 +161,31 @@ def one_step() -> nn.Module:
     )
 
 
+def decoder() -> nn.Module:
+    return norse.SequentialState(
+        nn.Conv2d(1, 3, 3, bias=False),
+        box(),
+        nn.ConvTranspose2d(3, 2, 3, stride=2, padding=1, bias=False),
+        box(),
+        nn.Conv2d(2, 3, 2, bias=False),
+        box(),
+        nn.AdaptiveAvgPool2d((1, 1)),
+        nn.Flatten(),
+        nn.Linear(3, 4),
+        box(),
+        nn.Unflatten(1, (1, 2, 2)),
+        nn.ConvTranspose2d(1, 2, 2, stride=2, bias=False),
+        box(),
+        nn.AdaptiveAvgPool2d(3),
+        nn.Flatten(),
+        nn.Linear(18, 3),
+    )
+
+
 MODULES = {
     "loop": Loop, "last step": LastStep, "list": Listed, "still image": StillImage, "spike count": SpikeCount,
     "recurrent cell": RecurrentCell, "recurrence by hand": RecurrenceByHand, "residual": Residual, "lifted": lifted,
-    "one step": one_step,
+    "one step": one_step, "decoder": decoder,
 }  # fmt: skip
 
 

@@ -117,6 +117,37 @@ def test_a_chip_without_negative_exponents_leaves_weights_at_the_top_of_the_scal
     require(verify_program(made.program, target))
 
 
+def test_what_is_written_out_stays_sparse_in_training_and_the_program(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    chains = {
+        "up": ("input", "a", nn.ConvTranspose2d(2, 3, 2, stride=2, bias=False)),
+        "skip": ("input", "b", nn.ConvTranspose2d(2, 3, 2, stride=2, bias=False)),
+        "conv": ("a", "b", nn.Conv2d(3, 3, 3, padding=1)),
+        "head": ("b", "readout", nn.Sequential(nn.AdaptiveAvgPool2d(5), nn.Flatten(), nn.Linear(75, 4))),
+    }
+    net = SpikingNet(
+        "decoder", input_shape=(2, 4, 4), n_steps=4, input_bits=0,
+        populations={"a": lif_box(), "b": lif_box(), "readout": Sum()},
+        synapses=[Synapse(name, *rest) for name, rest in chains.items()],
+    )  # fmt: skip
+    assert net.shapes["a"] == net.shapes["b"] == (192,)
+    x = (torch.rand(4, 4, 2, 4, 4) < 0.6).float()
+    with torch.no_grad():
+        for name in ("up", "skip", "conv"):
+            next(net.synapses[name].parameters()).mul_(4)
+    q = QuantisedStudent(net.eval()).calibrate(x)
+    optimizer = torch.optim.Adam([p for p in q.parameters() if p.requires_grad], lr=1e-2)
+    for _ in range(3):
+        optimizer.zero_grad()
+        F.cross_entropy(q(x).logits.mean(0), torch.tensor([0, 1, 2, 3])).backward()
+        optimizer.step()
+    wrong_spikes, wrong_v, n, compiled = differing(q, x, tmp_path / "q.nir")
+    assert n > 50
+    assert (wrong_spikes, wrong_v) == (0, 0)
+    kinds = {s.name: type(s.kind).__name__ for s in compiled.program.synapses}
+    assert [kinds[name] for name in ("up", "skip", "conv")] == ["Sparse"] * 3
+
+
 def test_it_stays_the_program_after_training_in_four_bits(tmp_path: Path) -> None:
     net, x = lively("small")
     q = QuantisedStudent(net, weight_bits=4).calibrate(x)
@@ -256,7 +287,7 @@ def two_layers(neurons: nn.Module, *, bias: bool = False) -> SpikingNet:
 def test_what_the_chip_cannot_hold_is_refused() -> None:
     with pytest.raises(Unsupported, match=r"a: v_leak 0, v_reset -0\.5; both must be 0"):
         QuantisedStudent(two_layers(lif_box(v_reset=-0.5)))
-    with pytest.raises(Unsupported, match="w: a bias into the current of a leaves a transient"):
+    with pytest.raises(Unsupported, match=r"w: a bias into the current of a \(LIFCell\) leaves a transient"):
         QuantisedStudent(two_layers(lif(), bias=True))
     coarse = lif_box()
     coarse.cell.p = coarse.cell.p._replace(tau_mem_inv=torch.tensor(100.3))
