@@ -419,7 +419,7 @@ def apply(ops: Sequence[Op | NoNode], x: Tensor) -> Tensor:
             case UnequalPool():
                 x = F.adaptive_avg_pool2d(x, op.sizes)
             case Unflatten():
-                x = x.unflatten(1, op.shape)
+                x = x.reshape(-1, *op.shape)
             case _:
                 assert_never(op)
     return x
