@@ -8,8 +8,8 @@ Each step takes a window of samples, the smallest power of two N that covers a s
     v_b        = l_b - loudest + 255, held to 0 .. 255    loudest: the largest l so far in the recording
 
 So a v of 255 is the loudest so far, and 16 less is half of its energy (3 dB); 0 is 48 dB below it, or silence. With
-N <= 4096 all sums stay below 2^63: |re| <= 2^(15 + 11 + 12 - 12), and the sum of all squares is N times that of the
-windowed samples (Parseval) >> 24, so at most 2^(12 + 12 + 52 - 24), times weights of 2^4.
+N <= 2048 all sums stay below 2^63: the sum of all squares is N times that of the windowed samples (Parseval), at most
+2^(11 + 11 + 2 (15 + 11)) >> 24, times weights of 2^4.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Bytes = NDArray[np.uint8]
 
 LOWEST_HZ = 100
 WINDOW_TOP, WEIGHT_BITS, SHIFT, LOG_BITS = 2047, 4, 12, 4
-LONGEST_WINDOW = 4096
+LONGEST_WINDOW = 2048
 
 
 @dataclass(frozen=True)
