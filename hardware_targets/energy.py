@@ -6,7 +6,7 @@ stated step period), every published set of constants is evaluated, and what is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from math import ceil
 from statistics import median_low
@@ -198,6 +198,8 @@ def estimate_energy(
     placement: Placement | None,
     target: Target,
     step_period_s: float | None = None,
+    *,
+    passes: int = 1,
 ) -> EnergyReport:
     """Energy of one inference, mean over the samples of a run.
 
@@ -206,6 +208,7 @@ def estimate_energy(
         placement: of the program, judged with the same run, for messages, hops, cores and the step time; without one
             these terms are missing and the report says so.
         step_period_s: [s]; the chip is throttled to it where it could be faster. None: as fast as the model says.
+        passes: of the ANN that it is compared with, for one sample: of a sequence as many as it has frames.
 
     Raises:
         ConfigError: the target has no constants, or neither a period nor times to make one from.
@@ -251,12 +254,12 @@ def estimate_energy(
         n_synapses=n_synapses,
         spikes_per_synapse=per_synapse,
         spike_rate=rate,
-        bands=band_verdicts(per_synapse, rate),
-        comparison=compare(program, counts.n_sops),
+        bands=band_verdicts(per_synapse / passes, rate),
+        comparison=compare(program, counts.n_sops, passes),
         state_reset_j=energy.static.state_reset.value * n_chips,
         bit_planes_at_most_j=_bit_planes(prepared, loads, energy.sets),
         message_crossings=None if placement is None else placement.message_crossings,
-        notes=tuple(_notes(target, placement, model, prepared)),
+        notes=(*_notes(target, placement, model, prepared), *_of_passes(passes)),
         not_included=NOT_INCLUDED,
         constants=tuple(constant_table(target)),
     )
@@ -446,6 +449,11 @@ def _notes(target: Target, placement: Placement | None, model: StepTime | None, 
         "no confidence intervals"
     )
     return notes
+
+
+def _of_passes(n: int) -> Iterator[str]:
+    if n > 1:
+        yield f"a sample is a sequence of {n} frames: the ANN passes once for each, and bands are of spikes per pass"
 
 
 def constant_table(target: Target) -> list[Constant]:

@@ -39,8 +39,9 @@ class Comparison:
     """Arithmetic alone, in the constants most papers use; ordering only: no memory access is in any of them.
 
     Attributes:
-        macs: of one pass of the ANN with these connections (borders exact).
-        qnn_bits: ceil(log2(T + 1)), the quantised network that a T-step network must be compared with.
+        macs: of the ANN with these connections (borders exact), over all of its passes.
+        passes: of that ANN for one sample: one, or one for each frame of a sequence.
+        qnn_bits: ceil(log2(T / passes + 1)), the quantised network that a T-step network must be compared with.
         qnn_j: at the 8-bit price, an upper bound for fewer bits; None above 8 bits (nothing published to price it).
     """
 
@@ -50,6 +51,7 @@ class Comparison:
     qnn_j: float | None
     snn_ac_fp32_j: float
     snn_ac_int8_j: float
+    passes: int = 1
 
 
 class Operations(Record):
@@ -103,14 +105,14 @@ def _verdict(name: str, band: Band, value: float) -> BandVerdict:
     )
 
 
-def compare(program: Program, n_sops: float) -> Comparison:
+def compare(program: Program, n_sops: float, passes: int = 1) -> Comparison:
     """The ANN with the same connections, in fp32 and quantised, beside additions alone."""
     operations = literature().operations
-    macs = sum(
+    macs = passes * sum(
         connections(program, s, zeros=True) for s in program.synapses if isinstance(s.kind, Dense | Sparse | Conv)
     )
     n_steps = program.n_steps or 1
-    bits = ceil(log2(n_steps + 1))
+    bits = ceil(log2(n_steps / passes + 1))
     return Comparison(
         macs=macs,
         ann_fp32_j=macs * operations.mac_fp32.value,
@@ -118,4 +120,5 @@ def compare(program: Program, n_sops: float) -> Comparison:
         qnn_j=macs * operations.mac_int8.value if bits <= 8 else None,
         snn_ac_fp32_j=n_sops * operations.ac_fp32.value,
         snn_ac_int8_j=n_sops * operations.ac_int8.value,
+        passes=passes,
     )

@@ -141,6 +141,11 @@ class Data:
         return self.encoding == "frames" and (len(self.input_shape) == 1 or self.input_shape[-2:-1] == (1,))
 
     @property
+    def passes(self) -> int:
+        """How often an ANN of the student's layers would have to run for one sample: a sequence has no mean."""
+        return self.n_steps if self.lines else 1
+
+    @property
     def teacher_shape(self) -> tuple[int, ...]:
         """Of what the teacher sees; lines are laid together to an image (C, T, F)."""
         if not self.lines:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -43,13 +44,20 @@ class Estimates:
 
 
 def estimates(
-    program: Program, target: Target, asked: TargetConfig, counts: Activity | None, traced: Activity | None
+    program: Program,
+    target: Target,
+    asked: TargetConfig,
+    counts: Activity | None,
+    traced: Activity | None,
+    *,
+    passes: int = 1,
 ) -> Estimates:
     """What ``target`` has to spend on a program.
 
     Args:
         counts: the run whose work is priced; None: energy is unknown.
         traced: a run with spikes, by which loads are known; None: cores are placed without them.
+        passes: of the ANN that energies are compared with, for one sample.
     """
     findings = tuple(verify_program(program, target))
     placement, does_not_fit = _placement(program, target, findings, asked, traced)
@@ -59,7 +67,7 @@ def estimates(
         reasons |= dict.fromkeys(("energy", "neurobench"), "needs a run of the program")
         return Estimates(findings, placement, does_not_fit, energy, single, metrics, reasons)
     try:
-        energy, single = _energy(program, target, asked, findings, placement, counts, traced, reasons)
+        energy, single = _energy(program, target, asked, findings, placement, counts, traced, passes, reasons)
     except (ConfigError, Unsupported) as error:
         reasons["energy"] = str(error)
     try:
@@ -77,16 +85,18 @@ def _energy(
     placement: Placement | None,
     counts: Activity,
     traced: Activity,
+    passes: int,
     reasons: dict[str, str],
 ) -> tuple[EnergyReport, EnergyReport | None]:
     """Of a stream and of a single sample; of a single sample alone where the program cannot be streamed."""
-    single = estimate_energy(program, counts, placement, target, asked.step_period_s)
+    priced = functools.partial(estimate_energy, step_period_s=asked.step_period_s, passes=passes)
+    single = priced(program, counts, placement, target)
     alone = _why_alone(program, counts)
     if alone is not None:
         reasons["streaming"] = alone
         return single, None
     placed = _placement(program, target, findings, asked, windows_of(program, traced))[0]
-    return estimate_energy(program, windows_of(program, counts), placed, target, asked.step_period_s), single
+    return priced(program, windows_of(program, counts), placed, target), single
 
 
 def _why_alone(program: Program, counts: Activity) -> str | None:

@@ -131,7 +131,7 @@ def gather(finished: Finished) -> Evidence:
     traced = load_activity(finished.of(SIMULATE) / "trace.npz")
     compiled = read_json(finished.of(COMPILE) / "compile.json")
     manifest = read_json(run.folder / "manifest.json")
-    estimated = estimates(program, target, config.target, counts, traced)
+    estimated = estimates(program, target, config.target, counts, traced, passes=finished.data.passes)
     reasons = dict(estimated.reasons)
     inputs = finished.data.chip_inputs(finished.data.test, torch.arange(traced.n_samples))
     proofs = _proofs(finished, reasons)

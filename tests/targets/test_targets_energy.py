@@ -226,6 +226,19 @@ def test_the_ann_in_fp32_and_as_a_quantised_network() -> None:
     assert estimate_energy(long, activity, None, LOIHI1, 1e-3).comparison.qnn_j is None
 
 
+def test_a_sequence_takes_the_ann_a_pass_a_frame() -> None:
+    program, activity = two_layers()
+    report = estimate_energy(program, activity, None, LOIHI1, 1e-3, passes=3)
+    once = estimate_energy(program, activity, None, LOIHI1, 1e-3)
+    assert (report.comparison.macs, report.comparison.passes) == (3 * 18, 3)
+    assert report.comparison.qnn_bits == 1
+    assert report.spikes_per_synapse == once.spikes_per_synapse
+    values = [{band.quantity: band.value for band in r.bands} for r in (report, once)]
+    assert values[0]["spikes_per_synapse"] == pytest.approx(values[1]["spikes_per_synapse"] / 3)
+    assert values[0]["spike_rate"] == values[1]["spike_rate"]
+    assert report.boundaries == once.boundaries
+
+
 def test_encodings_are_told_apart_inside_a_layer() -> None:
     """A convolution and a skip into one population: each at its own price, exactly as counted."""
     shape = (2, 4, 4)

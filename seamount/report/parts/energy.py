@@ -219,7 +219,9 @@ def _standing(found: EnergyReport) -> str:
     if ann > 0 and dynamic > 0:
         ratio = dynamic / ann
         times = f"{ratio:.2g}" if ratio < 100 else f"{ratio:.0f}"
-        parts.append(f"about {times} × the {si(ann, 'J')} of the ANN's arithmetic alone")
+        passes = found.comparison.passes
+        of = f" in {_passes(passes)}" if passes > 1 else ""
+        parts.append(f"about {times} × the {si(ann, 'J')} of the ANN's arithmetic alone{of}")
     if found.bands:
         counts = {v: sum(b.verdict == v for b in found.bands) for v in ("above", "inside", "below")}
         told = [f"{verdict} {n}" for verdict, n in counts.items() if n]
@@ -323,6 +325,7 @@ def _count(value: float | None, unit: str, n: int) -> Quantity:
 
 def _rivals(other: Comparison) -> tuple[Rival, ...]:
     """``ordering only``: the prices are of 45 nm arithmetic without any memory access."""
+    steps = "T" if other.passes == 1 else "T / passes"
     qnn = unknown("J", f"no published price for {other.qnn_bits} bits")
     if other.qnn_j is not None:
         qnn = known(other.qnn_j, "J", "ordering only")
@@ -330,12 +333,12 @@ def _rivals(other: Comparison) -> tuple[Rival, ...]:
         Rival(
             name="ANN, fp32 MACs alone",
             energy_j=known(other.ann_fp32_j, "J", "ordering only"),
-            note=f"{other.macs:,} multiply-accumulates of one pass; no memory access",
+            note=f"{other.macs:,} multiply-accumulates of {_passes(other.passes)}; no memory access",
         ),
         Rival(
             name=f"ANN at {other.qnn_bits} bits, MACs alone",
             energy_j=qnn,
-            note="the fair opponent: ceil(log2(T + 1)) bits; priced as 8 bits, an upper bound",
+            note=f"the fair opponent: ceil(log2({steps} + 1)) bits; priced as 8 bits, an upper bound",
         ),
         Rival(
             name="this network, fp32 additions alone",
@@ -348,6 +351,10 @@ def _rivals(other: Comparison) -> tuple[Rival, ...]:
             note="the same with 8-bit additions",
         ),
     )
+
+
+def _passes(n: int) -> str:
+    return "one pass" if n == 1 else f"{n} passes, one for each frame"
 
 
 def _band(verdict: BandVerdict, n: int) -> Band:
