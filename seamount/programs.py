@@ -409,7 +409,7 @@ def _samples_from_file(program: Program, path: Path) -> ChipSamples:
     missing = sorted(set(keys.values()) - set(arrays))
     if missing:
         raise InputError(
-            f"holds {', '.join(arrays)}, {', '.join(missing)} is missing",
+            f"holds {', '.join(arrays)} and not {', '.join(missing)}",
             where=path,
             possible=f"needed is an array for each of the inputs ({', '.join(names)}), and perhaps y for labels",
         )

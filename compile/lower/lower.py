@@ -343,12 +343,7 @@ def _whole_group(
 def _kind(group: RealGroup, weights: Ints, delay: Ints) -> tuple[kinds.Kind, Ints]:
     """The program's synapses, and the delay in the shape they need."""
     if group.conv is not None:
-        if delay.ndim:
-            raise Unsupported(
-                "a delay per neuron in front of a convolution",
-                where=group.connection.name,
-                ways_out="use one for all",
-            )
+        assert not delay.ndim, "merge_linear writes out what waits differently"
         conv = group.conv
         return kinds.Conv(weights, conv.window), delay
     if group.is_one_to_one:

@@ -106,9 +106,10 @@ def _steps(graph: NirGraph, name: str, delay: Reals) -> np.ndarray[Any, np.dtype
         delay = reals(delay / s.dt)
     # files hold float32, so that a delay of whole steps is not quite one when divided by the time step
     steps = np.rint(delay)
-    if np.any(np.abs(delay - steps) > 1e-6 * np.maximum(1, steps)) or np.any(delay < 0) or np.any(delay > 1e6):
+    wrong = (np.abs(delay - steps) > 1e-6 * np.maximum(1, steps)) | (delay < 0) | (delay > 1e6)
+    if np.any(wrong):
         raise InputError(
-            f"delays of {delay.min():.6g} to {delay.max():.6g} time steps",
+            f"delays of {delay.min():.6g} to {delay.max():.6g} time steps, one of them of {delay[wrong][0]:.6g}",
             where=name,
             possible="possible are whole numbers from 0",
         )

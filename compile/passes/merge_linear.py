@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from seamount.errors import Unsupported
 
 from ..network.network import (
@@ -52,8 +54,12 @@ def _merged(c: Connection, network: Network, limit_bytes: int) -> Connection:
             merged: tuple[Op, ...] = _shaped((), source, target)
         case (Scale(scale=scale),) if source == target:
             merged = (Scale(scale),)
-        # behind a gain of their own the kernels differ from neuron to neuron, so that it is no convolution any more
-        case (Convolution(),) if ops == core and channel_gain(network.population(c.target)) is not None:
+        # behind a gain, or delays, of their own the kernels differ from neuron to neuron: no convolution any more
+        case (Convolution(),) if (
+            ops == core
+            and channel_gain(network.population(c.target)) is not None
+            and not any(np.ptp(delay.steps) for delay in delays)
+        ):
             merged = core
         case (Linear(weight=weight),) if weight.ndim == 2 and weight.shape[1] == size(source):
             merged = _shaped((Linear(weight),), source, target)

@@ -71,9 +71,7 @@ def test_what_is_missing_of_several_inputs_is_named(sensors: Path, tmp_path: Pat
     data = arrays(tmp_path / "one.npz", x=spikes(4))
     done = run("simulate", sensors, "--data", data)
     assert done.exit_code == 2
-    words = (
-        "one.npz: holds x, left, right is missing, needed is an array for each of the inputs (left, right), and per"
-    )
+    words = "one.npz: holds x and not left, right, needed is an array for each of the inputs (left, right), and per"
     assert words in done.stderr.replace("\n", " ")
     done = run("simulate", sensors, "--data", "digits")
     assert "digits holds one array a sample, sensors has 2 inputs (left, right); pass a file (" in done.stderr

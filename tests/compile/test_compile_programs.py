@@ -7,13 +7,23 @@ import pytest
 from compile_networks import network, population, random_network, random_spikes
 
 from seamount.compile.network.interpret import run_network
-from seamount.compile.network.network import Connection, Delay, Linear, Network, NetworkInput, Scale, reals
+from seamount.compile.network.network import (
+    Connection,
+    Convolution,
+    Delay,
+    Linear,
+    Network,
+    NetworkInput,
+    Scale,
+    reals,
+)
 from seamount.compile.neurons.lif import Lif
 from seamount.compile.numbers import ints
 from seamount.compile.pipeline import PASS_NAMES, Compiled, CompileOptions, compile_graph
 from seamount.compile.program.program import Program, Reset
 from seamount.errors import ConfigError, InputError, Unsupported
 from seamount.hardware_targets.simulator import simulate
+from seamount.windows import Window
 
 ONE = Linear(reals(np.eye(2)))
 
@@ -172,6 +182,20 @@ def test_delays_beyond_what_a_synapse_holds_go_through_relays(
     made = compiled(net, n_steps=n_steps)
     assert sum(p.name.startswith("ab.relay") for p in made.program.populations) == n_relays
     require_same(made, random_spikes(0, net, 150))
+
+
+def test_pixels_that_wait_differently_are_convolved_exactly() -> None:
+    rng = np.random.default_rng(0)
+    wait = Delay(rng.integers(0, 70, (2, 4, 3)))
+    kernel = Convolution(reals(rng.integers(-2, 4, (2, 2, 3, 3))), Window((2, 1), (1, 1)))
+    net = network(
+        [population("a", (2, 2, 3), v_th=5.0)],
+        [Connection("xa", "x", "a", (wait, kernel))],
+        [NetworkInput("x", (2, 4, 3))],
+    )
+    made = compiled(net, n_steps=100)
+    assert {type(s.kind).__name__ for s in made.program.synapses} <= {"Sparse", "Dense", "OneToOne"}
+    require_same(made, random_spikes(0, net, 100))
 
 
 def test_a_start_that_falls_from_above_the_threshold_is_refused() -> None:

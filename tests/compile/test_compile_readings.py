@@ -323,6 +323,22 @@ def test_a_bias_behind_a_delay_acts_from_the_first_step_on(bias: float) -> None:
     assert expected.any()
 
 
+@pytest.mark.parametrize("wrong", [1.5, -1.0])
+def test_a_delay_of_no_whole_steps_is_named_among_others(wrong: float) -> None:
+    graph = chain(
+        input=nir.Input(np.array([3])),
+        wait=nir.Delay(np.array([2.0, wrong, 0.0])),
+        cell=lif(3),
+        output=nir.Output(np.array([3])),
+    )
+    with pytest.raises(InputError) as caught:
+        compile_graph(graph, None, compile_options(settings=["dt=1"]))
+    assert str(caught.value) == (
+        f"network: wait: delays of {min(wrong, 0.0):g} to 2 time steps, one of them of {wrong:g}, possible are whole "
+        "numbers from 0"
+    )
+
+
 @pytest.mark.parametrize("groups", ["", np.inf, 1.5])
 def test_groups_that_are_no_number_are_named(groups: object, tmp_path: Path) -> None:
     path = tmp_path / "conv.nir"
