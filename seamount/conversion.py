@@ -1,6 +1,7 @@
 """`seamount convert`: a trained ANN as a sigma-delta program, in a folder.
 
 program.h5          what a chip would run
+samples.npz         what was compared, and answers.npz: the ANN's outputs of each frame
 network.net         the same for lava-dl's netx, where it was asked for
 conversion.json     what thresholds cost and give; the program against the ANN, frame by frame
 """
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from seamount.sigma_delta import Conversion
 
 PROGRAM, NET, DOCUMENT = "program.h5", "network.net", "conversion.json"
+COMPARED, ANSWERS = "samples.npz", "answers.npz"
 
 N_SAMPLES = 1000
 
@@ -66,31 +68,39 @@ def convert(
     module, name, calibration, test = _asked(ann, data, frames, settings)
     if n_samples < 1:
         raise ConfigError(f"{n_samples}", where="--samples", possible="at least 1 is possible")
+    compared = test.part(0, n_samples)
     found = made(
         module,
         calibration,
-        test.part(0, n_samples),
+        compared,
         name=name,
         threshold=threshold,
         messages=messages,
         for_netx=net,
     )
     if folder is not None:
-        _write(found, Path(folder), net)
+        _write(found, compared, Path(folder), net)
     return found
 
 
-def _write(found: Conversion, folder: Path, net: bool) -> None:
+def _write(found: Conversion, compared: Frames, folder: Path, net: bool) -> None:
     from seamount.compile.program.file import save_program
     from seamount.files import write_json
     from seamount.programs import write_net
+    from seamount.run.answers import write_arrays
 
-    foreign = {path.name for path in folder.iterdir()} - {PROGRAM, NET, DOCUMENT} if folder.exists() else set()
+    ours = {PROGRAM, NET, DOCUMENT, COMPARED, ANSWERS}
+    foreign = {path.name for path in folder.iterdir()} - ours if folder.exists() else set()
     if foreign:
         raise ConfigError("holds something else", where=folder, ways_out="name another folder with --out")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / NET).unlink(missing_ok=True)
     save_program(found.program, folder / PROGRAM)
+    y = {"y": compared.labels} if compared.labels is not None else {"y": compared.targets}
+    write_arrays(
+        folder / COMPARED, {"x": compared.x, **{key: value for key, value in y.items() if value is not None}}
+    )
+    write_arrays(folder / ANSWERS, {"answers": found.reference.outputs})
     document = found.to_dict()
     if net:
         document["netx"] = dict(write_net(found.program, folder / NET).arguments)

@@ -137,7 +137,8 @@ class Made:
         compiled: None of a program, which holds integers already.
         samples: None where no data was given; then nothing was run.
         traced: the run of the first samples, with all traces. floats: the network in real numbers.
-        own: the answers of one's own network, (n,). lava: None where it was not run.
+        own: the answers of one's own network, (n,). outputs: its outputs after each frame, (T, n, K), if it told
+            them. lava: None where it was not run.
         reasons: part of the report -> why it is missing.
     """
 
@@ -148,6 +149,7 @@ class Made:
     traced: Activity | None = None
     floats: FloatRun | None = None
     own: Array | None = None
+    outputs: Array | None = None
     lava: Agreement | None = None
     reasons: Mapping[str, str] = field(default_factory=dict)
     wall_s: Mapping[str, float] = field(default_factory=dict)
@@ -164,7 +166,7 @@ def _made(asked: Asked, told: Told) -> Made:
             samples = replace(samples, what=samples.what.replace(asked.data, Path(asked.data).name))
         _check_samples(samples)
     # everything that the user could have got wrong was looked at: from here on it takes time
-    own = None if asked.float_answers is None else _own_answers(Path(asked.float_answers), samples)
+    own, outputs = (None, None) if asked.float_answers is None else _own_answers(Path(asked.float_answers), samples)
     if samples is None:
         reason = "no samples were given, --data x.npz does"
         opinion = () if asked.cross_check is None else ("opinion",)
@@ -182,7 +184,7 @@ def _made(asked: Asked, told: Told) -> Made:
         lava = _lava(asked, program, samples, reasons)
     if lava is None:
         reasons["proof"] = reasons["oracle"]
-    return Made(compiled, program, samples, whole, traced, floats, own, lava, reasons, clock.wall_s)
+    return Made(compiled, program, samples, whole, traced, floats, own, outputs, lava, reasons, clock.wall_s)
 
 
 def _check_samples(samples: ChipSamples) -> None:
@@ -259,8 +261,12 @@ def _lava(asked: Asked, program: Program, samples: ChipSamples, reasons: dict[st
     return compare_runs(program, ("simulator", simulate(program, some.inputs, record=traces)), ("Lava", on_lava))
 
 
-def _own_answers(path: Path, samples: ChipSamples | None) -> Array:
-    """Classes (n,), or scores (n, K) of which the largest counts: ``answers``, or the only array there is."""
+def _own_answers(path: Path, samples: ChipSamples | None) -> tuple[Array, Array | None]:
+    """Classes (n,), and outputs (T, n, K) where the file has them.
+
+    In ``answers``, or in the only array there is: classes (n,), scores (n, K) of which the largest counts, or outputs
+    (T, n, K) after each frame.
+    """
     arrays = read_npz(path)
     name = "answers" if "answers" in arrays or len(arrays) != 1 else next(iter(arrays))
     if name not in arrays:
@@ -269,10 +275,16 @@ def _own_answers(path: Path, samples: ChipSamples | None) -> Array:
         )
     found = arrays[name]
     n = 0 if samples is None else samples.n
+    if found.ndim == 3:
+        n_steps = 0 if samples is None else max(map(len, samples.inputs.values()), default=0)
+        if found.shape[0] != n_steps or found.shape[1] < n or found.dtype.kind != "f":
+            needed = f"needed are outputs ({n_steps}, {n}, K), of each frame and sample"
+            raise InputError(f"answers {found.shape} of type {found.dtype}", where=path, possible=needed)
+        return classes(found[-1, :n]), found[:, :n].astype(np.float64)
     if found.ndim not in (1, 2) or len(found) < n or (found.ndim == 1 and found.dtype.kind not in "iu"):
-        needed = f"needed are classes ({n},) or scores ({n}, K), for each of the samples one"
+        needed = f"needed are classes ({n},), scores ({n}, K), or outputs (T, {n}, K) of each frame"
         raise InputError(f"answers {found.shape} of type {found.dtype}", where=path, possible=needed)
-    return classes(found[:n]) if found.ndim == 2 else found[:n].astype(np.int64)
+    return (classes(found[:n]) if found.ndim == 2 else found[:n].astype(np.int64)), None
 
 
 # ------------------------------------------------------------------------------------------------ the report
@@ -329,6 +341,11 @@ def _answers(made: Made, reasons: dict[str, str]) -> list[Answers]:
         reasons["accuracy"] = f"{made.program.name} has no readout, compile it with --readout"
         return []
     float_steps = None if floats is None else floats.per_step
+    if samples.targets is not None:
+        reasons["accuracy"] = (
+            f"{samples.what} holds real outputs in place of classes; their error stands with the frames"
+        )
+        return []
     if samples.labels is None:
         reasons["accuracy"] = _without_labels(
             samples, whole.per_step[-1], None if float_steps is None else float_steps[-1]
@@ -360,6 +377,8 @@ def _traced(made: Made) -> Traced | None:
         float_v=None if made.floats is None else made.floats.v,
         inputs=next(iter(some.inputs.values())) if len(some.inputs) == 1 else None,
         labels=some.labels,
+        outputs=None if made.outputs is None else made.outputs[:, :n],
+        targets=some.targets,
         note=f"the first {n} {plural(n, 'sample')}",
     )
 

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from seamount.hardware_targets.simulator.diff import Difference
 
 Ints = NDArray[np.int64]
+Reals = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -305,11 +306,13 @@ def _refuse_reading(path: Path | str, target: str | None, reading: Reading) -> N
 
 @dataclass(frozen=True)
 class ChipSamples:
-    """What enters the chip: ``inputs``, integers (T, B, *shape) by input; ``labels`` (B,) where they are known."""
+    """What enters the chip: ``inputs``, integers (T, B, *shape) by input; ``labels`` (B,) where they are known, or in
+    their place real ``targets`` (T, B, K)."""
 
     inputs: Mapping[str, Ints]
     labels: Ints | None
     what: str
+    targets: Reals | None = None
 
     def __repr__(self) -> str:
         arrays = [f"{name} {x.shape}" for name, x in self.inputs.items()]
@@ -323,7 +326,8 @@ class ChipSamples:
     def first(self, n: int | None) -> ChipSamples:
         """At most so many of the samples."""
         cut = {name: x[:, :n] for name, x in self.inputs.items()}
-        return replace(self, inputs=cut, labels=None if self.labels is None else self.labels[:n])
+        labels = None if self.labels is None else self.labels[:n]
+        return replace(self, inputs=cut, labels=labels, targets=None if self.targets is None else self.targets[:, :n])
 
 
 def data_for(path: Path | str, data: Path | str | None) -> str | None:
@@ -415,16 +419,31 @@ def _samples_from_file(program: Program, path: Path) -> ChipSamples:
         )
     inputs = {i.name: _over_time(program, i, arrays[key := keys[i.name]], key, path) for i in program.inputs}
     n = next((x.shape[1] for x in inputs.values()), 1)
+    n_given = max(map(len, inputs.values()), default=program.n_steps)
+    targets = None
+    if y is not None and y.dtype.kind == "f":
+        targets, y = _targets(program, y, n, n_given or 1, path), None
     if y is not None and y.shape != (n,):
         first = next(iter(keys.values()), program.name)
         raise InputError(f"y {y.shape}; {first} has {n} {plural(n, 'sample')}, so y needs ({n},)", where=path)
     if y is not None:
         y = class_labels(y, path, n_classes=_n_classes(program))
-    n_given = max(map(len, inputs.values()), default=program.n_steps)
     short = program.n_steps is not None and n_given is not None and n_given < program.n_steps
     # not refused, because a pulse at the first steps is a sample, too
     told = f" ({n_given} of {program.n_steps} steps are in the file, silence fills up the others)" if short else ""
-    return ChipSamples(inputs, y, f"{path}{told}")
+    return ChipSamples(inputs, y, f"{path}{told}", targets)
+
+
+def _targets(program: Program, y: NDArray[Any], n: int, n_steps: int, path: Path) -> Reals:
+    """Real outputs (T, B, K); those of the samples are those of each of their frames."""
+    k = _n_classes(program)
+    if k is None:
+        raise InputError("y are real outputs, and the program has no readout", where=path)
+    found = y.reshape(1, n, -1) if y.ndim in (1, 2) and len(y) == n else y
+    if found.shape[1:] != (n, k) or found.shape[0] not in (1, n_steps) or not np.isfinite(found).all():
+        needed = f"needed are finite outputs ({n}, {k}), or ({n_steps}, {n}, {k}) of each frame"
+        raise InputError(f"y {y.shape} of type {y.dtype}", where=path, possible=needed)
+    return np.broadcast_to(found, (n_steps, n, k)).astype(np.float64)
 
 
 def _over_time(program: Program, entry: Input, x: NDArray[Any], key: str, path: Path) -> NDArray[Any]:
@@ -473,6 +492,7 @@ class Simulated:
 
     Attributes:
         accuracy: None without labels or readout.
+        rmse: of the outputs after the last frame, in the readout's units; None without real targets.
         symptoms: signs that the network does not work.
     """
 
@@ -481,6 +501,7 @@ class Simulated:
     activity: Activity
     accuracy: float | None
     symptoms: Symptoms
+    rmse: float | None = None
 
     def __repr__(self) -> str:
         return line("Simulated", self.program.name, self._facts())
@@ -542,13 +563,20 @@ def simulate(
     found = symptoms(loaded, activity, answers, samples.labels)
     if not stream:
         activity = replace(activity, windows=sample_windows(loaded, activity.n_steps))
-    return Simulated(loaded, samples, activity, _accuracy(activity, samples), found)
+    return Simulated(loaded, samples, activity, _accuracy(activity, samples), found, _rmse(loaded, activity, samples))
 
 
 def _accuracy(activity: Activity, samples: ChipSamples) -> float | None:
     if samples.labels is None or activity.readout is None:
         return None
     return float(np.mean(activity.predictions() == samples.labels))
+
+
+def _rmse(program: Program, activity: Activity, samples: ChipSamples) -> float | None:
+    if samples.targets is None or activity.readout is None or program.readout is None:
+        return None
+    outputs = program.readout.real(activity.readout.reshape(activity.n_samples, -1))
+    return float(np.sqrt(np.mean((outputs - samples.targets[-1]) ** 2)))
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -28,14 +28,25 @@ USUAL = ("spikes", "v", "u", "drive")
 """May be asked of every program, also where no population has a u or v."""
 
 
-def check_record(program: Program, record: Iterable[str], where: str = "record") -> None:
-    """Refuses what no run of this program could record."""
+def check_record(
+    program: Program, record: Collection[str], where: str = "record", populations: Collection[str] | None = None
+) -> None:
+    """Refuses what no run of this program could record.
+
+    Args:
+        populations: those to record; None: all.
+    """
     states = dict.fromkeys(name for p in program.populations for name in p.neuron.shown)
     possible = dict.fromkeys((*USUAL, *states, EVERY_STATE))
     if unknown := sorted(set(record) - set(possible)):
         raise ConfigError(
             f"{', '.join(unknown)} does not exist", where=where, possible=f"possible are {', '.join(possible)}"
         )
+    for population in program.populations if "drive" in record else ():
+        drives = population.neuron.drives
+        if len(drives) > 1 and (populations is None or population.name in populations):
+            found = f"drive: {population.name} has several ({', '.join(drives)}), and a trace is of one"
+            raise ConfigError(found, where=where, ways_out="leave it out, or record other populations")
 
 
 def states_to_record(neuron: NeuronModel, record: Collection[str]) -> tuple[str, ...]:

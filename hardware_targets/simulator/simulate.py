@@ -76,7 +76,7 @@ def simulate(
 def _wanted(
     program: Program, record: Collection[str], populations: Collection[str] | None
 ) -> dict[str, tuple[str, ...]]:
-    check_record(program, record)
+    check_record(program, record, populations=populations)
     names = [p.name for p in program.populations]
     missing = sorted(set(populations or ()) - set(names))
     if missing:

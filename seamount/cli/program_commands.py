@@ -168,12 +168,14 @@ def simulate(
     run = done.activity
     no_answer = None if run.readout is None else run.n_unanswered()
     document = {"data": done.samples.what, "accuracy": done.accuracy, "no_answer": no_answer, "symptoms": signs}
+    document["rmse"] = done.rmse
     document["streamed"] = stream
     document |= activity_document(run)
     size = f"{run.n_samples} {plural(run.n_samples, 'sample')}, {run.n_steps} {plural(run.n_steps, 'step')}"
     head = f"{done.program.name} on {done.samples.what}: {size}{' each, as a stream' if stream else ''}"
     accuracy = "" if done.accuracy is None else f"\naccuracy {100 * done.accuracy:.2f} %"
     written = "" if out is None else f"\nwrote {out}"
+    accuracy += "" if done.rmse is None else f"\nRMSE after the last frame {done.rmse:.4g}"
     told = Text(head + accuracy)
     for sign in (*([no_answer_told(run)] if no_answer else []), *signs):
         told.append(f"\n✗ {sign}", style="bold red")

@@ -55,6 +55,8 @@ class Traced:
         float_v: population name -> v after each step and reset, minus v_reset, in the unit of the program's scales.
         inputs: what entered the chip, (T, B, *shape) or (B, *shape) for a still image, integers.
         labels: (B,).
+        outputs: of a network in real numbers, frame by frame, (T, B, K), in the unit of the program's readout.
+        targets: the real outputs that were to come out, (T, B, K).
         note: which samples these are ("the first 64 test samples").
     """
 
@@ -63,6 +65,8 @@ class Traced:
     float_v: Mapping[str, Array] | None = None
     inputs: Array | None = None
     labels: Array | None = None
+    outputs: Array | None = None
+    targets: Array | None = None
     note: str = ""
 
 

@@ -25,6 +25,7 @@ from .parts.accuracy import Accuracy, accuracy
 from .parts.anytime import Anytime, anytime
 from .parts.early import Early, early
 from .parts.energy import Energy, energy
+from .parts.frames import Frames, frames
 from .parts.graph import Graph, graph
 from .parts.layers import Layer, layers
 from .parts.mapping import Mapping, mapping
@@ -64,6 +65,7 @@ class Report(Item):
     raster: Raster | Missing
     anytime: Anytime | Missing
     early: Early | Missing = OF_BEFORE
+    frames: Frames | Missing = OF_BEFORE
     mapping: Mapping | Missing
     energy: Energy | Missing
     streaming: Streaming | Missing = OF_BEFORE
@@ -145,6 +147,7 @@ def assemble(evidence: Evidence) -> Report:
         raster=raster(evidence),
         anytime=steps,
         early=early(evidence),
+        frames=frames(evidence),
         mapping=placed,
         energy=estimate,
         streaming=streaming(evidence, estimate),

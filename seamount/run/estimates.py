@@ -67,6 +67,7 @@ def estimates(
         reasons |= dict.fromkeys(("energy", "neurobench"), "needs a run of the program")
         return Estimates(findings, placement, does_not_fit, energy, single, metrics, reasons)
     try:
+        _require_priced(findings, target)
         energy, single = _energy(program, target, asked, findings, placement, counts, traced, passes, reasons)
     except (ConfigError, Unsupported) as error:
         reasons["energy"] = str(error)
@@ -75,6 +76,15 @@ def estimates(
     except InputError as error:  # NeuroBench's definitions leave some programs out
         reasons["neurobench"] = str(error)
     return Estimates(findings, placement, does_not_fit, energy, single, metrics, reasons)
+
+
+def _require_priced(findings: Sequence[Finding], target: Target) -> None:
+    """A chip's prices say nothing of neurons and messages that it does not have."""
+    foreign = [finding for finding in findings if finding.severity == "unsupported"]
+    if foreign:
+        first = foreign[0]
+        found = f"has no {first.limit} {first.value}, which {first.layer} needs: nothing of it has a price there"
+        raise Unsupported(found, where=target.name)
 
 
 def _energy(

@@ -22,6 +22,9 @@ from seamount.compile.program.file import load_program
 from seamount.errors import ConfigError, InputError
 from seamount.hardware_targets.lava import lava_status
 from seamount.hardware_targets.simulator import simulate
+from seamount.report.parts.frames import Frames
+from seamount.report.parts.mapping import Mapping
+from seamount.report.schema.values import Missing, Series
 from seamount.sigma_delta import Conversion
 
 STATUS = lava_status(try_it=False)
@@ -250,3 +253,98 @@ def test_the_command_shows_the_curve(made: Made, tmp_path: Path, monkeypatch: py
     assert "wrote runs/mine/program.h5" in lines
     shown = CliRunner().invoke(app, ["simulate", "runs/mine/program.h5", "--data", "x.npz", "--samples", "50"])
     assert "accuracy" in shown.stdout
+
+
+# -------------------------------------------------------------------------------------- from frame to frame
+
+
+@pytest.fixture(scope="module")
+def moving(made: Made, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a conversion on sequences with real outputs: the ANN's, and 0.5 more."""
+    folder = tmp_path_factory.mktemp("moving") / "made"
+    x = made.frames[:12]
+    with torch.no_grad():
+        y = made.net(torch.from_numpy(x).float().flatten(0, 1) / 255).reshape(12, 6, 10).numpy()
+    api.convert(made.net, (x, y + 0.5), frames=True, folder=folder)
+    return folder
+
+
+def test_the_report_tells_what_happens_from_frame_to_frame(moving: Path, tmp_path: Path) -> None:
+    report = api.deploy(
+        moving / "program.h5",
+        moving / "samples.npz",
+        float_answers=moving / "answers.npz",
+        folder=tmp_path / "report",
+        target="loihi2",
+        n_lava=0,
+    )
+    told, found = json.loads((moving / "conversion.json").read_text()), report.frames
+    assert isinstance(found, Frames)
+    assert (found.n_frames, found.latency) == (6, told["latency_frames"])
+    assert found.error_max.value == pytest.approx(told["chosen"]["error_max"], rel=1e-5)
+    assert found.error_rms.value == pytest.approx(told["chosen"]["error_rms"], rel=1e-5)
+    assert found.rmse.value == pytest.approx(told["chosen"]["rmse"], rel=1e-5)
+    assert [layer.name for layer in found.layers] == ["delta", "layer0", "layer3", "layer7", "layer9"]
+    activity = simulate(
+        load_program(moving / "program.h5"),
+        np.load(moving / "samples.npz")["x"].astype(int),
+        record=("spikes", "act"),
+    )
+    delta = found.layers[0]
+    assert delta.sending.values[1] == pytest.approx(100 * np.mean(activity.spikes["delta"][1] != 0))
+    assert isinstance(delta.zero, Series)
+    assert delta.zero.values[1] == pytest.approx(100 * np.mean(activity.states["act"]["delta"][1] == 0))
+    assert isinstance(report.accuracy, Missing)
+    assert report.accuracy.missing.endswith(
+        "holds real outputs in place of classes; their error stands with the frames"
+    )
+    assert "From frame to frame" in (tmp_path / "report" / "report.html").read_text()
+
+
+def test_simulate_tells_the_error_of_real_outputs(moving: Path) -> None:
+    done = api.simulate(moving / "program.h5", moving / "samples.npz")
+    assert done.accuracy is None
+    assert done.rmse is not None
+    assert 0.4 < done.rmse < 0.6
+
+
+def test_sequences_and_outputs_of_another_shape_are_refused(moving: Path, tmp_path: Path) -> None:
+    x = np.load(moving / "samples.npz")["x"].astype(np.int64)
+    path, program = tmp_path / "x.npz", moving / "program.h5"
+    refusals: dict[str, dict[str, np.ndarray]] = {
+        "x (6, 12, 1, 8, 7); the program needs (T, B, 1, 8, 8), or without T": {"x": x[..., :7]},
+        "y (12, 9) of type float64, needed are finite outputs (12, 10), or (6, 12, 10) of each frame": {
+            "x": x,
+            "y": np.zeros((12, 9)),
+        },
+        "y (5, 12, 10) of type float64, needed are finite outputs (12, 10), or (6, 12, 10) of each frame": {
+            "x": x,
+            "y": np.zeros((5, 12, 10)),
+        },
+    }
+    for message, arrays in refusals.items():
+        np.savez(path, **arrays)  # type: ignore[arg-type]
+        with pytest.raises(InputError) as error:
+            api.simulate(program, path)
+        assert str(error.value) == f"{path}: {message}"
+    np.savez(path, x=x)
+    answers = tmp_path / "answers.npz"
+    np.savez(answers, answers=np.zeros((5, 12, 10)))
+    with pytest.raises(InputError) as error:
+        api.deploy(program, path, float_answers=answers, folder=tmp_path / "report", target="loihi2", n_lava=0)
+    needed = "needed are outputs (6, 12, K), of each frame and sample"
+    assert str(error.value) == f"{answers}: answers (5, 12, 10) of type float64, {needed}"
+
+
+def test_a_chip_of_binary_spikes_is_refused_by_every_layer(moving: Path, tmp_path: Path) -> None:
+    report = api.deploy(moving / "program.h5", moving / "samples.npz", folder=tmp_path / "report", n_lava=0)
+    (fits,) = [verdict for verdict in report.verdicts if verdict.title == "Fits"]
+    assert fits.state == "error"
+    assert isinstance(report.mapping, Mapping)
+    assert isinstance(report.energy, Missing)
+    assert report.energy.missing == (
+        "loihi1: has no neuron model Delta, which delta needs: nothing of it has a price there"
+    )
+    for name in ("delta", "layer0", "answer"):
+        kind = {"delta": "Delta", "answer": "Sigma"}.get(name, "SigmaDelta")
+        assert f"{name}: neuron model {kind}, loihi1 has leaky integrate-and-fire neurons" in report.mapping.words

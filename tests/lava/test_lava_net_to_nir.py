@@ -12,7 +12,11 @@ import pytest
 from lava_programs import conv_net, even
 
 from seamount.compile.net.read import NetOptions, read_net
+from seamount.compile.neurons.delta import Delta
+from seamount.compile.neurons.graded_vec import GradedVec
 from seamount.compile.neurons.lif import NEVER_FIRES, Lif
+from seamount.compile.neurons.sigma import Sigma
+from seamount.compile.neurons.sigma_delta import SigmaDelta
 from seamount.compile.neurons.ternary_lif import TernaryLif
 from seamount.compile.numbers import ints
 from seamount.compile.pipeline import CompileOptions, compile_graph
@@ -244,6 +248,19 @@ BIASED = lif(bias_mant=3, bias_exp=6)
         (
             one_layer(**population(neuron=TernaryLif(ints(1), ints(1), ints(5), ints(-5)))),
             "a: ternary neurons; NIR has none",
+        ),
+        (
+            one_layer(**population(neuron=Delta(ints(1)))),
+            "a: Delta neurons; NIR has none, program and .net files hold them",
+        ),
+        (
+            one_layer(**population(neuron=SigmaDelta(ints(1)))),
+            "a: SigmaDelta neurons; NIR has none, program and .net files hold them",
+        ),
+        (one_layer(**population(neuron=Sigma())), "a: Sigma neurons; NIR has none, program and .net files hold them"),
+        (
+            one_layer(**population(neuron=GradedVec(ints(1)))),
+            "a: GradedVec neurons; NIR has none, program files hold them",
         ),
         (one_layer(**population(reset=Reset(8, 1))), "resets a every 8 steps + 1 are not those at which a sample"),
         (one_layer(**population(reset=Reset(8, 2)), n_steps=6), "samples of 6 steps, but resets a every 8 steps + 2"),

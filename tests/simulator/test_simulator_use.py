@@ -10,7 +10,10 @@ import pytest
 import torch
 import triton
 
+from seamount.compile.arithmetic.definition import run_definition
+from seamount.compile.neurons.graded_vec import GradedVec
 from seamount.compile.neurons.lif import Lif
+from seamount.compile.neurons.rf import Rf
 from seamount.compile.numbers import ints
 from seamount.compile.program.activity import Activity
 from seamount.compile.program.activity_file import load_activity, save_activity
@@ -195,3 +198,26 @@ def test_runs_of_different_length_cannot_be_compared() -> None:
             simulate(two_layers(), x, record=("v",)), simulate(two_layers(), x, record=("v",), n_steps=7)
         )
     assert str(refused.value) == "runs of 5 and 7 steps, 1 and 1 samples cannot be compared"
+
+
+def test_a_trace_of_one_drive_is_refused_of_neurons_with_two() -> None:
+    resonator = Rf(ints(100), ints(4000), ints(64))
+    program = Program(
+        "turning",
+        (Input("x", (1,)),),
+        (Population("r", (1,), resonator), Population("g", (1,), GradedVec(ints(1)))),
+        (
+            Synapses("a", "x", "r", Dense(ints([[3]])), drive="real"),
+            Synapses("b", "x", "r", Dense(ints([[4]])), drive="imag"),
+            Synapses("c", "r", "g", Dense(ints([[5]]))),
+        ),
+    )
+    x = np.ones((3, 1, 1), int)
+    for run in (simulate, run_definition):
+        with pytest.raises(ConfigError) as refused:
+            run(program, x, record=("drive",))
+        assert str(refused.value) == (
+            "record: drive: r has several (real, imag), and a trace is of one; "
+            "leave it out, or record other populations"
+        )
+    assert set(simulate(program, x, record=("drive",), populations=["g"]).drive) == {"g"}

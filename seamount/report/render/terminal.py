@@ -12,6 +12,7 @@ from seamount.errors import plural
 
 from ..parts.accuracy import Accuracy
 from ..parts.energy import Energy, energy_range
+from ..parts.frames import Frames
 from ..parts.layers import Layer
 from ..parts.mapping import Mapping, binding
 from ..parts.proof import Proof
@@ -133,8 +134,18 @@ def _work(report: Report) -> str:
     return f"streamed {text.quantity(first.spikes)}, {text.quantity(first.operations)}; alone {alone}"
 
 
+def _frames(frames: Frames) -> str:
+    """How far behind the answers are, and how far off."""
+    late = f"an answer comes {frames.latency} {plural(frames.latency, 'frame')} later"
+    if frames.error_rms.value is not None:
+        late += f"; error RMS {text.quantity(frames.error_rms)}, largest {text.quantity(frames.error_max)}"
+    return late if frames.rmse.value is None else f"{late}; RMSE {text.quantity(frames.rmse)}"
+
+
 def _facts(report: Report, width: int) -> list[Text]:
     lines: list[tuple[str, str]] = [("work", _work(report))]
+    if not isinstance(report.frames, Missing):
+        lines.append(("frames", _frames(report.frames)))
     match report.mapping:
         case Mapping() as mapping if mapping.cores:
             lines.append(("cores", f"{text.quantity(mapping.n_cores)}, {binding(mapping.cores, mapping.layers)}"))

@@ -9,7 +9,7 @@ from .accuracy import ladder
 from .anytime import anytime_accuracy, anytime_energy
 from .cores import uses
 from .energy import boundaries, break_even, energy_bars, sensitivity, terms
-from .layers import HEAT_LEVELS, agreement, bar, over_time, rates
+from .layers import HEAT_LEVELS, agreement, bar, frame_shares, over_time, rates
 from .network import network
 from .ranges import bits, state_box, weight_histogram
 from .raster import picture, raster_panel
@@ -25,6 +25,7 @@ __all__ = [
     "boundaries",
     "break_even",
     "energy_bars",
+    "frame_shares",
     "ladder",
     "network",
     "over_time",

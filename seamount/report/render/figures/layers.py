@@ -6,6 +6,7 @@ from markupsafe import Markup
 
 from seamount.errors import plural
 
+from ...parts.frames import FrameLayer
 from ...parts.layers import Layer
 from ...schema.text import count
 from ...schema.values import Series
@@ -88,3 +89,18 @@ def rates(layer: Layer) -> Markup:
     ]
     parts += [rule(0, 52.5, 1, 52.5, "axis"), text(0, 66, "never", "tick"), text(1, 66, "every step", "tick", "end")]
     return figure(70, f"{layer.name}: neurons by spikes per step, {int(counts[0])} in the lowest bin", parts)
+
+
+def frame_shares(layer: FrameLayer) -> Markup:
+    """Shares of a layer's neurons that send (line) and that are 0 (dashed), after each frame."""
+    trains = [("deployed", "send", layer.sending)]
+    if isinstance(layer.zero, Series):
+        trains.append(("float", "are 0", layer.zero))
+    n = len(layer.sending.values)
+    frame = Frame(118, Scale(1, max(n, 2)), Scale(0, 100))
+    parts = frame.grid([(t, f"{t:g} %") for t in (50.0, 100.0)], step_labels(n))
+    parts.append(rule(0, frame.up(0), 1, frame.up(0), "axis"))
+    lines = [polyline([frame.point(i + 1, v) for i, v in enumerate(floats(one))], css) for css, _, one in trains]
+    parts.append(stretched(118, "".join(lines)))
+    words = ", ".join(f"{floats(one)[0]:.1f} to {floats(one)[-1]:.1f} % {word}" for _, word, one in trains)
+    return frame.figure(f"{layer.name}, from the first frame to the last: {words}", parts)

@@ -1,0 +1,119 @@
+"""What a program that sends changes does from frame to frame: messages, values, and how near its outputs stay."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from seamount.compile.neurons.delta_coding import DeltaCoding
+from seamount.compile.program.readout import readout_so_far
+
+from ..evidence import Array, Evidence, Traced, window
+from ..schema.quantities import known, series, unknown
+from ..schema.values import Item, Missing, Quantity, Series
+
+
+class FrameLayer(Item):
+    """Shares of a layer's neurons in per cent, after each frame: those that sent something, and those that are 0."""
+
+    name: str
+    n_neurons: int
+    messages: Quantity
+    sending: Series
+    zero: Series | Missing
+
+
+class Frames(Item):
+    """
+    Attributes:
+        latency: frames after which the answer to a frame is there.
+        error_max, error_rms: of the outputs against the network's in real numbers; ``error``: RMS of each frame.
+        rmse: against the outputs that were to come out.
+    """
+
+    n_frames: int
+    latency: int
+    layers: tuple[FrameLayer, ...]
+    error_max: Quantity
+    error_rms: Quantity
+    error: Series | Missing
+    rmse: Quantity
+
+
+NO_OUTPUTS = "no outputs of a network in real numbers were given, --float-answers does, (T, n, K)"
+NO_TARGETS = "no real outputs y were given"
+
+
+def frames(evidence: Evidence) -> Frames | Missing:
+    program, traced = evidence.program, evidence.traced
+    coding = [p for p in program.populations if isinstance(p.neuron, DeltaCoding)]
+    if not coding:
+        return Missing(missing="no neurons that send changes")
+    if traced is None:
+        return Missing(missing=evidence.reason("traced", "no run was traced"))
+    run = traced.deployed
+    made = []
+    for population in coding:
+        name = population.name
+        sent = window(program, run, name, run.spikes[name]).reshape(-1, run.n_samples, population.n_neurons) != 0
+        act = run.states.get("act", {}).get(name)
+        zero: Series | Missing = Missing(missing="its activations were not recorded")
+        if act is not None:
+            zero = series(_share(window(program, run, name, act) == 0), "%", "counted", run.n_samples)
+        each = known(float(sent.sum(axis=2).mean()), "messages/frame", "counted", run.n_samples)
+        sending = series(_share(sent), "%", "counted", run.n_samples)
+        made.append(FrameLayer(name=name, n_neurons=population.n_neurons, messages=each, sending=sending, zero=zero))
+    outputs = _outputs(evidence, traced)
+    error_max, error_rms, error = _errors(outputs, traced)
+    return Frames(
+        n_frames=len(outputs) if outputs is not None else run.n_steps,
+        latency=0 if program.readout is None else program.arrivals()[program.readout.population],
+        layers=tuple(made),
+        error_max=error_max,
+        error_rms=error_rms,
+        error=error,
+        rmse=_rmse(outputs, traced),
+    )
+
+
+def _share(found: Array) -> Array:
+    """(T, B, ...) -> per cent after each step."""
+    return np.asarray(100 * found.reshape(len(found), -1).mean(axis=1))
+
+
+def _outputs(evidence: Evidence, traced: Traced) -> Array | None:
+    """What is read after each frame, in the unit of the readout: (T, B, K)."""
+    readout = evidence.program.readout
+    if readout is None:
+        return None
+    read: Array
+    run, name = traced.deployed, readout.population
+    spikes = window(evidence.program, run, name, run.spikes[name])
+    v = spikes if name not in run.v else window(evidence.program, run, name, run.v[name])
+    read = readout_so_far(readout.quantity, spikes, v)
+    return np.asarray(readout.real(read.reshape(len(read), run.n_samples, -1)))
+
+
+def _errors(outputs: Array | None, traced: Traced) -> tuple[Quantity, Quantity, Series | Missing]:
+    given = traced.outputs
+    if outputs is None or given is None or given.shape != outputs.shape:
+        why = (
+            NO_OUTPUTS
+            if given is None or outputs is None
+            else f"{given.shape} were given, {outputs.shape} are needed"
+        )
+        return unknown("output", why), unknown("output", why), Missing(missing=why)
+    error, n = np.abs(outputs - given), traced.deployed.n_samples
+    per_frame = np.sqrt(np.mean(error**2, axis=(1, 2)))
+    largest, mean = float(error.max()), float(np.sqrt(np.mean(error**2)))
+    return (
+        known(largest, "output", "measured", n),
+        known(mean, "output", "measured", n),
+        series(per_frame, "output", "measured", n),
+    )
+
+
+def _rmse(outputs: Array | None, traced: Traced) -> Quantity:
+    if outputs is None or traced.targets is None or traced.targets.shape != outputs.shape:
+        return unknown("output", NO_TARGETS)
+    rmse = float(np.sqrt(np.mean((outputs - traced.targets) ** 2)))
+    return known(rmse, "output", "measured", traced.deployed.n_samples)
