@@ -12,7 +12,7 @@ from seamount.compile.fit.place import Placement
 from seamount.compile.program.activity import Activity
 from seamount.compile.program.program import Program
 from seamount.errors import BackendMissing, ConfigError, Unsupported, none_of
-from seamount.hardware_targets.sana_fe import Opinion, require_sana_fe, second_opinion
+from seamount.hardware_targets.sana_fe import Opinion, require_sana_fe, second_opinion, time_limit_s
 from seamount.hardware_targets.target import Target
 
 from .told import Told
@@ -35,13 +35,15 @@ def require_cross_check(name: str | None) -> None:
     """Before anything takes time.
 
     Raises:
-        ConfigError: there is no such simulator. BackendMissing: it is not installed, or of another version.
+        ConfigError: there is no such simulator, or no such time limit. BackendMissing: it is not installed, or of
+            another version.
     """
     if name is None:
         return
     if name not in SIMULATORS:
         raise ConfigError(none_of(name, SIMULATORS), where="--cross-check")
     require_sana_fe()
+    time_limit_s()
 
 
 def cross_check(asking: Asking, reasons: dict[str, str], told: Told) -> Opinion | None:

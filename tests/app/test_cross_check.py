@@ -140,6 +140,15 @@ def test_both_estimates_stand_side_by_side(files: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("asked")
+def test_a_time_limit_that_is_none_is_refused_at_once(
+    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEAMOUNT_SANA_FE_SECONDS", "soon")
+    assert run(files, tmp_path / "r", "--cross-check", "sana-fe").exit_code == 2
+    assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.usefixtures("asked")
 def test_a_difference_is_an_error(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other = replace(OPINION, difference="operations in step 3: 17 here, 18 there")
     monkeypatch.setattr(cross_check, "second_opinion", lambda *_: other)

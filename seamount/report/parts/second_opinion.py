@@ -87,7 +87,7 @@ def second_opinion(evidence: Evidence) -> SecondOpinion | Missing:
 
 
 def check_of(found: SecondOpinion | Missing) -> tuple[Check, ...]:
-    """None where it was not asked for, because there is nothing to check then."""
+    """Of an opinion that there is; where none was asked for there is nothing to check."""
     if isinstance(found, Missing):
         return ()
     return (
