@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -15,11 +15,15 @@ from torch import Tensor, nn
 from seamount.compile.lower.sigma_delta import RealLayer, Scales, choose_scales, sigma_delta_program
 from seamount.compile.program.program import Program
 from seamount.compile.program.streaming import sent_from
-from seamount.errors import ConfigError, InputError
+from seamount.errors import ConfigError, InputError, plural
 from seamount.frames import Frames
 from seamount.hardware_targets.simulator import simulate
 from seamount.models.ann import AnnLayer, ann_layers
 from seamount.models.fold import FoldedConv
+from seamount.notebook import frame, line
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 Reals = NDArray[np.float64]
 
@@ -105,6 +109,15 @@ class Conversion:
     what: str
     n_samples: int
     n_frames: int
+
+    def __repr__(self) -> str:
+        compared = f"{self.n_samples} {plural(self.n_samples, 'sample')} of {self.what}"
+        same = f"{100 * self.chosen.same:.2f} % answered as the ANN does"
+        return line("Conversion", self.program.name, (f"threshold {self.chosen.threshold:g}", same, compared))
+
+    def table(self) -> DataFrame:
+        """A row a threshold of the curve."""
+        return frame(asdict(point) for point in self.curve)
 
     def to_dict(self) -> dict[str, Any]:
         """As plain numbers; the ANN's outputs are left out."""

@@ -6,21 +6,30 @@ import csv
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from seamount.errors import plural
+from seamount.notebook import axes, card, frame, headed, line
 
 from .evidence import Trial
 from .gates import Outcome
 from .markdown import table
+from .notebook import cells
 from .parts.sweep import SweepPoint, sweep_points
 from .render.html import page
 from .schema import text
 from .schema.values import Item
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from pandas import DataFrame
+
+REACHED = ["accuracy", "energy_j", "spikes", "spikes_per_synapse", "cores", "front"]
+"""Columns of the table in Python, behind those of the axes."""
 
 
 class Axis(Item):
@@ -64,6 +73,37 @@ class SweepReport(Item):
     points: tuple[SweptPoint, ...]
     not_reached: tuple[NotReached, ...]
     notes: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return line("SweepReport", self.name, (self.headline,))
+
+    def _repr_html_(self) -> str:
+        waiting = [(", ".join(p.values), p.reason or "not finished") for p in self.not_reached]
+        return card(self.headline, " ".join(self.notes), headed(self._rows()), *([waiting] if waiting else []))
+
+    def table(self) -> DataFrame:
+        """A row a finished point: its values of the axes, then what it reached. Units stand in ``attrs["units"]``."""
+        return frame(self._rows(), cells((p.point for p in self.points), REACHED)[1])
+
+    def _rows(self) -> list[dict[str, Any]]:
+        keys = [axis.key for axis in self.axes]
+        reached, _ = cells((p.point for p in self.points), REACHED)
+        return [dict(zip(keys, p.values, strict=True)) | row for p, row in zip(self.points, reached, strict=True)]
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Accuracy against energy, points that none beats filled; without energies against spikes."""
+        ax = axes(ax)
+        priced = all(p.point.energy_j.value is not None for p in self.points)
+        for swept in self.points:
+            cost = swept.point.energy_j if priced else swept.point.spikes
+            if cost.value is not None and swept.point.accuracy.value is not None:
+                at = float(cost.value), float(swept.point.accuracy.value)
+                ax.plot(*at, "o", color="C0", fillstyle="full" if swept.point.front else "none")
+                ax.annotate(", ".join(swept.values), at, xytext=(5, 4), textcoords="offset points")
+        if priced:
+            ax.xaxis.set_major_formatter(lambda joules, _: text.si(joules, "J"))
+        ax.set(xlabel="energy of an inference" if priced else "spikes per sample", ylabel="accuracy [%]")
+        return ax
 
     def to_json(self) -> str:
         return json.dumps(self.model_dump(mode="json"), ensure_ascii=False, indent=1) + "\n"

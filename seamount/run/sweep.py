@@ -15,6 +15,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from seamount.config import Config, load_config
 from seamount.distill.parallel import separately
@@ -38,6 +39,10 @@ from .sharing import TAKEN_FROM, Siblings
 from .stages import STAGES, TRAINING
 from .told import Told
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from pandas import DataFrame
+
 LONGEST_NAME = 255
 """Bytes of a folder's name."""
 
@@ -59,6 +64,20 @@ class Sweep:
     failed: dict[str, str]
     waiting: tuple[str, ...]
     report: SweepReport
+
+    def __repr__(self) -> str:
+        return repr(self.report).replace("SweepReport", "Sweep", 1)
+
+    def _repr_html_(self) -> str:
+        return self.report._repr_html_()
+
+    def table(self) -> DataFrame:
+        """A row a point, see ``SweepReport.table``."""
+        return self.report.table()
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Accuracy against energy, see ``SweepReport.plot``."""
+        return self.report.plot(ax)
 
 
 def grid(over: Sequence[str]) -> list[Point]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from matplotlib import pyplot
 from typer.testing import CliRunner
 
 from seamount import api
@@ -133,6 +134,19 @@ def test_the_command_shows_points_by_their_values_and_ends_with_their_state(
     for_github = cli.invoke(app, ["sweep", "grid.toml", "--over", "student.n_steps=2", "--markdown"])
     assert "| target.name | quant.weight_bits | accuracy |" in for_github.stdout
     assert "- ❌ loihi2, 4: failed: " in for_github.stdout
+
+
+@pytest.mark.slow
+def test_a_sweep_in_a_notebook(swept: Swept) -> None:
+    _, ax = pyplot.subplots()
+    assert repr(swept.found) == f"<Sweep grid: {swept.found.report.headline}>"
+    assert swept.found.report.not_reached[0].reason[:20] in swept.found._repr_html_()
+    table = swept.found.table()
+    assert list(table["quant.weight_bits"]) == [values[1] for values in (p.values for p in swept.found.report.points)]
+    assert list(table["accuracy"]) == [p.point.accuracy.value for p in swept.found.report.points]
+    assert table.attrs["units"]["energy_j"] == "J"
+    assert len(swept.found.plot(ax).get_lines()) == len(table)
+    pyplot.close("all")
 
 
 @pytest.mark.slow
