@@ -329,7 +329,8 @@ def load_report(path: Path | str) -> Report:
         )
     file = path / "report.json" if path.is_dir() else path
     if not file.exists():
-        raise InputError("no such report", where=file, ways_out=f"`seamount report {path}` writes one")
+        ways = f"`seamount report {path}` writes one" if path.is_dir() else "name a report.json, or the folder of one"
+        raise InputError("no such report", where=file, ways_out=ways)
     return from_json(file.read_bytes(), str(file))
 
 

@@ -82,7 +82,7 @@ def report(
     if isinstance(recognised(source), RunFolder | ReportFolder):
         others: dict[str, Any] = {"--data": data, "--out": out, "--samples": samples, "--lava": lava}
         others |= {"--require-lava": require_lava, "--float-answers": float_answers}
-        others |= {"options of a network": given(network)}
+        others |= dict.fromkeys(given(network), True)
         _refuse(source, others)
         asked = gates.gates()
         return report_result(api.report(source, told(quiet), cross_check=cross_check), source, asked, markdown)
@@ -104,7 +104,7 @@ def report(
 
 def _refuse(source: Path, others: dict[str, Any]) -> None:
     """What a folder says itself."""
-    found = [name for name, value in others.items() if value not in (None, False, [])]
+    found = [name for name, value in others.items() if value not in (None, False)]
     if found:
         raise ConfigError(
             f"{source} says itself what its report is made of",

@@ -6,7 +6,7 @@ import math
 import re
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
@@ -178,6 +178,9 @@ class GateOptions:
 
         if self == GateOptions() and not require_lava:
             return None
+        if self.min_accuracy is not None and 0 < self.min_accuracy <= 1:
+            found = f"is a share, {100 * self.min_accuracy:g} per cent is meant"
+            raise ConfigError(found, where=f"--min-accuracy {self.min_accuracy:g}", ways_out="write it in per cent")
         for name, limit in (
             ("min-accuracy", self.min_accuracy),
             ("max-accuracy-drop", self.max_accuracy_drop),
@@ -235,5 +238,7 @@ def joules(text: str) -> float:
 
 
 def given(options: Any) -> list[str]:
-    """The names of the options of a group that were set."""
-    return [f.name for f in fields(options) if getattr(options, f.name) not in (None, False, [])]
+    """The options of a group that were set, as they are typed."""
+    hints = get_type_hints(type(options), include_extras=True)
+    found = [f.name for f in fields(options) if getattr(options, f.name) not in (None, False, [])]
+    return [hints[name].__metadata__[0].param_decls[0] for name in found]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -161,7 +162,8 @@ def _limits(report: Report, gates: Gates) -> Iterator[Outcome]:
         yield Outcome("accuracy", passed, words)
     mark = report.energy.mark if isinstance(report.energy, Energy) else ""
     if (joules := gates.max_energy_j) is not None:
-        yield _at_most("energy", report, dynamic_energy(report), joules, f"{text.si(joules, 'J')}{mark}")
+        allowed = f"{text.si(joules, 'J')}{mark}" if math.isfinite(joules) else f"{joules} J"
+        yield _at_most("energy", report, dynamic_energy(report), joules, allowed)
     if (most := gates.max_spikes) is not None:
         yield _at_most("spikes", report, spikes(report), most, f"{most:g} an inference")
     if (most := gates.max_spikes_per_synapse) is not None:
@@ -172,11 +174,14 @@ def _limits(report: Report, gates: Gates) -> Iterator[Outcome]:
 
 def _at_most(gate: Gate, report: Report, found: Quantity, limit: float, allowed: str) -> Outcome:
     passed = found.value is not None and found.value <= limit * (1 + BEYOND_ROUNDING)
-    return Outcome(gate, passed, f"{report.run.name}: {gate} {_told(found)}, at most {allowed} is allowed")
+    return Outcome(gate, passed, f"{report.run.name}: {gate} {_told(found, gate)}, at most {allowed} is allowed")
 
 
-def _told(q: Quantity) -> str:
-    return f"unknown ({q.reason})" if q.value is None else text.quantity(q)
+def _told(q: Quantity, gate: Gate = "accuracy") -> str:
+    """A count without its unit, which the gate's name says."""
+    if q.value is None:
+        return f"unknown ({q.reason})"
+    return text.quantity(q) if gate in ("accuracy", "energy") else text.number(q)
 
 
 def _against(report: Report, baseline: Report, tolerance: Mapping[Metric, float]) -> Iterator[Outcome]:
@@ -188,7 +193,7 @@ def _against(report: Report, baseline: Report, tolerance: Mapping[Metric, float]
         if before.value is None:
             continue
         compared += 1
-        words = f"{name}: {metric} {_told(before)} before, {_told(now)} now"
+        words = f"{name}: {metric} {_told(before, metric)} before, {_told(now, metric)} now"
         if metric in ("energy", "cores") and report.run.target != baseline.run.target:
             targets = f"{baseline.run.target} and {report.run.target}"
             yield Outcome("baseline", False, f"{words}, which do not compare: of {targets}")

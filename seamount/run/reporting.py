@@ -22,7 +22,7 @@ from seamount.compile.program.program import Program
 from seamount.config import Config, load_config
 from seamount.distill.data import Data, load_data
 from seamount.distill.methods import needs_teacher, weights_of
-from seamount.errors import InputError
+from seamount.errors import InputError, plural
 from seamount.files import file_hash, read_json, write_atomically
 from seamount.hardware_targets.agreement import Agreement
 from seamount.hardware_targets.target import Target, load_target
@@ -192,9 +192,13 @@ def _facts(finished: Finished) -> tuple[tuple[str, str], ...]:
             + (f" after {as_ann} as an ANN" if as_ann else ""),
         ),
         ("method", config.distill.method if isinstance(config.distill.method, str) else "own weights of terms"),
-        ("in integers", f"{config.quant.epochs} epochs{'' if bits is None else f', weight bits {bits}'}"),
+        ("in integers", f"{_epochs(config.quant.epochs)}{'' if bits is None else f', weight bits {bits}'}"),
         ("seed", str(config.run.seed)),
     )
+
+
+def _epochs(n: int) -> str:
+    return f"{n} {plural(n, 'epoch')}"
 
 
 def _teacher(config: Config) -> str:
@@ -202,7 +206,7 @@ def _teacher(config: Config) -> str:
         return "none"
     told = config.teacher
     return (
-        f"{told.arch}, {told.epochs} epochs"
+        f"{told.arch}, {_epochs(told.epochs)}"
         if told.checkpoint is None
         else f"{told.arch}, {Path(told.checkpoint).name}"
     )
