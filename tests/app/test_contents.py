@@ -79,12 +79,13 @@ def test_an_edited_data_file_reaches_all_who_read_it(tmp_path: Path) -> None:
     assert {TEACHER.name, DISTILL.name, QUANTISE.name, SIMULATE.name, LAVA.name} <= set(found)
 
 
-def test_a_folder_of_recordings_is_known_by_what_was_recorded(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "ending"), [("event-folder", ".bin"), ("audio-folder", ".wav")])
+def test_a_folder_of_recordings_is_known_by_what_was_recorded(name: str, ending: str, tmp_path: Path) -> None:
     (tmp_path / "cat").mkdir()
-    recording = tmp_path / "cat" / "a.bin"
+    recording = tmp_path / "cat" / f"a{ending}"
     recording.write_bytes(b"12")
     made = tmp_path / "made"
-    config = load_config(None, ['data.name="event-folder"', f'data.root="{tmp_path}"', f'data.cache="{made}"'])
+    config = load_config(None, [f'data.name="{name}"', f'data.root="{tmp_path}"', f'data.cache="{made}"'])
 
     def keep_frames() -> None:
         for folder in (made, tmp_path / ".seamount-frames"):
@@ -93,7 +94,7 @@ def test_a_folder_of_recordings_is_known_by_what_was_recorded(tmp_path: Path) ->
 
     assert changed(config, keep_frames) == []
     assert TEACHER.name in changed(config, lambda: recording.write_bytes(b"13"))
-    assert TEACHER.name in changed(config, lambda: recording.rename(tmp_path / "cat" / "b.bin"))
+    assert TEACHER.name in changed(config, lambda: recording.rename(tmp_path / "cat" / f"b{ending}"))
 
 
 def test_of_large_data_a_new_time_is_a_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

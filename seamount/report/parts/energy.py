@@ -336,7 +336,7 @@ def _rivals(other: Comparison) -> tuple[Rival, ...]:
             note=f"{other.macs:,} multiply-accumulates of {_passes(other.passes)}; no memory access",
         ),
         Rival(
-            name=f"ANN at {other.qnn_bits} bits, MACs alone",
+            name=f"ANN at {other.qnn_bits} bit{'s' if other.qnn_bits > 1 else ''}, MACs alone",
             energy_j=qnn,
             note=f"the fair opponent: ceil(log2({steps} + 1)) bits; priced as 8 bits, an upper bound",
         ),
