@@ -77,6 +77,15 @@ class UnequalPool:
 
 
 @dataclass(frozen=True)
+class Resize:
+    """Torch's ``interpolate`` to so many values an axis."""
+
+    sizes: Pair
+    mode: str
+    align_corners: bool | None
+
+
+@dataclass(frozen=True)
 class Unflatten:
     """A vector to (C, H, W), in C order."""
 
@@ -86,7 +95,7 @@ class Unflatten:
 Op = FoldedConv | Linear | Pool | Flatten
 """Operators that are nodes of NIR."""
 
-NoNode = Spread | UnequalPool | Unflatten
+NoNode = Spread | UnequalPool | Resize | Unflatten
 """Operators that are none: a chain with one of them is a matrix, and so ends in a vector."""
 
 
@@ -113,6 +122,11 @@ def _problem(layer: nn.Module) -> str | None:
             return "ZeroPad2d that cuts; only padding is possible" if min(layer.padding) < 0 else None
         case nn.ConvTranspose2d():
             return None
+        case nn.Upsample():
+            whole = layer.size is not None or all(float(s).is_integer() for s in _pair(layer.scale_factor))
+            if layer.mode in ("nearest", "nearest-exact", "bilinear") and whole:
+                return None
+            return "Upsample; possible are nearest and bilinear, to a size or by a whole scale_factor"
         case nn.Unflatten():
             return None if layer.dim == 1 else f"Unflatten of axis {layer.dim}; only Unflatten(1, ...) is possible"
         case nn.Linear() | nn.AvgPool2d() | nn.AdaptiveAvgPool2d() | nn.Flatten():
@@ -169,7 +183,7 @@ def fold(module: nn.Module, shape: Shape, name: str) -> list[Op]:
 
 def has_no_node(module: nn.Module, shape: Shape, name: str) -> bool:
     """Whether a chain makes a map as no chain of NIR's nodes can."""
-    special = (nn.ConvTranspose2d, nn.AdaptiveAvgPool2d, nn.Unflatten)
+    special = (nn.ConvTranspose2d, nn.AdaptiveAvgPool2d, nn.Upsample, nn.Unflatten)
     if not any(isinstance(layer, special) for _, layer in layers(module)) or problems(module, name):
         return False
     return any(isinstance(op, NoNode) for op in _chain(module, shape, name))
@@ -245,6 +259,10 @@ def _op(layer: nn.Module, shape: Shape) -> Op | NoNode | None:
             return _adaptive_pool(_pair(layer.output_size), shape)
         case nn.Flatten():
             return Flatten() if len(shape) > 1 else None
+        case nn.Upsample():
+            scales = (1, 1) if layer.scale_factor is None else _pair(layer.scale_factor)
+            sizes = _pair([int(n * s) for n, s in zip(shape[1:], scales, strict=True)])
+            return Resize(sizes if layer.size is None else _pair(layer.size), layer.mode, layer.align_corners)
         case nn.Unflatten():
             return Unflatten(tuple(layer.unflattened_size))
         case _:
@@ -333,7 +351,7 @@ def op_shape(op: Op | NoNode, shape: Shape) -> Shape:
             axes = zip(shape[1:], strides, padding, dilation, kernel, op.output_padding, strict=True)
             sizes = [(n - 1) * s - 2 * p + d * (k - 1) + more + 1 for n, s, p, d, k, more in axes]
             return (op.weight.shape[1] * groups, *sizes)
-        case UnequalPool():
+        case UnequalPool() | Resize():
             return (shape[0], *op.sizes)
         case Unflatten():
             return op.shape
@@ -418,6 +436,8 @@ def apply(ops: Sequence[Op | NoNode], x: Tensor) -> Tensor:
                 x = F.conv_transpose2d(x, weight, bias, strides, padding, op.output_padding, groups, dilation)
             case UnequalPool():
                 x = F.adaptive_avg_pool2d(x, op.sizes)
+            case Resize():
+                x = F.interpolate(x, op.sizes, mode=op.mode, align_corners=op.align_corners)
             case Unflatten():
                 x = x.reshape(-1, *op.shape)
             case _:
@@ -447,7 +467,7 @@ def square(conv: FoldedConv) -> FoldedConv:
 
 def _pair(value: Any) -> Pair:
     """torch takes one number for both axes."""
-    pair = (value, value) if isinstance(value, int) or value is None else tuple(value)
+    pair = (value, value) if isinstance(value, int | float) or value is None else tuple(value)
     return pair[0], pair[1]
 
 

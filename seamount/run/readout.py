@@ -6,6 +6,7 @@ from torch import nn
 
 from seamount.compile.nir.readout import WORDS, parted
 from seamount.errors import ConfigError, nearest
+from seamount.models.cells import Neurons
 from seamount.models.spiking_net import READOUT, Answer, SpikingNet, Sum
 
 WHERE = "compile.readout"
@@ -33,6 +34,13 @@ def asked_answer(student: SpikingNet, asked: str) -> Answer:
     if word is None:
         return student.answer
     possible = _possible(student)
+    readout = student.readout
+    if isinstance(readout, Neurons) and readout.decay_mem == 1 and possible.get(word) == "sum":
+        raise ConfigError(
+            f"{asked} of integrators that forget all in a step (decay 1)",
+            where=WHERE,
+            ways_out='what sums on the chip is student.options.readout = "sum"',
+        )
     if word in possible:
         return possible[word]
     ways = f"possible are {', '.join(f'{READOUT}:{word}' for word in possible)}"

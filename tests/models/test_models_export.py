@@ -254,6 +254,8 @@ WRITTEN_OUT = {
         ],
     ),
     "adaptive, windows of several sizes": ((3, 5, 7), [nn.AdaptiveAvgPool2d((3, 2)), nn.Flatten(), nn.Linear(18, 4)]),
+    "resized": ((2, 3, 4), [nn.Upsample(scale_factor=2), nn.Conv2d(2, 3, 3, padding=1), nn.Flatten()]),
+    "resized, between": ((2, 3, 4), [nn.Upsample((5, 7), mode="bilinear", align_corners=True), nn.Flatten()]),
     "from a vector": ((12,), [nn.Unflatten(1, (3, 2, 2)), nn.Conv2d(3, 4, 2, padding=1), nn.Flatten()]),
 }
 
@@ -277,6 +279,7 @@ def test_layers_that_are_no_single_operator_say_why() -> None:
             Unsupported, match=r"up: NIR has no node that makes such a map; put nn.Flatten\(\) behind it"
         ):
             fold.fold(layer, (2, 5, 5), "up")
+    assert "nearest and bilinear, to a size or by a whole" in fold.problems(nn.Upsample(scale_factor=1.5), "up")[0]
     with pytest.raises(Unsupported, match="ZeroPad2d at the end"):
         fold.fold(nn.ZeroPad2d(1), (2, 5, 5), "pad")
     with pytest.raises(Unsupported, match="ZeroPad2d in front of AvgPool2d; put it before a Conv2d"):
