@@ -50,7 +50,7 @@ def cross_check(asking: Asking, reasons: dict[str, str], told: Told) -> Opinion 
     """None, and why in ``reasons``, where it cannot be had: the rest of the report stands without it."""
     told.stage("SANA-FE")
     if asking.placement is None:
-        reasons["opinion"] = "SANA-FE: the network was not placed on cores"
+        reasons["opinion"] = "SANA-FE: the network was not placed on cores, see Fits"
         return None
     try:
         return second_opinion(asking.program, asking.inputs, asking.traced, asking.placement, asking.target)

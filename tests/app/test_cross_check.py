@@ -10,9 +10,10 @@ from typer.testing import CliRunner
 
 from seamount import api
 from seamount.cli import app, load_commands
+from seamount.compile.neurons.graded_vec import GradedVec
 from seamount.compile.neurons.lif import NEVER_FIRES, Lif
 from seamount.compile.numbers import ints
-from seamount.compile.program.file import save_program
+from seamount.compile.program.file import load_program, save_program
 from seamount.compile.program.program import Input, Population, Program, Readout
 from seamount.compile.synapses.kinds import Dense, Synapses
 from seamount.errors import BackendMissing
@@ -174,6 +175,15 @@ def test_where_it_fails_the_rest_of_the_report_stands(
     assert report.second_opinion == Missing(missing="SANA-FE: not done within 600 s")
     assert not isinstance(report.energy, Missing)
     assert "No second opinion: SANA-FE: not done within 600 s." in (tmp_path / "r" / "report.html").read_text()
+
+
+@pytest.mark.usefixtures("asked")
+def test_what_does_not_fit_is_not_shown_to_it(files: Path, tmp_path: Path) -> None:
+    made = load_program(files / "p.program.h5")
+    hidden = replace(made.populations[0], neuron=GradedVec(v_th=ints(1)))
+    save_program(replace(made, populations=(hidden, made.populations[1])), tmp_path / "g.program.h5")
+    report = api.deploy(tmp_path / "g.program.h5", files / "x.npz", folder=tmp_path / "r", cross_check="sana-fe")
+    assert report.second_opinion == Missing(missing="SANA-FE: the network was not placed on cores, see Fits")
 
 
 @pytest.mark.usefixtures("asked")
