@@ -15,7 +15,7 @@ from ..neurons.rf import Rf
 from ..neurons.rf_iz import RfIz
 from ..neurons.sigma import Sigma
 from ..neurons.sigma_delta import SigmaDelta
-from ..numbers import ints
+from ..numbers import V_MAX, ints
 from .file import Group
 from .values import Note, Shape, bias, parameter
 
@@ -102,10 +102,19 @@ def _sigma_delta(
     if neuron.has("activation") and (found := neuron.text("activation")) != "relu":
         note(f"activation {found[:40]!r} is ignored, as lava-dl does: it rectifies")
     unit = 1 << (spike_exp + STATE_EXPONENT)
-    v_th = ints(neuron.integer("vThMant") * unit)
+    v_th = ints(_mantissa(neuron, 0, unit) * unit)
     if is_input:
         return Delta(v_th, spike_exp, STATE_EXPONENT)
     return SigmaDelta(v_th, ints(bias(layer, shape) * unit), spike_exp, STATE_EXPONENT)
+
+
+def _mantissa(neuron: Group, least: int, unit: int) -> int:
+    """vThMant, of which a state of 24 bits holds so many ``unit``s; told in the file's terms."""
+    found, most = neuron.integer("vThMant"), V_MAX // unit
+    if not least <= found <= most:
+        possible = f"{least} to {most} are possible"
+        raise InputError(f"{found} found", where=f"{neuron.where}/vThMant", possible=possible)
+    return found
 
 
 def _resonator(layer: Group, neuron: Group, kind: str, note: Note, *, is_input: bool) -> Rf | RfIz:
@@ -116,12 +125,16 @@ def _resonator(layer: Group, neuron: Group, kind: str, note: Note, *, is_input: 
         raise Unsupported("a bias of resonators; lava-dl's loader has none", where=f"{layer.where}/bias")
     stored = neuron.integer("sinDecay"), neuron.integer("cosDecay")
     sin, cos = (np.float64(value) / (1 << DECAY_BITS) for value in stored)
+    if stored[0] ** 2 + stored[1] ** 2 > 1 << 2 * DECAY_BITS:
+        found = f"sinDecay {stored[0]} and cosDecay {stored[1]}, a state that grows of itself"
+        possible = f"a sum of their squares up to {1 << DECAY_BITS}**2 is possible"
+        raise InputError(found, where=neuron.where, possible=possible)
     decay, frequency = 1 - np.sqrt(sin**2 + cos**2), np.arctan2(sin, cos) / 2 / np.pi
     if frequency == 0:
         raise InputError("0, a state that never turns", where=f"{neuron.where}/sinDecay")
     turned = resonance(neuron.where, float(1 / frequency), float(decay), DECAY_BITS)
     if turned != stored:
         note(f"decays {stored} become {turned} by way of period and decay, as in lava-dl")
-    v_th = ints(neuron.integer("vThMant") << STATE_EXPONENT)
+    v_th = ints(_mantissa(neuron, 1, 1 << STATE_EXPONENT) << STATE_EXPONENT)
     made = Rf if "PHASE" in kind else RfIz
     return made(ints(turned[0]), ints(turned[1]), v_th, STATE_EXPONENT, DECAY_BITS)

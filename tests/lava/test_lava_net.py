@@ -27,7 +27,7 @@ from seamount.errors import InputError, Unsupported
 from seamount.hardware_targets.lava import lava_status, write_net
 from seamount.hardware_targets.simulator import simulate
 from seamount.windows import Window
-from tests.vectors.netx import RECORDED, Recorded, compared, installed, run
+from tests.vectors.netx import RECORDED, Recorded, compared, installed, net_of, run
 
 NETS = Path(__file__).resolve().parents[2] / ".." / "shared" / "golden" / "lava_nets"
 SHARED = Path(__file__).resolve().parents[2] / ".." / "shared" / "golden" / "lava"
@@ -177,12 +177,12 @@ def complex_weights(path: Path, **extra: Any) -> None:
         (biased_sigma, "layer/0/bias: a bias in front of sigma_output; lava-dl's loader fails"),
         (many_thresholds, "layer/0/neuron/vThMant: shape (2,), one number is expected"),
         (wide_messages, "layer/0/neuron/messageBits: 25 found, 0 to 24 are possible"),
-        (wide_threshold, "layer0: a threshold of 4294967296, 0 to 8388607 are possible, in units of the state"),
+        (wide_threshold, "layer/0/neuron/vThMant: 1048576 found, 0 to 2047 are possible"),
         (resonate, "layer/0/weight/real: is missing"),
         (half_complex, "layer/0/weight/real: is missing"),
         (never_turns, "layer/0/neuron/sinDecay: 0, a state that never turns"),
         (backwards, "layer/0/neuron: a period of -2443.47 steps, more than 0 is possible"),
-        (growing, "layer/0/neuron: an alpha of -0.315"),
+        (growing, "layer/0/neuron: sinDecay 4096 and cosDecay 3500, a state that grows of itself"),
         (concat, "layer/0: layer type 'concat': concatenation is not in lava-dl's loader"),
         (unknown, "layer/0: layer type 'batchnorm' is unknown; lava-dl leaves such layers out without a word"),
         (
@@ -328,6 +328,51 @@ def test_a_mean_of_graded_messages_is_refused(tmp_path: Path) -> None:
     dense = {"type": "dense", "shape": [4], "weight": np.eye(4), **changes}
     with pytest.raises(Unsupported, match="layer/1: a mean of graded messages; slayer's is one of spikes"):
         read_net(layers_file(tmp_path / "a.net", dense, {"type": "average", "shape": [2]}))
+
+
+SDNN_INPUT = {"type": "input", "shape": [4], "neuron/type": "SDNN", "neuron/vThMant": 5}
+COMPLEX = {
+    "type": "dense",
+    "shape": [2],
+    "weight/real": np.ones((2, 4)),
+    "weight/imag": np.ones((2, 4)),
+    "neuron/type": "RF_PHASE",
+    "neuron/vThMant": 5,
+    "neuron/sinDecay": 300,
+    "neuron/cosDecay": 3000,
+}
+
+
+@pytest.mark.parametrize(
+    ("layer", "changes", "message"),
+    [
+        (SDNN_INPUT, {"neuron/vThMant": -1}, "neuron/vThMant: -1 found, 0 to 2047 are possible"),
+        (SDNN_INPUT, {"neuron/vThMant": 2048}, "neuron/vThMant: 2048 found, 0 to 2047 are possible"),
+        (SDNN_INPUT, {"neuron/messageBits": 25}, "neuron/messageBits: 25 found, 0 to 24 are possible"),
+        (COMPLEX, {"neuron/vThMant": 0}, "neuron/vThMant: 0 found, 1 to 131071 are possible"),
+        (COMPLEX, {"neuron/sinDecay": 0}, "neuron/sinDecay: 0, a state that never turns"),
+        (
+            COMPLEX,
+            {"neuron/sinDecay": 5000},
+            "neuron: sinDecay 5000 and cosDecay 3000, a state that grows of itself, a sum of their squares up to "
+            "4096**2 is possible",
+        ),
+        (COMPLEX, {"weight/imag": None}, "weight/imag: is missing"),
+        (COMPLEX, {"weight/real": None}, "weight/real: is missing"),
+        (
+            COMPLEX,
+            {"weight/imag": np.ones((2, 3))},
+            "weight/imag: shape (2, 3), (2, 4), that of weight/real, is possible",
+        ),
+    ],
+)
+def test_values_of_graded_layers_that_are_not_possible_are_refused_by_key(
+    layer: dict[str, Any], changes: dict[str, Any], message: str
+) -> None:
+    changed = {key: value for key, value in {**layer, **changes}.items() if value is not None}
+    with pytest.raises(InputError) as error:
+        net_of(changed)
+    assert str(error.value).endswith(f"block.net/layer/0/{message}")
 
 
 def test_recurrent_is_the_older_name_of_dense_rec(tmp_path: Path) -> None:

@@ -8,14 +8,19 @@ import pytest
 
 from seamount.compile.arithmetic.definition import run_definition
 from seamount.compile.fit.place import Assignment, Placement, Tile, place, validate_placement
+from seamount.compile.neurons.delta import Delta
 from seamount.compile.neurons.lif import Lif
+from seamount.compile.neurons.sigma import Sigma
+from seamount.compile.neurons.sigma_delta import SigmaDelta
 from seamount.compile.numbers import ints
 from seamount.compile.program.activity import Activity, Events
 from seamount.compile.program.program import Input, Population, Program, Readout
-from seamount.compile.synapses.kinds import Conv, Dense, OneToOne, Synapses
+from seamount.compile.synapses.kinds import Conv, Dense, OneToOne, Synapses, Wire
 from seamount.errors import ConfigError, InputError
 from seamount.hardware_targets.energy import Counts, Encoding, estimate_energy, price
 from seamount.hardware_targets.literature import band_verdicts, literature
+from seamount.hardware_targets.neurobench import neurobench_metrics
+from seamount.hardware_targets.simulator import simulate
 from seamount.hardware_targets.target import load_target
 from seamount.windows import Window
 
@@ -278,3 +283,44 @@ def test_the_report_is_plain_json_with_its_provenance() -> None:
     assert {"host: encoding of the input, decoding of the answer", "DRAM, board, regulators"} <= set(
         plain["not_included"]
     )
+
+
+def test_changes_of_a_sigma_delta_net_are_counted_and_priced_by_hand() -> None:
+    # x        4 0 | 4 0 | 4 2 | silence:  Delta sends  4 0 | - - | - 2 | -4 -2 | - -
+    # hidden   one step later, from 2 x0 - x1 and 3 x1: 8 0 | - - | -2 6 | -6 -6
+    # answer   one step later, the sum: 8 | 8 | 12
+    program = Program(
+        "changes",
+        (Input("x", (2,), 8),),
+        (
+            Population("delta", (2,), Delta(ints(1))),
+            Population("hidden", (2,), SigmaDelta(ints(1))),
+            Population("answer", (1,), Sigma()),
+        ),
+        (
+            Synapses("in", "x", "delta", Wire()),
+            Synapses("first", "delta", "hidden", Dense(ints([[2, -1], [0, 3]])), graded=True),
+            Synapses("second", "hidden", "answer", Dense(ints([[1, 1]])), graded=True),
+        ),
+        Readout("answer", "v"),
+        n_steps=3,
+    )
+    x = np.array([[[4, 0]], [[4, 0]], [[4, 2]]])
+    activity = simulate(program, x, record=("spikes", "states"))
+    assert activity.spikes["delta"][:, 0].tolist() == [[4, 0], [0, 0], [0, 2], [-4, -2], [0, 0]]
+    assert activity.spikes["hidden"][:, 0].tolist() == [[0, 0], [8, 0], [0, 0], [-2, 6], [-6, -6]]
+    assert activity.spikes["answer"][:, 0].tolist() == [[0], [0], [8], [8], [12]]
+    # x0 has one weight other than 0, x1 two: 1 + 2 of the frames, 3 of the silence; each of hidden's messages one
+    counts = estimate_energy(program, activity, None, LOIHI2, 1e-3).counts
+    assert (counts.n_sops, counts.sops_with_zeros) == (6 + 5, 8 + 5)
+    assert (counts.updates, counts.spikes) == (5 * 5, 4 + 5 + 3)
+    # active: something arrives, or an activation moves: 4 + 2 of delta, 3 + 2 of hidden, 2 of answer
+    assert counts.active_updates == 6 + 5 + 2
+    assert LOIHI1.energy is not None
+    davies = price(counts, LOIHI1.energy.sets["davies2018"])
+    assert davies["sops"] == pytest.approx(11 * 23.6e-12)
+    assert davies["updates"] == pytest.approx(13 * 81e-12 + 12 * 52e-12)
+    # NeuroBench looks at the frames alone, and a payload that is no 0 or 1 is multiplied: 3 of first, 3 of second
+    metrics = neurobench_metrics(program, activity)
+    assert (metrics.effective_macs, metrics.effective_acs, metrics.dense) == (6, 0, 3 * (4 + 2))
+    assert metrics.activation_sparsity == pytest.approx(1 - (2 + 3 + 3) / 15)
