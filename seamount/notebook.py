@@ -50,12 +50,7 @@ def _row(cells: Sequence[object]) -> Markup:
 
 def headed(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     """Rows for a card, below the names of their columns."""
-    return [
-        [
-            *(rows[0] if rows else ()),
-        ],
-        *([_told(value) for value in row.values()] for row in rows),
-    ]
+    return [list(rows[0]), *([_told(value) for value in row.values()] for row in rows)] if rows else []
 
 
 def _told(value: Any) -> str:

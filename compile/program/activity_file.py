@@ -23,7 +23,7 @@ KINDS = {*IN_TIME, *STATES, *(f"final_{state}" for state in STATES), "events", "
 SCHEMA = 1
 
 
-def save_activity(activity: Activity, path: Path) -> None:
+def save_activity(activity: Activity, path: Path | str) -> None:
     """Write traces and counts; the whole file or nothing."""
     arrays: dict[str, Array] = {}
     final = {f"final_{state}": values for state, values in activity.final_states.items()}
@@ -42,19 +42,20 @@ def save_activity(activity: Activity, path: Path) -> None:
                 scalars[name][field.name] = int(value)
     meta = {"schema": SCHEMA, "n_steps": activity.n_steps, "n_samples": activity.n_samples, "events": scalars}
     meta["windows"] = {name: list(window) for name, window in activity.windows.items()}
+    path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # an open file: savez ends a name that lacks .npz with it
     with replacing(path) as fresh, fresh.open("wb") as file:
         np.savez_compressed(file, meta=np.array(json.dumps(meta)), **arrays)  # type: ignore[arg-type]
 
 
-def load_activity(path: Path) -> Activity:
+def load_activity(path: Path | str) -> Activity:
     """Read back what ``save_activity`` wrote.
 
     Raises:
         InputError: missing, damaged, foreign, or written by a newer version.
     """
-    arrays = read_npz(path)
+    arrays = read_npz(Path(path))
     try:
         meta = json.loads(str(arrays["meta"]))
         schema = meta["schema"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from seamount.errors import plural
-from seamount.notebook import axes, line
+from seamount.notebook import axes
 
 from ..synapses.kinds import Wire
 
@@ -61,7 +61,7 @@ def short(activity: Activity) -> str:
     n, b = activity.n_steps, activity.n_samples
     recorded = [name for name, traces in activity.traces().items() if traces]
     told = f"{', '.join(recorded)} recorded" if recorded else "counts alone"
-    return line("Activity", "", (f"{n} {plural(n, 'step')}", f"{b} {plural(b, 'sample')}", told))
+    return f"<Activity: {n} {plural(n, 'step')}, {b} {plural(b, 'sample')}, {told}>"
 
 
 def work(activity: Activity) -> list[dict[str, Any]]:

@@ -18,6 +18,7 @@ from matplotlib import pyplot
 from seamount import api
 from seamount.compile.fit.place.search import place
 from seamount.compile.options import compile_options
+from seamount.compile.program.activity import Activity
 from seamount.distill.progress import QUIET, Bar, NotebookBar, usual_progress
 
 NOTEBOOK = Path(__file__).resolve().parents[2] / "examples" / "digits.ipynb"
@@ -85,6 +86,14 @@ def test_a_simulation(compiled: api.CompiledFile) -> None:
 def test_a_silent_run_is_drawn_too(compiled: api.CompiledFile, tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", x=np.zeros((6, 1, 2), dtype=np.int64))
     assert api.simulate(compiled.path, tmp_path / "x.npz").plot().get_ylim()[0] == 0
+
+
+def test_a_run_that_counted_nothing_has_an_empty_card() -> None:
+    bare = Activity(n_steps=2, n_samples=1)
+    assert repr(bare) == "<Activity: 2 steps, 1 sample, counts alone>"
+    assert "<td>" not in bare._repr_html_()
+    assert len(bare.table()) == 0
+    assert not bare.plot().get_lines()
 
 
 def test_a_placement(compiled: api.CompiledFile) -> None:
