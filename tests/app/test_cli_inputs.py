@@ -101,3 +101,35 @@ def test_a_program_without_input_needs_no_data_and_says_what_it_does_not_answer(
     assert "no answer in 1 of 1 sample: all values of the readout are equal" in done.stdout
     found = json.loads(run("simulate", tmp_path / "alone.h5", "--json").stdout)
     assert (found["no_answer"], found["populations"]["a"]["n_spikes"]) == (1, [0, 0, 2, 0, 0, 2, 0, 0])
+
+
+@pytest.mark.parametrize(("command", "layer"), [("simulate", ()), ("run-lava", ()), ("why", ("lif",))])
+def test_who_takes_a_network_reads_it_as_compile_does(
+    command: str, layer: tuple[str, ...], sensors: Path, tmp_path: Path
+) -> None:
+    graph = nir.read(sensors)
+    graph.metadata = {}
+    nir.write(sensors, graph)
+    data = ("--data", arrays(tmp_path / "x.npz", left=spikes(4), right=spikes(3)))
+    unread = run(command, sensors, *layer, *data, "--samples", "2")
+    assert unread.exit_code == 2
+    assert "the file names no time step" in unread.output
+    if command != "run-lava":  # which takes long, and is handed the same program as simulate
+        read = run(command, sensors, *layer, *data, "--samples", "2", "--steps", "6", "--set", "dt=1e-3")
+        assert read.exit_code == 0, read.output
+    assert "no such setting" in run(command, sensors, *layer, *data, "--set", "nothing=1").output
+    assert (
+        "is a file, which is read as it is"
+        in run(command, sensors, *layer, *data, "--steps", "6", "--set", "dt=1e-3", "--set", "data.root=x").output
+    )
+
+
+def test_a_program_is_read_already(sensors: Path, tmp_path: Path) -> None:
+    program = tmp_path / "made.program.h5"
+    assert run("compile", sensors, "--out", program).exit_code == 0
+    data = ("--data", arrays(tmp_path / "x.npz", left=spikes(4), right=spikes(3)))
+    for words in (("--target", "loihi2"), ("--steps", "4"), ("--from", "norse"), ("--set", "dt=1e-3")):
+        done = run("simulate", program, *data, *words)
+        assert done.exit_code == 2
+        assert "is a program, in which target and reading are settled" in " ".join(done.output.split())
+    assert "compile runs no data set" in run("compile", sensors, "--set", "data.root=x").output
