@@ -494,15 +494,21 @@ def lessons(plan: Plan, n_seeds: int) -> list[Lesson]:
         for name in ("hard", "sastc")
     ]
     long = [Lesson(f"long-{name}", name, 0, plan.long_epochs, {}) for name in ("hard", "sastc", "kd")]
-    return [*found[: len(METHODS)], *long, *found[len(METHODS) :], *budgets]
+    ann = [
+        Lesson(f"ann-{name}-{seed}", name, seed, plan.epochs, {"ann_epochs": 2 * plan.epochs})
+        for seed in range(n_seeds)
+        for name in ("hard", "kd", "sastc")
+    ]
+    return [*found[: len(METHODS)], *ann, *long, *found[len(METHODS) :], *budgets]
 
 
 def from_shared_starts(plan: Plan, wanted: Sequence[Lesson]) -> tuple[list[Lesson], list[Lesson]]:
-    """The starts that the wanted lessons need, and these lessons behind them."""
+    """The starts that the wanted lessons need, and these lessons behind them; what starts as an ANN needs none."""
     if not plan.start_epochs:
         return [], list(wanted)
-    starts = {one.seed: Lesson(f"start-{one.seed}", "hard", one.seed, plan.start_epochs, {}) for one in wanted}
-    return list(starts.values()), [replace(one, start=f"start-{one.seed}") for one in wanted]
+    behind = [one if "ann_epochs" in one.settings else replace(one, start=f"start-{one.seed}") for one in wanted]
+    seeds = sorted({one.seed for one in behind if one.start is not None})
+    return [Lesson(f"start-{seed}", "hard", seed, plan.start_epochs, {}) for seed in seeds], behind
 
 
 def spending_limit(limit: float) -> dict[str, Any]:
