@@ -90,7 +90,8 @@ class Activity:
         drive: recorded drive into a population (weight units, before << 6), (T, B, *shape).
         readout: what is read of the readout population, int64 (B, *shape), in the integers of ``read_on``; None
             without a readout.
-        spike_counts: spikes per neuron over the whole run, int64 (B, *shape), of every population.
+        spike_counts: spikes per neuron over the whole run, int64 (B, *shape), of every population; the mean over
+            all samples, float64 (1, *shape), where batches were joined to a whole set.
         events: counts per population, always.
         final_states: as ``states``, after the last step (B, *shape), of every population that has them.
         windows: population -> first step and number of steps in which it answers to the sample; empty: nobody said.

@@ -79,7 +79,8 @@ def _activity(arrays: Mapping[str, Array], meta: Mapping[str, Any]) -> Activity:
         if kind not in KINDS:
             continue
         values = arrays[key]
-        if values.dtype.kind not in "biu":
+        of_all = kind == "spike_counts" and len(values) == 1  # the mean over a whole set
+        if values.dtype.kind not in ("biuf" if of_all else "biu"):
             raise ValueError(f"{key} has values of type {values.dtype}")
         if kind == "events":
             population, _, field = name.rpartition(":")
@@ -91,7 +92,7 @@ def _activity(arrays: Mapping[str, Array], meta: Mapping[str, Any]) -> Activity:
         elif (state := kind.removeprefix("final_")) in STATES:
             finals.setdefault(state, {})[name] = _of_shape(key, values, n_samples)
         elif kind in ("spike_counts", "readout"):
-            traces.setdefault(kind, {})[name] = _of_shape(key, values, n_samples)
+            traces.setdefault(kind, {})[name] = _of_shape(key, values, 1 if of_all else n_samples)
     return Activity(
         n_steps=n_steps,
         n_samples=n_samples,

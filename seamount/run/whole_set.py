@@ -29,7 +29,8 @@ class WholeRun:
     """What a program did with a whole set of samples, or with a batch of it.
 
     Attributes:
-        counts: the run without its traces.
+        counts: the run without its traces; its ``spike_counts`` are one row, the mean over all samples, because a row
+            a sample would be gigabytes.
         per_step: class if read after step 1 .. T, (T, n); the last row is the answer. None without a readout.
         margins: by how much the largest value read leads the second after each step, (T, n).
     """
@@ -67,13 +68,14 @@ def run_all(
     answered = [part.per_step for part in parts if part.per_step is not None]
     margins = [part.margins for part in parts if part.margins is not None]
     both = (np.concatenate(found, axis=1) if found else None for found in (answered, margins))
-    return WholeRun(joined([part.counts for part in parts]), *both)
+    return WholeRun(_joined([part.counts for part in parts]), *both)
 
 
 def _run(program: Program, inputs: Inputs, device: str) -> WholeRun:
     read = () if program.readout is None else (program.readout.population,)
     run = simulate(program, inputs, record=("v", "spikes"), populations=read, device=device)
-    counts = joined([run])
+    totals = {name: counts.sum(axis=0, keepdims=True, dtype=np.int64) for name, counts in run.spike_counts.items()}
+    counts = Activity(run.n_steps, run.n_samples, readout=run.readout, spike_counts=totals, events=run.events)
     if program.readout is None:
         return WholeRun(counts, None, None)
     read_then = _read_per_step(program, run)
@@ -102,8 +104,8 @@ def _read_per_step(program: Program, run: Activity) -> Array:
     return found
 
 
-def joined(parts: Sequence[Activity]) -> Activity:
-    """Runs of consecutive samples as one, counts only."""
+def _joined(parts: Sequence[Activity]) -> Activity:
+    """Runs of consecutive samples as one; of each ``spike_counts`` has the total, of the whole it gets the mean."""
     names = list(parts[0].events)
     counts = [field.name for field in fields(Events)]
     events = {
@@ -111,10 +113,13 @@ def joined(parts: Sequence[Activity]) -> Activity:
         for name in names
     }
     readouts = [part.readout for part in parts if part.readout is not None]
+    n_samples = sum(part.n_samples for part in parts)
     return Activity(
         n_steps=parts[0].n_steps,
-        n_samples=sum(part.n_samples for part in parts),
+        n_samples=n_samples,
         readout=np.concatenate(readouts) if readouts else None,
-        spike_counts={name: np.concatenate([part.spike_counts[name] for part in parts]) for name in names},
+        spike_counts={
+            name: np.sum([part.spike_counts[name] for part in parts], axis=0) / n_samples for name in names
+        },
         events=events,
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -11,10 +13,13 @@ import torch
 
 from seamount.compile.neurons.lif import Lif
 from seamount.compile.numbers import ints
+from seamount.compile.program.activity_file import load_activity, save_activity
 from seamount.compile.program.program import Input, Population, Program, Readout
 from seamount.compile.synapses.kinds import Dense, Synapses
 from seamount.distill.parallel import World
 from seamount.distill.progress import QUIET
+from seamount.errors import InputError
+from seamount.hardware_targets.simulator import simulate
 from seamount.run.whole_set import WholeRun, run_all
 
 T = TypeVar("T")
@@ -68,3 +73,17 @@ def test_processes_that_share_the_batches_have_the_results_of_one(size: int) -> 
     assert np.array_equal(shared.counts.readout, alone.counts.readout)
     assert np.array_equal(shared.counts.spike_counts["y"], alone.counts.spike_counts["y"])
     assert str(shared.counts.events) == str(alone.counts.events)
+
+
+def test_a_whole_set_keeps_the_mean_of_its_counts_in_one_row(tmp_path: Path) -> None:
+    counts = whole().counts  # type: ignore[union-attr]
+    each = simulate(PROGRAM, X).spike_counts["y"]
+    assert counts.spike_counts["y"].shape == (1, 3)
+    assert np.array_equal(counts.spike_counts["y"][0], each.mean(axis=0))
+    save_activity(counts, tmp_path / "counts.npz")
+    read = load_activity(tmp_path / "counts.npz")
+    assert read.n_samples == N
+    assert np.array_equal(read.spike_counts["y"], counts.spike_counts["y"])
+    save_activity(replace(counts, spike_counts={"y": each[:5]}), tmp_path / "short.npz")
+    with pytest.raises(InputError, match=r"spike_counts:y has shape \(5, 3\), it has to begin with \(23,\)"):
+        load_activity(tmp_path / "short.npz")
