@@ -130,7 +130,7 @@ def lif_scan(
         _start(v, table.v_init, batch, table.n, drive.device),
         _resting(rest, batch, table.n, drive.device, fast),
     )
-    clear = torch.zeros(n_steps, dtype=torch.bool)
+    clear = torch.zeros(n_steps, dtype=torch.bool, device="cpu")
     clear[list(reset_at)] = True
     if drive.device.type == "cuda" or os.environ.get("TRITON_INTERPRET") == "1":
         from .scan_triton import scan_triton
@@ -171,8 +171,8 @@ def _scan_cpu(
 
     n_steps, batch, n = drive.shape
     traces = empty_traces(want, n_steps, batch, n, drive.device)
-    spikes = torch.empty((n_steps, batch, n), dtype=torch.uint8)
-    counts = torch.zeros((batch, n), dtype=torch.int32)
+    spikes = torch.empty((n_steps, batch, n), dtype=torch.uint8, device="cpu")
+    counts = torch.zeros((batch, n), dtype=torch.int32, device="cpu")
     sums: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
     drive = _contiguous(drive, fast)
     arrays = Arrays(

@@ -282,7 +282,7 @@ def _constant(value: int, device: torch.device) -> torch.Tensor:
 @lru_cache(maxsize=64)
 def _flags(values: bytes, device: torch.device) -> torch.Tensor:
     """Bytes there; which steps clear the state is mostly the same."""
-    return torch.tensor(list(values), dtype=torch.uint8).to(device)
+    return torch.tensor(list(values), dtype=torch.uint8, device="cpu").to(device)
 
 
 def _shared(values: Ints) -> Ints:

@@ -15,10 +15,14 @@ import pytest
 PROGRAMS = """
 import numpy as np
 from seamount.compile.arithmetic.definition import run_definition
+from seamount.compile.neurons.delta import Delta
 from seamount.compile.neurons.lif import Lif
+from seamount.compile.neurons.resonator import DECAY_BITS
+from seamount.compile.neurons.rf import Rf
+from seamount.compile.neurons.sigma_delta import SigmaDelta
 from seamount.compile.numbers import ints
 from seamount.compile.program.program import Input, Population, Program, Readout
-from seamount.compile.synapses.kinds import Conv, Dense, Synapses
+from seamount.compile.synapses.kinds import Conv, Dense, Synapses, Wire
 from seamount.hardware_targets.simulator import simulate
 from seamount.windows import Window
 
@@ -42,20 +46,44 @@ PROGRAM = Program(
     Readout("o", "v"),
     n_steps=6,
 )
-RECORD = ("spikes", "v", "u", "drive")
+
+# changes meet a matrix, and messages the two parts of complex states
+GRADED = Program(
+    "graded",
+    (Input("in", (2, 9, 9), 8),),
+    (
+        Population("d", (2, 9, 9), Delta(ints(3000), 6, 6)),
+        Population("sd", (20,), SigmaDelta(ints(5000), ints(70), 6, 6)),
+        Population("rf", (12,), Rf(ints(700), ints(3900), ints(2000), 3, DECAY_BITS)),
+        Population("o", (10,), silent),
+    ),
+    (
+        Synapses("zeroth", "in", "d", Wire()),
+        Synapses("first", "d", "sd", Dense(even(20, 162)), exponent=-4, graded=True),
+        Synapses("real", "sd", "rf", Dense(even(12, 20)), exponent=-6, graded=True, drive="real"),
+        Synapses("imag", "sd", "rf", Dense(even(12, 20)), exponent=-6, graded=True, drive="imag"),
+        Synapses("last", "rf", "o", Dense(even(10, 12))),
+    ),
+    Readout("o", "v"),
+    n_steps=6,
+)
+RECORD = ("spikes", "states", "drive")
 
 def inputs(batch):
     return np.random.default_rng(1).integers(0, 256, (6, batch, 2, 9, 9))
 
 def expected(batch):
-    return run_definition(PROGRAM, inputs(batch))
+    return [run_definition(program, inputs(batch), record=RECORD) for program in (PROGRAM, GRADED)]
 
 def n_wrong(batch, reference=None):
-    reference = reference or expected(batch)
-    found = simulate(PROGRAM, inputs(batch), record=RECORD)
-    return int((found.readout != reference.readout).sum()) + sum(
-        int((getattr(found, what)[name] != getattr(reference, what)[name]).sum())
-        for what in RECORD for name in getattr(reference, what)
+    runs = zip((PROGRAM, GRADED), reference or expected(batch), strict=True)
+    return sum(differing(simulate(program, inputs(batch), record=RECORD), known) for program, known in runs)
+
+def differing(found, known):
+    assert found.traces().keys() == known.traces().keys()
+    return int((found.readout != known.readout).sum()) + sum(
+        int((found.traces()[what][name] != values).sum())
+        for what, of in known.traces().items() for name, values in of.items()
     )
 """
 
