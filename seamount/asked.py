@@ -48,10 +48,11 @@ class Asked:
 
 def asked_in(folder: Path) -> Asked:
     """What the report of a folder was made of."""
+    from pydantic import TypeAdapter, ValidationError  # here, because the command line starts without it
+
     document = read_json(folder / DEPLOYMENT)
     try:
-        reading = Reading(**{**document["reading"], "settings": tuple(document["reading"]["settings"])})
-        return Asked(**{**document, "reading": reading, "data_settings": tuple(document.get("data_settings", ()))})
-    except (KeyError, TypeError):
+        return TypeAdapter(Asked).validate_python(document)
+    except ValidationError:
         ways = "make the report anew from the network or the program"
         raise InputError("does not say what was asked", where=folder / DEPLOYMENT, ways_out=ways) from None

@@ -51,11 +51,13 @@ def write_json(path: Path, document: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise InputError("not a file" + (" but a folder" if path.is_dir() else ""), where=path)
     try:
         return json.loads(path.read_text())
     except FileNotFoundError:
         raise InputError("no such file", where=path) from None
-    except (json.JSONDecodeError, UnicodeDecodeError, OSError) as error:
+    except (ValueError, RecursionError, OSError) as error:  # not UTF-8, no JSON, nested too deeply
         raise InputError(f"not readable as JSON ({error})", where=path) from None
 
 

@@ -23,6 +23,8 @@ from seamount.artefacts import (
 from seamount.asked import Asked, Reading, asked_in
 from seamount.config import Config, load_config, to_toml
 from seamount.errors import ConfigError, InputError
+from seamount.foreign.limits import NETWORK_BYTES
+from seamount.foreign.whole import file_bytes
 from seamount.run.told import Told, usual
 
 DEMONSTRATION = ("student.n_steps=3", "distill.spike_budget={per_synapse=0.5}")
@@ -331,7 +333,7 @@ def load_report(path: Path | str) -> Report:
     if not file.exists():
         ways = f"`seamount report {path}` writes one" if path.is_dir() else "name a report.json, or the folder of one"
         raise InputError("no such report", where=file, ways_out=ways)
-    return from_json(file.read_bytes(), str(file))
+    return from_json(file_bytes(file, NETWORK_BYTES), str(file))
 
 
 def compare(a: Path | str, b: Path | str) -> ReportComparison:

@@ -201,7 +201,7 @@ def from_json(text: str | bytes, where: str = "report.json") -> Report:
     """Raises InputError for what is not a report, or one of a newer schema."""
     try:
         document = json.loads(text)
-    except ValueError as error:  # not UTF-8, or no JSON
+    except (ValueError, RecursionError) as error:  # not UTF-8, no JSON, numbers of 5,000 digits, nested too deeply
         raise InputError(f"not readable as JSON ({error})", where=where, ways_out=WRITE_ANEW) from None
     _refuse_others(document, where)
     try:

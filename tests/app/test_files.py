@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from seamount.asked import asked_in
 from seamount.errors import InputError
 from seamount.files import file_hash, read_json, replacing, write_atomically, write_json
+from seamount.runs import load_report
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,3 +64,29 @@ def test_json_that_is_none_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text("{")
     with pytest.raises(InputError, match=r"a\.json: not readable as JSON"):
         read_json(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [(b"[" * 100_000, "recursion"), (b"9" * 5000, "digits"), (b"\xff", "utf-8"), (b"", "Expecting value")],
+)
+def test_json_that_is_none_is_refused(content: bytes, told: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes(content)
+    for read in (read_json, load_report):
+        with pytest.raises(InputError, match=rf"a\.json: not readable as JSON \(.*{told}"):
+            read(path)
+
+
+def test_json_is_read_from_regular_files(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.json")  # which nobody writes to: whoever opens it waits
+    for read in (read_json, load_report):
+        with pytest.raises(InputError, match=r"a\.json: not a file"):
+            read(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize("field", [{"n_samples": "x"}, {"reading": []}, {"data": 3}, {"reading": {"settings": 3}}])
+def test_what_was_asked_is_checked_where_a_folder_says_it(field: dict[str, object], tmp_path: Path) -> None:
+    write_json(tmp_path / "deployment.json", {"source": "a.nir", "reading": {"settings": []}, **field})
+    with pytest.raises(InputError, match="does not say what was asked"):
+        asked_in(tmp_path)
