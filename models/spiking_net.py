@@ -20,6 +20,7 @@ from seamount.errors import ConfigError, InputError, Unsupported
 
 from . import fold
 from .cells import Neurons
+from .spike_conv import fits, spike_conv
 
 INPUT = "input"
 READOUT = "readout"
@@ -123,6 +124,7 @@ class SpikingNet(nn.Module):
         self.populations = nn.ModuleDict(populations)
         self.synapses = nn.ModuleDict({s.name: s.module for s in synapses})
         self.order = _order(name, list(populations), self.edges)
+        self._from_spikes = {s.name for s in synapses if s.source in populations and _spikes(populations[s.source])}
         self.shapes = self._measure()
         if flat := self._held_as_vectors():
             self._hold_as_vectors(flat)
@@ -225,7 +227,15 @@ class SpikingNet(nn.Module):
         module = self.synapses[synapse]
         if isinstance(module, nn.Identity):
             return x
-        out: Tensor = module(x.flatten(0, 1))
+        maps = x.flatten(0, 1)
+        out: Tensor
+        first = module[0] if isinstance(module, nn.Sequential) and synapse in self._from_spikes else None
+        if isinstance(first, nn.Conv2d) and fits(first, maps):
+            out = spike_conv(first, maps)
+            for layer in list(module)[1:]:  # type: ignore[call-overload]
+                out = layer(out)
+        else:
+            out = module(maps)
         return out.view(*x.shape[:2], *out.shape[1:])
 
     def frames(self, x: Tensor) -> Tensor:

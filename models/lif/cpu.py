@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -47,15 +47,15 @@ def _vectors(*rows: Tensor) -> Iterator[tuple[int, list[NDArray[Any]]]]:
     """N and the memory of rows (T, N); of fewer neurons than a vector has lanes, copies that are put back."""
     n = rows[0].shape[1]
     if n >= LANES:
-        yield n, [_bits(x) for x in rows]
+        yield n, [memory(x) for x in rows]
         return
     wide = [F.pad(x, (0, LANES - n)) for x in rows]
-    yield LANES, [_bits(x) for x in wide]
+    yield LANES, [memory(x) for x in wide]
     for x, filled in zip(rows, wide, strict=True):
         x.copy_(filled[:, :n])
 
 
-def _bits(x: Tensor) -> NDArray[Any]:
+def memory(x: Tensor) -> NDArray[Any]:
     """The memory of a tensor; bf16, which numpy does not know, as its 16 bits."""
     array: NDArray[Any] = x.view(torch.uint16).numpy() if x.dtype == torch.bfloat16 else x.numpy()
     return array
@@ -71,8 +71,12 @@ def _in_parts(kernel: Callable[..., None], n: int, *arguments: Any) -> None:
         kernel(0, n, *arguments)
         return
     size = -(-n // (n_threads * BLOCK)) * BLOCK
-    parts = [_pool(n_threads).submit(kernel, at, min(at + size, n), *arguments) for at in range(0, n, size)]
-    for part in parts:
+    together([partial(kernel, at, min(at + size, n), *arguments) for at in range(0, n, size)])
+
+
+def together(calls: Sequence[Callable[[], None]]) -> None:
+    """Each in a thread."""
+    for part in [_pool(len(calls)).submit(call) for call in calls]:
         part.result()
 
 
