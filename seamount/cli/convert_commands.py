@@ -94,10 +94,11 @@ def _table(done: Conversion) -> Table:
     """A row a threshold, a frame's costs and what the answers differ."""
     from rich.table import Table
 
-    table = Table(box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     ann = done.reference
-    quality = "accuracy" if ann.accuracy is not None else "RMSE" if ann.rmse is not None else "as ANN"
-    for title in ("threshold", "messages", "operations", "of ANN's", quality, "error max", "RMS"):
+    quality = "right %" if ann.accuracy is not None else "RMSE" if ann.rmse is not None else "as ANN %"
+    # short, because all of it has to stand in 60 columns
+    for title in ("threshold", "messages", "operations", "% of ANN", quality, "max", "RMS"):
         table.add_column(title, justify="right")
     for point in done.curve:
         chosen = point.threshold == done.chosen.threshold
@@ -105,20 +106,20 @@ def _table(done: Conversion) -> Table:
             f"{'→ ' if chosen else ''}{point.threshold:.3g}",
             f"{point.messages:,.1f}",
             f"{point.operations:,.0f}",
-            f"{100 * point.operations / ann.operations:.1f} %",
+            f"{100 * point.operations / ann.operations:.1f}",
             _quality(point),
             f"{point.error_max:.3g}",
             f"{point.error_rms:.3g}",
             style="bold" if chosen else None,
         )
-    table.caption = "messages and operations a frame; errors of the outputs against the ANN's"
+    table.caption = "messages and operations a frame; max, RMS: errors of the outputs against the ANN's"
     return table
 
 
 def _quality(point: Point) -> str:
     if point.accuracy is not None:
-        return f"{100 * point.accuracy:.2f} %"
-    return f"{point.rmse:.4g}" if point.rmse is not None else f"{100 * point.same:.2f} %"
+        return f"{100 * point.accuracy:.2f}"
+    return f"{point.rmse:.4g}" if point.rmse is not None else f"{100 * point.same:.2f}"
 
 
 def _signs(done: Conversion) -> str:
