@@ -98,7 +98,7 @@ def _table(done: Conversion) -> Table:
     ann = done.reference
     quality = "right %" if ann.accuracy is not None else "RMSE" if ann.rmse is not None else "as ANN %"
     # short, because all of it has to stand in 60 columns
-    for title in ("threshold", "messages", "operations", "% of ANN", quality, "max", "RMS"):
+    for title in ("threshold", "messages", "SOPs", "% of ANN", quality, "max", "RMS"):
         table.add_column(title, justify="right")
     for point in done.curve:
         chosen = point.threshold == done.chosen.threshold
@@ -112,7 +112,7 @@ def _table(done: Conversion) -> Table:
             f"{point.error_rms:.3g}",
             style="bold" if chosen else None,
         )
-    table.caption = "messages and operations a frame; max, RMS: errors of the outputs against the ANN's"
+    table.caption = "messages and synaptic operations a frame; max, RMS: errors of the outputs against the ANN's"
     return table
 
 
