@@ -99,8 +99,9 @@ class _Run:
             # what has no v is read by what it sends
             read = done.sent if self.quantity == "count" else self.state.get("v", done.sent)
             self.readout = read_on(self.quantity, self.readout, read[None])
+        arrived = drives[0] if len(drives) == 1 else np.stack(drives, axis=1)
         for name, kept in self.records.items():
-            kept.append({**self.state, "spikes": done.sent, "drive": drives[0]}[name])
+            kept.append({**self.state, "spikes": done.sent, "drive": arrived}[name])
         return done.sent
 
     def _drive(self, name: str, k: int, past: list[dict[str, Ints]]) -> Ints:

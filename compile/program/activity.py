@@ -28,25 +28,14 @@ USUAL = ("spikes", "v", "u", "drive")
 """May be asked of every program, also where no population has a u or v."""
 
 
-def check_record(
-    program: Program, record: Collection[str], where: str = "record", populations: Collection[str] | None = None
-) -> None:
-    """Refuses what no run of this program could record.
-
-    Args:
-        populations: those to record; None: all.
-    """
+def check_record(program: Program, record: Collection[str], where: str = "record") -> None:
+    """Refuses what no run of this program could record."""
     states = dict.fromkeys(name for p in program.populations for name in p.neuron.shown)
     possible = dict.fromkeys((*USUAL, *states, EVERY_STATE))
     if unknown := sorted(set(record) - set(possible)):
         raise ConfigError(
             f"{', '.join(unknown)} does not exist", where=where, possible=f"possible are {', '.join(possible)}"
         )
-    for population in program.populations if "drive" in record else ():
-        drives = population.neuron.drives
-        if len(drives) > 1 and (populations is None or population.name in populations):
-            found = f"drive: {population.name} has several ({', '.join(drives)}), and a trace is of one"
-            raise ConfigError(found, where=where, ways_out="leave it out, or record other populations")
 
 
 def states_to_record(neuron: NeuronModel, record: Collection[str]) -> tuple[str, ...]:
@@ -87,7 +76,8 @@ class Activity:
         spikes: recorded spikes per population, (T, B, *shape): uint8 for binary ones, int32 for graded ones.
         states: recorded states after each step, v after its reset: name of the state -> population -> int32
             (T, B, *shape).
-        drive: recorded drive into a population (weight units, before << 6), (T, B, *shape).
+        drive: recorded drive into a population (weight units, before << 6), (T, B, *shape); of a model with D drives
+            (D > 1) (T, B, D, *shape), in the order in which the model names them.
         readout: what is read of the readout population, int64 (B, *shape), in the integers of ``read_on``; None
             without a readout.
         spike_counts: spikes per neuron over the whole run, int64 (B, *shape), of every population; the mean over

@@ -83,7 +83,9 @@ class Running:
         for name in self.want:
             self.traces[name] = torch.empty(shape, dtype=torch.int32, device=self.device)
         if self.want_drive:
-            self.drives = torch.empty(shape, dtype=torch.int32, device=self.device)
+            several = len(self.plan.population.neuron.drives)
+            apart = shape if several == 1 else (n_steps, self.batch, several, self.plan.layout.size)
+            self.drives = torch.empty(apart, dtype=torch.int32, device=self.device)
 
     def last(self, name: str) -> torch.Tensor:
         """A state now, (B, n) int32 in the population's layout."""

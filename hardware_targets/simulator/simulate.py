@@ -76,7 +76,7 @@ def simulate(
 def _wanted(
     program: Program, record: Collection[str], populations: Collection[str] | None
 ) -> dict[str, tuple[str, ...]]:
-    check_record(program, record, populations=populations)
+    check_record(program, record)
     names = [p.name for p in program.populations]
     missing = sorted(set(populations or ()) - set(names))
     if missing:
@@ -181,7 +181,7 @@ def memory_needed(program: Program, chunk: Chunk, record: Collection[str] = USUA
         per_sample += (steps + back[entry.name]) * per_value * (int(np.prod(entry.shape)) + WORD)
     for population in program.populations:
         n, states = population.n_neurons, states_to_record(population.neuron, record)
-        traces = 4 * (len(states) + ("drive" in record))
+        traces = 4 * (len(states) + ("drive" in record) * len(population.neuron.drives))
         per_value = 1 if population.neuron.message == SPIKES else 5
         per_sample += (steps + back[population.name]) * per_value * (n + WORD) + steps * traces * n
         per_sample += (4 + 4 * len(population.neuron.states)) * n
@@ -277,7 +277,8 @@ class _Run:
             sent = [kind for kind in ("spikes", "drive") if kind in record]
             for kind in (*sent, *states_to_record(population.neuron, record)):
                 binary = kind == "spikes" and population.neuron.message == SPIKES
-                shape = (n_steps, batch, *population.shape)
+                several = len(population.neuron.drives) if kind == "drive" else 1
+                shape = (n_steps, batch, *((several,) if several > 1 else ()), *population.shape)
                 room = np.empty(shape, np.uint8 if binary else np.int32)
                 self.records.setdefault(kind, {})[population.name] = room
         self.readouts: list[Array] = []

@@ -263,7 +263,7 @@ def test_a_program_without_a_readout_has_all_but_answers(files: Path, tmp_path: 
 
 
 def test_a_damaged_note_of_what_was_asked_is_named(files: Path, tmp_path: Path) -> None:
-    (tmp_path / "deployment.json").write_text(json.dumps({"source": "x"}))
+    (tmp_path / "deployment.json").write_text(json.dumps({"source": 3}))
     with pytest.raises(InputError, match="does not say what was asked"):
         api.report(tmp_path)
     with pytest.raises(ConfigError, match="holds something else"):

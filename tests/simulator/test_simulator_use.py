@@ -200,7 +200,7 @@ def test_runs_of_different_length_cannot_be_compared() -> None:
     assert str(refused.value) == "runs of 5 and 7 steps, 1 and 1 samples cannot be compared"
 
 
-def test_a_trace_of_one_drive_is_refused_of_neurons_with_two() -> None:
+def test_drives_of_neurons_with_several_are_recorded_one_beside_the_other() -> None:
     resonator = Rf(ints(100), ints(4000), ints(64))
     program = Program(
         "turning",
@@ -214,10 +214,9 @@ def test_a_trace_of_one_drive_is_refused_of_neurons_with_two() -> None:
     )
     x = np.ones((3, 1, 1), int)
     for run in (simulate, run_definition):
-        with pytest.raises(ConfigError) as refused:
-            run(program, x, record=("drive",))
-        assert str(refused.value) == (
-            "record: drive: r has several (real, imag), and a trace is of one; "
-            "leave it out, or record other populations"
-        )
+        found = run(program, x, record=("drive",)).drive
+        assert found["r"].shape == (3, 1, 2, 1)
+        # a spike arrives a step later
+        assert found["r"].reshape(3, 2).tolist() == [[0, 0], [3, 4], [3, 4]]
+        assert found["g"].shape == (3, 1, 1)
     assert set(simulate(program, x, record=("drive",), populations=["g"]).drive) == {"g"}
