@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from seamount.compile.lower.sigma_delta import RealLayer, Scales, choose_scales, sigma_delta_program
 from seamount.compile.program.program import Program
 from seamount.compile.program.streaming import sent_from
+from seamount.compile.program.symptoms import by_chance
 from seamount.errors import ConfigError, InputError, plural
 from seamount.frames import Frames
 from seamount.hardware_targets.simulator import simulate
@@ -76,12 +77,14 @@ class Reference:
     Attributes:
         outputs: (T, B, K). operations: multiplications a frame, those with zeros among them.
         largest: its largest |output|, beside which errors are read.
+        chance: why its classes are no better than chance; "" where they are.
     """
 
     outputs: Reals
     operations: int
     accuracy: float | None
     rmse: float | None
+    chance: str
 
     @property
     def largest(self) -> float:
@@ -128,6 +131,7 @@ class Conversion:
             "ann": {
                 "operations": r.operations,
                 "accuracy": r.accuracy,
+                "chance": r.chance,
                 "rmse": r.rmse,
                 "largest_output": r.largest,
             },
@@ -290,7 +294,8 @@ def _reference(module: nn.Module, layers: Sequence[AnnLayer], frames: Frames) ->
     if frames.targets is not None and frames.targets.shape[-1] != outputs.shape[-1]:
         found = f"y has {frames.targets.shape[-1]} outputs, the network {outputs.shape[-1]}"
         raise InputError(found, where=frames.what)
-    return Reference(outputs, _multiplications(layers), _accuracy(outputs, frames), _rmse(outputs, frames))
+    accuracy, rmse = _accuracy(outputs, frames), _rmse(outputs, frames)
+    return Reference(outputs, _multiplications(layers), accuracy, rmse, _chance(outputs, frames))
 
 
 def _multiplications(layers: Sequence[AnnLayer]) -> int:
@@ -300,6 +305,13 @@ def _multiplications(layers: Sequence[AnnLayer]) -> int:
 
 def _accuracy(outputs: Reals, frames: Frames) -> float | None:
     return None if frames.labels is None else float(np.mean(outputs.argmax(-1) == frames.labels))
+
+
+def _chance(outputs: Reals, frames: Frames) -> str:
+    if frames.labels is None:
+        return ""
+    answers = outputs.argmax(-1)
+    return by_chance(answers.ravel(), np.broadcast_to(frames.labels, answers.shape).ravel())
 
 
 def _rmse(outputs: Reals, frames: Frames) -> float | None:

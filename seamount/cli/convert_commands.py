@@ -86,8 +86,13 @@ def _head(done: Conversion) -> str:
     return (
         f"{done.program.name} as sigma-delta: {done.n_samples:,} {samples}{per}, {done.what}\n"
         f"ANN: {ann.operations:,} multiplications a frame{told}, outputs up to {ann.largest:.4g}\n"
-        f"weights of {bits[0]:.1f} to {bits[-1]:.1f} bits; an answer is there {done.latency} frames after its frame\n"
+        f"weights of {_span(bits[0], bits[-1])} bits; an answer is there {done.latency} frames after its frame\n"
     )
+
+
+def _span(low: float, high: float) -> str:
+    ends = dict.fromkeys((f"{low:.1f}", f"{high:.1f}"))
+    return " to ".join(ends)
 
 
 def _table(done: Conversion) -> Table:
@@ -123,8 +128,9 @@ def _quality(point: Point) -> str:
 
 
 def _signs(done: Conversion) -> str:
-    n = done.chosen.left_range
-    return f"✗ states left their 24 bits {n:,} times; calibrate on frames with activations as large\n" if n else ""
+    n, chance = done.chosen.left_range, done.reference.chance
+    lost = f"✗ states left their 24 bits {n:,} times; calibrate on frames with activations as large\n" if n else ""
+    return lost + (f"✗ the ANN's {chance}\n" if chance else "")
 
 
 def _unit(done: Conversion) -> str:

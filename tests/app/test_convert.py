@@ -253,6 +253,10 @@ def test_the_command_shows_the_curve(made: Made, tmp_path: Path, monkeypatch: py
     assert "wrote runs/mine/program.h5" in lines
     shown = CliRunner().invoke(app, ["simulate", "runs/mine/program.h5", "--data", "x.npz", "--samples", "50"])
     assert "accuracy" in shown.stdout
+    # without its weights the network knows nothing
+    done = CliRunner().invoke(app, [*words[:4], "--samples", "50", "--out", "runs/untrained"])
+    assert "✗ the ANN's accuracy" in done.stdout
+    assert "is no better than chance" in " ".join(done.stdout.split())
 
 
 # -------------------------------------------------------------------------------------- from frame to frame
