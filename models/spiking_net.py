@@ -216,11 +216,11 @@ class SpikingNet(nn.Module):
                 where=self.name,
                 ways_out="set distill.ann_epochs to 0",
             )
-        self._is_ann = True
+        before, self._is_ann = self._is_ann, True
         try:
             yield
         finally:
-            self._is_ann = False
+            self._is_ann = before  # because one may stand in another
 
     def drive(self, synapse: str, x: Tensor) -> Tensor:
         """What a synapse makes of values (T, B, *shape)."""

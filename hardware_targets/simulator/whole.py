@@ -47,9 +47,8 @@ def whole_drive(
 def advance_whole(run: Running, out: Source, span: Span, drives: Sequence[torch.Tensor]) -> None:
     """All steps of ``span``, from the drives in the order of the model's."""
     if run.drives is not None:
-        whole = [
-            drive.to(torch.int32) for drive in drives
-        ]  # before they meet, because floats of one would round the other
+        # each before they meet, because the floats of one would round the other
+        whole = [drive.to(torch.int32) for drive in drives]
         run.drives[span.first : span.last] = whole[0] if len(whole) == 1 else torch.stack(whole, dim=2)
     neuron = run.plan.population.neuron
     if neuron.passes_on:

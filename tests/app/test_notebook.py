@@ -4,12 +4,10 @@ import inspect
 import json
 import sys
 import types
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import nir
 import numpy as np
 import pytest
@@ -21,16 +19,9 @@ from seamount.compile.options import compile_options
 from seamount.compile.program.activity import Activity
 from seamount.distill.progress import QUIET, Bar, NotebookBar, usual_progress
 
+pytestmark = pytest.mark.usefixtures("no_window")
+
 NOTEBOOK = Path(__file__).resolve().parents[2] / "examples" / "digits.ipynb"
-
-
-@pytest.fixture(autouse=True)
-def no_window() -> Iterator[None]:
-    before = matplotlib.get_backend()
-    matplotlib.use("Agg")
-    yield
-    pyplot.close("all")
-    matplotlib.use(before)
 
 
 @pytest.fixture(scope="module")

@@ -26,6 +26,10 @@ def test_as_an_ann_a_student_sends_relus_of_its_drives() -> None:
         found = net(x, record=True)
     assert torch.equal(found.logits, nn.Sequential(*layers[:-1])(x).expand(3, 5, 10))
     assert found.spikes["conv2"].unique().numel() > 2
+    with net.as_ann():
+        rehearse(digits(), None, net, DistillConfig(method="hard", ann_epochs=1), TrainConfig())
+        net.eval()
+        assert net(x, record=True).spikes["conv2"].unique().numel() > 2, "a check inside does not end it"
     assert set(net(x, record=True).spikes["conv2"].unique().tolist()) <= {0.0, 1.0}, "spikes again behind it"
 
 

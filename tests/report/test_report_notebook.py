@@ -1,9 +1,7 @@
 """The report in a notebook: its card, its tables, its figures."""
 
 import sys
-from collections.abc import Iterator
 
-import matplotlib
 import pytest
 from hand_made import hand_made
 from matplotlib import pyplot
@@ -14,19 +12,12 @@ from seamount.report.compare import compare
 from seamount.report.notebook import PLOTS, TABLES
 from seamount.report.report import Report, assemble
 
+pytestmark = pytest.mark.usefixtures("no_window")
+
 
 @pytest.fixture(scope="module")
 def report() -> Report:
     return assemble(evidence())
-
-
-@pytest.fixture(autouse=True)
-def no_window() -> Iterator[None]:
-    before = matplotlib.get_backend()
-    matplotlib.use("Agg")
-    yield
-    pyplot.close("all")
-    matplotlib.use(before)
 
 
 def test_repr_is_one_line(report: Report) -> None:
