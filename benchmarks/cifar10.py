@@ -7,7 +7,7 @@
 Every training is a process of its own, several at a time on the one GPU, and every one is resumed if the script is.
 What is done when the time is up is written; what is not, says how far it came.
 
-``--tell`` writes what OUT holds into benchmarks/results/cifar10.json and the table of docs/distillation.md.
+``--tell`` adds the lessons that OUT holds to benchmarks/results/cifar10.json and the table of docs/distillation.md.
 
 OUT/cifar10.json      teacher, deployed students, methods: accuracy after every epoch and step, spikes, seconds
 OUT/part-*            pieces of one .tar.xz: the teacher's weights and the folders of both runs (without their state)
@@ -517,11 +517,13 @@ def spending_limit(limit: float) -> dict[str, Any]:
 
 
 def tell(out: Path) -> None:
-    """Figures and table of a comparison that is done."""
-    document = json.loads((out / "cifar10.json").read_text())
-    found = {name: value for name, value in document["found"].items() if "test" in value}
-    write_figures(RESULTS / "cifar10.json", {**document, "found": found})
-    write_table(DOCS / "distillation.md", "cifar10.py", table(found))
+    """Adds the lessons of a comparison that is done to the figures, and makes the table of all of them."""
+    done = json.loads((out / "cifar10.json").read_text())["found"]
+    figures = json.loads((RESULTS / "cifar10.json").read_text())
+    lessons = figures["lessons"]
+    lessons["found"] |= {name: value for name, value in done.items() if "test" in value and "method" in value}
+    write_figures(RESULTS / "cifar10.json", figures)
+    write_table(DOCS / "distillation.md", "cifar10.py", table(lessons["found"]))
 
 
 def table(found: dict[str, Any]) -> list[str]:
