@@ -29,10 +29,11 @@ from seamount.compile.formats import LOIHI, BitsSetting, NumberFormats
 from seamount.compile.neurons.lif import Lif
 from seamount.compile.numbers import DRIVE_SHIFT, FULL_SCALE_BITS, UNITY, ints
 from seamount.errors import InputError
-from seamount.models import fold
+from seamount.models import fold, notebook
 from seamount.models.cells import Neurons
 from seamount.models.lif.constants import LifConstants
 from seamount.models.spiking_net import INPUT, READOUT, Answer, AnySpike, SpikingNet, StudentOutput, Sum
+from seamount.notebook import card, headed, line
 
 from .grid import Integers, WeightGrid, any_spike_scales, frozen, nearest_skip, rounded
 from .integer import (
@@ -160,6 +161,21 @@ class QuantisedStudent(nn.Module):
                 possible=f"possible are 0 to {highest}",
             )
         return x
+
+    def __repr__(self) -> str:
+        return line("QuantisedStudent", self.name, self._facts())
+
+    def __str__(self) -> str:
+        """torch's own, layer by layer."""
+        return super().__repr__()
+
+    def _repr_html_(self) -> str:
+        facts = " · ".join(self._facts())
+        return card(f"student in integers {self.name}", facts, headed(notebook.populations(self.net)))
+
+    def _facts(self) -> list[str]:
+        bits = sorted({*self.bits.values()})
+        return [*notebook.facts(self.net), f"weights of {' and '.join(map(str, bits))} bits"]
 
     # --------------------------------------------------------------------------------------------- forward
 

@@ -11,16 +11,20 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import reduce
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
 
 from seamount.errors import ConfigError, InputError, Unsupported
+from seamount.notebook import card, frame, headed, line
 
-from . import fold
+from . import fold, notebook
 from .cells import Neurons
 from .spike_conv import fits, spike_conv
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 INPUT = "input"
 READOUT = "readout"
@@ -333,6 +337,23 @@ class SpikingNet(nn.Module):
             behind = [nn.Flatten()] if target in flat else []
             if before or behind:
                 self.synapses[name] = nn.Sequential(*before, self.synapses[name], *behind)
+
+    # ----------------------------------------------------------------------------------------------- for people
+
+    def __repr__(self) -> str:
+        return line("SpikingNet", self.name, notebook.facts(self))
+
+    def __str__(self) -> str:
+        """torch's own, layer by layer."""
+        return super().__repr__()
+
+    def _repr_html_(self) -> str:
+        facts = " · ".join(notebook.facts(self))
+        return card(f"student {self.name}", facts, headed(notebook.populations(self)))
+
+    def table(self) -> DataFrame:
+        """Its populations, a row each."""
+        return frame(notebook.populations(self))
 
     def extra_repr(self) -> str:
         return f"{self.name}, input {self.input_shape}, {self.n_steps} steps"

@@ -18,6 +18,8 @@ from seamount.compile.fit.place.search import place
 from seamount.compile.options import compile_options
 from seamount.compile.program.activity import Activity
 from seamount.distill.progress import QUIET, Bar, NotebookBar, usual_progress
+from seamount.distill.quantised import QuantisedStudent
+from seamount.models.zoo import build_student
 
 pytestmark = pytest.mark.usefixtures("no_window")
 
@@ -85,6 +87,20 @@ def test_a_run_that_counted_nothing_has_an_empty_card() -> None:
     assert "<td>" not in bare._repr_html_()
     assert len(bare.table()) == 0
     assert not bare.plot().get_lines()
+
+
+def test_a_student() -> None:
+    student = build_student("small", n_classes=10, input_shape=(1, 8, 8), n_steps=4)
+    told = "input 1x8x8, 4 populations, 1,802 neurons, 25,978 parameters, 4 steps"
+    assert repr(student) == f"<SpikingNet small: {told}>"
+    assert "Conv2d(1, 16" in str(student), "print shows torch's layers"
+    rows = student.table().to_dict("records")
+    assert [row["sources"] for row in rows] == [("input",), ("conv1",), ("conv2",), ("conv3",)]
+    assert sum(row["n_parameters"] for row in rows) == 25978
+    assert "LIFBoxCell" in student._repr_html_()
+    integers = QuantisedStudent(student)
+    assert repr(integers) == f"<QuantisedStudent small: {told}, weights of 8 bits>"
+    assert "conv3" in integers._repr_html_()
 
 
 def test_a_placement(compiled: api.CompiledFile) -> None:
