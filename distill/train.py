@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seamount.errors import ConfigError
+from seamount.models.zoo import build_teacher
 
 from . import checkpoint, maps
 from .budget import SpikeBudget, check_silent, spike_budget
@@ -97,8 +98,6 @@ def train_teacher(
         if train.compile and not as_it_is:
             check_compiler(world)
         if network is None:
-            from seamount.models.zoo import build_teacher  # here, because torchvision takes seconds to import
-
             with _seeded(seed, 11):
                 network = build_teacher(
                     config.arch, n_classes=data.n_classes, input_shape=data.teacher_shape, **config.options

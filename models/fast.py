@@ -6,7 +6,6 @@ After airbench94 (Jordan, arXiv 2404.00498), with plain batch norms and ReLU, wh
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -16,6 +15,8 @@ from torch import Tensor, nn
 
 from seamount.errors import ConfigError
 
+from .choices import FastOptions
+
 SMALLEST = 16
 """Side of an image that three stages, each halving it, leave something of."""
 
@@ -24,30 +25,6 @@ EPS = 5e-4
 
 LOGIT_SCALE = 1 / 9
 """Of the last layer, so that the first answers are not sure of anything."""
-
-
-@dataclass(frozen=True)
-class FastOptions:
-    """What can be chosen.
-
-    Attributes:
-        width: factor on the stages' 64, 256 and 256 channels.
-        depth: convolutions of a stage, 2 or 3; of three, the last two stand beside a skip.
-    """
-
-    width: float = 1.0
-    depth: int = 2
-
-    def __post_init__(self) -> None:
-        if not 0 < self.width <= 16 or self.depth not in (2, 3):
-            raise ConfigError(
-                f"width {self.width}, depth {self.depth}",
-                where="teacher fast",
-                possible="possible are widths up to 16, and depths 2 and 3",
-            )
-
-    def channels(self) -> list[int]:
-        return [max(1, round(n * self.width)) for n in (64, 256, 256)]
 
 
 class Fast(nn.Module):

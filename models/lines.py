@@ -8,8 +8,9 @@ from torch import nn
 
 from seamount.errors import ConfigError
 
+from .choices import StudentOptions
 from .spiking_net import INPUT, SpikingNet
-from .students import Graph, StudentOptions, chain
+from .students import Graph, chain, neurons
 
 CHANNELS = ((16, 5), (32, 3))
 """Of each convolution, and its kernel; both have stride 2."""
@@ -34,5 +35,5 @@ def conv1d(
         weights = nn.Linear(o.hidden, o.hidden, bias=False)
         nn.init.normal_(weights.weight, std=0.5 / o.hidden**0.5)
         loop = {"hidden_loop": ("hidden", weights)}
-    hidden = g.add("hidden", o.neurons(), hidden_in=(x, into), **loop)
+    hidden = g.add("hidden", neurons(o), hidden_in=(x, into), **loop)
     return g.finish(name, hidden, chain(nn.Linear(o.hidden, n_classes)), input_shape=input_shape, n_steps=n_steps)

@@ -8,59 +8,17 @@ from itertools import pairwise
 
 from torch import nn
 
-from seamount.errors import ConfigError, none_of
+from seamount.errors import ConfigError
 
 from .cells import SASTC, SEAL, Neurons, Surrogate, li, li_box, lif, lif_box
+from .choices import StudentOptions
 from .spiking_net import INPUT, READOUT, AnySpike, Population, SpikingNet, Stream, Sum, Synapse
 
 SURROGATES = {"seal": SEAL, "sastc": SASTC, "super": Surrogate("super")}
 
 
-@dataclass(frozen=True)
-class StudentOptions:
-    """What can be chosen beside the architecture.
-
-    Attributes:
-        width: factor on every number of channels: 0.25 gives a narrow net.
-        decay: share of itself that v loses a step (SeAl: 0.5; 0.8 is its tau of 1.25).
-        surrogate: "seal", "sastc" or "super".
-        readout: "sum" (logits of a step = its drive), "li" or "libox" (leaky integrators).
-        pooling: of VGGs: "stride" (a convolution of stride 2), "average", or "max" (populations of their own).
-        decay_syn: of the recurrent student's current.
-        hidden: neurons of the recurrent student, and before the classifier of those for lines.
-        input_bits: 8 for images and counts, 0 for spikes.
-        input_scale: the chip's input is x * input_scale; None: 255 for 8 bits, 1 for spikes.
-    """
-
-    width: float = 1.0
-    decay: float = 0.5
-    surrogate: str = "seal"
-    readout: str = "sum"
-    pooling: str = "stride"
-    decay_syn: float = 0.5
-    hidden: int = 128
-    input_bits: int = 8
-    input_scale: float | None = None
-
-    def __post_init__(self) -> None:
-        choices = {
-            "surrogate": tuple(SURROGATES),
-            "readout": ("sum", "li", "libox"),
-            "pooling": ("stride", "average", "max"),
-        }
-        for option, possible in choices.items():
-            if getattr(self, option) not in possible:
-                raise ConfigError(f"{option} {none_of(getattr(self, option), possible)}")
-        if not 0 < self.width <= 16 or self.hidden < 1:
-            raise ConfigError(f"width {self.width}, hidden {self.hidden}: positive numbers are needed")
-        if not 0 <= self.input_bits <= 16:
-            raise ConfigError(f"input_bits {self.input_bits}", possible="possible are 0 (spikes) to 16")
-
-    def channels(self, n: int) -> int:
-        return max(1, round(n * self.width))
-
-    def neurons(self) -> Neurons:
-        return lif_box(self.decay, surrogate=SURROGATES[self.surrogate])
+def neurons(options: StudentOptions) -> Neurons:
+    return lif_box(options.decay, surrogate=SURROGATES[options.surrogate])
 
 
 class Graph:
@@ -78,7 +36,7 @@ class Graph:
         return name
 
     def spiking(self, name: str, source: str, module: nn.Module) -> str:
-        return self.add(name, self.options.neurons(), **{f"{name}_in": (source, module)})
+        return self.add(name, neurons(self.options), **{f"{name}_in": (source, module)})
 
     def finish(
         self,
@@ -264,7 +222,7 @@ def _block(g: Graph, name: str, source: str, c_in: int, c_mid: int, c_out: int, 
     last = chain(conv_norm(c_mid, c_out, kernel=3 if c_mid == c_out else 1))
     plain = c_in == c_out and stride == 1
     skip = nn.Identity() if plain else chain(conv_norm(c_in, c_out, kernel=1, stride=stride))
-    return g.add(name, g.options.neurons(), **{f"{name}_in": (inner, last), f"{name}_skip": (source, skip)})
+    return g.add(name, neurons(g.options), **{f"{name}_in": (inner, last), f"{name}_skip": (source, skip)})
 
 
 def preact_resnet34(

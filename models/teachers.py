@@ -9,12 +9,11 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import torchvision
 from torch import Tensor, nn
 
 from seamount.errors import ConfigError
 
-from .fast import FastOptions, fast
+from .fast import fast
 
 SMALL_IMAGE = 64
 """Up to this side, stems keep the size of the image (3x3, stride 1, no pooling)."""
@@ -133,23 +132,24 @@ class Wrn28x4(nn.Module):
         return out
 
 
-def torchvision_resnet(make: Callable[..., nn.Module], n_classes: int, input_shape: Sequence[int]) -> nn.Module:
+def torchvision_resnet(name: str, n_classes: int, input_shape: tuple[int, int, int]) -> nn.Module:
     """torchvision's module, so that its state dicts load; for small images its stem is 3x3 without pooling."""
-    network: nn.Module = make(num_classes=n_classes)
+    network = _by_torchvision(name, n_classes)
     small = max(input_shape[1:]) <= SMALL_IMAGE
     if small:
         network.conv1 = nn.Conv2d(input_shape[0], 64, 3, 1, 1, bias=False)
         network.maxpool = nn.Identity()
     elif input_shape[0] != 3:
         network.conv1 = nn.Conv2d(input_shape[0], 64, 7, 2, 3, bias=False)
-    return network
+    made: nn.Module = network
+    return made
 
 
-def torchvision_vgg(name: str, make: Callable[..., Any], n_classes: int, input_shape: Sequence[int]) -> nn.Module:
+def torchvision_vgg(name: str, n_classes: int, input_shape: tuple[int, int, int]) -> nn.Module:
     """torchvision's module; for small images its classifier is one linear layer behind a global average."""
     if min(input_shape[1:]) < 32:
         raise ConfigError(f"input {tuple(input_shape)}; it halves the image five times: at least 32 x 32", where=name)
-    network: Any = make(num_classes=n_classes)
+    network = _by_torchvision(f"{name}_bn", n_classes)
     if input_shape[0] != 3:
         network.features[0] = nn.Conv2d(input_shape[0], 64, 3, padding=1)
     if max(input_shape[1:]) <= SMALL_IMAGE:
@@ -157,6 +157,12 @@ def torchvision_vgg(name: str, make: Callable[..., Any], n_classes: int, input_s
         network.classifier = nn.Linear(512, n_classes)
     made: nn.Module = network
     return made
+
+
+def _by_torchvision(name: str, n_classes: int) -> Any:
+    from torchvision import models  # here, because it loads dynamo, which takes longer than all the rest of a check
+
+    return getattr(models, name)(num_classes=n_classes)
 
 
 Maker = Callable[..., nn.Module]
@@ -174,13 +180,10 @@ TEACHERS: Mapping[str, Maker] = {
     "small-cnn": lambda name, k, shape: SmallCnn(k, maps(name, shape)),
     "small-mlp": lambda name, k, shape: SmallMlp(k, shape),
     "fast": fast,
-    "resnet18": lambda name, k, shape: torchvision_resnet(torchvision.models.resnet18, k, maps(name, shape)),
+    "resnet18": lambda name, k, shape: torchvision_resnet(name, k, maps(name, shape)),
     "resnet19": lambda name, k, shape: ResNet19(k, maps(name, shape)[0]),
-    "resnet34": lambda name, k, shape: torchvision_resnet(torchvision.models.resnet34, k, maps(name, shape)),
+    "resnet34": lambda name, k, shape: torchvision_resnet(name, k, maps(name, shape)),
     "wrn28-4": lambda name, k, shape: Wrn28x4(k, maps(name, shape)[0]),
-    "vgg11": lambda name, k, shape: torchvision_vgg(name, torchvision.models.vgg11_bn, k, maps(name, shape)),
-    "vgg16": lambda name, k, shape: torchvision_vgg(name, torchvision.models.vgg16_bn, k, maps(name, shape)),
+    "vgg11": lambda name, k, shape: torchvision_vgg(name, k, maps(name, shape)),
+    "vgg16": lambda name, k, shape: torchvision_vgg(name, k, maps(name, shape)),
 }
-
-OPTIONS: Mapping[str, type] = {"fast": FastOptions}
-"""Of the teachers that have any: the dataclass that says which."""

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import fields
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 from torch import nn
 
-from seamount.errors import ConfigError, none_of
+from seamount.errors import ConfigError
 from seamount.own import is_own
 
 from . import students as s
+from .choices import StudentOptions, check_teacher, student_options
 from .lines import conv1d
 from .own import own_student, own_teacher
 from .spiking_net import SpikingNet
-from .teachers import OPTIONS, TEACHERS
+from .teachers import TEACHERS
 
-Builder = Callable[[str, int, Sequence[int], int, s.StudentOptions], SpikingNet]
+Builder = Callable[[str, int, Sequence[int], int, StudentOptions], SpikingNet]
 
 STUDENTS: dict[str, Builder] = {
     "small": s.small,
@@ -46,18 +46,16 @@ def build_student(
         name: of ``STUDENTS``; docs/students.md says what each is. Or one's own, as mine.py:make_student.
         input_shape: (C, H, W); "recurrent" takes any, "conv1d" and "conv1d-recurrent" lines (C, 1, L).
         n_steps: T.
-        options: ``students.StudentOptions``, or of one's own.
+        options: ``choices.StudentOptions``, or of one's own.
     """
     if is_own(name):
         entrance = {key: options.pop(key) for key in ("input_bits", "input_scale") if key in options}
         return own_student(
             name, n_classes=n_classes, input_shape=input_shape, n_steps=n_steps, options=options, **entrance
         )
-    if name not in STUDENTS:
-        raise ConfigError(f"student {none_of(name, STUDENTS)}")
+    chosen = student_options(name, options)
     _check(name, n_classes)
-    _check_options(options, s.StudentOptions, f"student {name}")
-    return STUDENTS[name](name, n_classes, tuple(input_shape), n_steps, s.StudentOptions(**options))
+    return STUDENTS[name](name, n_classes, tuple(input_shape), n_steps, chosen)
 
 
 def build_teacher(name: str, *, n_classes: int | None, input_shape: Sequence[int], **options: Any) -> nn.Module:
@@ -65,23 +63,13 @@ def build_teacher(name: str, *, n_classes: int | None, input_shape: Sequence[int
 
     Args:
         n_classes: None: not known, for one's own that does not ask.
-        options: ``fast.FastOptions`` of "fast", or of one's own, as mine.py:make_teacher; the others have none.
+        options: ``choices.FastOptions`` of "fast", or of one's own, as mine.py:make_teacher; the others have none.
     """
     if is_own(name):
         return own_teacher(name, n_classes=n_classes, input_shape=input_shape, options=options)
-    if name not in TEACHERS:
-        raise ConfigError(f"teacher {none_of(name, TEACHERS)}")
+    check_teacher(name, options)
     _check(name, n_classes)
-    _check_options(options, OPTIONS.get(name), f"teacher {name}")
     return TEACHERS[name](name, n_classes, input_shape, **options)
-
-
-def _check_options(options: Collection[str], kind: type | None, where: str) -> None:
-    known = [] if kind is None else [f.name for f in fields(kind)]
-    for option in options:
-        if option not in known:
-            found = f"option {none_of(option, known)}" if known else f"has no option {option}"
-            raise ConfigError(found, where=where)
 
 
 def _check(name: str, n_classes: int | None) -> None:

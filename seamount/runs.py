@@ -80,15 +80,15 @@ def run(
             makes it (docs/own_code.md). A teacher that is a module is taken as it is, already trained, unless
             ``settings`` gives teacher.epochs.
     """
-    from seamount.run.pipeline import run_stages
-    from seamount.run.reporting import report_run
-
     told, folder = told or usual(), Path(folder)
     config = None if config is None else Path(config)
     things = {"teacher.arch": teacher, "student.arch": student, "data.name": data, "distill.method": method}
     with _handed({setting: thing for setting, thing in things.items() if thing is not None}) as own:
         kept = _kept(folder, [*own, *settings], resume)
-        made = load_config(config, kept)
+        made = _sound(config, kept)
+        from seamount.run.pipeline import run_stages
+        from seamount.run.reporting import report_run
+
         _tell_changes(folder, made, resume, told)
         if run_stages(made, folder, resume=resume, overwrite=overwrite, told=told, settings=kept) is None:
             return None
@@ -119,10 +119,20 @@ def plan(
     config: Path | str | None = None, settings: Sequence[str] = (), *, folder: Path | str, resume: bool = False
 ) -> RunPlan:
     """What ``run`` would do, checked as it checks; nothing is written."""
+    folder, config = Path(folder), None if config is None else Path(config)
+    made = _sound(config, _kept(folder, settings, resume))
     from seamount.run.plan import make_plan
 
-    folder, config = Path(folder), None if config is None else Path(config)
-    return make_plan(load_config(config, _kept(folder, settings, resume)), folder)
+    return make_plan(made, folder)
+
+
+def _sound(config: Path | None, settings: Sequence[str]) -> Config:
+    """A configuration with nothing wrong in itself, which is known before what takes seconds to import."""
+    from seamount.run.early import check_settings
+
+    made = load_config(config, settings)
+    check_settings(made)
+    return made
 
 
 def _kept(folder: Path, settings: Sequence[str], resume: bool) -> list[str]:
@@ -163,6 +173,9 @@ def distill(
 
     None in a process that torchrun started only to help.
     """
+    folder, config = Path(folder), None if config is None else Path(config)
+    told, kept = told or usual(), _kept(folder, settings, resume)
+    made = _sound(config, kept)
     from seamount.run.pipeline import run_stages
     from seamount.run.stages import TRAINING
 
@@ -174,9 +187,6 @@ def distill(
             possible=f"possible are {', '.join(names)}",
             ways_out="`seamount run` does the others too",
         )
-    folder, config = Path(folder), None if config is None else Path(config)
-    told, kept = told or usual(), _kept(folder, settings, resume)
-    made = load_config(config, kept)
     _tell_changes(folder, made, resume, told)
     run = run_stages(made, folder, resume=resume, overwrite=overwrite, until=until, told=told, settings=kept)
     return None if run is None else _accuracies(run, TRAINING[: names.index(until) + 1])

@@ -21,7 +21,6 @@ from seamount.compile.program.program import Program
 from seamount.errors import BackendMissing, ConfigError
 
 from ..energy import EnergyReport, estimate_energy
-from ..simulator import simulate
 from ..target import Target
 from .installed import require_sana_fe
 from .replay import Replay, make_replay
@@ -94,6 +93,8 @@ def second_opinion(
     version, limit_s = require_sana_fe(), time_limit_s()
     n = few_samples(traced)
     some = {name: x[:, :n] for name, x in inputs.items()}
+    from ..simulator import simulate  # here, because who only reads a report needs no torch
+
     activity = simulate(program, some, n_steps=traced.n_steps, record=("spikes", "v"))
     job = make_replay(program, some, activity, placement, target)
     with tempfile.TemporaryDirectory(prefix="seamount-sana-fe-") as name:

@@ -173,11 +173,11 @@ class GateOptions:
 
     def gates(self, *, require_lava: bool = False) -> Gates | None:
         """None: nothing is asked for."""
+        if self == GateOptions() and not require_lava:
+            return None
         from seamount import api
         from seamount.report.gates import Gates
 
-        if self == GateOptions() and not require_lava:
-            return None
         if self.min_accuracy is not None and 0 < self.min_accuracy <= 1:
             found = f"is a share, {100 * self.min_accuracy:g} per cent is meant"
             raise ConfigError(found, where=f"--min-accuracy {self.min_accuracy:g}", ways_out="write it in per cent")

@@ -12,14 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from seamount import own
-from seamount.compile.formats import weight_bits
 from seamount.config import Config
 from seamount.distill import checkpoint
 from seamount.distill.compiled import check_compiler
 from seamount.distill.data import Data
 from seamount.distill.methods import needs_teacher, weights_of
 from seamount.distill.parallel import World
-from seamount.distill.plan import SETTING, check_quantisable
+from seamount.distill.plan import check_quantisable
 from seamount.distill.train import rehearse
 from seamount.errors import ConfigError, SeamountError, out_of_memory
 from seamount.hardware_targets.target import load_target
@@ -28,9 +27,9 @@ from seamount.models.zoo import build_teacher
 
 from .budget import in_operations
 from .contents import own_code
+from .early import check_settings
 from .stage import LoadData
 from .stages.distill import new_student
-from .stages.lava import check_lava
 
 T = TypeVar("T")
 
@@ -64,12 +63,10 @@ def check(config: Config, load: LoadData, *, trains_only: bool = False) -> Check
     Raises:
         ConfigError, InputError, Unsupported, BackendMissing: what would have stopped the run later.
     """
+    check_settings(config)
     formats = load_target(config.target.name).chip.formats
-    check_lava(config)
     if config.train.compile:
         check_compiler(World(0, 1, torch.device(config.run.device)))
-    if not isinstance(config.quant.weight_bits, dict):
-        weight_bits(config.quant.weight_bits, formats, SETTING)
     with torch.random.fork_rng(devices=[]):  # every stage draws as if this had not been
         data = load(config.data, config.student.n_steps)
         teacher = _teacher(config, data)

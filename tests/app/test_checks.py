@@ -1,6 +1,8 @@
 """What is wrong is said before anything is trained, and leaves nothing behind; a plan says what would be done."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -69,6 +71,9 @@ REFUSED = {
     "student.options.widht=0.1": "student small: option 'widht' is none of width, decay, surrogate, readout, "
     "pooling, "
     "decay_syn, hidden, input_bits, input_scale; did you mean width?",
+    "student.options.width=wide": "student small: option width is 'wide', Input should be a valid number",
+    "student.options.input_bits=0": "student.options.input_bits: follows from the data; leave it out",
+    "teacher.options.width=2": "teacher small-cnn: has no option width",
     "teacher.epochs=0": "teacher.epochs: 0 leaves small-cnn untrained; train it; or give teacher.checkpoint",
     "teacher.checkpoint=away.pt": "teacher.checkpoint: away.pt: no such file",
     "compile.readout=readout:last": "compile.readout: readout:last contradicts the student, whose readout adds up "
@@ -90,6 +95,26 @@ def test_a_mistake_is_refused_at_once_and_leaves_nothing(here: Path, setting: st
         api.run(None, [setting], folder=here / "runs/x")
     assert str(caught.value) == REFUSED[setting]
     assert not (here / "runs").exists()
+
+
+def test_what_a_configuration_shows_by_itself_is_refused_before_torch_is_loaded(tmp_path: Path) -> None:
+    (tmp_path / "wrong.toml").write_text("[student]\nn_step = 4")
+    commands = [
+        ["run", "wrong.toml"],
+        *(
+            ["demo", "--set", s]
+            for s in ("target.name=loihi3", "student.arch=smal", "teacher.arch=resnet", "quant.weight_bits=9")
+        ),
+    ]
+    code = (
+        "import sys; from typer.main import get_command; from seamount.cli import app, load_commands\n"
+        "load_commands()\n"
+        f"for words in {commands}:\n"
+        "    try: get_command(app)(words)\n"
+        "    except SystemExit as ended: print(ended.code, 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert done.stdout == "2 False\n" * len(commands)
 
 
 def test_a_mistake_leaves_the_run_of_before(here: Path) -> None:

@@ -27,8 +27,9 @@ from seamount.distill.methods.sastc import Sastc
 from seamount.distill.parallel import World, open_world
 from seamount.distill.train import Trained, distill
 from seamount.errors import ConfigError, SeamountError
+from seamount.models.choices import StudentOptions
 from seamount.models.spiking_net import SpikingNet, StudentOutput
-from seamount.models.students import StudentOptions, small
+from seamount.models.students import small
 
 N_STEPS = 3
 

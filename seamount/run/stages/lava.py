@@ -11,12 +11,11 @@ from dataclasses import asdict
 import torch
 
 from seamount.compile.program.streaming import why_not_streamed
-from seamount.config import Config
 from seamount.distill.config import DataConfig, Section
-from seamount.errors import ConfigError, Unsupported
+from seamount.errors import Unsupported
 from seamount.files import write_json
 from seamount.hardware_targets.agreement import compare_runs
-from seamount.hardware_targets.lava import lava_status, require_lava, run_on_lava
+from seamount.hardware_targets.lava import lava_status, run_on_lava
 from seamount.hardware_targets.simulator import simulate
 
 from ..settings import LavaSamples, Steps
@@ -51,22 +50,6 @@ def work(reads: Reads, place: Place) -> None:
 
 def _skip(place: Place, reason: str) -> None:
     write_json(place.folder / "proof.json", {"skipped": reason})
-
-
-def check_lava(config: Config) -> None:
-    """Refuses a run that requires Lava where there is none.
-
-    Raises:
-        BackendMissing: lava-nc is not installed.
-        ConfigError: no sample would be run on it.
-    """
-    if not config.lava.required:
-        return
-    if config.lava.n_samples == 0:
-        raise ConfigError(
-            "Lava is required, and lava.n_samples is 0", where="lava.required", ways_out="set one of both"
-        )
-    require_lava()
 
 
 LAVA = Stage("lava", Reads, work, needs=(COMPILE,))

@@ -1,0 +1,140 @@
+"""What a configuration may choose of students and teachers: their names and options.
+
+Importing this costs no torch, so that a wrong one is refused before that is loaded. ``zoo.py`` builds them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+
+from seamount.errors import ConfigError, none_of
+
+STUDENTS = (
+    "small",
+    "vgg9",
+    "vgg11",
+    "vgg11-sastc",
+    "resnet18",
+    "resnet19",
+    "resnet19-sastc",
+    "wrn16-2",
+    "wrn16-2-sastc",
+    "preact-resnet34",
+    "recurrent",
+    "conv1d",
+    "conv1d-recurrent",
+)
+TEACHERS = ("small-cnn", "small-mlp", "fast", "resnet18", "resnet19", "resnet34", "wrn28-4", "vgg11", "vgg16")
+
+SURROGATES = ("seal", "sastc", "super")
+
+
+@dataclass(frozen=True)
+class StudentOptions:
+    """What can be chosen beside the architecture.
+
+    Attributes:
+        width: factor on every number of channels: 0.25 gives a narrow net.
+        decay: share of itself that v loses a step (SeAl: 0.5; 0.8 is its tau of 1.25).
+        surrogate: "seal", "sastc" or "super".
+        readout: "sum" (logits of a step = its drive), "li" or "libox" (leaky integrators).
+        pooling: of VGGs: "stride" (a convolution of stride 2), "average", or "max" (populations of their own).
+        decay_syn: of the recurrent student's current.
+        hidden: neurons of the recurrent student, and before the classifier of those for lines.
+        input_bits: 8 for images and counts, 0 for spikes.
+        input_scale: the chip's input is x * input_scale; None: 255 for 8 bits, 1 for spikes.
+    """
+
+    width: float = 1.0
+    decay: float = 0.5
+    surrogate: str = "seal"
+    readout: str = "sum"
+    pooling: str = "stride"
+    decay_syn: float = 0.5
+    hidden: int = 128
+    input_bits: int = 8
+    input_scale: float | None = None
+
+    def __post_init__(self) -> None:
+        choices = {
+            "surrogate": SURROGATES,
+            "readout": ("sum", "li", "libox"),
+            "pooling": ("stride", "average", "max"),
+        }
+        for option, possible in choices.items():
+            if getattr(self, option) not in possible:
+                raise ConfigError(f"{option} {none_of(getattr(self, option), possible)}")
+        if not 0 < self.width <= 16 or self.hidden < 1:
+            raise ConfigError(f"width {self.width}, hidden {self.hidden}: positive numbers are needed")
+        if not 0 <= self.input_bits <= 16:
+            raise ConfigError(f"input_bits {self.input_bits}", possible="possible are 0 (spikes) to 16")
+
+    def channels(self, n: int) -> int:
+        return max(1, round(n * self.width))
+
+
+@dataclass(frozen=True)
+class FastOptions:
+    """What can be chosen of the teacher "fast".
+
+    Attributes:
+        width: factor on the stages' 64, 256 and 256 channels.
+        depth: convolutions of a stage, 2 or 3; of three, the last two stand beside a skip.
+    """
+
+    width: float = 1.0
+    depth: int = 2
+
+    def __post_init__(self) -> None:
+        if not 0 < self.width <= 16 or self.depth not in (2, 3):
+            raise ConfigError(
+                f"width {self.width}, depth {self.depth}",
+                where="teacher fast",
+                possible="possible are widths up to 16, and depths 2 and 3",
+            )
+
+    def channels(self) -> list[int]:
+        return [max(1, round(n * self.width)) for n in (64, 256, 256)]
+
+
+OPTIONS: Mapping[str, type] = {"fast": FastOptions}
+"""Of the teachers that have any."""
+
+
+def student_options(name: str, given: Mapping[str, Any]) -> StudentOptions:
+    """The options of a student of ours.
+
+    Raises:
+        ConfigError: there is no such student, option or value.
+    """
+    if name not in STUDENTS:
+        raise ConfigError(f"student {none_of(name, STUDENTS)}")
+    _check(given, StudentOptions, f"student {name}")
+    return StudentOptions(**given)
+
+
+def check_teacher(name: str, given: Mapping[str, Any]) -> None:
+    """Refuses a teacher, option or value that we do not have."""
+    if name not in TEACHERS:
+        raise ConfigError(f"teacher {none_of(name, TEACHERS)}")
+    kind = OPTIONS.get(name)
+    _check(given, kind, f"teacher {name}")
+    if kind is not None:
+        kind(**given)
+
+
+def _check(given: Mapping[str, Any], kind: type | None, where: str) -> None:
+    types = {} if kind is None else get_type_hints(kind)
+    for option, value in given.items():
+        if option not in types:
+            found = f"option {none_of(option, types)}" if types else f"has no option {option}"
+            raise ConfigError(found, where=where)
+        try:
+            TypeAdapter(types[option]).validate_python(value, strict=True)
+        except ValidationError as error:
+            told = error.errors()[0]["msg"]
+            raise ConfigError(f"option {option} is {value!r}", where=where, possible=told) from None
