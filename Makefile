@@ -17,7 +17,7 @@ define step
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint types tests docs format bench wheel wheel-demo clean clean-venv
+.PHONY: help setup demo test check lint types tests docs docs-links format bench wheel wheel-demo clean clean-venv
 
 help:  ## list the targets
 	@echo "Seamount: the student you train is the program the chip runs."
@@ -60,6 +60,11 @@ docs: $(DOCS)  ## build the site of the documentation in build/docs, links check
 	@echo "seamount: sphinx"
 	@$(BIN)/python -W ignore -m sphinx --quiet --fail-on-warning --keep-going -d build/doctrees -c docs . build/docs
 	@echo "seamount: build/docs/index.html"
+
+docs-links: $(DOCS)  ## ask every server that the documentation links to (network needed)
+	@echo "seamount: sphinx, links to elsewhere"
+	@$(BIN)/python -W ignore -m sphinx --quiet -b linkcheck -d build/doctrees -c docs . build/links
+	@echo "seamount: build/links/output.txt"
 
 $(DOCS): $(READY)
 	$(call step,installing what builds the documentation,$(PIP) --editable '.[docs]')

@@ -4,8 +4,6 @@ import re
 from datetime import date
 from typing import Any
 
-from pygments.lexers.special import TextLexer
-
 import seamount
 
 project = "Seamount"
@@ -51,4 +49,3 @@ def stars_as_they_are(app: Any, what: str, name: str, thing: Any, options: Any, 
 
 def setup(app: Any) -> None:
     app.connect("autodoc-process-docstring", stars_as_they_are, priority=900)  # behind napoleon
-    app.add_lexer("mermaid", TextLexer)  # GitHub draws the diagram; a script that could would be three megabytes
