@@ -22,6 +22,7 @@ Builder = Callable[[str, int, Sequence[int], int, StudentOptions], SpikingNet]
 
 STUDENTS: dict[str, Builder] = {
     "small": s.small,
+    "vgg8": partial(s.vgg, plan=s.VGG8, hidden=()),
     "vgg9": partial(s.vgg, plan=s.VGG9, hidden=(1024,)),
     "vgg11": partial(s.vgg, plan=s.VGG11, hidden=()),
     "vgg11-sastc": partial(s.vgg, plan=s.VGG11, hidden=(512, 512), bias=True, plain_head=True),

@@ -19,6 +19,7 @@ NETS = {
     "small": ((1, 8, 8), {}),
     "small li": ((1, 8, 8), {"readout": "li"}),
     "small libox": ((1, 8, 8), {"readout": "libox", "input_bits": 0}),
+    "vgg8": ((3, 16, 16), {"width": 0.125}),
     "vgg9": ((3, 16, 16), {"width": 0.1}),
     "vgg9 average": ((3, 16, 16), {"width": 0.1, "pooling": "average"}),
     "vgg9 max": ((3, 16, 16), {"width": 0.1, "pooling": "max"}),

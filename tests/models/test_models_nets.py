@@ -11,6 +11,7 @@ from seamount.models.spiking_net import SpikingNet, StudentOutput, Sum, Synapse
 from seamount.models.zoo import STUDENTS, TEACHERS, build_student, build_teacher
 
 MILLIONS = {  # docs/students.md; parameters as published or counted in the authors' code
+    "vgg8": (1.59, 7),
     "vgg9": (5.94, 8),
     "vgg11": (9.24, 8),
     "resnet18": (11.17, 17),
@@ -149,7 +150,7 @@ def test_graphs_that_cannot_run_are_refused_with_the_reason() -> None:
 
 def test_unknown_names_and_options_list_the_possible_ones() -> None:
     shape = {"n_classes": 10, "input_shape": (3, 32, 32)}
-    with pytest.raises(ConfigError, match=r"student 'vgg99' is none of small, vgg9.*did you mean vgg9"):
+    with pytest.raises(ConfigError, match=r"student 'vgg99' is none of small, vgg8, vgg9.*did you mean vgg9"):
         build_student("vgg99", n_steps=4, **shape)
     with pytest.raises(ConfigError, match=r"option 'widht' is none of width.*did you mean width"):
         build_student("vgg9", n_steps=4, widht=1, **shape)
