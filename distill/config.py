@@ -209,6 +209,10 @@ class DistillConfig(Section):
         0,
         description="before train.epochs, in which the student's graph learns as an ANN, with ReLUs",
     )
+    one_step_epochs: Annotated[int, Field(ge=0, lt=1 << 31)] = Field(
+        0,
+        description="of train.epochs the first ones, in which a still image is learned in one step instead of T",
+    )
     temperature: Positive | None = Field(None, description="of all divergences; not set: each method's own")
     divergence: Divergence = Field(
         "kl", description='of kd, kd-per-step and ela from the teacher: "kl", or head and tail apart ("hta-kl")'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, cast, runtime_checkable
 
@@ -149,8 +149,12 @@ def distill(
 
     With ``config.ann_epochs`` it first learns as an ANN (its steps cost a fraction, and its gradients are true ones),
     by the same losses, in ``folder/ann``; from these weights it goes on as spikes (hybrid training: Rathi et al.,
-    ICLR 2020).
+    ICLR 2020). In its first ``config.one_step_epochs`` a still image is seen for one step.
+
+    Raises:
+        ConfigError: a student, a method or data that cannot be learned so.
     """
+    _check_one_step(data, config, train)
     if config.ann_epochs:
         train_as_ann(
             data, teacher, student, config, train, folder / "ann", seed=seed, device=device, progress=progress
@@ -169,7 +173,7 @@ def distill(
         budget = _make_budget(data, student, config, world)
         task = Task(
             name=name,
-            learner=_StudentLearner(student, loss, train, budget, record=tuple(tutor.settings.student_shapes or ())),
+            learner=_StudentLearner(student, loss, train, budget, tutor.settings, config.one_step_epochs),
             network=student,
             prepare=tutor.prepare,
             evaluate=_evaluator(student, data, world, train, spiking=True),
@@ -205,12 +209,31 @@ def train_as_ann(
     train = train.model_copy(update={"epochs": config.ann_epochs})
     changed = {
         "ann_epochs": 0,
+        "one_step_epochs": 0,
         "spike_budget": None,  # because ReLUs have no spikes to be counted
         "teacher_cache": config.teacher_cache or str(folder.parent),
     }
     config = config.model_copy(update=changed)
     with _as_ann(student):
         return distill(data, teacher, student, config, train, folder, name="student as an ANN", **where)
+
+
+def _check_one_step(data: Data, config: DistillConfig, train: TrainConfig) -> None:
+    if not config.one_step_epochs:
+        return
+    if data.encoding != "direct":
+        raise ConfigError(
+            f"{data.name} comes as {data.n_steps} frames, and not one of them is the sample",
+            where="distill.one_step_epochs",
+            ways_out="set it to 0",
+        )
+    if config.one_step_epochs >= train.epochs:
+        raise ConfigError(
+            f"{config.one_step_epochs} of {train.epochs} epochs",
+            where="distill.one_step_epochs",
+            possible="needed is at least one epoch with all steps behind them",
+            ways_out="raise train.epochs, or train a student of n_steps = 1",
+        )
 
 
 def _as_ann(student: nn.Module) -> AbstractContextManager[None]:
@@ -235,6 +258,7 @@ def rehearse(
     Networks are left with gradients and other statistics of their batch norms.
     """
     world = World(0, 1, torch.device("cpu"))
+    _check_one_step(data, config, train)
     if config.ann_epochs:
         with _as_ann(student):
             pass
@@ -242,15 +266,16 @@ def rehearse(
     teacher = _ready(teacher, config, train, world) if teacher is not None else None
     tutor = _make_tutor(data, teacher, student, config, weights_of(config.method), train, world, Path())
     loss = WeightedSum(weights_of(config.method), tutor.settings)
-    record = tuple(tutor.settings.student_shapes or ())
     budget = _make_budget(data, student, config, world)
-    learner = _StudentLearner(student, loss, train.model_copy(update={"compile": False}), budget, record=record)
+    train = train.model_copy(update={"compile": False})
+    learner = _StudentLearner(student, loss, train, budget, tutor.settings, config.one_step_epochs)
     numbers = torch.arange(min(len(data.train), tutor.settings.exact_batch or n))
     values, seeds = data.read(data.train, numbers, Pass(0, 0))
     batch = data.batch(values, seeds, data.train.labels[numbers])
     learner.train()
-    value, _ = learner(*tutor.prepare(batch, numbers, Moment(0.0, 0, 0)))
-    value.backward()
+    for epoch in sorted({0, config.one_step_epochs}):
+        value, _ = learner(*tutor.prepare(batch, numbers, Moment(0.0, 0, epoch)))
+        value.backward()
 
 
 def _ready(teacher: nn.Module | None, config: DistillConfig, train: TrainConfig, world: World) -> nn.Module:
@@ -314,7 +339,7 @@ def finetune_quantised(
             teacher,
             student,
             # at once, because the student in real numbers keeps to its budget already
-            config.model_copy(update={"budget_ramp": 0.0, "ann_epochs": 0}),
+            config.model_copy(update={"budget_ramp": 0.0, "ann_epochs": 0, "one_step_epochs": 0}),
             own,
             folder,
             seed=seed,
@@ -392,17 +417,19 @@ class _StudentLearner(nn.Module):
         loss: WeightedSum,
         train: TrainConfig,
         budget: _Budget | None,
-        *,
-        record: Collection[str],
+        settings: Settings,
+        one_step_epochs: int,
     ) -> None:
         super().__init__()
-        self.student, self.loss, self.budget = student, loss, budget
-        self.record: bool | Collection[str] = record if budget is None else True
+        self.student, self.loss, self.budget, self.one_step_epochs = student, loss, budget, one_step_epochs
+        self.record: bool | Collection[str] = tuple(settings.student_shapes or ()) if budget is None else True
         self.run = compiled(student) if train.compile else student.__call__
 
     def forward(
         self, batch: Batch, teacher_logits: Tensor | None, teacher_maps: Mapping[str, Tensor], moment: Moment
     ) -> tuple[Tensor, dict[str, Tensor]]:
+        if moment.epoch < self.one_step_epochs:
+            batch = replace(batch, x=batch.x[None])
         logits, spikes = student_output(self.run, batch, record=self.record)
         loss, terms = self.loss(Lesson(logits, batch.labels, teacher_logits, spikes, teacher_maps))
         if self.budget is None:

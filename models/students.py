@@ -108,7 +108,7 @@ def small(name: str, n_classes: int, input_shape: Sequence[int], n_steps: int, o
 
 VGG9 = (64, 64, "pool", 128, 128, "pool", 256, 256, "pool", 256)
 VGG8 = (48, 64, "pool", 64, 224, "pool", 224, 224, "pool", 224)
-"""Few maps where they are large, many where they are small, as the fast teacher has them: more accuracy per CPU second."""
+"""Few maps where they are large, many where they are small, as the fast teacher has them: cheaper to train."""
 VGG11 = (64, "pool", 128, "pool", 256, 256, "pool", 512, 512, "pool", 512, 512)
 
 

@@ -183,11 +183,18 @@ def _seconds(config: Config, checked: Checked) -> dict[str, float]:
             step = _timed(data, lambda batch: answered(batch.teacher_x).sum().backward())
             per_sample[TEACHER.name] = config.teacher.epochs * step
         allowed = in_operations(config.distill, student)
-        learn = lambda batch: rehearse(data, teacher, student, allowed, train, n=len(batch.labels))  # noqa: E731
-        per_sample[DISTILL.name] = train.epochs * _timed(data, learn)
+
+        def learning(one_step_epochs: int) -> float:
+            lesson = allowed.model_copy(update={"one_step_epochs": one_step_epochs})
+            return _timed(data, lambda batch: rehearse(data, teacher, student, lesson, train, n=len(batch.labels)))
+
+        one_step, all_steps = config.distill.one_step_epochs, learning(0)
+        per_sample[DISTILL.name] = (train.epochs - one_step) * all_steps
+        if one_step:  # then a rehearsal is of both kinds of epochs
+            per_sample[DISTILL.name] += one_step * max(0.0, learning(one_step) - all_steps)
         if config.distill.ann_epochs:
             with student.as_ann():
-                per_sample[DISTILL.name] += config.distill.ann_epochs * _timed(data, learn)
+                per_sample[DISTILL.name] += config.distill.ann_epochs * learning(0)
         if config.quant.epochs:
             integers = _in_integers(config, checked)
             step = _timed(data, lambda batch: integers(batch.x).logits.sum().backward())

@@ -182,14 +182,15 @@ def _facts(finished: Finished) -> tuple[tuple[str, str], ...]:
     """What a reviewer asks first."""
     config, data = finished.config, finished.data
     sizes = ", ".join(f"{len(part):,} {name}" for part, name in ((data.train, "train"), (data.val, "held out")))
-    bits, as_ann = config.quant.weight_bits, config.distill.ann_epochs
+    bits, as_ann, one_step = config.quant.weight_bits, config.distill.ann_epochs, config.distill.one_step_epochs
     return (
         ("data", f"{data.name}: {sizes}, {len(data.test):,} test, {data.n_classes} classes"),
         ("teacher", _teacher(config)),
         (
             "student",
             f"{config.student.arch}, T = {config.student.n_steps}, {config.train.epochs} epochs"
-            + (f" after {as_ann} as an ANN" if as_ann else ""),
+            + (f", the first {one_step} of them in one step" if one_step else "")
+            + (f", after {as_ann} as an ANN" if as_ann else ""),
         ),
         ("method", config.distill.method if isinstance(config.distill.method, str) else "own weights of terms"),
         ("in integers", f"{_epochs(config.quant.epochs)}{'' if bits is None else f', weight bits {bits}'}"),

@@ -1,17 +1,19 @@
-"""A student that learns as an ANN before it spikes."""
+"""A student that learns as an ANN before it spikes, and in one step before it takes all."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from distill_worker import N_STEPS, digits, student, teacher
-from torch import nn
+from torch import Tensor, nn
 
 from seamount.distill.config import DistillConfig, TrainConfig
 from seamount.distill.train import distill, rehearse, train_as_ann
 from seamount.errors import ConfigError
+from seamount.models.spiking_net import SpikingNet
 from seamount.models.zoo import build_student
 
 
@@ -68,4 +70,37 @@ def test_students_without_such_a_form_are_refused_before_anything_is_trained(tmp
         rehearse(data, None, recurrent, config, TrainConfig())
     with pytest.raises(ConfigError, match=r"distill\.ann_epochs: Linear has no form as an ANN; set it to 0"):
         distill(data, None, nn.Linear(4, 2), config, TrainConfig(), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_in_one_step_a_student_learns_what_a_student_of_one_step_learns(tmp_path: Path) -> None:
+    torch.set_num_threads(1)
+    data, settings = digits(), TrainConfig(epochs=2, batch_size=20, schedule="constant")
+
+    def answers(net: SpikingNet, one_step_epochs: int, name: str) -> list[Tensor]:
+        seen: list[Tensor] = []
+        net.register_forward_hook(
+            lambda net, _, output: seen.append(output.logits.detach()) if net.training else None
+        )
+        config = DistillConfig(method="kd", one_step_epochs=one_step_epochs)
+        distill(replace(data, n_steps=net.n_steps), teacher(), net, config, settings, tmp_path / name)
+        return seen
+
+    alone = student()
+    alone.n_steps = 1
+    growing, of_one_step = answers(student(), 1, "growing"), answers(alone, 0, "one step")
+    half = len(growing) // 2
+    assert [len(logits) for logits in growing] == [1] * half + [N_STEPS] * half
+    assert all(torch.equal(got, wanted) for got, wanted in zip(growing[:half], of_one_step[:half], strict=True))
+
+
+def test_one_step_needs_still_images_and_epochs_behind_it(tmp_path: Path) -> None:
+    data = digits()
+    net, train = student(), TrainConfig(epochs=2)
+    rehearse(data, None, net, DistillConfig(method="hard", one_step_epochs=1), train)
+    with pytest.raises(ConfigError, match=r"distill\.one_step_epochs: 2 of 2 epochs, needed is at least one epoch"):
+        rehearse(data, None, net, DistillConfig(method="hard", one_step_epochs=2), train)
+    frames = replace(data, encoding="frames")
+    with pytest.raises(ConfigError, match=r"one_step_epochs: digits comes as 3 frames"):
+        distill(frames, None, net, DistillConfig(method="hard", one_step_epochs=1), train, tmp_path)
     assert not list(tmp_path.iterdir())
