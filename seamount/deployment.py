@@ -44,6 +44,8 @@ from seamount.compile.program.program import Program
 from seamount.compile.program.readout import classes
 from seamount.compile.program.readout import told as told_of
 from seamount.config import TargetConfig
+from seamount.distill.parallel import World, open_world
+from seamount.distill.progress import Progress
 from seamount.errors import BackendMissing, ConfigError, InputError, Unsupported, plural
 from seamount.files import file_hash, write_json
 from seamount.foreign.arrays import read_npz
@@ -73,26 +75,36 @@ N_COMPARED = 64
 FLOAT_NETWORK = "float network"
 
 
-def deploy(asked: Asked, folder: Path, told: Told) -> Report:
-    """Compile, simulate, compare, estimate, report.
+def deploy(asked: Asked, folder: Path, told: Told) -> Report | None:
+    """Compile, simulate, compare, estimate, report. Processes that torchrun started share the samples.
+
+    Returns:
+        The report; None in a process that torchrun started only to help.
 
     Raises:
         ConfigError: the folder holds something else.
         InputError, Unsupported: see ``compile_graph`` and ``samples_for``; nothing is written then.
         BackendMissing: Lava is required, and is not there or stopped; or what is to cross-check is not there.
     """
-    require_room(folder)
-    if asked.require_lava:
-        require_lava()
-    require_cross_check(asked.cross_check)
-    made = _made(asked, told)
+    with open_world("cpu") as world:
+        leads = world.rank == 0
+        clock = _Clock(told if leads else Told())
+        if leads:
+            require_room(folder)
+            if asked.require_lava:
+                require_lava()
+            require_cross_check(asked.cross_check)
+        made = _made(asked, clock, world)
+    if not leads:
+        return None
+    made = _with_lava(asked, made, clock)  # alone: nobody waits in the meantime
     _write(asked, made, folder)
     evidence = _evidence(asked, folder, made, told)
     told.stage("report")
     return write_report(evidence, folder)
 
 
-def again(folder: Path, told: Told, cross_check: str | None = None) -> Report:
+def again(folder: Path, told: Told, cross_check: str | None = None) -> Report | None:
     """The report of a folder once more, from what was asked for then, and perhaps ``cross_check`` too."""
     asked = asked_in(folder)
     return deploy(asked if cross_check is None else replace(asked, cross_check=cross_check), folder, told)
@@ -136,6 +148,7 @@ class Made:
     Attributes:
         compiled: None of a program, which holds integers already.
         samples: None where no data was given; then nothing was run.
+        whole, floats: the first process has those of all samples; the others, which help, have none.
         traced: the run of the first samples, with all traces. floats: the network in real numbers.
         own: the answers of one's own network, (n,). outputs: its outputs after each frame, (T, n, K), if it told
             them. lava: None where it was not run.
@@ -155,8 +168,8 @@ class Made:
     wall_s: Mapping[str, float] = field(default_factory=dict)
 
 
-def _made(asked: Asked, told: Told) -> Made:
-    clock = _Clock(told)
+def _made(asked: Asked, clock: _Clock, world: World) -> Made:
+    """All but Lava's part, over all processes."""
     with clock("compile"):
         compiled, program = _program(asked)
     samples = None
@@ -175,16 +188,22 @@ def _made(asked: Asked, told: Told) -> Made:
         )
     reasons: dict[str, str] = {}
     with clock("simulate"):
-        whole = run_all(program, _batches(samples), samples.n, progress=told.progress)
-        assert whole is not None, "this process is alone"
+        whole = run_all(program, _batches(samples), samples.n, progress=clock.told.progress, world=world)
         traced = simulate(program, samples.first(N_COMPARED).inputs, record=("spikes", EVERY_STATE))
     with clock(FLOAT_NETWORK):
-        floats = _floats(compiled, program, samples, reasons, told)
+        floats = _floats(compiled, program, samples, reasons, clock.told.progress, world)
+    return Made(compiled, program, samples, whole, traced, floats, own, outputs, reasons=reasons)
+
+
+def _with_lava(asked: Asked, made: Made, clock: _Clock) -> Made:
+    if made.samples is None:
+        return made
+    reasons = dict(made.reasons)
     with clock("lava"):
-        lava = _lava(asked, program, samples, reasons)
+        lava = _lava(asked, made.program, made.samples, reasons)
     if lava is None:
         reasons["proof"] = reasons["oracle"]
-    return Made(compiled, program, samples, whole, traced, floats, own, outputs, lava, reasons, clock.wall_s)
+    return replace(made, lava=lava, reasons=reasons, wall_s=clock.wall_s)
 
 
 def _check_samples(samples: ChipSamples) -> None:
@@ -226,7 +245,12 @@ def _batches(samples: ChipSamples) -> list[Callable[[], dict[str, Array]]]:
 
 
 def _floats(
-    compiled: Compiled | None, program: Program, samples: ChipSamples, reasons: dict[str, str], told: Told
+    compiled: Compiled | None,
+    program: Program,
+    samples: ChipSamples,
+    reasons: dict[str, str],
+    progress: Progress,
+    world: World,
 ) -> FloatRun | None:
     """The network in real numbers on what the chip gets, silence at the end included."""
     if compiled is None or compiled.source is None:
@@ -238,7 +262,7 @@ def _floats(
         name: np.pad(x, [(0, max(0, n_steps - len(x))), *[(0, 0)] * (x.ndim - 1)])
         for name, x in samples.inputs.items()
     }
-    return run_float(compiled.source, padded, min(N_COMPARED, samples.n), told.progress)
+    return run_float(compiled.source, padded, min(N_COMPARED, samples.n), progress, world)
 
 
 def _lava(asked: Asked, program: Program, samples: ChipSamples, reasons: dict[str, str]) -> Agreement | None:

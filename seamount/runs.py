@@ -204,19 +204,23 @@ def _accuracies(run: Run, stages: Sequence[Stage[Any]]) -> list[StageAccuracy]:
     return rows
 
 
-def report(path: Path | str, told: Told | None = None, *, cross_check: str | None = None) -> Report:
+def report(path: Path | str, told: Told | None = None, *, cross_check: str | None = None) -> Report | None:
     """Write report.json and report.html of a finished run, or once more those of a report's folder.
+
+    None in a process that torchrun started only to help.
 
     Args:
         cross_check: "sana-fe" asks SANA-FE, where it is installed, for energy and time too.
     """
     from seamount.deployment import again
+    from seamount.distill.parallel import separately
     from seamount.run.reporting import report_run
 
     found = recognised(path)
     match found:
         case RunFolder():
-            return report_run(found.path, told=told, cross_checked_by=cross_check)
+            with separately() as (rank, _):  # everything was simulated, there is nothing to share
+                return None if rank else report_run(found.path, told=told, cross_checked_by=cross_check)
         case ReportFolder():
             return again(found.path, told or usual(), cross_check)
         case ReportFile():
@@ -242,8 +246,10 @@ def deploy(
     data_settings: Sequence[str] = (),
     cross_check: str | None = None,
     told: Told | None = None,
-) -> Report:
+) -> Report | None:
     """Everything that can be known of a network or a program: compile, simulate, run on Lava, report.
+
+    None in a process that torchrun started only to help.
 
     Args:
         source: ``.nir``, ``.net``, a program, or the folder of a run (its exported student is taken); or a student in
@@ -296,15 +302,19 @@ def deploy(
     return deployment.deploy(asked, place, told or usual())
 
 
-def _deploy_student(student: nn.Module, data: Any, folder: Path, asked: Asked, told: Told) -> Report:
+def _deploy_student(student: nn.Module, data: Any, folder: Path, asked: Asked, told: Told) -> Report | None:
     from seamount import deployment
+    from seamount.distill.parallel import separately
     from seamount.students import written
 
     folder = folder.absolute()
-    with written(student, None if isinstance(data, Path | str) else data, folder, asked) as made:
-        if isinstance(data, Path | str):
-            made = replace(made, data=_named(data))
-        return deployment.deploy(made, folder, told)
+    with separately() as (rank, _):  # each process has a student of its own, and the folder holds one
+        if rank:
+            return None
+        with written(student, None if isinstance(data, Path | str) else data, folder, asked) as made:
+            if isinstance(data, Path | str):
+                made = replace(made, data=_named(data))
+            return deployment.deploy(made, folder, told)
 
 
 def quantise(student: SpikingNet, x: Tensor, **settings: Any) -> QuantisedStudent:

@@ -2,15 +2,20 @@
 
 import json
 import shlex
+import shutil
+from contextlib import nullcontext
+from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import nir
 import numpy as np
 import pytest
+from pretended import processes
 from typer.testing import CliRunner
 
-from seamount import api
+from seamount import api, deployment
 from seamount.cli import app, load_commands
 from seamount.compile.program.file import load_program, save_program
 from seamount.errors import BackendMissing, ConfigError, InputError
@@ -18,7 +23,9 @@ from seamount.hardware_targets.lava import shim
 from seamount.report.parts.accuracy import Accuracy
 from seamount.report.parts.energy import Energy
 from seamount.report.parts.mapping import Mapping
+from seamount.report.report import Report
 from seamount.report.schema.values import Missing
+from seamount.run import float_network
 from tests.simulator.random_programs import random_case
 
 load_commands()
@@ -277,3 +284,29 @@ def test_any_program_has_a_report(seed: int, tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", **{name: x[: program.n_steps] for name, x in inputs.items()})
     report = api.deploy(tmp_path / "p.h5", tmp_path / "x.npz", folder=tmp_path / "r", n_lava=0)
     assert report.fingerprint() == api.load_report(tmp_path / "r").fingerprint()
+
+
+def test_processes_that_share_the_samples_write_the_bytes_of_one(
+    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deployment, "BATCH", 5)
+    monkeypatch.setattr(float_network, "AT_ONCE", 7)
+    monkeypatch.setattr(deployment, "perf_counter", lambda: 0.0)
+    monkeypatch.setattr(deployment, "datetime", SimpleNamespace(now=lambda zone: datetime(2026, 11, 30, tzinfo=zone)))
+
+    def deployed() -> Report | None:
+        return api.deploy(files / "net.nir", files / "x.npz", folder=tmp_path / "r", reading=READING, n_lava=0)
+
+    def written() -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in (tmp_path / "r").iterdir()}
+
+    assert deployed() is not None
+    alone = written()
+    shutil.rmtree(tmp_path / "r")
+    for world in processes(3):
+        monkeypatch.setattr(deployment, "open_world", lambda device, world=world: nullcontext(world))
+        helps = world.rank > 0
+        assert (deployed() is None) == helps
+        assert (tmp_path / "r").exists() != helps
+    assert written() == alone
+    assert set(alone) == {"deployment.json", "network.nir", "program.h5", "report.html", "report.json", "samples.npz"}

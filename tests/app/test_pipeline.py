@@ -293,12 +293,24 @@ def test_a_sweep_shares_its_grid_and_marks_each_point(tmp_path: Path, monkeypatc
     assert [point["current"] for point in report["sweep"]] == [False, True]
 
 
-def test_two_processes_train_one_run_and_the_first_writes_it(tmp_path: Path) -> None:
+DEPLOY = """
+from seamount import api
+
+if __name__ == "__main__":
+    report = api.deploy({run!r}, "digits", folder="runs/deployed", n_samples=300, n_lava=0)
+    print("deployed" if report else "helped")
+    from seamount.cli import main
+    main()
+"""
+
+
+def test_two_processes_deploy_and_train_and_the_first_writes_it(finished: Path, tmp_path: Path) -> None:
     settings = [word for setting in (*SMALL, "train.batch_size=32") for word in ("--set", setting)]
     (tmp_path / "two.toml").write_text("")
+    (tmp_path / "both.py").write_text(DEPLOY.format(run=str(finished)))
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     done = subprocess.run(
-        [*torchrun, "-m", "seamount", "distill", "two.toml", "--to", "distill", *settings],
+        [*torchrun, "both.py", "distill", "two.toml", "--to", "distill", *settings],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -306,6 +318,12 @@ def test_two_processes_train_one_run_and_the_first_writes_it(tmp_path: Path) -> 
         timeout=240,
     )
     assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count("deployed") == done.stdout.count("helped") == 1
+    shared = api.load_report(tmp_path / "runs/deployed")
+    alone = api.deploy(finished, "digits", folder=tmp_path / "runs/alone", n_samples=300, n_lava=0)
+    assert shared.accuracy == alone.accuracy
+    assert shared.layers == alone.layers
+    assert shared.energy == alone.energy
     assert done.stdout.count("next: seamount distill two.toml --resume") == 1
     metrics = json.loads((tmp_path / "runs/two/stages/02-distill/metrics.json").read_text())
     assert len(metrics["history"]) == 2

@@ -5,24 +5,22 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import pytest
-import torch
+from pretended import processes
 
 from seamount.compile.neurons.lif import Lif
 from seamount.compile.numbers import ints
 from seamount.compile.program.activity_file import load_activity, save_activity
 from seamount.compile.program.program import Input, Population, Program, Readout
 from seamount.compile.synapses.kinds import Dense, Synapses
-from seamount.distill.parallel import World
+from seamount.distill.parallel import ALONE, World
 from seamount.distill.progress import QUIET
 from seamount.errors import InputError
 from seamount.hardware_targets.simulator import simulate
 from seamount.run.whole_set import WholeRun, run_all
 
-T = TypeVar("T")
 N, SIZE = 23, 4
 RANDOM = np.random.default_rng(0)
 X = RANDOM.integers(0, 2, (6, N, 7)).astype(np.uint8)
@@ -36,37 +34,18 @@ PROGRAM = Program(
 )
 
 
-class Shares(World):
-    """One process after the other, the first one last; what they send is kept in between."""
-
-    kept: list[object]
-
-    def gathered(self, mine: T) -> list[T] | None:
-        if self.rank:
-            self.kept.insert(0, mine)
-            return None
-        return [mine, *self.kept]  # type: ignore[list-item]
-
-
-def whole(world: World | None = None) -> WholeRun | None:
+def whole(world: World = ALONE) -> WholeRun | None:
     batches = [partial(X.__getitem__, (slice(None), slice(k, k + SIZE))) for k in range(0, N, SIZE)]
-    if world is None:
-        return run_all(PROGRAM, batches, N, progress=QUIET)
     return run_all(PROGRAM, batches, N, progress=QUIET, world=world)
 
 
 @pytest.mark.parametrize("size", [2, 4, 9])
 def test_processes_that_share_the_batches_have_the_results_of_one(size: int) -> None:
-    alone, kept = whole(), []
+    alone = whole()
     assert alone is not None
     assert alone.counts.n_samples == N
-    for rank in range(size - 1, 0, -1):
-        world = Shares(rank, size, torch.device("cpu"))
-        object.__setattr__(world, "kept", kept)
-        assert whole(world) is None
-    first = Shares(0, size, torch.device("cpu"))
-    object.__setattr__(first, "kept", kept)
-    shared = whole(first)
+    *others, shared = map(whole, processes(size))
+    assert others == [None] * (size - 1)
     assert shared is not None
     assert np.array_equal(shared.per_step, alone.per_step)
     assert np.array_equal(shared.margins, alone.margins)
