@@ -116,7 +116,14 @@ def open_world(device: str) -> Iterator[World]:
         ) from None
     # a prefix of its own: what an earlier group of this process wrote leads to ports that are closed
     store = PrefixStore(f"seamount/{next(_openings)}", agents)
-    dist.init_process_group("nccl" if device.startswith("cuda") else "gloo", store=store, rank=rank, world_size=size)
+    place = _place(device)
+    dist.init_process_group(
+        "nccl" if place.type == "cuda" else "gloo",
+        store=store,
+        rank=rank,
+        world_size=size,
+        device_id=None if place.index is None else place,  # of a GPU, which nccl would guess at the first message
+    )
     try:
         yield _world(device)
     except BaseException as error:
@@ -158,12 +165,18 @@ def _meet(store: Store, size: int, patience: timedelta) -> None:
     store.wait(["all done"], patience)
 
 
-def _world(device: str) -> World:
+def _place(device: str) -> torch.device:
+    """Where this process computes, made the current device."""
     place = torch.device(device)
     if "LOCAL_RANK" in os.environ:  # torchrun's, one device each, for separate work too
         place = torch.device("cuda", _place_among("LOCAL_RANK", 0)) if device == "cuda" else place
         if place.type == "cuda":
             torch.cuda.set_device(place)
+    return place
+
+
+def _world(device: str) -> World:
+    place = _place(device)
     return World(0, 1, place) if alone() else World(dist.get_rank(), dist.get_world_size(), place)
 
 
@@ -218,9 +231,10 @@ def normalise(x: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     x = x.to(torch.promote_types(x.dtype, torch.float32))
     axes = [d for d in range(x.ndim) if d != 1]
     view = [1, -1] + [1] * (x.ndim - 2)
-    count = x.new_tensor([x.numel() / x.shape[1]])
-    dist.all_reduce(count)
-    mean: Tensor = _Sum.apply(x.sum(axes)) / count
+    # one message for both, because on small maps it is the messages that cost
+    totals: Tensor = _Sum.apply(torch.cat([x.sum(axes), x.new_tensor([x.numel() / x.shape[1]])]))
+    count = totals[-1:].detach()
+    mean = totals[:-1] / count
     centred = x - mean.view(view)
     variance: Tensor = _Sum.apply(centred.square().sum(axes)) / count
     return centred * (variance + eps).rsqrt().view(view), count, mean.detach(), variance.detach()

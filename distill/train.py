@@ -628,7 +628,7 @@ def _settings(data: Data, train: TrainConfig, seed: int, **more: Mapping[str, An
 
 @contextmanager
 def _seeded(seed: int, stream: int) -> Iterator[None]:
-    """Within it, torch's global generator starts from this seed; afterwards it is as before."""
-    with torch.random.fork_rng():
+    """Within it, torch's generator of the CPU starts from this seed; afterwards it is as before."""
+    with torch.random.fork_rng(devices=[]):  # networks are made on the CPU; others would be begun, each GPU there is
         torch.manual_seed(int(mix(seed, stream)) % 2**63)
         yield

@@ -1,8 +1,8 @@
 """Trains a tiny student; run by the tests in processes of its own, alone and under torchrun.
 
 python distill_worker.py train FOLDER EPOCHS BATCH METHOD...   (into FOLDER/METHOD)
-python distill_worker.py double FOLDER METHOD...              (one_step and smooth, into FOLDER/METHOD)
-python distill_worker.py sastc FILE                           (the loss and its gradients, in float64)
+python distill_worker.py double FOLDER METHOD...              (one_step and smooth, into FOLDER/METHOD; SASTC's loss
+                                                              and its gradients, in float64, into FOLDER/sastc.pt)
 python distill_worker.py fail FOLDER                          (the second process stops with an error)
 python distill_worker.py killed FOLDER                        (the second process is killed outright)
 """
@@ -177,11 +177,10 @@ if __name__ == "__main__":
             for method in methods:
                 one_step(Path(folder) / method / "one_step", method)
                 smooth(Path(folder) / method / "smooth", method)
-        case ["sastc", file]:
             results = {f"{n} {exact}": sastc_gradients(n, exact=exact) for n, exact in SASTC_CASES}
             with open_world("cpu") as world:
                 if world.rank == 0:
-                    torch.save(results, file)
+                    torch.save(results, Path(folder) / "sastc.pt")
         case ["fail" | "killed" as how, folder]:
             try:
                 end_the_second(refuse if how == "fail" else kill, Path(folder))

@@ -225,7 +225,8 @@ TWO = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 @pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
 def test_two_processes_give_the_result_of_one(tmp_path: Path) -> None:
-    """To rounding, in float64: the gradients of a spiking student, and the weights of one whose spikes cannot flip.
+    """To rounding, in float64: the gradients of a spiking student, and the weights of one whose spikes cannot flip;
+    SASTC's loss and its gradients over the whole batch.
 
     Over several steps a spiking student is no function of its weights that could be compared: rounding flips a spike.
     """
@@ -234,6 +235,7 @@ def test_two_processes_give_the_result_of_one(tmp_path: Path) -> None:
     for method in methods:
         one_step(tmp_path / "one" / method / "one_step", method)
         smooth(tmp_path / "one" / method / "smooth", method)
+    alone = {f"{n} {exact}": sastc_gradients(n, exact=exact) for n, exact in SASTC_CASES}
     _, stderr = process.communicate(timeout=600)
     assert process.returncode == 0, stderr
     for case in [Path(method, what) for method in methods for what in ("one_step", "smooth")]:
@@ -245,6 +247,11 @@ def test_two_processes_give_the_result_of_one(tmp_path: Path) -> None:
         for epoch, other in zip(*histories, strict=True):
             assert other["loss"] == pytest.approx(epoch["loss"], rel=1e-6)  # kept in float32
             assert other["validation"] == epoch["validation"]
+    together = torch.load(tmp_path / "sastc.pt")
+    for what, found in alone.items():
+        assert found.keys() == together[what].keys()
+        for name, value in found.items():
+            assert torch.allclose(together[what][name], value, rtol=1e-9, atol=1e-13), (what, name)
 
 
 @pytest.mark.slow
@@ -283,19 +290,6 @@ def test_ctrl_c_stops_two_processes_after_the_same_step(tmp_path: Path) -> None:
     assert process.returncode != 0
     assert "terminate called" not in stderr
     assert stderr.count(f"KeyboardInterrupt: student: stopped, saved in {tmp_path / 'hard'}") == 2
-
-
-@pytest.mark.slow
-def test_sastc_over_two_processes_is_sastc_over_the_batch(tmp_path: Path) -> None:
-    process = run_worker("sastc", tmp_path / "two.pt", launcher=TWO)
-    alone = {f"{n} {exact}": sastc_gradients(n, exact=exact) for n, exact in SASTC_CASES}
-    _, stderr = process.communicate(timeout=300)
-    assert process.returncode == 0, stderr
-    together = torch.load(tmp_path / "two.pt")
-    for case, found in alone.items():
-        assert found.keys() == together[case].keys()
-        for name, value in found.items():
-            assert torch.allclose(together[case][name], value, rtol=1e-9, atol=1e-13), (case, name)
 
 
 # -------------------------------------------------------------------------------------------- what is kept

@@ -15,7 +15,7 @@ from seamount.compile.numbers import ints
 from seamount.compile.program.program import Input, Population, Program
 from seamount.compile.synapses.kinds import OneToOne, Synapses
 from seamount.hardware_targets.simulator import simulate
-from tests.vectors.lava import outcomes
+from tests.vectors.lava import main, outcomes
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = ROOT.parent / "shared"
@@ -39,27 +39,26 @@ def test_every_vector_is_exact() -> None:
     assert "values differing 0, cases refused 0" in done.stdout
 
 
-def test_a_folder_without_vectors_is_no_success(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "tests.vectors.lava", str(tmp_path)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100)
-    assert done.stdout == "cases 0, values compared 0, values differing 0, cases refused 0\n"
-    assert done.returncode == 1
+def test_a_folder_without_vectors_is_no_success(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(tmp_path)]) == 1
+    assert capsys.readouterr().out == "cases 0, values compared 0, values differing 0, cases refused 0\n"
 
 
-def test_a_difference_and_a_file_that_is_no_recording_fail(tmp_path: Path) -> None:
+def test_a_difference_and_a_file_that_is_no_recording_fail(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with np.load(COPIES / "lif_u_edges.npz") as file:
         arrays = dict(file)
     arrays["r:n.v"] = arrays["r:n.v"].copy()
     arrays["r:n.v"][2, 1] += 1
     np.savez(tmp_path / "changed.npz", **arrays)
     (tmp_path / "junk.npz").write_bytes(b"not a recording")
-    command = [sys.executable, "-m", "tests.vectors.lava", str(tmp_path)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100)
-    assert done.returncode == 1
-    assert "junk: refused:" in done.stdout
-    assert "first: definition, hops: n.v at neuron (2,) step 1:" in done.stdout
-    assert done.stdout.splitlines()[-1].startswith("cases 2, ")
-    assert done.stdout.splitlines()[-1].endswith("cases refused 1")
+    assert main([str(tmp_path)]) == 1
+    told = capsys.readouterr().out
+    assert "junk: refused:" in told
+    assert "first: definition, hops: n.v at neuron (2,) step 1:" in told
+    assert told.splitlines()[-1].startswith("cases 2, ")
+    assert told.splitlines()[-1].endswith("cases refused 1")
 
 
 # ------------------------------------------------------------------------------- single LIF of the NIR paper
