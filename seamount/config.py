@@ -41,7 +41,8 @@ class RunConfig(Section):
     seed: Seed = Field(0, description="every random choice of the run follows from it")
     device: Annotated[str, Field(pattern=r"^(cpu|cuda(:\d{1,3})?)$")] = Field("cpu", description='"cpu" or "cuda"')
     n_threads: Threads | None = Field(
-        None, description="CPU threads in training; not set: 1 for samples below 256 values, else torch's choice"
+        None,
+        description="CPU threads in training; not set: OMP_NUM_THREADS, or 1 for small students, or torch's choice",
     )
 
 

@@ -9,6 +9,8 @@ from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from seamount import __version__, own
 from seamount.config import Config, load_config, to_toml
 from seamount.distill.config import DataConfig, Section
@@ -58,6 +60,7 @@ def run_stages(
     # up to the last one that all work on they stay; those in between, which take moments, are the first one's
     together = max((k + 1 for k, stage in enumerate(stages) if stage.together), default=0)
     with ExitStack() as mine:
+        mine.callback(torch.set_num_threads, torch.get_num_threads())  # stages choose as many as suit them
         with open_world(config.run.device) as world:
             if world.rank == 0:
                 mine.enter_context(hold(folder))

@@ -315,7 +315,7 @@ def test_two_processes_deploy_and_train_and_the_first_writes_it(finished: Path, 
         capture_output=True,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
-        timeout=240,
+        timeout=900,
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.count("deployed") == done.stdout.count("helped") == 1

@@ -19,7 +19,7 @@ from ..readout import asked_answer
 from ..settings import Readout, Student, Teacher
 from ..stage import Place, Stage
 from .teacher import TEACHER, trained_teacher
-from .training import keep, student_logits, use_threads
+from .training import keep, small_step, student_logits, use_threads
 
 WEIGHTS = "student.safetensors"
 
@@ -36,8 +36,8 @@ class Reads(Section):
 
 def work(reads: Reads, place: Place) -> None:
     data = place.data(reads.data, reads.student.n_steps)
-    use_threads(reads.run, data)
     student = new_student(reads.student, reads.compile, data, reads.run.seed)
+    use_threads(reads.run, small=small_step(student, reads.train.batch_size))
     if reads.student.checkpoint is not None:
         checkpoint.put(student, checkpoint.load_weights(Path(reads.student.checkpoint)), reads.student.checkpoint)
     trained = distill(

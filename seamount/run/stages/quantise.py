@@ -17,7 +17,7 @@ from ..settings import ChipFormats, Readout, Student, Teacher, WeightBits
 from ..stage import Place, Stage
 from .distill import DISTILL, trained_student
 from .teacher import TEACHER, trained_teacher
-from .training import keep, student_logits, use_threads
+from .training import keep, small_step, student_logits, use_threads
 
 WEIGHTS = "quantised.safetensors"
 
@@ -36,8 +36,8 @@ class Reads(Section):
 
 def work(reads: Reads, place: Place) -> None:
     data = place.data(reads.data, reads.student.n_steps)
-    use_threads(reads.run, data)
     student = trained_student(place.of(DISTILL), reads.student, reads.compile, data)
+    use_threads(reads.run, small=small_step(student, reads.train.batch_size))
     trained = finetune_quantised(
         data,
         trained_teacher(place.of(TEACHER), reads.teacher, data),

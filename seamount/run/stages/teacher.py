@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import torch
@@ -18,7 +19,7 @@ from seamount.models.zoo import build_teacher
 
 from ..settings import Frames, Method, Teacher
 from ..stage import Place, Stage
-from .training import keep, use_threads
+from .training import SMALL_SAMPLE, keep, use_threads
 
 WEIGHTS = "teacher.safetensors"
 
@@ -38,7 +39,7 @@ def work(reads: Reads, place: Place) -> None:
             write_json(place.folder / "metrics.json", {"skipped": f"{reads.distill.method} needs no teacher"})
         return
     data = place.data(reads.data, reads.student.n_steps)
-    use_threads(reads.run, data)
+    use_threads(reads.run, small=math.prod(data.input_shape) < SMALL_SAMPLE)
     trained = train_teacher(
         data,
         reads.teacher,

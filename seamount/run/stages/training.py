@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import asdict
 
 import torch
@@ -13,24 +14,32 @@ from seamount.distill import checkpoint
 from seamount.distill.data import Data
 from seamount.distill.train import Trained
 from seamount.files import write_json
+from seamount.models.spiking_net import SpikingNet
 
 from ..answers import Logits, answer, write_answers
 from ..folder import TIMING
 from ..stage import Place
 
 SMALL_SAMPLE = 256
-"""Values of a sample below which more threads cost more than they give."""
+"""Values of a teacher's sample below which more threads cost more than they give."""
+
+SMALL_STEP = 1 << 26
+"""Neurons x steps x samples of a student's training step, below which it is the same: a layer is done before a second
+thread is awake where the machine does something else, too. See docs/distillation.md for what was measured.
+"""
 
 
-def use_threads(run: RunConfig, data: Data) -> None:
-    """As configured; one for small samples, whose layers are done before a second thread is awake.
-
-    The demonstration takes 57 s with one thread and 236 s with two while another process runs (2 cores, n = 1).
-    """
+def use_threads(run: RunConfig, *, small: bool) -> None:
+    """As configured; else one for small work, unless OMP_NUM_THREADS says how many."""
     if run.n_threads is not None:
         torch.set_num_threads(run.n_threads)
-    elif math.prod(data.input_shape) < SMALL_SAMPLE:
+    elif small and not os.environ.get("OMP_NUM_THREADS"):
         torch.set_num_threads(1)
+
+
+def small_step(student: SpikingNet, batch_size: int) -> bool:
+    n_neurons = sum(math.prod(student.shapes[name]) for name in student.order)
+    return n_neurons * student.n_steps * batch_size < SMALL_STEP
 
 
 def keep(place: Place, name: str, trained: Trained, data: Data, logits: Logits) -> None:
