@@ -1,5 +1,7 @@
 """How many threads train."""
 
+import os
+
 import pytest
 import torch
 
@@ -25,10 +27,12 @@ def test_small_work_takes_one_thread_and_large_work_what_torch_chose(chosen: lis
 
 def test_who_says_how_many_threads_gets_them(chosen: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    use_threads(RunConfig(), small=True)
-    assert chosen == []
-    use_threads(RunConfig(n_threads=2), small=True)
-    assert chosen == [2]
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    for n_cores in (4, 2):  # 999 on two cores would do nothing but take turns
+        monkeypatch.setattr(os, "cpu_count", lambda n_cores=n_cores: n_cores)
+        use_threads(RunConfig(), small=True)
+    use_threads(RunConfig(n_threads=5), small=True)
+    assert chosen == [3, 2, 5]
 
 
 @pytest.mark.parametrize(("width", "small"), [(0.25, True), (2.0, False)])

@@ -30,10 +30,12 @@ thread is awake where the machine does something else, too. See docs/distillatio
 
 
 def use_threads(run: RunConfig, *, small: bool) -> None:
-    """As configured; else one for small work, unless OMP_NUM_THREADS says how many."""
+    """As configured; as OMP_NUM_THREADS says, but one a core at most; else one for small work."""
     if run.n_threads is not None:
         torch.set_num_threads(run.n_threads)
-    elif small and not os.environ.get("OMP_NUM_THREADS"):
+    elif os.environ.get("OMP_NUM_THREADS"):
+        torch.set_num_threads(min(torch.get_num_threads(), os.cpu_count() or 1))
+    elif small:
         torch.set_num_threads(1)
 
 
