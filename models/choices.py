@@ -15,6 +15,7 @@ from seamount.errors import ConfigError, none_of
 
 STUDENTS = (
     "small",
+    "vgg8",
     "vgg9",
     "vgg11",
     "vgg11-sastc",
