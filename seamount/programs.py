@@ -431,7 +431,18 @@ def _samples_from_file(program: Program, path: Path) -> ChipSamples:
     short = program.n_steps is not None and n_given is not None and n_given < program.n_steps
     # not refused, because a pulse at the first steps is a sample, too
     told = f" ({n_given} of {program.n_steps} steps are in the file, silence fills up the others)" if short else ""
-    return ChipSamples(inputs, y, f"{path}{told}", targets)
+    dark = "".join(_dark(entry, inputs[entry.name], keys[entry.name]) for entry in program.inputs)
+    return ChipSamples(inputs, y, f"{path}{told}{dark}", targets)
+
+
+def _dark(entry: Input, x: NDArray[Any], key: str) -> str:
+    """What is told of values that are hardly any: real images in black and white, perhaps.
+
+    They may be meant, so they are not refused; and not multiplied, because 0 and 1 are whole numbers as they stand.
+    """
+    if entry.bits < 2 or x.dtype.kind not in "biuf" or not x.size or x.max() > 1:
+        return ""
+    return f" ({key} goes to {float(x.max()):g} where {entry.high} is possible)"
 
 
 def _targets(program: Program, y: NDArray[Any], n: int, n_steps: int, path: Path) -> Reals:

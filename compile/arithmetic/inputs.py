@@ -95,7 +95,9 @@ def _encoding(entry: Input, array: NDArray[Any]) -> str:
         )
     if array.min() < 0 and not entry.signed:
         return NORMALISED
-    return f"values up to 1 are written as np.rint(x * {entry.high})"
+    return (
+        f"values up to 1 are written as np.rint(x * {entry.high}), or by the input_scale that the network was given"
+    )
 
 
 def _ways_out(entry: Input, low: float, high: float) -> tuple[str, ...]:

@@ -125,11 +125,22 @@ def test_samples_that_are_too_short_are_told(tmp_path: Path) -> None:
     assert samples.what == f"{path} (5 of 8 steps are in the file, silence fills up the others)"
 
 
+def test_images_in_black_and_white_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "d.npz"
+    for values, told in ((np.eye(3), " (x goes to 1 where 255 is possible)"), (np.eye(3) * 9, "")):
+        np.savez(path, x=values)
+        assert samples_for(compiled((3,), "dt=1", "input_bits=8"), str(path)).what == f"{path}{told}"
+    np.savez(path, x=np.eye(3))
+    assert samples_for(compiled((3,), "dt=1"), str(path)).what == str(path)
+
+
 def test_values_that_are_not_encoded_are_recognised(tmp_path: Path) -> None:
     pixels = compiled((3,), "dt=1", "input_bits=8")
     spikes = compiled((3,), "dt=1")
     x = np.full((8, 2, 3), 0.25)
-    assert refusal(pixels, tmp_path, x=x).endswith("; values up to 1 are written as np.rint(x * 255)")
+    assert refusal(pixels, tmp_path, x=x).endswith(
+        "; values up to 1 are written as np.rint(x * 255), or by the input_scale that the network was given"
+    )
     assert "are the values normalised (x - mean) / std?" in refusal(pixels, tmp_path, x=x - 0.5)
     assert "are the values normalised (x - mean) / std?" in refusal(pixels, tmp_path, x=np.rint(x - 1.5))
     assert "--set input_bits=8" in refusal(spikes, tmp_path, x=(x * 800).astype(int))
