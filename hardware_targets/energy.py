@@ -34,7 +34,7 @@ NOT_INCLUDED = (
     "legs of messages between chips (no published energy; their number is given)",
     "DRAM, board, regulators",
     "learning",
-    "clearing the state between samples (published: see state_reset_j)",
+    "clearing the state between samples",
     "temperature, supply voltage other than the constants' own",
 )
 PERIODS_S = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)

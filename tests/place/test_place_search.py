@@ -168,7 +168,8 @@ def test_a_neuron_with_too_many_inputs_is_refused_with_three_ways_out() -> None:
         place(chain(5000, 10), LOIHI1)
     assert str(caught.value) == (
         "p1: input axons 5000 for a single neuron, loihi1 holds 4096; fewer inputs to each neuron: smaller "
-        "kernel, fewer input channels, pooling or pruning before it; or population axons, if the target has them; "
+        "kernel, fewer input channels, pruning, or a convolution of stride 2 in front (average pooling is folded "
+        "into the weights behind it and leaves as many); or population axons, if the target has them; "
         "or a target with more input axons a core"
     )
     assert place(chain(5000, 10), LOIHI2).n_cores == 1

@@ -262,7 +262,8 @@ class Sums:
 WAYS_OUT = {
     "compartments": ("fewer neurons in a tile", "a smaller layer", "a target with more compartments a core"),
     "input_axons": (
-        "fewer inputs to each neuron: smaller kernel, fewer input channels, pooling or pruning before it",
+        "fewer inputs to each neuron: smaller kernel, fewer input channels, pruning, or a convolution of stride 2 in "
+        "front (average pooling is folded into the weights behind it and leaves as many)",
         "population axons, if the target has them",
         "a target with more input axons a core",
     ),
@@ -352,6 +353,8 @@ def _layer(p: Population, mine: list[tuple[Tile, Use]], into: dict[str, AxonKind
 
 
 def _relief(binding: str, n_tiles: int, largest: Tile, chip: Chip) -> str:
+    if n_tiles == 1:
+        return "nothing needed: it fits one core"
     spatial = len(largest.box) == 3
     match binding:
         case "input_axons" if spatial:
@@ -359,17 +362,15 @@ def _relief(binding: str, n_tiles: int, largest: Tile, chip: Chip) -> str:
                 ", population axons" if chip.population_atoms else ""
             )
         case "input_axons":
-            return "fewer inputs: pooling or pruning before it"
+            return "fewer inputs: pruning, or a stride in front of it; average pooling is folded and takes none away"
         case "synapse_words" if spatial:
             return "fewer channels in a tile, fewer weight bits"
         case "synapse_words":
             return "fewer neurons in a tile, fewer weight bits, pruning"
         case "output_axons":
             return "fewer tiles in the layers behind it, population axons"
-        case "compartments" if n_tiles > 1:
-            return "a smaller layer; every further tile is a core"
         case "compartments":
-            return "nothing needed: it fits one core"
+            return "a smaller layer; every further tile is a core"
         case _:
             return WAYS_OUT[binding][0]
 

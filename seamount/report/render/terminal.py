@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 
 from rich.console import Group, RenderableType
@@ -52,14 +53,13 @@ def render_terminal(report: Report, width: int = WIDTH) -> RenderableType:
 
 
 def _head(report: Report, width: int) -> RenderableType:
-    line = Text.assemble(
-        ("Seamount  ", "bold cyan"),
-        (report.run.name, "bold"),
-        f" on {report.run.target}",
-        "" if report.run.n_steps is None else f", {report.run.n_steps} {plural(report.run.n_steps, 'step')}",
-        f", {text.quantity(report.run.n_neurons)}, {text.quantity(report.run.n_weights)}",
-    )
-    line.truncate(width, overflow="ellipsis")
+    run = report.run
+    steps = [] if run.n_steps is None else [f"{run.n_steps} {plural(run.n_steps, 'step')}"]
+    line = Text.assemble(("Seamount  ", "bold cyan"), (run.name, "bold"), f" on {run.target}")
+    for size in (*steps, text.quantity(run.n_neurons), text.quantity(run.n_weights)):
+        if len(line) + len(size) + 2 <= width:
+            line.append(f", {size}")
+    line.truncate(width, overflow="ellipsis")  # of a long name
     made = "; ".join(f"{fact.name}: {fact.value}" for fact in report.run.facts)
     return Group(line, *(Text(told, "dim") for told in _wrapped(made, width)), Text(report.headline))
 
@@ -73,10 +73,7 @@ def _verdicts(report: Report, width: int) -> Table:
     table.add_column(width=room)
     for verdict in report.verdicts:
         mark, style = text.SYMBOLS[verdict.state], STYLES[verdict.state]
-        lines = _wrapped(verdict.detail, room)
-        detail = "\n".join(
-            lines if len(lines) <= 2 else [lines[0], textwrap.shorten(" ".join(lines[1:]), room, placeholder="…")]
-        )
+        detail = "\n".join(_clauses(verdict.detail, room))
         table.add_row(Text(mark, style), verdict.title, Text(verdict.word, style), Text(detail, "dim"))
     return table
 
@@ -166,8 +163,8 @@ def _facts(report: Report, width: int) -> list[Text]:
     match report.proof:
         case Proof() as proof:
             lines.append(("proof", proof.compared()))
-        case Missing():
-            pass
+        case Missing() as absent:
+            lines.append(("proof", absent.missing))
     lines += [("try", f"{o.title}{f': {o.command}' if o.command else ''}") for o in report.opportunities[:N_NEXT]]
     if len(report.opportunities) > N_NEXT:
         lines.append(
@@ -181,11 +178,20 @@ def _samples(q: Quantity) -> str:
 
 
 def _fact(name: str, words: str, width: int) -> Text:
-    body = _wrapped(words, width)
-    # of no use without their ends: a command, and of two opinions the second one
-    if len(body) > 2 and name not in ("try", "opinion"):
-        body = [body[0], textwrap.shorten(" ".join(body[1:]), width, placeholder="…")]
+    # of no use without their ends: a command, what there is to install, and of two opinions the second one
+    body = _wrapped(words, width) if name in ("try", "opinion", "proof") else _clauses(words, width)
     return Text.assemble((f"{name:<8}", "dim"), "\n        ".join(body))
+
+
+def _clauses(words: str, width: int) -> list[str]:
+    """As many clauses as two lines hold, and the first one in any case; the page has them all."""
+    first, *others = re.split(r"(?<=[;.]) ", words)
+    told = first
+    for clause in others:
+        if len(_wrapped(f"{told} {clause}", width)) > 2:
+            break
+        told = f"{told} {clause}"
+    return _wrapped(told.rstrip(";."), width)
 
 
 def _wrapped(words: str, width: int) -> list[str]:
