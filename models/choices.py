@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, get_type_hints
+from typing import Any, TypeVar, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -94,7 +94,6 @@ class FastOptions:
         if not 0 < self.width <= 16 or self.depth not in (2, 3):
             raise ConfigError(
                 f"width {self.width}, depth {self.depth}",
-                where="teacher fast",
                 possible="possible are widths up to 16, and depths 2 and 3",
             )
 
@@ -102,8 +101,15 @@ class FastOptions:
         return [max(1, round(n * self.width)) for n in (64, 256, 256)]
 
 
+@dataclass(frozen=True)
+class NoOptions:
+    """Of the other teachers."""
+
+
 OPTIONS: Mapping[str, type] = {"fast": FastOptions}
 """Of the teachers that have any."""
+
+Options = TypeVar("Options")
 
 
 def student_options(name: str, given: Mapping[str, Any]) -> StudentOptions:
@@ -114,22 +120,18 @@ def student_options(name: str, given: Mapping[str, Any]) -> StudentOptions:
     """
     if name not in STUDENTS:
         raise ConfigError(f"student {none_of(name, STUDENTS)}")
-    _check(given, StudentOptions, f"student {name}")
-    return StudentOptions(**given)
+    return _made(given, StudentOptions, f"student {name}")
 
 
 def check_teacher(name: str, given: Mapping[str, Any]) -> None:
     """Refuses a teacher, option or value that we do not have."""
     if name not in TEACHERS:
         raise ConfigError(f"teacher {none_of(name, TEACHERS)}")
-    kind = OPTIONS.get(name)
-    _check(given, kind, f"teacher {name}")
-    if kind is not None:
-        kind(**given)
+    _made(given, OPTIONS.get(name, NoOptions), f"teacher {name}")
 
 
-def _check(given: Mapping[str, Any], kind: type | None, where: str) -> None:
-    types = {} if kind is None else get_type_hints(kind)
+def _made(given: Mapping[str, Any], kind: type[Options], where: str) -> Options:
+    types = get_type_hints(kind)
     for option, value in given.items():
         if option not in types:
             found = f"option {none_of(option, types)}" if types else f"has no option {option}"
@@ -139,3 +141,7 @@ def _check(given: Mapping[str, Any], kind: type | None, where: str) -> None:
         except ValidationError as error:
             told = error.errors()[0]["msg"]
             raise ConfigError(f"option {option} is {value!r}", where=where, possible=told) from None
+    try:
+        return kind(**given)
+    except ConfigError as error:
+        raise ConfigError.together(reason.inside(where) for reason in error.reasons) from None

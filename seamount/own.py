@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 from seamount.errors import ConfigError, nearest, out_of_memory
@@ -89,7 +89,9 @@ def find(reference: str, setting: str) -> Any:
         return _handed.get()[name][0]
     module = _module(home, setting)
     if not hasattr(module, name):
-        own = [key for key, value in vars(module).items() if not key.startswith("_") and callable(value)]
+        own = [
+            key for key, value in vars(module).items() if callable(value) and not _from_elsewhere(key, value, module)
+        ]
         near = nearest(name, own)
         possible = "" if near else f"there are {', '.join(own) or 'none'}"
         raise ConfigError(f"{home} has no {name}", where=setting, possible=possible, ways_out=near)
@@ -176,6 +178,11 @@ def _parts(reference: str) -> tuple[str, str]:
 
 _loaded: dict[str, tuple[str, ModuleType]] = {}
 """Home -> digest of its files and the module made of them."""
+
+
+def _from_elsewhere(name: str, value: Any, module: ModuleType) -> bool:
+    """Imported, or private: nothing that a setting would name."""
+    return name.startswith("_") or (isinstance(value, type | FunctionType) and value.__module__ != module.__name__)
 
 
 def _module(home: str, setting: str) -> ModuleType:

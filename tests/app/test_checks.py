@@ -72,6 +72,7 @@ REFUSED = {
     "pooling, "
     "decay_syn, hidden, input_bits, input_scale; did you mean width?",
     "student.options.width=wide": "student small: option width is 'wide', Input should be a valid number",
+    "student.options.pooling=maks": "student small: pooling 'maks' is none of stride, average, max",
     "student.options.input_bits=0": "student.options.input_bits: follows from the data; leave it out",
     "teacher.options.width=2": "teacher small-cnn: has no option width",
     "teacher.epochs=0": "teacher.epochs: 0 leaves small-cnn untrained; train it; or give teacher.checkpoint",
