@@ -6,8 +6,10 @@ import torchvision
 from torch import nn
 
 from seamount.errors import ConfigError, InputError
+from seamount.models import choices
 from seamount.models.cells import lif, lif_box
 from seamount.models.spiking_net import SpikingNet, StudentOutput, Sum, Synapse
+from seamount.models.students import SURROGATES
 from seamount.models.zoo import STUDENTS, TEACHERS, build_student, build_teacher
 
 MILLIONS = {  # docs/students.md; parameters as published or counted in the authors' code
@@ -25,6 +27,12 @@ MILLIONS = {  # docs/students.md; parameters as published or counted in the auth
 def small_inputs(name: str) -> tuple[tuple[int, ...], dict[str, object]]:
     shapes = {"recurrent": (5,), "conv1d": (2, 1, 13), "conv1d-recurrent": (1, 1, 16)}
     return shapes.get(name, (3, 32, 32)), {} if name == "small" or name in shapes else {"width": 0.1}
+
+
+def test_what_can_be_chosen_is_what_can_be_built() -> None:
+    assert set(choices.STUDENTS) == set(STUDENTS)
+    assert set(choices.TEACHERS) == set(TEACHERS)
+    assert set(choices.SURROGATES) == set(SURROGATES)
 
 
 @pytest.mark.parametrize("name", MILLIONS)
