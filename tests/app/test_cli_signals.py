@@ -37,7 +37,7 @@ def stopped_by(number: signal.Signals, before: str = "") -> tuple[int, str, str]
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         process.send_signal(number)
-        stdout, stderr = process.communicate(timeout=60)
+        stdout, stderr = process.communicate(timeout=600)
     return process.returncode, stdout, stderr
 
 
@@ -82,5 +82,5 @@ def test_a_signal_in_a_finaliser_is_not_lost(number: signal.Signals, code: int) 
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         process.send_signal(number)
-        stdout, _ = process.communicate(timeout=60)
+        stdout, _ = process.communicate(timeout=600)
     assert (process.returncode, stdout) == (code, "in order\n")

@@ -85,7 +85,7 @@ def test_a_user_who_may_write_nowhere_gets_the_same_integers(checkout: Path) -> 
         env={"PATH": os.environ["PATH"], "PYTHONPATH": str(checkout), "HOME": "/nonexistent", "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
     )
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)

@@ -80,7 +80,7 @@ def test_no_memory_is_no_bug(error: Exception) -> None:
 def seamount(script: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """A shell's line, in which $S is the command."""
     env = os.environ | {"S": f"{sys.executable} -m seamount", "PYTHONPATH": str(ROOT)} | environment
-    return subprocess.run(["bash", "-c", script], capture_output=True, text=True, env=env, check=False, timeout=120)
+    return subprocess.run(["bash", "-c", script], capture_output=True, text=True, env=env, check=False, timeout=900)
 
 
 def test_streams_that_cannot_show_a_letter_show_the_rest() -> None:

@@ -533,7 +533,7 @@ def test_netx_loads_a_written_chain_with_the_same_weights_and_spikes(tmp_path: P
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=900,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -49,7 +49,7 @@ def shared_memory(processes: list[int]) -> set[str]:
 def test_lava_ends_with_the_process_that_started_it(tmp_path: Path, sent: signal.Signals) -> None:
     parent = subprocess.Popen([sys.executable, "-W", "ignore", "-c", RUN], env=os.environ | {"TMPDIR": str(tmp_path)})
     try:
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + 900
         while len(lava_processes(tmp_path)) < 4 and time.monotonic() < deadline:
             time.sleep(0.1)
         shared = shared_memory(lava_processes(tmp_path))
@@ -57,7 +57,7 @@ def test_lava_ends_with_the_process_that_started_it(tmp_path: Path, sent: signal
     finally:
         parent.send_signal(sent)
         parent.wait()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 300
     while (lava_processes(tmp_path) or any(map(os.path.exists, shared))) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert lava_processes(tmp_path) == []

@@ -30,7 +30,7 @@ def run_without_seamount(folder: Path, blocker: Path) -> subprocess.CompletedPro
         env=os.environ | {"PYTHONPATH": str(blocker)},
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=900,
         check=False,
     )
 

@@ -46,7 +46,7 @@ def chromium(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str
         [CHROMIUM, *FLAGS, f"--user-data-dir={tmp_path}/profile", *arguments],
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=900,
         check=True,
     )
 

@@ -97,7 +97,7 @@ def python(code: str, **environment: str | None) -> subprocess.CompletedProcess[
         env=kept,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         check=False,
     )
 
@@ -118,7 +118,7 @@ print(n_wrong(2))
         | {"HOME": str(closed), "NUMBA_CACHE_DIR": str(closed / "numba"), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -251,7 +251,7 @@ torch.set_num_threads(2)
 {first}
 child = os.fork()
 if child == 0:
-    signal.alarm(40)  # threads that a fork did not copy are waited for without end
+    signal.alarm(600)  # threads that a fork did not copy are waited for without end
     os._exit(n_wrong(64) != 0)
 print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), n_wrong(64), torch.get_num_threads())
 """)
@@ -274,7 +274,7 @@ holder.start()
 inside.wait()
 child = os.fork()
 if child == 0:
-    signal.alarm(40)
+    signal.alarm(600)
     os._exit(2 * (matmul.fp32_precision != before) + (n_wrong(2) != 0))
 code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 out.set()
