@@ -22,8 +22,21 @@ def compiled(network: nn.Module) -> Callable[..., Any]:
     def run(*arguments: Any, **options: Any) -> Any:
         return network(*arguments, **options)
 
-    run_compiled: Callable[..., Any] = torch.compile(run, dynamic=False)
+    on_gpu = any(p.is_cuda for p in network.parameters())
+    run_compiled: Callable[..., Any] = torch.compile(run, dynamic=False, options=None if on_gpu else _for_this_cpu())
     return run_compiled
+
+
+def _for_this_cpu() -> dict[str, int]:
+    """How many bits a register of the CPU has: what the compiler would find out by itself, said so that it remembers.
+
+    torch 2.14 keeps what it made under a key without the CPU's instructions, but with all options. Code that handles
+    16 numbers at once, made on another machine (with the same home) or under another ATEN_CPU_CAPABILITY, would be
+    built for 8: half of the results are never written, and a training goes on with what lies in memory.
+    """
+    from torch._inductor.cpu_vec_isa import pick_vec_isa  # here, because dynamo takes a second to load
+
+    return {"cpp.simdlen": pick_vec_isa().bit_width()}
 
 
 def check_compiler(world: World) -> None:

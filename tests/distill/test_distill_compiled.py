@@ -13,6 +13,7 @@ from distill_worker import N_STEPS, digits, student, teacher
 from torch import Tensor, nn
 
 from seamount.distill import checkpoint
+from seamount.distill import compiled as compiling
 from seamount.distill.compiled import check_compiler
 from seamount.distill.config import DistillConfig, TeacherConfig, TrainConfig
 from seamount.distill.data import Data
@@ -107,6 +108,19 @@ def test_teacher_and_student_are_trained_alike_when_traced(tmp_path: Path, monke
         distill(data, teacher(), student(), DistillConfig(), settings, tmp_path / "kd" / str(compiled))
     for who in ("teacher", "student", "kd"):
         assert_equal_runs(tmp_path / who)
+
+
+@pytest.mark.skipif(
+    shutil.which("g++") is None or not torch.cpu._is_avx2_supported(), reason="g++ and AVX2 are needed"
+)
+def test_what_is_kept_on_disk_is_of_one_instruction_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch's key lacks the instructions, but holds the options."""
+    asked: list[dict[str, int]] = []
+    monkeypatch.setattr(torch, "compile", lambda run, *, dynamic, options: asked.append(options))
+    for capability in ("default", "avx2"):
+        monkeypatch.setenv("ATEN_CPU_CAPABILITY", capability)
+        compiling.compiled(nn.Identity())
+    assert asked == [{"cpp.simdlen": 0}, {"cpp.simdlen": 256}]
 
 
 def test_without_a_compiler_nothing_is_begun(tmp_path: Path) -> None:
