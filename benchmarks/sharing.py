@@ -104,7 +104,10 @@ class Way:
 
     def close(self) -> None:
         for process in self.processes:
-            process.communicate(timeout=60)
+            assert process.stdin is not None
+            process.stdin.close()
+        for process in self.processes:  # which wait for each other
+            process.wait(timeout=600)
 
 
 def compare(name: str, n: int, turns: int) -> dict[str, Any]:

@@ -27,7 +27,7 @@ def compiled(network: nn.Module) -> Callable[..., Any]:
     return run_compiled
 
 
-def _for_this_cpu() -> dict[str, int]:
+def _for_this_cpu() -> dict[str, Any]:
     """How many bits a register of the CPU has: what the compiler would find out by itself, said so that it remembers.
 
     torch 2.14 keeps what it made under a key without the CPU's instructions, but with all options. Code that handles
