@@ -29,6 +29,7 @@ from seamount.programs import (
     simulate,
     write_net,
     write_nir,
+    write_one_by_one,
     write_split,
     write_standalone,
 )
@@ -87,6 +88,7 @@ __all__ = [
     "why",
     "write_net",
     "write_nir",
+    "write_one_by_one",
     "write_split",
     "write_standalone",
 ]

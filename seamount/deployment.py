@@ -60,6 +60,7 @@ from seamount.run.answers import BATCH, write_arrays
 from seamount.run.cross_check import Asking, cross_check, require_cross_check
 from seamount.run.estimates import estimates
 from seamount.run.float_network import FloatRun, run_float
+from seamount.run.held import run_held
 from seamount.run.reporting import ORACLE, weight_bits, write_report
 from seamount.run.stages.compile import rounding_lines
 from seamount.run.told import Told
@@ -72,6 +73,7 @@ N_LAVA = 20
 """Samples on Lava where nobody says how many."""
 N_COMPARED = 64
 """Samples whose layers are compared."""
+TRACES = ("spikes", EVERY_STATE)
 FLOAT_NETWORK = "float network"
 
 
@@ -189,7 +191,7 @@ def _made(asked: Asked, clock: _Clock, world: World) -> Made:
     reasons: dict[str, str] = {}
     with clock("simulate"):
         whole = run_all(program, _batches(samples), samples.n, progress=clock.told.progress, world=world)
-        traced = simulate(program, samples.first(N_COMPARED).inputs, record=("spikes", EVERY_STATE))
+        traced = simulate(program, samples.first(N_COMPARED).inputs, record=TRACES)
     with clock(FLOAT_NETWORK):
         floats = _floats(compiled, program, samples, reasons, clock.told.progress, world)
     return Made(compiled, program, samples, whole, traced, floats, own, outputs, reasons=reasons)
@@ -274,7 +276,7 @@ def _lava(asked: Asked, program: Program, samples: ChipSamples, reasons: dict[st
     if not status.present:
         reasons["oracle"] = status.message
         return None
-    some, traces = samples.first(n), ("spikes", EVERY_STATE)
+    some, traces = samples.first(n), TRACES
     try:
         on_lava = run_on_lava(program, some.inputs, record=traces)
     except (BackendMissing, Unsupported) as error:
@@ -316,7 +318,11 @@ def _own_answers(path: Path, samples: ChipSamples | None) -> tuple[Array, Array 
 
 def _evidence(asked: Asked, folder: Path, made: Made, told: Told) -> Evidence:
     program, target, traced = made.program, load_target(asked.target), made.traced
-    estimated = estimates(program, target, TargetConfig(), None if made.whole is None else made.whole.counts, traced)
+    held = None
+    if traced is not None and made.samples is not None:
+        held = run_held(program, made.samples.first(N_COMPARED).inputs, traced, TRACES)
+    counts = None if made.whole is None else made.whole.counts
+    estimated = estimates(program, target, TargetConfig(), counts, traced, held=None if held is None else held[0])
     reasons = {"sweep": "this report is not part of a sweep", **estimated.reasons, **made.reasons}
     answers = _answers(made, reasons)
     compiled, opinion = made.compiled, None
@@ -339,7 +345,7 @@ def _evidence(asked: Asked, folder: Path, made: Made, told: Told) -> Evidence:
         hardware=f"{platform.machine()}, {os.cpu_count()} cores",
         oracle=None if made.lava is None else ORACLE,
         answers=answers,
-        proof=() if made.lava is None else (made.lava,),
+        proof=() if made.lava is None else (made.lava, *(() if held is None else held[1:])),
         traced=_traced(made),
         full_run=None if made.whole is None else made.whole.counts,
         rounding={} if compiled is None else rounding_lines(compiled),
@@ -350,6 +356,7 @@ def _evidence(asked: Asked, folder: Path, made: Made, told: Told) -> Evidence:
         does_not_fit=estimated.does_not_fit,
         energy=estimated.energy,
         single_energy=estimated.single,
+        held_energy=estimated.held,
         opinion=opinion,
         neurobench=estimated.neurobench,
         reasons=reasons,

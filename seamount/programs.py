@@ -201,6 +201,18 @@ def write_split(program: Program, target: str, path: Path | str) -> Split:
     return split
 
 
+def write_one_by_one(program: Program, path: Path | str) -> None:
+    """Write a program that gives the same values to single samples, with neurons held outside their windows.
+
+    Raises:
+        Unsupported: states are not reset when a sample arrives.
+    """
+    from seamount.compile.passes.one_by_one import one_by_one
+    from seamount.compile.program.file import save_program
+
+    save_program(one_by_one(program), Path(path))
+
+
 def write_nir(program: Program, path: Path | str) -> None:
     """Write a program as a NIR file that compiles to it again; refuses what NIR cannot say exactly."""
     from seamount.compile.to_nir import net_to_nir

@@ -45,6 +45,10 @@ def compile_(
     split: Annotated[
         Path | None, typer.Option(help="Write a program file, too, whose populations each fit a core of the target.")
     ] = None,
+    one_by_one: Annotated[
+        Path | None,
+        typer.Option(help="Write a program file, too, for single samples alone: silent outside their windows."),
+    ] = None,
     *,
     network: NetworkOptions,
 ) -> Result:
@@ -62,8 +66,11 @@ def compile_(
     done = api.compile_source(source, target, out, options, labels)
     written = [f"wrote {done.path}", *_write_others(done.compiled.program, nir, net, standalone)]
     written += _write_split(done.compiled.program, target, split)
+    written += _write_one_by_one(done.compiled.program, one_by_one)
     document = _compiled_document(done, explain)
-    document["written"] = [str(path) for path in (done.path, nir, net, standalone, split) if path is not None]
+    document["written"] = [
+        str(path) for path in (done.path, nir, net, standalone, split, one_by_one) if path is not None
+    ]
     findings = [f"{finding.severity} on {target}: {finding}" for finding in done.findings]
     lines = [*_compiled_lines(done, explain), *findings, *written]
     return Result(document, Text("\n".join(lines)), exit_code=fit_code(done.findings))
@@ -109,6 +116,15 @@ def _write_split(program: Program, target: str, path: Path | None) -> list[str]:
     pieces = api.write_split(program, target, path).pieces
     n_pieces = sum(map(len, pieces.values()))
     return [f"wrote {path}; {len(pieces)} populations as {n_pieces}, each within a core of {target}"]
+
+
+def _write_one_by_one(program: Program, path: Path | None) -> list[str]:
+    from seamount import api
+
+    if path is None:
+        return []
+    api.write_one_by_one(program, path)
+    return [f"wrote {path}, for single samples alone: neurons are silent outside their windows"]
 
 
 def _write_others(program: Program, nir: Path | None, net: Path | None, standalone: Path | None) -> list[str]:

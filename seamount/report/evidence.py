@@ -128,6 +128,7 @@ class Evidence:
         validation: what the deployed program answered on the validation part.
         opinion: of another simulator on energy and time of the same placement and spikes.
         energy: of streamed samples, where ``single_energy`` is that of samples alone; else of samples alone.
+        held_energy: of samples alone whose neurons are held outside their windows.
         budget: unit and amount of the spikes that training allowed.
         does_not_fit: the message of DoesNotFit, where placing failed; then ``placement`` is None.
         reasons: part -> why it is None. Parts: accuracy, proof, traced, mapping, energy, opinion, streaming, early,
@@ -162,6 +163,7 @@ class Evidence:
     does_not_fit: str | None = None
     energy: EnergyReport | None = None
     single_energy: EnergyReport | None = None
+    held_energy: EnergyReport | None = None
     opinion: Opinion | None = None
     budget: tuple[str, float] | None = None
     validation: Answers | None = None

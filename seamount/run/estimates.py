@@ -18,6 +18,8 @@ from seamount.hardware_targets.energy import EnergyReport, estimate_energy
 from seamount.hardware_targets.neurobench import NeuroBench, neurobench_metrics
 from seamount.hardware_targets.target import Target
 
+from .held import Held
+
 
 @dataclass(frozen=True)
 class Estimates:
@@ -27,6 +29,7 @@ class Estimates:
         does_not_fit: why ``placement`` is None.
         energy: of samples that are streamed, where the program keeps them apart; else as ``single``.
         single: of samples that run alone, where they do not have to; None where ``energy`` is of them.
+        held: of samples that run alone with neurons held outside their windows.
         reasons: part of the report -> why it is missing.
     """
 
@@ -35,6 +38,7 @@ class Estimates:
     does_not_fit: str | None
     energy: EnergyReport | None
     single: EnergyReport | None
+    held: EnergyReport | None
     neurobench: NeuroBench | None
     reasons: dict[str, str]
 
@@ -50,6 +54,7 @@ def estimates(
     counts: Activity | None,
     traced: Activity | None,
     *,
+    held: Held | None = None,
     passes: int = 1,
 ) -> Estimates:
     """What ``target`` has to spend on a program.
@@ -57,25 +62,27 @@ def estimates(
     Args:
         counts: the run whose work is priced; None: energy is unknown.
         traced: a run with spikes, by which loads are known; None: cores are placed without them.
+        held: samples one by one with neurons held outside their windows, placed by its own run.
         passes: of the ANN that energies are compared with, for one sample.
     """
     findings = tuple(verify_program(program, target))
     placement, does_not_fit = _placement(program, target, findings, asked, traced)
     reasons: dict[str, str] = {}
-    energy, single, metrics = None, None, None
+    energy, single, quiet, metrics = None, None, None, None
     if counts is None or traced is None:
         reasons |= dict.fromkeys(("energy", "neurobench"), "needs a run of the program")
-        return Estimates(findings, placement, does_not_fit, energy, single, metrics, reasons)
+        return Estimates(findings, placement, does_not_fit, energy, single, quiet, metrics, reasons)
     try:
         _require_priced(findings, target)
         energy, single = _energy(program, target, asked, findings, placement, counts, traced, passes, reasons)
+        quiet = None if held is None else _held(held, target, asked, passes)
     except (ConfigError, Unsupported) as error:
         reasons["energy"] = str(error)
     try:
         metrics = neurobench_metrics(program, traced)
     except InputError as error:  # NeuroBench's definitions leave some programs out
         reasons["neurobench"] = str(error)
-    return Estimates(findings, placement, does_not_fit, energy, single, metrics, reasons)
+    return Estimates(findings, placement, does_not_fit, energy, single, quiet, metrics, reasons)
 
 
 def _require_priced(findings: Sequence[Finding], target: Target) -> None:
@@ -107,6 +114,11 @@ def _energy(
         return single, None
     placed = _placement(program, target, findings, asked, windows_of(program, traced))[0]
     return priced(program, windows_of(program, counts), placed, target), single
+
+
+def _held(held: Held, target: Target, asked: TargetConfig, passes: int) -> EnergyReport:
+    placed = _placement(held.program, target, tuple(verify_program(held.program, target)), asked, held.counts)[0]
+    return estimate_energy(held.program, held.counts, placed, target, asked.step_period_s, passes=passes)
 
 
 def _why_alone(program: Program, counts: Activity) -> str | None:

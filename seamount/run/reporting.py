@@ -39,7 +39,7 @@ from .folder import Run
 from .stage import Stage
 from .stages import COMPILE, DISTILL, EXPORT, LAVA, QUANTISE, SIMULATE, STAGES, TEACHER
 from .stages.compile import compiled_program
-from .stages.simulate import VALIDATION
+from .stages.simulate import VALIDATION, held_run
 from .told import Told
 
 ORACLE = "Lava 0.10.0, fixed point"
@@ -131,7 +131,8 @@ def gather(finished: Finished) -> Evidence:
     traced = load_activity(finished.of(SIMULATE) / "trace.npz")
     compiled = read_json(finished.of(COMPILE) / "compile.json")
     manifest = read_json(run.folder / "manifest.json")
-    estimated = estimates(program, target, config.target, counts, traced, passes=finished.data.passes)
+    held = held_run(finished.of(SIMULATE), program)
+    estimated = estimates(program, target, config.target, counts, traced, held=held, passes=finished.data.passes)
     reasons = dict(estimated.reasons)
     inputs = finished.data.chip_inputs(finished.data.test, torch.arange(traced.n_samples))
     proofs = _proofs(finished, reasons)
@@ -166,6 +167,7 @@ def gather(finished: Finished) -> Evidence:
         does_not_fit=estimated.does_not_fit,
         energy=estimated.energy,
         single_energy=estimated.single,
+        held_energy=estimated.held,
         budget=next(iter((config.distill.spike_budget or {}).items()), None),
         neurobench=estimated.neurobench,
         reasons=reasons,
@@ -259,8 +261,9 @@ def _validation(finished: Finished) -> Answers | None:
 def _proofs(finished: Finished, reasons: dict[str, str]) -> list[Agreement]:
     found = []
     files = [finished.of(stage) / "proof.json" for stage in (EXPORT, SIMULATE)]
-    streamed = finished.of(SIMULATE) / "stream.json"
-    files += [streamed] if streamed.exists() else []  # some programs cannot be streamed, and runs of before were not
+    # some programs cannot be streamed, and runs of before were not
+    others = [finished.of(SIMULATE) / name for name in ("stream.json", "held.json")]
+    files += [file for file in others if file.exists()]
     for file in (*files, finished.of(LAVA) / "proof.json"):
         document = read_json(file)
         if "skipped" in document:

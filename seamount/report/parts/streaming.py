@@ -12,7 +12,7 @@ from ..schema.text import count
 from ..schema.values import Item, Missing, Quantity
 from .energy import Energy
 
-Mode = Literal["streamed", "single samples"]
+Mode = Literal["streamed", "single samples, held", "single samples"]
 
 
 class Costs(Item):
@@ -38,7 +38,10 @@ class Budget(Item):
 
 
 class Streaming(Item):
-    """Streamed first, where the program's resets keep samples apart; ``alone``: why they do not."""
+    """Streamed first, where the program's resets keep samples apart; ``alone``: why they do not.
+
+    Held: of another form of the program, in which neurons are silent outside their windows.
+    """
 
     costs: tuple[Costs, ...]
     alone: str | None
@@ -50,7 +53,7 @@ def streaming(evidence: Evidence, energy: Energy | Missing) -> Streaming | Missi
     found = evidence.energy
     if found is None or isinstance(energy, Missing):
         return Missing(missing=evidence.reason("energy", "energy was not estimated"))
-    single = evidence.single_energy
+    single, held = evidence.single_energy, evidence.held_energy
     if single is None:
         costs = [_costs("single samples", found, found.sample_s, found.sample_s)]
     else:
@@ -58,6 +61,7 @@ def streaming(evidence: Evidence, energy: Energy | Missing) -> Streaming | Missi
         latency_s = found.step_s * single.n_steps
         costs = [
             _costs("streamed", found, found.sample_s, latency_s),
+            *(() if held is None else (_costs("single samples, held", held, held.sample_s, held.sample_s),)),
             _costs("single samples", single, single.sample_s, single.sample_s),
         ]
     return Streaming(
@@ -102,5 +106,8 @@ def _words(costs: list[Costs], streamed: bool) -> str:
     rate = f"{count(float(first.throughput_hz.value or 0))} inferences a second"
     if not streamed:
         return f"One sample after the other: {rate}."
-    more = float(costs[1].operations.value or 0) / max(float(first.operations.value or 0), 1e-30)
-    return f"{rate} streamed; alone, filling and draining included, a sample costs {more:.1f} times the operations."
+    more = [float(c.operations.value or 0) / max(float(first.operations.value or 0), 1e-30) for c in costs[1:]]
+    told = (
+        f"{rate} streamed; alone, filling and draining included, a sample costs {more[-1]:.1f} times the operations"
+    )
+    return f"{told}, {more[0]:.1f} with neurons held outside their windows." if len(more) > 1 else f"{told}."

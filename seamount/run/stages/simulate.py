@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from seamount.compile.network.interpret import run_network
 from seamount.compile.nir.read import read_nir
-from seamount.compile.program.activity_file import save_activity
+from seamount.compile.passes.one_by_one import one_by_one
+from seamount.compile.program.activity_file import load_activity, save_activity
 from seamount.compile.program.program import Program
 from seamount.compile.program.streaming import why_not_streamed, windows_of
 from seamount.distill.config import DataConfig, Section
@@ -27,6 +29,7 @@ from seamount.models.export import to_nir
 from seamount.models.spiking_net import SpikingNet
 
 from ..answers import Array, batches, read_answers, write_answers, write_arrays
+from ..held import Held, run_held
 from ..settings import ChipFormats, Compared, Device, Readout, Student, WeightBits
 from ..stage import Place, Stage
 from ..whole_set import run_all
@@ -35,6 +38,7 @@ from .distill import DISTILL, trained_student
 from .quantise import QUANTISE, trained_quantised
 
 VALIDATION = "validation.npz"
+TRACES = ("spikes", "v", "u")
 N_VALIDATION = 2048
 """Samples on which a threshold is chosen: half a point is ten of them."""
 
@@ -58,7 +62,7 @@ def work(reads: Reads, place: Place) -> None:
 
     n = min(reads.report.n_compared, len(data.test))
     values = data.chip_inputs(data.test, torch.arange(n))
-    traced = simulate(program, values, record=("spikes", "v", "u"))
+    traced = simulate(program, values, record=TRACES)
     save_activity(traced, place.folder / "trace.npz")
     student = trained_student(place.of(DISTILL), reads.student, reads.compile, data)
     quantised = trained_quantised(place.of(QUANTISE), student, reads.quant, reads.target)
@@ -70,15 +74,25 @@ def work(reads: Reads, place: Place) -> None:
         {**asdict(agreement), "answers_compared": len(predictions), "answers_differing": differing},
     )
     if why_not_streamed(program) is None:
-        streamed = simulate_stream(program, values, record=("spikes", "v", "u"))
+        streamed = simulate_stream(program, values, record=TRACES)
         alone = ("single samples", windows_of(program, traced))
         found = compare_runs(program, alone, ("the same as a stream", streamed), whole=True)
         write_json(place.folder / "stream.json", asdict(found))
+    held = run_held(program, values, traced, TRACES)
+    if held is not None:
+        save_activity(held[0].counts, place.folder / "held.npz")
+        write_json(place.folder / "held.json", asdict(held[1]))
     write_arrays(place.folder / "float_spikes.npz", _float_spikes(student, data, n))
     write_arrays(place.folder / "float_v.npz", float_membranes(student, data.inputs(data.test, torch.arange(n)).x))
 
 
 SIMULATE = Stage("simulate", Reads, work, needs=(DISTILL, QUANTISE, COMPILE), together=True)
+
+
+def held_run(folder: Path, program: Program) -> Held | None:
+    """The run of held samples that this stage left; runs of before have none."""
+    path = folder / "held.npz"
+    return Held(one_by_one(program), load_activity(path)) if path.exists() else None
 
 
 def _whole_test_set(program: Program, data: Data, device: str, place: Place) -> Array | None:
