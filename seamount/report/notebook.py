@@ -113,7 +113,7 @@ TABLES: dict[str, tuple[Callable[[Report], Iterable[Item]], str]] = {
     "layers": (
         lambda report: there(report.layers, "layers"),
         "name kind shape n_neurons arrival spikes_float spikes_deployed change_percent damage first_divergent_step "
-        "membrane_rmse v_saturations u_wraps drive_wraps sops n_dead n_always",
+        "membrane_rmse rate_distance v_saturations u_wraps drive_wraps sops n_dead n_always",
     ),
     "accuracy": (
         lambda report: there(report.accuracy, "accuracy").rungs,

@@ -17,6 +17,7 @@ from seamount.report.evidence import Answers, Traced, Trial
 from seamount.report.gates import Gates, check
 from seamount.report.parts.accuracy import Accuracy
 from seamount.report.parts.anytime import Anytime
+from seamount.report.parts.divergence import Sides, rate_distance
 from seamount.report.parts.ranges import weights
 from seamount.report.parts.raster import drawn
 from seamount.report.report import assemble
@@ -63,6 +64,23 @@ def test_divergence_by_hand() -> None:
     assert hidden.words == "28.6 % of the spikes have no partner in the float student, the first at step 1."
     assert out.damage.reason == "integrates only and sends no spikes"
     assert out.words == "Integrates its input; the answer is read from v."
+
+
+def test_the_earth_movers_distance_of_rates_by_hand() -> None:
+    def distance(deployed: list[list[int]], float_: list[list[int]]) -> float | int | None:
+        left, right = (np.array(side)[:, None] for side in (deployed, float_))
+        return rate_distance(Sides("p", True, 1, "float student", left, right, "")).value
+
+    # rates of three neurons over two steps: 1, 1/2, 0 against 1/2, 1/2, 0; half a spike a step moves, of three
+    assert distance([[1, 1, 0], [1, 0, 0]], [[1, 0, 0], [0, 1, 0]]) == pytest.approx(1 / 6, abs=1e-6)
+    # which neuron fires, and when, does not matter, as it does to damage
+    assert distance([[1, 1, 0], [1, 0, 0]], [[0, 0, 1], [0, 1, 1]]) == 0
+    # as many spikes, but of one busy neuron instead of two: 1, 0 against 1/2, 1/2
+    assert distance([[1, 0], [1, 0]], [[1, 0], [0, 1]]) == 0.5
+    report = assemble(hand_made())
+    assert not isinstance(report.layers, Missing)
+    assert report.layers[0].rate_distance.value == 0
+    assert report.layers[1].rate_distance.reason == "integrates only and sends no spikes"
 
 
 def test_equal_spikes_are_said_to_be_equal() -> None:

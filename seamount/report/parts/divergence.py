@@ -19,6 +19,7 @@ from ..schema.values import Missing, Quantity, Series
 
 SILENT = "integrates only and sends no spikes"
 NOT_RECORDED = "its spikes were not recorded"
+RATE = "spikes/step"
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,25 @@ def change_percent(both: Sides) -> Quantity:
     if n_float == 0:
         return unknown("%", f"the {both.reference} never fires here")
     return known(100 * (n_deployed - n_float) / n_float, "%", "measured", both.n)
+
+
+def rate_distance(both: Sides) -> Quantity:
+    """Earth mover's distance between the two distributions of firing rates, each neuron's over all steps and samples.
+
+    By how much rates would have to move for the population as a whole to fire as it did; of as many neurons on both
+    sides it is the mean difference of the sorted rates. Which neuron fires does not matter, so that it shows what
+    ``damage`` cannot: a population that fires more, or is split into silent and busy ones (arXiv 2604.14487).
+    """
+    if both.pair is None:
+        return unknown(RATE, both.unpaired)
+    deployed, float_ = (np.sort(rates_of(side)) for side in both.pair)
+    return known(float(np.mean(np.abs(deployed - float_))), RATE, "measured", both.n)
+
+
+def rates_of(spikes: Array) -> Array:
+    """Spikes per step of each neuron of (T, B, *shape), (N,)."""
+    rates: Array = (spikes.reshape(*spikes.shape[:2], -1) != 0).mean(axis=(0, 1))
+    return rates
 
 
 def membrane_rmse(evidence: Evidence, population: Population) -> Quantity:

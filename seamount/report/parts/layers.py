@@ -39,6 +39,7 @@ class Layer(Item):
     agreement: Quantity
     first_divergent_step: Quantity
     membrane_rmse: Quantity
+    rate_distance: Quantity = unknown(divergence.RATE, "the report was written before it was measured")
     v_saturations: Quantity
     u_wraps: Quantity
     drive_wraps: Quantity
@@ -119,6 +120,7 @@ def _layer(evidence: Evidence, population: Population, both: Sides) -> Layer:
         agreement=divergence.agreement(both),
         first_divergent_step=divergence.first_divergent_step(both),
         membrane_rmse=divergence.membrane_rmse(evidence, population),
+        rate_distance=divergence.rate_distance(both),
         v_saturations=_counted(evidence, name, "n_v_saturations"),
         u_wraps=_counted(evidence, name, "n_u_wraps"),
         drive_wraps=_counted(evidence, name, "n_drive_wraps"),

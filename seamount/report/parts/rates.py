@@ -7,6 +7,7 @@ import numpy as np
 from ..evidence import Array
 from ..schema.quantities import known, series, tidy, unknown
 from ..schema.values import Missing, Quantity, Series
+from . import divergence
 from .divergence import NOT_RECORDED, SILENT, Sides
 
 RATE_EDGES = np.linspace(0, 1, 13)
@@ -31,8 +32,7 @@ def neuron_rates(both: Sides) -> Array | None:
     """Spikes per step of each neuron of the program, (N,)."""
     if both.deployed is None or not both.fires:
         return None
-    rates: Array = (both.deployed.reshape(*both.deployed.shape[:2], -1) != 0).mean(axis=(0, 1))
-    return rates
+    return divergence.rates_of(both.deployed)
 
 
 def histogram(both: Sides, rates: Array | None) -> Series | Missing:

@@ -38,6 +38,12 @@ GLOSSARY = (
     Term("deployed program", "The integers that the chip would run, on the simulator.", "[Dd]eployed program"),
     Term("drive", "The weighted sum of what arrives at a neuron in a step, before any decay."),
     Term("dynamic energy", "What operations cost: synaptic operations, updates, spikes, messages.", "dynamic"),
+    Term(
+        "EMD",
+        "Earth mover's distance: how far the firing rates of a layer's neurons would have to move, on average, to be "
+        "distributed as on the other side. Equal accuracy can hide it.",
+        "EMD",
+    ),
     Term("float network", "The network in real numbers, run by Seamount as the file says it.", "float network"),
     Term("float student", "The student in real numbers, as it was distilled.", "float student"),
     Term("imbalance", "Operations of the busiest core over the mean of all: the busiest one sets the pace."),
