@@ -247,7 +247,10 @@ class DistillConfig(Section):
         True, description="compute the teacher's logits once where images come again: not augmented, or data.views"
     )
     teacher_cache: str | None = Field(
-        None, description="folder for these logits, which runs may share; not set: each run's own"
+        None, description="folder for these logits and maps, which runs may share; not set: each run's own"
+    )
+    teacher_cache_gib: NotNegative = Field(
+        0.0, description="room for the teacher's maps beside its logits, of all views [GiB]; 0: none are kept"
     )
 
     @field_validator("method")

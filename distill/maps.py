@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seamount.errors import ConfigError
@@ -33,6 +34,16 @@ def recorded(module: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Tens
     finally:
         for handle in handles:
             handle.remove()
+
+
+def pooled(maps: Mapping[str, Tensor], side: int | None) -> dict[str, Tensor]:
+    """Maps (B, C, H, W), the larger ones brought to ``side`` by their means."""
+    if side is None:
+        return dict(maps)
+    return {
+        name: F.adaptive_avg_pool2d(values, (min(side, values.shape[2]), min(side, values.shape[3])))
+        for name, values in maps.items()
+    }
 
 
 def teacher_shapes(teacher: nn.Module, x: Tensor) -> dict[str, Shape]:

@@ -26,12 +26,15 @@ from .loop import Epoch, Loss, Moment, Task, fit
 from .methods import Lesson, Settings, WeightedSum, needs_maps, needs_teacher, weights_of
 from .parallel import World, open_world
 from .progress import QUIET, Progress
-from .teacher_logits import TeacherLogits
+from .teacher_answers import TeacherAnswers, size
 
 EVALUATION_BATCH = 256
 
 REHEARSED = 2
 """Samples of a rehearsal."""
+
+KEPT = {"cache_teacher", "teacher_cache", "teacher_cache_gib"}
+"""Settings that say what is computed once: they make no other result."""
 
 STARTING_SAMPLES = 5000
 """Of the training part, from which a network takes what it starts from."""
@@ -167,7 +170,7 @@ def distill(
         weights = weights_of(config.method)
         teacher = _ready(teacher, config, train, world) if needs_teacher(weights, config.options) else None
         check_classes(data, teacher, student, world)
-        tutor = _make_tutor(data, teacher, student, config, weights, train, world, folder)
+        tutor = _make_tutor(data, teacher, student, config, weights, train, world, folder, progress)
         with _seeded(seed, 12):
             loss = WeightedSum(weights, tutor.settings).to(world.device)
         budget = _make_budget(data, student, config, world)
@@ -177,9 +180,7 @@ def distill(
             network=student,
             prepare=tutor.prepare,
             evaluate=_evaluator(student, data, world, train, spiking=True),
-            settings=_settings(
-                data, train, seed, distill=config.model_dump(exclude={"cache_teacher", "teacher_cache"})
-            ),
+            settings=_settings(data, train, seed, distill=config.model_dump(exclude=KEPT)),
             drop_short=tutor.settings.exact_batch is not None,
             # or an epoch from before the budget's weight had risen would be the best one
             overspent=budget.overspent if budget is not None else lambda terms: 0.0,
@@ -264,7 +265,7 @@ def rehearse(
             pass
     config = config.model_copy(update={"cache_teacher": False})  # whose logits would be computed for all samples
     teacher = _ready(teacher, config, train, world) if teacher is not None else None
-    tutor = _make_tutor(data, teacher, student, config, weights_of(config.method), train, world, Path())
+    tutor = _make_tutor(data, teacher, student, config, weights_of(config.method), train, world, Path(), QUIET)
     loss = WeightedSum(weights_of(config.method), tutor.settings)
     budget = _make_budget(data, student, config, world)
     train = train.model_copy(update={"compile": False})
@@ -485,6 +486,7 @@ def _make_tutor(
     train: TrainConfig,
     world: World,
     folder: Path,
+    progress: Progress,
 ) -> _Tutor:
     """Runs the teacher in every step, or once for all where its answers never change."""
     settings = Settings(
@@ -497,10 +499,10 @@ def _make_tutor(
     if teacher is None:
         return _Tutor(settings, lambda batch, _, moment: (batch, None, {}, moment))
     if needs_maps(weights, config.options):
-        return _tutor_of_maps(data, teacher, student, config, train, world, folder)
+        return _tutor_of_maps(data, teacher, student, config, train, world, folder, progress)
     kept = _kept_logits(data, teacher, config, train, world, folder)
     if kept is not None:
-        return _Tutor(settings, lambda batch, numbers, moment: (batch, kept.of(numbers, moment.epoch), {}, moment))
+        return _Tutor(settings, lambda batch, numbers, moment: (batch, *kept.of(numbers, moment.epoch), moment))
     run = compiled(teacher) if train.compile else teacher
 
     def logits_only(batch: Batch, _: Tensor, moment: Moment) -> tuple[Any, ...]:
@@ -518,6 +520,7 @@ def _tutor_of_maps(
     train: TrainConfig,
     world: World,
     folder: Path,
+    progress: Progress,
 ) -> _Tutor:
     """Also hands over what the teacher's inner layers say; which ones, and their shapes, one sample shows."""
     batch = to_device(data, data.train, torch.zeros(1, dtype=torch.int64), world)
@@ -538,18 +541,21 @@ def _tutor_of_maps(
         options=config.options,
         label_smoothing=train.label_smoothing,
     )
-    names = list(settings.teacher_shapes or ())
+    shapes, side = settings.teacher_shapes or {}, config.sastc_side
+    kept_maps = _kept_maps(data, teacher, config, train, world, folder, shapes, progress)
     kept = _kept_logits(data, teacher, config, train, world, folder) if config.sastc_every > 1 else None
 
     def with_maps(batch: Batch, numbers: Tensor, moment: Moment) -> tuple[Any, ...]:
         if moment.step % config.sastc_every:
             if kept is not None:
-                return batch, kept.of(numbers, moment.epoch), {}, moment
+                return batch, *kept.of(numbers, moment.epoch), moment
             with torch.no_grad():
                 return batch, teacher(batch.teacher_x), {}, moment
-        with torch.no_grad(), maps.recorded(teacher, names) as found:
+        if kept_maps is not None:
+            return batch, *kept_maps.of(numbers, moment.epoch), moment
+        with torch.no_grad(), maps.recorded(teacher, list(shapes)) as found:
             logits = teacher(batch.teacher_x)
-        return batch, logits, found, moment
+            return batch, logits, maps.pooled(found, side), moment
 
     return _Tutor(settings, with_maps)
 
@@ -562,12 +568,46 @@ def _features(student: nn.Module) -> tuple[str, ...]:
 
 def _kept_logits(
     data: Data, teacher: nn.Module, config: DistillConfig, train: TrainConfig, world: World, folder: Path
-) -> TeacherLogits | None:
-    """The teacher's answers from disk, where they may be used and images come again."""
-    if not (config.cache_teacher and TeacherLogits.possible(data)):
+) -> TeacherAnswers | None:
+    """The teacher's logits from disk, where they may be used and images come again."""
+    if not (config.cache_teacher and TeacherAnswers.possible(data)):
         return None
-    kept = folder if config.teacher_cache is None else Path(config.teacher_cache).expanduser()
-    return TeacherLogits(data, teacher, world, kept, bf16=train.precision == "bf16")
+    return TeacherAnswers(data, teacher, world, _cache(config, folder), bf16=train.precision == "bf16")
+
+
+def _cache(config: DistillConfig, folder: Path) -> Path:
+    return folder if config.teacher_cache is None else Path(config.teacher_cache).expanduser()
+
+
+def _kept_maps(
+    data: Data,
+    teacher: nn.Module,
+    config: DistillConfig,
+    train: TrainConfig,
+    world: World,
+    folder: Path,
+    shapes: Mapping[str, maps.Shape],
+    progress: Progress,
+) -> TeacherAnswers | None:
+    """Likewise with maps, where they may take room and it suffices; the user is told what they take."""
+    if not (config.cache_teacher and config.teacher_cache_gib and TeacherAnswers.possible(data)):
+        return None
+    kept = TeacherAnswers(
+        data,
+        teacher,
+        world,
+        _cache(config, folder),
+        bf16=train.precision == "bf16",
+        shapes=shapes,
+        side=config.sastc_side,
+    )
+    if kept.n_bytes > config.teacher_cache_gib * 2**30:
+        limit = f"distill.teacher_cache_gib allows {size(config.teacher_cache_gib * 2**30)}"
+        progress.begin(f"the teacher is asked in every step: its maps take {size(kept.n_bytes)}, {limit}", 1, 1)
+        progress.end()
+        return None
+    kept.prepare(progress)
+    return kept
 
 
 def _evaluator(

@@ -40,7 +40,8 @@ class Sastc(nn.Module):
         teacher: likewise.
         batch_size: None for the repaired relations; a number for the exact ones, which hold for this batch alone.
         every: the loss is multiplied by it; lessons without maps, where it is 0, stand in between.
-        side: largest of the compared maps; larger ones are pooled, the student's to their maximum.
+        side: largest of the compared maps; larger ones are pooled, the student's to their maximum (the teacher's come
+            pooled, to their mean).
     """
 
     def __init__(

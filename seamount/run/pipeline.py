@@ -143,7 +143,7 @@ class _Work:
 def inputs_of(run: Run, stage: Stage[Any], settings: Section, hash_of: Hash) -> Inputs:
     """All that a stage depends on."""
     # where it is computed does not make it another result: a run goes on, on a machine without the GPU
-    where = {"run": {"device", "n_threads"}, "distill": {"teacher_cache"}}
+    where = {"run": {"device", "n_threads"}, "distill": {"teacher_cache", "teacher_cache_gib"}}
     return run.inputs(stage, settings.model_dump(mode="json", exclude=where), contents(settings, hash_of))
 
 

@@ -17,7 +17,7 @@ import torch
 from distill_worker import N_STEPS, SASTC_CASES, digits, one_step, sastc_gradients, smooth, student, teacher, train
 from torch import Tensor, nn
 
-from seamount.distill import checkpoint
+from seamount.distill import checkpoint, maps
 from seamount.distill.average import Average
 from seamount.distill.config import Augmentation, DataConfig, DistillConfig, QuantConfig, TeacherConfig, TrainConfig
 from seamount.distill.data import load_data
@@ -28,6 +28,7 @@ from seamount.distill.methods.hard import Hard, HardMean
 from seamount.distill.methods.lesson import Lesson, Settings
 from seamount.distill.parallel import World
 from seamount.distill.progress import QUIET, Progress, usual_progress
+from seamount.distill.teacher_answers import TeacherAnswers
 from seamount.distill.train import Trained, check_classes, distill, finetune_quantised, train_teacher
 from seamount.errors import BackendMissing, ConfigError, InputError
 from seamount.models.zoo import build_student
@@ -362,6 +363,64 @@ def test_runs_of_other_methods_and_seeds_share_what_the_teacher_said(tmp_path: P
         distill(data, network, student(), config, TrainConfig(epochs=4), tmp_path / method, seed=seed)
     # and one sample for each run, to see whether the classes fit
     assert sum(asked) == 2 * len(data.train) + 2
+
+
+class Heard:
+    """What a training tells of its parts."""
+
+    def __init__(self) -> None:
+        self.tasks: list[str] = []
+
+    def begin(self, task: str, total: int, done: int = 0) -> None:
+        self.tasks.append(task)
+
+    def advance(self, steps: int = 1) -> None: ...
+
+    def say(self, text: str) -> None: ...
+
+    def end(self) -> None: ...
+
+
+def test_maps_are_kept_in_the_room_that_they_may_take(tmp_path: Path) -> None:
+    asked: list[int] = []
+    network, heard = teacher(), Heard()
+    network.register_forward_hook(lambda _, inputs, __: asked.append(len(inputs[0])))
+    data = digits(max_train=100, augment=("crop",), views=2)
+    shared = {"method": "sastc", "teacher_cache": str(tmp_path / "shared"), "sastc_side": 2}
+
+    def taught(seed: int, gib: float) -> None:
+        config = DistillConfig.model_validate({**shared, "teacher_cache_gib": gib})
+        distill(
+            data, network, student(), config, TrainConfig(epochs=2), tmp_path / f"{seed}", seed=seed, progress=heard
+        )
+
+    for seed in (0, 1):
+        taught(seed, 0.01)
+    # and two samples for each run, to see whether the classes fit and what maps there are
+    assert sum(asked) == 2 * len(data.train) + 4
+    # maps of 6 x 2 x 2 and 8 x 2 x 2 in fp32
+    size = f"{len(data.train) * 56 * 4 / 2**20:.3g} MiB"
+    told = [task for task in heard.tasks if "maps" in task]
+    assert told == [f"the teacher's maps, view {k} of 2, {size} in {tmp_path / 'shared'}" for k in (1, 2)]
+    taught(2, 1e-6)
+    assert "asked in every step: its maps take" in " ".join(heard.tasks)
+    assert len(list((tmp_path / "shared").iterdir())) == 2
+    # a second epoch of live answers
+    assert sum(asked) == 4 * len(data.train) + 6
+
+
+def test_kept_maps_are_those_that_the_teacher_would_give(tmp_path: Path) -> None:
+    data, network, numbers = digits(augment=("crop",), views=2), teacher(), torch.tensor([3, 100, 7])
+    kept = TeacherAnswers(data, network, ALONE, tmp_path, bf16=False, shapes={"1": (6, 8, 8), "2": (8, 4, 4)}, side=4)
+    values, seeds = data.read(data.train, numbers, data.during(5, 3))
+    batch = data.batch(values, seeds, data.train.labels[numbers])
+    with torch.no_grad(), maps.recorded(network, ["1", "2"]) as live:
+        logits = network(batch.teacher_x)
+    found, found_maps = kept.of(numbers, epoch=3)
+    assert torch.allclose(found, logits, atol=1e-6)
+    assert torch.allclose(found_maps["1"], torch.nn.functional.avg_pool2d(live["1"], 2), atol=1e-6)
+    assert torch.allclose(found_maps["2"], live["2"], atol=1e-6)
+    assert sum(v.numel() for v in found_maps.values()) * len(data.train) // 3 * 4 * 2 == kept.n_bytes
 
 
 def test_views_come_in_turn_and_are_those_of_every_run() -> None:
