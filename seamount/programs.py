@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, assert_never
 
@@ -24,7 +26,7 @@ from seamount.artefacts import (
     recognised,
 )
 from seamount.asked import Reading
-from seamount.compile.program.activity import EVERY_STATE, Activity
+from seamount.compile.program.activity import EVERY_STATE, Activity, side_by_side
 from seamount.compile.program.notebook import work
 from seamount.compile.program.program import Input, Program
 from seamount.compile.program.readout import as_quantity, classes, readout_so_far
@@ -560,33 +562,49 @@ def simulate(
     memory_limit_bytes: int | None = None,
     stream: bool = False,
     settings: Sequence[str] = (),
-) -> Simulated:
+) -> Simulated | None:
     """Run a program on the simulator: exact integers, counts always, traces where asked for.
+
+    Processes that torchrun started share the samples; the result is the first one's, the others get None.
 
     Args:
         target, readout, reading: of a network that is compiled on the spot, see ``load_any_program``.
         settings: of the data set, see ``samples_for``.
         stream: samples enter without a pause, and counts are of their windows; else each runs alone.
     """
+    from seamount.distill.parallel import open_world
     from seamount.hardware_targets.simulator import simulate as alone
     from seamount.hardware_targets.simulator import simulate_stream
 
     loaded = load_any_program(program, target, readout=readout, reading=reading)
     samples = samples_for(loaded, data_for(program, data), n_samples, settings)
-    run = simulate_stream if stream else alone
-    activity = run(
+    run = partial(
+        simulate_stream if stream else alone,
         loaded,
-        samples.inputs,
         record=record,
         populations=populations,
         device=device,
         memory_limit_bytes=memory_limit_bytes,
     )
+    with open_world("cpu") as world:
+        shares = _shares(samples, 1 if stream else world.size)
+        mine = run(shares[world.rank]) if world.rank < len(shares) else None
+        found = world.gathered(mine)
+    if found is None:
+        return None
+    activity = side_by_side([part for part in found if part is not None])
     answers = None if activity.readout is None else activity.predictions()
-    found = symptoms(loaded, activity, answers, samples.labels)
+    signs = symptoms(loaded, activity, answers, samples.labels)
     if not stream:
         activity = replace(activity, windows=sample_windows(loaded, activity.n_steps))
-    return Simulated(loaded, samples, activity, _accuracy(activity, samples), found, _rmse(loaded, activity, samples))
+    return Simulated(loaded, samples, activity, _accuracy(activity, samples), signs, _rmse(loaded, activity, samples))
+
+
+def _shares(samples: ChipSamples, n_processes: int) -> list[dict[str, Ints]]:
+    """Consecutive samples for each process, at least one each."""
+    n = min(n_processes, max(1, samples.n))
+    borders = [samples.n * k // n for k in range(n + 1)]
+    return [{name: x[:, a:b] for name, x in samples.inputs.items()} for a, b in pairwise(borders)]
 
 
 def _accuracy(activity: Activity, samples: ChipSamples) -> float | None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -153,3 +153,36 @@ class Activity:
     def n_unanswered(self) -> int:
         """Samples without an answer; see ``NO_ANSWER``."""
         return int(np.count_nonzero(self.predictions() == NO_ANSWER))
+
+
+def all_events(parts: Sequence[Activity]) -> dict[str, Events]:
+    """The counts of several runs of one program, added up."""
+    counts = [one.name for one in fields(Events)]
+    return {
+        name: Events(**{count: sum(getattr(part.events[name], count) for part in parts) for count in counts})
+        for name in parts[0].events
+    }
+
+
+def side_by_side(parts: Sequence[Activity]) -> Activity:
+    """Runs of one program on consecutive samples, recorded alike, as the run of all of them."""
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+
+    def joined(found: Sequence[Mapping[str, Array]], axis: int) -> dict[str, Array]:
+        return {name: np.concatenate([one[name] for one in found], axis=axis) for name in found[0]}
+
+    read = [part.readout for part in parts if part.readout is not None]
+    return Activity(
+        first.n_steps,
+        sum(part.n_samples for part in parts),
+        spikes=joined([part.spikes for part in parts], 1),
+        states={name: joined([part.states[name] for part in parts], 1) for name in first.states},
+        drive=joined([part.drive for part in parts], 1),
+        readout=np.concatenate(read) if read else None,
+        spike_counts=joined([part.spike_counts for part in parts], 0),
+        events=all_events(parts),
+        final_states={name: joined([part.final_states[name] for part in parts], 0) for name in first.final_states},
+        windows=first.windows,
+    )

@@ -14,7 +14,7 @@ from seamount.errors import ConfigError, plural
 
 from .options import DEFAULT_TARGET, Data, NetworkOptions, Samples
 from .root import app
-from .shell import Result, command, stderr_console
+from .shell import NOTHING, Result, command, stderr_console
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -178,6 +178,8 @@ def simulate(
         stream=stream,
         settings=network.of_data,
     )
+    if done is None:
+        return NOTHING
     if out is not None:
         save_activity(done.activity, out)
     signs = list(done.symptoms.lines())

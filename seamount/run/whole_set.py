@@ -6,13 +6,13 @@ Batches are shared over the processes that torchrun started; the first one has t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from seamount.compile.program.activity import Activity, Events
+from seamount.compile.program.activity import Activity, all_events
 from seamount.compile.program.program import Program
 from seamount.compile.program.readout import classes, readout_so_far
 from seamount.distill.parallel import ALONE, World
@@ -106,12 +106,6 @@ def _read_per_step(program: Program, run: Activity) -> Array:
 
 def _joined(parts: Sequence[Activity]) -> Activity:
     """Runs of consecutive samples as one; of each ``spike_counts`` has the total, of the whole it gets the mean."""
-    names = list(parts[0].events)
-    counts = [field.name for field in fields(Events)]
-    events = {
-        name: Events(**{count: sum(getattr(part.events[name], count) for part in parts) for count in counts})
-        for name in names
-    }
     readouts = [part.readout for part in parts if part.readout is not None]
     n_samples = sum(part.n_samples for part in parts)
     return Activity(
@@ -119,7 +113,7 @@ def _joined(parts: Sequence[Activity]) -> Activity:
         n_samples=n_samples,
         readout=np.concatenate(readouts) if readouts else None,
         spike_counts={
-            name: np.sum([part.spike_counts[name] for part in parts], axis=0) / n_samples for name in names
+            name: np.sum([part.spike_counts[name] for part in parts], axis=0) / n_samples for name in parts[0].events
         },
-        events=events,
+        events=all_events(parts),
     )

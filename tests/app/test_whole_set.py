@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -10,11 +11,14 @@ import numpy as np
 import pytest
 from pretended import processes
 
+from seamount import api
 from seamount.compile.neurons.lif import Lif
 from seamount.compile.numbers import ints
 from seamount.compile.program.activity_file import load_activity, save_activity
+from seamount.compile.program.file import save_program
 from seamount.compile.program.program import Input, Population, Program, Readout
 from seamount.compile.synapses.kinds import Dense, Synapses
+from seamount.distill import parallel
 from seamount.distill.parallel import ALONE, World
 from seamount.distill.progress import QUIET
 from seamount.errors import InputError
@@ -66,3 +70,27 @@ def test_a_whole_set_keeps_the_mean_of_its_counts_in_one_row(tmp_path: Path) -> 
     save_activity(replace(counts, spike_counts={"y": each[:5]}), tmp_path / "short.npz")
     with pytest.raises(InputError, match=r"spike_counts:y has shape \(5, 3\), it has to begin with \(23,\)"):
         load_activity(tmp_path / "short.npz")
+
+
+@pytest.mark.parametrize("n", [2, N])
+def test_processes_that_simulate_share_the_samples(n: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_program(PROGRAM, tmp_path / "p.program.h5")
+    np.savez(tmp_path / "x.npz", x=X, y=np.arange(N) % 3)
+
+    def simulated(name: str) -> api.Simulated | None:
+        done = api.simulate(
+            tmp_path / "p.program.h5", tmp_path / "x.npz", n_samples=n, record=("spikes", "states", "drive")
+        )
+        if done is not None:
+            save_activity(done.activity, tmp_path / name)
+        return done
+
+    alone = simulated("alone.npz")
+    for world in processes(3):
+        monkeypatch.setattr(parallel, "open_world", lambda device, world=world: nullcontext(world))
+        together = simulated("together.npz")
+        assert (together is None) == (world.rank > 0)
+    assert together.activity.n_samples == n
+    assert together.accuracy == alone.accuracy
+    assert str(together.activity.final_states) == str(alone.activity.final_states)
+    assert (tmp_path / "together.npz").read_bytes() == (tmp_path / "alone.npz").read_bytes()
