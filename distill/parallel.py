@@ -82,6 +82,23 @@ def separately() -> Iterator[tuple[int, int]]:
         _separate.reset(before)
 
 
+def require_device(device: str) -> None:
+    """Refuses a GPU that is not there.
+
+    Raises:
+        BackendMissing: no such device, or no compiler for its kernels.
+    """
+    if not device.startswith("cuda"):
+        return
+    if not torch.cuda.is_available():
+        raise BackendMissing(
+            f"{device!r} asked for, but torch {torch.__version__} sees no CUDA device",
+            where="device",
+            ways_out=("set device = 'cpu'", "install the driver and a CUDA build of torch"),
+        )
+    require_triton()
+
+
 @contextmanager
 def open_world(device: str) -> Iterator[World]:
     """The processes that torchrun started, joined; within another one's ``with``, the same as there.
@@ -93,14 +110,7 @@ def open_world(device: str) -> Iterator[World]:
         ConfigError: the environment is not as torchrun leaves it.
         ProcessStopped: another process did, and this one can do nothing without it.
     """
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise BackendMissing(
-            f"{device!r} asked for, but torch {torch.__version__} sees no CUDA device",
-            where="device",
-            ways_out=("set device = 'cpu'", "install the driver and a CUDA build of torch"),
-        )
-    if device.startswith("cuda"):
-        require_triton()
+    require_device(device)
     if torch.get_default_device().type == "meta":  # tensors without values, of a caller who builds networks so
         with torch.device("cpu"), open_world(device) as world:
             yield world

@@ -166,7 +166,8 @@ def _explain(source: str, error: Mapping[str, Any]) -> Reason:
         )
     if not key:  # of all sections together, which are too much to be said again
         return Reason(error["msg"].removeprefix("Value error, "), where=source)
-    return Reason(f"{error['msg']}, found {error.get('input')!r}", where=f"{source}:{key}")
+    found = error["msg"].removeprefix("Value error, ")
+    return Reason(f"{found}, found {error.get('input')!r}", where=f"{source}:{key}")
 
 
 def _fields_at(path: Sequence[str]) -> Iterator[str]:

@@ -17,7 +17,7 @@ from seamount.distill import checkpoint
 from seamount.distill.compiled import check_compiler
 from seamount.distill.data import Data
 from seamount.distill.methods import needs_teacher, weights_of
-from seamount.distill.parallel import World
+from seamount.distill.parallel import World, require_device
 from seamount.distill.plan import check_quantisable
 from seamount.distill.train import rehearse
 from seamount.errors import ConfigError, SeamountError, out_of_memory
@@ -64,6 +64,7 @@ def check(config: Config, load: LoadData, *, trains_only: bool = False) -> Check
         ConfigError, InputError, Unsupported, BackendMissing: what would have stopped the run later.
     """
     check_settings(config)
+    require_device(config.run.device)
     formats = load_target(config.target.name).chip.formats
     if config.train.compile:
         check_compiler(World(0, 1, torch.device(config.run.device)))

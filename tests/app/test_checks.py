@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from seamount import api
 from seamount.config import load_config
-from seamount.errors import SeamountError
+from seamount.errors import BackendMissing, SeamountError
 from seamount.models.zoo import build_teacher
 from seamount.run.checks import check
 from seamount.run.pipeline import load_once, run_stages
@@ -116,6 +117,12 @@ def test_what_a_configuration_shows_by_itself_is_refused_before_torch_is_loaded(
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
     assert done.stdout == "2 False\n" * len(commands)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here")
+def test_a_gpu_that_is_not_here_is_refused_in_the_plan_too(here: Path) -> None:
+    with pytest.raises(BackendMissing, match=r"device: 'cuda' asked for, but torch .* sees no CUDA device"):
+        api.plan(None, ["run.device=cuda"], folder=here / "runs/x")
 
 
 def test_a_mistake_leaves_the_run_of_before(here: Path) -> None:
