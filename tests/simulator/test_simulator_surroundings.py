@@ -1,6 +1,7 @@
 """The simulator in surroundings that others choose: the same integers, or a clear refusal.
 
-Each case is a process of its own, because the settings are the whole process's.
+Each case is a process of its own, because the settings are the whole process's: a fork of one that has imported all
+and computed nothing, unless it is about how a process starts.
 """
 
 from __future__ import annotations
@@ -8,9 +9,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+Said = Callable[[str], str]
 
 PROGRAMS = """
 import numpy as np
@@ -97,7 +101,7 @@ def python(code: str, **environment: str | None) -> subprocess.CompletedProcess[
         env=kept,
         capture_output=True,
         text=True,
-        timeout=900,
+        timeout=3600,
         check=False,
     )
 
@@ -152,42 +156,25 @@ SETTINGS = {
     "warnings are errors": "import warnings; warnings.simplefilter('error')",
 }
 
-
-def test_settings_of_the_process_change_no_integer() -> None:
-    # a fork for each setting of a process that has computed no sum yet: what they have in common is imported once
-    done = python(f"""
-import os, traceback, torch
+CASES = {
+    **{
+        f"setting {name}": f"""
 references = {{batch: expected(batch) for batch in (1, 16, 64)}}
-for name, setting in {SETTINGS!r}.items():
-    if os.fork() == 0:
-        try:
-            exec(setting)
-            print(name, [n_wrong(batch, reference) for batch, reference in references.items()], flush=True)
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(0)
-    os.wait()
-""")
-    assert done.stdout.splitlines() == [f"{name} [0, 0, 0]" for name in SETTINGS], done.stderr
-
-
-def test_onednn_switched_off_between_two_runs_changes_no_integer() -> None:
-    done = python("""
-import torch
+{setting}
+print([n_wrong(batch, reference) for batch, reference in references.items()])
+"""
+        for name, setting in SETTINGS.items()
+    },
+    "oneDNN off in between": """
 print(n_wrong(16), end=" ")
 torch._C._set_mkldnn_enabled(False)
 print(n_wrong(16), end=" ")
 torch._C._set_mkldnn_enabled(True)
 print(n_wrong(16))
-""")
-    assert done.stdout.split() == ["0", "0", "0"], done.stderr
-
-
-def test_runs_in_several_threads_are_exact_and_put_the_precision_back() -> None:
+""",
     # emulates a CPU that multiplies in bfloat16 where it may: a product in the wrong precision is a wrong integer
-    done = python("""
-import sys, threading, torch
+    "several threads": """
+import sys, threading
 from seamount.compile.arithmetic import products
 from seamount.compile.arithmetic.products import matrix_sum
 torch.set_num_threads(1)
@@ -224,12 +211,8 @@ for program, high in ((dense(127, 8, 200), 256), (dense(127, 10, 120), 1024)) * 
 for thread in threads: thread.start()
 for thread in threads: thread.join()
 print(len(tried), len(wrong), switch.fp32_precision, torch.backends.mkldnn.conv.fp32_precision)
-""")
-    assert done.stdout.split() == ["600", "0", "none", "none"], done.stderr
-
-
-def test_the_first_runs_in_many_threads_at_once_are_exact() -> None:
-    done = python("""
+""",
+    "first runs": """
 import threading
 reference, found, start = expected(16), [], threading.Barrier(6)
 def work():
@@ -239,14 +222,10 @@ threads = [threading.Thread(target=work) for _ in range(6)]
 for thread in threads: thread.start()
 for thread in threads: thread.join()
 print(found)
-""")
-    assert done.stdout.strip() == "[0, 0, 0, 0, 0, 0]", done.stderr
-
-
-@pytest.mark.parametrize("first", ["", "n_wrong(64)"])
-def test_a_forked_process_simulates_whether_its_parent_had_threads_or_not(first: str) -> None:
-    done = python(f"""
-import os, signal, torch
+""",
+    **{
+        f"fork after {first!r}": f"""
+import signal
 torch.set_num_threads(2)
 {first}
 child = os.fork()
@@ -254,13 +233,11 @@ if child == 0:
     signal.alarm(600)  # threads that a fork did not copy are waited for without end
     os._exit(n_wrong(64) != 0)
 print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), n_wrong(64), torch.get_num_threads())
-""")
-    assert done.stdout.split() == ["0", "0", "2"], done.stderr
-
-
-def test_a_fork_while_another_thread_sums_leaves_the_child_free() -> None:
-    done = python("""
-import os, signal, threading, torch
+"""
+        for first in ("", "n_wrong(64)")
+    },
+    "fork in a sum": """
+import signal, threading
 from seamount.compile.arithmetic.precision import exactly
 torch.set_num_threads(1)
 matmul = torch.backends.mkldnn.matmul
@@ -280,5 +257,59 @@ code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 out.set()
 holder.join()
 print(code, matmul.fp32_precision == before)
-""")
-    assert done.stdout.split() == ["0", "True"], done.stderr
+""",
+}
+
+ONE_BY_ONE = f"""
+import os, traceback, torch
+for name, code in {CASES!r}.items():
+    if os.fork() == 0:
+        print(name, end=": ", flush=True)
+        try:
+            exec(code, globals())
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            os._exit(0)
+    os.wait()
+"""
+
+
+@pytest.fixture(scope="module")
+def said() -> Said:
+    """What each case prints, in a fork of a process that has imported all and computed nothing yet."""
+    done = python("import sys\n" + ONE_BY_ONE)
+    found = dict(line.split(": ", 1) for line in done.stdout.splitlines() if ": " in line)
+
+    def of(case: str) -> str:
+        assert found.get(case), done.stdout + done.stderr
+        return found[case]
+
+    return of
+
+
+@pytest.mark.parametrize("chosen", SETTINGS)
+def test_settings_of_the_process_change_no_integer(chosen: str, said: Said) -> None:
+    assert said(f"setting {chosen}") == "[0, 0, 0]"
+
+
+def test_onednn_switched_off_between_two_runs_changes_no_integer(said: Said) -> None:
+    assert said("oneDNN off in between") == "0 0 0"
+
+
+def test_runs_in_several_threads_are_exact_and_put_the_precision_back(said: Said) -> None:
+    assert said("several threads") == "600 0 none none"
+
+
+def test_the_first_runs_in_many_threads_at_once_are_exact(said: Said) -> None:
+    assert said("first runs") == "[0, 0, 0, 0, 0, 0]"
+
+
+@pytest.mark.parametrize("first", ["", "n_wrong(64)"])
+def test_a_forked_process_simulates_whether_its_parent_had_threads_or_not(first: str, said: Said) -> None:
+    assert said(f"fork after {first!r}") == "0 0 2"
+
+
+def test_a_fork_while_another_thread_sums_leaves_the_child_free(said: Said) -> None:
+    assert said("fork in a sum") == "0 True"
