@@ -1,4 +1,4 @@
-"""`seamount compile --soft-reset` and `--split`."""
+"""`seamount compile --soft-reset`, `--split` and `--one-by-one`."""
 
 import warnings
 from itertools import pairwise
@@ -47,6 +47,22 @@ def test_a_soft_reset_is_emulated_where_asked_for(graph: Path) -> None:
     assert "assumed: if0: soft reset emulated, the membrane in u, a synapse from each neuron to itself" in done.stdout
     wrong = run(*words, "--soft-reset", "yes")
     assert "--soft-reset yes: no such choice, possible are refuse, emulate" in wrong.stderr
+
+
+def test_a_program_for_single_samples_is_written_and_answers_alike(graph: Path, tmp_path: Path) -> None:
+    whole, alone = tmp_path / "whole.h5", tmp_path / "alone.h5"
+    words = ("compile", graph, "--set", "integrator=step", "--out", whole, "--one-by-one", alone)
+    done = run(*words, "--steps", 8)
+    assert f"wrote {alone}, for single samples alone: neurons are silent outside their windows" in done.stdout
+    assert "reset 16+2" in run("inspect", alone).stdout
+    x = np.random.default_rng(1).integers(0, 2, (8, 5, 8))
+    before, after = (simulate(load_program(path), x).readout for path in (whole, alone))
+    assert np.array_equal(before, after)
+    refused = run(*words)
+    assert refused.exit_code == 5
+    assert "neurons cannot be held outside their windows: the program names no number of steps" in " ".join(
+        refused.stderr.split()
+    )
 
 
 def test_a_split_program_is_written_and_can_be_inspected(graph: Path, tmp_path: Path) -> None:
