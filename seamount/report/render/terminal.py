@@ -195,6 +195,6 @@ def _clauses(words: str, width: int) -> list[str]:
 
 
 def _wrapped(words: str, width: int) -> list[str]:
-    """Lines of ``width``; a number stays with its per cent sign, a name with its hyphens."""
-    joined = words.replace(" %", "\N{NO-BREAK SPACE}%")
+    """Lines of ``width``; a number stays with its per cent or times sign, a name with its hyphens."""
+    joined = re.sub(" (?=[%×])", "\N{NO-BREAK SPACE}", words)
     return [line.replace("\N{NO-BREAK SPACE}", " ") for line in textwrap.wrap(joined, width, break_on_hyphens=False)]
