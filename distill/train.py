@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seamount.errors import ConfigError
+from seamount.files import named_path
 from seamount.models.zoo import build_teacher
 
 from . import checkpoint, maps
@@ -576,7 +577,7 @@ def _kept_logits(
 
 
 def _cache(config: DistillConfig, folder: Path) -> Path:
-    return folder if config.teacher_cache is None else Path(config.teacher_cache).expanduser()
+    return folder if config.teacher_cache is None else named_path(config.teacher_cache, "distill.teacher_cache")
 
 
 def _kept_maps(

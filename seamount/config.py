@@ -129,10 +129,26 @@ def load_config(path: Path | None = None, overrides: Sequence[str] = (), *, pres
 
 def parse(document: Mapping[str, Any], source: str) -> Config:
     """A checked configuration from a plain document; ``source`` is named in errors."""
+    for key, text in _texts(document, ""):
+        if "\0" in text:
+            raise ConfigError("a character of zeros, which no name and no path holds", where=f"{source}:{key}")
     try:
         return Config.model_validate(document)
     except ValidationError as error:
         raise ConfigError.together(_explain(source, dict(e)) for e in error.errors()) from None
+
+
+def _texts(value: Any, key: str) -> Iterator[tuple[str, str]]:
+    """(setting, text) of all texts in a document."""
+    match value:
+        case str():
+            yield key, value
+        case list():
+            for item in value:
+                yield from _texts(item, key)
+        case dict():
+            for name, item in value.items():
+                yield from _texts(item, f"{key}.{name}".lstrip("."))
 
 
 def _apply(document: dict[str, Any], override: str) -> None:

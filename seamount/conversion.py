@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from seamount.artefacts import RunFolder, recognised
 from seamount.config import load_config
 from seamount.errors import ConfigError
-from seamount.own import is_own
+from seamount.own import blamed, is_own
 
 if TYPE_CHECKING:
     from torch import nn
@@ -69,15 +69,16 @@ def convert(
     if n_samples < 1:
         raise ConfigError(f"{n_samples}", where="--samples", possible="at least 1 is possible")
     compared = test.part(0, n_samples)
-    found = made(
-        module,
-        calibration,
-        compared,
-        name=name,
-        threshold=threshold,
-        messages=messages,
-        for_netx=net,
-    )
+    with blamed():
+        found = made(
+            module,
+            calibration,
+            compared,
+            name=name,
+            threshold=threshold,
+            messages=messages,
+            for_netx=net,
+        )
     if folder is not None:
         _write(found, compared, Path(folder), net)
     return found

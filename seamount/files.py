@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from seamount.errors import InputError
+from seamount.errors import ConfigError, InputError
 
 
 @contextmanager
@@ -59,6 +59,18 @@ def read_json(path: Path) -> Any:
         raise InputError("no such file", where=path) from None
     except (ValueError, RecursionError, OSError) as error:  # not UTF-8, no JSON, nested too deeply
         raise InputError(f"not readable as JSON ({error})", where=path) from None
+
+
+def named_path(text: str, setting: str) -> Path:
+    """The path that a setting names; ``~`` at its start is a home.
+
+    Raises:
+        ConfigError: it is the home of nobody here.
+    """
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise ConfigError(f"no home {text.split('/')[0]}", where=setting, ways_out="write the whole path") from None
 
 
 def file_hash(path: Path) -> str:

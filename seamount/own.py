@@ -10,6 +10,7 @@ import functools
 import importlib
 import importlib.util
 import inspect
+import os
 import re
 import sys
 import traceback
@@ -20,8 +21,8 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
-from seamount.errors import ConfigError, nearest, out_of_memory
-from seamount.files import file_hash, text_hash
+from seamount.errors import ConfigError, SeamountError, nearest, out_of_memory
+from seamount.files import file_hash, named_path, text_hash
 
 NAMED = re.compile(r"(?P<home>[^:\s]+(?: [^:\s]+)*):(?P<name>[A-Za-z_]\w*)")
 HANDED = "python"
@@ -157,6 +158,25 @@ def called(reference: str, setting: str, thing: Any, given: Mapping[str, Any], *
         raise ConfigError(f"{reference} raised {said(error)}", where=setting) from error
 
 
+@contextmanager
+def blamed() -> Iterator[None]:
+    """What one's own code raises in the middle of ours, as a network may in any batch, is told with its line.
+
+    Raises:
+        ConfigError: a line of a file that a setting named is on the way to the error.
+    """
+    try:
+        yield
+    except SeamountError:
+        raise
+    except (Exception, SystemExit) as error:
+        lines = {Path(frame.filename).resolve() for frame in traceback.extract_tb(error.__traceback__)}
+        home = next((home for home, (_, _, paths) in _loaded.items() if not lines.isdisjoint(paths)), None)
+        if home is None or out_of_memory(error):  # the training knows what to do
+            raise
+        raise ConfigError(f"raised {said(error)}", where=home, ways_out="--debug shows the way there") from error
+
+
 def said(error: BaseException) -> str:
     """An error of somebody else's code in one line, with the place in that code."""
     text = (str(error).strip().splitlines() or [""])[0]
@@ -176,8 +196,8 @@ def _parts(reference: str) -> tuple[str, str]:
     return found["home"], found["name"]
 
 
-_loaded: dict[str, tuple[str, ModuleType]] = {}
-"""Home -> digest of its files and the module made of them."""
+_loaded: dict[str, tuple[str, ModuleType, list[Path]]] = {}
+"""Home -> digest of its files, the module made of them, and the files."""
 
 
 def _from_elsewhere(name: str, value: Any, module: ModuleType) -> bool:
@@ -202,7 +222,7 @@ def _module(home: str, setting: str) -> ModuleType:
         module = _from_file(entry) if home.endswith(".py") else importlib.import_module(home)
     except (Exception, SystemExit) as error:
         raise ConfigError(f"{home} cannot be imported, {said(error)}", where=setting) from error
-    _loaded[home] = (digest, module)
+    _loaded[home] = (digest, module, paths)
     return module
 
 
@@ -249,7 +269,9 @@ def files_of(source: Path) -> dict[str, Path]:
 def _home(home: str, setting: str) -> tuple[Path, Path]:
     """The folder from which its imports are looked up, and the file."""
     if home.endswith(".py"):
-        path = Path(home).expanduser().resolve()
+        path = Path(
+            os.path.realpath(named_path(home, setting))
+        )  # not resolve(), which raises where links go in circles
         if not path.is_file():
             raise ConfigError(f"no such file, {home}", where=setting, ways_out=f"it is looked for in {Path.cwd()}")
         return path.parent, path
@@ -274,7 +296,8 @@ def _reached(root: Path, entry: Path) -> list[Path]:
     found, waiting = {entry}, [entry]
     while waiting:
         path = waiting.pop()
-        new = {one for one in _imported(root, path) if one not in found}
+        # what lies above the folder is no part of it: importing it fails, or is caught where it stands
+        new = {one for one in _imported(root, path) if one not in found and one.is_relative_to(root)}
         found |= new
         waiting += new
     return sorted(found)
@@ -283,13 +306,13 @@ def _reached(root: Path, entry: Path) -> list[Path]:
 def _imported(root: Path, path: Path) -> Iterator[Path]:
     try:
         tree = ast.parse(path.read_bytes())
-    except (SyntaxError, ValueError):  # importing it says so
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # importing it says so
         return
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names = [(root, alias.name) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            base = path.parents[node.level - 1] if node.level else root
+            base = path.parents[min(node.level, len(path.parents)) - 1] if node.level else root
             names = [(base, ".".join(filter(None, (node.module, alias.name)))) for alias in node.names]
         else:
             continue

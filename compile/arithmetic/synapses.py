@@ -96,7 +96,9 @@ class Lowered:
     @cached_property
     def _smaller(self) -> tuple[Lowered, ...]:
         """For values whose sums float32 holds, and for those whose sums do not wrap."""
-        unit, held = largest_sum(self.kind, 1), (1 << (min(self.wrap_bits, 32) - 1 - max(self.exponent, 0))) - 1
+        # of an exponent beyond the drive's bits every sum but 0 wraps
+        unit, bits = largest_sum(self.kind, 1), max(0, min(self.wrap_bits, 32) - 1 - max(self.exponent, 0))
+        held = (1 << bits) - 1
         limits = sorted({min(held, FLOAT32_EXACT - 1) // max(1, unit), held // max(1, unit)})
         return tuple(self._for_values_to(limit) for limit in limits if 0 < limit < self.x_bound)
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seamount.errors import InputError
+from seamount.files import named_path
 from seamount.foreign.arrays import read_npz
 from seamount.foreign.images import read_image
 from seamount.foreign.labels import class_labels
@@ -28,7 +29,7 @@ def load(config: DataConfig, n_steps: int) -> Source:
         "to let torchvision fetch it"
     )
     if config.root is not None and config.download:
-        Path(config.root).expanduser().mkdir(parents=True, exist_ok=True)
+        named_path(config.root, "data.root").mkdir(parents=True, exist_ok=True)
     root = root_of(config, hint)
     if ten and (root / "test_batch.npz").exists():
         return Source(_shards(root, "data_batch_*.npz", config), _shards(root, "test_batch.npz", config), CIFAR10)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from seamount.errors import ConfigError, InputError
+from seamount.files import named_path
 
 from ..config import DataConfig
 
@@ -18,7 +19,7 @@ def root_of(config: DataConfig, hint: str) -> Path:
     """The folder or file that the configuration names."""
     if config.root is None:
         raise ConfigError(f"{config.name} needs a folder", where="data.root", ways_out=hint)
-    root = Path(config.root).expanduser()
+    root = named_path(config.root, "data.root")
     if not root.exists():
         raise InputError(f"no such folder, looked for {config.name}", where=root, ways_out=hint)
     return root

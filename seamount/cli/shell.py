@@ -14,7 +14,7 @@ import math
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, redirect_stdout, suppress
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
@@ -118,7 +118,8 @@ def _options(parameter: inspect.Parameter) -> list[inspect.Parameter]:
 
 def _run(work: Callable[[], Result], *, as_json: bool, debug: bool) -> int:
     try:
-        result = work()
+        with redirect_stdout(sys.stderr) if as_json else nullcontext():  # what somebody's own code prints is no JSON
+            result = work()
         try:
             show(result, as_json)
             sys.stdout.flush()
@@ -127,7 +128,7 @@ def _run(work: Callable[[], Result], *, as_json: bool, debug: bool) -> int:
         except OSError as error:
             give_up(sys.stdout)
             raise OSError(error.errno, error.strerror, "standard output") from None
-    except (KeyboardInterrupt, Exception) as error:
+    except (KeyboardInterrupt, SystemExit, Exception) as error:  # exit(0) in the middle of it is no success
         if debug and not isinstance(error, KeyboardInterrupt):
             from seamount.shown import plain
 

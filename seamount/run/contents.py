@@ -9,7 +9,7 @@ import hashlib
 import inspect
 import itertools
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from seamount.distill.data.events import ENDINGS
 from seamount.distill.data.own import fingerprint
 from seamount.distill.data.wav import ENDING as WAV
 from seamount.distill.methods import needs_teacher, weights_of
-from seamount.files import file_hash, text_hash
+from seamount.files import file_hash, named_path, text_hash
 from seamount.hardware_targets.lava import lava_status
 from seamount.hardware_targets.target import load_target
 from seamount.own import is_own
@@ -60,9 +60,9 @@ def contents(settings: Section, hash_of: Hash) -> dict[str, str]:
     for _, section in settings:
         match section:
             case DataConfig(name=name, root=str(root)) if is_own(name):
-                found["data.root"] = _own_data(Path(root).expanduser(), hash_of)
+                found["data.root"] = _own_data(named_path(root, "data.root"), hash_of)
             case DataConfig(name="file" | "event-folder" | "audio-folder", root=str(root), cache=cache):
-                found["data.root"] = _data(Path(root).expanduser(), cache, hash_of)
+                found["data.root"] = _data(named_path(root, "data.root"), cache, hash_of)
             case TeacherConfig(checkpoint=str(path)):
                 found["teacher.checkpoint"] = _file(Path(path), hash_of)
             case StudentConfig(checkpoint=str(path)):
@@ -116,7 +116,7 @@ def _source(thing: Any) -> str:
         return repr(thing) if isinstance(thing, type) else getattr(thing, "__qualname__", type(thing).__name__)
 
 
-def own_code(settings: Section) -> Iterator[tuple[str, str]]:
+def own_code(settings: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, str]]:
     """(setting, reference) of all code of one's own that the sections of a configuration, or of a stage, name."""
     for _, section in settings:
         match section:

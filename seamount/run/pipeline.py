@@ -116,7 +116,8 @@ class _Work:
         self._tell(stage.name if self.run.status(stage) is None else f"{stage.name}: again, {stale}")
         with self._begun(stage, inputs) as folder:
             self._wait(stage)  # the folder is ready
-            stage.work(settings, self._place(stage, folder))
+            with own.blamed():
+                stage.work(settings, self._place(stage, folder))
         self._wait(stage)
 
     def _tell(self, what: str) -> None:
@@ -149,10 +150,12 @@ def inputs_of(run: Run, stage: Stage[Any], settings: Section, hash_of: Hash) -> 
 
 def load_once() -> LoadData:
     """Loads the data of a configuration when they are first asked for."""
-    known: dict[tuple[str, int], Data] = {}
+    known: dict[tuple[object, ...], Data] = {}
 
     def load(config: DataConfig, n_steps: int) -> Data:
-        key = (config.model_dump_json(), n_steps)  # options, being a dict, have no hash of their own
+        # code that was edited meanwhile gives other data, as the inputs of the next stage say
+        code = [own.digest(reference, setting) for setting, reference in own_code([("data", config)])]
+        key = (config.model_dump_json(), n_steps, *code)  # options, being a dict, have no hash of their own
         if key not in known:
             known[key] = load_data(config, n_steps=n_steps)
         return known[key]

@@ -20,7 +20,7 @@ from seamount.files import file_hash
 from seamount.models.spiking_net import SpikingNet
 from seamount.models.zoo import build_student, build_teacher
 from seamount.run.contents import contents
-from seamount.run.pipeline import run_stages
+from seamount.run.pipeline import load_once, run_stages
 from seamount.run.stages import STAGES
 
 MINE = """
@@ -316,11 +316,72 @@ def test_losses_of_ones_own_weigh_among_ours(here: Path) -> None:
             "it.py:f",
             "teacher.arch: it.py:f gave a int, needed is a torch module that gives logits (B, K)",
         ),
+        ("x = " + 200_000 * "-" + "1", "it.py:f", "teacher.arch: it.py cannot be imported, MemoryError"),
+        ("", "~nobody-of-that-name/it.py:f", "teacher.arch: no home ~nobody-of-that-name; write the whole path"),
+        ("", "loop.py:f", "teacher.arch: no such file, loop.py; it is looked for in {here}"),
     ],
 )
 def test_code_that_cannot_be_used(here: Path, code: str, reference: str, text: str) -> None:
     (here / "it.py").write_text(code)
+    (here / "loop.py").symlink_to("loop.py")
     assert refusal(lambda: build_teacher(reference, n_classes=2, input_shape=(1, 4, 4))) == text.format(here=here)
+
+
+def test_imports_from_above_the_folder_are_none_of_its_files(here: Path) -> None:
+    (here / "low").mkdir()
+    (here / "low" / "it.py").write_text("from ..helper import mse\nfrom " + 40 * "." + " import helper\nimport near")
+    (here / "low" / "near.py").write_text("")
+    assert [*own.files("low/it.py:f", "teacher.arch")] == ["it.py", "near.py"]
+
+
+def test_a_linked_file_is_known_by_what_it_leads_to(here: Path) -> None:
+    (here / "link.py").symlink_to("mine.py")
+    assert own.digest("link.py:make_data", "data.name") == own.digest("mine.py:make_data", "data.name")
+    assert [*own.files("link.py:make_data", "data.name")] == ["helper.py", "mine.py"]
+
+
+LATE = """
+import torch
+
+class Late(torch.nn.Module):
+    def __init__(self, n_classes):
+        super().__init__()
+        self.layer = torch.nn.Linear(16, n_classes)
+        self.calls = 0
+
+    def forward(self, x):
+        self.calls += 1
+        if self.calls > 3:
+            {last}
+        return self.layer(x.flatten(1))
+"""
+
+
+@pytest.mark.parametrize(
+    ("last", "told"),
+    [("raise KeyError('\\x1b[2J')", "KeyError: '\\x1b[2J'"), ("exit(0)", "SystemExit: 0")],
+)
+def test_what_raises_in_the_middle_of_a_stage_is_told_with_its_line(here: Path, last: str, told: str) -> None:
+    (here / "late.py").write_text(LATE.format(last=last))
+    late = config('teacher.arch="late.py:Late"', "teacher.options={}", 'distill.method="seal-kd"')
+    text = refusal(lambda: run_stages(late, here / "run", until="teacher"))
+    assert text == f"late.py: raised {told} (late.py, line 13); --debug shows the way there"
+    assert not (here / "run" / "stages" / "01-teacher" / "status.json").exists()
+
+
+def test_what_nobody_elses_line_raised_stays_what_it_is(here: Path) -> None:
+    (here / "it.py").write_text("f = 1")
+    own.find("it.py:f", "teacher.arch")
+    with pytest.raises(ZeroDivisionError), own.blamed():
+        _ = 1 / 0
+
+
+def test_data_of_code_that_was_edited_in_the_middle_of_a_run_are_read_again(here: Path) -> None:
+    load, settings = load_once(), config().data
+    assert load(settings, 2) is load(settings, 2)
+    before = load(settings, 2)
+    (here / "mine.py").write_text(MINE.replace("Blobs(64)", "Blobs(32)"))
+    assert len(load(settings, 2).train) < len(before.train)
 
 
 def test_options_that_are_not_taken(here: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from seamount.config import load_config
+from seamount.distill.data import load_data
 from seamount.distill.parallel import open_world, separately
 from seamount.errors import ConfigError, InputError
 from seamount.run.sweep import grid
@@ -27,12 +28,21 @@ from seamount.run.sweep import grid
         ("lava.time_limit_s=nan", "lava.time_limit_s: Input should be"),
         (f"report.n_compared={10**21}", "report.n_compared: Input should be"),
         ("data.validation=nan", "data.validation: Input should be"),
+        ('data.root="a\\u0000b"', "data.root: a character of zeros, which no name and no path holds"),
+        ('teacher.train.optimizer="\\u0000"', "teacher.train.optimizer: a character of zeros"),
     ],
 )
 def test_settings_out_of_range_are_named(setting: str, told: str) -> None:
     with pytest.raises(ConfigError) as error:
         load_config(None, [setting])
     assert told in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["file", "cifar10", "mnist", "event-folder"])
+def test_a_home_that_nobody_has_is_named(name: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        load_data(load_config(None, [f"data.name={name}", "data.root=~nobody-of-that-name/x"]).data, n_steps=1)
+    assert str(error.value) == "data.root: no home ~nobody-of-that-name; write the whole path"
 
 
 def test_the_largest_seed_and_a_named_device_are_settings() -> None:

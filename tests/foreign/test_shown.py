@@ -1,6 +1,7 @@
 """What is shown of foreign names: letters only, whatever they hold, wherever it goes, however wide."""
 
 import io
+import json
 import os
 import subprocess
 import sys
@@ -58,6 +59,21 @@ def test_errors_are_shown_as_text(capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().err
     assert "[red]x[/y]" in shown
     assert "\x1b" not in shown
+
+
+def test_what_somebodys_code_prints_is_no_part_of_the_document(capsys: pytest.CaptureFixture[str]) -> None:
+    def talks() -> Result:
+        print("epoch 1")
+        return Result({"accuracy": 0.5}, "50 %")
+
+    assert _run(talks, as_json=True, debug=False) == 0
+    shown = capsys.readouterr()
+    assert (json.loads(shown.out), shown.err) == ({"accuracy": 0.5}, "epoch 1\n")
+
+
+def test_an_exit_in_the_middle_of_a_command_is_no_success(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run(lambda: sys.exit(0), as_json=False, debug=False) == 1
+    assert "unexpected SystemExit: 0" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

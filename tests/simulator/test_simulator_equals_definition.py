@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 from random_programs import random_case
 
 from seamount.compile.arithmetic.definition import run_definition
+from seamount.compile.neurons.lif import Lif
+from seamount.compile.numbers import ints
 from seamount.compile.program.activity import Activity
-from seamount.compile.program.program import Program
-from seamount.compile.synapses.kinds import Conv, Dense, Kind, OneToOne, Sparse, Wire
+from seamount.compile.program.program import Input, Population, Program, Readout
+from seamount.compile.synapses.kinds import Conv, Dense, Kind, OneToOne, Sparse, Synapses, Wire
 from seamount.errors import InputError
 from seamount.hardware_targets.simulator.simulate import Chunk, memory_needed, simulate
 
@@ -69,6 +71,20 @@ def test_the_simulator_equals_the_definition_of_graded_neurons(seed: int) -> Non
     assert_same(expected, simulate(program, inputs, n_steps=n_steps, record=ALL))
     limit = memory_needed(program, Chunk(1 + seed % 5, samples=1, sum_values=1 << 20), ALL)
     assert_same(expected, simulate(program, inputs, n_steps=n_steps, record=ALL, memory_limit_bytes=limit))
+
+
+@pytest.mark.parametrize("exponent", [-40, -8, 7, 20, 23, 24, 31, 32, 40])
+@pytest.mark.parametrize("wrap_bits", [24, 32])
+def test_exponents_far_beyond_the_drives_bits_wrap_as_in_the_definition(exponent: int, wrap_bits: int) -> None:
+    random = np.random.default_rng(0)
+    neuron = Lif(ints(4096), ints(1024), ints(40))
+    weights = Dense(ints(random.integers(-128, 128, (5, 4)) * 2))
+    synapses = Synapses("w", "in", "h", weights, exponent, graded=True, wrap_bits=wrap_bits)
+    program = Program(
+        "p", (Input("in", (4,), 8),), (Population("h", (5,), neuron),), (synapses,), Readout("h", "v"), 4
+    )
+    x = random.integers(0, 256, (4, 3, 4))
+    assert_same(run_definition(program, x, record=TRACES), simulate(program, x, record=TRACES))
 
 
 @settings(max_examples=40)
