@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cache
 from typing import Any
 
@@ -23,7 +23,7 @@ def exactly(device: torch.device, narrow: bool) -> Iterator[None]:
     Not to be entered twice by a thread.
     """
     switch = _switch(device.type)
-    with torch.autocast(device.type, enabled=False):
+    with torch.autocast(device.type, enabled=False) if torch.is_autocast_enabled(device.type) else nullcontext():
         switch.enter(narrow)
         try:
             yield

@@ -9,6 +9,7 @@ left to the device is the algorithm:
   products are exact and accumulate in float32. Autocast would narrow results: it is switched off inside.
 * Winograd and FFT convolutions round (NNPACK's, cuDNN's). So no convolution is left to torch to dispatch: oneDNN is
   called by name, which convolves directly, and everything else is written as a matrix product.
+* Small maps go through torch's convolution of one sample at a time, also by name: oneDNN takes longer to begin.
 * Spikes that are convolved on a CPU go through oneDNN's 8-bit products, several times as fast: 0 and 1 times 8-bit
   weights, summed in int32.
 
@@ -38,6 +39,9 @@ NARROW_BITS = 8
 NARROW_FROM = 1 << 20
 """Multiplications from which a narrow product on CPU is worth it: below, oneDNN makes it no faster, but keeps about
 1 MiB of code for each of the last 1,024 shapes that it met (oneDNN 3.12, AVX-512 with bfloat16)."""
+
+SMALL = 1 << 20
+"""Multiplications of a convolution up to which oneDNN takes longer to begin (some 30 us) than torch's own to end."""
 
 COLUMNS = {"cpu": 1 << 22, "cuda": 1 << 28}
 """Values that a convolution lays out at once as the columns of a matrix: 16 MiB in float32, and 1 GiB."""
@@ -74,12 +78,14 @@ def conv_sum(
         CheckFailed: nothing that torch has here computes these sums exactly.
     """
     geometry = Window(stride, padding, dilation, groups)
+    small = _is_small(x, weights, geometry)
     if x.dtype == torch.bool:
-        found = _conv_of_spikes(x, weights, geometry) if narrow else None
+        found = _conv_of_spikes(x, weights, geometry) if narrow and not small else None
         if found is not None:
             return found
         x = x.to(weights.dtype)
-    return _first_exact(_ways_to_convolve(x, geometry, narrow), x, weights)(x, weights)
+    ways = _ways_to_convolve(x, geometry, narrow)
+    return _first_exact([_SampleBySample(geometry), *ways] if small else ways, x, weights)(x, weights)
 
 
 def _first_exact(ways: Iterable[Way], x: torch.Tensor, weights: torch.Tensor) -> Way:
@@ -112,6 +118,23 @@ class _Matrix:
     def __call__(self, x: torch.Tensor, weights: torch.Tensor, /) -> torch.Tensor:
         with exactly(x.device, self.narrow):
             return F.linear(x, weights)
+
+
+@dataclass(frozen=True)
+class _SampleBySample:
+    """Torch's own convolution, float32 on CPU: columns and a matrix product for each sample; no gaps, one group."""
+
+    geometry: Window
+    bits = 24
+    unit = 1.0
+
+    def __call__(self, x: torch.Tensor, weights: torch.Tensor, /) -> torch.Tensor:
+        conv = cast(Any, torch._C._nn).thnn_conv2d
+        stride, padding = self.geometry[:2]
+        x = x if x.is_contiguous(memory_format=torch.channels_last) else x.contiguous()
+        with exactly(x.device, False):
+            found: torch.Tensor = conv(x, weights, weights.shape[2:], None, stride, padding)
+        return found
 
 
 @dataclass(frozen=True)
@@ -225,6 +248,16 @@ def _ways_to_convolve(x: torch.Tensor, geometry: Window, narrow: bool) -> list[W
     if x.device.type != "cpu":
         return [_AsProduct(geometry, True), product] if narrow else [product]
     return [_OneDnn(geometry), product] if x.dtype == torch.float32 and _has_onednn() and x.numel() else [product]
+
+
+def _is_small(x: torch.Tensor, weights: torch.Tensor, geometry: Window) -> bool:
+    """Whether it goes sample by sample: on CPU, in float32, and without a gradient, whose sums are no integers."""
+    if x.device.type != "cpu" or weights.dtype != torch.float32 or geometry[2:] != ((1, 1), 1) or not x.numel():
+        return False
+    if torch.is_grad_enabled() and (x.requires_grad or weights.requires_grad):
+        return False
+    height, width = geometry.size(x.shape[2:], weights.shape[2:])
+    return 0 < len(x) * height * width * weights.numel() <= SMALL
 
 
 def _has_onednn() -> bool:

@@ -81,9 +81,11 @@ def test_nnpack_is_found_out_from_the_batch_on_at_which_torch_takes_it() -> None
 @pytest.mark.parametrize("last", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("geometry", [SAME, Window((2, 1), (0, 2), (1, 1), 2), Window((1, 1), (2, 2), (2, 2), 1)])
+@pytest.mark.parametrize("small", [0, products.SMALL])
 def test_convolutions_are_exact_with_and_without_onednn(
-    batch: int, last: bool, dtype: torch.dtype, geometry: Window
+    batch: int, last: bool, dtype: torch.dtype, geometry: Window, small: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(products, "SMALL", small)
     random = np.random.default_rng(batch)
     x = torch.from_numpy(random.integers(-255, 256, (batch, 4, 9, 7))).to(dtype)
     weights = torch.from_numpy(random.integers(-900, 901, (6, 4 // geometry.groups, 3, 3))).to(dtype)
@@ -96,6 +98,7 @@ def test_convolutions_are_exact_with_and_without_onednn(
 
 def test_large_convolutions_without_onednn_are_cut_into_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(products.COLUMNS, "cpu", 3000)
+    monkeypatch.setattr(products, "SMALL", 0)
     x, weights = torch.ones(5, 2, 9, 9), torch.ones(4, 2, 3, 3)
     with without_onednn():
         assert torch.equal(conv_sum(x, weights, *SAME), F.conv2d(x, weights, None, 1, 1))
@@ -134,10 +137,24 @@ def test_small_products_stay_wide_and_keep_no_code_for_their_shapes(monkeypatch:
     assert made[:2] == [False, True]
 
 
+def test_only_small_convolutions_without_a_gradient_go_sample_by_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proof, "_known", {})
+    made = []
+    prove = proof._prove
+    monkeypatch.setattr(proof, "_prove", lambda *args: made.append(type(args[0]).__name__) or prove(*args))
+    x, weights = torch.ones(8, 2, 9, 9), torch.ones(4, 2, 3, 3)
+    conv_sum(x, weights, *SAME)
+    conv_sum(x, weights.requires_grad_(), *SAME)
+    conv_sum(x.new_ones(8, 16, 28, 28), x.new_ones(16, 16, 3, 3), *SAME)
+    conv_sum(x, x.new_ones(4, 2, 3, 3), (1, 1), (1, 1), (2, 2))
+    assert made == ["_SampleBySample", *3 * [products._ways_to_convolve(x, SAME, False)[0].__class__.__name__]]
+
+
 def test_a_way_that_rounds_is_passed_over_and_none_left_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(proof, "_known", {})
     x, weights = torch.ones(3, 4, 5, 5), torch.ones(2, 4, 3, 3)
-    monkeypatch.setattr(products._OneDnn, "__call__", lambda self, x, w: F.conv2d(x, w, None, 1, 1) * 1.0000001)
+    for way in (products._SampleBySample, products._OneDnn):
+        monkeypatch.setattr(way, "__call__", lambda self, x, w: F.conv2d(x, w, None, 1, 1) * 1.0000001)
     assert torch.equal(conv_sum(x, weights, *SAME), F.conv2d(x, weights, None, 1, 1))
     monkeypatch.setattr(products._AsProduct, "__call__", products._OneDnn.__call__)
     with pytest.raises(CheckFailed) as caught:
