@@ -29,6 +29,7 @@ from .config import TrainConfig
 from .data.randomness import mix
 from .data.samples import Batch, Data
 from .evaluate import Evaluation
+from .memory import kept_for_the_next_step
 from .parallel import World, shared_batch_norm
 from .progress import Progress
 from .readers import Readers
@@ -128,6 +129,7 @@ def fit(
     with ExitStack() as stack:
         stack.enter_context(torch.random.fork_rng(devices=_cuda(world)))
         stack.enter_context(shared_batch_norm(task.learner, world))
+        stack.enter_context(kept_for_the_next_step())
         stopped = stack.enter_context(_interrupts())
         run = _Run(task, data, config, folder, seed, world, progress, optimizer, state, stopped, average)
         steps = run.steps_an_epoch

@@ -177,7 +177,7 @@ class Neurons(nn.Module):
         n_steps = drive.shape[0] if n_steps is None else n_steps
         if n_steps < 1 or drive.shape[0] not in (1, n_steps):
             raise InputError(f"drive of {drive.shape[0]} steps for {n_steps} steps; needs 1 or as many, at least 1")
-        if not self.fused or not self._fusable(drive):
+        if not self.fusable(drive):
             return self._stepped(drive, n_steps, recurrent)
         if recurrent is not None:
             return fused_recurrent_lif(drive, recurrent, self.constants(recurrent=True), n_steps)
@@ -185,13 +185,13 @@ class Neurons(nn.Module):
             return fused_lif(drive, self.constants(), n_steps)
         return self._filtered(drive, n_steps)
 
-    def _fusable(self, drive: Tensor) -> bool:
+    def fusable(self, drive: Tensor) -> bool:
         """Parameters that are learnt, differ between neurons, or float64 go norse's own way."""
         p = self.cell.p
         numbers = (p.tau_mem_inv, p.v_leak, *((p.v_th, p.v_reset) if self.spiking else ()))
         alone = all(torch.as_tensor(n).numel() == 1 for n in numbers)
         learnt = any(isinstance(n, nn.Parameter) for n in numbers)
-        return alone and not learnt and drive.dtype != torch.float64
+        return self.fused and alone and not learnt and drive.dtype != torch.float64
 
     def _stepped(self, drive: Tensor, n_steps: int, recurrent: Tensor | None) -> Tensor:
         with torch.autocast(drive.device.type, enabled=False):

@@ -21,6 +21,7 @@ from seamount.notebook import card, frame, headed, line
 
 from . import fold, notebook
 from .cells import Neurons
+from .lif import normed
 from .spike_conv import fits, spike_conv
 
 if TYPE_CHECKING:
@@ -188,14 +189,7 @@ class SpikingNet(nn.Module):
         readers = {name: {t for _, s, t in self.edges if s == name and t != s} for name in (INPUT, *self.order)}
         kept: dict[str, Tensor] = {}
         for name in self.order:
-            drive = reduce(operator.add, (self.drive(synapse, values[source]) for synapse, source in self.into(name)))
-            population = self.populations[name]
-            if not isinstance(population, Neurons):
-                values[name] = drive
-            elif self._is_ann and population.spiking:
-                values[name] = population.rectified(drive)
-            else:
-                values[name] = population(drive, n_steps, self.recurrent(name))
+            values[name] = self.sent(name, values, n_steps)
             if name in wanted:
                 kept[name] = values[name]
             for source in [s for s, left in readers.items() if name in left]:
@@ -226,8 +220,38 @@ class SpikingNet(nn.Module):
         finally:
             self._is_ann = before  # because one may stand in another
 
-    def drive(self, synapse: str, x: Tensor) -> Tensor:
-        """What a synapse makes of values (T, B, *shape)."""
+    def sent(self, name: str, values: Mapping[str, Tensor], n_steps: int) -> Tensor:
+        """What a population sends, from the values of its sources (T or 1, B, *shape)."""
+        population = self.populations[name]
+        (first, source), *others = self.into(name)
+        norm = self._last_norm(first) if isinstance(population, Neurons) and population.spiking else None
+        x = self.drive(first, values[source], but_last=norm is not None)
+        added = [self.drive(synapse, values[other]) for synapse, other in others]
+        if norm is not None:
+            assert isinstance(population, Neurons)
+            other = reduce(operator.add, added) if added else None
+            alone = not self._is_ann and self.loop(name) is None and population.fusable(x)
+            # a hook of the population is called with the drive, which would never be there
+            alone = alone and not population._forward_pre_hooks and not population._forward_hooks
+            if alone and normed.fits(norm, x, other):
+                return normed.normed_lif(norm, x, other, population.constants(), n_steps)
+            x = norm(x.flatten(0, 1)).view(x.shape)
+        drive = reduce(operator.add, [x, *added])
+        if not isinstance(population, Neurons):
+            return drive
+        if self._is_ann and population.spiking:
+            return population.rectified(drive)
+        out: Tensor = population(drive, n_steps, self.recurrent(name))
+        return out
+
+    def _last_norm(self, synapse: str) -> nn.Module | None:
+        """The batch norm that ends a synapse's chain of layers."""
+        module = self.synapses[synapse]
+        last = list(module)[-1] if isinstance(module, nn.Sequential) and len(module) > 1 else None
+        return last if isinstance(last, nn.BatchNorm1d | nn.BatchNorm2d) else None
+
+    def drive(self, synapse: str, x: Tensor, *, but_last: bool = False) -> Tensor:
+        """What a synapse makes of values (T, B, *shape); ``but_last``: without the last layer of its chain."""
         module = self.synapses[synapse]
         if isinstance(module, nn.Identity):
             return x
@@ -236,10 +260,10 @@ class SpikingNet(nn.Module):
         first = module[0] if isinstance(module, nn.Sequential) and synapse in self._from_spikes else None
         if isinstance(first, nn.Conv2d) and fits(first, maps):
             out = spike_conv(first, maps)
-            for layer in list(module)[1:]:  # type: ignore[call-overload]
+            for layer in list(module)[1 : -1 if but_last else None]:  # type: ignore[call-overload]
                 out = layer(out)
         else:
-            out = module(maps)
+            out = (module[:-1] if but_last else module)(maps)  # type: ignore[index]
         return out.view(*x.shape[:2], *out.shape[1:])
 
     def frames(self, x: Tensor) -> Tensor:

@@ -30,6 +30,15 @@ def compiled(function: Callable[..., None]) -> Callable[..., None]:
     return compiled_code
 
 
+def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A part of compiled functions that becomes one of their own lines.
+
+    A call of it would pass every vector through memory, in every turn of a loop.
+    """
+    part: Callable[..., Any] = njit(inline="always", error_model="numpy")(function)
+    return part
+
+
 class _Cache(FunctionCache):
     """A disk that fills up or turns read-only after the start costs a compilation, not the run."""
 
@@ -86,4 +95,4 @@ def require_triton() -> None:
         ) from error
 
 
-__all__ = ["compiled", "require_triton"]
+__all__ = ["compiled", "inlined", "require_triton"]

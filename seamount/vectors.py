@@ -128,19 +128,17 @@ def _polynomial(builder: Any, x: Any, coefficients: tuple[float, ...]) -> Any:
 
 
 @intrinsic
-def exp_negative(typing_context: Any, x: Any) -> Any:
-    """exp(x) for -87 <= x <= 0, to 2 units in the last place."""
+def exp2_negative(typing_context: Any, x: Any) -> Any:
+    """2**x for -126 <= x <= 0, to 2 units in the last place."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         (x,) = args
         # so large that its last place is 1: what is added is rounded to a whole number, with which its bits end
         large = _all(1.5 * 2**23, _FLOAT)
-        shifted = builder.fadd(builder.fmul(x, _all(1.4426950408889634, _FLOAT)), large)
-        k = builder.fsub(shifted, large)
-        # log 2 in two parts, the first of which times k is exact
-        r = builder.fsub(x, builder.fmul(k, _all(0.693359375, _FLOAT)))
-        r = builder.fadd(r, builder.fmul(k, _all(2.12194440e-4, _FLOAT)))
-        p = _polynomial(builder, r, (1 / 720, 1 / 120, 1 / 24, 1 / 6, 0.5, 1.0, 1.0))
+        shifted = builder.fadd(x, large)
+        rest = builder.fsub(x, builder.fsub(shifted, large))
+        # least relative error of 2**rest for -1/2 <= rest <= 1/2
+        p = _polynomial(builder, rest, (0.001326697, 0.00967546, 0.055507425, 0.24022122, 0.69314694, 1.0))
         exponent = builder.shl(builder.bitcast(shifted, _INTS), _all(23))
         return builder.bitcast(builder.add(builder.bitcast(p, _INTS), exponent), FLOATS.vector)
 

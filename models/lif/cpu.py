@@ -14,13 +14,26 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from seamount.compiled import compiled
-from seamount.vectors import LANES, choose, exp_negative, larger, load, magnitude, root, spread, store, store_spikes
+from seamount.compiled import compiled, inlined
+from seamount.vectors import (
+    LANES,
+    choose,
+    exp2_negative,
+    larger,
+    load,
+    magnitude,
+    root,
+    spread,
+    store,
+    store_spikes,
+)
 
 from .constants import LifConstants
 
 BLOCK = 2048
 """Threads share neurons in multiples of it."""
+
+LOG2_E = 1.4426950408889634
 
 SMALL = 1 << 15
 """Below so many neurons, threads cost more than they save."""
@@ -94,14 +107,14 @@ def _slope_at(code: int, alpha: Any, x: Any) -> Any:
     if code == 2:
         return alpha * larger(spread(np.float32(0)), one - magnitude(x))
     if code == 3:  # 1 - tanh(alpha x)**2, without the cancellation
-        e = exp_negative(larger(spread(np.float32(-2)) * magnitude(alpha * x), spread(np.float32(-87))))
+        e = exp2_negative(larger(spread(np.float32(-2 * LOG2_E)) * alpha * magnitude(x), spread(np.float32(-126))))
         return spread(np.float32(4)) * e / ((one + e) * (one + e))
     if code == 4:
         below = root(alpha * alpha + x * x)
         return alpha * (alpha * alpha) / (below * below * below)
     if code == 5:
         y = alpha * x
-        e = exp_negative(larger(spread(np.float32(0)) - y * y, spread(np.float32(-87))))
+        e = exp2_negative(larger(spread(np.float32(-LOG2_E)) * y * y, spread(np.float32(-126))))
         return spread(np.float32(1.1283791670955126)) * e
     return spread(np.float32(0))
 
@@ -146,7 +159,7 @@ def _backward_part(
             over, g_z = load(kept, t * n + at), load(gradient, t * n + at)
             if not detach:
                 g_z = g_z + g_v * (v_reset - (over + v_th))
-            g_v = choose(over > zero, zero, g_v) + _slope(code, alpha, over) * g_z
+            g_v = choose(over > zero, zero, g_v) + slope(code, alpha, over) * g_z
             g_i = a_mem * g_v if box else keeps_i * g_i + a_mem * g_v
             g_v = keeps_v * g_v
             if repeated:
@@ -157,5 +170,5 @@ def _backward_part(
             store(out, at, total)
 
 
-_slope = compiled(_slope_at)
+slope = inlined(_slope_at)
 _run_forward, _run_backward = compiled(_forward_part), compiled(_backward_part)
