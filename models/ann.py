@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
 
-from seamount.errors import Reason, Unsupported
+from seamount.errors import InputError, Reason, Unsupported
 from seamount.windows import Window
 
 from . import fold
@@ -72,9 +72,15 @@ def ann_layers(module: nn.Module, input_shape: Sequence[int], name: str) -> tupl
 
     Raises:
         Unsupported: everything in it that is no such layer, by name.
+        InputError: weights that are no numbers.
     """
     module = copy.deepcopy(module).cpu().float().eval()
     shape = tuple(input_shape)
+    for key, value in module.state_dict().items():
+        if not bool(torch.isfinite(value).all()):
+            raise InputError(
+                f"{key} holds NaN or infinity", where=name, ways_out="train it again, or take an earlier checkpoint"
+            )
     segments = _segments(_traced(module, shape, name), name)
     made: list[AnnLayer] = []
     for segment in segments:

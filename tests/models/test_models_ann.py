@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seamount.errors import Unsupported
+from seamount.errors import InputError, Unsupported
 from seamount.models.ann import ann_layers
 from seamount.models.teachers import SmallCnn, SmallMlp
 
@@ -107,3 +107,13 @@ def test_two_reasons_are_told_at_once() -> None:
         "net: 1: Tanh, possible is ReLU",
         "net: 3: GELU, possible is ReLU",
     ]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_named(value: float) -> None:
+    net = nn.Sequential(nn.Linear(3, 2), nn.ReLU())
+    with torch.no_grad():
+        net[0].weight[1, 2] = value
+    with pytest.raises(InputError) as error:
+        ann_layers(net, (3,), "net")
+    assert str(error.value) == "net: 0.weight holds NaN or infinity; train it again, or take an earlier checkpoint"
