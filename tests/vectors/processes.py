@@ -53,7 +53,7 @@ def _atrlif(meta: Meta, scaled: Callable[..., Ints]) -> Atrlif:
 
 RATES = (("du", "i", 0.4), ("dv", "v", 0.4), ("dtheta", "theta", 0.2), ("dr", "r", 0.2))
 DRIVES = {"a_in": "drive", "a_real_in": "real", "a_imag_in": "imag", "a_in1": "first", "a_in2": "second"}
-STATES = {"NormVecDelay": {"v2": "before"}, "ATRLIF": {"i": "u"}}
+STATES = {"NormVecDelay": {"v": "before"}, "ATRLIF": {"i": "u"}}
 ALWAYS_ZERO = {"GradedVec": ("v",), "GradedReluVec": ("v",), "ProdNeuron": ("v",), "Delta": ("sigma",)}
 """Variables that Lava clears in every step, or never writes: our models keep none of them."""
 
@@ -68,6 +68,9 @@ class ProcessReplay(Replay):
             population = {"s_out": "p", "s2_out": "square"}[what]
             return np.moveaxis(activity.spikes[population][:, 0], 0, -1)
         sent = np.moveaxis(activity.spikes["p"][:, 0], 0, -1)
+        if (self.process, what) == ("NormVecDelay", "v2"):  # v as it was before the step
+            v = np.moveaxis(activity.states["before"]["p"][:, 0], 0, -1)
+            return np.concatenate([np.zeros_like(v[..., :1]), v[..., :-1]], axis=-1)
         if what in ALWAYS_ZERO.get(self.process, ()):
             return np.zeros_like(sent)
         found = activity.states.get(STATES.get(self.process, {}).get(what, what), {})
