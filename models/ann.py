@@ -1,14 +1,17 @@
-"""A network that was trained as an ANN, as a chain of weighted sums with ReLU between them.
+"""A network that was trained as an ANN, as layers of weighted sums with ReLU between them.
 
-What its forward pass calls is found by torch.fx; the chain is run beside the module on random input and must agree.
+What its forward pass calls is found by torch.fx; the layers are run beside the module on random input and must agree.
+A layer adds up what comes from several places, so that skip connections are sums like any other; and the largest of
+several values is made of layers, too: max(a, b) = b + ReLU(a - b).
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, assert_never
 
 import numpy as np
 import torch
@@ -20,12 +23,18 @@ from seamount.windows import Window
 
 from . import fold
 from .drawing import label
-from .fold import Flatten, FoldedConv, Linear, Op, Pool, Shape
+from .fold import Flatten, FoldedConv, Linear, Op, Pool, Reals, Shape
 
 SAME = 1e-3
-"""Relative difference of a module's answer from its chain's that float32 can make."""
+"""Relative difference of a module's answer from its layers' that float32 can make."""
+
+INPUT = "input"
+
+TAKEN = (INPUT, "delta", "answer")
+"""Names that a program of such layers has for itself."""
 
 RELU = ("relu", "relu_")
+ADD = ("add", "add_", "iadd")
 
 NOTHING = ("contiguous", "clone", "float", "detach", "dropout", "dropout1d", "dropout2d", "to")
 """Functions that change no value outside of training."""
@@ -34,11 +43,51 @@ POOLS: dict[str, Callable[..., nn.Module]] = {
     "avg_pool2d": nn.AvgPool2d,
     "adaptive_avg_pool2d": nn.AdaptiveAvgPool2d,
     "max_pool2d": nn.MaxPool2d,
+    "adaptive_max_pool2d": nn.AdaptiveMaxPool2d,
 }
 
 ACTIVATIONS = (nn.GELU, nn.SiLU, nn.Sigmoid, nn.Tanh, nn.ELU, nn.LeakyReLU, nn.ReLU6, nn.Hardtanh, nn.Softplus)
 
-POSSIBLE = "possible are Linear, Conv2d, BatchNorm, average pooling, Flatten, Dropout and ReLU, in a chain"
+POSSIBLE = "possible are Linear, Conv2d, BatchNorm, pooling, Flatten, Dropout, ReLU, and sums of them"
+
+
+@dataclass(frozen=True)
+class Same:
+    """Every value as it is, times a factor; a map may become a vector, in C order."""
+
+    factor: float = 1.0
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one source adds to the sums of a layer.
+
+    Attributes:
+        source: a layer's name, or ``INPUT``.
+    """
+
+    source: str
+    op: FoldedConv | Linear | Same
+
+    @property
+    def weight(self) -> Reals:
+        return np.asarray(self.op.factor) if isinstance(self.op, Same) else self.op.weight
+
+    @property
+    def only_adds(self) -> bool:
+        """Whether values are added or subtracted as they are: no weight is learned."""
+        return bool(np.isin(self.weight, (-1.0, 0.0, 1.0)).all())
+
+    def sums(self, before: Tensor) -> Tensor:
+        match self.op:
+            case Same(factor):
+                return factor * before
+            case Linear():
+                return fold.apply([self.op], before.flatten(1))
+            case FoldedConv():
+                return fold.apply([self.op], before)
+            case _:
+                assert_never(self.op)
 
 
 @dataclass(frozen=True)
@@ -51,21 +100,39 @@ class AnnLayer:
     """
 
     name: str
-    op: FoldedConv | Linear
+    parts: tuple[Part, ...]
     shape: Shape
     rectified: bool
 
-    def sums(self, before: Tensor) -> Tensor:
-        """(B, *shape of what stands before) -> (B, *shape), in float64; before ReLU."""
-        vector = isinstance(self.op, Linear)
-        return fold.apply([self.op], before.flatten(1) if vector else before).reshape(-1, *self.shape)
+    def sums(self, values: Mapping[str, Tensor]) -> Tensor:
+        """Of values (B, *shape) by source, in float64: (B, *shape), before ReLU."""
+        sums = [part.sums(values[part.source]).reshape(-1, *self.shape) for part in self.parts]
+        return torch.stack(sums).sum(0)
 
     def activations(self, sums: Tensor) -> Tensor:
         return sums.relu() if self.rectified else sums
 
+    @property
+    def bias(self) -> Reals:
+        """Per channel of a map, per neuron of a vector."""
+        found = np.zeros(self.shape[0])
+        for part in self.parts:
+            if not isinstance(part.op, Same) and part.op.bias is not None:
+                found = found + part.op.bias
+        return found
+
+
+def run_layers(layers: Sequence[AnnLayer], x: Tensor) -> dict[str, Tensor]:
+    """Activations of all layers on (B, *shape), by name, in float64."""
+    values = {INPUT: x.double()}
+    for layer in layers:
+        values[layer.name] = layer.activations(layer.sums(values))
+    return values
+
 
 def ann_layers(module: nn.Module, input_shape: Sequence[int], name: str) -> tuple[AnnLayer, ...]:
-    """The layers of an ANN outside of training, batch norms folded in; its answer is the last one's.
+    """The layers of an ANN outside of training, batch norms folded in, each behind its sources; its answer is the
+    last one's.
 
     Args:
         input_shape: of one sample, without batch.
@@ -81,25 +148,20 @@ def ann_layers(module: nn.Module, input_shape: Sequence[int], name: str) -> tupl
             raise InputError(
                 f"{key} holds NaN or infinity", where=name, ways_out="train it again, or take an earlier checkpoint"
             )
-    segments = _segments(_traced(module, shape, name), name)
-    made: list[AnnLayer] = []
-    for segment in segments:
-        made += _layers_of(segment, made[-1].shape if made else shape, {layer.name for layer in made})
-    if not made:
-        raise Unsupported("has neither a Linear nor a Conv2d", where=name)
+    graph = _Graph(_traced(module, shape, name), shape)
+    made = graph.layers(name)
     _compare(module, made, shape, name)
-    return tuple(made)
+    return made
 
 
 def _compare(module: nn.Module, made: Sequence[AnnLayer], shape: Shape, name: str) -> None:
     x = torch.rand((4, *shape), generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        theirs = module(x).double()
-        ours = x.double()
-        for layer in made:
-            ours = layer.activations(layer.sums(ours))
+        theirs, ours = module(x).double(), run_layers(made, x)[made[-1].name]
     room = SAME * float(theirs.abs().max().clamp_min(1e-6))
-    if theirs.flatten(1).shape != ours.flatten(1).shape or not bool(((theirs - ours).abs() <= room).all()):
+    if theirs.flatten(1).shape != ours.flatten(1).shape or not bool(
+        ((theirs.flatten(1) - ours.flatten(1)).abs() <= room).all()
+    ):
         raise Unsupported("answers otherwise than the layers that its forward pass calls", where=name)
 
 
@@ -121,129 +183,317 @@ def _traced(module: nn.Module, shape: Shape, name: str) -> fx.GraphModule:
 
 
 @dataclass(frozen=True)
-class _Segment:
-    """Linear layers up to the next ReLU, or to the end; named after the last that has weights."""
+class _Term:
+    """A source, and linear modules behind it that are no layer yet."""
 
-    layers: tuple[tuple[str, nn.Module], ...] = ()
-    rectified: bool = False
-
-    @property
-    def name(self) -> str:
-        weighted = [key for key, layer in self.layers if isinstance(layer, nn.Linear | nn.Conv2d)]
-        return label((weighted or [key for key, _ in self.layers])[-1])
+    source: str
+    modules: tuple[tuple[str, nn.Module], ...] = ()
 
 
-class _Chain:
-    """Follows the nodes of a traced module; what has no place in a chain is noted."""
+_Value = tuple[_Term, ...]
+"""What a node of the traced module makes: the sum of its terms."""
 
-    def __init__(self, traced: fx.GraphModule) -> None:
+
+class _Graph:
+    """Follows the nodes of a traced module; what has no place among such layers is noted."""
+
+    def __init__(self, traced: fx.GraphModule, shape: Shape) -> None:
+        self.traced = traced
         self.modules = dict(traced.named_modules())
-        self.segments: list[_Segment] = []
-        self.open = _Segment()
-        self.last: fx.Node | None = None
+        self.values: dict[fx.Node, _Value] = {}
+        self.made: dict[str, AnnLayer] = {}
+        self.shapes: dict[str, Shape] = {INPUT: shape}
         self.reasons: list[Reason] = []
         self.n_functions = 0
+
+    def layers(self, name: str) -> tuple[AnnLayer, ...]:
+        """
+        Raises:
+            Unsupported: what was noted.
+        """
+        answer: _Value = ()
+        for node in self.traced.graph.nodes:
+            if node.op == "placeholder" and not self.values:
+                self.values[node] = (_Term(INPUT),)
+            elif node.op == "output":
+                answer = self._answer(node)
+            elif node.op not in ("placeholder", "get_attr") and "tensor_meta" in node.meta:  # else a shape
+                self.values[node] = self._shared(node, self._step(node))
+        if self.reasons:
+            raise Unsupported.together(reason.inside(name) for reason in self.reasons)
+        last = answer[0].source
+        if last == INPUT:
+            raise Unsupported("has neither a Linear nor a Conv2d", where=name)
+        needed = {last}  # what nobody reads needs no neurons
+        for layer in reversed(self.made.values()):
+            needed |= {part.source for part in layer.parts} if layer.name in needed else set()
+        # made in the order of the forward pass, so nothing that is needed stands behind the answer
+        return tuple(layer for layer in self.made.values() if layer.name in needed)
 
     def refuse(self, where: str, found: str, **more: Any) -> None:
         self.reasons.append(Reason(found, where, **more))
 
-    def node(self, node: fx.Node) -> None:
-        if node.op == "placeholder":
-            self.last = node if self.last is None else self.last
-        elif node.op == "output":
-            if node.args[0] is not self.last:
-                self.refuse("its forward pass", "returns something else than its last layer's output")
-        elif node.op != "get_attr" and "tensor_meta" in node.meta:  # else a shape, or a constant
-            self._step(node)
+    def _answer(self, node: fx.Node) -> _Value:
+        made = node.args[0]
+        if not isinstance(made, fx.Node) or made not in self.values:
+            self.refuse("its forward pass", "returns something else than one layer's output")
+            return (_Term(INPUT),)
+        return self.closed(self.values[made], rectified=False, otherwise=str(made))
 
-    def _step(self, node: fx.Node) -> None:
-        given = [one for one in node.all_input_nodes if "tensor_meta" in one.meta and one.op != "get_attr"]
-        if given != [self.last]:
-            found = f"joins or leaves the chain ({', '.join(str(one) for one in given) or 'a constant'})"
-            ways = ("train a network without skip connections", "distil it into a spiking student instead")
-            self.refuse(str(node), found, ways_out=ways)
-        elif node.op == "call_module":
-            self.layer(str(node.target), self.modules[str(node.target)])
-        else:
-            self._function(node)
-        self.last = node
+    def _shared(self, node: fx.Node, value: _Value) -> _Value:
+        """A sum that goes to several places becomes a layer; activations do as they are."""
+        read = [user for user in node.users if "tensor_meta" in user.meta or user.op == "output"]
+        return value if len(read) < 2 else self.closed(value, rectified=False, otherwise=str(node))
 
-    def layer(self, name: str, module: nn.Module) -> None:
+    def _step(self, node: fx.Node) -> _Value:
+        name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", str(node.target))
+        terms = [one for one in node.args if isinstance(one, fx.Node) and one in self.values]
+        if len(terms) == 2 and name in ADD and not node.kwargs:
+            a, b = terms
+            if a.meta["tensor_meta"].shape == b.meta["tensor_meta"].shape:
+                return self.values[a] + self.values[b]
+        given = [one for one in node.all_input_nodes if one in self.values]
+        if len(given) != 1:
+            found = f"joins {', '.join(map(str, node.all_input_nodes)) or 'constants'}"
+            self.refuse(str(node), found, possible="only sums of two equal shapes are possible")
+            return self.values[given[0]] if given else (_Term(INPUT),)
+        value = self.values[given[0]]
+        if node.op == "call_module":
+            return self.layer(str(node.target), self.modules[str(node.target)], value)
+        return self._function(node, name, value)
+
+    # ------------------------------------------------------------------------------------------- modules
+
+    def layer(self, name: str, module: nn.Module, value: _Value) -> _Value:
         match module:
             case nn.ReLU():
-                self.close(rectified=True)
+                return self.closed(value, rectified=True, otherwise=label(name))
             case nn.MaxPool2d() | nn.AdaptiveMaxPool2d():
-                found = f"{type(module).__name__}: the largest of several sums cannot be followed by their changes"
-                self.refuse(name, found, ways_out=("train with average pooling", "train with a stride of 2"))
+                return self._largest(name, module, value)
             case _ if isinstance(module, ACTIVATIONS):
                 self.refuse(name, f"{type(module).__name__}", possible="possible is ReLU")
+                return value
             case _:
-                problems = [problem.partition(": ")[2] for problem in fold.problems(module, name)]
-                for problem in problems:
-                    self.refuse(name, problem)
-                if not problems and fold.layers(module, name):
-                    self.open = replace(self.open, layers=(*self.open.layers, (name, module)))
+                return self._linear(name, module, value)
 
-    def close(self, *, rectified: bool) -> None:
-        if self.open.layers:
-            self.segments.append(replace(self.open, rectified=rectified))
-        self.open = _Segment()
+    def _linear(self, name: str, module: nn.Module, value: _Value) -> _Value:
+        problems = [problem.partition(": ")[2] for problem in fold.problems(module, name)]
+        for problem in problems:
+            self.refuse(name, problem)
+        if problems or not fold.layers(module, name):
+            return value
+        # a bias behind a sum would be added once for each of its terms
+        (term,) = value if len(value) == 1 else self.closed(value, rectified=False, otherwise=f"{label(name)}_of")
+        return (replace(term, modules=(*term.modules, (name, module))),)
 
-    def _function(self, node: fx.Node) -> None:
-        name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", str(node.target))
+    def closed(self, value: _Value, *, rectified: bool, otherwise: str) -> _Value:
+        """As one layer, unless it is one; ``otherwise`` names it where no module with weights does."""
+        if len(value) == 1 and not value[0].modules and (not rectified or self._above_zero(value[0].source)):
+            return value
+        named = [key for term in value for key, one in term.modules if isinstance(one, nn.Linear | nn.Conv2d)]
+        named = named or [key for term in value for key, _ in term.modules]
+        name = label(named[-1]) if named and len(value) == 1 else otherwise if not named else label(named[0])
+        found = [self._part(term, name) for term in value]
+        return self.add(name, tuple(part for part, _ in found), found[0][1], rectified)
+
+    def add(self, name: str, parts: tuple[Part, ...], shape: Shape, rectified: bool) -> _Value:
+        while name in self.shapes or name in TAKEN:
+            name += "_again"
+        self.made[name], self.shapes[name] = AnnLayer(name, parts, shape, rectified), shape
+        return (_Term(name),)
+
+    def _above_zero(self, source: str) -> bool:
+        return source == INPUT or self.made[source].rectified
+
+    def _part(self, term: _Term, name: str) -> tuple[Part, Shape]:
+        """The modules as one operator; what cannot be merged into one becomes layers before it."""
+        source, shape = term.source, self.shapes[term.source]
+        ops = _simpler(fold.fold(nn.Sequential(*(module for _, module in term.modules)), shape, name))
+        while (op := _one(ops, shape, name)) is None:
+            first, *ops = ops
+            alone = _one([first], shape, name)
+            assert alone is not None, "one operator is one"
+            pool = isinstance(first, Pool)
+            # the mean of what is not below 0 is not either
+            (made,) = self.add(
+                f"{name}_{'pool' if pool else 'sum'}",
+                (Part(source, alone),),
+                fold.op_shape(first, shape),
+                pool and self._above_zero(source),
+            )
+            source, shape = made.source, self.shapes[made.source]
+        for each in ops:
+            shape = fold.op_shape(each, shape)
+        return Part(source, op), shape
+
+    # ----------------------------------------------------------------------------------------- functions
+
+    def _function(self, node: fx.Node, name: str, value: _Value) -> _Value:
         before, behind = (one.meta["tensor_meta"].shape for one in (node.all_input_nodes[0], node))
         self.n_functions += 1
         called = f"{name}_{self.n_functions}"
         if name in RELU:
-            self.close(rectified=True)
-        elif name in ("flatten", "view", "reshape", "squeeze") and behind[0] == before[0]:
-            if behind != before and len(behind) == 2:
-                self.layer(called, nn.Flatten())
-            elif behind != before:
-                self.refuse(
-                    str(node),
-                    f"{name} from {tuple(before[1:])} to {tuple(behind[1:])}",
-                    possible="only a map to a vector is possible",
-                )
-        elif name == "mean" and len(before) == 4 and behind[:2] == before[:2] and behind[2:].numel() == 1:
-            self.layer(called, nn.AdaptiveAvgPool2d(1))
+            return self.closed(value, rectified=True, otherwise=called)
+        if name in ("flatten", "view", "reshape", "squeeze") and behind[0] == before[0]:
+            if behind == before:
+                return value
             if len(behind) == 2:
-                self.layer(f"{called}_flat", nn.Flatten())
-        elif name in POOLS:
-            self.layer(called, POOLS[name](*node.args[1:], **node.kwargs))
-        elif name not in NOTHING:
+                return self.layer(called, nn.Flatten(), value)
+            found = f"{name} from {tuple(before[1:])} to {tuple(behind[1:])}"
+            self.refuse(str(node), found, possible="only a map to a vector is possible")
+            return value
+        if name in ("mean", "amax") and len(before) == 4 and behind[:2] == before[:2] and behind[2:].numel() == 1:
+            pool = nn.AdaptiveAvgPool2d(1) if name == "mean" else nn.AdaptiveMaxPool2d(1)
+            value = self.layer(called, pool, value)
+            return self.layer(f"{called}_flat", nn.Flatten(), value) if len(behind) == 2 else value
+        if name in POOLS:
+            arguments = {key: x for key, x in node.kwargs.items() if key not in ("input", "return_indices")}
+            return self.layer(called, POOLS[name](*node.args[1:], **arguments), value)
+        if (norm := _constants(self.traced, node, name)) is not None and behind == before:
+            return self.layer(called, norm, value)
+        if name not in NOTHING:
             self.refuse(str(node), f"{name} is no layer of a chain", possible=POSSIBLE)
+        return value
+
+    # ------------------------------------------------------------------------------------- largest values
+
+    def _largest(self, name: str, module: nn.MaxPool2d | nn.AdaptiveMaxPool2d, value: _Value) -> _Value:
+        """As a tournament of the places of a window: of two the second, and what the first has more than it.
+
+        A place's value is a convolution with one 1; each contest is a layer, ReLU(first - second).
+        """
+        (term,) = self.closed(value, rectified=False, otherwise=f"{label(name)}_of")
+        source, shape = term.source, self.shapes[term.source]
+        pool = _max_windows(module, shape)
+        if pool is None:
+            return (term,)
+        if isinstance(pool, str):
+            self.refuse(name, pool, possible="plain windows of one size are possible")
+            return value
+        if pool.padding != (0, 0) and not self._above_zero(source):
+            found = "pads sums that may lie below 0, where a 0 would win"
+            self.refuse(name, found, ways_out=("put ReLU before it", "leave out its padding"))
+            return value
+        places: Reals = np.eye(int(np.prod(pool.kernel))).reshape(-1, *pool.kernel)
+        window = Window(pool.stride, pool.padding, (1, 1), shape[0])
+        behind = fold.op_shape(pool, shape)
+
+        def picked(place: Reals) -> Part:
+            weight = np.broadcast_to(place, (shape[0], 1, *pool.kernel)).copy()
+            return Part(source, FoldedConv(weight, None, window))
+
+        players: list[tuple[Reals, tuple[str, ...]]] = [(place, ()) for place in places]
+        for contest in itertools.count():
+            if len(players) == 1:
+                break
+            (a, more_a), (b, more_b), *rest = players
+            parts = (picked(a - b), *(Part(d, Same()) for d in more_a), *(Part(d, Same(-1.0)) for d in more_b))
+            ((won),) = self.add(f"{label(name)}_max{contest}", parts, behind, True)
+            players = [*rest, (b, (*more_b, won.source))]
+        ((place, more),) = players
+        parts = (picked(place), *(Part(d, Same()) for d in more))
+        return self.add(label(name), parts, behind, self._above_zero(source))
 
 
-def _segments(traced: fx.GraphModule, name: str) -> list[_Segment]:
-    chain = _Chain(traced)
-    for node in traced.graph.nodes:
-        chain.node(node)
-    chain.close(rectified=False)
-    if chain.reasons:
-        raise Unsupported.together(reason.inside(name) for reason in chain.reasons)
-    return chain.segments
+def _constants(traced: fx.GraphModule, node: fx.Node, name: str) -> nn.Module | None:
+    """x + c, x - c, c - x, c x or x / c with constants, one for all or one a channel, as a batch norm."""
+    numbers = [_constant(traced, one) for one in node.args]
+    if len(numbers) != 2 or [one is None for one in numbers].count(True) != 1 or node.kwargs:
+        return None
+    first = numbers[0] is None
+    given = numbers[1] if first else numbers[0]
+    assert given is not None, "counted above"
+    shape = node.meta["tensor_meta"].shape
+    c = given.double() if given.ndim else given.double().reshape((1,) * len(shape))
+    c = c[0] if c.ndim == len(shape) and c.shape[0] == 1 else c
+    if c.shape[1:].numel() != 1 or c.shape[0] not in (1, shape[1]) or c.ndim != len(shape) - 1:
+        return None
+    c = c.flatten().expand(shape[1])
+    one, none = torch.ones_like(c), torch.zeros_like(c)
+    match name, first:
+        case ("add" | "iadd", _):
+            scale, offset = one, c
+        case ("sub" | "isub", _):
+            scale, offset = (one, -c) if first else (-one, c)
+        case ("mul" | "imul", _):
+            scale, offset = c, none
+        case ("truediv" | "div" | "itruediv", True):
+            scale, offset = 1 / c, none
+        case _:
+            return None
+    return _affine(scale, offset, len(shape))
 
 
-# --------------------------------------------------------------------------------------------------- layers
+def _constant(traced: fx.GraphModule, given: object) -> Tensor | None:
+    if isinstance(given, int | float):
+        return torch.tensor(float(given))
+    if isinstance(given, fx.Node) and given.op == "get_attr":
+        found: Any = traced
+        for key in str(given.target).split("."):
+            found = getattr(found, key)
+        return found.detach() if isinstance(found, Tensor) else None
+    return None
 
 
-def _layers_of(segment: _Segment, shape: Shape, taken: set[str]) -> list[AnnLayer]:
-    """Usually one; pooling that cannot be merged with the sum behind it is a layer of its own."""
-    ops = fold.fold(nn.Sequential(*(module for _, module in segment.layers)), shape, segment.name)
-    made: list[AnnLayer] = []
-    if len(ops) > 1 and isinstance(ops[0], Pool) and isinstance(ops[1], FoldedConv):
-        # whose mean is not below 0, as nothing is that enters a layer: rectifying changes nothing
-        pool = _mean(ops[0], shape[0])
-        if fold.pool_then_conv(ops[0], ops[1], shape) is None:
-            made.append(AnnLayer(_free(f"{segment.name}_pool", taken), pool, fold.op_shape(ops[0], shape), True))
-            ops, shape = ops[1:], made[-1].shape
-    op = _mean(ops[0], shape[0]) if len(ops) == 1 and isinstance(ops[0], Pool) else _merged(ops, shape, segment.name)
-    return [*made, AnnLayer(_free(segment.name, taken), op, fold.op_shape(op, shape), segment.rectified)]
+def _affine(scale: Tensor, offset: Tensor, n_axes: int) -> nn.Module:
+    """y = scale x + offset, per channel, as a batch norm outside of training."""
+    norm = (nn.BatchNorm2d if n_axes == 4 else nn.BatchNorm1d)(len(scale), eps=0.0, dtype=torch.float64)
+    norm.weight = nn.Parameter(scale.clone(), requires_grad=False)
+    norm.bias = nn.Parameter(offset.clone(), requires_grad=False)
+    return norm.eval()
 
 
-def _merged(ops: Sequence[Op], shape: Shape, name: str) -> FoldedConv | Linear:
+def _max_windows(module: nn.MaxPool2d | nn.AdaptiveMaxPool2d, shape: Shape) -> Pool | str | None:
+    """The windows, or why they cannot be; None where each is one value."""
+    if isinstance(module, nn.AdaptiveMaxPool2d):
+        found = fold.adaptive_pool(fold.pair(module.output_size), shape)
+        return "AdaptiveMaxPool2d over windows of several sizes" if isinstance(found, fold.UnequalPool) else found
+    if module.ceil_mode or fold.pair(module.dilation) != (1, 1) or module.return_indices:
+        return "MaxPool2d with ceil_mode, dilation or indices"
+    return Pool(fold.pair(module.kernel_size), fold.pair(module.stride), fold.pair(module.padding))
+
+
+# -------------------------------------------------------------------------------------------------- operators
+
+
+def _simpler(ops: Sequence[Op]) -> list[Op]:
+    """Factors and offsets of channels in front of a convolution go into it, where no border tells them apart."""
+    made: list[Op] = []
+    for op in ops:
+        before = made[-1] if made else None
+        if isinstance(op, FoldedConv) and isinstance(before, FoldedConv) and _goes_into(before, op):
+            scale = before.weight.reshape(op.window.groups, -1)
+            offset = np.zeros_like(scale) if before.bias is None else before.bias.reshape(scale.shape)
+            grouped = op.weight.reshape(op.window.groups, -1, *op.weight.shape[1:])
+            more = np.einsum("gocij,gc->go", grouped, offset).reshape(-1)
+            weight = np.einsum("gocij,gc->gocij", grouped, scale).reshape(op.weight.shape)
+            made[-1] = replace(op, weight=weight, bias=more if op.bias is None else op.bias + more)
+        else:
+            made.append(op)
+    return made
+
+
+def _goes_into(before: FoldedConv, conv: FoldedConv) -> bool:
+    alone = before.weight.shape[1:] == (1, 1, 1) and before.window == Window(groups=len(before.weight))
+    shifts = before.bias is not None and bool(np.any(before.bias))
+    return alone and (not shifts or conv.window.padding == (0, 0))
+
+
+def _one(ops: Sequence[Op], shape: Shape, name: str) -> FoldedConv | Linear | Same | None:
+    """The operators as one; None: the first must stand alone."""
     match list(ops):
+        case [] | [Flatten()]:
+            return Same()
+        case [Pool() as pool]:
+            return _mean(pool, shape[0])
+        case [Pool() as pool, FoldedConv() as conv, *_] if fold.pool_then_conv(pool, conv, shape) is None:
+            return None
+        case [_, *rest] if (
+            rest
+            and not any(isinstance(op, Flatten | Linear) for op in ops)
+            and not (len(rest) == 1 and isinstance(ops[0], Pool))
+        ):
+            return None
         case [Flatten(), Linear() as linear]:
             return linear
         case _:
@@ -254,9 +504,3 @@ def _mean(pool: Pool, channels: int) -> FoldedConv:
     """Every channel by itself, weights alike."""
     weight = np.full((channels, 1, *pool.kernel), 1 / np.prod(pool.kernel))
     return FoldedConv(weight, None, Window(pool.stride, pool.padding, (1, 1), channels))
-
-
-def _free(name: str, taken: set[str]) -> str:
-    while name in taken:
-        name += "_again"
-    return name

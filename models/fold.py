@@ -123,7 +123,7 @@ def _problem(layer: nn.Module) -> str | None:
         case nn.ConvTranspose2d():
             return None
         case nn.Upsample():
-            whole = layer.size is not None or all(float(s).is_integer() for s in _pair(layer.scale_factor))
+            whole = layer.size is not None or all(float(s).is_integer() for s in pair(layer.scale_factor))
             if layer.mode in ("nearest", "nearest-exact", "bilinear") and whole:
                 return None
             return "Upsample; possible are nearest and bilinear, to a size or by a whole scale_factor"
@@ -132,7 +132,7 @@ def _problem(layer: nn.Module) -> str | None:
         case nn.Linear() | nn.AvgPool2d() | nn.AdaptiveAvgPool2d() | nn.Flatten():
             if isinstance(layer, nn.AvgPool2d) and (layer.ceil_mode or layer.divisor_override):
                 return "AvgPool2d with ceil_mode or divisor_override; use plain windows"
-            if isinstance(layer, nn.AvgPool2d) and not layer.count_include_pad and _pair(layer.padding) != (0, 0):
+            if isinstance(layer, nn.AvgPool2d) and not layer.count_include_pad and pair(layer.padding) != (0, 0):
                 return "AvgPool2d that does not count its padding; use padding 0 or count_include_pad"
             if isinstance(layer, nn.Flatten) and (layer.start_dim, layer.end_dim) != (1, -1):
                 return f"Flatten({layer.start_dim}, {layer.end_dim}); only Flatten(1) is possible"
@@ -151,16 +151,16 @@ def _problem(layer: nn.Module) -> str | None:
 def windows(module: nn.Module, n_channels: int) -> FoldedConv:
     """The sum over the windows of a max-pooling, which is above 0 where any of its spikes is."""
     assert isinstance(module, nn.MaxPool2d), "max_pool_problems() names others"
-    kernel = _pair(module.kernel_size)
+    kernel = pair(module.kernel_size)
     ones: Reals = np.ones((n_channels, 1, *kernel))
-    pairs = (_pair(module.stride), _pair(module.padding), _pair(module.dilation))
+    pairs = (pair(module.stride), pair(module.padding), pair(module.dilation))
     return FoldedConv(ones, None, Window(*pairs, groups=n_channels))
 
 
 def max_pool_problems(module: nn.Module, name: str) -> list[str]:
     """Why a synapse is no max-pooling that NIR can say."""
     match module:
-        case nn.MaxPool2d() if module.ceil_mode or _pair(module.dilation) != (1, 1):
+        case nn.MaxPool2d() if module.ceil_mode or pair(module.dilation) != (1, 1):
             return [f"{name}: MaxPool2d with ceil_mode or dilation; use plain windows"]
         case nn.MaxPool2d():
             return []
@@ -203,7 +203,7 @@ def _chain(module: nn.Module, shape: Shape, name: str) -> list[Op | NoNode]:
             case nn.ZeroPad2d():
                 left, right, top, bottom = layer.padding
                 sides = ((top, bottom), (left, right))
-            case nn.ConvTranspose2d() if _pair(layer.stride) != (1, 1):
+            case nn.ConvTranspose2d() if pair(layer.stride) != (1, 1):
                 ops.append(_spread(layer))
                 shape = op_shape(ops[-1], shape)
             case nn.Conv2d() | nn.ConvTranspose2d():
@@ -254,15 +254,15 @@ def _op(layer: nn.Module, shape: Shape) -> Op | NoNode | None:
         case nn.Linear():
             return Linear(_reals(layer.weight), None if layer.bias is None else _reals(layer.bias))
         case nn.AvgPool2d():
-            return Pool(_pair(layer.kernel_size), _pair(layer.stride), _pair(layer.padding))
+            return Pool(pair(layer.kernel_size), pair(layer.stride), pair(layer.padding))
         case nn.AdaptiveAvgPool2d():
-            return _adaptive_pool(_pair(layer.output_size), shape)
+            return adaptive_pool(pair(layer.output_size), shape)
         case nn.Flatten():
             return Flatten() if len(shape) > 1 else None
         case nn.Upsample():
-            scales = (1, 1) if layer.scale_factor is None else _pair(layer.scale_factor)
-            sizes = _pair([int(n * s) for n, s in zip(shape[1:], scales, strict=True)])
-            return Resize(sizes if layer.size is None else _pair(layer.size), layer.mode, layer.align_corners)
+            scales = (1, 1) if layer.scale_factor is None else pair(layer.scale_factor)
+            sizes = pair([int(n * s) for n, s in zip(shape[1:], scales, strict=True)])
+            return Resize(sizes if layer.size is None else pair(layer.size), layer.mode, layer.align_corners)
         case nn.Unflatten():
             return Unflatten(tuple(layer.unflattened_size))
         case _:
@@ -277,29 +277,29 @@ NO_SIDES: Sides = ((0, 0), (0, 0))
 
 def _conv(layer: nn.Conv2d | nn.ConvTranspose2d, sides: Sides) -> FoldedConv:
     """A convolution on a map with zeros around it; a transposed one of stride 1 has its kernel turned around."""
-    weight, dilation = _reals(layer.weight), _pair(layer.dilation)
+    weight, dilation = _reals(layer.weight), pair(layer.dilation)
     bias = None if layer.bias is None else _reals(layer.bias)
     reach = [d * (k - 1) for k, d in zip(weight.shape[2:], dilation, strict=True)]
     if isinstance(layer, nn.ConvTranspose2d):
         c_in, c_out, *kernel = weight.shape
         turned = weight.reshape(layer.groups, c_in // layer.groups, c_out, *kernel)[..., ::-1, ::-1]
         weight = np.ascontiguousarray(turned.swapaxes(1, 2).reshape(-1, c_in // layer.groups, *kernel))
-        axes = zip(reach, _pair(layer.padding), _pair(layer.output_padding), strict=True)
+        axes = zip(reach, pair(layer.padding), pair(layer.output_padding), strict=True)
         own = [(r - p, r - p + more) for r, p, more in axes]
     elif layer.padding == "same":
         own = [(r // 2, r - r // 2) for r in reach]
     else:
-        own = [(p, p) for p in ((0, 0) if layer.padding == "valid" else _pair(layer.padding))]
+        own = [(p, p) for p in ((0, 0) if layer.padding == "valid" else pair(layer.padding))]
     around = [(a + front, b + back) for (a, b), (front, back) in zip(own, sides, strict=True)]
     return _sided(
-        FoldedConv(weight, bias, Window(_pair(layer.stride), dilation=dilation, groups=layer.groups)), around
+        FoldedConv(weight, bias, Window(pair(layer.stride), dilation=dilation, groups=layer.groups)), around
     )
 
 
 def _spread(layer: nn.ConvTranspose2d) -> Spread:
-    window = Window(_pair(layer.stride), _pair(layer.padding), _pair(layer.dilation), layer.groups)
+    window = Window(pair(layer.stride), pair(layer.padding), pair(layer.dilation), layer.groups)
     bias = None if layer.bias is None else _reals(layer.bias)
-    return Spread(_reals(layer.weight), bias, window, _pair(layer.output_padding))
+    return Spread(_reals(layer.weight), bias, window, pair(layer.output_padding))
 
 
 def _sided(conv: FoldedConv, around: Sequence[Pair]) -> FoldedConv:
@@ -314,8 +314,8 @@ def _sided(conv: FoldedConv, around: Sequence[Pair]) -> FoldedConv:
         )
         wide[(slice(None),) * (axis + 2) + (taps,)] = weight
         weight, dilation[axis] = wide, 1
-    padding = _pair([max(both) for both in around])
-    return replace(conv, weight=weight, window=conv.window._replace(padding=padding, dilation=_pair(dilation)))
+    padding = pair([max(both) for both in around])
+    return replace(conv, weight=weight, window=conv.window._replace(padding=padding, dilation=pair(dilation)))
 
 
 def _windows_of(n: int, m: int) -> Pair | None:
@@ -326,12 +326,12 @@ def _windows_of(n: int, m: int) -> Pair | None:
     return (kernels.pop(), strides.pop()) if len(kernels) == len(strides) == 1 else None
 
 
-def _adaptive_pool(sizes: Pair, shape: Shape) -> Pool | UnequalPool | None:
+def adaptive_pool(sizes: Pair, shape: Shape) -> Pool | UnequalPool | None:
     """A size of None keeps that axis."""
     axes = [_windows_of(n, m or n) for n, m in zip(shape[1:], sizes, strict=True)]
     if None in axes:
-        return UnequalPool(_pair([m or n for n, m in zip(shape[1:], sizes, strict=True)]))
-    kernel, stride = (_pair([axis[i] for axis in axes if axis]) for i in (0, 1))
+        return UnequalPool(pair([m or n for n, m in zip(shape[1:], sizes, strict=True)]))
+    kernel, stride = (pair([axis[i] for axis in axes if axis]) for i in (0, 1))
     return None if kernel == stride == (1, 1) else Pool(kernel, stride, (0, 0))
 
 
@@ -380,8 +380,8 @@ def pool_then_conv(pool: Pool, conv: FoldedConv, shape: Shape) -> FoldedConv | N
     if pool.kernel != pool.stride or pool.padding != (0, 0) or not full or conv.window.dilation != (1, 1):
         return None
     window = np.ones(pool.kernel) / math.prod(pool.kernel)
-    strides = _pair([a * b for a, b in zip(pool.stride, conv.window.stride, strict=True)])
-    padding = _pair([a * b for a, b in zip(pool.stride, conv.window.padding, strict=True)])
+    strides = pair([a * b for a, b in zip(pool.stride, conv.window.stride, strict=True)])
+    padding = pair([a * b for a, b in zip(pool.stride, conv.window.padding, strict=True)])
     weight: Reals = np.kron(conv.weight, window).astype(np.float64)
     return FoldedConv(weight, conv.bias, Window(strides, padding, (1, 1), conv.window.groups))
 
@@ -461,11 +461,11 @@ def square(conv: FoldedConv) -> FoldedConv:
             raise Unsupported(f"kernel {height} x {width}: sides that differ by an odd number cannot be squared")
         grow = ((side - height) // 2, (side - width) // 2)
         weight = np.pad(weight, ((0, 0), (0, 0), (grow[0], grow[0]), (grow[1], grow[1])))
-        padding = _pair([p + g * d for p, g, d in zip(padding, grow, dilation, strict=True)])
+        padding = pair([p + g * d for p, g, d in zip(padding, grow, dilation, strict=True)])
     return replace(conv, weight=weight, window=conv.window._replace(padding=padding, groups=1))
 
 
-def _pair(value: Any) -> Pair:
+def pair(value: Any) -> Pair:
     """torch takes one number for both axes."""
     pair = (value, value) if isinstance(value, int | float) or value is None else tuple(value)
     return pair[0], pair[1]

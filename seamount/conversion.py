@@ -4,6 +4,7 @@ program.h5          what a chip would run
 samples.npz         what was compared, and answers.npz: the ANN's outputs of each frame
 network.net         the same for lava-dl's netx, where it was asked for
 conversion.json     what thresholds cost and give; the program against the ANN, frame by frame
+conversion.html     the same as a page, with curves
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from seamount.frames import Frames
     from seamount.sigma_delta import Conversion
 
-PROGRAM, NET, DOCUMENT = "program.h5", "network.net", "conversion.json"
+PROGRAM, NET, DOCUMENT, PAGE = "program.h5", "network.net", "conversion.json", "conversion.html"
 COMPARED, ANSWERS = "samples.npz", "answers.npz"
 
 N_SAMPLES = 1000
@@ -47,11 +48,12 @@ def convert(
     the threshold.
 
     Args:
-        ann: a torch module, a chain of Linear, Conv2d, BatchNorm, average pooling and ReLU that takes x in [0, 1]; a
-            function or class that gives one, as mine.py:make_net; a teacher by name, with teacher.checkpoint; or the
-            folder of a run, whose teacher is taken.
+        ann: a torch module of Linear, Conv2d, BatchNorm, pooling, ReLU and sums that takes x in [0, 1]; a function or
+            class that gives one, as mine.py:make_net; a teacher by name, with teacher.checkpoint; or the folder of a
+            run, whose teacher is taken.
         data: see ``frames_of``; of a run's folder its data set by default.
-        threshold: a share, 0 to 1, of what activations of a layer seldom exceed; None: 0.02.
+        threshold: a share, 0 to 1, of what activations of a layer seldom exceed; None: the largest of the curve with
+            which outputs stay within 3 % of their spread of the ANN's, on the frames that calibrate.
         messages: in its place: as low a threshold as leaves at most so many messages a frame.
         frames: whether samples are sequences of frames.
         net: hold to what a .net file can say (fewer weight bits in deep networks), and write one.
@@ -60,7 +62,7 @@ def convert(
         folder: where files go; None: nothing is written.
 
     Raises:
-        Unsupported: what in the ANN has no place in such a chain, by name.
+        Unsupported: what in the ANN has no place among such layers, by name.
         ConfigError, InputError: see ``frames_of``.
     """
     from seamount.sigma_delta import convert as made
@@ -86,11 +88,12 @@ def convert(
 
 def _write(found: Conversion, compared: Frames, folder: Path, net: bool) -> None:
     from seamount.compile.program.file import save_program
-    from seamount.files import write_json
+    from seamount.files import write_atomically, write_json
     from seamount.programs import write_net
+    from seamount.report.conversion import render_conversion_html
     from seamount.run.answers import write_arrays
 
-    ours = {PROGRAM, NET, DOCUMENT, COMPARED, ANSWERS}
+    ours = {PROGRAM, NET, DOCUMENT, PAGE, COMPARED, ANSWERS}
     foreign = {path.name for path in folder.iterdir()} - ours if folder.exists() else set()
     if foreign:
         raise ConfigError("holds something else", where=folder, ways_out="name another folder with --out")
@@ -106,6 +109,7 @@ def _write(found: Conversion, compared: Frames, folder: Path, net: bool) -> None
     if net:
         document["netx"] = dict(write_net(found.program, folder / NET).arguments)
     write_json(folder / DOCUMENT, document)
+    write_atomically(folder / PAGE, render_conversion_html(found))
 
 
 def _asked(

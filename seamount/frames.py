@@ -58,6 +58,12 @@ class Frames:
         targets = None if self.targets is None else self.targets[:, first:last]
         return replace(self, x=self.x[:, first:last], labels=labels, targets=targets)
 
+    def at(self, numbers: NDArray[np.int64]) -> Frames:
+        """The samples of these numbers."""
+        labels = None if self.labels is None else self.labels[numbers]
+        targets = None if self.targets is None else self.targets[:, numbers]
+        return replace(self, x=self.x[:, numbers], labels=labels, targets=targets)
+
     def real(self) -> Tensor:
         """float32 (T, B, *shape), as the network sees it."""
         return torch.from_numpy(self.x).float() / 255

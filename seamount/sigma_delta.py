@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cache
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -12,14 +13,27 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from seamount.compile.lower.sigma_delta import RealLayer, Scales, choose_scales, sigma_delta_program
+from seamount.compile.lower.calibration import moments_of
+from seamount.compile.lower.sigma_delta import (
+    DELTA,
+    INPUT,
+    RealLayer,
+    RealPart,
+    Scales,
+    choose_scales,
+    input_unit,
+    sigma_delta_program,
+    weight_bits,
+    whole_weights,
+)
+from seamount.compile.network.network import reals
 from seamount.compile.program.program import Program
 from seamount.compile.program.streaming import sent_from
 from seamount.compile.program.symptoms import by_chance
 from seamount.errors import ConfigError, InputError, plural
 from seamount.frames import Frames
 from seamount.hardware_targets.simulator import simulate
-from seamount.models.ann import AnnLayer, ann_layers
+from seamount.models.ann import AnnLayer, Part, ann_layers, run_layers
 from seamount.models.fold import FoldedConv
 from seamount.notebook import frame, line
 
@@ -35,12 +49,17 @@ TYPICAL = 0.999
 """Share of activations that a threshold's unit is not exceeded by: the largest one alone may be an outlier."""
 
 THRESHOLDS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
-"""Of the curve."""
+"""Of the curve; one of them is the default."""
 
-DEFAULT_THRESHOLD = 0.02
+CLOSE = 0.03
+"""Error of the outputs on the calibration frames (RMS, a share of their spread) with which the default threshold is
+content."""
 
 BATCH_FRAMES = 256
-"""Frames that are run at once."""
+"""Frames that are run at once, and by which thresholds are judged."""
+
+STATES_AT_ONCE = 1 << 24
+"""States of neurons, of all frames and steps, that are kept in memory."""
 
 SEARCH_STEPS = 10
 """Of the bisection for a number of messages: thresholds are then known to a thousandth."""
@@ -98,7 +117,7 @@ class Conversion:
     Attributes:
         program: with the threshold that was chosen.
         chosen: that threshold's point. curve: points by threshold.
-        weight_bits: that the largest weight of each layer uses.
+        weight_bits: that the largest weight of each layer (of each of its sources) uses.
         latency: frames after which the answer to a frame is there.
         what, n_samples, n_frames: what was compared.
     """
@@ -158,22 +177,27 @@ def convert(
     layers = ann_layers(module, test.shape, name)
     real = calibrated(layers, calibration)
     scales = choose_scales(real, for_netx=for_netx)
+    weights = whole_weights(real, scales)
+    few = _few(calibration)
 
+    @cache
     def made(at: float) -> Program:
-        return sigma_delta_program(name, test.shape, real, scales, at, test.n_steps)
+        plain = sigma_delta_program(name, test.shape, real, scales, weights, at, test.n_steps)
+        moved = _made_up_for(plain, layers, real, scales, few)
+        return sigma_delta_program(name, test.shape, moved, scales, weights, at, test.n_steps)
 
     reference = _reference(module, layers, test)
-    few = test.part(0, max(1, CALIBRATION_FRAMES // test.n_steps))
     if messages is not None:
-        threshold = _threshold_for(messages, lambda at: _run(made(at), few).messages)
-    at = DEFAULT_THRESHOLD if threshold is None else threshold
+        judged = test.part(0, max(1, CALIBRATION_FRAMES // test.n_steps))
+        threshold = _threshold_for(messages, lambda at: _run(made(at), judged).messages)
+    at = _close_threshold(made, module, few) if threshold is None else threshold
     points = {t: _point(made(t), t, test, reference) for t in sorted({*thresholds, at})}
     return Conversion(
         program=made(at),
         chosen=points[at],
         curve=tuple(points.values()),
         reference=reference,
-        weight_bits=_weight_bits(real, scales),
+        weight_bits=weight_bits(real, scales),
         latency=max(made(at).arrivals().values()),
         what=test.what,
         n_samples=test.n,
@@ -205,34 +229,89 @@ def calibrated(layers: Sequence[AnnLayer], frames: Frames) -> list[RealLayer]:
     x = frames.real().flatten(0, 1)
     # spread over the samples, which may stand in the order of their classes
     numbers = torch.linspace(0, len(x) - 1, min(len(x), CALIBRATION_FRAMES)).long()
-    values, made = x[numbers].double(), []
     with torch.no_grad():
-        for layer in layers:
-            sums = layer.sums(values)
-            values = layer.activations(sums)
-            made.append(_real_layer(layer, sums, values))
-    return made
+        values = run_layers(layers, x[numbers])
+        return [_real_layer(layer, values) for layer in layers]
 
 
-def _real_layer(layer: AnnLayer, sums: Tensor, values: Tensor) -> RealLayer:
-    op, n_out = layer.op, len(layer.op.weight)
-    bias = np.zeros(n_out) if op.bias is None else np.asarray(op.bias, np.float64)
+def _real_layer(layer: AnnLayer, values: Mapping[str, Tensor]) -> RealLayer:
+    sums, bias, activations = layer.sums(values), layer.bias, values[layer.name]
     without = sums - torch.from_numpy(bias).reshape(-1, *(1,) * (len(layer.shape) - 1))
     largest = float(torch.maximum(sums.abs(), without.abs()).max())
-    typical = float(np.quantile(values.abs().numpy(), TYPICAL))
+    typical = float(np.quantile(activations.abs().numpy(), TYPICAL))
     if not np.isfinite(largest):
         raise InputError("its sums are not finite on the calibration frames", where=layer.name)
-    if not values.any():
+    if not activations.any():
         found = "its activations are all 0 on the calibration frames, so nothing is known of their size"
         raise InputError(found, where=layer.name, ways_out="calibrate on other frames, or train the network")
-    window = op.window if isinstance(op, FoldedConv) else None
-    weight = np.asarray(op.weight, np.float64)
-    typical = typical or float(values.abs().max())
-    return RealLayer(layer.name, weight, bias, window, layer.shape, layer.rectified, largest, typical)
+    parts = tuple(_real_part(part, values[part.source]) for part in layer.parts)
+    typical = typical or float(activations.abs().max())
+    return RealLayer(layer.name, parts, bias, layer.shape, layer.rectified, largest, typical)
 
 
-def _weight_bits(layers: Sequence[RealLayer], scales: Scales) -> dict[str, float]:
-    return {one.name: scales.weight_bits(one, scale) for one, scale in zip(layers, scales.layers, strict=True)}
+def _real_part(part: Part, before: Tensor) -> RealPart:
+    window = part.op.window if isinstance(part.op, FoldedConv) else None
+    if part.only_adds:
+        return RealPart(part.source, part.weight, window)
+    moments = moments_of(reals(before.numpy()), part.weight.shape, window)
+    return RealPart(part.source, part.weight, window, moments)
+
+
+def _few(calibration: Frames) -> Frames:
+    """Some of the samples, from all over."""
+    n = min(calibration.n, max(1, BATCH_FRAMES // calibration.n_steps))
+    return calibration.at(np.linspace(0, calibration.n - 1, n).astype(int))
+
+
+def _made_up_for(
+    program: Program, layers: Sequence[AnnLayer], real: Sequence[RealLayer], scales: Scales, frames: Frames
+) -> list[RealLayer]:
+    """The layers with biases that make up for what a threshold keeps back in the mean of these frames.
+
+    An activation that rises from 0 is sent late or never, so what is kept back has a sign.
+    """
+    kept = _kept_back(program, scales, frames)
+    moved = []
+    for layer, one in zip(layers, real, strict=True):
+        shift = np.zeros(layer.shape[0])
+        for part in layer.parts:
+            mean = kept[part.source][None]
+            missing = (part.sums(mean) - part.sums(torch.zeros_like(mean))).reshape(layer.shape)
+            shift = shift + missing.flatten(1).mean(1).numpy() if len(layer.shape) > 1 else shift + missing.numpy()
+        moved.append(replace(one, bias=one.bias + shift))
+    return moved
+
+
+def _kept_back(program: Program, scales: Scales, frames: Frames) -> dict[str, Tensor]:
+    """Mean residue of each source by its name in the ANN, in the ANN's units, (*shape)."""
+    program = program.with_(n_steps=frames.n_steps)
+    units = {DELTA: input_unit(scales)}
+    names = [p.name for p in program.populations[1:-1]]
+    units |= {name: scale.state for name, scale in zip(names, scales.layers, strict=True)}
+    arrivals, n_steps = program.arrivals(), frames.n_steps
+    each = sum(p.n_neurons for p in program.populations) * (n_steps + max(arrivals.values()))
+    size = max(1, min(frames.n, STATES_AT_ONCE // each))
+    total: dict[str, Any] = dict.fromkeys(units, 0.0)
+    for first in range(0, frames.n, size):
+        run = simulate(program, frames.x[:, first : first + size].astype(np.int64), record=("residue",))
+        for name in units:
+            residue = run.states["residue"][name][arrivals[name] :][:n_steps]
+            total[name] = total[name] + residue.sum((0, 1), dtype=np.float64)
+    means = {name: torch.from_numpy(total[name] / (frames.n * n_steps * unit)) for name, unit in units.items()}
+    return {INPUT if name == DELTA else name: mean for name, mean in means.items()}
+
+
+def _close_threshold(made: Callable[[float], Program], module: nn.Module, frames: Frames) -> float:
+    """The largest threshold of the curve whose outputs stay ``CLOSE`` to the ANN's on these frames; else 0."""
+    expected = _outputs(module, frames)
+    spread = float(np.sqrt(np.mean((expected - expected.mean((0, 1))) ** 2)))
+    chosen = 0.0
+    for threshold in THRESHOLDS[1:]:
+        error = _run(made(threshold), frames).outputs - expected
+        if np.sqrt(np.mean(error**2)) > CLOSE * spread:
+            break
+        chosen = threshold
+    return chosen
 
 
 # -------------------------------------------------------------------------------------------------- comparing
@@ -249,6 +328,7 @@ class _Ran:
 
 
 def _run(program: Program, frames: Frames) -> _Ran:
+    program = program.with_(n_steps=frames.n_steps)
     assert program.readout is not None, "made with one"
     name, n_steps, arrivals, sent = program.readout.population, frames.n_steps, program.arrivals(), sent_from(program)
     size = max(1, BATCH_FRAMES // n_steps)
@@ -284,13 +364,7 @@ def _point(program: Program, threshold: float, frames: Frames, reference: Refere
 
 
 def _reference(module: nn.Module, layers: Sequence[AnnLayer], frames: Frames) -> Reference:
-    x = frames.real().flatten(0, 1)
-    training, device = module.training, next((p.device for p in module.parameters()), torch.device("cpu"))
-    module.eval()
-    with torch.no_grad():
-        answered = [module(part.to(device)).cpu().double().flatten(1) for part in torch.split(x, BATCH_FRAMES)]
-    module.train(training)
-    outputs = torch.cat(answered).reshape(frames.n_steps, frames.n, -1).numpy()
+    outputs = _outputs(module, frames)
     if frames.targets is not None and frames.targets.shape[-1] != outputs.shape[-1]:
         found = f"y has {frames.targets.shape[-1]} outputs, the network {outputs.shape[-1]}"
         raise InputError(found, where=frames.what)
@@ -298,9 +372,26 @@ def _reference(module: nn.Module, layers: Sequence[AnnLayer], frames: Frames) ->
     return Reference(outputs, _multiplications(layers), accuracy, rmse, _chance(outputs, frames))
 
 
+def _outputs(module: nn.Module, frames: Frames) -> Reals:
+    """(T, B, K), outside of training."""
+    x = frames.real().flatten(0, 1)
+    training, device = module.training, next((p.device for p in module.parameters()), torch.device("cpu"))
+    module.eval()
+    with torch.no_grad():
+        answered = [module(part.to(device)).cpu().double().flatten(1) for part in torch.split(x, BATCH_FRAMES)]
+    module.train(training)
+    outputs: Reals = torch.cat(answered).reshape(frames.n_steps, frames.n, -1).numpy()
+    return outputs
+
+
 def _multiplications(layers: Sequence[AnnLayer]) -> int:
     """Of a frame: each output's weights, padding among them, as they are usually counted."""
-    return sum(prod(layer.shape) * prod(layer.op.weight.shape[1:]) for layer in layers)
+    return sum(
+        prod(layer.shape) * prod(part.weight.shape[1:])
+        for layer in layers
+        for part in layer.parts
+        if not part.only_adds
+    )
 
 
 def _accuracy(outputs: Reals, frames: Frames) -> float | None:

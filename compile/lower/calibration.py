@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from seamount.errors import InputError
+from seamount.windows import Window
 
 from ..network.interpret import named_inputs, run_network
 from ..network.network import Network, Reals, reals
@@ -81,11 +82,21 @@ def _moments(g: RealGroup, frames: Reals) -> Moments:
     if g.entries is not None:
         # weights of different neurons, which lie apart: each is rounded by itself
         return Moments((), reals(np.mean(frames.reshape(len(frames), -1) ** 2, axis=0)[g.entries.columns]))
-    n_groups = 1 if g.conv is None else g.conv.window.groups
-    n_columns = int(np.prod(g.weight.shape[1:]))
+    return moments_of(frames, g.weight.shape, None if g.conv is None else g.conv.window)
+
+
+def moments_of(frames: Reals, weights: tuple[int, ...], window: Window | None) -> Moments:
+    """Of what the weights of a matrix, or of a convolution with a ``window``, multiply.
+
+    Args:
+        frames: (N, *shape of the source).
+        weights: their shape.
+    """
+    n_groups = 1 if window is None else window.groups
+    n_columns = int(np.prod(weights[1:]))
     blocks = [[np.zeros((n, n)) for n in _sizes(n_columns)] for _ in range(n_groups)]
     n_patches = 0
-    for patches in _patches(g, frames):
+    for patches in _patches(frames, weights[2:], window):
         n_patches += patches.shape[2]
         for group, own in zip(patches, blocks, strict=True):
             first = 0
@@ -95,24 +106,24 @@ def _moments(g: RealGroup, frames: Reals) -> Moments:
                 first += len(block)
     kept = tuple(tuple(reals(block / n_patches) for block in own) for own in blocks)
     squares = np.stack([np.concatenate([np.diag(block) for block in own]) for own in kept])
-    rows = np.repeat(squares, len(g.weight) // n_groups, axis=0)
-    return Moments(kept, reals(rows.reshape(g.weight.shape) if g.conv is not None else rows))
+    rows = np.repeat(squares, weights[0] // n_groups, axis=0)
+    return Moments(kept, reals(rows.reshape(weights) if window is not None else rows))
 
 
 def _sizes(n: int) -> list[int]:
     return [min(BLOCK, n - first) for first in range(0, n, BLOCK)]
 
 
-def _patches(g: RealGroup, frames: Reals) -> Iterator[Reals]:
+def _patches(frames: Reals, kernel: tuple[int, ...], window: Window | None) -> Iterator[Reals]:
     """What a neuron of each group sees: (groups, weights, positions), some frames at a time."""
-    if g.conv is None:
+    if window is None:
         yield reals(frames.reshape(1, len(frames), -1).transpose(0, 2, 1))
         return
-    stride, padding, dilation, groups = g.conv.window
+    stride, padding, dilation, groups = window
     every = 0
     for first in range(0, len(frames), CHUNK):
         some = torch.from_numpy(np.array(frames[first : first + CHUNK], dtype=np.float32))
-        columns = functional.unfold(some, g.conv.weight.shape[2:], dilation, padding, stride)
+        columns = functional.unfold(some, kernel, dilation, padding, stride)
         every = every or max(1, columns.shape[2] * len(frames) // PATCHES)
         columns = columns.permute(1, 0, 2).reshape(groups, columns.shape[1] // groups, -1)
         yield reals(columns[:, :, ::every].double().numpy())

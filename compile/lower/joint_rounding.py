@@ -13,7 +13,7 @@ import numpy as np
 
 from ..formats import LOIHI
 from ..network.network import Reals, reals
-from ..numbers import FULL_SCALE_BITS, ints
+from ..numbers import FULL_SCALE_BITS, Ints, ints
 from .quantise import Rounded, nearest_on_grid, round_weights
 
 BLOCK = 512
@@ -50,23 +50,7 @@ def round_with_moments(
     """
     nearest = round_weights(weights, exponents, weight_bits, moments.square)
     unit = 2.0**nearest.exponent
-    grid = nearest.weights
-    if moments.blocks:
-        scaled = np.split(_flat(reals(weights / unit)), len(moments.blocks))
-        plain = np.split(_flat(reals(grid)), len(moments.blocks))
-        rows = [
-            np.concatenate(
-                [
-                    _round_block(some, near, block, nearest.mode, weight_bits)
-                    for some, near, block in zip(
-                        _columns(own, blocks), _columns(plain_own, blocks), blocks, strict=True
-                    )
-                ],
-                axis=1,
-            )
-            for own, plain_own, blocks in zip(scaled, plain, moments.blocks, strict=True)
-        ]
-        grid = ints(np.concatenate(rows).reshape(weights.shape))
+    grid = together(reals(weights / unit), nearest.weights, moments, nearest.mode, weight_bits)
     error = mean_square(reals(grid * unit - weights), moments)
     norm, total = float(np.sum(weights**2)), mean_square(weights, moments)
     return replace(
@@ -75,6 +59,25 @@ def round_with_moments(
         relative_error=float(np.sqrt(np.sum((grid * unit - weights) ** 2) / norm)) if norm else 0.0,
         sum_error=float(np.sqrt(error / total)) if total else 0.0,
     )
+
+
+def together(weights: Reals, nearest: Ints, moments: Moments, mode: str, weight_bits: int = FULL_SCALE_BITS) -> Ints:
+    """Weights in units of the grid, rounded; a row that is no better on these moments stays ``nearest``."""
+    if not moments.blocks:
+        return nearest
+    scaled = np.split(_flat(weights), len(moments.blocks))
+    plain = np.split(_flat(reals(nearest)), len(moments.blocks))
+    rows = [
+        np.concatenate(
+            [
+                _round_block(some, near, block, mode, weight_bits)
+                for some, near, block in zip(_columns(own, blocks), _columns(plain_own, blocks), blocks, strict=True)
+            ],
+            axis=1,
+        )
+        for own, plain_own, blocks in zip(scaled, plain, moments.blocks, strict=True)
+    ]
+    return ints(np.concatenate(rows).reshape(weights.shape))
 
 
 def _round_block(weights: Reals, nearest: Reals, moments: Reals, mode: str, weight_bits: int) -> Reals:

@@ -50,7 +50,7 @@ def convert(
     from rich.text import Text
 
     from seamount import api
-    from seamount.conversion import NET, PROGRAM
+    from seamount.conversion import NET, PAGE, PROGRAM
 
     given = [*(settings or ()), *([f'teacher.checkpoint="{checkpoint}"'] if checkpoint is not None else [])]
     folder = out or Path("runs") / (Path(ann).name.rpartition(":")[2] + "-sigma-delta")
@@ -70,7 +70,7 @@ def convert(
     lines = [f"wrote {path}" for path in files]
     if net:
         lines[-1] += f"; load it with netx.hdf5.Network({str(files[-1])!r}, spike_exp=0)"
-    lines.append(_unit(done))
+    lines += [f"page: {folder / PAGE}", _unit(done)]
     return Result(
         document, Group(Text(_head(done)), _table(done), Text(_signs(done), "bold red"), Text("\n".join(lines)))
     )

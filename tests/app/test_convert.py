@@ -19,7 +19,7 @@ from seamount import api
 from seamount.cli import app, load_commands
 from seamount.compile.net.read import read_net
 from seamount.compile.program.file import load_program
-from seamount.errors import ConfigError, InputError
+from seamount.errors import ConfigError, InputError, Unsupported
 from seamount.hardware_targets.lava import lava_status
 from seamount.hardware_targets.simulator import simulate
 from seamount.report.parts.frames import Frames
@@ -74,6 +74,44 @@ def test_a_program_stays_within_half_a_point_of_its_ann(made: Made) -> None:
     assert abs(chosen.accuracy - ann.accuracy) <= 0.005
     assert chosen.operations < 0.7 * ann.operations
     assert chosen.left_range == 0
+
+
+def test_the_default_threshold_is_the_largest_that_stays_close(made: Made) -> None:
+    done = api.convert(made.net, (made.x, made.y), n_samples=200)
+    close = 0.03 * float(np.std(done.reference.outputs))
+    assert done.chosen.error_rms < 1.2 * close
+    assert 0 < done.chosen.threshold < 0.4
+    ann = done.reference.accuracy
+    assert ann is not None
+    assert done.chosen.accuracy == pytest.approx(ann, abs=0.005)
+
+
+class Skipping(nn.Module):
+    """Two ways from ``first`` to the sum, one of them longer; largest values of sums and of all places."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(3)
+        self.first, self.second = nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
+        self.pool, self.third, self.head = nn.MaxPool2d(2), nn.Conv2d(4, 4, 3, padding=1), nn.Linear(4, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.pool(self.first((x - 0.3) / 0.5)).relu()
+        x = (self.third(self.second(x).relu()) + x).relu()
+        out: torch.Tensor = self.head(x.amax((2, 3)))
+        return out
+
+
+def test_skips_and_largest_values_follow_every_frame(made: Made) -> None:
+    # frames of unlike samples: where two ways met with frames apart, sums would be of two images
+    x = np.stack([made.x[k : k + 30] for k in (0, 60, 120, 180)], axis=1)
+    done = api.convert(Skipping(), x, frames=True, threshold=0.0)
+    assert done.chosen.error_rms < 0.01 * done.reference.largest
+    assert done.chosen.left_range == 0
+    delays = {s.name: int(s.delay) for s in done.program.synapses if np.any(s.delay)}
+    assert delays["third_from_relu_3"] == 1
+    with pytest.raises(Unsupported, match=r"a \.net file holds a chain of layers; leave out --net"):
+        api.convert(Skipping(), x, frames=True, net=True)
 
 
 def test_a_higher_threshold_sends_less_and_errs_more(made: Made) -> None:
@@ -249,8 +287,11 @@ def test_the_command_shows_the_curve(made: Made, tmp_path: Path, monkeypatch: py
     assert done.exit_code == 0, done.output
     lines = done.stdout.splitlines()
     assert lines[0] == "make_net as sigma-delta: 50 samples, x.npz"
-    assert any(line.split()[:2] == ["→", "0.02"] for line in lines)
+    assert sum(line.split()[:1] == ["→"] for line in lines) == 1
     assert "wrote runs/mine/program.h5" in lines
+    page = (tmp_path / "runs/mine/conversion.html").read_text()
+    assert page.count('<svg class="chart framed"') == 2
+    assert "(written)" in page
     shown = CliRunner().invoke(app, ["simulate", "runs/mine/program.h5", "--data", "x.npz", "--samples", "50"])
     assert "accuracy" in shown.stdout
     # without its weights the network knows nothing

@@ -1,4 +1,4 @@
-"""A trained ANN as a chain of weighted sums: what is found in a module, and what is refused by name."""
+"""A trained ANN as layers of weighted sums: what is found in a module, and what is refused by name."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seamount.errors import InputError, Unsupported
-from seamount.models.ann import ann_layers
-from seamount.models.teachers import SmallCnn, SmallMlp
+from seamount.models.ann import ann_layers, run_layers
+from seamount.models.fast import Fast, FastOptions
+from seamount.models.teachers import BasicBlock, SmallCnn, SmallMlp, WideBlock
 
 
 def answers(module: nn.Module, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-    """Of the module and of the chain that it is found to be."""
+    """Of the module and of the layers that it is found to be."""
     torch.manual_seed(0)
     for norm in (m for m in module.modules() if isinstance(m, nn.BatchNorm2d)):
         assert norm.running_mean is not None
         assert norm.running_var is not None
         nn.init.uniform_(norm.running_mean)
         nn.init.uniform_(norm.running_var, 0.5, 2)
+        nn.init.uniform_(norm.bias)
     x = torch.rand(3, *shape)
-    values = x.double()
+    layers = ann_layers(module, shape, "net")
     with torch.no_grad():
-        for layer in ann_layers(module, shape, "net"):
-            values = layer.activations(layer.sums(values))
-        return module.eval()(x).double(), values
+        return module.eval()(x).double(), run_layers(layers, x)[layers[-1].name]
 
 
 class Functions(nn.Module):
@@ -46,6 +46,46 @@ class Functions(nn.Module):
         return out
 
 
+class Skip(nn.Module):
+    """A sum that is read twice, and a normalisation in front of a border of zeros."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.head = nn.Conv2d(1, 4, 3, padding=1), nn.Linear(4, 2)
+        self.blocks = nn.Sequential(WideBlock(4, 4, 1), WideBlock(4, 6, 2), BasicBlock(6, 4, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.blocks(self.first((x - 0.3) / 0.5))
+        out: Tensor = 2 * self.head(x.amax((2, 3)))
+        return out
+
+
+@pytest.mark.parametrize(
+    ("module", "shape"),
+    [
+        (Skip(), (1, 8, 8)),
+        (nn.Sequential(nn.Conv2d(1, 3, 3), nn.MaxPool2d(2), nn.ReLU(), nn.Conv2d(3, 2, 2)), (1, 6, 6)),
+        (
+            nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.MaxPool2d(3, 2, 1), nn.Flatten(), nn.Linear(8, 2)),
+            (1, 5, 5),
+        ),
+        (nn.Sequential(nn.MaxPool2d(2), nn.Conv2d(1, 2, 2), nn.Conv2d(2, 2, 2)), (1, 6, 6)),
+        (Fast(4, (3, 16, 16), FastOptions(width=0.1, depth=3)), (3, 16, 16)),
+    ],
+)
+def test_skips_and_largest_values_are_layers_too(module: nn.Module, shape: tuple[int, ...]) -> None:
+    theirs, ours = answers(module, shape)
+    assert float(theirs.std()) > 0
+    assert torch.allclose(theirs.flatten(1), ours.flatten(1), atol=1e-5)
+
+
+def test_the_largest_of_four_is_a_tournament() -> None:
+    layers = ann_layers(nn.Sequential(nn.Conv2d(1, 3, 1), nn.ReLU(), nn.MaxPool2d(2)), (1, 4, 4), "net")
+    assert [layer.name for layer in layers] == ["layer0", "layer2_max0", "layer2_max1", "layer2_max2", "layer2"]
+    assert [len(layer.parts) for layer in layers] == [1, 1, 1, 3, 3]
+    assert all(part.only_adds for layer in layers[1:] for part in layer.parts)
+
+
 @pytest.mark.parametrize(
     ("module", "shape", "names"),
     [
@@ -63,14 +103,14 @@ def test_a_chain_answers_as_its_module(module: nn.Module, shape: tuple[int, ...]
     assert torch.allclose(theirs.flatten(1), ours.flatten(1), atol=1e-5)
 
 
-class Skip(nn.Module):
+class Joined(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.a, self.b = nn.Linear(4, 4), nn.Linear(4, 4)
+        self.a, self.b = nn.Linear(4, 4), nn.Linear(8, 4)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.a(x).relu()
-        out: Tensor = self.b(x) + x
+        out: Tensor = self.b(torch.cat([x, x * x], 1))
         return out
 
 
@@ -85,11 +125,15 @@ class Choice(nn.Module):
 
 def test_what_has_no_place_in_a_chain_is_refused_by_name() -> None:
     refused = {
-        "net: add: joins or leaves the chain (b, relu); train a network without skip connections; or distil it into "
-        "a spiking student instead": (Skip(), (4,)),
         "net: 1: Sigmoid, possible is ReLU": (nn.Sequential(nn.Linear(4, 4), nn.Sigmoid(), nn.Linear(4, 2)), (4,)),
-        "net: 1: MaxPool2d: the largest of several sums cannot be followed by their changes; train with average "
-        "pooling; or train with a stride of 2": (nn.Sequential(nn.Conv2d(1, 1, 3), nn.MaxPool2d(2)), (1, 6, 6)),
+        "net: 1: pads sums that may lie below 0, where a 0 would win; put ReLU before it; or leave out its padding": (
+            nn.Sequential(nn.Conv2d(1, 1, 3), nn.MaxPool2d(2, padding=1)),
+            (1, 6, 6),
+        ),
+        "net: 1: MaxPool2d with ceil_mode, dilation or indices, plain windows of one size are possible": (
+            nn.Sequential(nn.Conv2d(1, 1, 3), nn.MaxPool2d(2, ceil_mode=True)),
+            (1, 6, 6),
+        ),
         "net: has neither a Linear nor a Conv2d": (nn.Sequential(nn.ReLU()), (4,)),
         "net: cannot be followed for x (B, 4): symbolically traced variables cannot be used as inputs to control "
         "flow; let its forward pass call layers, without a choice that depends on values": (Choice(), (4,)),
@@ -98,6 +142,16 @@ def test_what_has_no_place_in_a_chain_is_refused_by_name() -> None:
         with pytest.raises(Unsupported) as error:
             ann_layers(module, shape, "net")
         assert str(error.value) == message
+
+
+def test_a_product_of_activations_is_refused() -> None:
+    with pytest.raises(Unsupported) as error:
+        ann_layers(Joined(), (4,), "net")
+    assert [str(reason) for reason in error.value.reasons] == [
+        "net: mul: mul is no layer of a chain, possible are Linear, Conv2d, BatchNorm, pooling, Flatten, Dropout, "
+        "ReLU, and sums of them",
+        "net: cat: joins relu, mul, only sums of two equal shapes are possible",
+    ]
 
 
 def test_two_reasons_are_told_at_once() -> None:

@@ -10,15 +10,20 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hand_made import hand_made
 from report_fixture import evidence
 
+from seamount.compile.neurons.sigma import Sigma
+from seamount.compile.program.program import Input, Population, Program
 from seamount.report.compare import compare, render_comparison_html
+from seamount.report.conversion import render_conversion_html
 from seamount.report.gates import Outcome
 from seamount.report.render.html import render_html
 from seamount.report.report import assemble
 from seamount.report.sweep import Axis, NotReached, SweepReport, render_sweep_html, sweep_report
+from seamount.sigma_delta import Conversion, Point, Reference
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 WIDTHS = (360, 400, 768, 1024, 1280, 1920)
@@ -60,6 +65,34 @@ def swept() -> SweepReport:
     return sweep_report("grid", axes, trials, missed, trained=trained, outcomes=gates)
 
 
+def converted() -> Conversion:
+    curve = tuple(
+        Point(
+            threshold=threshold,
+            messages=5e4 * share,
+            operations=4e6 * share,
+            accuracy=0.97 - loss,
+            same=1 - loss,
+            error_max=20 * loss,
+            error_rms=6 * loss,
+            rmse=None,
+            left_range=0,
+        )
+        for threshold, share, loss in ((0, 1, 0), (0.01, 0.9, 0.001), (0.0234, 0.88, 0.002), (0.4, 0.05, 0.6))
+    )
+    return Conversion(
+        program=Program("a-long-name-of-a-network", (Input("x", (2,)),), (Population("p", (2,), Sigma()),), ()),
+        chosen=curve[2],
+        curve=curve,
+        reference=Reference(np.ones((1, 1000, 10)), 4_200_000, 0.97, None, ""),
+        weight_bits={"p": 8.0},
+        latency=5,
+        what="digits test set",
+        n_samples=1000,
+        n_frames=1000,
+    )
+
+
 def pages() -> dict[str, str]:
     full, small = assemble(evidence()), assemble(hand_made())
     empty = assemble(hand_made(answers=(), proof=(), traced=None))
@@ -68,6 +101,7 @@ def pages() -> dict[str, str]:
         "empty": render_html(empty),
         "comparison": render_comparison_html(compare(full, small)),
         "sweep": render_sweep_html(swept()),
+        "conversion": render_conversion_html(converted()),
     }
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from .accuracy import ladder
 from .anytime import anytime_accuracy, anytime_energy
+from .conversion import threshold_curves
 from .cores import uses
 from .energy import boundaries, break_even, energy_bars, sensitivity, terms
 from .layers import HEAT_LEVELS, agreement, bar, frame_shares, over_time, rates
@@ -35,6 +36,7 @@ __all__ = [
     "sensitivity",
     "state_box",
     "terms",
+    "threshold_curves",
     "trade_offs",
     "uses",
     "weight_histogram",

@@ -76,7 +76,7 @@ def _plot(cost: Cost, points: Sequence[SweepPoint]) -> Markup:
     for _, line in groupby(joined, key=lambda found: found[0]):
         parts.append(stretched(HEIGHT, polyline([place for _, place in line], "deployed")))
     places = [frame.point(c, v) for _, c, v in at]
-    names = _Names([_box(*place) for place in places])
+    names = Names([box(*place) for place in places])
     rings = _rings(places)
     # those on the front first: their names find room
     for i in sorted(range(len(at)), key=lambda i: not cost.on_front(points[i])):
@@ -119,12 +119,12 @@ Box = tuple[float, float, float]
 """Left, right and foot in pixels; a line high."""
 
 
-def _box(share: float, y: float) -> Box:
+def box(share: float, y: float) -> Box:
     return share * NARROWEST - RADIUS, share * NARROWEST + RADIUS, y + 4
 
 
 @dataclass
-class _Names:
+class Names:
     """Names that stand beside, below or above their points, where neither a point nor another name is."""
 
     taken: list[Box]
