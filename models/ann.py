@@ -18,11 +18,12 @@ import torch
 from torch import Tensor, fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
 
-from seamount.errors import InputError, Reason, Unsupported
+from seamount.errors import Reason, Unsupported
 from seamount.windows import Window
 
 from . import fold
 from .drawing import label
+from .finite import check_finite
 from .fold import Flatten, FoldedConv, Linear, Op, Pool, Reals, Shape
 
 SAME = 1e-3
@@ -143,11 +144,7 @@ def ann_layers(module: nn.Module, input_shape: Sequence[int], name: str) -> tupl
     """
     module = copy.deepcopy(module).cpu().float().eval()
     shape = tuple(input_shape)
-    for key, value in module.state_dict().items():
-        if not bool(torch.isfinite(value).all()):
-            raise InputError(
-                f"{key} holds NaN or infinity", where=name, ways_out="train it again, or take an earlier checkpoint"
-            )
+    check_finite(module, name)
     graph = _Graph(_traced(module, shape, name), shape)
     made = graph.layers(name)
     _compare(module, made, shape, name)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from seamount.errors import Unsupported
 
 from .drawing import CELLS, POSSIBLE, SEQUENCES, Drawing, Term, Value, unknown_cells
+from .finite import check_finite
 from .recording import Recorded, TakesTime, record
 from .spiking_net import INPUT, SpikingNet
 
@@ -48,7 +49,9 @@ def from_module(
 
     Raises:
         Unsupported: everything in it that is neither a weighted sum nor a norse cell we know, by name.
+        InputError: weights that are no numbers.
     """
+    check_finite(module, name)
     drawing = Drawing(snap_decays)
     for cell, inner in unknown_cells(module):
         drawing.refuse(f"{cell or 'cell'}: {type(inner).__name__} is no cell that the chip has; {POSSIBLE}")

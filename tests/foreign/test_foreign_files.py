@@ -395,7 +395,16 @@ def test_facts_that_are_none_are_refused(facts: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [b"a = " + b"[" * 5000, b"a = " + b"9" * 5000, b"\xff\xfea\x00", b"a = 1\x00", b"a" + b".a" * 9]
+    "text",
+    [
+        b"a = " + b"[" * 5000,
+        b"a = " + b"9" * 5000,
+        b"\xff\xfea\x00",
+        b"a = 1\x00",
+        b"a" + b".a" * 9,
+        b"a" + b".a" * 5000 + b" = 1",
+        b"[a" + b".a" * 5000 + b"]",
+    ],
 )
 def test_toml_that_is_none_is_refused(text: bytes) -> None:
     with refused("x.toml: not TOML"):

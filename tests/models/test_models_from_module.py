@@ -12,7 +12,7 @@ from norse.torch import LIFBoxCell, LIFBoxParameters, LIFCell, LIFParameters, LI
 from torch import Tensor, nn
 
 from seamount.distill.quantised import QuantisedStudent
-from seamount.errors import Unsupported
+from seamount.errors import InputError, Unsupported
 from seamount.models.from_module import from_module
 from tests.lively import differing
 
@@ -299,6 +299,16 @@ class Hidden(Loop):
 def test_what_a_chip_cannot_do_is_named(module: type[nn.Module], text: str) -> None:
     found = re.sub(r"\(test_\w+.py, line \d+\)", "(FILE, line N)", refusal(module()))
     assert found.splitlines()[: text.count("\n") + 1] == text.splitlines()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("-inf")])
+def test_weights_that_are_no_numbers_are_named(value: float) -> None:
+    module = Loop()
+    with torch.no_grad():
+        module.fc.weight[1, 2] = value
+    with pytest.raises(InputError) as error:
+        from_module(module, input_shape=(1, 4, 4), n_steps=T)
+    assert str(error.value) == "net: fc.weight holds NaN or infinity; train it again, or take an earlier checkpoint"
 
 
 def test_cells_that_no_chip_of_ours_has_are_named() -> None:
