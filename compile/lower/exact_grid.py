@@ -25,8 +25,11 @@ from .scale_search import STATE_LIMIT, drive_room, highest_scale, kept_steps
 LARGEST = range(128, 257)
 """Largest weights to try; a smaller one is one of these over a power of two."""
 
-LOOK, FIRST = 64, 8
-"""Weights of a row, and rows, that are looked at before all are."""
+LOOK = 64
+"""Weights of a row that are looked at before all are."""
+
+BLOCK = 1 << 16
+"""Numbers that are looked at at once: the first rows tell apart most networks without a grid."""
 
 FINER = 4.0
 """Thresholds and biases may be so many times finer than the finest weight."""
@@ -58,47 +61,61 @@ def _scale(network: Network, p: Population, rules: RoundingRules) -> PerNeuron |
     groups = real_groups(network, p.name)
     if any(g.connection.whole for g in groups) or not any(np.any(g.weight) for g in groups):
         return None
-    highest, calm = highest_scale(network, p, groups, rules)
-    one = _found(p, groups, rules, None, Ceilings(highest, calm, drive_room(groups, rules)))
+    one = _unit(p, groups, rules, None)
+    if one is not None:
+        highest, calm = highest_scale(network, p, groups, rules)
+        one = _octave(p, groups, rules, one, Ceilings(highest, calm, drive_room(groups, rules)))
     if one is not None or not may_differ(network, p, groups):
         return one
     rows = rows_of_population(p, groups)
+    own = _unit(p, groups, rules, rows)
+    return None if own is None else _octave(p, groups, rules, own, _row_ceilings(network, p, groups, rules, rows))
+
+
+def _row_ceilings(
+    network: Network, p: Population, groups: Sequence[RealGroup], rules: RoundingRules, rows: Rows
+) -> Ceilings:
     drives = reals(np.sum([rows.largest_sums(g) * g.highest_payload for g in groups], axis=0))
-    limits = row_limits(p, groups, rules, reals(drives * kept_steps(network, p)), STATE_LIMIT)
+    own = rows.spread(row_limits(p, groups, rules, reals(drives * kept_steps(network, p)), STATE_LIMIT))
     with np.errstate(divide="ignore"):
-        roomy = rows.spread(reals(rules.formats.drive_max / drives))
-    own = rows.spread(limits)
-    return _found(p, groups, rules, rows, Ceilings(own, own, roomy))
+        return Ceilings(own, own, rows.spread(reals(rules.formats.drive_max / drives)))
 
 
-def _found(
-    p: Population, groups: Sequence[RealGroup], rules: RoundingRules, rows: Rows | None, ceilings: Ceilings
-) -> PerNeuron | None:
-    """One scale (``rows`` None), or one for each row."""
+def _unit(p: Population, groups: Sequence[RealGroup], rules: RoundingRules, rows: Rows | None) -> PerNeuron | None:
+    """One scale (``rows`` None), or one for each row, still without its power of two."""
     group = next(g for g in groups if np.any(g.weight))
     step = grid_step(real_sign_mode(group.weight), rules.weight_bits(group))
-    weights, wholes = _by_row(p, group, rows), _wholes(p, rows)
-    # a neuron without a weight does not say what its grid is; the first few tell apart most of those without a grid
-    if not weights.any(1).all() or np.isnan(_row_scales(weights[:FIRST], wholes[:FIRST], step)).any():
+    weights = _by_row(p, group, rows)
+    if not weights.any(1).all():  # a neuron without a weight does not say what its grid is
         return None
-    scales = _row_scales(weights, wholes, step)
-    if np.isnan(scales).any():
+    scales = _row_scales(weights, _wholes(p, rows), step)
+    if scales is None:
         return None
-    return _octave(p, groups, rules, float(scales[0]) if rows is None else rows.spread(reals(scales)), ceilings)
+    return float(scales[0]) if rows is None else rows.spread(scales)
 
 
-def _row_scales(weights: Reals, wholes: Reals, step: int) -> Reals:
-    """(n,): scales at which a row's weights are whole steps and its ``wholes`` whole numbers; NaN: there is none."""
-    largest, scales = np.abs(weights).max(1), np.full(len(weights), np.nan)
-    for candidate in LARGEST:
-        left = np.flatnonzero(np.isnan(scales))
-        s = (candidate / largest[left])[:, None]
-        fits = is_whole(reals(weights[left, :LOOK] * s / step)).all(1) & is_whole(
-            reals(wholes[left] * s * FINER)
-        ).all(1)
-        left, s = left[fits], s[fits]
-        whole = is_whole(reals(weights[left] * s / step)).all(1)
-        scales[left[whole]] = s[whole, 0]
+def _row_scales(weights: Reals, wholes: Reals, step: int) -> Reals | None:
+    """(n,): scales at which a row's weights are whole steps, its ``wholes`` whole; None: some row has none."""
+    at_once = max(1, BLOCK // (len(LARGEST) * min(LOOK, weights.shape[1])))
+    found = []
+    for first in range(0, len(weights), at_once):
+        rows = slice(first, first + at_once)
+        found.append(_first_scales(weights[rows], wholes[rows], step))
+        if np.isnan(found[-1]).any():
+            return None
+    return reals(np.concatenate(found))
+
+
+def _first_scales(weights: Reals, wholes: Reals, step: int) -> Reals:
+    """As ``_row_scales``, of few rows; NaN: there is none."""
+    scales = np.full(len(weights), np.nan)
+    candidates = np.asarray(LARGEST) / np.abs(weights).max(1)[:, None]
+    looks = np.all(is_whole(reals(weights[:, None, :LOOK] * candidates[:, :, None] / step)), axis=2)
+    for at in np.flatnonzero(looks.any(0)):
+        left = np.flatnonzero(np.isnan(scales) & looks[:, at])
+        for values, unit in ((wholes, 1 / FINER), (weights, step)):
+            left = left[is_whole(reals(values[left] * candidates[left, at, None] / unit)).all(1)]
+        scales[left] = candidates[left, at]
     return reals(scales)
 
 

@@ -227,6 +227,22 @@ def test_grids_of_neurons_and_channels_are_found_one_by_one(make: object) -> Non
     assert np.array_equal(held * whole.max(1, keepdims=True), whole * held.max(1, keepdims=True))
 
 
+def test_a_grid_holds_all_weights_of_all_neurons() -> None:
+    """More neurons, and weights of each, than are looked at at first."""
+    rng, units = np.random.default_rng(0), np.geomspace(1, 1e-3, 40)
+    whole = 2.0 * rng.integers(-60, 61, (40, 80))
+    whole[:, 0] = 254
+    cells = population("a", (40,), a_m=0.125, v_th=300 * units)
+    for off, expected in ((0.0, "exact grid"), (0.3, "")):
+        whole[-1, -1] = 2 + off
+        op = Linear(reals(whole * units[:, None]))
+        made = compile_graph(network([cells], [Connection("fc", "x", "a", (op,))], [NetworkInput("x", (80,))]))
+        assert made.rounding is not None
+        assert made.rounding.populations[0].grid == expected
+        kind = made.program.synapses[0].kind
+        assert np.array_equal(kind.weights, whole) == (not off)
+
+
 def test_real_numbers_are_on_no_grid() -> None:
     for make in (dense, convolution):
         made = compile_graph(make(np.ones(8)))
