@@ -78,6 +78,7 @@ def deployed_config(plan: Plan, found: Deployed, *, epochs: int, quant_epochs: i
         "distill": {
             **preset["distill"],
             "ann_epochs": epochs // 2,
+            "one_step_epochs": 0,
             "spike_budget": None if plan.tiny else {"per_synapse": 0.35},
         },
         "train": {**preset["train"], "epochs": epochs, "batch_size": 256 if not plan.tiny else plan.batch_size},
