@@ -51,7 +51,7 @@ CIFAR10: Mapping[str, Any] = {
         "precision": "bf16",
         "average_epochs": 0.5,
     },
-    "quant": {"epochs": 1, "lr": 3e-4},
+    "quant": {"epochs": 0},
     "lava": {"n_samples": 3},
     "report": {"n_compared": 32},
 }
@@ -70,6 +70,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "student": {"arch": "vgg8", "n_steps": 2, "options": {"width": 0.4, "pooling": "average"}},
         "distill": {**CIFAR10["distill"], "ann_epochs": 5, "one_step_epochs": 4},
         "train": {**CIFAR10["train"], "epochs": 6, "warmup_epochs": 0.5},
+        "quant": {"epochs": 1, "lr": 3e-4},
     },
     "digits": {},
     "mnist": {
