@@ -234,7 +234,7 @@ def _check_one_step(data: Data, config: DistillConfig, train: TrainConfig) -> No
             f"{config.one_step_epochs} of {train.epochs} epochs",
             where="distill.one_step_epochs",
             possible="needed is at least one epoch with all steps behind them",
-            ways_out="raise train.epochs, or train a student of n_steps = 1",
+            ways_out="lower it, raise train.epochs, or train a student of n_steps = 1",
         )
 
 
