@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
 
-from seamount.errors import Reason, Unsupported
+from seamount.errors import ENDS, Reason, Unsupported, text_of
 from seamount.windows import Window
 
 from . import fold
@@ -170,8 +170,10 @@ def _traced(module: nn.Module, shape: Shape, name: str) -> fx.GraphModule:
         traced = fx.symbolic_trace(module)
         with torch.no_grad():
             ShapeProp(traced).propagate(torch.zeros((2, *shape)))
-    except Exception as error:  # a user's forward raises whatever it raises
-        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    except ENDS:
+        raise
+    except BaseException as error:  # a user's forward raises whatever it raises
+        said = (text_of(error).strip().splitlines() or [type(error).__name__])[0]
         ways = "let its forward pass call layers, without a choice that depends on values"
         raise Unsupported(
             f"cannot be followed for x (B, {', '.join(map(str, shape))}): {said}", where=name, ways_out=ways

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from seamount.errors import Unsupported
+from seamount.errors import ENDS, Unsupported, text_of
 
 from .drawing import CELLS, SEQUENCES, Drawing, Term, Value, label
 from .spiking_net import INPUT
@@ -70,10 +70,10 @@ def record(
         with torch.no_grad(), recorder:
             recorder.note(x, Signal((Term(INPUT),), whole=sequence))
             out = module(x)
-    except (TakesTime, Unsupported):
+    except (TakesTime, Unsupported, *ENDS):
         raise
-    except Exception as error:  # a user's forward raises whatever it raises
-        said = (str(error).strip().splitlines() or [""])[0]
+    except BaseException as error:  # a user's forward raises whatever it raises
+        said = (text_of(error).strip().splitlines() or [""])[0]
         place = _line(traceback.extract_tb(error.__traceback__))
         raise Unsupported(
             f"its forward pass raises {type(error).__name__}: {said}{place}, for x {shape}",

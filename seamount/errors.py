@@ -132,6 +132,18 @@ def out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error))
 
 
+ENDS = (KeyboardInterrupt, GeneratorExit)
+"""Raised from outside; anything else that somebody's code raises is its failure, whatever its class."""
+
+
+def text_of(error: BaseException) -> str:
+    """What an error of somebody else's class says; empty where it cannot say it."""
+    try:
+        return str(error)
+    except BaseException:  # somebody's own __str__
+        return ""
+
+
 def plural(n: int, thing: str) -> str:
     """The word after a number in a message: 1 step, 8 steps."""
     return thing if n == 1 else f"{thing}s"

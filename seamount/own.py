@@ -21,7 +21,7 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
-from seamount.errors import ConfigError, SeamountError, nearest, out_of_memory
+from seamount.errors import ENDS, ConfigError, SeamountError, nearest, out_of_memory, text_of
 from seamount.files import file_hash, named_path, text_hash
 
 NAMED = re.compile(r"(?P<home>[^:\s]+(?: [^:\s]+)*):(?P<name>[A-Za-z_]\w*)")
@@ -152,7 +152,9 @@ def called(reference: str, setting: str, thing: Any, given: Mapping[str, Any], *
     """The call, and where it raises, whose line it was."""
     try:
         return thing(*positional, **given)
-    except (Exception, SystemExit) as error:
+    except ENDS:
+        raise
+    except BaseException as error:
         if out_of_memory(error):  # the training knows what to do
             raise
         raise ConfigError(f"{reference} raised {said(error)}", where=setting) from error
@@ -167,9 +169,9 @@ def blamed() -> Iterator[None]:
     """
     try:
         yield
-    except SeamountError:
+    except (SeamountError, *ENDS):
         raise
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         lines = {Path(frame.filename).resolve() for frame in traceback.extract_tb(error.__traceback__)}
         home = next((home for home, (_, _, paths) in _loaded.items() if not lines.isdisjoint(paths)), None)
         if home is None or out_of_memory(error):  # the training knows what to do
@@ -179,7 +181,7 @@ def blamed() -> Iterator[None]:
 
 def said(error: BaseException) -> str:
     """An error of somebody else's code in one line, with the place in that code."""
-    text = (str(error).strip().splitlines() or [""])[0]
+    text = (text_of(error).strip().splitlines() or [""])[0]
     told = f"{type(error).__name__}: {text}" if text else type(error).__name__
     own = Path(__file__).resolve().parent
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not Path(f.filename).is_relative_to(own)]
@@ -220,7 +222,9 @@ def _module(home: str, setting: str) -> ModuleType:
     importlib.invalidate_caches()
     try:
         module = _from_file(entry) if home.endswith(".py") else importlib.import_module(home)
-    except (Exception, SystemExit) as error:
+    except ENDS:
+        raise
+    except BaseException as error:
         raise ConfigError(f"{home} cannot be imported, {said(error)}", where=setting) from error
     _loaded[home] = (digest, module, paths)
     return module
@@ -280,7 +284,9 @@ def _home(home: str, setting: str) -> tuple[Path, Path]:
         sys.path.insert(0, here)
     try:
         spec = importlib.util.find_spec(home)
-    except (Exception, SystemExit) as error:  # a parent package is imported to find its module
+    except ENDS:
+        raise
+    except BaseException as error:  # a parent package is imported to find its module
         spec = None
         if not isinstance(error, ModuleNotFoundError):
             raise ConfigError(f"{home} cannot be imported, {said(error)}", where=setting) from error

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from seamount.errors import Reason, SeamountError, out_of_memory
+from seamount.errors import Reason, SeamountError, out_of_memory, text_of
 
 from .signals import Stopped
 from .streams import give_up
@@ -128,7 +128,7 @@ def _run(work: Callable[[], Result], *, as_json: bool, debug: bool) -> int:
         except OSError as error:
             give_up(sys.stdout)
             raise OSError(error.errno, error.strerror, "standard output") from None
-    except (KeyboardInterrupt, SystemExit, Exception) as error:  # exit(0) in the middle of it is no success
+    except BaseException as error:  # exit(0) in the middle of it is no success
         if debug and not isinstance(error, KeyboardInterrupt):
             from seamount.shown import plain
 
@@ -158,7 +158,8 @@ def explained(error: BaseException) -> tuple[tuple[Reason, ...], int]:
             where = error.filename2 or error.filename or "file"
             return (Reason(str(error.strerror or error), where=str(where)),), 2
         case _:
-            found = f"unexpected {type(error).__name__}: {error}; this is a bug in Seamount, --debug shows where"
+            told = ": ".join(filter(None, (type(error).__name__, text_of(error))))
+            found = f"unexpected {told}; this is a bug in Seamount, --debug shows where"
             return (Reason(found),), 1
 
 

@@ -20,7 +20,7 @@ from seamount.distill.methods import needs_teacher, weights_of
 from seamount.distill.parallel import World, require_device
 from seamount.distill.plan import check_quantisable
 from seamount.distill.train import rehearse
-from seamount.errors import ConfigError, SeamountError, out_of_memory
+from seamount.errors import ENDS, ConfigError, SeamountError, out_of_memory
 from seamount.hardware_targets.target import load_target
 from seamount.models.spiking_net import SpikingNet
 from seamount.models.zoo import build_teacher
@@ -143,9 +143,9 @@ def _named(what: str, when: str, config: Config, call: Callable[[], T]) -> T:
     """The call; what somebody's own code raises in it is told with its line."""
     try:
         return call()
-    except SeamountError:
+    except (SeamountError, *ENDS):
         raise
-    except Exception as error:
+    except BaseException as error:
         # of memory the training knows how much is left; anything else of ours would be a bug
         if out_of_memory(error) or not any(own_code(config)):
             raise

@@ -298,6 +298,16 @@ def test_losses_of_ones_own_weigh_among_ours(here: Path) -> None:
             "it.py:f",
             "teacher.arch: it.py:f raised KeyError: 'w' (it.py, line 2)",
         ),
+        (
+            "class Odd(BaseException): pass\ndef f():\n    raise Odd('no')",
+            "it.py:f",
+            "teacher.arch: it.py:f raised Odd: no (it.py, line 3)",
+        ),
+        (
+            "class Odd(BaseException):\n    def __str__(self): raise Odd\nraise Odd",
+            "it.py:f",
+            "teacher.arch: it.py cannot be imported, Odd (it.py, line 3)",
+        ),
         ("def f():\n    exit(3)", "it.py:f", "teacher.arch: it.py:f raised SystemExit: 3 (it.py, line 2)"),
         (
             "def f(depth): pass",
@@ -359,7 +369,11 @@ class Late(torch.nn.Module):
 
 @pytest.mark.parametrize(
     ("last", "told"),
-    [("raise KeyError('\\x1b[2J')", "KeyError: '\\x1b[2J'"), ("exit(0)", "SystemExit: 0")],
+    [
+        ("raise KeyError('\\x1b[2J')", "KeyError: '\\x1b[2J'"),
+        ("exit(0)", "SystemExit: 0"),
+        ("raise BaseException('odd')", "BaseException: odd"),
+    ],
 )
 def test_what_raises_in_the_middle_of_a_stage_is_told_with_its_line(here: Path, last: str, told: str) -> None:
     (here / "late.py").write_text(LATE.format(last=last))

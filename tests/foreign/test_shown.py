@@ -71,6 +71,20 @@ def test_what_somebodys_code_prints_is_no_part_of_the_document(capsys: pytest.Ca
     assert (json.loads(shown.out), shown.err) == ({"accuracy": 0.5}, "epoch 1\n")
 
 
+def test_errors_of_any_class_are_told_without_their_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    class Odd(BaseException):
+        def __str__(self) -> str:
+            raise Odd
+
+    def fails() -> Result:
+        raise Odd
+
+    assert _run(fails, as_json=False, debug=False) == 1
+    assert capsys.readouterr().err == "error unexpected Odd; this is a bug in Seamount, --debug shows where\n"
+    assert _run(fails, as_json=False, debug=True) == 1
+    assert "in fails" in capsys.readouterr().err
+
+
 def test_an_exit_in_the_middle_of_a_command_is_no_success(capsys: pytest.CaptureFixture[str]) -> None:
     assert _run(lambda: sys.exit(0), as_json=False, debug=False) == 1
     assert "unexpected SystemExit: 0" in capsys.readouterr().err
