@@ -27,7 +27,8 @@ from seamount.errors import InputError, Unsupported
 from seamount.hardware_targets.lava import lava_status, write_net
 from seamount.hardware_targets.simulator import simulate
 from seamount.windows import Window
-from tests.vectors.netx import RECORDED, Recorded, compared, installed, net_of, run
+from tests.vectors.lava import Outcome, check_case, implementations
+from tests.vectors.netx import RECORDED, Recorded, compared, installed, net_file, net_of, run
 
 NETS = Path(__file__).resolve().parents[2] / ".." / "shared" / "golden" / "lava_nets"
 SHARED = Path(__file__).resolve().parents[2] / ".." / "shared" / "golden" / "lava"
@@ -59,22 +60,9 @@ def dense_file(path: Path, weights: Any, **extra: Any) -> Path:
 @pytest.mark.skipif(not SHARED.exists(), reason="the recorded vectors are not beside the checkout")
 @pytest.mark.parametrize("case", sorted(p.stem for p in SHARED.glob("netx_*.npz")) or ["none"])
 def test_recorded_netx_runs_are_reproduced(case: str) -> None:
-    with np.load(SHARED / f"{case}.npz") as recording:
-        meta = json.loads(str(recording["meta"]))
-        recorded = {name: recording[name] for name in recording.files if name != "meta"}
-    kwargs = {k: v for k, v in meta["net_kwargs"].items() if k.startswith("reset")}
-    program = read_net(SHARED / meta["net_file"], skip_unknown=True, **kwargs)
-    n_steps = meta["graph"]["T"]
-    data = recorded.pop("p:src.data").astype(np.int64)
-    stream = np.resize(data.T, (n_steps, *data.shape[:-1][::-1])) if data.ndim == 2 else data.transpose(3, 2, 1, 0)
-    activity = simulate(program, stream[:n_steps, None], n_steps=n_steps, record=RECORD)
-    n_compared = 0
-    for key, values in recorded.items():
-        name, quantity = key.removeprefix("r:lif").split(".")
-        traces = {"u": activity.u, "v": activity.v, "s": activity.spikes}[quantity]
-        assert np.array_equal(traces[f"layer{name}"][:, 0].T, values), key
-        n_compared += values.size
-    assert n_compared > 1000
+    outcome = check_case(SHARED / f"{case}.npz", implementations())
+    assert (outcome.n_differing, outcome.refused) == (0, "")
+    assert outcome.n_compared > 1000
 
 
 def test_a_minimum_of_minus_128_alone_becomes_minus_126_as_in_lava(tmp_path: Path) -> None:
@@ -265,34 +253,12 @@ def test_damaged_files_are_refused_and_never_crash(tmp_path: Path) -> None:
 # ----------------------------------------------------------------------- layers that slayer writes and netx lacks
 
 
-@pytest.mark.shared
-@pytest.mark.skipif(not SHARED.exists(), reason="the recorded networks are not beside the checkout")
-@pytest.mark.parametrize("name", ["pool_0", "pool_1"])
-def test_pool_layers_give_slayers_spikes(name: str) -> None:
-    program = read_net(NETS / f"{name}.net", input_shape=(2, 16, 16))
-    with np.load(NETS / f"{name}_slayer.npz") as recorded:
-        x = np.moveaxis(recorded["x"], -1, 0)[:, None].astype(np.int64)
-        activity = simulate(program, x, n_steps=len(x), record=("spikes",))
-        for p in program.populations:
-            expected = np.moveaxis(recorded[p.name], -1, 0).reshape(len(x), *p.shape)
-            assert np.array_equal(activity.spikes[p.name][:, 0], expected)
-            assert expected.any()
-
-
-def layers_file(path: Path, *layers: dict[str, Any]) -> Path:
-    with h5py.File(path, "w") as file:
-        for i, layer in enumerate(layers):
-            for key, value in layer.items():
-                file[f"layer/{i}/{key}"] = np.array([value.encode()], "S10") if isinstance(value, str) else value
-    return path
-
-
 NEURON = {"neuron/type": "CUBA", "neuron/iDecay": 4096, "neuron/vDecay": 4096, "neuron/vThMant": 10}
 
 
 def test_average_counts_the_spikes_of_each_class(tmp_path: Path) -> None:
     dense = {"type": "dense", "shape": [6], "weight": 20 * np.eye(6), **NEURON}
-    path = layers_file(tmp_path / "a.net", dense, {"type": "average", "shape": [3, 1, 1]})
+    path = net_file(tmp_path / "a.net", dense, {"type": "average", "shape": [3, 1, 1]})
     program = read_net(path, n_steps=5)
     x = np.random.default_rng(0).integers(0, 2, (5, 4, 6))
     activity = simulate(program, x)
@@ -319,7 +285,7 @@ def test_average_counts_the_spikes_of_each_class(tmp_path: Path) -> None:
 )
 def test_layers_that_do_not_fit_are_refused(layers: tuple[dict[str, Any], ...], message: str, tmp_path: Path) -> None:
     with pytest.raises(InputError) as error:
-        read_net(layers_file(tmp_path / "a.net", *layers), input_shape=(1, 4, 4))
+        read_net(net_file(tmp_path / "a.net", *layers), input_shape=(1, 4, 4))
     assert str(error.value) == f"{tmp_path}/a.net/{message}"
 
 
@@ -327,7 +293,7 @@ def test_a_mean_of_graded_messages_is_refused(tmp_path: Path) -> None:
     changes = {"neuron/type": "SDNN", "neuron/vThMant": 1}
     dense = {"type": "dense", "shape": [4], "weight": np.eye(4), **changes}
     with pytest.raises(Unsupported, match="layer/1: a mean of graded messages; slayer's is one of spikes"):
-        read_net(layers_file(tmp_path / "a.net", dense, {"type": "average", "shape": [2]}))
+        read_net(net_file(tmp_path / "a.net", dense, {"type": "average", "shape": [2]}))
 
 
 SDNN_INPUT = {"type": "input", "shape": [4], "neuron/type": "SDNN", "neuron/vThMant": 5}
@@ -378,8 +344,7 @@ def test_values_of_graded_layers_that_are_not_possible_are_refused_by_key(
 def test_recurrent_is_the_older_name_of_dense_rec(tmp_path: Path) -> None:
     layer = {"shape": [3], "weight": 20 * np.eye(3), "weight_rec": 4 * np.ones((3, 3)), **NEURON}
     old, new = (
-        read_net(layers_file(tmp_path / f"{kind}.net", {"type": kind, **layer}))
-        for kind in ("recurrent", "dense_rec")
+        read_net(net_file(tmp_path / f"{kind}.net", {"type": kind, **layer})) for kind in ("recurrent", "dense_rec")
     )
     assert str(old).splitlines()[1:] == str(new).splitlines()[1:]
     assert len(old.synapses) == 2
@@ -388,7 +353,7 @@ def test_recurrent_is_the_older_name_of_dense_rec(tmp_path: Path) -> None:
 def test_another_input_scale_names_the_scale_to_change(tmp_path: Path) -> None:
     entry = {"type": "input", "shape": [3], "weight": np.array([64.0]), **NEURON}
     dense = {"type": "dense", "shape": [3], "weight": 20 * np.eye(3), **NEURON}
-    program = read_net(layers_file(tmp_path / "a.net", entry, dense), n_steps=8, reset_interval=8)
+    program = read_net(net_file(tmp_path / "a.net", entry, dense), n_steps=8, reset_interval=8)
     graph = net_to_nir(program)
     assert compile_graph(graph).program.n_steps == 8
     with pytest.raises(InputError, match=r"give it another with --set scale\.layer0=NUMBER"):
@@ -410,16 +375,24 @@ def test_what_lava_dl_recorded_is_given_in_every_value(recorded: Recorded) -> No
     assert row.compared > 8
 
 
+WHOLE = {"user_sdnn": 28_737, "pilotnet_sdnn_gts_lava": 43_131, "pool_0_slayer": 74_640, "pool_1_slayer": 49_680}
+"""Recordings of whole networks, and how many values each holds."""
+
+
 @pytest.mark.shared
 @pytest.mark.skipif(not NETS.exists(), reason="the recorded networks are not beside the checkout")
-def test_a_users_sigma_delta_network_gives_what_lava_gave() -> None:
+@pytest.mark.parametrize("case", WHOLE)
+def test_recorded_networks_give_every_value(case: str) -> None:
+    if "_gts" in case and installed() is None:
+        pytest.skip("lava-dl, which brings the network, is not installed")
+    assert check_case(NETS / f"{case}.npz", implementations()) == Outcome(case, 3 * WHOLE[case], 0)
+
+
+@pytest.mark.shared
+@pytest.mark.skipif(not NETS.exists(), reason="the recorded networks are not beside the checkout")
+def test_a_users_sigma_delta_network_gives_what_lava_gave_for_other_exponents() -> None:
     with np.load(NETS / "user_sdnn.npz") as recording:
-        x, out = recording["x"], recording["out"]
-        sigmas = {name: recording[name] for name in ("sigma1", "sigma2", "sigma3")}
-    activity = run(read_net(NETS / "user_sdnn.net"), x, x.shape[-1])
-    assert np.array_equal(activity.spikes["layer4"][:, 0].T, out)
-    for name, layer in (("sigma1", "layer1"), ("sigma2", "layer3"), ("sigma3", "layer4")):
-        assert np.array_equal(activity.final_states["sigma"][layer][0].T, sigmas[name]), name
+        x = recording["x"]
     # seen in Lava by netx's argument of that name
     for exponent, last in ((0, 4), (3, 86), (9, 6170)):
         program = read_net(NETS / "user_sdnn.net", spike_exp=exponent)

@@ -5,17 +5,21 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from seamount.compile.arithmetic.definition import run_definition
+from seamount.compile.net.read import read_net
 from seamount.compile.neurons.lif import Lif
 from seamount.compile.numbers import ints
 from seamount.compile.program.program import Input, Population, Program
 from seamount.compile.synapses.kinds import OneToOne, Synapses
 from seamount.hardware_targets.simulator import simulate
 from tests.vectors.lava import main, outcomes
+from tests.vectors.netx import net_file
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = ROOT.parent / "shared"
@@ -56,9 +60,92 @@ def test_a_difference_and_a_file_that_is_no_recording_fail(
     assert main([str(tmp_path)]) == 1
     told = capsys.readouterr().out
     assert "junk: refused:" in told
-    assert "first: definition, hops: n.v at neuron (2,) step 1:" in told
+    assert "first: definition, hops: n.v at index (2, 1):" in told
     assert told.splitlines()[-1].startswith("cases 2, ")
     assert told.splitlines()[-1].endswith("cases refused 1")
+
+
+# ------------------------------------------------------------------------- whole networks beside their .net file
+
+SDNN = {"neuron/type": "SDNN", "neuron/vThMant": 3}
+CONV = {"type": "conv", "shape": [2, 3, 4], "weight": np.arange(18).reshape(2, 1, 3, 3) - 9.0}
+CONV |= {"stride": 1, "padding": 1, "dilation": 1, "groups": 1}
+SIGMA_DELTA = (
+    {"type": "input", "shape": [1, 3, 4], **SDNN},
+    {**CONV, **SDNN},
+    {"type": "flatten", "shape": [24, 1, 1]},
+    {"type": "dense", "shape": [2], "weight": 2.0 * np.eye(2, 24), **SDNN, "neuron/sigma_output": True},
+)
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> dict[str, NDArray[Any]]:
+    """A sigma-delta network beside the test's folder, and its run as netx in Lava lays it out."""
+    program = read_net(net_file(tmp_path / "mine.net", *SIGMA_DELTA))
+    x = np.random.default_rng(0).integers(-20, 20, (4, 3, 1, 6))
+    activity = simulate(program, x.T[:, None], record=("spikes",))
+    sigmas = {"sigma0": np.zeros((4, 3, 1))}  # Lava's Delta has one that it never writes
+    for n, layer in ((1, "layer1"), (2, "layer3")):  # netx counts no flatten
+        sigmas[f"sigma{n}"] = activity.final_states["sigma"][layer][0].T.astype(float)
+    assert sigmas["sigma1"].shape == (4, 3, 2)
+    return {"x": x.astype(np.int16), "out": activity.spikes["layer3"][:, 0].T, **sigmas}
+
+
+def test_a_whole_network_is_compared_in_every_value(
+    recording: dict[str, NDArray[Any]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.savez(tmp_path / "mine_lava.npz", **recording)
+    assert main([str(tmp_path)]) == 0
+    assert capsys.readouterr().out == "cases 1, values compared 150, values differing 0, cases refused 0\n"
+    recording["sigma1"][3, 2, 1] += 1
+    np.savez(tmp_path / "mine_lava.npz", **recording)
+    assert main([str(tmp_path)]) == 1
+    assert "mine_lava: 3 of 150 differ; first: definition, net: sigma1 at index (3, 2, 1):" in capsys.readouterr().out
+
+
+def test_a_network_that_stands_elsewhere_is_named(recording: dict[str, NDArray[Any]], tmp_path: Path) -> None:
+    (tmp_path / "recorded").mkdir()
+    np.savez(tmp_path / "recorded" / "other.npz", **recording)
+    assert main([str(tmp_path / "recorded"), "--net", f"other={tmp_path / 'mine.net'}"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"x": None}, "neither meta nor x, a recording has meta, that of a whole network has x"),
+        ({"x": np.zeros((4, 3, 1, 6)) + 0.5}, "x holds other numbers than whole ones"),
+        (
+            {"x": np.zeros((3, 4, 1, 6))},
+            "x is (3, 4, 1, 6) in (W, H, C), time last, but the network takes (C, H, W) (1, 3, 4)",
+        ),
+        (
+            {"x": np.zeros(6)},
+            "x is float64 (6,), numbers of shape (N, T), or of maps with their time last, are possible",
+        ),
+        ({"more": np.zeros(3)}, "no trace for more"),
+        ({"sigma3": np.zeros(2)}, "no trace for sigma3"),
+        ({"out": None, "sigma0": None, "sigma1": None, "sigma2": None}, "nothing was recorded"),
+        ({"meta": np.array("{}")}, "graph is missing"),
+        ({"meta": np.array("[]")}, "meta is no JSON object"),
+        ({"meta": np.array('{"proc": "Sigma"}')}, "mine: no in:PORT, and a process does nothing without input"),
+    ],
+)
+def test_a_recording_that_cannot_be_compared_is_refused_in_words(
+    recording: dict[str, NDArray[Any]], changes: dict[str, Any], told: str, tmp_path: Path
+) -> None:
+    changed = {name: values for name, values in (recording | changes).items() if values is not None}
+    np.savez(tmp_path / "mine.npz", **changed)
+    (outcome,) = outcomes(tmp_path)
+    assert outcome.refused == told
+
+
+def test_a_recording_without_its_network_says_how_to_name_it(
+    recording: dict[str, NDArray[Any]], tmp_path: Path
+) -> None:
+    np.savez(tmp_path / "other_lava.npz", **recording)
+    (outcome,) = outcomes(tmp_path)
+    where = f"{tmp_path}/other_lava.net, {tmp_path}/other.net"
+    assert outcome.refused == f"no network: {where} are not there; name it with --net other_lava=FILE"
 
 
 # ------------------------------------------------------------------------------- single LIF of the NIR paper

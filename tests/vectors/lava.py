@@ -1,9 +1,16 @@
-"""Replays recordings of Lava's fixed-point models: ``python -m tests.vectors.lava DIR``.
+"""Replays recordings of Lava and its relatives: ``python -m tests.vectors.lava DIR [--net CASE=FILE]``.
 
-Each CASE.npz holds a graph of Lava processes (or the name of a .net file), its input, and u, v, s of the neurons and
-a of the synapses after every step; or one process with what its ports received and sent (``processes.py``). Every
-case is run by the definition and by every fast implementation, and every recorded value is compared. Lava orders maps
-(W, H, C); ``graph.py`` is where that becomes our (C, H, W).
+Each CASE.npz below DIR is one of
+
+* a graph of Lava processes (or a .net file with netx's arguments), its input, and u, v, s of the neurons and a of the
+  synapses after every step (``graph.py``; ``meta`` has ``graph``, or ``net_file`` too);
+* one process with what its ports received and sent (``processes.py``; ``meta`` has ``proc``);
+* a whole network beside its .net file, recorded by netx in Lava or by slayer (``net.py``; no ``meta``, but ``x``);
+* blocks of nengo-loihi's emulator (``nengo.py``; ``meta`` has ``blocks``).
+
+Every case is run by the definition and by every fast implementation, and every recorded value is compared. Lava
+orders maps (W, H, C); ``graph.py`` is where that becomes our (C, H, W). A case that cannot be compared whole is
+refused with the reason. Exit code 0: everything was compared and nothing differs.
 """
 
 from __future__ import annotations
@@ -11,7 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,9 +29,11 @@ from numpy.typing import NDArray
 from seamount.compile.arithmetic.definition import run_definition
 from seamount.compile.program.activity import Activity
 from seamount.compile.program.program import Program
-from seamount.errors import SeamountError
+from seamount.errors import InputError, SeamountError
+from seamount.foreign.arrays import read_npz
 
-from .graph import Replay, graph_replays
+from .graph import Arrays, Replay, graph_replays
+from .nengo import nengo_replays
 from .processes import process_replays
 
 RECORD = ("spikes", "states", "drive")
@@ -61,38 +70,60 @@ def implementations() -> dict[str, Run]:
     return runs
 
 
-def replays(path: Path, meta: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> list[Replay]:
-    """The programs that a case means: the same graph built in more than one way."""
-    if "proc" in meta:
-        return process_replays(path.stem, meta, arrays)
-    if "net_file" in meta:
-        from .net import net_replays  # h5py is needed for these alone
+@dataclass(frozen=True)
+class Case:
+    """What a file asks for: the same recorded values from every replay that shows them."""
 
-        return net_replays(path, meta, arrays)
-    return graph_replays(meta.get("name", path.stem), meta["graph"], arrays)
+    replays: list[Replay]
+    recorded: Arrays
 
 
-def check_case(path: Path, runs: dict[str, Run]) -> Outcome:
-    """Replay one file with every implementation and compare every recorded value."""
-    with np.load(path, allow_pickle=False) as file:
-        meta = json.loads(str(file["meta"]))
-        arrays = {name: file[name] for name in file.files if name != "meta"}
+def read_case(path: Path, net: Path | None = None) -> Case:
+    """The programs that a file means, and what was recorded of them.
+
+    Args:
+        net: the .net file of a whole network that stands somewhere else.
+    """
+    packed = read_npz(path)
+    arrays = {name: packed[name] for name in packed if name != "meta"}
+    if "meta" not in packed:
+        from .net import network_replays  # h5py is needed for these alone
+
+        recorded = {name: values for name, values in arrays.items() if name != "x"}
+        return Case(network_replays(path, arrays, net), recorded)
+    meta = json.loads(str(packed["meta"]))
+    if not isinstance(meta, dict):
+        raise InputError("meta is no JSON object")
+    if "blocks" in meta:
+        return Case(*nengo_replays(path.stem, meta, arrays))
     recorded = {
         name.removeprefix("r:"): values
         for name, values in arrays.items()
         if name.startswith(("r:", "out:", "state:"))
     }
-    try:
-        built = replays(path, meta, arrays)
-    except SeamountError as error:
-        return Outcome(path.stem, 0, 0, refused=str(error))
+    if "proc" in meta:
+        return Case(process_replays(path.stem, meta, arrays), recorded)
+    if "net_file" in meta:
+        from .net import net_replays
+
+        return Case(net_replays(path, meta, arrays), recorded)
+    return Case(graph_replays(meta.get("name", path.stem), meta["graph"], arrays), recorded)
+
+
+def check_case(path: Path, runs: dict[str, Run], net: Path | None = None) -> Outcome:
+    """Replay one file with every implementation and compare every recorded value.
+
+    Raises:
+        SeamountError: it cannot be replayed.
+    """
+    case = read_case(path, net)
     n_compared = n_differing = 0
     first = ""
     seen: set[str] = set()
-    for replay in built:
+    for replay in case.replays:
         for run_name, run in runs.items():
             activity = run(replay.program, replay.inputs, replay.n_steps)
-            for name, expected in recorded.items():
+            for name, expected in case.recorded.items():
                 found = replay.trace(activity, name)
                 if found is None:
                     continue
@@ -102,34 +133,60 @@ def check_case(path: Path, runs: dict[str, Run]) -> Outcome:
                 n_differing += expected.size if found.shape != expected.shape else len(differing)
                 if len(differing) and not first:
                     first = f"{run_name}, {replay.form}: {name}{_at(found, expected, differing[0])}"
-    unseen = sorted(set(recorded) - seen)
-    if unseen:
-        return Outcome(path.stem, n_compared, n_differing, first, f"no trace for {', '.join(unseen)}")
-    return Outcome(path.stem, n_compared, n_differing, first)
+    unseen = sorted(set(case.recorded) - seen)
+    told = f"no trace for {', '.join(unseen)}" if unseen else "" if seen else "nothing was recorded"
+    return Outcome(path.stem, n_compared, n_differing, first, told)
 
 
 def _at(found: NDArray[Any], expected: NDArray[Any], index: Any) -> str:
     if found.shape != expected.shape:
         return f" has shape {found.shape}, recorded {expected.shape}"
     where = tuple(int(i) for i in index)
-    return f" at neuron {where[:-1]} step {where[-1]}: {found[where]}, recorded {expected[where]}"
+    return f" at index {where}: {found[where]}, recorded {expected[where]}"
 
 
-def outcomes(folder: Path, runs: dict[str, Run] | None = None) -> Iterator[Outcome]:
+def outcomes(
+    folder: Path, runs: dict[str, Run] | None = None, nets: Mapping[str, Path] | None = None
+) -> Iterator[Outcome]:
     """Every .npz file of a folder, one by one. A file that cannot be read or replayed counts as refused."""
     chosen = implementations() if runs is None else runs
     for path in sorted(folder.rglob("*.npz")):
         try:
-            yield check_case(path, chosen)
-        except (OSError, KeyError, ValueError, TypeError, IndexError) as error:
+            yield check_case(path, chosen, (nets or {}).get(path.stem))
+        except KeyError as error:
+            yield Outcome(path.stem, 0, 0, refused=f"{error.args[0]} is missing")
+        except SeamountError as error:
+            yield Outcome(path.stem, 0, 0, refused=str(error))
+        except (OSError, ValueError, TypeError, IndexError, AttributeError) as error:
             yield Outcome(path.stem, 0, 0, refused=f"{type(error).__name__}: {error}")
 
 
+def named_net(text: str) -> tuple[str, Path]:
+    case, equals, file = text.partition("=")
+    if not (case and equals and file):
+        raise argparse.ArgumentTypeError(f"{text!r} is not CASE=FILE")
+    return case, Path(file)
+
+
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.vectors.lava", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.vectors.lava",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("folder", type=Path, metavar="DIR", help="folder of .npz recordings")
-    folder = parser.parse_args(arguments).folder
-    found = list(outcomes(folder))
+    parser.add_argument(
+        "--net",
+        type=named_net,
+        action="append",
+        default=[],
+        metavar="CASE=FILE",
+        help="the .net file of CASE.npz, if it does not stand beside it",
+    )
+    chosen = parser.parse_args(arguments)
+    if not chosen.folder.is_dir():
+        parser.error(f"{chosen.folder} is no folder")
+    found = list(outcomes(chosen.folder, nets=dict(chosen.net)))
     for outcome in found:
         if outcome.refused:
             print(f"{outcome.name}: refused: {outcome.refused}")

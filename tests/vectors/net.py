@@ -1,8 +1,23 @@
-"""Recordings of networks that Lava read from a .net file: node ``lifN`` is layer N of the file."""
+"""Recordings of networks that stand in a .net file.
+
+With ``meta``, of netx in Lava, step by step: ``meta`` holds ``net_file``, netx's arguments (``net_kwargs``) and the
+steps (``graph.T``); ``p:src.data`` is the input, ``r:lifN.u|v|s`` is of layer N of the file.
+
+Without ``meta``, of a whole network: CASE.npz beside CASE.net, or NAME_anything.npz beside NAME.net; the network of
+NAME_gts_anything.npz is ``gts/NAME/network.net`` of the installed lava-dl. ``x`` is the input; every other array is
+compared, its kind is in its name:
+
+* ``out``: what the last layer sent, ``sigmaN`` (or ``uN``, ``vN``): that state of layer N after the last step. By
+  netx in Lava: maps are (W, H, C), time last, N counts netx's layers (a flatten layer is none).
+* ``layerN``: what layer N of the file sent. By slayer: maps are (C, H, W), time last, N counts the file's layers; a
+  flatten layer sends what it is given.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +25,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seamount.compile.net.read import read_net
+from seamount.compile.neurons.delta import Delta
+from seamount.compile.program.activity import Activity
 from seamount.compile.program.program import Input, Program
-from seamount.errors import Unsupported
+from seamount.errors import InputError, Unsupported
 
-from .graph import Replay, chw, value_range
+from .graph import Arrays, Replay, chw, value_range
+from .netx import installed
 
 ARGUMENTS = {
     "reset_interval": "reset_interval",
@@ -25,7 +43,7 @@ ARGUMENTS = {
 WITHOUT_EFFECT = {"sparse", "sparse_fc_layer", "net_config"}  # the same integers from another process
 
 
-def net_replays(path: Path, meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> list[Replay]:
+def net_replays(path: Path, meta: Mapping[str, Any], arrays: Arrays) -> list[Replay]:
     """netx's arguments become those of ``read_net``; layers of unknown type are left out, as netx does."""
     arguments = dict(meta.get("net_kwargs", {}))
     shape = arguments.pop("input_shape", None)
@@ -48,6 +66,85 @@ def net_replays(path: Path, meta: Mapping[str, Any], arrays: Mapping[str, NDArra
         lava = population.shape[::-1]
         places[population.name.replace("layer", "lif")] = (population.name, chw(lava), lava)
     return [Replay("net", _with_input(program, entry, ours), {entry.name: ours}, places)]
+
+
+def network_replays(path: Path, arrays: Arrays, net: Path | None = None) -> list[Replay]:
+    """A whole network from its first step on; ``net`` is its file, if it stands somewhere else."""
+    x = whole_numbers(arrays)
+    by_slayer = any(name.startswith("layer") for name in arrays)
+    shape = x.shape[:-1] if by_slayer else x.shape[-2::-1]
+    program = read_net(net or net_beside(path), input_shape=shape)
+    entry = program.inputs[0]
+    if entry.shape != shape:
+        layout = "(C, H, W), time last" if by_slayer else "(W, H, C), time last"
+        raise InputError(f"x is {x.shape} in {layout}, but the network takes (C, H, W) {entry.shape}")
+    ours = np.moveaxis(x, -1, 0)[:, None] if by_slayer else x.T[:, None]
+    made = SlayerReplay if by_slayer else NetxReplay
+    return [made("net", _with_input(program, entry, ours), {entry.name: ours}, {})]
+
+
+def whole_numbers(arrays: Arrays) -> NDArray[np.int64]:
+    """The input of a whole network."""
+    if "x" not in arrays:
+        raise InputError("neither meta nor x", possible="a recording has meta, that of a whole network has x")
+    x = arrays["x"]
+    if x.dtype.kind not in "buif" or x.ndim not in (2, 4) or not x.size:
+        raise InputError(
+            f"x is {x.dtype} {x.shape}",
+            possible="numbers of shape (N, T), or of maps with their time last, are possible",
+        )
+    if not np.all(np.isfinite(x)) or np.any(x % 1):
+        raise InputError("x holds other numbers than whole ones")
+    return x.astype(np.int64)
+
+
+def net_beside(path: Path) -> Path:
+    """The .net file of a recording without ``meta``."""
+    names = dict.fromkeys((path.stem, path.stem.rpartition("_")[0] or path.stem))
+    beside = [path.with_name(f"{name}.net") for name in names]
+    folder, brought = installed(), path.stem.partition("_gts")
+    if folder is not None and brought[1]:
+        beside.append(folder / "gts" / brought[0] / "network.net")
+    found = next((file for file in beside if file.is_file()), None)
+    if found is None:
+        raise InputError(
+            f"no network: {', '.join(str(file) for file in beside)} {'is' if len(beside) == 1 else 'are'} not there",
+            ways_out=f"name it with --net {path.stem}=FILE",
+        )
+    return found
+
+
+@dataclass(frozen=True)
+class NetxReplay(Replay):
+    """What netx in Lava recorded of a whole network."""
+
+    def trace(self, activity: Activity, name: str) -> NDArray[Any] | None:
+        if name == "out":
+            return activity.spikes[self.program.populations[-1].name][:, 0].T
+        found = re.fullmatch(r"([a-z]+)(\d+)", name)
+        if found is None or int(found[2]) >= len(self.program.populations):
+            return None
+        population = self.program.populations[int(found[2])]
+        if isinstance(population.neuron, Delta) and found[1] == "sigma":
+            return np.zeros(population.shape[::-1])  # Lava declares it and never writes it
+        of_all = activity.final_states.get(found[1], {})
+        return of_all[population.name][0].T if population.name in of_all else None
+
+
+@dataclass(frozen=True)
+class SlayerReplay(Replay):
+    """What slayer recorded of a whole network."""
+
+    def trace(self, activity: Activity, name: str) -> NDArray[Any] | None:
+        layers = [population.name for population in self.program.populations]
+        if name in layers:
+            return np.moveaxis(activity.spikes[name][:, 0], 0, -1)
+        found = re.fullmatch(r"layer(\d+)", name)
+        numbers = [int(layer.removeprefix("layer")) for layer in layers]
+        if found is None or not numbers[0] < int(found[1]) < numbers[-1]:
+            return None
+        before = layers[sum(n < int(found[1]) for n in numbers) - 1]
+        return activity.spikes[before][:, 0].reshape(activity.n_steps, -1).T
 
 
 def _with_input(program: Program, entry: Input, values: NDArray[np.int64]) -> Program:

@@ -81,16 +81,20 @@ def of(folder: Path, name: str) -> Array:
     return np.asarray(np.load(folder / "gts" / f"{name}.npy"))
 
 
+def net_file(path: Path, *layers: Mapping[str, Any]) -> Path:
+    """A .net file of layers, each a key of the format -> value."""
+    with h5py.File(path, "w") as file:
+        for i, layer in enumerate(layers):
+            for key, value in layer.items():
+                text = isinstance(value, str)
+                file[f"layer/{i}/{key}"] = np.array([value.encode()], "S20") if text else value
+    return path
+
+
 def net_of(*layers: Mapping[str, Any], **arguments: Any) -> Program:
     """The program of layers, by way of a file."""
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "block.net"
-        with h5py.File(path, "w") as file:
-            for i, layer in enumerate(layers):
-                for key, value in layer.items():
-                    text = isinstance(value, str)
-                    file[f"layer/{i}/{key}"] = np.array([value.encode()], "S20") if text else value
-        return read_net(path, **arguments)
+        return read_net(net_file(Path(folder) / "block.net", *layers), **arguments)
 
 
 def run(program: Program, x: Array, n_steps: int) -> Activity:

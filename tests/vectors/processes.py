@@ -28,7 +28,7 @@ from seamount.compile.numbers import Ints, ints
 from seamount.compile.program.activity import Activity
 from seamount.compile.program.program import Input, Population, Program
 from seamount.compile.synapses.kinds import Synapses, Wire
-from seamount.errors import Unsupported
+from seamount.errors import InputError, Unsupported
 
 from .graph import Replay, value_range
 
@@ -80,6 +80,8 @@ class ProcessReplay(Replay):
 def process_replays(name: str, meta: Meta, arrays: Mapping[str, NDArray[Any]]) -> list[Replay]:
     process = {"rf": "RF", "rf_iz": "RF_IZ"}.get(meta["proc"], meta["proc"])
     given = {key[3:]: values for key, values in arrays.items() if key.startswith("in:")}
+    if not given:
+        raise InputError("no in:PORT, and a process does nothing without input", where=name)
     shape = next(iter(given.values())).shape[:-1]
     inputs = {port: ints(np.moveaxis(x, -1, 0)[:, None]) for port, x in given.items()}
     populations = [Population("p", shape, _neuron(process, meta, shape))]
