@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +34,11 @@ def test_the_copied_vectors_are_exact() -> None:
 @pytest.mark.shared
 @pytest.mark.slow
 @pytest.mark.skipif(not (SHARED / "golden" / "lava").exists(), reason="no recordings beside the checkout")
-def test_every_vector_is_exact() -> None:
-    command = [sys.executable, "-m", "tests.vectors.lava", str(SHARED / "golden" / "lava")]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "values differing 0, cases refused 0" in done.stdout
+def test_every_vector_is_exact(capsys: pytest.CaptureFixture[str]) -> None:
+    code = main([str(SHARED / "golden" / "lava")])
+    told = capsys.readouterr().out
+    assert code == 0, told
+    assert "values differing 0, cases refused 0" in told
 
 
 def test_a_folder_without_vectors_is_no_success(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
