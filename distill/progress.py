@@ -45,7 +45,7 @@ class Bar:
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as Bars
 
-        from seamount.shown import console
+        from seamount.terminal import console
 
         columns = (
             TextColumn("{task.description}", markup=False),

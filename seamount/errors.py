@@ -128,8 +128,11 @@ def out_of_memory(error: BaseException) -> bool:
     torch = sys.modules.get("torch")  # not imported, because that takes seconds; what is not loaded raised nothing
     if torch is not None and isinstance(error, torch.cuda.OutOfMemoryError):
         return True
-    # torch (2.4 to 2.14) has no class for a lack of the CPU's memory: the name of its allocator is all that tells
-    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error))
+    # neither torch (2.4 to 2.14) nor the loader of libraries has a class for it: the text is all that tells
+    unsaid = ((RuntimeError, "DefaultCPUAllocator"), (ImportError, "failed to map segment"))
+    return isinstance(error, MemoryError) or any(
+        isinstance(error, kind) and text in str(error) for kind, text in unsaid
+    )
 
 
 ENDS = (KeyboardInterrupt, GeneratorExit)

@@ -21,16 +21,21 @@ def replacing(path: Path) -> Iterator[Path]:
     An exception, or a process that ends, leaves at ``path`` what was there before.
 
     Raises:
+        InputError: a folder is there, a device or a pipe, which must not give way to a file.
         OSError: it cannot be written; names ``path``, because the fresh file's name means nothing to a user.
     """
-    fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    place = Path(os.path.realpath(path))  # where a link leads to: a link would be replaced itself
+    if place.exists() and not place.is_file():
+        found = "a folder" if place.is_dir() else "a device or a pipe"
+        raise InputError(f"is {found}, and cannot be replaced by a file", where=path)
+    fresh = place.with_name(f".{place.name}.{secrets.token_hex(4)}")
     try:
         # the kernel takes the umask off these rights: asking for the umask would set it, for all threads
         os.close(os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         yield fresh
         with fresh.open("rb") as file:
             os.fsync(file.fileno())
-        fresh.replace(path)
+        fresh.replace(place)
     except OSError as error:
         if error.errno is None:  # a library's own words, which name the file themselves
             raise
@@ -54,7 +59,7 @@ def read_json(path: Path) -> Any:
     if path.exists() and not path.is_file():  # a pipe would be waited for
         raise InputError("not a file" + (" but a folder" if path.is_dir() else ""), where=path)
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError("no such file", where=path) from None
     except (ValueError, RecursionError, OSError) as error:  # not UTF-8, no JSON, nested too deeply
@@ -81,4 +86,5 @@ def file_hash(path: Path) -> str:
 
 def text_hash(*parts: str) -> str:
     """SHA-256 of some texts, in order."""
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+    # file names may hold bytes that are no UTF-8, which Python keeps as halves of pairs
+    return hashlib.sha256("\0".join(parts).encode(errors="surrogatepass")).hexdigest()

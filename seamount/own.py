@@ -211,7 +211,7 @@ def _module(home: str, setting: str) -> ModuleType:
     """Imported once for each content of its files, so that a notebook sees what was edited."""
     root, entry = _home(home, setting)
     paths = _reached(root, entry)
-    digest = text_hash(*(f"{path} {text_hash(path.read_text(errors='replace'))}" for path in paths))
+    digest = text_hash(*(f"{path} {text_hash(path.read_text(encoding='utf-8', errors='replace'))}" for path in paths))
     if home in _loaded and _loaded[home][0] == digest:
         return _loaded[home][1]
     if home in _loaded:

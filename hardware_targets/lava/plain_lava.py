@@ -73,6 +73,11 @@ def _reshape(shape: tuple[int, ...], data: Array) -> Array:
     return np.reshape(data, shape)
 
 
+def _say(folder: Path, why: str) -> None:
+    """Why the run ends early; names of programs may hold what UTF-8 does not."""
+    (folder / "error.txt").write_text(why, encoding="utf-8", errors="backslashreplace")
+
+
 # ------------------------------------------------------------------------------------------------ process models
 
 
@@ -152,7 +157,7 @@ class Watched:
     def _report(self, error: BaseException) -> None:
         task = self.proc_params["task"]
         text = f"{task['name']}: {type(error).__name__}: {error}\n{traceback.format_exc()}"
-        (Path(task["folder"]) / "error.txt").write_text(text)
+        _say(Path(task["folder"]), text)
 
 
 class WatchedSender(Watched):
@@ -335,7 +340,7 @@ def run(folder: Path) -> None:
     from lava.magma.core.run_conditions import RunSteps
     from lava.magma.core.run_configs import Loihi2SimCfg
 
-    network = json.loads((folder / "network.json").read_text())
+    network = json.loads((folder / "network.json").read_text(encoding="utf-8"))
     with np.load(folder / "arrays.npz") as stored:
         arrays = dict(stored)
     given: dict[str, Array] = {}
@@ -374,7 +379,7 @@ def _watching(folder: Path) -> Iterator[None]:
             codes = [p.exitcode for p in processes if p.exitcode]
             if codes and not (folder / "error.txt").exists():
                 hint = "; is /dev/shm or the memory full?" if codes[0] < 0 else ""
-                (folder / "error.txt").write_text(f"one of its processes ended with code {codes[0]}{hint}")
+                _say(folder, f"one of its processes ended with code {codes[0]}{hint}")
 
     threading.Thread(target=watch, daemon=True).start()
     try:
@@ -450,7 +455,7 @@ def traces(folder: Path) -> dict[str, dict[str, Array]]:
     "spikes" and states ("v", "u", ...) are (steps, samples, *shape), 0 where the population does not show the sample;
     "counts" and "last_v", "last_u", ... are (samples, *shape).
     """
-    network = json.loads((folder / "network.json").read_text())
+    network = json.loads((folder / "network.json").read_text(encoding="utf-8"))
     found: dict[str, dict[str, Array]] = {}
     for i, node in enumerate(network["nodes"]):
         for name in node["records"]:
@@ -499,7 +504,7 @@ def main() -> None:
         run(folder)
     except BaseException as error:
         if not (folder / "error.txt").exists():
-            (folder / "error.txt").write_text(f"{type(error).__name__}: {error}\n{traceback.format_exc()}")
+            _say(folder, f"{type(error).__name__}: {error}\n{traceback.format_exc()}")
         raise
     (folder / "done").touch()
     if "--quiet" not in sys.argv and not _tell(folder):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -31,6 +33,9 @@ from .shim import require_lava
 from .stream import Schedule, fresh_schedule, streamed_schedule
 
 Array = NDArray[Any]
+
+LEAST_FREE = 1 << 16
+"""Bytes; on a disk with less Lava's processes write down neither results nor why they ended."""
 
 
 def run_on_lava(
@@ -132,9 +137,9 @@ def write_job(folder: Path, program: Program, schedule: Schedule, record: Collec
         # by place, because names of a program may be anything, and keys of an archive may not
         "edges": [[keys.index(e.source), keys.index(e.target), list(e.changes), e.port] for e in graph.edges],
     }
-    (folder / "network.json").write_text(json.dumps(network, indent=1, default=int))
+    (folder / "network.json").write_text(json.dumps(network, indent=1, default=int), encoding="utf-8")
     np.savez(folder / "arrays.npz", **arrays)
-    (folder / "run.py").write_text(Path(plain_lava.__file__).read_text())
+    (folder / "run.py").write_text(Path(plain_lava.__file__).read_text(encoding="utf-8"), encoding="utf-8")
 
 
 def _records(program: Program, name: str, record: Collection[str]) -> list[str]:
@@ -226,15 +231,23 @@ def _wait(process: subprocess.Popen[bytes], folder: Path, time_limit_s: float) -
         time.sleep(0.02)
     if (folder / "error.txt").exists():
         time.sleep(0.05)  # let the writer finish
-        lines = (folder / "error.txt").read_text().strip().splitlines()
+        lines = (folder / "error.txt").read_text(encoding="utf-8").strip().splitlines()
+        _check_space(folder)
         raise BackendMissing(lines[0] if lines else "stopped with an error", where="Lava")
     if process.returncode or not (folder / "done").exists():
-        last = (folder / "log.txt").read_text(errors="replace").strip().splitlines()[-1:]
+        last = (folder / "log.txt").read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
+        _check_space(folder)
         raise BackendMissing(
             f"the process ended with code {process.returncode} before the run was done"
             f"{': ' + last[0] if last else ''}",
             where="Lava",
         )
+
+
+def _check_space(folder: Path) -> None:
+    """A full disk is said to be one: Lava's processes had no place to say so."""
+    if shutil.disk_usage(folder).free < LEAST_FREE:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder.parent))
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:

@@ -83,7 +83,9 @@ def write_standalone(
             if quantity in asked_for(program, name, record)  # never the drive, which Lava does not show
         }
         np.savez_compressed(folder / "expected.npz", **found)
-    (folder / "README.md").write_text(_readme(program, n_steps, values is not None, expected is not None))
+    (folder / "README.md").write_text(
+        _readme(program, n_steps, values is not None, expected is not None), encoding="utf-8"
+    )
     return folder
 
 

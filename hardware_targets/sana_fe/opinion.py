@@ -144,7 +144,7 @@ def write_job(replay: Replay, folder: Path) -> None:
     for i, bundle in enumerate(replay.bundles):
         arrays |= {f"sources{i}": bundle.sources, f"targets{i}": bundle.targets}
     job = {"steps": len(replay.senders[0].fired), "senders": senders, "bundles": bundles}
-    (folder / "job.json").write_text(json.dumps(job))
+    (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
     np.savez(folder / "job.npz", **arrays)  # type: ignore[arg-type]
 
 
@@ -168,10 +168,10 @@ def run_job(folder: Path, limit_s: float) -> dict[str, Any]:
             raise BackendMissing(f"not done within {limit_s:g} s", where="SANA-FE", ways_out=ways) from None
     result = folder / "result.json"
     if done.returncode or not result.exists():
-        last = (folder / "log.txt").read_text(errors="replace").strip().splitlines()[-1:]
+        last = (folder / "log.txt").read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
         told = f": {last[0]}" if last else ""
         raise BackendMissing(f"its process ended with code {done.returncode}{told}", where="SANA-FE")
-    found: dict[str, Any] = json.loads(result.read_text())
+    found: dict[str, Any] = json.loads(result.read_text(encoding="utf-8"))
     return found
 
 

@@ -36,7 +36,7 @@ AT_ONCE = 100_000
 
 
 def main(folder: Path) -> None:
-    job: Job = json.loads((folder / "job.json").read_text())
+    job: Job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
     with np.load(folder / "job.npz", allow_pickle=False) as archive:
         arrays = dict(archive)
     architecture = architecture_for(job, arrays, folder)
@@ -48,15 +48,17 @@ def main(folder: Path) -> None:
     neurons = [i for i, entry in enumerate(job["senders"]) if not entry["input"]]
     states = {i: dict.fromkeys(("bias", "force_update"), np.zeros(job["senders"][i]["n"], np.uint8)) for i in neurons}
     every, inputs = (replay(chip, job["steps"], states, arrays, fire) for fire in (1, 0))
-    (folder / "result.json").write_text(json.dumps({"all": every, "inputs": inputs}))
+    (folder / "result.json").write_text(json.dumps({"all": every, "inputs": inputs}), encoding="utf-8")
 
 
 def architecture_for(job: Job, arrays: Arrays, folder: Path) -> Any:
     """Its loihi.yaml with as many input units on a core as are used: 131,072 of them take 2 GB."""
-    text = (importlib.resources.files("sanafe.examples") / "loihi.yaml").read_text()
+    text = (importlib.resources.files("sanafe.examples") / "loihi.yaml").read_text(encoding="utf-8")
     cores = [arrays[f"cores{i}"] for i, entry in enumerate(job["senders"]) if entry["input"]]
     most = int(np.bincount(np.concatenate(cores)).max()) if cores else 1
-    (folder / "loihi.yaml").write_text(re.sub(r"loihi_inputs\[0\.\.1023\]", f"loihi_inputs[0..{most - 1}]", text))
+    (folder / "loihi.yaml").write_text(
+        re.sub(r"loihi_inputs\[0\.\.1023\]", f"loihi_inputs[0..{most - 1}]", text), encoding="utf-8"
+    )
     return sanafe.load_arch(str(folder / "loihi.yaml"))
 
 

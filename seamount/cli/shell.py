@@ -11,6 +11,7 @@ import functools
 import inspect
 import json
 import math
+import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -47,13 +48,13 @@ NOTHING = Result(None, "")
 
 
 def stderr_console() -> Console:
-    from seamount.shown import console
+    from seamount.terminal import console
 
     return console(stderr=True)
 
 
 def stdout_console() -> Console:
-    from seamount.shown import console
+    from seamount.terminal import console
 
     # a pipe has no width of its own; 80 is what the layouts are made for
     return console(soft_wrap=not sys.stdout.isatty())
@@ -153,14 +154,25 @@ def explained(error: BaseException) -> tuple[tuple[Reason, ...], int]:
         case _ if out_of_memory(error):
             few = ("free some", "take fewer samples at once", "set --memory-limit 500MiB where a command has it")
             return (Reason("not enough memory", where="this machine", ways_out=few),), 1
+        case FileNotFoundError(filename=None) if not _has_working_folder():
+            change = "change to another one"
+            return (Reason("the folder in which the command was given is gone", ways_out=(change,)),), 2
         case OSError():
             # of a rename the second name is the user's, the first one of ours
-            where = error.filename2 or error.filename or "file"
+            where = error.filename2 or error.filename or ""
             return (Reason(str(error.strerror or error), where=str(where)),), 2
         case _:
             told = ": ".join(filter(None, (type(error).__name__, text_of(error))))
             found = f"unexpected {told}; this is a bug in Seamount, --debug shows where"
             return (Reason(found),), 1
+
+
+def _has_working_folder() -> bool:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def show(result: Result, as_json: bool) -> None:

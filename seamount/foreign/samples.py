@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from seamount.errors import InputError
 
 from .arrays import Arrays, read_npy, read_npz
-from .hdf5 import opened_data
 
 ENDINGS = (".npz", ".npy", ".h5", ".hdf5", ".pt", ".pth")
 
@@ -46,12 +45,16 @@ def read_folder(path: Path) -> Arrays:
 
 
 def _datasets(path: Path) -> Arrays:
-    import h5py
+    import h5py  # here, because few files need it, and it takes a while to load
+
+    from .hdf5 import opened_data
 
     with opened_data(path) as file:
         return Arrays(tuple(name for name in file if isinstance(file[name], h5py.Dataset)), partial(_dataset, path))
 
 
 def _dataset(path: Path, name: str) -> NDArray[Any]:
+    from .hdf5 import opened_data
+
     with opened_data(path) as file:
         return np.asarray(file[name][()])

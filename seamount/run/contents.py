@@ -9,6 +9,7 @@ import hashlib
 import inspect
 import itertools
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -157,7 +158,7 @@ def _digest(root: Path, files: Sequence[Path], hash_of: Hash) -> str:
 
 def _recordings(root: Path, cache: str | None) -> list[Path]:
     """Without the frames that were made of them: those lie in a hidden folder beside them, or in ``cache``."""
-    made = None if cache is None else Path(cache).resolve()
+    made = None if cache is None else Path(os.path.realpath(cache))
 
     def recorded(path: Path) -> bool:
         hidden = any(part.startswith(".") for part in path.relative_to(root).parts)

@@ -15,6 +15,7 @@ needs, the version of Seamount.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -133,15 +134,16 @@ def open_run(folder: Path, stages: tuple[Stage[Any], ...], *, resume: bool, over
     Raises:
         ConfigError: it exists and neither ``resume`` nor ``overwrite`` was asked for, or it is not a run directory.
     """
+    place = Path(os.path.realpath(folder))  # a link to another disk stays, and so does its folder
     if folder.exists() and any(folder.iterdir()):
         if not (folder / "resolved.toml").exists():
             raise ConfigError(
                 "exists and is not a run directory", where=folder, ways_out="choose another name with --name"
             )
         if overwrite:
-            shutil.rmtree(folder)
+            shutil.rmtree(place)
         elif not resume:
             ways = "--resume continues it, --overwrite starts anew, --name chooses another"
             raise ConfigError("exists already", where=folder, ways_out=ways)
-    folder.mkdir(parents=True, exist_ok=True)
+    place.mkdir(parents=True, exist_ok=True)
     return Run(folder, stages)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -29,7 +30,7 @@ def hold(folder: Path, *, wait: bool = False) -> Iterator[None]:
     Raises:
         ConfigError: another process, or another thread of this one, works in it.
     """
-    folder = folder.resolve()
+    folder = Path(os.path.realpath(folder))  # not resolve(), which raises where links go in circles
     path = folder.parent / f".{folder.name}.lock"
     if _held.get(path) == os.getpid():
         raise _taken(folder, {"pid": os.getpid()})
@@ -52,9 +53,15 @@ def _locked(path: Path, folder: Path, wait: bool) -> int:
         file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except OSError:
+        except OSError as error:
             holder = os.pread(file, 4096, 0)
             os.close(file)
+            if error.errno not in (errno.EACCES, errno.EAGAIN):  # some file systems of clusters have no locks
+                raise ConfigError(
+                    f"its file system cannot lock files ({error.strerror}), so that two runs could mix in it",
+                    where=folder,
+                    ways_out=("choose a folder on another file system", "mount this one with locks"),
+                ) from None
             raise _taken(folder, _read(holder)) from None
         try:
             if os.path.samestat(os.fstat(file), os.stat(path)):

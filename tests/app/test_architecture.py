@@ -173,6 +173,13 @@ def test_importing_seamount_imports_nothing_heavy() -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_importing_the_api_imports_no_torch_and_no_reader() -> None:
+    heavy = ("torch", "norse", "nir", "matplotlib", "h5py", "rich", "scipy", "numba")
+    code = f"import sys; from seamount import api; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 @pytest.mark.slow
 def test_the_wheel_holds_the_tree(tmp_path: Path) -> None:
     if not (ROOT / ".git").exists():

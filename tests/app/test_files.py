@@ -1,5 +1,6 @@
 """What is written is there whole, or not at all."""
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 
 from seamount.asked import asked_in
 from seamount.errors import InputError
-from seamount.files import file_hash, read_json, replacing, write_atomically, write_json
+from seamount.files import file_hash, read_json, replacing, text_hash, write_atomically, write_json
 from seamount.runs import load_report
 
 
@@ -52,6 +53,31 @@ def test_a_file_that_cannot_be_written_is_named_as_the_user_named_it(tmp_path: P
     with pytest.raises(FileNotFoundError) as caught, replacing(path):
         pass
     assert caught.value.filename == str(path)
+
+
+def test_a_link_stays_and_what_it_leads_to_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "a").symlink_to(tmp_path / "there" / "b")
+    for content in ("new", "newer"):
+        write_atomically(tmp_path / "a", content)
+        assert (tmp_path / "a").is_symlink()
+        assert (tmp_path / "there" / "b").read_text() == content
+
+
+def test_a_device_a_pipe_and_a_folder_do_not_give_way_to_a_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "null").symlink_to("/dev/null")
+    (tmp_path / "folder").mkdir()
+    for name, kind in (("pipe", "a device or a pipe"), ("null", "a device or a pipe"), ("folder", "a folder")):
+        with pytest.raises(InputError) as caught:
+            write_atomically(tmp_path / name, "x")
+        assert str(caught.value) == f"{tmp_path / name}: is {kind}, and cannot be replaced by a file"
+    assert Path("/dev/null").is_char_device()
+
+
+def test_names_that_are_no_utf8_have_a_hash() -> None:
+    assert text_hash("a\udcff") != text_hash("a\udcfe")
+    assert text_hash("ä") == hashlib.sha256("ä".encode()).hexdigest()
 
 
 def test_a_hash_is_of_the_content_alone(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -53,3 +54,14 @@ def test_a_second_thread_is_refused_and_the_first_keeps_its_lock(tmp_path: Path)
             pass
     with hold(tmp_path / "one"):
         pass
+
+
+def test_a_file_system_without_locks_is_said_to_be_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.lockf", none)
+    with pytest.raises(ConfigError) as caught, hold(tmp_path / "one"):
+        pass
+    told = "its file system cannot lock files (No locks available), so that two runs could mix in it"
+    assert str(caught.value).startswith(f"{tmp_path / 'one'}: {told}; choose a folder on another file system; or")

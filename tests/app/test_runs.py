@@ -8,7 +8,9 @@ import pytest
 from seamount.config import load_config
 from seamount.distill.config import Section
 from seamount.errors import ConfigError, InputError
+from seamount.files import write_atomically
 from seamount.run.folder import Inputs, Run, open_run
+from seamount.run.lock import hold
 from seamount.run.stage import Place, Stage
 from seamount.run.stages import STAGES
 
@@ -132,6 +134,23 @@ def test_an_existing_run_is_not_overwritten_by_accident(tmp_path: Path) -> None:
     finish(run, TEACHER, "weights")
     assert open_run(run.folder, TWO, resume=True, overwrite=False).status(TEACHER) is not None
     assert open_run(run.folder, TWO, resume=False, overwrite=True).status(TEACHER) is None
+
+
+def test_a_link_to_another_disk_stays_one_and_leads_to_the_new_run(tmp_path: Path) -> None:
+    link, disk = tmp_path / "r", tmp_path / "disk"
+    link.symlink_to(disk)
+    for overwrite in (False, True):
+        run = open_run(link, TWO, resume=False, overwrite=overwrite)
+        assert list(disk.iterdir()) == []
+        write_atomically(run.folder / "resolved.toml", "")
+        (disk / "old").write_text("")
+    assert link.is_symlink()
+
+
+def test_a_link_in_a_circle_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "r").symlink_to("r")
+    with hold(tmp_path / "r"), pytest.raises(FileExistsError):
+        open_run(tmp_path / "r", TWO, resume=False, overwrite=True)
 
 
 def test_a_folder_that_is_no_run_is_never_removed(tmp_path: Path) -> None:

@@ -79,6 +79,20 @@ def test_only_the_door_opens_foreign_files() -> None:
     assert found == set(OTHERS)
 
 
+def test_no_text_is_read_or_written_in_the_encoding_of_the_place() -> None:
+    found = []
+    for folder in ("models", "distill", "compile", "hardware_targets", "seamount"):
+        for path in (ROOT / folder).rglob("*.py"):
+            if any(p.is_symlink() for p in path.parents):
+                continue
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                    named = {keyword.arg for keyword in node.keywords}
+                    if node.func.attr in ("read_text", "write_text") and "encoding" not in named:
+                        found.append(f"{path.relative_to(ROOT)}:{node.lineno}")
+    assert found == []
+
+
 @contextmanager
 def refused(told: str, most_bytes: int = 1 << 28) -> Iterator[None]:
     """Refuses with these words, and never holds ``most_bytes`` more than before."""

@@ -14,7 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from seamount.cli.shell import Result, _run, explained
-from seamount.shown import console, for_page, html, plain
+from seamount.shown import for_page, html, plain
+from seamount.terminal import console
 
 ATTACK = "p\x1b]0;PWNED\x07\x1b[2J\u202e\x9b31m\ud800[red]x[/y]<b>&\u2028"
 TOLD = r"p\x1b]0;PWNED\x07\x1b[2J\u202e\x9b31m\ud800[red]x[/y]<b>&\u2028"
@@ -95,6 +96,7 @@ def test_an_exit_in_the_middle_of_a_command_is_no_success(capsys: pytest.Capture
     [
         MemoryError(),
         RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate"),
+        ImportError("libtorch_cpu.so: failed to map segment from shared object"),
         torch.cuda.OutOfMemoryError("CUDA out of memory"),
     ],
 )
@@ -102,6 +104,17 @@ def test_no_memory_is_no_bug(error: Exception) -> None:
     (reason,), code = explained(error)
     assert code == 1
     assert str(reason).startswith("this machine: not enough memory; free some; or take fewer samples at once")
+
+
+def test_a_folder_that_is_gone_is_said_to_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    try:
+        Path.cwd()
+    except FileNotFoundError as error:
+        (reason,), code = explained(error)
+    assert (code, str(reason)) == (2, "the folder in which the command was given is gone; change to another one")
 
 
 # --------------------------------------------------------------------------------------------------- streams

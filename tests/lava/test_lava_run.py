@@ -10,6 +10,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -191,3 +192,11 @@ def test_what_cannot_be_streamed_says_why() -> None:
     )
     with pytest.raises(ConfigError, match="cannot record drive, possible are spikes and states"):
         run_on_lava(program, random_inputs(program, 1), record=("drive",))
+
+
+def test_a_full_disk_is_said_to_be_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "run.py").write_text("open('error.txt', 'w').close()")  # there was no room for a reason
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=0))
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        supervise(tmp_path, time_limit_s=60)
+    assert caught.value.filename == str(tmp_path.parent)

@@ -1,0 +1,35 @@
+"""Prints to a terminal what is to be shown, foreign texts included.
+
+Apart from ``shown.py``, because rich takes longer to load than all that it shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+
+from .shown import plain
+
+NARROWEST, USUAL, WIDEST = 40, 80, 1000
+"""Columns of a terminal: rich lays nothing out in none, and fills as many as it is told."""
+
+
+class PlainConsole(Console):
+    """A console of rich that reads no markup in texts and lets no control character through."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        # here, because every text passes by, in whatever table it stands, before rich adds its own control characters
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(plain(segment.text), segment.style)
+
+    def on_broken_pipe(self) -> None:
+        raise
+
+
+def console(*, stderr: bool = False, soft_wrap: bool = False) -> Console:
+    """A console for foreign texts, of a width that something fits into."""
+    made = PlainConsole(stderr=stderr, soft_wrap=soft_wrap, markup=False, emoji=False, highlight=False)
+    made.width = min(max(made.width or USUAL, NARROWEST), WIDEST)
+    return made
