@@ -35,7 +35,8 @@ from seamount.distill.progress import usual_progress
 from seamount.distill.train import distill, train_as_ann, train_teacher
 from seamount.hardware_targets.literature import literature
 from seamount.models.spiking_net import INPUT, SpikingNet
-from seamount.models.zoo import build_student, build_teacher
+from seamount.models.teachers import build_teacher
+from seamount.models.zoo import build_student
 from seamount.presets import FAST_TEACHER, PRESETS
 
 N_STEPS = (2, 1, 4)

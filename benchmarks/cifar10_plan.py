@@ -13,7 +13,7 @@ from seamount.distill import checkpoint
 from seamount.distill.config import DataConfig, TeacherConfig, TrainConfig
 from seamount.distill.data import Data
 from seamount.distill.train import train_teacher
-from seamount.models.zoo import build_teacher
+from seamount.models.teachers import build_teacher
 from seamount.presets import FAST_TEACHER, PRESETS
 
 

@@ -34,7 +34,8 @@ from seamount.distill.methods import Settings, WeightedSum, weights_of
 from seamount.distill.methods.lesson import Lesson
 from seamount.distill.quantised import QuantisedStudent
 from seamount.models.spiking_net import SpikingNet
-from seamount.models.zoo import build_student, build_teacher
+from seamount.models.teachers import build_teacher
+from seamount.models.zoo import build_student
 
 PATHS = {
     "norse step by step": "student stepped over time, norse cells and convolutions once a step, fp32",

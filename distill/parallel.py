@@ -21,8 +21,8 @@ from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from seamount.compiled import require_triton
 from seamount.errors import BackendMissing, ConfigError, ProcessStopped
+from seamount.gpu_code import require_triton
 
 T = TypeVar("T")
 

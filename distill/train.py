@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from seamount.errors import ConfigError
 from seamount.files import named_path
-from seamount.models.zoo import build_teacher
+from seamount.models.teachers import build_teacher
 
 from . import checkpoint, maps
 from .budget import SpikeBudget, check_silent, spike_budget

@@ -145,3 +145,8 @@ def _made(given: Mapping[str, Any], kind: type[Options], where: str) -> Options:
         return kind(**given)
     except ConfigError as error:
         raise ConfigError.together(reason.inside(where) for reason in error.reasons) from None
+
+
+def check_classes(name: str, n_classes: int | None) -> None:
+    if n_classes is None or n_classes < 2:
+        raise ConfigError(f"{n_classes or 'unknown'} classes", where=name, ways_out="at least 2 are needed")

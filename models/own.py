@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 from seamount import own
 from seamount.errors import ConfigError, SeamountError
 
-from .from_module import from_module
-from .spiking_net import SpikingNet
+if TYPE_CHECKING:
+    from .spiking_net import SpikingNet
 
 
 def own_teacher(
@@ -41,6 +41,10 @@ def own_student(
     entrance = {"input_shape": shape, "n_steps": n_steps, "input_bits": input_bits, "input_scale": scale}
     needed = "a SpikingNet, or a torch module of norse cells and layers"
     made = _module(reference, setting, {"n_classes": n_classes, **entrance}, options, needed)
+    # here, because they bring norse, which takes longer to load than it takes to find out that there is no student
+    from .from_module import from_module
+    from .spiking_net import SpikingNet
+
     if not isinstance(made, SpikingNet):
         try:
             made = from_module(made, name=_name(reference), snap_decays=True, **entrance)  # type: ignore[arg-type]

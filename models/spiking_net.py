@@ -21,7 +21,6 @@ from seamount.notebook import card, frame, headed, line
 
 from . import fold, notebook
 from .cells import Neurons
-from .lif import normed
 from .spike_conv import fits, spike_conv
 
 if TYPE_CHECKING:
@@ -233,8 +232,11 @@ class SpikingNet(nn.Module):
             alone = not self._is_ann and self.loop(name) is None and population.fusable(x)
             # a hook of the population is called with the drive, which would never be there
             alone = alone and not population._forward_pre_hooks and not population._forward_hooks
-            if alone and normed.fits(norm, x, other):
-                return normed.normed_lif(norm, x, other, population.constants(), n_steps)
+            if alone and norm.training:
+                from .lif import normed  # here, because it brings numba, see lif/gradients.py
+
+                if normed.fits(norm, x, other):
+                    return normed.normed_lif(norm, x, other, population.constants(), n_steps)
             x = norm(x.flatten(0, 1)).view(x.shape)
         drive = reduce(operator.add, [x, *added])
         if not isinstance(population, Neurons):

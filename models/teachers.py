@@ -12,8 +12,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from seamount.errors import ConfigError
+from seamount.own import is_own
 
+from .choices import check_classes, check_teacher
 from .fast import fast
+from .own import own_teacher
 
 SMALL_IMAGE = 64
 """Up to this side, stems keep the size of the image (3x3, stride 1, no pooling)."""
@@ -187,3 +190,17 @@ TEACHERS: Mapping[str, Maker] = {
     "vgg11": lambda name, k, shape: torchvision_vgg(name, k, maps(name, shape)),
     "vgg16": lambda name, k, shape: torchvision_vgg(name, k, maps(name, shape)),
 }
+
+
+def build_teacher(name: str, *, n_classes: int | None, input_shape: Sequence[int], **options: Any) -> nn.Module:
+    """A teacher: gives logits (B, K) for images (B, C, H, W), such as the mean of T frames.
+
+    Args:
+        n_classes: None: not known, for one's own that does not ask.
+        options: ``choices.FastOptions`` of "fast", or of one's own, as mine.py:make_teacher; the others have none.
+    """
+    if is_own(name):
+        return own_teacher(name, n_classes=n_classes, input_shape=input_shape, options=options)
+    check_teacher(name, options)
+    check_classes(name, n_classes)
+    return TEACHERS[name](name, n_classes, input_shape, **options)

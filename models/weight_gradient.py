@@ -21,15 +21,6 @@ from .lif.cpu import memory, together
 STRIP = 256
 """Pixels that are taken together: their gradients and the places of their spikes stay in the first-level cache."""
 
-WORTHWHILE = 0.25
-"""Share of spikes up to which the sum is faster than the product."""
-
-
-def sparse_enough(spikes: Tensor) -> bool:
-    """Of spikes (M, C, H, W): judged by some samples."""
-    some = spikes[:: max(1, len(spikes) // 8)]
-    return int(torch.count_nonzero(some)) < WORTHWHILE * some.numel()
-
 
 def spike_weight_gradient(spikes: Tensor, gradient: Tensor, stride: int) -> Tensor:
     """Of the weights (C_out, C_in, 3, 3) of a convolution with a padding of 1, in float32.

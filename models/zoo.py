@@ -1,4 +1,4 @@
-"""Students and teachers by name."""
+"""Students by name."""
 
 from __future__ import annotations
 
@@ -6,17 +6,13 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from torch import nn
-
-from seamount.errors import ConfigError
 from seamount.own import is_own
 
 from . import students as s
-from .choices import StudentOptions, check_teacher, student_options
+from .choices import StudentOptions, check_classes, student_options
 from .lines import conv1d
-from .own import own_student, own_teacher
+from .own import own_student
 from .spiking_net import SpikingNet
-from .teachers import TEACHERS
 
 Builder = Callable[[str, int, Sequence[int], int, StudentOptions], SpikingNet]
 
@@ -55,24 +51,5 @@ def build_student(
             name, n_classes=n_classes, input_shape=input_shape, n_steps=n_steps, options=options, **entrance
         )
     chosen = student_options(name, options)
-    _check(name, n_classes)
+    check_classes(name, n_classes)
     return STUDENTS[name](name, n_classes, tuple(input_shape), n_steps, chosen)
-
-
-def build_teacher(name: str, *, n_classes: int | None, input_shape: Sequence[int], **options: Any) -> nn.Module:
-    """A teacher: gives logits (B, K) for images (B, C, H, W), such as the mean of T frames.
-
-    Args:
-        n_classes: None: not known, for one's own that does not ask.
-        options: ``choices.FastOptions`` of "fast", or of one's own, as mine.py:make_teacher; the others have none.
-    """
-    if is_own(name):
-        return own_teacher(name, n_classes=n_classes, input_shape=input_shape, options=options)
-    check_teacher(name, options)
-    _check(name, n_classes)
-    return TEACHERS[name](name, n_classes, input_shape, **options)
-
-
-def _check(name: str, n_classes: int | None) -> None:
-    if n_classes is None or n_classes < 2:
-        raise ConfigError(f"{n_classes or 'unknown'} classes", where=name, ways_out="at least 2 are needed")

@@ -1,8 +1,7 @@
-"""Loops that numba compiles, kept on disk where there is a place for them; and whether Triton can compile any."""
+"""Loops that numba compiles, kept on disk where there is a place for them."""
 
 from __future__ import annotations
 
-import subprocess
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -10,8 +9,6 @@ from typing import Any
 
 from numba import njit
 from numba.core.caching import FunctionCache
-
-from .errors import BackendMissing
 
 
 def compiled(function: Callable[..., None]) -> Callable[..., None]:
@@ -72,27 +69,4 @@ def _warn(function: Callable[..., None]) -> None:
     )
 
 
-def require_triton() -> None:
-    """Has Triton make what it needs on the GPU at hand, before a run begins.
-
-    Raises:
-        BackendMissing: it cannot, because there is no C compiler or no place to keep the code.
-    """
-    import triton
-
-    try:
-        triton.runtime.driver.active.get_current_device()
-    except (RuntimeError, OSError, AssertionError, subprocess.CalledProcessError) as error:
-        why = next(iter(str(error).splitlines()), type(error).__name__)
-        raise BackendMissing(
-            f"Triton cannot make code for the GPU ({why})",
-            where="cuda",
-            ways_out=(
-                "install gcc or clang, or set CC to a C compiler",
-                "set TRITON_CACHE_DIR to a folder that can be written",
-                "use the device cpu",
-            ),
-        ) from error
-
-
-__all__ = ["compiled", "inlined", "require_triton"]
+__all__ = ["compiled", "inlined"]

@@ -136,7 +136,7 @@ def _asked(
 
 def _named(arch: str, test: Frames, settings: Sequence[str]) -> nn.Module:
     from seamount.distill import checkpoint
-    from seamount.models.zoo import build_teacher
+    from seamount.models.teachers import build_teacher
 
     teacher = load_config(
         None, [f'teacher.arch="{arch}"', *(s for s in settings if s.startswith("teacher."))]

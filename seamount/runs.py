@@ -25,6 +25,7 @@ from seamount.config import Config, load_config, to_toml
 from seamount.errors import ConfigError, InputError
 from seamount.foreign.limits import NETWORK_BYTES
 from seamount.foreign.whole import file_bytes
+from seamount.run.names import TRAINING
 from seamount.run.told import Told, usual
 
 DEMONSTRATION = ("student.n_steps=3", "distill.spike_budget={per_synapse=0.5}")
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     from seamount.report.why import Explanation
     from seamount.run.folder import Run
     from seamount.run.plan import RunPlan
-    from seamount.run.stage import Stage
     from seamount.run.sweep import Sweep
 
 
@@ -87,11 +87,12 @@ def run(
         kept = _kept(folder, [*own, *settings], resume)
         made = _sound(config, kept)
         from seamount.run.pipeline import run_stages
-        from seamount.run.reporting import report_run
 
         _tell_changes(folder, made, resume, told)
         if run_stages(made, folder, resume=resume, overwrite=overwrite, told=told, settings=kept) is None:
             return None
+        from seamount.run.reporting import report_run
+
         told.stage("report")
         return report_run(folder)
 
@@ -175,28 +176,27 @@ def distill(
     """
     folder, config = Path(folder), None if config is None else Path(config)
     told, kept = told or usual(), _kept(folder, settings, resume)
-    made = _sound(config, kept)
-    from seamount.run.pipeline import run_stages
-    from seamount.run.stages import TRAINING
-
-    names = [stage.name for stage in TRAINING]
-    if until not in names:
+    if until not in TRAINING:
         raise ConfigError(
             "no stage of training",
             where=f"--to {until}",
-            possible=f"possible are {', '.join(names)}",
+            possible=f"possible are {', '.join(TRAINING)}",
             ways_out="`seamount run` does the others too",
         )
+    made = _sound(config, kept)
+    from seamount.run.pipeline import run_stages
+
     _tell_changes(folder, made, resume, told)
     run = run_stages(made, folder, resume=resume, overwrite=overwrite, until=until, told=told, settings=kept)
-    return None if run is None else _accuracies(run, TRAINING[: names.index(until) + 1])
+    return None if run is None else _accuracies(run, TRAINING.index(until) + 1)
 
 
-def _accuracies(run: Run, stages: Sequence[Stage[Any]]) -> list[StageAccuracy]:
+def _accuracies(run: Run, n_stages: int) -> list[StageAccuracy]:
     from seamount.run.answers import read_answers
+    from seamount.run.stages import STAGES
 
     rows = []
-    for stage in stages:
+    for stage in STAGES[:n_stages]:
         if (run.of(stage) / "answers.npz").exists():
             found = read_answers(run.of(stage))
             right = found["predictions"] == found["labels"]

@@ -7,19 +7,16 @@ from pathlib import Path
 from seamount.errors import InputError
 
 from ..config import DataConfig
-from .files import root_of
+from ..layouts import LAYOUTS, root_of
 from .samples import Source
 from .sound import source
 from .wav import ENDING
 
 
 def load(config: DataConfig, n_steps: int) -> Source:
-    hint = "lay the recordings out as ROOT/train/CLASS/FILE.wav and ROOT/test/CLASS/FILE.wav"
-    root = root_of(config, hint)
+    hint = LAYOUTS["audio-folder"].hint
+    root = root_of(config)
     parts = {part: _by_class(root / part) for part in ("train", "test")}
-    for part, found in parts.items():
-        if not found:
-            raise InputError("no folders of .wav files", where=root / part, ways_out=hint)
     strange = sorted(parts["test"].keys() - parts["train"].keys())
     if strange:
         raise InputError(f"no training recordings of {', '.join(strange[:10])}", where=root / "train", ways_out=hint)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from seamount.errors import InputError
-from seamount.files import named_path
 from seamount.foreign.arrays import read_npz
 from seamount.foreign.images import read_image
 from seamount.foreign.labels import class_labels
 
 from ..config import DataConfig
-from .files import read_each, root_of
+from ..layouts import LAYOUTS, root_of
+from .files import download, read_each
 from .samples import Bytes, Samples, Source, in_memory
 
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -23,32 +24,29 @@ CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "hors
 
 def load(config: DataConfig, n_steps: int) -> Source:
     ten = config.name == "cifar10"
-    folder = _folder(ten)
-    hint = (
-        f"unpack the Python version of the archive so that ROOT/{folder} exists, or set data.download = true "
-        "to let torchvision fetch it"
-    )
-    if config.root is not None and config.download:
-        named_path(config.root, "data.root").mkdir(parents=True, exist_ok=True)
-    root = root_of(config, hint)
+    download(config, lambda root: _kind(ten)(root, download=True))
+    root = root_of(config)
     if ten and (root / "test_batch.npz").exists():
         return Source(_shards(root, "data_batch_*.npz", config), _shards(root, "test_batch.npz", config), CIFAR10)
-    return _by_torchvision(root, ten, config.download, hint)
+    return _by_torchvision(root, ten, config)
 
 
-def _by_torchvision(root: Path, ten: bool, download: bool, hint: str) -> Source:
-    from torchvision import datasets
-
-    kind = datasets.CIFAR10 if ten else datasets.CIFAR100
+def _by_torchvision(root: Path, ten: bool, config: DataConfig) -> Source:
     try:  # torchvision checks the MD5 sums before it unpickles anything
-        parts = [kind(str(root), train=train, download=download) for train in (True, False)]
+        parts = [_kind(ten)(str(root), train=train) for train in (True, False)]
     except RuntimeError:
-        told = f"{_folder(ten)} is not there or its check sums are wrong"
-        raise InputError(told, where=root, ways_out=hint) from None
+        told = f"{_folder(ten)} is not complete or its check sums are wrong"
+        raise InputError(told, where=root, ways_out=LAYOUTS[config.name].hint) from None
     train, test = (
         in_memory(np.ascontiguousarray(part.data.transpose(0, 3, 1, 2)), np.asarray(part.targets)) for part in parts
     )
     return Source(train, test, tuple(parts[0].classes))
+
+
+def _kind(ten: bool) -> Any:
+    from torchvision import datasets
+
+    return datasets.CIFAR10 if ten else datasets.CIFAR100
 
 
 def _folder(ten: bool) -> str:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from seamount.errors import InputError
-
 from ..config import DataConfig
+from ..layouts import root_of
 from .events import framed
-from .files import root_of
+from .files import download
 from .samples import Samples, Source
 
 SENSOR = (128, 128)
@@ -28,21 +27,18 @@ CLASSES = (
 
 
 def load(config: DataConfig, n_steps: int) -> Source:
-    hint = "unpack ibmGestureTrain.tar.gz and ibmGestureTest.tar.gz into ROOT, or set data.download = true"
-    if config.download and config.root is not None:
-        import tonic
-
-        for train in (True, False):
-            tonic.datasets.DVSGesture(config.root, train=train)
-    root = root_of(config, hint)
-    root = root / "DVSGesture" if (root / "DVSGesture").is_dir() else root
-    return Source(
-        _part(root, "Train", n_steps, config, hint), _part(root, "Test", n_steps, config, hint), CLASSES, True
-    )
+    download(config, _fetch)
+    root = root_of(config)
+    return Source(_part(root, "Train", n_steps, config), _part(root, "Test", n_steps, config), CLASSES, True)
 
 
-def _part(root: Path, part: str, n_steps: int, config: DataConfig, hint: str) -> Samples:
+def _fetch(root: str) -> None:
+    import tonic
+
+    for train in (True, False):
+        tonic.datasets.DVSGesture(root, train=train)
+
+
+def _part(root: Path, part: str, n_steps: int, config: DataConfig) -> Samples:
     paths = sorted(p for p in (root / f"ibmGesture{part}").glob("*/*.npy") if p.stem.isdigit())
-    if not paths:
-        raise InputError(f"{root}/ibmGesture{part}: no USER/LABEL.npy files; {hint}")
     return framed(part.lower(), paths, [int(p.stem) for p in paths], SENSOR, n_steps, config)

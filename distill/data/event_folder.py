@@ -10,8 +10,9 @@ from pathlib import Path
 from seamount.errors import ConfigError, InputError
 
 from ..config import DataConfig
+from ..layouts import LAYOUTS, root_of
 from .events import ENDINGS, framed, read_events
-from .files import root_of
+from .files import download
 from .samples import Source, split
 
 TEST_SHARE, TEST_SEED = 0.1, 0
@@ -20,16 +21,15 @@ TEST_SHARE, TEST_SEED = 0.1, 0
 
 def load(config: DataConfig, n_steps: int) -> Source:
     ours = config.name == "cifar10-dvs"
-    hint = "lay the recordings out as ROOT/CLASS/FILE, or ROOT/train/CLASS/FILE and ROOT/test/CLASS/FILE"
     if ours:
-        hint = "unpack CIFAR10DVS.zip and its ten class archives into ROOT, or set data.download = true"
-        _download(config)
-    root = root_of(config, hint)
-    root = root / "CIFAR10DVS" if (root / "CIFAR10DVS").is_dir() else root
+        download(config, _fetch)
+    root = root_of(config)
     parted = (root / "train").is_dir()
     names = _classes(root / "train" if parted else root)
     if not names:
-        raise InputError(f"no folders of recordings ({', '.join(ENDINGS)})", where=root, ways_out=hint)
+        raise InputError(
+            f"no folders of recordings ({', '.join(ENDINGS)})", where=root, ways_out=LAYOUTS[config.name].hint
+        )
     folders = {"train": root / "train", "test": root / "test"} if parted else {"all": root}
     files = {part: _labelled(folder, names) for part, folder in folders.items()}
     sensor = (128, 128) if ours else _sensor(next((path for f in files.values() for path, _ in f), None), config)
@@ -42,11 +42,10 @@ def load(config: DataConfig, n_steps: int) -> Source:
     return Source(parts[0].subset(train), parts[0].subset(test), names, events=True)
 
 
-def _download(config: DataConfig) -> None:
-    if config.download and config.root is not None:
-        import tonic
+def _fetch(root: str) -> None:
+    import tonic
 
-        tonic.datasets.CIFAR10DVS(config.root)
+    tonic.datasets.CIFAR10DVS(root)
 
 
 def _labelled(folder: Path, names: tuple[str, ...]) -> list[tuple[Path, int]]:

@@ -12,18 +12,17 @@ from numpy.typing import NDArray
 from seamount.errors import InputError
 from seamount.foreign.arrays import Arrays
 from seamount.foreign.labels import class_labels
-from seamount.foreign.samples import ENDINGS, read_folder, read_samples
+from seamount.foreign.samples import read_folder, read_samples
 
 from ..config import DataConfig
-from .files import root_of
+from ..layouts import LAYOUTS, root_of
 from .samples import Bytes, Samples, Source, in_memory, split
 
 TEST_SHARE, TEST_SEED = 0.2, 0
 
 
 def load(config: DataConfig, n_steps: int) -> Source:
-    hint = f"set data.root to a file ({', '.join(ENDINGS)}) with x_train, y_train, x_test, y_test, or x and y"
-    path = root_of(config, hint)
+    path = root_of(config)
     arrays = _arrays(path)
     frames = config.encoding == "frames"
     if {"x_train", "y_train", "x_test", "y_test"} <= arrays.keys():
@@ -32,7 +31,7 @@ def load(config: DataConfig, n_steps: int) -> Source:
         suffixes = ("",)
     else:
         held = "x alone, without labels" if arrays.keys() == {"x"} else ", ".join(arrays) or "nothing"
-        raise InputError(f"holds {held}", where=path, ways_out=hint)
+        raise InputError(f"holds {held}", where=path, ways_out=LAYOUTS["file"].hint)
     parts = {suffix: _samples(path, arrays, suffix, frames, n_steps) for suffix in suffixes}
     return source_of(parts, path, frames=frames)
 

@@ -1,4 +1,4 @@
-"""Finding and reading files of data sets: what to say when they are missing or damaged."""
+"""Fetching and reading files of data sets: what to say when that fails."""
 
 from __future__ import annotations
 
@@ -7,22 +7,32 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from seamount.errors import ConfigError, InputError
+from seamount.errors import InputError
 from seamount.files import named_path
 
 from ..config import DataConfig
+from ..layouts import LAYOUTS
 
 T = TypeVar("T")
 
 
-def root_of(config: DataConfig, hint: str) -> Path:
-    """The folder or file that the configuration names."""
-    if config.root is None:
-        raise ConfigError(f"{config.name} needs a folder", where="data.root", ways_out=hint)
-    root = named_path(config.root, "data.root")
-    if not root.exists():
-        raise InputError(f"no such folder, looked for {config.name}", where=root, ways_out=hint)
-    return root
+def download(config: DataConfig, fetch: Callable[[str], object]) -> None:
+    """Has another library fetch into the root what is not there yet, if the configuration says so.
+
+    Raises:
+        InputError: what that library said, which raises whatever comes up on the way.
+    """
+    if not config.download or config.root is None:
+        return
+    named_path(config.root, "data.root").mkdir(parents=True, exist_ok=True)
+    layout = LAYOUTS[config.name]
+    try:
+        fetch(config.root)
+    except (OSError, RuntimeError, ValueError, ImportError) as error:
+        said = " ".join(str(error).split()) or type(error).__name__
+        install = [f"pip install {layout.fetched_by}"] if isinstance(error, ImportError) else []
+        found = f"{config.name} cannot be downloaded ({said})"
+        raise InputError(found, where="data.download", ways_out=(*install, layout.by_hand)) from error
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from seamount.errors import ConfigError, InputError, none_of
 
 from ..config import DataConfig
-from .files import root_of
+from ..layouts import LAYOUTS, root_of
 from .samples import Source
 from .sound import source
 
@@ -21,13 +21,11 @@ DIGITS = tuple(str(k) for k in range(10))
 
 
 def load(config: DataConfig, n_steps: int) -> Source:
-    hint = "unpack the data set into ROOT, so that ROOT/recordings/7_jackson_32.wav is there"
-    root = root_of(config, hint)
-    root = root / "recordings" if (root / "recordings").is_dir() else root
+    root = root_of(config)
     named = [(path, NAME.fullmatch(path.name)) for path in sorted(root.glob("*.wav"))]
     files = [(path, int(name[1]), name[2], int(name[3])) for path, name in named if name is not None]
     if not files:
-        raise InputError("no recordings DIGIT_SPEAKER_TAKE.wav", where=root, ways_out=hint)
+        raise InputError("no recordings DIGIT_SPEAKER_TAKE.wav", where=root, ways_out=LAYOUTS["fsdd"].hint)
     speakers = sorted({speaker for _, _, speaker, _ in files})
     held = config.test_speaker
     if held is not None and held not in speakers:

@@ -12,7 +12,8 @@ from seamount.errors import InputError
 from seamount.foreign.images import read_image
 
 from ..config import DataConfig
-from .files import Damaged, report, root_of
+from ..layouts import root_of
+from .files import Damaged, report
 from .randomness import choice, mix, uniform
 from .samples import Bytes, Samples, Source
 
@@ -23,11 +24,8 @@ SCALE, RATIO = (0.08, 1.0), (3 / 4, 4 / 3)
 
 
 def load(config: DataConfig, n_steps: int) -> Source:
-    hint = "lay the images out as ROOT/train/CLASS/*.jpg and ROOT/val/CLASS/*.jpg"
-    root = root_of(config, hint)
+    root = root_of(config)
     names = sorted(folder.name for folder in (root / "train").glob("*") if folder.is_dir())
-    if not names:
-        raise InputError("no folders of classes", where=root / "train", ways_out=hint)
     return Source(_part(root / "train", names, config), _part(root / "val", names, config), tuple(names))
 
 

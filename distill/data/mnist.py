@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ from seamount.foreign.limits import NETWORK_BYTES
 from seamount.foreign.whole import file_bytes, gunzipped
 
 from ..config import DataConfig
-from .files import root_of
+from ..layouts import idx_places, root_of
+from .files import download
 from .samples import Samples, Source, in_memory
 
 FOLDERS = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST"}
@@ -22,22 +24,21 @@ FASHION = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt",
 
 def load(config: DataConfig, n_steps: int) -> Source:
     folder = FOLDERS[config.name]
-    hint = (
-        f"put the four idx files (.gz or unpacked) into ROOT or ROOT/{folder}/raw, or set data.download = true "
-        "to let torchvision fetch them"
-    )
-    if config.download and config.root is not None:
-        from torchvision import datasets
-
-        getattr(datasets, folder)(config.root, download=True)
-    root = root_of(config, hint)
+    download(config, partial(_fetch, folder))
+    root = root_of(config)
     names = FASHION if config.name == "fashion-mnist" else tuple(str(k) for k in range(10))
-    return Source(_part(root, folder, "train", hint), _part(root, folder, "t10k", hint), names)
+    return Source(_part(root, folder, "train"), _part(root, folder, "t10k"), names)
 
 
-def _part(root: Path, folder: str, part: str, hint: str) -> Samples:
-    images = read_idx(_find(root, folder, f"{part}-images-idx3-ubyte", hint), 3)
-    labels = read_idx(_find(root, folder, f"{part}-labels-idx1-ubyte", hint), 1)
+def _fetch(folder: str, root: str) -> None:
+    from torchvision import datasets
+
+    getattr(datasets, folder)(root, download=True)
+
+
+def _part(root: Path, folder: str, part: str) -> Samples:
+    images = read_idx(_find(root, folder, f"{part}-images-idx3-ubyte"), 3)
+    labels = read_idx(_find(root, folder, f"{part}-labels-idx1-ubyte"), 1)
     if len(images) != len(labels):
         raise InputError(
             f"{len(images)} {part} images, but {len(labels)} labels", where=root, ways_out="fetch the files again"
@@ -45,12 +46,8 @@ def _part(root: Path, folder: str, part: str, hint: str) -> Samples:
     return in_memory(images[:, None], labels)
 
 
-def _find(root: Path, folder: str, name: str, hint: str) -> Path:
-    places = [root / folder / "raw", root / "raw", root]
-    for path in (place / f"{name}{end}" for place in places for end in ("", ".gz")):
-        if path.exists():
-            return path
-    raise InputError(f"{name} is not there (nor with .gz, nor in {folder}/raw)", where=root, ways_out=hint)
+def _find(root: Path, folder: str, name: str) -> Path:
+    return next(root / place for place in idx_places(folder, name) if (root / place).exists())
 
 
 def read_idx(path: Path, n_axes: int) -> NDArray[np.uint8]:

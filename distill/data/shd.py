@@ -12,7 +12,8 @@ from seamount.foreign.hdf5 import opened_data
 from seamount.foreign.labels import class_labels
 
 from ..config import DataConfig
-from .files import root_of
+from ..layouts import root_of
+from .files import download
 from .samples import Samples, Source, in_memory
 
 CHANNELS = 700
@@ -21,23 +22,22 @@ GERMAN = ("null", "eins", "zwei", "drei", "vier", "fünf", "sechs", "sieben", "a
 
 
 def load(config: DataConfig, n_steps: int) -> Source:
-    hint = "unpack shd_train.h5.gz and shd_test.h5.gz into ROOT (or ROOT/SHD), or set data.download = true"
-    if config.download and config.root is not None:
-        import tonic
-
-        for train in (True, False):
-            tonic.datasets.SHD(config.root, train=train)
-    root = root_of(config, hint)
-    root = root / "SHD" if (root / "SHD").is_dir() else root
-    parts = [read_shd(root / f"shd_{part}.h5", n_steps, config, hint) for part in ("train", "test")]
+    download(config, _fetch)
+    root = root_of(config)
+    parts = [read_shd(root / f"shd_{part}.h5", n_steps, config) for part in ("train", "test")]
     return Source(parts[0], parts[1], DIGITS + GERMAN, events=True)
 
 
-def read_shd(path: Path, n_steps: int, config: DataConfig, hint: str) -> Samples:
+def _fetch(root: str) -> None:
+    import tonic
+
+    for train in (True, False):
+        tonic.datasets.SHD(root, train=train)
+
+
+def read_shd(path: Path, n_steps: int, config: DataConfig) -> Samples:
     """Spike trains counted into frames (N, T, channels); ``size`` merges neighbouring channels."""
     channels = config.size or CHANNELS
-    if not path.exists():
-        raise InputError("no such file", where=path, ways_out=hint)
     with opened_data(path) as file:
         labels = class_labels(file["labels"][()], path, "labels", len(DIGITS + GERMAN))
         times, units = file["spikes/times"][()], file["spikes/units"][()]

@@ -22,8 +22,8 @@ from seamount.compile.program.activity import USUAL, Activity, Array, check_reco
 from seamount.compile.program.program import Program, loops, order
 from seamount.compile.program.readout import read_on
 from seamount.compile.synapses.kinds import Conv
-from seamount.compiled import require_triton
 from seamount.errors import BackendMissing, ConfigError
+from seamount.gpu_code import require_triton
 
 from .engine import SUM_VALUES, advance
 from .plan import Plan, plans

@@ -121,7 +121,7 @@ def _kernels(x: Tensor) -> tuple[Kernel, Kernel]:
         from . import gpu as triton_lif
 
         return triton_lif.forward, triton_lif.backward
-    from . import cpu as cpu_lif
+    from . import cpu as cpu_lif  # here, because numba takes as long to load as a mistake in a network to be found
 
     return cpu_lif.forward, cpu_lif.backward
 

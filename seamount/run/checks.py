@@ -1,4 +1,8 @@
-"""What is wrong before anything is trained: everything is built once, and one batch goes through it."""
+"""What is wrong before anything is trained: everything is built once, and one batch goes through it.
+
+What builds a network is imported when its turn comes: norse, and then all that trains, takes longer to load than a
+mistake in data or teacher takes to be found.
+"""
 
 from __future__ import annotations
 
@@ -6,30 +10,29 @@ import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from seamount import own
+from seamount.compile.formats import NumberFormats
 from seamount.config import Config
 from seamount.distill import checkpoint
 from seamount.distill.compiled import check_compiler
 from seamount.distill.data import Data
 from seamount.distill.methods import needs_teacher, weights_of
 from seamount.distill.parallel import World, require_device
-from seamount.distill.plan import check_quantisable
-from seamount.distill.train import rehearse
 from seamount.errors import ENDS, ConfigError, SeamountError, out_of_memory
 from seamount.hardware_targets.target import load_target
-from seamount.models.spiking_net import SpikingNet
-from seamount.models.zoo import build_teacher
+from seamount.models.teachers import build_teacher
 
-from .budget import in_operations
-from .contents import own_code
 from .early import check_settings
-from .stage import LoadData
-from .stages.distill import new_student
+from .loading import LoadData
+from .settings import own_code
+
+if TYPE_CHECKING:
+    from seamount.models.spiking_net import SpikingNet
 
 T = TypeVar("T")
 
@@ -71,19 +74,40 @@ def check(config: Config, load: LoadData, *, trains_only: bool = False) -> Check
     with torch.random.fork_rng(devices=[]):  # every stage draws as if this had not been
         data = load(config.data, config.student.n_steps)
         teacher = _teacher(config, data)
-        student = new_student(config.student, config.compile, data)
-        if config.student.checkpoint is not None:
-            _put(student, config.student.checkpoint, "student.checkpoint")
-        if student.n_classes != data.n_classes:
-            found = f"the student answers with {student.n_classes} classes, the data have {data.n_classes}"
-            raise ConfigError(found, where="student.arch", ways_out=f"build it with n_classes = {data.n_classes}")
-        if not trains_only:
-            check_quantisable(student, formats, config.quant.weight_bits)
-        allowed = in_operations(config.distill, student)
-        call = functools.partial(rehearse, data, teacher, student, allowed, config.train)
-        _named("training", "in its first batch", config, call)
+        student = _student(config, data, None if trains_only else formats)
+        _rehearse(config, data, teacher, student)
         warnings = tuple(_silence(student, data, config))
     return Checked(data, teacher, student, warnings)
+
+
+def _student(config: Config, data: Data, formats: NumberFormats | None) -> SpikingNet:
+    """
+    Args:
+        formats: those that must hold it; None: it need not become integers.
+    """
+    from seamount.distill.plan import check_quantisable
+
+    from .new_student import new_student
+
+    student = new_student(config.student, config.compile, data)
+    if config.student.checkpoint is not None:
+        _put(student, config.student.checkpoint, "student.checkpoint")
+    if student.n_classes != data.n_classes:
+        found = f"the student answers with {student.n_classes} classes, the data have {data.n_classes}"
+        raise ConfigError(found, where="student.arch", ways_out=f"build it with n_classes = {data.n_classes}")
+    if formats is not None:
+        check_quantisable(student, formats, config.quant.weight_bits)
+    return student
+
+
+def _rehearse(config: Config, data: Data, teacher: nn.Module | None, student: SpikingNet) -> None:
+    from seamount.distill.train import rehearse
+
+    from .budget import in_operations
+
+    allowed = in_operations(config.distill, student)
+    call = functools.partial(rehearse, data, teacher, student, allowed, config.train)
+    _named("training", "in its first batch", config, call)
 
 
 def _silence(student: SpikingNet, data: Data, config: Config) -> Iterator[str]:

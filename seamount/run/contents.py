@@ -10,7 +10,7 @@ import inspect
 import itertools
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,17 +20,16 @@ from torch import nn
 
 from seamount import own
 from seamount.distill.choices import STILL_IMAGES
-from seamount.distill.config import DataConfig, DistillConfig, Section, StudentConfig, TeacherConfig
+from seamount.distill.config import DataConfig, Section, StudentConfig, TeacherConfig
 from seamount.distill.data.events import ENDINGS
 from seamount.distill.data.own import fingerprint
 from seamount.distill.data.wav import ENDING as WAV
 from seamount.distill.methods import needs_teacher, weights_of
 from seamount.files import file_hash, named_path, text_hash
-from seamount.hardware_targets.lava import lava_status
 from seamount.hardware_targets.target import load_target
 from seamount.own import is_own
 
-from .settings import ChipFormats, ChipName, Frames, LavaSamples, Method, Student, Teacher
+from .settings import ChipFormats, ChipName, Frames, LavaSamples, Method, own_code
 
 WHOLE_BYTES = 1 << 30
 """So much of one's own data is hashed whole, in about a second; of more only names, sizes and times of change are."""
@@ -80,6 +79,8 @@ def contents(settings: Section, hash_of: Hash) -> dict[str, str]:
             case Frames(n_steps=n_steps):
                 found["student.n_steps"] = "of any number" if _still(settings) else str(n_steps)
             case LavaSamples():
+                from seamount.hardware_targets.lava import lava_status
+
                 # a run of before Lava was installed proves itself when it is resumed
                 found["lava-nc"] = text_hash(json.dumps(dict(lava_status(try_it=False).versions), sort_keys=True))
             case _:
@@ -115,24 +116,6 @@ def _source(thing: Any) -> str:
         return inspect.getsource(thing)
     except (TypeError, OSError):  # of C, or typed into a console
         return repr(thing) if isinstance(thing, type) else getattr(thing, "__qualname__", type(thing).__name__)
-
-
-def own_code(settings: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, str]]:
-    """(setting, reference) of all code of one's own that the sections of a configuration, or of a stage, name."""
-    for _, section in settings:
-        match section:
-            case DataConfig(name=name, augment=augment):
-                named = [("data.name", name), *((f"data.augment {kind}", kind) for kind in augment)]
-            case TeacherConfig(arch=arch) | Teacher(arch=arch):
-                named = [("teacher.arch", arch)]
-            case StudentConfig(arch=arch) | Student(arch=arch):
-                named = [("student.arch", arch)]
-            case DistillConfig(method=method):
-                terms = [method] if isinstance(method, str) else list(method)
-                named = [(f"distill.method {term}", term) for term in terms]
-            case _:
-                named = []
-        yield from ((setting, reference) for setting, reference in named if is_own(reference))
 
 
 def _own_data(root: Path, hash_of: Hash) -> str:

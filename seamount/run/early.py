@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from seamount import own
 from seamount.compile.formats import weight_bits
 from seamount.config import Config
-from seamount.errors import ConfigError
+from seamount.distill.layouts import LAYOUTS, root_of
+from seamount.errors import ConfigError, InputError
 from seamount.hardware_targets.target import load_target
 from seamount.models.choices import check_teacher, student_options
+
+from .settings import own_code
 
 OF_DATA = ("input_bits", "input_scale")
 """Of a student's options: what follows from the data."""
 
 
 def check_settings(config: Config) -> None:
-    """Target, bits, students, teachers and their options, and whether a Lava that is required is there.
+    """Target, bits, students, teachers and their options, files, and whether a Lava that is required is there.
 
     Raises:
         ConfigError, BackendMissing: what would have stopped the run later.
@@ -29,7 +34,22 @@ def check_settings(config: Config) -> None:
         student_options(config.student.arch, config.student.options)
     if not own.is_own(config.teacher.arch):
         check_teacher(config.teacher.arch, config.teacher.options)
+    _check_files(config)
     _check_lava(config)
+
+
+def _check_files(config: Config) -> None:
+    """Data, weights and code that settings name, as far as it shows without loading what they are for."""
+    if config.data.name in LAYOUTS and not config.data.download:
+        root_of(config.data)
+    for setting, path in (
+        ("teacher.checkpoint", config.teacher.checkpoint),
+        ("student.checkpoint", config.student.checkpoint),
+    ):
+        if path is not None and not Path(path).exists():
+            raise InputError(f"{path}: no such file", where=setting)
+    for setting, reference in own_code(config):
+        own.find(reference, setting)
 
 
 def _check_lava(config: Config) -> None:

@@ -13,20 +13,21 @@ import torch
 
 from seamount import __version__, own
 from seamount.config import Config, load_config, to_toml
-from seamount.distill.config import DataConfig, Section
-from seamount.distill.data import Data, load_data
+from seamount.distill.config import Section
 from seamount.distill.parallel import ALONE, World, open_world
 from seamount.distill.progress import QUIET
 from seamount.errors import ConfigError, SeamountError
 from seamount.files import file_hash, write_atomically, write_json
 
 from .checks import check
-from .contents import Hash, contents, own_code
+from .contents import Hash, contents
 from .folder import Inputs, Run, open_run
+from .loading import LoadData, load_once
 from .lock import hold
+from .names import EVERY, IN_FLOATS
+from .settings import own_code
 from .sharing import Siblings
-from .stage import LoadData, Place, Stage
-from .stages import DISTILL, STAGES, TEACHER
+from .stage import Place, Stage
 from .told import Told
 from .versions import versions
 
@@ -37,7 +38,7 @@ def run_stages(
     *,
     resume: bool = False,
     overwrite: bool = False,
-    until: str = STAGES[-1].name,
+    until: str = EVERY[-1],
     told: Told | None = None,
     settings: Sequence[str] = (),
     siblings: Siblings | None = None,
@@ -51,12 +52,13 @@ def run_stages(
     Returns:
         The run; None in a process that torchrun started only to help.
     """
-    names = [stage.name for stage in STAGES]
-    if until not in names:
-        raise ConfigError("no such stage", where=f"--to {until}", possible=f"possible are {', '.join(names)}")
+    if until not in EVERY:
+        raise ConfigError("no such stage", where=f"--to {until}", possible=f"possible are {', '.join(EVERY)}")
     told, data = told or Told(), load_once()
-    checked = check(config, data, trains_only=until in (TEACHER.name, DISTILL.name))
-    stages = STAGES[: names.index(until) + 1]
+    checked = check(config, data, trains_only=until in IN_FLOATS)
+    from .stages import STAGES  # after it, because they load more than it takes to find a mistake
+
+    stages = STAGES[: EVERY.index(until) + 1]
     # up to the last one that all work on they stay; those in between, which take moments, are the first one's
     together = max((k + 1 for k, stage in enumerate(stages) if stage.together), default=0)
     with ExitStack() as mine:
@@ -146,21 +148,6 @@ def inputs_of(run: Run, stage: Stage[Any], settings: Section, hash_of: Hash) -> 
     # where it is computed does not make it another result: a run goes on, on a machine without the GPU
     where = {"run": {"device", "n_threads"}, "distill": {"teacher_cache", "teacher_cache_gib"}}
     return run.inputs(stage, settings.model_dump(mode="json", exclude=where), contents(settings, hash_of))
-
-
-def load_once() -> LoadData:
-    """Loads the data of a configuration when they are first asked for."""
-    known: dict[tuple[object, ...], Data] = {}
-
-    def load(config: DataConfig, n_steps: int) -> Data:
-        # code that was edited meanwhile gives other data, as the inputs of the next stage say
-        code = [own.digest(reference, setting) for setting, reference in own_code([("data", config)])]
-        key = (config.model_dump_json(), n_steps, *code)  # options, being a dict, have no hash of their own
-        if key not in known:
-            known[key] = load_data(config, n_steps=n_steps)
-        return known[key]
-
-    return load
 
 
 def changes(folder: Path, config: Config) -> Iterator[str]:

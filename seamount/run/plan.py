@@ -26,7 +26,8 @@ from .budget import in_operations
 from .checks import Checked, check
 from .estimates import estimates
 from .folder import Run
-from .pipeline import inputs_of, load_once
+from .loading import load_once
+from .pipeline import inputs_of
 from .readout import READ
 from .stages import DISTILL, QUANTISE, STAGES, TEACHER
 

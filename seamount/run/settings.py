@@ -6,11 +6,13 @@ to, see ``contents.py``: settings that come to the same do not make the stage ru
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from pydantic import Field
 
-from seamount.distill.config import Section
+from seamount.distill.config import DataConfig, DistillConfig, Section, StudentConfig, TeacherConfig
+from seamount.own import is_own
 
 
 class Device(Section):
@@ -94,3 +96,21 @@ class Compared(Section):
     """Of ``report``."""
 
     n_compared: int
+
+
+def own_code(settings: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, str]]:
+    """(setting, reference) of all code of one's own that the sections of a configuration, or of a stage, name."""
+    for _, section in settings:
+        match section:
+            case DataConfig(name=name, augment=augment):
+                named = [("data.name", name), *((f"data.augment {kind}", kind) for kind in augment)]
+            case TeacherConfig(arch=arch) | Teacher(arch=arch):
+                named = [("teacher.arch", arch)]
+            case StudentConfig(arch=arch) | Student(arch=arch):
+                named = [("student.arch", arch)]
+            case DistillConfig(method=method):
+                terms = [method] if isinstance(method, str) else list(method)
+                named = [(f"distill.method {term}", term) for term in terms]
+            case _:
+                named = []
+        yield from ((setting, reference) for setting, reference in named if is_own(reference))

@@ -8,16 +8,13 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from seamount.config import Config
-from seamount.distill.config import DataConfig, Section
-from seamount.distill.data import Data
+from seamount.distill.config import Section
 from seamount.distill.parallel import World
 from seamount.distill.progress import Progress
 
+from .loading import LoadData
+
 Settings = TypeVar("Settings", bound=Section)
-
-
-LoadData = Callable[[DataConfig, int], Data]
-"""The data set of a configuration in T steps."""
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,12 @@ import torch
 from seamount import api
 from seamount.config import load_config
 from seamount.errors import BackendMissing, SeamountError
-from seamount.models.zoo import build_teacher
+from seamount.models.teachers import build_teacher
 from seamount.run.checks import check
-from seamount.run.pipeline import load_once, run_stages
+from seamount.run.loading import load_once
+from seamount.run.names import EVERY
+from seamount.run.pipeline import run_stages
+from seamount.run.stages import STAGES
 from seamount.run.told import Told
 
 MINE = """
@@ -99,24 +102,41 @@ def test_a_mistake_is_refused_at_once_and_leaves_nothing(here: Path, setting: st
     assert not (here / "runs").exists()
 
 
-def test_what_a_configuration_shows_by_itself_is_refused_before_torch_is_loaded(tmp_path: Path) -> None:
+def test_a_mistake_is_found_before_anything_is_loaded_that_does_not_show_it(tmp_path: Path) -> None:
+    """What takes longest to load: torch, then norse (which brings matplotlib), then numba."""
     (tmp_path / "wrong.toml").write_text("[student]\nn_step = 4")
+    (tmp_path / "light.py").write_text("def make(): pass")
+    (tmp_path / "mine.py").write_text(MINE)
+    (tmp_path / "torch_alone.py").write_text("import torch\ndef nobody(): pass")
+    by_itself = [
+        "target.name=loihi3",
+        "student.arch=smal",
+        "student.arch=light.py:mak",
+        "teacher.arch=resnet",
+        "teacher.checkpoint=away.pt",
+        "quant.weight_bits=9",
+        *(f"data.name={name} data.root={root}" for name, root in (("mnist", "away"), ("shd", "."), ("cifar10", "."))),
+    ]
     commands = [
         ["run", "wrong.toml"],
-        *(
-            ["demo", "--set", s]
-            for s in ("target.name=loihi3", "student.arch=smal", "teacher.arch=resnet", "quant.weight_bits=9")
-        ),
+        *(["demo", *(word for s in settings.split() for word in ("--set", s))] for settings in by_itself),
+        ["demo", "--set", "teacher.arch=torch_alone.py:nobody"],
+        ["demo", "--set", "student.arch=mine.py:relu"],
     ]
     code = (
         "import sys; from typer.main import get_command; from seamount.cli import app, load_commands\n"
         "load_commands()\n"
         f"for words in {commands}:\n"
         "    try: get_command(app)(words)\n"
-        "    except SystemExit as ended: print(ended.code, 'torch' in sys.modules)"
+        "    except SystemExit as ended:\n"
+        "        print(ended.code, *(name for name in ('torch', 'norse', 'numba') if name in sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
-    assert done.stdout == "2 False\n" * len(commands)
+    assert done.stdout == "2\n" * (1 + len(by_itself)) + "2 torch\n5 torch norse\n"
+
+
+def test_the_stages_have_their_names() -> None:
+    assert tuple(stage.name for stage in STAGES) == EVERY
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here")

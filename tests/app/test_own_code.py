@@ -18,9 +18,11 @@ from seamount.distill.methods import Lesson, Settings, WeightedSum, needs_teache
 from seamount.errors import ConfigError, SeamountError
 from seamount.files import file_hash
 from seamount.models.spiking_net import SpikingNet
-from seamount.models.zoo import build_student, build_teacher
+from seamount.models.teachers import build_teacher
+from seamount.models.zoo import build_student
 from seamount.run.contents import contents
-from seamount.run.pipeline import load_once, run_stages
+from seamount.run.loading import load_once
+from seamount.run.pipeline import run_stages
 from seamount.run.stages import STAGES
 
 MINE = """

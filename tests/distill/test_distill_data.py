@@ -209,6 +209,19 @@ def test_mnist_is_read_from_torchvisions_folders_and_from_packed_files(mnist: Pa
     assert (len(data.train) + len(data.val), len(data.test), data.input_shape) == (40, 20, (1, 28, 28))
 
 
+def test_a_download_that_fails_says_what_else_can_be_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fetch(*_: object) -> None:
+        raise RuntimeError("Error downloading:\n<no network>")
+
+    monkeypatch.setattr("seamount.distill.data.mnist._fetch", fetch)
+    with pytest.raises(InputError) as caught:
+        load_data(DataConfig(name="mnist", root=str(tmp_path), download=True), n_steps=2)
+    assert str(caught.value) == (
+        "data.download: mnist cannot be downloaded (Error downloading: <no network>); put the four idx files (.gz or "
+        "unpacked) into ROOT or ROOT/MNIST/raw"
+    )
+
+
 def test_missing_data_say_how_to_get_them(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as unset:
         load_data(DataConfig(name="mnist"), n_steps=2)

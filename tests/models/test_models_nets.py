@@ -10,7 +10,8 @@ from seamount.models import choices
 from seamount.models.cells import lif, lif_box
 from seamount.models.spiking_net import SpikingNet, StudentOutput, Sum, Synapse
 from seamount.models.students import SURROGATES
-from seamount.models.zoo import STUDENTS, TEACHERS, build_student, build_teacher
+from seamount.models.teachers import TEACHERS, build_teacher
+from seamount.models.zoo import STUDENTS, build_student
 
 MILLIONS = {  # docs/students.md; parameters as published or counted in the authors' code
     "vgg8": (1.59, 7),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .. import names
 from ..stage import Stage
 from .compile import COMPILE
 from .distill import DISTILL
@@ -27,5 +28,4 @@ __all__ = [
 
 STAGES: tuple[Stage[Any], ...] = (TEACHER, DISTILL, QUANTISE, EXPORT, COMPILE, SIMULATE, LAVA)
 
-TRAINING: tuple[Stage[Any], ...] = (TEACHER, DISTILL, QUANTISE, EXPORT)
-"""What ``seamount distill`` does: all that it takes to have a student."""
+TRAINING = STAGES[: len(names.TRAINING)]

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
-from seamount.config import CompileConfig, RunConfig
+from seamount.config import RunConfig
 from seamount.distill import checkpoint
 from seamount.distill.config import DataConfig, DistillConfig, Section, StudentConfig, TrainConfig
 from seamount.distill.data import Data
 from seamount.distill.train import distill
 from seamount.models.spiking_net import SpikingNet
-from seamount.models.zoo import build_student
 
 from ..budget import in_operations
-from ..readout import asked_answer
+from ..new_student import new_student
 from ..settings import Readout, Student, Teacher
 from ..stage import Place, Stage
 from .teacher import TEACHER, trained_teacher
@@ -55,26 +52,6 @@ def work(reads: Reads, place: Place) -> None:
 
 
 DISTILL = Stage("distill", Reads, work, needs=(TEACHER,), together=True)
-
-
-def new_student(
-    student: Student | StudentConfig, compiled: Readout | CompileConfig, data: Data, seed: int | None = None
-) -> SpikingNet:
-    """An untrained one; without a seed for weights that are put into it."""
-    if seed is not None:
-        torch.manual_seed(seed)
-    network = build_student(
-        student.arch,
-        n_classes=data.n_classes,
-        input_shape=data.input_shape,
-        n_steps=student.n_steps,
-        input_bits=data.input_bits,
-        input_scale=data.input_scale,
-        **student.options,
-    )
-    if compiled.readout is not None:
-        network.answer = asked_answer(network, compiled.readout)
-    return network
 
 
 def trained_student(folder: Path, student: Student, compiled: Readout, data: Data) -> SpikingNet:

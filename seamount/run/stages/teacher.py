@@ -15,7 +15,7 @@ from seamount.distill.data import Data
 from seamount.distill.methods import needs_teacher, weights_of
 from seamount.distill.train import train_teacher
 from seamount.files import write_json
-from seamount.models.zoo import build_teacher
+from seamount.models.teachers import build_teacher
 
 from ..settings import Frames, Method, Teacher
 from ..stage import Place, Stage
