@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seamount.errors import ConfigError, Unsupported
+from seamount.surroundings import undisturbed
 
 from .fit.chip import HasChip
 from .formats import LOIHI, BitsSetting, check_names, weight_bits
@@ -180,6 +181,7 @@ class Step:
     shown: Callable[[Draft], object]
 
 
+@undisturbed
 def compile_graph(source: Any, target: HasChip | None = None, options: CompileOptions | None = None) -> Compiled:
     """A path (``.nir`` or ``.net``), a ``nir.NIRGraph`` or a ``Network`` as a program.
 

@@ -23,6 +23,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from seamount.errors import BackendMissing, ConfigError, ProcessStopped
 from seamount.gpu_code import require_triton
+from seamount.surroundings import usual_settings
 
 T = TypeVar("T")
 
@@ -111,10 +112,12 @@ def open_world(device: str) -> Iterator[World]:
         ProcessStopped: another process did, and this one can do nothing without it.
     """
     require_device(device)
-    if torch.get_default_device().type == "meta":  # tensors without values, of a caller who builds networks so
-        with torch.device("cpu"), open_world(device) as world:
-            yield world
-        return
+    with usual_settings(), _joined(device) as world:
+        yield world
+
+
+@contextmanager
+def _joined(device: str) -> Iterator[World]:
     if _separate.get() or _place_among("WORLD_SIZE", 1) == 1 or dist.is_initialized():
         yield _world(device)
         return

@@ -132,6 +132,9 @@ def parse(document: Mapping[str, Any], source: str) -> Config:
     for key, text in _texts(document, ""):
         if "\0" in text:
             raise ConfigError("a character of zeros, which no name and no path holds", where=f"{source}:{key}")
+        if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+            ways = "rename the file or folder, because a configuration is UTF-8"
+            raise ConfigError("a name with bytes that are no UTF-8", where=f"{source}:{key}", ways_out=ways)
     try:
         return Config.model_validate(document)
     except ValidationError as error:

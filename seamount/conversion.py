@@ -17,6 +17,7 @@ from seamount.artefacts import RunFolder, recognised
 from seamount.config import load_config
 from seamount.errors import ConfigError
 from seamount.own import blamed, is_own
+from seamount.surroundings import undisturbed
 
 if TYPE_CHECKING:
     from torch import nn
@@ -30,6 +31,7 @@ COMPARED, ANSWERS = "samples.npz", "answers.npz"
 N_SAMPLES = 1000
 
 
+@undisturbed
 def convert(
     ann: nn.Module | Path | str,
     data: Any = None,

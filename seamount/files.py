@@ -6,8 +6,8 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +25,11 @@ def replacing(path: Path) -> Iterator[Path]:
         OSError: it cannot be written; names ``path``, because the fresh file's name means nothing to a user.
     """
     place = Path(os.path.realpath(path))  # where a link leads to: a link would be replaced itself
-    if place.exists() and not place.is_file():
-        found = "a folder" if place.is_dir() else "a device or a pipe"
-        raise InputError(f"is {found}, and cannot be replaced by a file", where=path)
     fresh = place.with_name(f".{place.name}.{secrets.token_hex(4)}")
     try:
+        if place.exists() and not place.is_file():
+            found = "a folder" if place.is_dir() else "a device or a pipe"
+            raise InputError(f"is {found}, and cannot be replaced by a file", where=path)
         # the kernel takes the umask off these rights: asking for the umask would set it, for all threads
         os.close(os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         yield fresh
@@ -41,14 +41,16 @@ def replacing(path: Path) -> Iterator[Path]:
             raise
         raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
-        fresh.unlink(missing_ok=True)
+        with suppress(OSError):  # it could not even be made, and that was said
+            fresh.unlink()
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
     """The whole file or nothing; its folder is made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as fresh:
-        fresh.write_bytes(content.encode() if isinstance(content, str) else content)
+        # names of files may hold bytes that are no UTF-8: they are written as escapes
+        fresh.write_bytes(content.encode(errors="backslashreplace") if isinstance(content, str) else content)
 
 
 def write_json(path: Path, document: Any) -> None:
@@ -76,6 +78,24 @@ def named_path(text: str, setting: str) -> Path:
         return Path(text).expanduser()
     except RuntimeError:
         raise ConfigError(f"no home {text.split('/')[0]}", where=setting, ways_out="write the whole path") from None
+
+
+def check_apart(written: Mapping[str, Path | None], read: Iterable[Path | str | None]) -> None:
+    """What a command writes, by its option, lies neither on what it reads nor on one another.
+
+    Raises:
+        ConfigError: it does, and a trained network or the data would be lost.
+    """
+    taken = {os.path.realpath(path): "is what is read" for path in read if path is not None}
+    for option, path in written.items():
+        if path is None:
+            continue
+        place = os.path.realpath(path)
+        if place in taken:
+            raise ConfigError(
+                f"{path} {taken[place]}, and would be lost", where=option, ways_out="choose another name"
+            )
+        taken[place] = f"is what {option} writes"
 
 
 def file_hash(path: Path) -> str:

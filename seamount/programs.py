@@ -33,11 +33,13 @@ from seamount.compile.program.readout import as_quantity, classes, readout_so_fa
 from seamount.compile.program.symptoms import Symptoms, symptoms
 from seamount.config import load_config
 from seamount.errors import ConfigError, InputError, plural
+from seamount.files import check_apart
 from seamount.foreign.arrays import Arrays
 from seamount.foreign.labels import class_labels
 from seamount.foreign.samples import ENDINGS, read_samples
 from seamount.hardware_targets.agreement import Agreement, sample_windows
 from seamount.notebook import card, headed, line
+from seamount.surroundings import undisturbed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -120,6 +122,7 @@ class RoundedAnswers:
         )
 
 
+@undisturbed
 def compile_source(
     source: Path | str,
     target: str = "loihi1",
@@ -141,6 +144,7 @@ def compile_source(
     from seamount.hardware_targets.target import load_target
 
     source, out = Path(source), None if out is None else Path(out)
+    check_apart({"out": out}, [source])
     found = network_of(source)
     chip = load_target(target)
     compiled = compile_graph(found, chip, options)
@@ -151,6 +155,7 @@ def compile_source(
     return CompiledFile(path, compiled, tuple(verify_program(compiled.program, chip)), rounded)
 
 
+@undisturbed
 def rounded_answers(compiled: Compiled, inputs: Any, labels: NDArray[Any] | None) -> RoundedAnswers | None:
     """Network and program on the calibration samples, as ``CompileOptions.calibration``."""
     from seamount.compile.network.interpret import named_inputs, run_network
@@ -192,6 +197,7 @@ def _check_labels(labels: NDArray[Any] | None, n: int, program: Program) -> None
         class_labels(labels, "calibration", n_classes=_n_classes(program))
 
 
+@undisturbed
 def write_split(program: Program, target: str, path: Path | str) -> Split:
     """Write a program with the same integers whose populations each fit a core of the target."""
     from seamount.compile.passes.split_populations import split_populations
@@ -203,6 +209,7 @@ def write_split(program: Program, target: str, path: Path | str) -> Split:
     return split
 
 
+@undisturbed
 def write_one_by_one(program: Program, path: Path | str) -> None:
     """Write a program that gives the same values to single samples, with neurons held outside their windows.
 
@@ -356,6 +363,7 @@ def data_for(path: Path | str, data: Path | str | None) -> str | None:
     return None
 
 
+@undisturbed
 def samples_for(
     program: Program, data: str | None, n: int | None = None, settings: Sequence[str] = ()
 ) -> ChipSamples:
@@ -548,6 +556,7 @@ class Simulated:
         return self.activity.plot(ax)
 
 
+@undisturbed
 def simulate(
     program: Path | str,
     data: Path | str | None = None,
@@ -633,6 +642,7 @@ class LavaRun:
         return f"<LavaRun {self.agreement}>"
 
 
+@undisturbed
 def run_lava(
     program: Path | str,
     data: Path | str | None = None,

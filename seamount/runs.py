@@ -27,6 +27,7 @@ from seamount.foreign.limits import NETWORK_BYTES
 from seamount.foreign.whole import file_bytes
 from seamount.run.names import TRAINING
 from seamount.run.told import Told, usual
+from seamount.surroundings import undisturbed
 
 DEMONSTRATION = ("student.n_steps=3", "distill.spike_budget={per_synapse=0.5}")
 """What the demonstration sets: few steps and few spikes; see docs/distillation.md."""
@@ -55,6 +56,7 @@ def init(path: Path | str, settings: Sequence[str] = (), *, preset: str | None =
     write_atomically(path, to_toml(load_config(None, settings, preset=preset)))
 
 
+@undisturbed
 def run(
     config: Path | str | None = None,
     settings: Sequence[str] = (),
@@ -116,6 +118,7 @@ def _handed(things: dict[str, Any]) -> Iterator[list[str]]:
         yield [*settings, *(["data.augment=[]"] if "data.name" in things else [])]
 
 
+@undisturbed
 def plan(
     config: Path | str | None = None, settings: Sequence[str] = (), *, folder: Path | str, resume: bool = False
 ) -> RunPlan:
@@ -160,6 +163,7 @@ class StageAccuracy:
     n: int
 
 
+@undisturbed
 def distill(
     config: Path | str | None = None,
     settings: Sequence[str] = (),
@@ -204,6 +208,7 @@ def _accuracies(run: Run, n_stages: int) -> list[StageAccuracy]:
     return rows
 
 
+@undisturbed
 def report(path: Path | str, told: Told | None = None, *, cross_check: str | None = None) -> Report | None:
     """Write report.json and report.html of a finished run, or once more those of a report's folder.
 
@@ -232,6 +237,7 @@ def report(path: Path | str, told: Told | None = None, *, cross_check: str | Non
             assert_never(found)
 
 
+@undisturbed
 def deploy(
     source: Path | str | nn.Module,
     data: Any = None,
@@ -317,6 +323,7 @@ def _deploy_student(student: nn.Module, data: Any, folder: Path, asked: Asked, t
             return deployment.deploy(made, folder, told)
 
 
+@undisturbed
 def quantise(student: SpikingNet, x: Tensor, **settings: Any) -> QuantisedStudent:
     """A student in the chip's integers, to train on or to ``deploy``; see ``students.quantise``."""
     from seamount.students import quantise as made
@@ -370,6 +377,7 @@ def check(run: Path | str, gates: Gates) -> tuple[Outcome, ...]:
     return outcomes(load_report(run), gates)
 
 
+@undisturbed
 def why(
     path: Path | str,
     layer: str,
@@ -444,6 +452,7 @@ def _why_of_run(folder: Path, layer: str, n_samples: int) -> Explanation:
     return explain(network, finished.program(), inputs, layer)
 
 
+@undisturbed
 def sweep(
     config: Path | str | None,
     over: Sequence[str],

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seamount.errors import ConfigError, plural
+from seamount.files import check_apart
 
 from .options import DEFAULT_TARGET, Data, NetworkOptions, Samples
 from .root import app
@@ -60,6 +61,11 @@ def compile_(
 
     if network.of_data:
         raise ConfigError("compile runs no data set", where=f"--set {network.of_data[0]}", ways_out="leave it out")
+    check_apart(
+        {"--out": out, "--nir": nir, "--net": net, "--standalone": standalone}
+        | {"--split": split, "--one-by-one": one_by_one},
+        [source],
+    )
     target = network.target or DEFAULT_TARGET
     options, labels = options_of(network.reading)
     options = replace(options, print_after=print_after, printer=_shown, whole_sums=split is not None)
@@ -165,6 +171,7 @@ def simulate(
     from seamount import api
     from seamount.compile.program.activity_file import save_activity
 
+    check_apart({"--out": out}, [program, data])
     done = api.simulate(
         program,
         data,
@@ -215,6 +222,7 @@ def run_lava(
     from seamount import api
     from seamount.compile.program.activity_file import save_activity
 
+    check_apart({"--out": out}, [program, data])
     done = api.run_lava(
         program,
         data,

@@ -3,13 +3,16 @@
 import hashlib
 import json
 import os
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from seamount.asked import asked_in
-from seamount.errors import InputError
-from seamount.files import file_hash, read_json, replacing, text_hash, write_atomically, write_json
+from seamount.cli.shell import _run
+from seamount.errors import ConfigError, InputError
+from seamount.files import check_apart, file_hash, read_json, replacing, text_hash, write_atomically, write_json
+from seamount.programs import compile_source
 from seamount.runs import load_report
 
 
@@ -73,6 +76,33 @@ def test_a_device_a_pipe_and_a_folder_do_not_give_way_to_a_file(tmp_path: Path) 
             write_atomically(tmp_path / name, "x")
         assert str(caught.value) == f"{tmp_path / name}: is {kind}, and cannot be replaced by a file"
     assert Path("/dev/null").is_char_device()
+
+
+def test_nothing_is_written_over_what_is_read_or_over_one_another(tmp_path: Path) -> None:
+    (tmp_path / "net.nir").write_text("trained for a week")
+    (tmp_path / "link.nir").symlink_to("net.nir")
+    net, link, other = (tmp_path / name for name in ("net.nir", "link.nir", "other.nir"))
+    check_apart({"--out": other, "--net": None}, [net, None, "digits"])
+    with pytest.raises(ConfigError) as caught:
+        check_apart({"--out": link}, [str(net)])
+    assert str(caught.value) == f"--out: {link} is what is read, and would be lost; choose another name"
+    with pytest.raises(ConfigError, match=r"--net: .*other\.nir is what --out writes, and would be lost"):
+        check_apart({"--out": other, "--net": other}, [net])
+    for out in (net, link):
+        assert _run(partial(compile_source, net, out=out), as_json=True, debug=False) == 2
+    assert net.read_text() == "trained for a week"
+
+
+def test_a_name_too_long_is_told_as_the_user_wrote_it(tmp_path: Path) -> None:
+    path = tmp_path / ("n" * 300)
+    with pytest.raises(OSError, match="File name too long") as caught, replacing(path):
+        pass
+    assert caught.value.filename == str(path)
+
+
+def test_text_with_names_that_are_no_utf8_is_written(tmp_path: Path) -> None:
+    write_atomically(tmp_path / "a", "ä \udcff")
+    assert (tmp_path / "a").read_text(encoding="utf-8") == "ä \\udcff"
 
 
 def test_names_that_are_no_utf8_have_a_hash() -> None:

@@ -30,6 +30,7 @@ from seamount.run.sweep import grid
         ("data.validation=nan", "data.validation: Input should be"),
         ('data.root="a\\u0000b"', "data.root: a character of zeros, which no name and no path holds"),
         ('teacher.train.optimizer="\\u0000"', "teacher.train.optimizer: a character of zeros"),
+        ('data.root="a\udcff"', "data.root: a name with bytes that are no UTF-8; rename the file or folder"),
     ],
 )
 def test_settings_out_of_range_are_named(setting: str, told: str) -> None:
