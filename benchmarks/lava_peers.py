@@ -1,8 +1,9 @@
-"""Runs a .net file on Lava's fixed-point simulation, or on lava-dl's slayer, and times it; for ``simulation.py``.
+"""Runs a .net file on Lava's fixed-point simulation, or on lava-dl's slayer, and times it; for ``simulator.py``.
 
     python lava_peers.py (lava|slayer) NET INPUT.npy RESULT.npz [N_THREADS]
 
-INPUT is (B, W, H, C, T) or (B, N, T). RESULT holds seconds (stepping, no start-up), output spikes, final u and v.
+INPUT is (B, W, H, C, T) or (B, N, T). RESULT holds seconds (stepping, no start-up), the output, and of Lava cpu_s (of
+all its processes) and the neurons' final u, v and sigma.
 A process of its own, because Lava starts processes and may not come back.
 """
 
@@ -13,6 +14,7 @@ import time
 
 import h5py
 import numpy as np
+import psutil
 
 from seamount.hardware_targets.lava.plain_lava import make_importable
 
@@ -20,30 +22,43 @@ from seamount.hardware_targets.lava.plain_lava import make_importable
 def run_lava(net_file: str, x: np.ndarray) -> dict[str, np.ndarray]:
     """Each sample on a network of its own, from rest."""
     from lava.lib.dl import netx
+    from lava.lib.dl.netx.blocks.process import Input
     from lava.magma.core.run_conditions import RunSteps
     from lava.magma.core.run_configs import Loihi2SimCfg
     from lava.proc import io
 
-    seconds, outputs, states = [], [], []
+    seconds, cpu, outputs, states = [], [], [], []
     for sample in x:
         net = netx.hdf5.Network(net_config=net_file)
         source = io.source.RingBuffer(data=sample.astype(np.int32))
         sink = io.sink.RingBuffer(shape=net.out.shape, buffer=sample.shape[-1])
-        source.s_out.connect(net.inp)
+        # netx leaves its input block's port unconnected: the neurons themselves are driven
+        entry = net.in_layer.neuron.a_in if isinstance(net.in_layer, Input) else net.inp
+        source.s_out.connect(entry)
         net.out.connect(sink.a_in)
         net.create_runtime(Loihi2SimCfg(select_tag="fixed_pt"))
-        start = time.perf_counter()
+        start, cpu_start = time.perf_counter(), cpu_of_all()
         net.run(condition=RunSteps(num_steps=sample.shape[-1]), run_cfg=Loihi2SimCfg(select_tag="fixed_pt"))
         seconds.append(time.perf_counter() - start)
+        cpu.append(cpu_of_all() - cpu_start)
         outputs.append(sink.data.get().astype(np.int64))
         states.append(
-            [getattr(layer.neuron, name).get() for layer in net.layers if hasattr(layer, "neuron") for name in "uv"]
+            {
+                f"{name}{k}": getattr(layer.neuron, name).get()
+                for k, layer in enumerate(net.layers)
+                for name in ("u", "v", "sigma")
+                if hasattr(layer.neuron, name)
+            }
         )
         net.stop()
-    found = {"seconds": np.array(seconds), "output": np.stack(outputs)}
-    for k, values in enumerate(zip(*states, strict=True)):
-        found[f"{'uv'[k % 2]}{k // 2}"] = np.stack(values)
-    return found
+    found = {"seconds": np.array(seconds), "cpu_s": np.array(cpu), "output": np.stack(outputs)}
+    return found | {name: np.stack([one[name] for one in states]) for name in states[0]}
+
+
+def cpu_of_all() -> float:
+    """CPU seconds of this process and of those that it started and that still run."""
+    this = psutil.Process()
+    return sum(sum(one.cpu_times()[:2]) for one in (this, *this.children(recursive=True)))
 
 
 def run_slayer(net_file: str, x: np.ndarray, n_threads: int) -> dict[str, np.ndarray]:

@@ -1,12 +1,14 @@
 """How fast the simulator is: against Lava 0.10.0, lava-dl's slayer and our own definition, in one run.
 
     python benchmarks/simulator.py [--samples 3] [--sweep] [--pilotnet] [--device cuda]
+    python benchmarks/simulator.py --networks pilotnet-sdnn audio-sdnn --out FILE
     python benchmarks/simulator.py --profile
 
-Networks and inputs are those of ``golden/lava_bench`` (dense 784-256-10, and a convolutional one on 2 x 34 x 34).
-Lava's time is that of stepping alone, best sample of several times the batch; its spikes and final states are
-compared with ours in the same run. Writes results/simulator.json, and with --sweep results/simulator.svg.
-The recordings are not part of the project: --folder names where dense.net, conv.net and their inputs lie.
+Networks and inputs: ``networks.py``. Lava's time is that of stepping alone, best sample of several times the batch;
+its output and final states are compared with ours in the same run. Beside wall times stand CPU times (of Lava's
+processes together), whose ratio other processes disturb less. Writes results/simulator.json, and with --sweep
+results/simulator.svg. The recordings are not part of the project: --folder names where dense.net, conv.net and their
+inputs lie.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from typing import Any
 import numpy as np
 import torch
 from figures import RESULTS, cpu_name, write_figures
+from networks import LIF, SIGMA_DELTA, Net, network
 
 from seamount.compile.arithmetic.definition import run_definition
 from seamount.compile.net.read import read_net
@@ -46,6 +49,7 @@ from seamount.windows import Window
 simulator_run = importlib.import_module("seamount.hardware_targets.simulator.simulate")  # a function has its name
 HERE = Path(__file__).parent
 T = 100
+STATES = ("u", "v", "sigma")
 LIMITS = {("dense", 64): (300, 1000), ("conv", 64): (300, 1500), ("dense", 1): (30, 100), ("conv", 1): (30, 100)}
 """Ratio to Lava that must be reached, and that is aimed at."""
 
@@ -58,6 +62,8 @@ class Row:
     batch: int
     ours_s: float
     lava_s: float
+    ours_cpu_s: float
+    lava_cpu_s: float
     slayer_s: float | None
     definition_s: float | None
     values_compared: int
@@ -69,23 +75,28 @@ class Row:
     def ratio(self) -> float:
         return self.lava_s / self.ours_s
 
+    @property
+    def cpu_ratio(self) -> float:
+        return self.lava_cpu_s / self.ours_cpu_s
 
-def best(run: Callable[[], Any], repeats: int) -> tuple[float, Any]:
-    """Seconds of the fastest of several runs, after one to warm up; and what it returned."""
-    result, seconds = run(), []
+
+@dataclass(frozen=True)
+class Best:
+    """The fastest of several runs, after one to warm up: seconds, CPU seconds of all threads, what it returned."""
+
+    seconds: float
+    cpu_s: float
+    result: Any
+
+
+def best(run: Callable[[], Any], repeats: int) -> Best:
+    result, seconds, cpu = run(), [], []
     for _ in range(repeats):
-        start = time.perf_counter()
+        start, cpu_start = time.perf_counter(), time.process_time()
         result = run()
         seconds.append(time.perf_counter() - start)
-    return min(seconds), result
-
-
-def samples(folder: Path, network: str, n: int) -> np.ndarray:
-    """n samples of T steps in Lava's layout, (n, W, H, C, T) or (n, N, T); the ten there are, again and again."""
-    packed = np.load(folder / f"{network}_x.npz")["x"]
-    steps = np.unpackbits(packed, axis=-1)[..., :1000]
-    ten = [steps[..., k * T : (k + 1) * T] for k in range(10)]
-    return np.stack([ten[k % 10] for k in range(n)])
+        cpu.append(time.process_time() - cpu_start)
+    return Best(min(seconds), min(cpu), result)
 
 
 def ours(x: np.ndarray) -> np.ndarray:
@@ -115,54 +126,59 @@ def peer(who: str, net: Path, x: np.ndarray, n_threads: int, time_limit_s: float
 
 
 def compare(program: Program, x: np.ndarray, lava: dict[str, np.ndarray], device: str) -> tuple[int, int]:
-    """Values compared and differing: output spikes at every step, final u and v of every layer."""
-    activity = simulate(program, ours(x), n_steps=T, record=("spikes",), device=device)
+    """Values compared and differing: output at every step, final u and v (sigma) of every layer."""
+    n, n_steps = len(x), x.shape[-1]
+    activity = simulate(program, ours(x), n_steps=n_steps, record=("spikes",), device=device)
     last = program.populations[-1].name
     pairs = [
-        (np.moveaxis(activity.spikes[last].reshape(T, len(x), -1), 0, -1), lava["output"].reshape(len(x), -1, T))
+        (np.moveaxis(activity.spikes[last].reshape(n_steps, n, -1), 0, -1), lava["output"].reshape(n, -1, n_steps))
     ]
     for k, population in enumerate(program.populations):
-        for state, found in (("u", activity.final_u), ("v", activity.final_v)):
-            values = found[population.name]
-            theirs = lava[f"{state}{k}"].reshape(len(x), *population.shape[::-1])
-            pairs.append((values, theirs.transpose(0, *range(theirs.ndim - 1, 0, -1))))
+        for state in STATES:
+            found = activity.final_states.get(state, {})
+            if population.name not in found:
+                continue
+            theirs = lava[f"{state}{k}"].reshape(n, *population.shape[::-1])
+            pairs.append((found[population.name], theirs.transpose(0, *range(theirs.ndim - 1, 0, -1))))
     return sum(a.size for a, _ in pairs), sum(int(np.count_nonzero(a != b)) for a, b in pairs)
 
 
-def measure(folder: Path, network: str, n_lava: int, device: str) -> list[Row]:
-    net = folder / f"{network}.net"
-    program = read_net(net)
+def measure(net: Net, n_lava: int, device: str) -> list[Row]:
+    program = read_net(net.file)
     n_threads = torch.get_num_threads()
-    few = samples(folder, network, n_lava)
-    print(f"{network}: Lava, {n_lava} samples ...", file=sys.stderr)
-    lava = peer("lava", net, few, n_threads, 3600)
-    lava_s = float(lava["seconds"].min())
+    few = net.samples(n_lava)
+    print(f"{net.name}: Lava, {n_lava} samples ...", file=sys.stderr)
+    lava = peer("lava", net.file, few, n_threads, 3600)
+    lava_s, lava_cpu_s = float(lava["seconds"].min()), float(lava["cpu_s"].min())
     n_compared, n_differing = compare(program, few, lava, device)
     one = ours(few[:1])
-    print(f"{network}: definition ...", file=sys.stderr)
+    print(f"{net.name}: definition ...", file=sys.stderr)
     start = time.perf_counter()
-    run_definition(program, one, T, record=())
+    run_definition(program, one, len(one), record=())
     definition_s = time.perf_counter() - start
     rows = []
-    for batch in (64, 1):
-        x = samples(folder, network, batch)
+    for batch in net.batches:
+        x = net.samples(batch)
         values = ours(x)
-        seconds, activity = best(lambda v=values: simulate(program, v, n_steps=T, device=device), 15)
-        slayer = peer("slayer", net, x, n_threads, 3600)
-        slayer_s = float(slayer["seconds"].min())
-        events = activity.events.values()
+        fastest = best(lambda v=values: simulate(program, v, n_steps=len(v), device=device), 15)
+        slayer_s = None
+        if net.in_slayer:
+            slayer_s = float(peer("slayer", net.file, x, n_threads, 3600)["seconds"].min())
+        events = fastest.result.events.values()
         rows.append(
             Row(
-                network=network,
+                network=net.name,
                 batch=batch,
-                ours_s=seconds,
+                ours_s=fastest.seconds,
                 lava_s=lava_s * batch,
+                ours_cpu_s=fastest.cpu_s,
+                lava_cpu_s=lava_cpu_s * batch,
                 slayer_s=slayer_s,
                 definition_s=definition_s if batch == 1 else None,
                 values_compared=n_compared,
                 values_differing=n_differing,
-                updates_per_s=sum(e.n_updates for e in events) / seconds,
-                sops_per_s=sum(int(e.sops.sum()) for e in events) / seconds,
+                updates_per_s=sum(e.n_updates for e in events) / fastest.seconds,
+                sops_per_s=sum(int(e.sops.sum()) for e in events) / fastest.seconds,
             )
         )
     return rows
@@ -170,17 +186,17 @@ def measure(folder: Path, network: str, n_lava: int, device: str) -> list[Row]:
 
 def table(rows: list[Row]) -> str:
     lines = [
-        f"{'network':8}{'batch':>6}{'ours [ms]':>11}{'Lava [ms]':>12}{'ratio':>8}{'must':>6}{'aim':>6}"
+        f"{'network':14}{'batch':>6}{'ours [ms]':>11}{'Lava [ms]':>12}{'ratio':>8}{'of CPU':>8}{'must':>6}{'aim':>6}"
         f"{'slayer [ms]':>13}{'ratio':>7}{'definition':>12}{'updates/s':>11}{'SOP/s':>10}{'differing':>20}"
     ]
     for row in rows:
-        must, aim = LIMITS[row.network, row.batch]
+        must, aim = LIMITS.get((row.network, row.batch), ("", ""))
         slayer = "" if row.slayer_s is None else f"{row.slayer_s * 1e3:.1f}"
         slayer_ratio = "" if row.slayer_s is None else f"{row.slayer_s / row.ours_s:.1f}"
         definition = "" if row.definition_s is None else f"{row.definition_s * 1e3:.0f} ms"
         lines.append(
-            f"{row.network:8}{row.batch:6}{row.ours_s * 1e3:11.2f}{row.lava_s * 1e3:12.0f}{row.ratio:8.0f}"
-            f"{must:6}{aim:6}{slayer:>13}{slayer_ratio:>7}{definition:>12}{row.updates_per_s:11.2e}{row.sops_per_s:10.2e}"
+            f"{row.network:14}{row.batch:6}{row.ours_s * 1e3:11.2f}{row.lava_s * 1e3:12.0f}{row.ratio:8.0f}"
+            f"{row.cpu_ratio:8.0f}{must:6}{aim:6}{slayer:>13}{slayer_ratio:>7}{definition:>12}{row.updates_per_s:11.2e}{row.sops_per_s:10.2e}"
             f"{f'{row.values_differing} of {row.values_compared}':>20}"
         )
     return "\n".join(lines)
@@ -189,15 +205,15 @@ def table(rows: list[Row]) -> str:
 # ------------------------------------------------------------------------------- where the time goes, in one thread
 
 
-def profile(folder: Path, network: str, batch: int) -> list[dict[str, Any]]:
+def profile(net: Net, batch: int) -> list[dict[str, Any]]:
     """CPU seconds of each phase of a run in one thread, and its share of what the machine can do at most.
 
     Held against a copy in the second cache: of the input, of each weight of 16 bits that is added, of each neuron's
     drive and spike.
     """
-    program, values = read_net(folder / f"{network}.net"), ours(samples(folder, network, batch))
+    program, values = read_net(net.file), ours(net.samples(batch))
     torch.set_num_threads(1)
-    activity = simulate(program, values, n_steps=T)
+    activity = simulate(program, values, n_steps=len(values))
     spent = dict.fromkeys(("take the input", "add weights of spikes", "scan neurons"), 0.0)
     watched = (
         (simulator_run, "fill_input", "take the input"),
@@ -221,7 +237,7 @@ def profile(folder: Path, network: str, batch: int) -> list[dict[str, Any]]:
     runs = 10
     start = time.process_time()
     for _ in range(runs):
-        simulate(program, values, n_steps=T)
+        simulate(program, values, n_steps=len(values))
     whole = (time.process_time() - start) / runs
     for module, name, function in kept:
         setattr(module, name, function)
@@ -247,7 +263,7 @@ def copied_per_s() -> float:
         for _ in range(200):
             np.copyto(target, source)
 
-    return 400 * source.size / best(copies, 15)[0]
+    return 400 * source.size / best(copies, 15).seconds
 
 
 def profile_table(network: str, batch: int, rows: list[dict[str, Any]]) -> str:
@@ -308,7 +324,7 @@ def sweep() -> dict[str, list[tuple[float, float]]]:
     def seconds(steps: int = 50, batch: int = 8, channels: int = 16, density: float = 0.05) -> float:
         program = chain((2, 34, 34), [(channels, 5, 2), (channels, 3, 1), (10,)], bits=0, threshold=400)
         x = (np.random.default_rng(2).random((steps, batch, 2, 34, 34)) < density).astype(np.uint8)
-        return best(lambda: simulate(program, x, n_steps=steps), 3)[0]
+        return best(lambda: simulate(program, x, n_steps=steps), 3).seconds
 
     return {
         "time steps": [(k, seconds(steps=k)) for k in (10, 20, 50, 100, 200, 400)],
@@ -336,7 +352,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--folder", type=Path, default=HERE.parents[1] / "shared" / "golden" / "lava_bench")
     parser.add_argument("--samples", type=int, default=3, help="samples that Lava runs")
-    parser.add_argument("--networks", nargs="+", default=["dense", "conv"], choices=["dense", "conv"])
+    parser.add_argument("--networks", nargs="+", default=[*LIF], choices=[*LIF, *SIGMA_DELTA])
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--profile", action="store_true", help="only where the time goes, without Lava")
@@ -349,15 +365,13 @@ def main() -> int:
     if options.pilotnet_child:
         print(json.dumps(pilotnet(options.pilotnet_child)))
         return 0
-    if options.profile:
-        for network, batch in itertools.product(options.networks, (64, 1)):
-            print(profile_table(network, batch, profile(options.folder, network, batch)))
-        return 0
-    rows = [
-        row
-        for network in options.networks
-        for row in measure(options.folder, network, options.samples, options.device)
-    ]
+    with tempfile.TemporaryDirectory() as made:
+        nets = [network(name, options.folder, Path(made)) for name in options.networks]
+        if options.profile:
+            for net, batch in itertools.product(nets, (64, 1)):
+                print(profile_table(net.name, batch, profile(net, batch)))
+            return 0
+        rows = [row for net in nets for row in measure(net, options.samples, options.device)]
     found: dict[str, Any] = {
         "date": str(date.today()),
         "machine": {
@@ -369,11 +383,11 @@ def main() -> int:
         "versions": {n: importlib.metadata.version(n) for n in ("numpy", "torch", "numba", "lava-nc", "lava-dl")},
         "device": options.device,
         "lava_samples": options.samples,
-        "rows": [asdict(row) | {"ratio": row.ratio} for row in rows],
+        "rows": [asdict(row) | {"ratio": row.ratio, "cpu_ratio": row.cpu_ratio} for row in rows],
     }
     print(
         f"{found['machine']['cpu']}, {options.threads} threads, load {os.getloadavg()[0]:.1f}, {found['date']}; "
-        f"T = {T}, Lava: best of {options.samples} samples, times the batch"
+        f"Lava: best of {options.samples} samples, times the batch"
     )
     print(table(rows))
     if options.pilotnet:

@@ -82,7 +82,9 @@ class Resonator(NeuronModel):
         return Settings((self.sin_decay, self.cos_decay), (self.v_th,))
 
     def reasons(self, name: str, shape: tuple[int, ...]) -> Iterator[Reason]:
-        yield from super().reasons(name, shape)
+        if misfits := list(super().reasons(name, shape)):
+            yield from misfits
+            return
         if found := beyond("a threshold", self.v_th, 1, V_MAX):
             yield Reason(found, name, f"1 to {V_MAX} are possible, in units of the state")
         if found := beyond("decay_bits", self.decay_bits, 1, 16):
@@ -90,10 +92,12 @@ class Resonator(NeuronModel):
             return
         if found := beyond("a state_exp", self.state_exp, 0, 23):
             yield Reason(found, name, "0 to 23 are possible")
+        sin, cos = (np.asarray(rate).reshape(-1) for rate in np.broadcast_arrays(self.sin_decay, self.cos_decay))
         unity = 1 << self.decay_bits
-        for rate in ("sin_decay", "cos_decay"):
-            if found := beyond(f"a {rate}", getattr(self, rate), -unity, unity):
-                yield Reason(found, name, f"{-unity} to {unity} are possible: the state cannot grow of itself")
+        growing = np.flatnonzero(np.hypot(sin, cos) > unity)
+        if growing.size:
+            found = f"sin_decay {sin[growing[0]]} and cos_decay {cos[growing[0]]}, a state that grows of itself"
+            yield Reason(found, name, f"a sum of their squares up to {unity}**2 is possible")
 
 
 def resonance(where: str, period: float, alpha: float, decay_bits: int = DECAY_BITS) -> tuple[int, int]:

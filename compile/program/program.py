@@ -52,6 +52,10 @@ class Population:
         return int(np.prod(self.shape, dtype=np.int64))
 
 
+MOST_INPUT_BITS = 32
+"""Lava's sources send 32 bits; between populations messages have 24."""
+
+
 @dataclass(frozen=True)
 class Input:
     """Where values enter. ``bits`` 0: spikes 0/1; n > 0: graded, 0 .. 2**n - 1, or two's complement if signed."""
@@ -191,6 +195,10 @@ def check(program: Program) -> None:
             raise InputError(f"{name!r} holds a zero byte, which names of files end at", where=program.name)
         if names.count(name) > 1:
             raise InputError(f"the name {name} is used more than once", where=program.name)
+    for entry in program.inputs:
+        if not 0 <= entry.bits <= MOST_INPUT_BITS:
+            possible = f"0 (spikes) to {MOST_INPUT_BITS} are possible"
+            raise InputError(f"{entry.bits} bits", where=f"input {entry.name}", possible=possible)
     for synapses in program.synapses:
         _check_synapses(program, synapses, names)
     for population in program.populations:

@@ -23,6 +23,7 @@ from seamount.compile.neurons.sigma_delta import SigmaDelta
 from seamount.compile.neurons.ternary_lif import TernaryLif
 from seamount.compile.numbers import Ints, ints
 from seamount.compile.program.file import NEURONS
+from seamount.compile.program.program import Input, Program
 from seamount.errors import InputError
 
 
@@ -147,7 +148,11 @@ def test_parameters_out_of_range_are_named() -> None:
         (Rf(ints(9), ints(9), ints(0)), "a threshold of 0, 1 to 8388607 are possible, in units of the state"),
         (
             RfIz(ints(5000), ints(9), ints(1)),
-            "a sin_decay of 5000, -4096 to 4096 are possible: the state cannot grow",
+            "sin_decay 5000 and cos_decay 9, a state that grows of itself, a sum of their squares up to 4096**2 is",
+        ),
+        (
+            Rf(ints([0, 4000, 9]), ints(4096), ints(1)),
+            "sin_decay 4000 and cos_decay 4096, a state that grows of itself, a sum of their squares up to 4096",
         ),
         (Rf(ints(9), ints(9), ints(1), decay_bits=0), "decay_bits of 0, 1 to 16 are possible"),
         (GradedVec(ints(1 << 24)), "a threshold of 16777216, -8388608 to 8388607 are possible"),
@@ -158,6 +163,13 @@ def test_parameters_out_of_range_are_named() -> None:
 def test_parameters_of_graded_neurons_out_of_range_are_named(neuron: Neuron, message: str) -> None:
     (reason,) = neuron.reasons("hidden", (3,))
     assert str(reason).startswith(f"hidden: {message}")
+
+
+@pytest.mark.parametrize("bits", [-1, 33])
+def test_an_input_declares_0_to_32_bits(bits: int) -> None:
+    with pytest.raises(InputError) as error:
+        Program("p", (Input("x", (3,), bits, signed=True),), (), ())
+    assert str(error.value) == f"input x: {bits} bits, 0 (spikes) to 32 are possible"
 
 
 def test_a_period_or_alpha_out_of_range_is_named() -> None:
