@@ -292,6 +292,10 @@ def deploy(
     if not Path(source).exists():
         possible = "a report is made of a run's folder, a .nir, .net or program file"
         raise InputError("no such file or folder", where=source, possible=possible)
+    if data is not None and not isinstance(data, Path | str):
+        possible = "of a network's file or a program they are a file, too, or the name of a data set"
+        ways_out = "np.savez('x.npz', x=x, y=y) makes one, of whole numbers as the chip takes them"
+        raise InputError(f"a {type(data).__name__}", where="data", possible=possible, ways_out=ways_out)
     asked = Asked(
         source=str(Path(source).absolute()),
         data=_named(data),

@@ -26,6 +26,7 @@ from seamount.errors import InputError, plural
 from seamount.files import file_hash, read_json, write_atomically
 from seamount.hardware_targets.agreement import Agreement
 from seamount.hardware_targets.target import Target, load_target
+from seamount.own import digest, is_own
 from seamount.report.evidence import Answers, Evidence, Traced, Training, Trial
 from seamount.report.parts.early import Early, early
 from seamount.report.render.html import render_html
@@ -54,6 +55,17 @@ class Finished:
 
     @cached_property
     def data(self) -> Data:
+        """
+        Raises:
+            InputError: code of one's own gave the run its data, and is not what it was.
+        """
+        name = self.config.data.name
+        if is_own(name):
+            before = (self.run.status(SIMULATE) or {})["inputs"]
+            if before.get("content of data.name") != digest(name, "data.name"):
+                found = f"{name} is not the code that this run had its data from: a file of it was edited since"
+                ways = ("put back what it was", "`seamount run --resume` runs again what depends on it")
+                raise InputError(found, where=self.run.folder, ways_out=ways)
         return load_data(self.config.data, n_steps=self.config.student.n_steps)
 
     @cached_property

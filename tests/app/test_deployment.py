@@ -253,6 +253,16 @@ def test_samples_that_are_none_are_one_message_and_no_folder(files: Path, tmp_pa
     assert not (tmp_path / "r").exists()
 
 
+def test_arrays_beside_a_file_are_told_to_become_one(files: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        api.deploy(files / "net.nir", (np.zeros((2, 4)), np.zeros(2)), folder=tmp_path / "out")
+    assert str(caught.value) == (
+        "data: a tuple, of a network's file or a program they are a file, too, or the name of a data set; "
+        "np.savez('x.npz', x=x, y=y) makes one, of whole numbers as the chip takes them"
+    )
+    assert not (tmp_path / "out").exists()
+
+
 def test_samples_of_one_class_prove_no_accuracy(files: Path, tmp_path: Path) -> None:
     given = np.load(files / "x.npz")
     one = given["y"] == given["y"][0]

@@ -23,6 +23,7 @@ from seamount.models.zoo import build_student
 from seamount.run.contents import contents
 from seamount.run.loading import load_once
 from seamount.run.pipeline import run_stages
+from seamount.run.reporting import report_run
 from seamount.run.stages import STAGES
 
 MINE = """
@@ -155,6 +156,18 @@ def test_edited_code_is_another_content_for_those_who_use_it(here: Path) -> None
     ]
     everybody = ["teacher", "distill", "quantise", "export", "simulate"]
     assert changed(lambda: (here / "helper.py").write_text(HELPER + "\n")) == everybody
+
+
+def test_a_report_mixes_no_run_with_the_data_of_edited_code(here: Path) -> None:
+    folder = here / "run"
+    assert run_stages(config(), folder) is not None
+    report_run(folder)
+    (here / "helper.py").write_text(HELPER + "\n")
+    text = refusal(lambda: report_run(folder))
+    assert text == (
+        f"{folder}: mine.py:make_data is not the code that this run had its data from: a file of it was edited "
+        "since; put back what it was; or `seamount run --resume` runs again what depends on it"
+    )
 
 
 def test_edited_code_is_loaded_again_in_the_same_process(here: Path) -> None:
