@@ -127,6 +127,7 @@ PROGRAMS = {
 }
 
 
+@pytest.mark.usefixtures("lava_imported_once")
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_every_state_and_message_is_lavas(name: str) -> None:
     program, rng = PROGRAMS[name], np.random.default_rng(4)

@@ -14,7 +14,11 @@ from seamount.hardware_targets.lava import lava_status, run_on_lava
 from seamount.hardware_targets.simulator import simulate
 
 STATUS = lava_status(try_it=False)
-pytestmark = [pytest.mark.lava, pytest.mark.skipif(not STATUS.present, reason=STATUS.message)]
+pytestmark = [
+    pytest.mark.lava,
+    pytest.mark.skipif(not STATUS.present, reason=STATUS.message),
+    pytest.mark.usefixtures("lava_imported_once"),
+]
 
 T = 6
 

@@ -48,6 +48,7 @@ def test_a_batch_streams_through_one_runtime_and_equals_the_simulator_in_its_win
     assert not streamed.spikes["c2"][8:].any()
 
 
+@pytest.mark.usefixtures("lava_imported_once")
 def test_samples_started_afresh_equal_the_simulator_at_every_step() -> None:
     program, inputs = conv_net(), random_inputs(conv_net(), 2)
     fresh = run_on_lava(program, inputs, record=RECORD, streamed=False)
@@ -57,6 +58,7 @@ def test_samples_started_afresh_equal_the_simulator_at_every_step() -> None:
     assert agreement.n_compared > 2 * 9 * 298 * 3
 
 
+@pytest.mark.usefixtures("lava_imported_once")
 def test_a_residual_network_streams_exactly() -> None:
     program, inputs = residual_net(), random_inputs(residual_net(), 3)
     simulated = simulate(program, inputs, record=RECORD)
@@ -67,6 +69,7 @@ def test_a_residual_network_streams_exactly() -> None:
     assert all(simulated.spikes[name].any() for name in ("stem", "a1", "a2", "b1", "b2", "pool"))
 
 
+@pytest.mark.usefixtures("lava_imported_once")
 @pytest.mark.parametrize("seed", [12, 26, 41])
 def test_random_programs_with_everything_in_them_are_exact_at_every_step(seed: int) -> None:
     program = random_program(seed)
@@ -77,6 +80,7 @@ def test_random_programs_with_everything_in_them_are_exact_at_every_step(seed: i
     assert agreement.n_compared > 1000
 
 
+@pytest.mark.usefixtures("lava_imported_once")
 def test_the_raw_stream_of_a_session_is_one_long_sample() -> None:
     program = conv_net()
     stream = random_inputs(program, 1)["image"]
@@ -87,6 +91,7 @@ def test_the_raw_stream_of_a_session_is_one_long_sample() -> None:
     assert (agreement.n_differing, agreement.first_difference) == (0, None)
 
 
+@pytest.mark.usefixtures("lava_imported_once")
 def test_128_groups_and_128_pixels_go_beyond_what_lava_itself_can_count() -> None:
     rng = np.random.default_rng(0)
     program = Program(

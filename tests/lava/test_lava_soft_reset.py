@@ -12,7 +12,11 @@ from tests.compile.compile_networks import random_spikes
 from tests.compile.soft_networks import exact_program, program_differs
 
 STATUS = lava_status(try_it=False)
-pytestmark = [pytest.mark.lava, pytest.mark.skipif(not STATUS.present, reason=STATUS.message)]
+pytestmark = [
+    pytest.mark.lava,
+    pytest.mark.skipif(not STATUS.present, reason=STATUS.message),
+    pytest.mark.usefixtures("lava_imported_once"),
+]
 
 RECORD = ("spikes", "v", "u")
 

@@ -22,6 +22,7 @@ RECORD = ("spikes", "v", "u")
 @pytest.mark.lava
 @pytest.mark.slow
 @pytest.mark.skipif(not STATUS.present, reason=STATUS.message)
+@pytest.mark.usefixtures("lava_imported_once")
 @pytest.mark.parametrize(
     ("name", "size", "n_steps", "options", "n_populations", "bits"),
     [
