@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
+
+# containers often turn it off, and then every worker and every process of a test would compile each module anew
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # no deadlines, because a machine that others use too misses any of them by chance
 settings.register_profile("seamount", deadline=None)

@@ -1,4 +1,4 @@
-"""Lava, imported once: each run a fork of one process, where it is not the point how Lava's process starts and ends."""
+"""Lava, imported once: runs in forks of one process, where it is not the point how Lava's process starts and ends."""
 
 from __future__ import annotations
 
