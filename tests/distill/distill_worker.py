@@ -2,8 +2,8 @@
 
 python distill_worker.py train FOLDER EPOCHS BATCH METHOD...   (into FOLDER/METHOD)
 python distill_worker.py double FOLDER METHOD...              (one_step and smooth, into FOLDER/METHOD; SASTC's loss
-                                                              and its gradients, in float64, into FOLDER/sastc.pt)
-python distill_worker.py fail FOLDER                          (the second process stops with an error)
+                                                              and its gradients, in float64, into FOLDER/sastc.pt;
+                                                              then the second process stops with an error)
 python distill_worker.py killed FOLDER                        (the second process is killed outright)
 """
 
@@ -181,8 +181,9 @@ if __name__ == "__main__":
             with open_world("cpu") as world:
                 if world.rank == 0:
                     torch.save(results, Path(folder) / "sastc.pt")
-        case ["fail" | "killed" as how, folder]:
             try:
-                end_the_second(refuse if how == "fail" else kill, Path(folder))
+                end_the_second(refuse, Path(folder) / "failed")
             except SeamountError as error:
                 sys.exit(f"error: {error}")
+        case ["killed", folder]:
+            end_the_second(kill, Path(folder))

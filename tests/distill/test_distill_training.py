@@ -221,26 +221,42 @@ def test_a_damaged_image_in_a_reader_is_named(tmp_path: Path, capfd: pytest.Capt
 
 
 TWO = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+METHODS = ("seal-kd", "sastc", "seal-kd+sastc")
+
+
+@dataclass(frozen=True)
+class Ended:
+    """Two processes that trained in float64 with each method, and then one of them failed."""
+
+    folder: Path
+    code: int
+    stderr: str
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory: pytest.TempPathFactory) -> Ended:
+    """One start for what is computed and for the end, because three processes import torch for it."""
+    folder = tmp_path_factory.mktemp("two")
+    process = run_worker("double", folder, *METHODS, launcher=TWO)
+    _, stderr = process.communicate(timeout=600)
+    return Ended(folder, process.returncode, stderr)
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
-def test_two_processes_give_the_result_of_one(tmp_path: Path) -> None:
+def test_two_processes_give_the_result_of_one(ended: Ended, tmp_path: Path) -> None:
     """To rounding, in float64: the gradients of a spiking student, and the weights of one whose spikes cannot flip;
     SASTC's loss and its gradients over the whole batch.
 
     Over several steps a spiking student is no function of its weights that could be compared: rounding flips a spike.
     """
-    methods = ("seal-kd", "sastc", "seal-kd+sastc")  # batches of 33 are 17 + 16, the last ones less
-    process = run_worker("double", tmp_path, *methods, launcher=TWO)
-    for method in methods:
-        one_step(tmp_path / "one" / method / "one_step", method)
-        smooth(tmp_path / "one" / method / "smooth", method)
+    for method in METHODS:  # batches of 33 are 17 + 16, the last ones less
+        one_step(tmp_path / method / "one_step", method)
+        smooth(tmp_path / method / "smooth", method)
     alone = {f"{n} {exact}": sastc_gradients(n, exact=exact) for n, exact in SASTC_CASES}
-    _, stderr = process.communicate(timeout=600)
-    assert process.returncode == 0, stderr
-    for case in [Path(method, what) for method in methods for what in ("one_step", "smooth")]:
-        one, two = tmp_path / "one" / case, tmp_path / case
+    assert (ended.folder / "sastc.pt").exists(), ended.stderr
+    for case in [Path(method, what) for method in METHODS for what in ("one_step", "smooth")]:
+        one, two = tmp_path / case, ended.folder / case
         found = weights(two)
         for name, value in weights(one).items():
             assert torch.allclose(found[name].double(), value.double(), rtol=1e-9, atol=1e-11), (case, name)
@@ -248,7 +264,7 @@ def test_two_processes_give_the_result_of_one(tmp_path: Path) -> None:
         for epoch, other in zip(*histories, strict=True):
             assert other["loss"] == pytest.approx(epoch["loss"], rel=1e-6)  # kept in float32
             assert other["validation"] == epoch["validation"]
-    together = torch.load(tmp_path / "sastc.pt")
+    together = torch.load(ended.folder / "sastc.pt")
     for what, found in alone.items():
         assert found.keys() == together[what].keys()
         for name, value in found.items():
@@ -256,13 +272,11 @@ def test_two_processes_give_the_result_of_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_process_that_stops_with_an_error_ends_the_others_in_order(tmp_path: Path) -> None:
-    process = run_worker("fail", tmp_path, launcher=TWO)
-    _, stderr = process.communicate(timeout=600)
-    assert process.returncode == 1
-    assert "error: second: no more" in stderr
-    assert "terminate called" not in stderr
-    assert "exitcode  : 1 " in stderr  # of the first process that failed: no signal
+def test_a_process_that_stops_with_an_error_ends_the_others_in_order(ended: Ended) -> None:
+    assert ended.code == 1
+    assert "error: second: no more" in ended.stderr
+    assert "terminate called" not in ended.stderr
+    assert "exitcode  : 1 " in ended.stderr  # of the first process that failed: no signal
 
 
 @pytest.mark.slow
