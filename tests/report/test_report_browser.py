@@ -26,7 +26,10 @@ from seamount.report.sweep import Axis, NotReached, SweepReport, render_sweep_ht
 from seamount.sigma_delta import Conversion, Point, Reference
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-WIDTHS = (360, 400, 768, 1024, 1280, 1920)
+WIDTHS = {
+    "light": (360, 400, 768, 1024, 1280, 1920),
+    "dark": (360, 1920),  # other colours, and nothing else: where all is on one column, and where nothing is hidden
+}
 FLAGS = [
     "--headless",
     "--no-sandbox",
@@ -106,12 +109,12 @@ def pages() -> dict[str, str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", WIDTHS)
 def test_the_pages_at_every_width(scheme: str, tmp_path: Path) -> None:
     frames = [
         f'<iframe data-name="{name} {width}" width="{width}" height="900" srcdoc="{html.escape(text)}"></iframe>'
         for name, text in pages().items()
-        for width in WIDTHS
+        for width in WIDTHS[scheme]
     ]
     harness = tmp_path / "harness.html"
     meta = '<meta charset="utf-8"><meta name="color-scheme" content="light dark">'
@@ -125,6 +128,14 @@ def test_the_pages_at_every_width(scheme: str, tmp_path: Path) -> None:
     assert {name: wrong for name, wrong in found["wrong"].items() if wrong} == {}
     assert len(found["wrong"]) == len(frames)
     assert [line for line in done.stderr.splitlines() if "CONSOLE" in line] == []
+
+
+def test_dark_pages_have_other_colours_alone() -> None:
+    dark = re.findall(r"@media \(prefers-color-scheme: dark\) \{\s*:root \{(.*?)\}\s*\}", pages()["full"], re.DOTALL)
+    declared = [line.strip() for block in dark for line in block.split(";") if line.strip()]
+    assert len(declared) > 30
+    assert [line for line in declared if not re.fullmatch(r"--[\w-]+: #[0-9a-f]{6}", line)] == []
+    assert all(text.count("prefers-color-scheme") == len(dark) for text in pages().values())
 
 
 def test_the_page_on_paper(tmp_path: Path) -> None:
