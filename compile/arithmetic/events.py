@@ -74,19 +74,36 @@ class Lines:
     Attributes:
         first, lines: source j's counts and runs, lines[first[j]] .. lines[first[j + 1]].
         weights: int32, or int16 where that holds every sum.
-        whole: ``add_rows`` does them.
         reach: places that a row of drives must have; behind the targets, runs add zeros.
     """
 
     first: NDArray[np.int64]
     lines: Int32s
     weights: NDArray[Any]
-    whole: bool
     reach: int
 
 
-def packed(found: Runs, counted: NDArray[np.int64], narrow: bool) -> Lines:
+@dataclass(frozen=True)
+class Rows:
+    """Runs as ``kernels.add_rows`` reads them: one a source, to all targets, whose sums 16 bits hold.
+
+    Attributes:
+        weights: (n_source, reach); in bytes where they fit, which are half of what is read.
+        shift: what the sums of these weights are doubled by.
+    """
+
+    weights: NDArray[Any]
+    shift: int
+
+    @property
+    def reach(self) -> int:
+        return self.weights.shape[1]
+
+
+def packed(found: Runs, counted: NDArray[np.int64], narrow: bool) -> Lines | Rows:
     """``counted`` (n_source, 2): what a spike counts; ``narrow``: 16 bits hold every sum."""
+    if found.whole and narrow:
+        return _rows_of(found.weights.reshape(len(counted), -1))
     found = _even(found)
     n_runs = np.diff(found.first)
     first = np.concatenate([[0], np.cumsum(2 + 3 * n_runs)]).astype(np.int64)
@@ -98,8 +115,17 @@ def packed(found: Runs, counted: NDArray[np.int64], narrow: bool) -> Lines:
         lines[at + place] = values
     weights = aligned(found.weights.shape, np.int16 if narrow else np.int32)
     weights[:] = found.weights
-    reach = int((found.target + found.length).max(initial=0))
-    return Lines(first, lines, weights, found.whole and narrow, reach)
+    return Lines(first, lines, weights, int((found.target + found.length).max(initial=0)))
+
+
+def _rows_of(weights: Int32s) -> Rows:
+    """A chip's weights are bytes times a power of two, which all of a layer share."""
+    every_bit = int(np.bitwise_or.reduce(weights, axis=None))
+    shift = max(0, (every_bit & -every_bit).bit_length() - 1)
+    fits = np.abs(weights >> shift).max(initial=0) <= 127
+    held = aligned(weights.shape, np.int8 if fits else np.int16)
+    held[:] = weights >> shift
+    return Rows(held, shift)
 
 
 MOST_ZEROS = 3

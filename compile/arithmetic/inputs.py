@@ -130,7 +130,7 @@ def _check(entry: Input, values: Any) -> NDArray[Any]:
             )
     elif array.dtype.kind not in "biu":
         raise InputError(f"values of type {array.dtype} found, integers are possible", where=where)
-    low, high = array.min(), array.max()
+    low, high = 0 if array.dtype.kind in "bu" else array.min(), array.max()
     if low < entry.low or high > entry.high:
         bits = f"{entry.bits} {plural(entry.bits, 'bit')}" if entry.bits else "spikes"
         raise InputError(

@@ -292,8 +292,8 @@ def scatter(part, spikes, drive, first, lines, weights, operations):
     """
     start, last, n_steps, spikes_t, operations_t = part
     fired = np.empty(spikes.shape[2] + lanes.LANES, np.int32)
-    for b in range(start, last):
-        for t in range(n_steps):
+    for t in range(n_steps):
+        for b in range(start, last):
             row = drive[t, b - start]
             non_zero, stored = np.int64(0), np.int64(0)
             for i in range(_fired(spikes, spikes_t + t, b, fired)):
@@ -314,60 +314,52 @@ def scatter(part, spikes, drive, first, lines, weights, operations):
             operations[operations_t + t, 1] += stored
 
 
-@compiled
-def add_rows(part, spikes, drive, first, lines, weights, operations):
-    """As ``scatter`` of int16 where every source has one run to all targets: sums stay in registers.
+def _row_sums(n):
+    """A function that adds n values of the rows of all spikes to drive[at:]; the sums stay in registers."""
+    none, load, plus, doubled, store = lanes.shorts(n)
 
-    The length of the runs is a multiple of 32, which drive has room for.
+    @njit(inline="always")
+    def add_sums(weights, fired, n_fired, low, shift, drive, at):
+        length, total = weights.shape[1], none()
+        for i in range(n_fired):
+            total = plus(total, load(weights, lanes.peek(fired, i) * length + low))
+        store(drive, at, plus(load(drive, at), doubled(total, shift)))
+
+    return add_sums
+
+
+_wide_sums, _sums = _row_sums(lanes.WIDE), _row_sums(lanes.LANES)
+
+
+@compiled
+def add_rows(part, spikes, drive, weights, shift, counted, operations):
+    """As ``scatter`` of int16 where every source has one run to all targets.
+
+    Args:
+        weights: (n_source, targets rounded up to 32), int8 or int16; what they sum to is shifted.
+        counted: (n_source, 2) operations of a spike, without and with stored zeros.
     """
     start, last, n_steps, spikes_t, operations_t = part
-    width, length = drive.shape[2], np.int64(lines[4])
+    width, length = drive.shape[2], weights.shape[1]
     fired = np.empty(spikes.shape[2] + lanes.LANES, np.int32)
-    starts = np.empty(spikes.shape[2], np.int64)
-    for b in range(start, last):
-        for t in range(n_steps):
+    for t in range(n_steps):
+        for b in range(start, last):
             n_fired = _fired(spikes, spikes_t + t, b, fired)
             non_zero, stored = np.int64(0), np.int64(0)
             for i in range(n_fired):
-                at = lanes.peek(first, lanes.peek(fired, i))
-                non_zero += lanes.peek(lines, at)
-                stored += lanes.peek(lines, at + 1)
-                starts[i] = lanes.peek(lines, at + 3)
+                at = 2 * lanes.peek(fired, i)
+                non_zero += lanes.peek(counted, at)
+                stored += lanes.peek(counted, at + 1)
             operations[operations_t + t, 0] += non_zero
             operations[operations_t + t, 1] += stored
             row, low = (t * drive.shape[1] + b - start) * width, 0
             while low < length:
-                if low + 4 * lanes.LANES <= length:
-                    _four_sums(weights, starts[:n_fired], low, drive, row + low)
-                    low += 4 * lanes.LANES
+                if low + lanes.WIDE <= length:
+                    _wide_sums(weights, fired, n_fired, low, shift, drive, row + low)
+                    low += lanes.WIDE
                 else:
-                    _one_sum(weights, starts[:n_fired], low, drive, row + low)
+                    _sums(weights, fired, n_fired, low, shift, drive, row + low)
                     low += lanes.LANES
-
-
-@njit(inline="always")
-def _one_sum(weights, starts, low, drive, at):
-    total = lanes.load_short(drive, at)
-    for k in range(starts.size):
-        total = lanes.plus_short(total, lanes.load_short(weights, lanes.peek(starts, k) + low))
-    lanes.store_short(drive, at, total)
-
-
-@njit(inline="always")
-def _four_sums(weights, starts, low, drive, at):
-    step = lanes.LANES
-    a, b = lanes.load_short(drive, at), lanes.load_short(drive, at + step)
-    c, d = lanes.load_short(drive, at + 2 * step), lanes.load_short(drive, at + 3 * step)
-    for k in range(starts.size):
-        place = lanes.peek(starts, k) + low
-        a = lanes.plus_short(a, lanes.load_short(weights, place))
-        b = lanes.plus_short(b, lanes.load_short(weights, place + step))
-        c = lanes.plus_short(c, lanes.load_short(weights, place + 2 * step))
-        d = lanes.plus_short(d, lanes.load_short(weights, place + 3 * step))
-    lanes.store_short(drive, at, a)
-    lanes.store_short(drive, at + step, b)
-    lanes.store_short(drive, at + 2 * step, c)
-    lanes.store_short(drive, at + 3 * step, d)
 
 
 @compiled
@@ -375,8 +367,8 @@ def count_operations(part, spikes, fan_out, operations):
     """What ``scatter`` counts, without a drive: for spikes whose effect lies beyond the end of a run."""
     start, last, n_steps, spikes_t, operations_t = part
     fired = np.empty(spikes.shape[2] + lanes.LANES, np.int32)
-    for b in range(start, last):
-        for t in range(n_steps):
+    for t in range(n_steps):
+        for b in range(start, last):
             for i in range(_fired(spikes, spikes_t + t, b, fired)):
                 operations[operations_t + t, 0] += fan_out[fired[i], 0]
                 operations[operations_t + t, 1] += fan_out[fired[i], 1]

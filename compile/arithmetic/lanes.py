@@ -30,9 +30,9 @@ _NATIVE = 16
 class _Lanes(types.Type):
     """Values of one LLVM type."""
 
-    def __init__(self, element: ir.Type) -> None:
-        super().__init__(name=f"{LANES} x {element}")
-        self.vector = ir.VectorType(element, LANES)
+    def __init__(self, element: ir.Type, n: int = LANES) -> None:
+        super().__init__(name=f"{n} x {element}")
+        self.vector = ir.VectorType(element, n)
 
 
 @register_model(_Lanes)
@@ -43,7 +43,7 @@ class _Model(models.PrimitiveModel):
 
 _BIT, _BYTE, _SHORT, _INT = (ir.IntType(bits) for bits in (1, 8, 16, 32))
 _FLOAT, _DOUBLE = ir.FloatType(), ir.DoubleType()
-INTS, SHORTS, FLOATS, MASK = _Lanes(_INT), _Lanes(_SHORT), _Lanes(_FLOAT), _Lanes(_BIT)
+INTS, FLOATS, MASK = _Lanes(_INT), _Lanes(_FLOAT), _Lanes(_BIT)
 _DOUBLES = ir.VectorType(_DOUBLE, LANES)
 
 TOWARDS_ZERO = 3 | 8
@@ -54,6 +54,10 @@ def _avx512() -> bool:
     """Whether numba compiles for a machine that has it: it rounds single products towards zero, and packs lanes."""
     _, _, features = cpu_target.target_context.codegen().magic_tuple()
     return "+avx512f" in features.split(",")
+
+
+WIDE = 256 if _avx512() else 128
+"""16-bit values of eight registers: no more, so that sums stay in them while rows are added."""
 
 
 def _constant(builder: Any, value: int, element: ir.Type) -> Any:
@@ -78,7 +82,6 @@ def _larger(builder: Any, a: Any, b: Any) -> Any:
     return builder.select(builder.icmp_signed(">", a, b), a, b)
 
 
-plus_short = _operation(SHORTS, SHORTS, lambda builder, a, b: builder.add(a, b))
 plus = _operation(INTS, INTS, lambda builder, a, b: builder.add(a, b))
 minus = _operation(INTS, INTS, lambda builder, a, b: builder.sub(a, b))
 smaller = _operation(INTS, INTS, _smaller)
@@ -274,28 +277,54 @@ def note(typing_context: Any, found: Any, at: Any, base: Any, mask: Any) -> Any:
     return types.int64(found, types.int64, types.int32, MASK), codegen
 
 
-@intrinsic
-def load_short(typing_context: Any, array: Any, at: Any) -> Any:
-    """Values from a place of a contiguous int16 array, as they are."""
+def shorts(n: int) -> tuple[Any, ...]:
+    """Operations on n int16, which LLVM holds in as many registers as they need: zeros, load, plus, doubled, store."""
+    kind = _Lanes(_SHORT, n)
 
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        values = builder.load(_pointer(context, builder, signature.args[0], args[0], args[1], SHORTS.vector))
-        values.align = 2
-        return values
+    @intrinsic
+    def none(typing_context: Any) -> Any:
+        return kind(), lambda context, builder, signature, args: ir.Constant(kind.vector, [0] * n)
 
-    return SHORTS(array, types.int64), codegen
+    @intrinsic
+    def load(typing_context: Any, array: Any, at: Any) -> Any:
+        """Values from a place of a contiguous array of int16 or int8."""
 
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            held = signature.args[0]
+            element = context.get_data_type(held.dtype)
+            values = builder.load(_pointer(context, builder, held, args[0], args[1], ir.VectorType(element, n)))
+            values.align = element.width // 8
+            return values if element == _SHORT else builder.sext(values, kind.vector)
 
-@intrinsic
-def store_short(typing_context: Any, array: Any, at: Any, values: Any) -> Any:
-    """Values to a place of a contiguous int16 array."""
+        return kind(array, types.int64), codegen
 
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        to = _pointer(context, builder, signature.args[0], args[0], args[1], SHORTS.vector)
-        builder.store(args[2], to).align = 2
-        return context.get_dummy_value()
+    @intrinsic
+    def plus(typing_context: Any, a: Any, b: Any) -> Any:
+        return kind(kind, kind), lambda context, builder, signature, args: builder.add(*args)
 
-    return types.void(array, types.int64, SHORTS), codegen
+    @intrinsic
+    def doubled(typing_context: Any, x: Any, times: Any) -> Any:
+        """x << times"""
+
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            times = builder.trunc(args[1], _SHORT)
+            one = builder.insert_element(ir.Constant(kind.vector, ir.Undefined), times, ir.Constant(_INT, 0))
+            return builder.shl(args[0], builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(_INT, n), [0] * n)))
+
+        return kind(kind, types.int64), codegen
+
+    @intrinsic
+    def store(typing_context: Any, array: Any, at: Any, values: Any) -> Any:
+        """Values to a place of a contiguous int16 array."""
+
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            to = _pointer(context, builder, signature.args[0], args[0], args[1], kind.vector)
+            builder.store(args[2], to).align = 2
+            return context.get_dummy_value()
+
+        return types.void(array, types.int64, kind), codegen
+
+    return none, load, plus, doubled, store
 
 
 @intrinsic

@@ -22,10 +22,12 @@ def _pool(n_threads: int) -> ThreadPoolExecutor:
 def share(work: Callable[[int, int], None], n_samples: int, at_once: int) -> None:
     """Call ``work(first, last)`` for slices of the batch, of at most ``at_once`` samples, on torch's threads.
 
-    The caller's thread takes slices too, and does not wait for helpers that a busy machine did not let begin.
+    The caller's thread takes slices too, and does not wait for helpers that a busy machine did not let begin. There
+    are as many slices for each thread, and all of one size, so that none works while the others have nothing left.
     """
     n_threads = torch.get_num_threads()
-    size = max(1, min(at_once, -(-n_samples // n_threads)))
+    rounds = -(-n_samples // (at_once * n_threads))
+    size = -(-n_samples // (rounds * n_threads))
     slices = iter([(b, min(b + size, n_samples)) for b in range(0, n_samples, size)])
 
     def some() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from seamount.compile.arithmetic.events import Layout, Lines, Runs, layout_for, packed, runs
+from seamount.compile.arithmetic.events import Layout, Lines, Rows, Runs, layout_for, packed, runs
 from seamount.compile.arithmetic.kernels import LANES
 from seamount.compile.arithmetic.lanes import LANES as WIDE
 from seamount.compile.arithmetic.neurons import NeuronTable, Scanned, neuron_table
@@ -41,7 +41,7 @@ class EventPart:
 
     Attributes:
         down: floor shift of the sum.
-        lines: its runs, whose sums 16 bits hold where they hold the population's drive.
+        held: its runs, whose sums 16 bits hold where they hold the population's drive.
         counted: fan-out to count, zero where another part counts it.
         busy: share of sources that fire from which on the product is faster.
     """
@@ -50,7 +50,7 @@ class EventPart:
     drive: str
     lag: int
     down: int
-    lines: Lines
+    held: Lines | Rows
     counted: NDArray[np.int64]
     product: SumPart
     busy: float
@@ -81,7 +81,7 @@ class Plan:
     @cached_property
     def width(self) -> int:
         """Of a row of drives: with room behind the neurons for runs that end there, and every row on a cache line."""
-        reach = max([self.layout.size, *(part.lines.reach for part in self.events)])
+        reach = max([self.layout.size, *(part.held.reach for part in self.events)])
         return -(-reach // WIDE) * WIDE
 
     @property
@@ -146,8 +146,8 @@ def _add(
         counted = np.zeros_like(fans) if counted_by_events else fans[layouts[synapses.source].order]
         counted_by_events = True
         busy = _busy(lowered, found)
-        lines = packed(found, counted, plan.narrow and not down)
-        plan.events.append(EventPart(synapses.source, synapses.drive, lag, down, lines, counted, product, busy))
+        held = packed(found, counted, plan.narrow and not down)
+        plan.events.append(EventPart(synapses.source, synapses.drive, lag, down, held, counted, product, busy))
     if not counted_by_events and fans.any():
         plan.counts.append((synapses.source, torch.from_numpy(fans).to(device, torch.float64)))
 

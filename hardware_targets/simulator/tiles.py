@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from threading import local
-from typing import Any
+from typing import Any, assert_never
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from seamount.compile.arithmetic.events import aligned
+from seamount.compile.arithmetic.events import Lines, Rows, aligned
 from seamount.compile.arithmetic.kernels import add_rows, scatter
 from seamount.compile.arithmetic.neurons import DRIVE_LIMIT
 from seamount.compile.arithmetic.scan import Arrays, Part, reset_steps, scan_part
@@ -92,9 +93,14 @@ def scatter_part(
         target[:] = 0
     operations = np.zeros((end - k, 2), np.int64)
     where = (low, high, end - k, source.history + k - part.lag, 0)
-    lines = part.lines
-    add = add_rows if lines.whole else scatter
-    add(where, source.spikes.numpy(), target, lines.first, lines.lines, lines.weights, operations)
+    spikes = source.spikes.numpy()
+    match part.held:
+        case Rows(weights=weights, shift=shift):
+            add_rows(where, spikes, target, weights, shift, part.counted, operations)
+        case Lines(first=first, lines=lines, weights=weights):
+            scatter(where, spikes, target, first, lines, weights, operations)
+        case _:
+            assert_never(part.held)
     if part.down:
         np.add(tile, target >> part.down, out=tile, casting="unsafe")
     sent = start + k - part.lag  # the first step in which these spikes fired; before the run there are none
@@ -108,12 +114,13 @@ _buffers = local()
 
 
 def _buffer(name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """A thread's own buffer, kept between tiles."""
+    """A thread's own buffer, kept between tiles: memory that is new costs a page fault for every 4 KiB."""
+    size = math.prod(shape) * dtype.itemsize
     held: NDArray[Any] | None = getattr(_buffers, name, None)
-    if held is None or held.shape != shape or held.dtype != dtype:
-        held = aligned(shape, dtype.type)
+    if held is None or held.size < size:
+        held = aligned((size,), np.uint8)
         setattr(_buffers, name, held)
-    return held
+    return held[:size].view(dtype).reshape(shape)
 
 
 def _add_summed(tile: NDArray[Any], summed: torch.Tensor, first: int, last: int, low: int, high: int, n: int) -> None:
