@@ -40,10 +40,12 @@ from seamount.compile.arithmetic.definition import run_definition
 from seamount.compile.net.read import read_net
 from seamount.compile.neurons.lif import Lif
 from seamount.compile.numbers import ints
+from seamount.compile.program.activity import Activity
 from seamount.compile.program.program import Input, Population, Program, Readout
 from seamount.compile.synapses.kinds import Conv, Dense, Synapses
 from seamount.compile.synapses.shape import target_shape
 from seamount.hardware_targets.simulator import simulate, tiles
+from seamount.hardware_targets.simulator.plan import plans
 from seamount.windows import Window
 
 simulator_run = importlib.import_module("seamount.hardware_targets.simulator.simulate")  # a function has its name
@@ -208,8 +210,8 @@ def table(rows: list[Row]) -> str:
 def profile(net: Net, batch: int) -> list[dict[str, Any]]:
     """CPU seconds of each phase of a run in one thread, and its share of what the machine can do at most.
 
-    Held against a copy in the second cache: of the input, of each weight of 16 bits that is added, of each neuron's
-    drive and spike.
+    Held against a copy in the second cache: of the input, of each weight that is added, in the bytes in which it is
+    held, of each neuron's drive and spike.
     """
     program, values = read_net(net.file), ours(net.samples(batch))
     torch.set_num_threads(1)
@@ -242,17 +244,25 @@ def profile(net: Net, batch: int) -> list[dict[str, Any]]:
     for module, name, function in kept:
         setattr(module, name, function)
     copied = copied_per_s()
-    events = activity.events.values()
-    n_updates = sum(e.n_updates for e in events)
+    n_updates = sum(e.n_updates for e in activity.events.values())
     most = {
         "take the input": 2 * values.nbytes / copied,
-        "add weights of spikes": 2 * sum(int(e.sops_with_zeros.sum()) for e in events) / copied,
+        "add weights of spikes": added_bytes(program, activity) / copied,
         "scan neurons": 3 * n_updates / copied,
     }
     each = {phase: seconds / runs for phase, seconds in spent.items()}
     rows = [{"phase": k, "seconds": v, "share_of_peak": most[k] / v} for k, v in each.items()]
     rest = whole - sum(row["seconds"] for row in rows)
     return [*rows, {"phase": "everything else", "seconds": rest, "share_of_peak": None}]
+
+
+def added_bytes(program: Program, activity: Activity) -> int:
+    """Bytes of the weights that spikes add, as the loops hold them."""
+    total = 0
+    for name, plan in plans(program, torch.device("cpu")).items():
+        sizes = {part.held.weights.itemsize for part in plan.events}
+        total += max(sizes) * int(activity.events[name].sops_with_zeros.sum())
+    return total
 
 
 def copied_per_s() -> float:

@@ -97,7 +97,7 @@ class Rows:
 
     @property
     def reach(self) -> int:
-        return self.weights.shape[1]
+        return int(self.weights.shape[1])
 
 
 def packed(found: Runs, counted: NDArray[np.int64], narrow: bool) -> Lines | Rows:

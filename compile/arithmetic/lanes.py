@@ -278,7 +278,7 @@ def note(typing_context: Any, found: Any, at: Any, base: Any, mask: Any) -> Any:
 
 
 def shorts(n: int) -> tuple[Any, ...]:
-    """Operations on n int16, which LLVM holds in as many registers as they need: zeros, load, plus, doubled, store."""
+    """Operations on n int16, in as many registers as they need: none, load, plus, doubled, store."""
     kind = _Lanes(_SHORT, n)
 
     @intrinsic
@@ -304,12 +304,14 @@ def shorts(n: int) -> tuple[Any, ...]:
 
     @intrinsic
     def doubled(typing_context: Any, x: Any, times: Any) -> Any:
-        """x << times"""
+        """x << times: modulo 2**16, as all sums here."""
 
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             times = builder.trunc(args[1], _SHORT)
             one = builder.insert_element(ir.Constant(kind.vector, ir.Undefined), times, ir.Constant(_INT, 0))
-            return builder.shl(args[0], builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(_INT, n), [0] * n)))
+            return builder.shl(
+                args[0], builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(_INT, n), [0] * n))
+            )
 
         return kind(kind, types.int64), codegen
 

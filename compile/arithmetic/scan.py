@@ -184,7 +184,7 @@ def _scan_cpu(
         part = Part(first, last, n_steps)
         sums.append(scan_part(part, drive.numpy(), arrays, table, clear.numpy(), fast=fast, turns=turns))
 
-    share(work, batch, batch)
+    share(work, batch)
     n_spikes, totals = (torch.from_numpy(np.stack(x)) for x in zip(*sums, strict=True))
     return RawScan(spikes, traces, start, counts, n_spikes.sum(0), totals)
 

@@ -8,34 +8,37 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from functools import lru_cache
+from threading import Barrier
 
 import torch
 
 
+def threads_at_hand() -> int:
+    """As many as torch has, but no more than there are processors: others would wait for one."""
+    return min(torch.get_num_threads(), os.cpu_count() or 1)
+
+
 @lru_cache(maxsize=4)
 def _pool(n_threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(n_threads, thread_name_prefix="seamount")
+    """Threads whose own torch has one thread."""
+    before = torch.get_num_threads()
+    pool = ThreadPoolExecutor(n_threads, "seamount", torch.set_num_threads, (1,))
+    begun = Barrier(n_threads)
+    wait([pool.submit(begun.wait) for _ in range(n_threads)])
+    torch.set_num_threads(before)  # because threads that others begin later take what was set last
+    return pool
 
 
-def share(work: Callable[[int, int], None], n_samples: int, at_once: int) -> None:
-    """Call ``work(first, last)`` for slices of the batch, of at most ``at_once`` samples, on torch's threads.
+def share(work: Callable[[int, int], None], n_samples: int) -> None:
+    """Call ``work(first, last)`` for slices of the batch, on the threads at hand.
 
-    The caller's thread takes slices too, and does not wait for helpers that a busy machine did not let begin. There
-    are as many slices for each thread, and all of one size, so that none works while the others have nothing left.
+    The caller's thread takes slices too, and does not wait for helpers that a busy machine did not let begin.
     """
-    n_threads = torch.get_num_threads()
-    rounds = -(-n_samples // (at_once * n_threads))
-    size = -(-n_samples // (rounds * n_threads))
-    slices = iter([(b, min(b + size, n_samples)) for b in range(0, n_samples, size)])
-
-    def some() -> None:
-        for first, last in slices:  # threads may take turns at an iterator of a list
-            work(first, last)
-
-    n_helpers = min(n_threads, -(-n_samples // size)) - 1
-    helpers = [_pool(n_threads).submit(some) for _ in range(n_helpers)]
+    n_threads = threads_at_hand()
+    each, some = _slices(work, n_samples, n_samples, n_threads)
+    helpers = [_pool(n_threads).submit(some) for _ in range(min(n_threads, len(each)) - 1)]
     try:
         some()
     finally:
@@ -43,6 +46,45 @@ def share(work: Callable[[int, int], None], n_samples: int, at_once: int) -> Non
         wait(begun)
     for helper in begun:
         helper.result()
+
+
+def share_apart(work: Callable[[int, int], None], n_samples: int, at_once: int, n_threads: int) -> None:
+    """Call ``work(first, last)``, which computes with torch, for slices of at most ``at_once`` samples.
+
+    Where there are several threads the caller's leaves the work to them. Its own torch may have many threads, which
+    wait for each other spinning after every operation, on cores that the others need. When the caller is interrupted,
+    slices that have begun go on.
+    """
+    each, some = _slices(work, n_samples, at_once, n_threads)
+    if n_threads == 1 or len(each) == 1:
+        some()
+        return
+    helpers = [_pool(threads_at_hand()).submit(some) for _ in range(min(n_threads, len(each)))]
+    try:
+        wait(helpers, return_when=FIRST_COMPLETED)  # no slice is left, or one has failed
+        begun = [helper for helper in helpers if not helper.cancel()]
+        wait(begun)
+    finally:
+        for helper in helpers:
+            helper.cancel()
+    for helper in begun:
+        helper.result()
+
+
+def _slices(
+    work: Callable[[int, int], None], n_samples: int, at_once: int, n_threads: int
+) -> tuple[list[tuple[int, int]], Callable[[], None]]:
+    """Slices of one size, as many for each thread; and what takes one after the other, in any number of threads."""
+    rounds = -(-n_samples // (at_once * n_threads))
+    size = -(-n_samples // (rounds * n_threads))
+    each = [(b, min(b + size, n_samples)) for b in range(0, n_samples, size)]
+    left = iter(each)  # threads may take turns at an iterator of a list
+
+    def some() -> None:
+        for first, last in left:
+            work(first, last)
+
+    return each, some
 
 
 _os_threads = 1

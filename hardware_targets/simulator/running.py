@@ -1,9 +1,8 @@
-"""One population during a run of one batch chunk: its state, its counts and its traces."""
+"""One population during a run of one batch chunk, in one thread: its state, its counts and its traces."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -73,7 +72,6 @@ class Running:
         self.operations = np.zeros((n_steps, 2), np.int64)
         self.totals = np.zeros(3, np.int64)
         self.n_drive_wraps = 0
-        self.lock = Lock()
         self.traces: dict[str, torch.Tensor] = {}
         self.drives: torch.Tensor | None = None
 

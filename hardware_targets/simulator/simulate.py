@@ -1,13 +1,16 @@
 """The simulator: layer by layer, all steps of a layer at once; step by step only inside loops, and always batched.
 
-Time and batch are cut into chunks that fit the memory; state and the last spikes are carried from chunk to chunk.
+The batch is shared among threads, which meet at the end alone. Time and batch are cut into chunks that fit the
+memory; state and the last spikes are carried from chunk to chunk.
 """
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from concurrent.futures import CancelledError
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +19,9 @@ from numpy.typing import NDArray
 
 from seamount.compile.arithmetic.events import Layout
 from seamount.compile.arithmetic.inputs import check_inputs, default_steps, n_samples, readout_window
+from seamount.compile.arithmetic.neurons import Scanned
 from seamount.compile.arithmetic.products import self_test
+from seamount.compile.arithmetic.threads import share_apart, threads_at_hand
 from seamount.compile.neurons.model import SPIKES
 from seamount.compile.program.activity import USUAL, Activity, Array, check_record, states_to_record
 from seamount.compile.program.program import Program, loops, order
@@ -66,10 +71,15 @@ def simulate(
     limit = DEFAULT_MEMORY if memory_limit_bytes is None else memory_limit_bytes
     chunk = _chunk(program, n_steps, batch, wanted, limit, where.type)
     run = _Run(program, made, n_steps, batch, wanted, where, chunk)
-    with torch.no_grad():
-        for first in range(0, batch, chunk.samples):
-            last = min(first + chunk.samples, batch)
+
+    def work(first: int, last: int) -> None:
+        with torch.inference_mode(False), torch.no_grad():  # each thread has its own
             run.samples({name: x[:, first:last] for name, x in given.items()}, first, last)
+
+    try:
+        share_apart(work, batch, chunk.samples, chunk.threads)
+    finally:
+        run.over = True
     return run.activity()
 
 
@@ -116,23 +126,23 @@ class _Prepared:
     """
 
     plans: dict[str, Plan]
-    spare: list[tuple[tuple[int, int], dict[str, Source]]] = field(default_factory=list)
+    spare: dict[tuple[int, int], list[dict[str, Source]]] = field(default_factory=dict)
 
     def sources(self, steps: int, samples: int) -> dict[str, Source] | None:
         try:
-            found, sources = self.spare.pop()
-        except IndexError:  # none, or another thread uses it
-            return None
-        if found != (steps, samples):
+            sources = self.spare[steps, samples].pop()
+        except (KeyError, IndexError):  # none, or other threads use them
             return None
         for source in sources.values():
             source.begin_anew()
         return sources
 
     def leave(self, steps: int, samples: int, sources: dict[str, Source]) -> None:
-        held = [x for source in sources.values() for x in (source.spikes, source.values) if x is not None]
-        if not self.spare and sum(x.nbytes for x in held) <= KEPT_BYTES:
-            self.spare.append(((steps, samples), sources))
+        kept = [held for some in list(self.spare.values()) for held in some]
+        if sum(source.n_bytes for held in [*kept, sources] for source in held.values()) > KEPT_BYTES:
+            self.spare.clear()
+        else:
+            self.spare.setdefault((steps, samples), []).append(sources)
 
 
 _known: dict[tuple[int, str], tuple[weakref.ref[Program], _Prepared]] = {}
@@ -154,11 +164,12 @@ def _prepared(program: Program, device: torch.device) -> _Prepared:
 
 @dataclass(frozen=True)
 class Chunk:
-    """How much is computed at once."""
+    """How much is computed at once, and in how many threads."""
 
     steps: int
     samples: int
     sum_values: int
+    threads: int = 1
 
 
 def histories(program: Program) -> dict[str, int]:
@@ -168,7 +179,7 @@ def histories(program: Program) -> dict[str, int]:
 
 
 def memory_needed(program: Program, chunk: Chunk, record: Collection[str] = USUAL, device: str = "cpu") -> int:
-    """Working memory [byte] of a chunk."""
+    """Working memory [byte] of the chunks that are computed at once."""
     steps, samples = chunk.steps, chunk.samples
     widest = max([p.n_neurons for p in program.populations] + [int(np.prod(i.shape)) for i in program.inputs])
     # a product holds its input, its output and one copy of each, 8 bytes a value at most
@@ -185,13 +196,28 @@ def memory_needed(program: Program, chunk: Chunk, record: Collection[str] = USUA
         per_value = 1 if population.neuron.message == SPIKES else 5
         per_sample += (steps + back[population.name]) * per_value * (n + WORD) + steps * traces * n
         per_sample += (4 + 4 * len(population.neuron.states)) * n
-    return per_sample * samples + buffers
+    return chunk.threads * (per_sample * samples + buffers)
 
 
 def _most_taps(program: Program) -> int:
     """How often a convolution on a GPU lays out each of its inputs, as the columns of a matrix."""
     kernels = [s.kind.weights.shape[2:] for s in program.synapses if isinstance(s.kind, Conv)]
     return max((int(np.prod(kernel)) for kernel in kernels), default=0)
+
+
+CALL_VALUES = 1 << 19
+"""What a thread must have to compute in a call of a loop: some ten times as long as Python, which does one call after
+the other, takes for the call."""
+
+
+def _threads(program: Program, n_steps: int, batch: int, device: str) -> int:
+    """Among how many threads the batch is shared: no more than have something to do."""
+    n_threads = threads_at_hand() if device == "cpu" else 1
+    n_values = sum(p.n_neurons for p in program.populations) + sum(math.prod(i.shape) for i in program.inputs)
+    whole = all(isinstance(p.neuron, Scanned) or p.neuron.passes_on for p in program.populations)
+    steps_per_call = n_steps if whole and not loops(program) else 1
+    values_per_call = n_values * batch * steps_per_call // len(program.populations)
+    return max(1, min(n_threads, batch, values_per_call // CALL_VALUES))
 
 
 def _chunk(
@@ -203,27 +229,26 @@ def _chunk(
     device: str,
 ) -> Chunk:
     record = max(wanted.values(), key=len, default=())
-    steps, samples, sum_values = n_steps, batch, SUM_VALUES
-
-    def needed() -> int:
-        return memory_needed(program, Chunk(steps, samples, sum_values), record, device)
-
-    while needed() > limit:
-        if sum_values > 1 << 20:
-            sum_values //= 2
-        elif steps > 16:
-            steps = -(-steps // 2)
-        elif samples > 1:
-            samples = -(-samples // 2)
-        elif steps > 1:
-            steps = -(-steps // 2)
+    threads = _threads(program, n_steps, batch, device)
+    chunk = Chunk(n_steps, -(-batch // threads), SUM_VALUES, threads)
+    while (needed := memory_needed(program, chunk, record, device)) > limit:
+        if chunk.sum_values > 1 << 20:
+            chunk = replace(chunk, sum_values=chunk.sum_values // 2)
+        elif chunk.steps > 16:
+            chunk = replace(chunk, steps=-(-chunk.steps // 2))
+        elif chunk.samples > 1:
+            chunk = replace(chunk, samples=-(-chunk.samples // 2))
+        elif chunk.threads > 1:
+            chunk = replace(chunk, threads=1)
+        elif chunk.steps > 1:
+            chunk = replace(chunk, steps=-(-chunk.steps // 2))
         else:
             raise ConfigError(
-                f"{program.name} needs {needed()} bytes for one step of one sample",
+                f"{program.name} needs {needed} bytes for one step of one sample",
                 where="memory limit",
                 possible=f"{limit} are allowed",
             )
-    return Chunk(steps, samples, sum_values)
+    return chunk
 
 
 # ------------------------------------------------------------------------------------------------------- a run
@@ -270,7 +295,8 @@ class _Run:
         self.units = schedule(program)
         self.looped = {name for loop in loops(program) for name in loop}
         self.history = histories(program)
-        self.finished: dict[str, list[Running]] = {p.name: [] for p in program.populations}
+        self.finished: dict[int, tuple[dict[str, Running], Array | None]] = {}
+        self.over = False  # what other threads still do is for nobody
         self.records: dict[str, dict[str, Array]] = {"spikes": {}, "drive": {}}
         for population in program.populations:
             record = wanted[population.name]
@@ -281,7 +307,6 @@ class _Run:
                 shape = (n_steps, batch, *((several,) if several > 1 else ()), *population.shape)
                 room = np.empty(shape, np.uint8 if binary else np.int32)
                 self.records.setdefault(kind, {})[population.name] = room
-        self.readouts: list[Array] = []
 
     def samples(self, given: Mapping[str, NDArray[Any]], first: int, last: int) -> None:
         """All steps of the samples first .. last."""
@@ -313,13 +338,12 @@ class _Run:
                 for source in sources.values():
                     source.keep_end(n)
         self.made.leave(steps, batch, sources)
-        if self.program.readout is not None:
-            shape = (batch, *self.program.shape(self.program.readout.population))
+        if self.program.readout is not None and readout is None:
             # a run that ends before the sample arrives reads nothing
-            self.readouts.append(np.zeros(shape, np.int64) if readout is None else readout)
-        for name, one in running.items():
+            readout = np.zeros((batch, *self.program.shape(self.program.readout.population)), np.int64)
+        for one in running.values():
             one.traces.clear()
-            self.finished[name].append(one)
+        self.finished[first] = running, readout
 
     def _advance(
         self,
@@ -329,12 +353,12 @@ class _Run:
         start: int,
         n: int,
     ) -> None:
-        if unit[0] not in self.looped:
-            advance(running[unit[0]], sources, sources[unit[0]], Span(start, 0, n))
-            return
-        for k in range(n):
+        steps = [(k, k + 1) for k in range(n)] if unit[0] in self.looped else [(0, n)]
+        for first, last in steps:
+            if self.over:
+                raise CancelledError
             for name in unit:
-                advance(running[name], sources, sources[name], Span(start, k, k + 1))
+                advance(running[name], sources, sources[name], Span(start, first, last))
 
     def _sources(self, steps: int, batch: int) -> dict[str, Source]:
         found = {}
@@ -390,13 +414,17 @@ class _Run:
         return read_on(readout.quantity, so_far, values)
 
     def activity(self) -> Activity:
+        slices = [self.finished[first] for first in sorted(self.finished)]
+        finished = {name: [running[name] for running, _ in slices] for name in self.plans}
+        readouts = [readout for _, readout in slices if readout is not None]
+
         def counts(name: str) -> Array:
-            return np.concatenate([one.plain(one.spike_counts) for one in self.finished[name]]).astype(np.int64)
+            return np.concatenate([one.plain(one.spike_counts) for one in finished[name]]).astype(np.int64)
 
         final: dict[str, dict[str, Array]] = {}
         for name, plan in self.plans.items():
             for state in plan.population.neuron.shown:
-                parts = [one.plain(one.last(state)) for one in self.finished[name]]
+                parts = [one.plain(one.last(state)) for one in finished[name]]
                 final.setdefault(state, {})[name] = np.concatenate(parts)
         return Activity(
             n_steps=self.n_steps,
@@ -404,8 +432,8 @@ class _Run:
             spikes=self.records["spikes"],
             states={kind: found for kind, found in self.records.items() if kind not in ("spikes", "drive")},
             drive=self.records["drive"],
-            readout=np.concatenate(self.readouts) if self.readouts else None,
+            readout=np.concatenate(readouts) if readouts else None,
             spike_counts={name: counts(name) for name in self.plans},
-            events={name: events_of(parts, self.n_steps, self.batch) for name, parts in self.finished.items()},
+            events={name: events_of(parts, self.n_steps, self.batch) for name, parts in finished.items()},
             final_states=final,
         )

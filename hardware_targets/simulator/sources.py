@@ -48,6 +48,10 @@ class Source:
             flat = flat.view(torch.int8)
         return to_plain(flat, self.layout).flatten(0, 1)
 
+    @property
+    def n_bytes(self) -> int:
+        return sum(x.nbytes for x in (self.spikes, self.values) if x is not None)
+
     def begin_anew(self) -> None:
         """Silent before the first step; rows behind it are written before they are read."""
         self.row_ids = None

@@ -15,7 +15,6 @@ from seamount.compile.arithmetic.events import Lines, Rows, aligned
 from seamount.compile.arithmetic.kernels import add_rows, scatter
 from seamount.compile.arithmetic.neurons import DRIVE_LIMIT
 from seamount.compile.arithmetic.scan import Arrays, Part, reset_steps, scan_part
-from seamount.compile.arithmetic.threads import share
 
 from .plan import EventPart
 from .products import Summed
@@ -23,7 +22,7 @@ from .running import Running, Span
 from .sources import Source
 
 TILE_BYTES = 1 << 20
-"""Of the drives that a thread computes before it scans them: what stays in a core's second cache."""
+"""Of the drives that are computed before they are scanned: what stays in a core's second cache."""
 
 
 def advance_tiles(
@@ -52,10 +51,9 @@ def advance_tiles(
     at_once = TILE_BYTES // dtype.itemsize
     steps = max(1, min(last - first, at_once // n))
     samples = max(1, at_once // (n * steps))
-
-    def work(low: int, high: int) -> None:
+    for low in range(0, run.batch, samples):
+        high = min(low + samples, run.batch)
         tile = _buffer("drive", (steps, high - low, plan.width), dtype)
-        totals = np.zeros(3, np.int64)
         for k in range(first, last, steps):
             end = min(k + steps, last)
             tile[:] = 0
@@ -69,13 +67,8 @@ def advance_tiles(
             values = tile if fast else tile.astype(np.int64)
             clear = reset[k - first : end - first]
             per_step, found = scan_part(at, values, arrays, table, clear, fast=fast, turns=turns)
-            totals += found
-            with run.lock:
-                run.n_spikes[start + k : start + end] += per_step
-        with run.lock:
-            run.totals += totals
-
-    share(work, run.batch, samples)
+            run.n_spikes[start + k : start + end] += per_step
+            run.totals += found
 
 
 def scatter_part(
@@ -104,10 +97,9 @@ def scatter_part(
     if part.down:
         np.add(tile, target >> part.down, out=tile, casting="unsafe")
     sent = start + k - part.lag  # the first step in which these spikes fired; before the run there are none
-    with run.lock:
-        if sent < 0:
-            operations, sent = operations[-sent:], 0
-        run.operations[sent : sent + len(operations)] += operations
+    if sent < 0:
+        operations, sent = operations[-sent:], 0
+    run.operations[sent : sent + len(operations)] += operations
 
 
 _buffers = local()

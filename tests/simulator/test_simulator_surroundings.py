@@ -17,6 +17,7 @@ import pytest
 Said = Callable[[str], str]
 
 PROGRAMS = """
+import importlib
 import numpy as np
 from seamount.compile.arithmetic.definition import run_definition
 from seamount.compile.neurons.delta import Delta
@@ -29,6 +30,9 @@ from seamount.compile.program.program import Input, Population, Program, Readout
 from seamount.compile.synapses.kinds import Conv, Dense, Synapses, Wire
 from seamount.hardware_targets.simulator import simulate
 from seamount.windows import Window
+
+# even these are shared among threads, where there are several
+importlib.import_module("seamount.hardware_targets.simulator.simulate").CALL_VALUES = 1
 
 random = np.random.default_rng(0)
 counting = Lif(ints(4096), ints(1024), ints(40))

@@ -1,0 +1,54 @@
+"""Slices of a batch in threads: each once, what fails is told, and the caller can be interrupted."""
+
+from __future__ import annotations
+
+import _thread
+from threading import Event, current_thread, main_thread
+
+import pytest
+import torch
+
+from seamount.compile.arithmetic.threads import share_apart
+
+
+@pytest.mark.parametrize(
+    ("n_samples", "at_once", "n_threads", "sizes"),
+    [(64, 20, 2, [16] * 4), (64, 64, 1, [64]), (7, 7, 3, [3, 3, 1]), (2, 1, 4, [1, 1]), (50, 20, 1, [17, 17, 16])],
+)
+def test_slices_are_of_one_size_and_each_is_done_once(
+    n_samples: int, at_once: int, n_threads: int, sizes: list[int]
+) -> None:
+    done: list[tuple[int, int]] = []
+    share_apart(lambda first, last: done.append((first, last)), n_samples, at_once, n_threads)
+    assert sorted(done) == [(sum(sizes[:k]), sum(sizes[: k + 1])) for k in range(len(sizes))]
+
+
+def test_threads_beside_the_callers_compute_with_one_thread_of_torch() -> None:
+    before, found = torch.get_num_threads(), []
+    share_apart(
+        lambda first, last: found.append((current_thread() is main_thread(), torch.get_num_threads())), 4, 1, 2
+    )
+    assert found == [(False, 1)] * 4
+    assert torch.get_num_threads() == before
+
+
+def test_what_fails_in_a_thread_is_told() -> None:
+    def work(first: int, last: int) -> None:
+        if first == 2:
+            raise ValueError("the third")
+
+    with pytest.raises(ValueError, match="the third"):
+        share_apart(work, 4, 1, 2)
+
+
+def test_the_caller_can_be_interrupted_while_threads_compute() -> None:
+    let_go = Event()
+
+    def work(first: int, last: int) -> None:
+        if first == 0:
+            _thread.interrupt_main()
+        assert let_go.wait(60)
+
+    with pytest.raises(KeyboardInterrupt):
+        share_apart(work, 2, 1, 2)
+    let_go.set()
