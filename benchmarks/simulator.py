@@ -261,7 +261,7 @@ def added_bytes(program: Program, activity: Activity) -> int:
     total = 0
     for name, plan in plans(program, torch.device("cpu")).items():
         sizes = {part.held.weights.itemsize for part in plan.events}
-        total += max(sizes) * int(activity.events[name].sops_with_zeros.sum())
+        total += max(sizes, default=0) * int(activity.events[name].sops_with_zeros.sum())
     return total
 
 
