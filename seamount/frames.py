@@ -66,7 +66,12 @@ class Frames:
 
     def real(self) -> Tensor:
         """float32 (T, B, *shape), as the network sees it."""
-        return torch.from_numpy(self.x).float() / 255
+        return as_seen(self.x)
+
+
+def as_seen(x: NDArray[np.uint8]) -> Tensor:
+    """Pixels as a network sees them, float32."""
+    return torch.from_numpy(x).float() / 255
 
 
 def frames_of(data: Any, *, frames: bool, settings: Sequence[str] = ()) -> tuple[Frames, Frames]:

@@ -31,7 +31,7 @@ from seamount.compile.program.program import Program
 from seamount.compile.program.streaming import sent_from
 from seamount.compile.program.symptoms import by_chance
 from seamount.errors import ConfigError, InputError, plural
-from seamount.frames import Frames
+from seamount.frames import Frames, as_seen
 from seamount.hardware_targets.simulator import simulate
 from seamount.models.ann import AnnLayer, Part, ann_layers, run_layers
 from seamount.models.fold import FoldedConv
@@ -58,8 +58,14 @@ content."""
 BATCH_FRAMES = 256
 """Frames that are run at once, and by which thresholds are judged."""
 
-STATES_AT_ONCE = 1 << 24
+STATES_AT_ONCE = 1 << 26
 """States of neurons, of all frames and steps, that are kept in memory."""
+
+STATES_JUDGED = 1 << 28
+"""Of neurons, in all frames and steps by which a threshold is judged: of large networks fewer frames than
+``BATCH_FRAMES`` have to do, down to ``LEAST_JUDGED``."""
+
+LEAST_JUDGED = 16
 
 SEARCH_STEPS = 10
 """Of the bisection for a number of messages: thresholds are then known to a thousandth."""
@@ -178,7 +184,7 @@ def convert(
     real = calibrated(layers, calibration)
     scales = choose_scales(real, for_netx=for_netx)
     weights = whole_weights(real, scales)
-    few = _few(calibration)
+    few = _few(calibration, layers)
 
     @cache
     def made(at: float) -> Program:
@@ -188,7 +194,7 @@ def convert(
 
     reference = _reference(module, layers, test)
     if messages is not None:
-        judged = test.part(0, max(1, CALIBRATION_FRAMES // test.n_steps))
+        judged = test.part(0, 2 * few.n)
         threshold = _threshold_for(messages, lambda at: _run(made(at), judged).messages)
     at = _close_threshold(made, module, few) if threshold is None else threshold
     points = {t: _point(made(t), t, test, reference) for t in sorted({*thresholds, at})}
@@ -226,11 +232,11 @@ def calibrated(layers: Sequence[AnnLayer], frames: Frames) -> list[RealLayer]:
     Raises:
         InputError: a layer whose activations are all 0.
     """
-    x = frames.real().flatten(0, 1)
+    x = frames.x.reshape(-1, *frames.shape)
     # spread over the samples, which may stand in the order of their classes
-    numbers = torch.linspace(0, len(x) - 1, min(len(x), CALIBRATION_FRAMES)).long()
+    numbers = torch.linspace(0, len(x) - 1, min(len(x), CALIBRATION_FRAMES)).long().numpy()
     with torch.no_grad():
-        values = run_layers(layers, x[numbers])
+        values = run_layers(layers, as_seen(x[numbers]))
         return [_real_layer(layer, values) for layer in layers]
 
 
@@ -257,9 +263,12 @@ def _real_part(part: Part, before: Tensor) -> RealPart:
     return RealPart(part.source, part.weight, window, moments)
 
 
-def _few(calibration: Frames) -> Frames:
+def _few(calibration: Frames, layers: Sequence[AnnLayer]) -> Frames:
     """Some of the samples, from all over."""
-    n = min(calibration.n, max(1, BATCH_FRAMES // calibration.n_steps))
+    n_steps = calibration.n_steps
+    each = sum(prod(layer.shape) for layer in layers) * (n_steps + len(layers))
+    most = min(BATCH_FRAMES, max(LEAST_JUDGED, STATES_JUDGED // each * n_steps))
+    n = min(calibration.n, max(1, most // n_steps))
     return calibration.at(np.linspace(0, calibration.n - 1, n).astype(int))
 
 
@@ -293,7 +302,8 @@ def _kept_back(program: Program, scales: Scales, frames: Frames) -> dict[str, Te
     size = max(1, min(frames.n, STATES_AT_ONCE // each))
     total: dict[str, Any] = dict.fromkeys(units, 0.0)
     for first in range(0, frames.n, size):
-        run = simulate(program, frames.x[:, first : first + size].astype(np.int64), record=("residue",))
+        x = _held(frames.x[:, first : first + size], program)
+        run = simulate(program, x, n_steps=len(x), record=("residue",))
         for name in units:
             residue = run.states["residue"][name][arrivals[name] :][:n_steps]
             total[name] = total[name] + residue.sum((0, 1), dtype=np.float64)
@@ -334,8 +344,8 @@ def _run(program: Program, frames: Frames) -> _Ran:
     size = max(1, BATCH_FRAMES // n_steps)
     outputs, messages, operations, left = [], 0, 0, 0
     for first in range(0, frames.n, size):
-        x = frames.x[:, first : first + size].astype(np.int64)
-        run = simulate(program, x, record=("spikes",), populations=(name,))
+        x = _held(frames.x[:, first : first + size], program)
+        run = simulate(program, x, n_steps=len(x), record=("spikes",), populations=(name,))
         outputs.append(program.readout.real(run.spikes[name][arrivals[name] :][:n_steps]))
         for layer, events in run.events.items():
             # from the start, when biases are sent, to the last frame: what follows it is no frame's
@@ -344,6 +354,13 @@ def _run(program: Program, frames: Frames) -> _Ran:
             left += events.n_u_wraps + events.n_v_saturations + events.n_drive_wraps
     n = frames.n * n_steps
     return _Ran(np.concatenate(outputs, axis=1), messages / n, operations / n, left)
+
+
+def _held(x: NDArray[np.uint8], program: Program) -> NDArray[np.int64]:
+    """Frames (T, B, *shape), of which the last one stays until it has passed the network, so that nothing changes
+    behind it."""
+    stays = np.repeat(x[-1:], max(program.arrivals().values()), axis=0)
+    return np.concatenate([x, stays]).astype(np.int64)
 
 
 def _point(program: Program, threshold: float, frames: Frames, reference: Reference) -> Point:

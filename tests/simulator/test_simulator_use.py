@@ -14,6 +14,7 @@ from seamount.compile.arithmetic.definition import run_definition
 from seamount.compile.neurons.graded_vec import GradedVec
 from seamount.compile.neurons.lif import Lif
 from seamount.compile.neurons.rf import Rf
+from seamount.compile.neurons.sigma_delta import SigmaDelta
 from seamount.compile.numbers import ints
 from seamount.compile.program.activity import Activity
 from seamount.compile.program.activity_file import load_activity, save_activity
@@ -198,6 +199,29 @@ def test_runs_of_different_length_cannot_be_compared() -> None:
             simulate(two_layers(), x, record=("v",)), simulate(two_layers(), x, record=("v",), n_steps=7)
         )
     assert str(refused.value) == "runs of 5 and 7 steps, 1 and 1 samples cannot be compared"
+
+
+def test_steps_in_which_nothing_is_sent_give_what_the_definition_gives() -> None:
+    # a map that moves in two of twelve steps of the first sample, and never in the second
+    program = Program(
+        "still",
+        (Input("x", (1, 5, 5), 8, signed=True),),
+        (Population("conv", (2, 3, 3), SigmaDelta(ints(3))), Population("out", (4,), SigmaDelta(ints(2)))),
+        (
+            Synapses("a", "x", "conv", Conv(ints(np.arange(18).reshape(2, 1, 3, 3) - 7), Window()), graded=True),
+            Synapses("b", "conv", "out", Dense(ints(np.arange(72).reshape(4, 18) % 9)), graded=True, delay=ints(1)),
+        ),
+        Readout("out", "sum"),
+    )
+    x = np.zeros((12, 2, 1, 5, 5), int)
+    x[0, 0], x[7, 0] = 5, -3
+    recorded = ("spikes", "drive", "sigma")
+    fast, slow = simulate(program, x, record=recorded), run_definition(program, x, record=recorded)
+    for name in ("conv", "out"):
+        assert fast.spikes[name].any()
+        assert np.array_equal(fast.spikes[name], slow.spikes[name])
+        assert np.array_equal(fast.drive[name], slow.drive[name])
+        assert np.array_equal(fast.states["sigma"][name], slow.states["sigma"][name])
 
 
 def test_drives_of_neurons_with_several_are_recorded_one_beside_the_other() -> None:
