@@ -17,8 +17,10 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
-from numba import types
+from numba import njit, types
+from numba.core import cgutils
 from numba.core.registry import cpu_target
 from numba.extending import intrinsic, models, overload, register_model
 from numba.np import arrayobj
@@ -40,6 +42,9 @@ class _Model(models.PrimitiveModel):
     def __init__(self, manager: Any, fe_type: _Vector) -> None:
         super().__init__(manager, fe_type, fe_type.vector)
 
+
+LINE = 16
+"""float32 in a line of the cache."""
 
 _SHORT, _INT, _FLOAT = ir.IntType(16), ir.IntType(32), ir.FloatType()
 _SHORTS, _INTS = ir.VectorType(_SHORT, LANES), ir.VectorType(_INT, LANES)
@@ -200,6 +205,68 @@ def store_spikes(typing_context: Any, array: Any, at: Any, mask: Any) -> Any:
 
 
 @intrinsic
+def copy_line(typing_context: Any, to: Any, at: Any, array: Any, start: Any) -> Any:
+    """Copies 16 values from a place of an array of float32 or of bf16 to one of an array of float32."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        half = signature.args[2].dtype == types.uint16
+        places = [(signature.args[k], args[k], args[k + 1]) for k in (0, 2)]
+        to, start = (builder.gep(arrayobj.make_array(kind)(context, builder, a).data, [at]) for kind, a, at in places)
+        ints = ir.VectorType(_INT, LINE)
+        kind = ir.VectorType(_SHORT, LINE) if half else ints
+        values = builder.load(builder.bitcast(start, kind.as_pointer()), align=2 if half else 4)
+        if half:
+            values = builder.shl(builder.zext(values, ints), ir.Constant(ints, [16] * LINE))
+        builder.store(values, builder.bitcast(to, ints.as_pointer()), align=4)
+        return context.get_dummy_value()
+
+    return types.void(to, types.int64, array, types.int64), codegen
+
+
+@intrinsic(prefer_literal=True)
+def add_from(
+    typing_context: Any, sums: Any, at: Any, up: Any, room: Any, start: Any, down: Any, places: Any, n: Any,
+    n_rows: Any, n_lines: Any,
+) -> Any:  # fmt: skip
+    """Adds to ``n_lines`` cache lines of ``sums`` from ``at`` on those of ``room`` from start + each of n places on.
+
+    So for ``n_rows`` rows at once, each ``up`` further on in ``sums`` and ``down`` in ``room``; both numbers stand in
+    the source, so that the sums stay in registers. Contiguous arrays of float32; places int32.
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        _, at, up, _, start, down, _, n, _, _ = args
+        kind = ir.VectorType(_FLOAT, LINE)
+
+        def data(k: int) -> Any:
+            return arrayobj.make_array(signature.args[k])(context, builder, args[k]).data
+
+        def line(base: Any, at: Any) -> Any:
+            return builder.bitcast(builder.gep(base, [at]), kind.as_pointer())
+
+        whole = ir.IntType(64)
+        rows, lines = (signature.args[k].literal_value for k in (8, 9))
+        steps = [(row, whole(LINE * k)) for row in range(rows) for k in range(lines)]
+        into, found, listed = data(0), data(3), data(6)
+        ends = [line(into, builder.add(builder.add(at, builder.mul(up, whole(row))), k)) for row, k in steps]
+        begins = [builder.add(builder.add(start, builder.mul(down, whole(row))), k) for row, k in steps]
+        held = [cgutils.alloca_once(builder, kind) for _ in steps]
+        for end, sum_ in zip(ends, held, strict=True):
+            builder.store(builder.load(end, align=4), sum_)
+        with cgutils.for_range(builder, n) as loop:
+            place = builder.sext(builder.load(builder.gep(listed, [loop.index])), whole)
+            for begin, sum_ in zip(begins, held, strict=True):
+                value = builder.load(line(found, builder.add(begin, place)), align=4)
+                builder.store(builder.fadd(builder.load(sum_), value), sum_)
+        for end, sum_ in zip(ends, held, strict=True):
+            builder.store(builder.load(sum_), end, align=4)
+        return context.get_dummy_value()
+
+    wide = types.int64
+    return types.void(sums, wide, wide, room, wide, wide, places, wide, n_rows, n_lines), codegen
+
+
+@intrinsic
 def set_bits(typing_context: Any, array: Any, at: Any) -> Any:
     """An int32 whose bits say which of the values from a place are not 0, the first one's the lowest."""
 
@@ -210,6 +277,17 @@ def set_bits(typing_context: Any, array: Any, at: Any) -> Any:
         return builder.bitcast(builder.icmp_unsigned("!=", values, _all(0, element)), _INT)
 
     return types.int32(array, types.int64), codegen
+
+
+@njit(inline="always")
+def aligned(n):
+    """Room for n float32 that begins with a line of the cache: a vector across two lines costs twice.
+
+    Its slices of whole lines are aligned, too. What stands in it is anything.
+    """
+    room = np.empty(n + LINE, np.float32)
+    first = (-room.ctypes.data % (4 * LINE)) // 4
+    return room[first : first + n]
 
 
 def _avx512() -> bool:
