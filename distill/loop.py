@@ -231,7 +231,7 @@ class _Run:
         lr = learning_rate(config, state.epoch + state.done / len(self.data.train))
         for group in self.optimizer.param_groups:
             group["lr"] = lr
-        torch.manual_seed(int(mix(self.seed, state.epoch, state.done, 3 + world.rank)) % 2**63)
+        self.reseed()
         try:
             loss, terms = self.loss(self.parallel, values, seeds, numbers)
             self.optimizer.zero_grad(set_to_none=True)
@@ -250,6 +250,14 @@ class _Run:
         if self.average is not None:
             self.average.update(state.epoch * self.steps_an_epoch + state.done // config.batch_size)
         return stop
+
+    def reseed(self) -> None:
+        """What a step draws follows from its place in the run."""
+        seed = int(mix(self.seed, self.state.epoch, self.state.done, 3 + self.world.rank)) % 2**63
+        if self.world.device.type == "cuda":
+            torch.manual_seed(seed)
+        else:  # because torch.manual_seed notes for a GPU that is not in use who called it: 3 ms, each time
+            torch.default_generator.manual_seed(seed)
 
     def over_processes(self, found: Tensor) -> tuple[Tensor, bool]:
         """Sums over the processes, and whether one of them was asked to stop.

@@ -49,7 +49,8 @@ def spike_weight_gradient(spikes: Tensor, gradient: Tensor, stride: int) -> Tens
         calls[0]()
     else:
         together(calls)
-    found = torch.from_numpy(sums).sum(0).unflatten(-1, (4 - stride, block))
+    whole = sums[0] if n_threads == 1 else sums.sum(0)
+    found = torch.from_numpy(whole).view(*whole.shape[:-1], 4 - stride, block)
     if stride == 1:  # of three outputs side by side the left one came from the weight's right column
         found = found[:, :, :, 0].flip(3)
     else:

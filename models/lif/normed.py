@@ -43,6 +43,7 @@ def fits(norm: Any, x: Tensor, other: Tensor | None) -> bool:
         and not norm._forward_pre_hooks
         and norm.running_mean is not None
         and norm.weight is not None
+        and norm.weight.dtype == torch.float32
         and norm.momentum is not None
         and x.device.type == "cpu"
         and x.dtype in (torch.bfloat16, torch.float32)
@@ -76,37 +77,36 @@ class _NormedLif(torch.autograd.Function):
         values = rows(x)
         added = values[:0] if other is None else rows(like_form(other, form))
         mean, variance = _statistics(values, len(weight))
+        norm.num_batches_tracked += 1
         n = values.numel() // len(weight)
-        with torch.no_grad():
-            norm.num_batches_tracked.add_(1)
-            norm.running_mean.lerp_(mean.float(), norm.momentum)
-            norm.running_var.lerp_((variance * (n / (n - 1))).float(), norm.momentum)
-        inverse = (variance + norm.eps).rsqrt()
-        scale = weight.double() * inverse
-        shift = bias.double() - mean * scale
+        for running, now in ((norm.running_mean, mean), (norm.running_var, variance * (n / (n - 1)))):
+            running.numpy()[:] += norm.momentum * (now - running.numpy())
+        inverse = 1 / np.sqrt(variance + norm.eps)
+        scale = weight.detach().numpy() * inverse
+        shift = bias.detach().numpy() - mean * scale
         spikes = values.new_empty(n_steps, values.shape[1])
         arrays = [memory(t) for t in (values, added, spikes)]
         _in_strips(_run_forward, values.shape[1], *arrays, _row(scale), _row(shift), *_numbers(c))
-        ctx.save_for_backward(x, other, scale, shift, mean, inverse)
-        ctx.form, ctx.constants = form, c
+        ctx.save_for_backward(x, other)
+        ctx.form, ctx.constants, ctx.by_channel = form, c, (scale, shift, mean, inverse)
         return unrows(spikes, form)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        x, other, scale, shift, mean, inverse = ctx.saved_tensors
+        x, other = ctx.saved_tensors
+        scale, shift, mean, inverse = ctx.by_channel
         c, form = ctx.constants, ctx.form
         values = rows(x)
         added = values[:0] if other is None else rows(like_form(other, form))
         gradient = rows(like_form(grads[0].to(x.dtype), form))
         g_drive = torch.empty_like(values)
-        n_channels = len(mean)
         arrays = [memory(t) for t in (gradient, values, added, g_drive)]
         scales, shifts, means = _row(scale), _row(shift), _row(mean)
         numbers = (c.detach_reset, c.code, np.float32(c.alpha), *_numbers(c))
         sums = _in_strips(_run_backward, values.shape[1], *arrays, scales, shifts, means, *numbers)
-        g_bias, g_weight = _by_channel(sums, n_channels)
+        g_bias, g_weight = _by_channel(sums, len(mean))
         g_weight = g_weight * inverse
-        n = values.numel() // n_channels
+        n = values.numel() // len(mean)
         slope = -scale * inverse * g_weight / n
         level = -scale * g_bias / n - slope * mean
         g_x = g_drive if other is None else torch.empty_like(g_drive)
@@ -114,7 +114,8 @@ class _NormedLif(torch.autograd.Function):
             _run_through, values.numel(), *map(memory, (g_drive, values, g_x)), scales, _row(slope), _row(level)
         )
         g_other = unrows(g_drive, form) if other is not None else None
-        return unrows(g_x, form), g_other, g_weight.float(), g_bias.float(), None, None, None
+        learnt = (torch.from_numpy(g.astype(np.float32)) for g in (g_weight, g_bias))
+        return unrows(g_x, form), g_other, *learnt, None, None, None
 
 
 def _form_of(x: Tensor) -> Form:
@@ -127,33 +128,34 @@ def _numbers(c: LifConstants) -> list[Any]:
     return [c.a_syn is None, *(np.float32(n) for n in (c.a_mem, a_syn, c.v_leak, c.v_th, c.v_reset, c.gain))]
 
 
-def _row(values: Tensor) -> NDArray[np.float32]:
+def _row(values: NDArray[Any]) -> NDArray[np.float32]:
     """Of each channel, again and again: a vector can be loaded wherever in a period its first value stands."""
-    period = _period(len(values))
-    return np.resize(values.float().numpy(), period + LANES)
+    length = _period(len(values)) + LANES
+    again = np.empty((-(-length // len(values)), len(values)), np.float32)
+    again[:] = values
+    return again.ravel()[:length]
 
 
 def _period(n_channels: int) -> int:
     return n_channels * -(-PERIOD // n_channels)
 
 
-def _statistics(values: Tensor, n_channels: int) -> tuple[Tensor, Tensor]:
-    """Mean and variance of each channel (C,), in float64, of values (T, N) whose channels lie side by side."""
+def _statistics(values: Tensor, n_channels: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and variance of each channel (C,) of values (T, N) whose channels lie side by side."""
     # near the mean, so that squares cancel nothing
-    near = values[0, :n_channels].double()
+    near = values[0, :n_channels].float().numpy()
     sums = _in_strips(_run_moments, values.numel(), memory(values), _row(near))
-    first, second = _by_channel(sums, n_channels)
     n = values.numel() // n_channels
-    mean = first / n
-    return mean + near, (second / n - mean.square()).clamp_min(0)
+    first, second = _by_channel(sums, n_channels) / n
+    return first + near, np.maximum(second - first * first, 0)
 
 
-def _by_channel(sums: NDArray[np.float64], n_channels: int) -> tuple[Tensor, Tensor]:
-    """(2, period + LANES) -> two of (C,)."""
+def _by_channel(sums: NDArray[np.float64], n_channels: int) -> NDArray[np.float64]:
+    """(2, period + LANES) -> (2, C)."""
     whole = np.zeros((2, n_channels * -(-sums.shape[1] // n_channels)))
     whole[:, : sums.shape[1]] = sums
-    first, second = torch.from_numpy(whole.reshape(2, -1, n_channels).sum(1))
-    return first, second
+    found: NDArray[np.float64] = whole.reshape(2, -1, n_channels).sum(1)
+    return found
 
 
 def _in_strips(kernel: Callable[..., None], n: int, *arguments: Any) -> NDArray[np.float64]:
