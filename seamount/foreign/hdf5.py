@@ -6,6 +6,7 @@ more than the limit; so none of them can forget a rule.
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections import deque
 from collections.abc import Iterator
@@ -60,6 +61,8 @@ FILTERS = {
     h5py.h5z.FILTER_LZF: "lzf",
 }
 """Those of HDF5 and h5py themselves: another would be looked for in plug-ins, which are code."""
+
+LINKS = {h5py.h5l.TYPE_SOFT: "SoftLink", h5py.h5l.TYPE_EXTERNAL: "ExternalLink"}
 
 DAMAGE = (
     OSError,
@@ -120,6 +123,17 @@ def _check_heaps(content: Content, where: object) -> None:
         raise InputError(damage, where=where)
 
 
+class _Stored:
+    """A dataset as h5py's inner functions tell of it; its outer ones ask HDF5 again at every turn."""
+
+    def __init__(self, item: Any) -> None:
+        self.id = item
+        self.plist = item.get_create_plist()
+        self.layout = self.plist.get_layout()
+        self.chunks = self.plist.get_chunk() if self.layout == h5py.h5d.CHUNKED else None
+        self.dtype, self.shape = item.dtype, item.shape
+
+
 @dataclass
 class _Check:
     """Goes through a file once.
@@ -152,8 +166,9 @@ class _Check:
             raise InputError.together(reason.inside(str(where)) for reason in told)
 
     def _groups(self, file: h5py.File) -> None:
-        known = {h5py.h5o.get_info(file.id).addr: "/"}
-        waiting = deque([(file, "", 0)])
+        root = h5py.h5g.open(file.id, b"/")
+        known = {h5py.h5o.get_info(root).addr: "/"}
+        waiting = deque([(root, "", 0)])
         while waiting and self.n_objects <= MAX_OBJECTS and len(self.problems) <= 5 * SHOWN:
             group, path, depth = waiting.popleft()
             if depth > MAX_DEPTH:
@@ -164,34 +179,35 @@ class _Check:
                 self._refuse(path or "/", f"more than {MAX_OBJECTS} groups and datasets")
                 return
             for name in group:
-                item = self._linked(group, name, f"{path}/{name}")
-                if not isinstance(item, h5py.Group):
+                where = f"{path}/{name.decode(errors='backslashreplace')}"
+                item = self._linked(group, name, where)
+                if not isinstance(item, h5py.h5g.GroupID):
                     continue
                 # a group with two names makes paths without number out of few objects; datasets may have several,
                 # because they end a path, and their bytes count each time
-                address, where = h5py.h5o.get_info(item.id).addr, f"{path}/{name}"
+                address = h5py.h5o.get_info(item).addr
                 if address in known:
                     self._refuse(where, f"the same group as {known[address]}; a graph must not contain itself")
                     continue
                 known[address] = where
                 waiting.append((item, where, depth + 1))
 
-    def _linked(self, group: h5py.Group, name: str, where: str) -> Any:
+    def _linked(self, group: Any, name: bytes, where: str) -> Any:
         """What a link leads to, looked at; None where it must not be followed."""
         if len(name) > MAX_LINK_NAME:
-            self._refuse(where[:40], f"a name of {len(name)} characters, up to {MAX_LINK_NAME} are read")
+            self._refuse(where[:40], f"a name of {len(name)} bytes, up to {MAX_LINK_NAME} are read")
             return None
-        link = group.get(name, getlink=True)
-        if not isinstance(link, h5py.HardLink):
-            self._refuse(where, f"a {type(link).__name__}; only data inside of the file is read")
+        kind = group.links.get_info(name).type
+        if kind != h5py.h5l.TYPE_HARD:
+            self._refuse(where, f"a {LINKS.get(kind, 'link of another kind')}; only data inside of the file is read")
             return None
-        item = group[name]
-        if isinstance(item, h5py.Dataset):
-            self._dataset(item, where)
+        item = h5py.h5o.open(group, name)
+        if isinstance(item, h5py.h5d.DatasetID):
+            self._dataset(_Stored(item), where)
         return item
 
-    def _dataset(self, item: h5py.Dataset, where: str) -> None:
-        if item.is_virtual or item.external:
+    def _dataset(self, item: _Stored, where: str) -> None:
+        if item.layout == h5py.h5d.VIRTUAL or item.plist.get_external_count() > 0:
             self._refuse(where, "its data lie outside of the file")
         elif item.shape is None:
             return
@@ -200,13 +216,13 @@ class _Check:
         elif (problem := _filters(item) or self._size(item)) is not None:
             self._refuse(where, problem)
 
-    def _size(self, item: h5py.Dataset) -> str | None:
+    def _size(self, item: _Stored) -> str | None:
         """Takes what the values need from the bytes that are left, and says what is wrong with them."""
         stored = item.id.get_type().get_size()
         # in floats, because the sizes that a damaged file claims overflow integers
-        n_values = float(np.prod([float(n) for n in item.shape]))
+        n_values = math.prod(map(float, item.shape))
         n_bytes = n_values * stored
-        chunk = float(np.prod([float(n) for n in item.chunks])) * stored if item.chunks else 0.0
+        chunk = math.prod(map(float, item.chunks)) * stored if item.chunks else 0.0
         if chunk > max(n_bytes, LARGE_CHUNK):
             return f"chunks of {chunk:.0f} bytes for a dataset of {n_bytes:.0f}"
         needed = n_values * max(stored, self.value_bytes) + chunk
@@ -230,16 +246,16 @@ class _Check:
         self.problems.append(Reason(found, where=where))
 
 
-def _is_variable(item: h5py.Dataset) -> bool:
+def _is_variable(item: _Stored) -> bool:
     """Whether its values are texts, or rows of numbers, of variable length."""
     rows = h5py.check_vlen_dtype(item.dtype)
     is_text = h5py.check_string_dtype(item.dtype) is not None
     return item.dtype.kind == "O" and (is_text or (rows is not None and not np.dtype(rows).hasobject))
 
 
-def _filters(item: h5py.Dataset) -> str | None:
+def _filters(item: _Stored) -> str | None:
     """What is wrong with how the values are packed."""
-    plist = item.id.get_create_plist()
+    plist = item.plist
     found = [plist.get_filter(i)[0] for i in range(plist.get_nfilters())]
     unknown = [f"filter {number}" for number in found if number not in FILTERS]
     if unknown:
@@ -249,24 +265,24 @@ def _filters(item: h5py.Dataset) -> str | None:
     return None
 
 
-def _lengths(item: h5py.Dataset, content: Content) -> NDArray[np.int64] | None:
+def _lengths(item: _Stored, content: Content) -> NDArray[np.int64] | None:
     """What the values of variable length claim to be long, before HDF5 takes so much memory; None: not to be seen."""
-    plist = item.id.get_create_plist()
-    if item.size == 0:
+    plist, size = item.plist, math.prod(item.shape)
+    if size == 0:
         return np.zeros(0, np.int64)
-    if plist.get_layout() == h5py.h5d.CONTIGUOUS:
+    if item.layout == h5py.h5d.CONTIGUOUS:
         offset = item.id.get_offset()
         if offset is None:  # never written: all are empty
             return np.zeros(0, np.int64)
-        return _claimed(content[offset : offset + item.size * TEXT_ENTRY], item.size)
-    if plist.get_layout() != h5py.h5d.CHUNKED:
+        return _claimed(content[offset : offset + size * TEXT_ENTRY], size)
+    if item.layout != h5py.h5d.CHUNKED:
         return None
     filters = [plist.get_filter(i)[0] for i in range(plist.get_nfilters())]
     if not set(filters) <= {DEFLATE, SHUFFLE}:
         return None
     chunks: list[Any] = []
     item.id.chunk_iter(chunks.append)
-    n_entries = int(np.prod(item.chunks))
+    n_entries = math.prod(item.chunks or ())
     found = []
     for chunk in chunks:
         raw = bytes(content[chunk.byte_offset : chunk.byte_offset + chunk.size])
