@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
+import warnings
 from collections.abc import Iterator
 from multiprocessing.process import BaseProcess
 
@@ -31,16 +32,19 @@ class Readers:
         Raises:
             InputError: samples that cannot be read.
         """
-        loader: DataLoader[_Read] = DataLoader(
-            _Shares(data, shares, during),
-            batch_size=None,
-            num_workers=self.n,
-            worker_init_fn=_leave_ctrl_c if self.n else None,
-            # because samples are read by closures, which no other way of starting a process hands over
-            multiprocessing_context="fork" if self.n else None,
-        )
-        before = multiprocessing.active_children()
-        batches = iter(loader)
+        with warnings.catch_warnings():
+            # so many are asked for, on a machine of fewer cores, too: a reader also waits for files
+            warnings.filterwarnings("ignore", "This DataLoader will create", UserWarning)
+            loader: DataLoader[_Read] = DataLoader(
+                _Shares(data, shares, during),
+                batch_size=None,
+                num_workers=self.n,
+                worker_init_fn=_leave_ctrl_c if self.n else None,
+                # because samples are read by closures, which no other way of starting a process hands over
+                multiprocessing_context="fork" if self.n else None,
+            )
+            before = multiprocessing.active_children()
+            batches = iter(loader)
         self._processes = [process for process in multiprocessing.active_children() if process not in before]
         for share, read in zip(shares, batches, strict=True):
             if isinstance(read, SeamountError):
