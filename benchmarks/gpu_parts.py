@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from distillation import training_step
 from mapping import resnet18
-from simulator import chain, ours, samples
+from networks import recorded_samples
+from simulator import chain, ours
 from torch import nn
 
 from seamount.compile.arithmetic.definition import run_definition
@@ -377,7 +378,7 @@ def programs(bench: Bench) -> Iterator[tuple[str, Program, Callable[[int], np.nd
     if bench.networks is not None:
         for name in ("dense", "conv"):
             net = read_net(bench.networks / f"{name}.net")
-            yield name, net, lambda b, name=name: ours(samples(bench.networks, name, b)), batches
+            yield name, net, lambda b, file=bench.networks / f"{name}_x.npz": ours(recorded_samples(file, b)), batches
     else:
         made = chain((2, 34, 34), [(16, 5, 2), (16, 3, 1), (10,)], bits=0, threshold=400)
         yield "random conv", made, _spikes, batches

@@ -173,7 +173,7 @@ def distill(
         check_classes(data, teacher, student, world)
         tutor = _make_tutor(data, teacher, student, config, weights, train, world, folder, progress)
         with _seeded(seed, 12):
-            loss = WeightedSum(weights, tutor.settings).to(world.device)
+            loss = WeightedSum(weights, tutor.settings).to(world.device, _type_of(student))
         budget = _make_budget(data, student, config, world)
         task = Task(
             name=name,
@@ -267,7 +267,7 @@ def rehearse(
     config = config.model_copy(update={"cache_teacher": False})  # whose logits would be computed for all samples
     teacher = _ready(teacher, config, train, world) if teacher is not None else None
     tutor = _make_tutor(data, teacher, student, config, weights_of(config.method), train, world, Path(), QUIET)
-    loss = WeightedSum(weights_of(config.method), tutor.settings)
+    loss = WeightedSum(weights_of(config.method), tutor.settings).to(_type_of(student))
     budget = _make_budget(data, student, config, world)
     train = train.model_copy(update={"compile": False})
     learner = _StudentLearner(student, loss, train, budget, tutor.settings, config.one_step_epochs)
@@ -278,6 +278,11 @@ def rehearse(
     for epoch in sorted({0, config.one_step_epochs}):
         value, _ = learner(*tutor.prepare(batch, numbers, Moment(0.0, 0, epoch)))
         value.backward()
+
+
+def _type_of(student: nn.Module) -> torch.dtype:
+    """That of its maps and logits, and so of what a loss learns beside it."""
+    return next((p.dtype for p in student.parameters() if p.is_floating_point()), torch.float32)
 
 
 def _ready(teacher: nn.Module | None, config: DistillConfig, train: TrainConfig, world: World) -> nn.Module:

@@ -220,12 +220,15 @@ def _module(home: str, setting: str) -> ModuleType:
     if str(root) not in sys.path:
         sys.path.insert(0, str(root))
     importlib.invalidate_caches()
+    compiled, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # it would hide an edit within the same second
     try:
         module = _from_file(entry) if home.endswith(".py") else importlib.import_module(home)
     except ENDS:
         raise
     except BaseException as error:
         raise ConfigError(f"{home} cannot be imported, {said(error)}", where=setting) from error
+    finally:
+        sys.dont_write_bytecode = compiled
     _loaded[home] = (digest, module, paths)
     return module
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import _thread
+from signal import SIGINT, pthread_kill
 from threading import Event, current_thread, main_thread
 
 import pytest
@@ -46,7 +46,8 @@ def test_the_caller_can_be_interrupted_while_threads_compute() -> None:
 
     def work(first: int, last: int) -> None:
         if first == 0:
-            _thread.interrupt_main()
+            # a signal, because a wait that has begun does not see interrupt_main
+            pthread_kill(main_thread().ident or 0, SIGINT)
         assert let_go.wait(60)
 
     with pytest.raises(KeyboardInterrupt):

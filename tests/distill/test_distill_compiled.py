@@ -20,6 +20,7 @@ from seamount.distill.data import Data
 from seamount.distill.parallel import World
 from seamount.distill.train import distill, train_teacher
 from seamount.errors import BackendMissing, ConfigError
+from seamount.models import spiking_net
 from seamount.models.cells import SASTC, lif, lif_box
 from seamount.models.lif import normed
 from seamount.models.zoo import build_student
@@ -41,8 +42,9 @@ def gradients(run: object, net: nn.Module, x: Tensor, *, bf16: bool = False) -> 
 
 @pytest.mark.parametrize("case", ["image", "bf16", "frames", "recurrent"])
 def test_a_traced_student_is_the_student(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    # a graph has batch norm and LIF apart, with numbers of bf16 between them
+    # a graph has batch norm and LIF apart, with numbers of bf16 between them, and products for gradients of weights
     monkeypatch.setattr(normed, "fits", lambda *_: False)
+    monkeypatch.setattr(spiking_net, "fits", lambda *_: False)
     shape, frames = {"recurrent": ((9,), True), "frames": ((1, 8, 8), True)}.get(case, ((1, 8, 8), False))
     name = "recurrent" if case == "recurrent" else "small"
     torch.manual_seed(0)

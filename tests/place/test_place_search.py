@@ -267,18 +267,27 @@ def test_loads_and_messages_add_up_to_the_run() -> None:
     assert 0 < placed.busiest_link <= placed.messages
 
 
-def test_hops_by_hand() -> None:
-    # p on core 0 (router 0,0), q on core 127 (router 7,3): 7 hops east-west, 3 north-south for every spike of p
+@pytest.mark.parametrize(
+    ("mesh", "east_west", "north_south"), [((8, 4), 7, 3), ((8, 1 << 62), 7, 3), (((1 << 63) - 1, 1), 31, 0)]
+)
+def test_hops_by_hand(mesh: tuple[int, int], east_west: int, north_south: int) -> None:
+    # p on core 0 (router 0,0), q on core 127 (router 7,3 or 31,0): so many hops for every spike of p
     program = chain(3, 2, 2)
     activity = run_definition(program, np.ones((4, 1, 3), dtype=int))
     spikes = float(activity.events["p1"].n_spikes.sum())
     assert spikes > 0
     whole = place(program, LOIHI1)
     first, second = whole.cores[0].tiles
+    wired = replace(LOIHI1.chip, mesh=mesh)
+
+    class Wired:
+        chip = wired
+
     placed = validate_placement(
-        program, [Assignment(0, 0, (first,)), Assignment(0, 127, (second,))], LOIHI1, activity=activity
+        program, [Assignment(0, 0, (first,)), Assignment(0, 127, (second,))], Wired(), activity=activity
     )
-    assert (placed.hops_ew, placed.hops_ns, placed.busiest_link) == (7 * spikes, 3 * spikes, spikes)
+    assert (placed.hops_ew, placed.hops_ns) == (east_west * spikes, north_south * spikes)
+    assert placed.busiest_link == spikes
 
 
 def test_an_unknown_objective_is_named() -> None:

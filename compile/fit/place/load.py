@@ -161,7 +161,7 @@ def mesh_traffic(routes: Routes, assignment: Sequence[Assignment], chip: Chip) -
     """Messages go along the row of routers first, then along the column; legs between chips are not counted."""
     if routes.messages is None:
         return None
-    columns, rows = chip.mesh
+    columns = chip.mesh[0]
     chips = np.array([a.chip for a in assignment], dtype=np.int64)
     tiles = np.array([a.core // chip.cores_per_tile for a in assignment], dtype=np.int64)
     x, y = tiles % columns, tiles // columns
@@ -169,9 +169,9 @@ def mesh_traffic(routes: Routes, assignment: Sequence[Assignment], chip: Chip) -
     source, target, weight = routes.sources[here], routes.targets[here], routes.messages[here]
     hops_ew = float((np.abs(x[source] - x[target]) * weight).sum())
     hops_ns = float((np.abs(y[source] - y[target]) * weight).sum())
-    n_chips = int(chips.max(initial=0)) + 1
-    eastward, westward = np.zeros((2, n_chips, rows, columns + 1))
-    southward, northward = np.zeros((2, n_chips, columns, rows + 1))
+    n_chips, wide, high = (int(used.max(initial=0)) + 1 for used in (chips, x, y))  # a mesh may be far larger
+    eastward, westward = np.zeros((2, n_chips, high, wide + 1))
+    southward, northward = np.zeros((2, n_chips, wide, high + 1))
     for links, line, start, stop in (
         (eastward, y[source], x[source], x[target]),
         (westward, y[source], x[target], x[source]),
