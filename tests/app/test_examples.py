@@ -1,11 +1,15 @@
 """The examples run as they are, in a folder of their own."""
 
+import json
 import runpy
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from typer.testing import CliRunner
+
+from seamount.cli import app, load_commands
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 SAID = {
@@ -27,6 +31,19 @@ def test_every_example_is_tested() -> None:
 def test_an_example_of_ones_own_has_less_than_thirty_lines_of_code(name: str) -> None:
     _, _, code = (EXAMPLES / name).read_text().split('"""', 2)
     assert len([line for line in code.splitlines() if line.strip()]) < 30
+
+
+@pytest.mark.slow
+def test_the_student_of_cifar10_answers() -> None:
+    root = EXAMPLES.parent / ".." / "shared" / "data" / "cifar10"
+    if not root.is_dir():
+        pytest.skip("CIFAR-10 is not here")
+    program = EXAMPLES / "cifar10_vgg8.program.h5"
+    assert program.stat().st_size < 4e6
+    data = ["--data", "cifar10", "--set", f"data.root={root}", "--samples", "40"]
+    load_commands()
+    told = json.loads(CliRunner().invoke(app, ["simulate", str(program), *data, "--json"]).stdout)
+    assert (told["accuracy"], told["n_samples"]) == (39 / 40, 40), "whole numbers, on any machine"
 
 
 @pytest.mark.slow
