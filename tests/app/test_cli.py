@@ -318,3 +318,12 @@ def test_a_targets_figures_are_readable_at_any_width(width: str, monkeypatch: py
     assert not broken
     assert any(line.startswith("formats.u_bits  ") for line in lines)
     assert any("Dey and Dimitrov, Mapping and Validating" in line for line in lines)
+
+
+def test_a_program_is_not_written_under_the_name_of_a_network(tmp_path: Path) -> None:
+    source, out = tmp_path / "any.net", tmp_path / "net.nir"
+    source.write_bytes(b"")
+    done = run("compile", str(source), "--out", str(out))
+    assert done.exit_code == 2
+    assert "name it net.program.h5; --nir (api.write_nir) writes it as NIR, too" in " ".join(done.stderr.split())
+    assert not out.exists()
