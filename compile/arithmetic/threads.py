@@ -24,11 +24,16 @@ def threads_at_hand() -> int:
 def _pool(n_threads: int) -> ThreadPoolExecutor:
     """Threads whose own torch has one thread."""
     before = torch.get_num_threads()
-    pool = ThreadPoolExecutor(n_threads, "seamount", torch.set_num_threads, (1,))
+    pool = ThreadPoolExecutor(n_threads, "seamount", _one_thread_of_torch)
     begun = Barrier(n_threads)
     wait([pool.submit(begun.wait) for _ in range(n_threads)])
     torch.set_num_threads(before)  # because threads that others begin later take what was set last
     return pool
+
+
+def _one_thread_of_torch() -> None:
+    torch.get_num_threads()  # at first use a thread takes what holds for all: not after the next line
+    torch.set_num_threads(1)
 
 
 def share(work: Callable[[int, int], None], n_samples: int) -> None:

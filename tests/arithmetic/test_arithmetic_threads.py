@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from signal import SIGINT, pthread_kill
+from signal import SIGINT, default_int_handler, pthread_kill, signal
 from threading import Event, current_thread, main_thread
 
 import pytest
@@ -25,11 +25,15 @@ def test_slices_are_of_one_size_and_each_is_done_once(
 
 def test_threads_beside_the_callers_compute_with_one_thread_of_torch() -> None:
     before, found = torch.get_num_threads(), []
-    share_apart(
-        lambda first, last: found.append((current_thread() is main_thread(), torch.get_num_threads())), 4, 1, 2
-    )
+    torch.set_num_threads(2)
+    try:
+        share_apart(
+            lambda first, last: found.append((current_thread() is main_thread(), torch.get_num_threads())), 4, 1, 2
+        )
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
     assert found == [(False, 1)] * 4
-    assert torch.get_num_threads() == before
 
 
 def test_what_fails_in_a_thread_is_told() -> None:
@@ -50,6 +54,10 @@ def test_the_caller_can_be_interrupted_while_threads_compute() -> None:
             pthread_kill(main_thread().ident or 0, SIGINT)
         assert let_go.wait(60)
 
-    with pytest.raises(KeyboardInterrupt):
-        share_apart(work, 2, 1, 2)
-    let_go.set()
+    before = signal(SIGINT, default_int_handler)  # a shell lets what it starts with & ignore SIGINT
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            share_apart(work, 2, 1, 2)
+    finally:
+        signal(SIGINT, before)
+        let_go.set()
