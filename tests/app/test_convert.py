@@ -83,7 +83,8 @@ def test_the_default_threshold_is_the_largest_that_stays_close(made: Made) -> No
     assert 0 < done.chosen.threshold < 0.4
     ann = done.reference.accuracy
     assert ann is not None
-    assert done.chosen.accuracy == pytest.approx(ann, abs=0.005)
+    assert done.chosen.accuracy is not None
+    assert round(200 * abs(done.chosen.accuracy - ann)) <= 1, "half a point, which is one sample"
 
 
 class Skipping(nn.Module):
