@@ -122,12 +122,6 @@ class RoundedAnswers:
         )
 
 
-OTHERS = {
-    ".nir": "--nir (api.write_nir) writes it as NIR, too",
-    ".net": "--net (api.write_net) writes it for lava-dl, too",
-}
-
-
 @undisturbed
 def compile_source(
     source: Path | str,
@@ -151,12 +145,6 @@ def compile_source(
 
     source, out = Path(source), None if out is None else Path(out)
     check_apart({"out": out}, [source])
-    if out is not None and out.suffix in OTHERS:
-        raise InputError(
-            f"a program is written, whose name does not end in {out.suffix}",
-            where=out,
-            ways_out=f"name it {out.stem}.program.h5; {OTHERS[out.suffix]}",
-        )
     found = network_of(source)
     chip = load_target(target)
     compiled = compile_graph(found, chip, options)

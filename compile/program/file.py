@@ -41,8 +41,22 @@ KINDS = {k.__name__: k for k in get_args(Kind)}
 NEURONS = {k.__name__: k for k in MODELS}
 
 
+NETWORK_ENDINGS = (".nir", ".net")
+"""Files that are read as networks by their names."""
+
+
 def save_program(program: Program, path: str | Path) -> None:
-    """Writes the file in one piece: an interrupted write leaves what was there before."""
+    """Writes the file in one piece: an interrupted write leaves what was there before.
+
+    Raises:
+        InputError: the name is that of a network's file, or it cannot be written.
+    """
+    if (ending := Path(path).suffix) in NETWORK_ENDINGS:
+        raise InputError(
+            f"a program is written, whose name does not end in {ending}",
+            where=path,
+            ways_out=f"name it {Path(path).stem}.program.h5; --{ending[1:]} writes a {ending} file, too",
+        )
     content = program_bytes(program)
     try:
         with replacing(Path(path)) as fresh:
