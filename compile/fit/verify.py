@@ -9,6 +9,7 @@ import numpy as np
 
 from ..neurons.atrlif import Atrlif
 from ..neurons.delta import Delta
+from ..neurons.graded import HELD_BITS
 from ..neurons.graded_relu_vec import GradedReluVec
 from ..neurons.graded_vec import GradedVec
 from ..neurons.lif import NEVER_FIRES, Lif
@@ -21,7 +22,7 @@ from ..neurons.rf_iz import RfIz
 from ..neurons.sigma import Sigma
 from ..neurons.sigma_delta import SigmaDelta
 from ..neurons.ternary_lif import TernaryLif
-from ..numbers import Ints
+from ..numbers import STATE_BITS, V_MAX, Ints
 from ..program.messages import drive_of, largest, messages
 from ..program.program import Population, Program
 from ..synapses.kinds import Synapses, Wire
@@ -63,17 +64,17 @@ def _population(
             if sent[name].bits == PAYLOAD_BITS and program.into(name):
                 yield _relay_of_a_sum(name, chip)
         case Delta() | SigmaDelta() | Sigma() | Rf() | RfIz():
-            yield _programmed(population, chip)
+            yield from _programmed(population, chip)
         case Atrlif() | GradedVec() | GradedReluVec() | ProdNeuron() | NormVecDelay():
-            yield _programmed(population, chip)
+            yield from _programmed(population, chip)
         case _ as neuron:
             assert_never(neuron)
 
 
-def _programmed(population: Population, chip: Chip) -> Finding:
+def _programmed(population: Population, chip: Chip) -> Iterator[Finding]:
     """Neurons that are programs of their own; a chip that has them carries 24 bits in a message, too."""
     has_programs = chip.formats.payload_bits >= PAYLOAD_BITS
-    return Finding(
+    yield Finding(
         population.name,
         "neuron model",
         type(population.neuron).__name__,
@@ -85,6 +86,17 @@ def _programmed(population: Population, chip: Chip) -> Finding:
         if has_programs
         else ("choose a target whose neurons can be programmed", "run the program on the simulator or Lava only"),
     )
+    held = population.neuron.settings()
+    for what, values in (("threshold", held.thresholds), ("bias", held.biases)):
+        if wide := [x for x in values if x.min() < -V_MAX - 1 or x.max() > V_MAX]:
+            yield Finding(
+                population.name,
+                what,
+                _span(wide[0]),
+                f"{STATE_BITS} bits are what Lava declares for it, although it computes with {HELD_BITS}",
+                "does_not_fit",
+                ("scale it and the weights before it down", "run the program on the simulator or Lava only"),
+            )
 
 
 def _refractory(name: str, lif: Lif, chip: Chip) -> Iterator[Finding]:

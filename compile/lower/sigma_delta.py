@@ -19,7 +19,6 @@ from seamount.windows import Window
 
 from ..network.network import Reals, reals
 from ..neurons.delta import Delta
-from ..neurons.delta_coding import MOST_EXPONENT
 from ..neurons.sigma import Sigma
 from ..neurons.sigma_delta import SigmaDelta
 from ..numbers import STATE_BITS, Ints, ints
@@ -47,6 +46,9 @@ rectifies every layer, and so nothing is cut."""
 
 NETX_STATE_EXP = 6
 """Of every layer that netx loads."""
+
+MOST_STATE_EXP = 15
+"""Messages of fewer than the 8 bits that then are left of a state would say nothing."""
 
 MOST_SPIKE_EXP = 8
 """The input's 8 bits, and these, leave a state of 24 bits a sign and more."""
@@ -180,7 +182,7 @@ def _free_scale(layer: RealLayer, messages: Mapping[str, float], most: float, fi
     state = min(*bounds, most)
     if adding and state >= adding[0]:  # a value that is added as it is has a whole weight
         state = math.floor(state / adding[0]) * adding[0]
-    exponent = int(np.clip(math.ceil(math.log2(state / finest)) if finest < state else 0, 0, MOST_EXPONENT))
+    exponent = int(np.clip(math.ceil(math.log2(state / finest)) if finest < state else 0, 0, MOST_STATE_EXP))
     return Scale(tuple(state / messages[part.source] for part in layer.parts), state, exponent)
 
 

@@ -31,7 +31,7 @@ from ..program.readout import Quantity
 from ..synapses.kinds import Conv, Dense, Kind, Synapses, Wire
 from ..synapses.shape import target_shape
 from .file import Group, open_net
-from .neurons import is_resonator, message_bits, read_neuron
+from .neurons import STATE_EXPONENT, is_resonator, message_bits, read_neuron
 from .values import Note, Shape, delays, grids, matrix, pair, shape_of, truncated
 
 INPUT_BITS = 24
@@ -96,8 +96,9 @@ def read_net(
         raise InputError(f"layers {skip_layers} to {n_layers}", where=path, possible="counts from 0 on are possible")
     if input_shape is not None and (len(input_shape) not in (1, 3) or min(input_shape) < 1):
         raise InputError(f"input shape {input_shape}", where=path, possible="(C, H, W) of at least 1 is possible")
-    if not 0 <= spike_exp <= MOST_EXPONENT:
-        raise InputError(f"spike_exp {spike_exp}", where=path, possible=f"0 to {MOST_EXPONENT} are possible")
+    most = MOST_EXPONENT - STATE_EXPONENT
+    if not 0 <= spike_exp <= most:
+        raise InputError(f"spike_exp {spike_exp}", where=path, possible=f"0 to {most} are possible")
     with open_net(path) as layers:
         kept = layers if n_layers is None else layers[:n_layers]
         reader = _Reader(path, reset_interval, reset_offset, input_bits, input_shape, spike_exp)

@@ -9,11 +9,11 @@ import numpy as np
 from seamount.errors import Reason
 
 from ..numbers import V_MAX, Ints
-from .graded import beyond, held, leaves_24_bits, magnitude, signed_message
+from .graded import HELD_BITS, HIGHEST, LOWEST, beyond, held, leaves_24_bits, magnitude, signed_message
 from .model import Message, NeuronModel, State, StateRange, Step
 
-MOST_EXPONENT = 15
-"""Of spike_exp and state_exp. Lava declares 3 bits for each, and takes what its states hold."""
+MOST_EXPONENT = HELD_BITS - 1
+"""Of spike_exp and state_exp together. Lava declares 3 bits for each, and takes what its states hold."""
 
 
 class DeltaCoding(NeuronModel):
@@ -63,9 +63,10 @@ class DeltaCoding(NeuronModel):
 
     def reasons(self, name: str, shape: tuple[int, ...]) -> Iterator[Reason]:
         yield from super().reasons(name, shape)
-        if found := beyond("a threshold", self.v_th, 0, V_MAX):
-            # 0 sends every change, as 1 does: layers of lava-dl's own PilotNet have it
-            yield Reason(found, name, f"0 to {V_MAX} are possible, in units of the state")
-        for exponent in ("spike_exp", "state_exp"):
-            if found := beyond(f"a {exponent}", getattr(self, exponent), 0, MOST_EXPONENT):
-                yield Reason(found, name, f"0 to {MOST_EXPONENT} are possible")
+        # 0 and less send every change, as 1 does: layers of lava-dl's own PilotNet have 0
+        if found := beyond("a threshold", self.v_th, LOWEST, HIGHEST):
+            yield Reason(found, name, f"{LOWEST} to {HIGHEST} are possible, in units of the state")
+        exponents = self.spike_exp, self.state_exp
+        if min(exponents) < 0 or sum(exponents) > MOST_EXPONENT:
+            found = f"a spike_exp of {self.spike_exp} and a state_exp of {self.state_exp}"
+            yield Reason(found, name, f"0 to {MOST_EXPONENT} together are possible")

@@ -10,8 +10,8 @@ import numpy as np
 
 from seamount.errors import Reason
 
-from ..numbers import V_MAX, Ints, ints
-from .graded import beyond, held, in_24_bits, leaves_24_bits, magnitude, signed_message
+from ..numbers import Ints, ints
+from .graded import HIGHEST, LOWEST, beyond, held, in_24_bits, leaves_24_bits, magnitude, signed_message
 from .model import Arriving, Message, NeuronModel, Settings, State, StateRange, Step
 from .prod_neuron import product_range
 
@@ -50,5 +50,5 @@ class NormVecDelay(NeuronModel):
 
     def reasons(self, name: str, shape: tuple[int, ...]) -> Iterator[Reason]:
         yield from super().reasons(name, shape)
-        if found := beyond("a threshold", self.v_th, -V_MAX - 1, V_MAX):
-            yield Reason(found, name, f"{-V_MAX - 1} to {V_MAX} are possible")
+        if found := beyond("a threshold", self.v_th, LOWEST, HIGHEST):
+            yield Reason(found, name, f"{LOWEST} to {HIGHEST} are possible")

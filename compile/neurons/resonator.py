@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from seamount.errors import InputError, Reason
 
 from ..numbers import V_MAX, Ints
-from .graded import beyond, held
+from .graded import HIGHEST, beyond, held
 from .model import SPIKES, Arriving, Message, NeuronModel, Settings, State, StateRange
 
 DECAY_BITS = 12
@@ -85,8 +85,8 @@ class Resonator(NeuronModel):
         if misfits := list(super().reasons(name, shape)):
             yield from misfits
             return
-        if found := beyond("a threshold", self.v_th, 1, V_MAX):
-            yield Reason(found, name, f"1 to {V_MAX} are possible, in units of the state")
+        if found := beyond("a threshold", self.v_th, -HIGHEST, HIGHEST):  # of which 1 is taken
+            yield Reason(found, name, f"{-HIGHEST} to {HIGHEST} are possible, in units of the state")
         if found := beyond("decay_bits", self.decay_bits, 1, 16):
             yield Reason(found, name, "1 to 16 are possible")
             return

@@ -10,7 +10,7 @@ import numpy as np
 
 from seamount.errors import Reason
 
-from ..numbers import V_MAX, Ints, ints
+from ..numbers import Ints, ints
 from .delta_coding import DeltaCoding
 from .graded import HIGHEST, LOWEST, beyond, held, in_24_bits
 from .model import Arriving, Message, Settings, State, StateRange, Step
@@ -64,5 +64,5 @@ class SigmaDelta(DeltaCoding):
 
     def reasons(self, name: str, shape: tuple[int, ...]) -> Iterator[Reason]:
         yield from super().reasons(name, shape)
-        if found := beyond("a bias", self.bias, -V_MAX, V_MAX):
-            yield Reason(found, name, f"{-V_MAX} to {V_MAX} are possible, in units of the state")
+        if found := beyond("a bias", self.bias, LOWEST, HIGHEST):
+            yield Reason(found, name, f"{LOWEST} to {HIGHEST} are possible, in units of the state")

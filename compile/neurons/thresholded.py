@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from seamount.errors import Reason
 
-from ..numbers import V_MAX, Ints
-from .graded import beyond, leaves_24_bits, signed_message
+from ..numbers import Ints
+from .graded import HIGHEST, LOWEST, beyond, leaves_24_bits, signed_message
 from .model import Arriving, Message, NeuronModel, Settings, State, StateRange, Step
 
 
@@ -51,5 +51,5 @@ class Thresholded(NeuronModel):
 
     def reasons(self, name: str, shape: tuple[int, ...]) -> Iterator[Reason]:
         yield from super().reasons(name, shape)
-        if found := beyond("a threshold", self.v_th, -V_MAX - 1, V_MAX):
-            yield Reason(found, name, f"{-V_MAX - 1} to {V_MAX} are possible")
+        if found := beyond("a threshold", self.v_th, LOWEST, HIGHEST):
+            yield Reason(found, name, f"{LOWEST} to {HIGHEST} are possible")

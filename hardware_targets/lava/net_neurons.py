@@ -84,7 +84,8 @@ def _sigma_delta(neuron: SigmaDeltas, population: Population) -> Layer:
     if v_th.size > 1 or v_th[0] % _unit(neuron):
         found = f"thresholds {v_th.min()} to {v_th.max()}" if v_th.size > 1 else f"the threshold {v_th[0]}"
         raise refuse(name, f"has {found}, and the format one for a layer, a multiple of {_unit(neuron)}")
-    return {"type": "SDNN", "vThMant": int(v_th[0]) // _unit(neuron)}
+    # one below 0 sends every change, as 0 does, and no file holds it
+    return {"type": "SDNN", "vThMant": max(int(v_th[0]) // _unit(neuron), 0)}
 
 
 def _lif(lif: Lif, population: Population) -> Layer:

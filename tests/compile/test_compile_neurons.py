@@ -137,15 +137,24 @@ def test_parameters_out_of_range_are_named() -> None:
 @pytest.mark.parametrize(
     ("neuron", "message"),
     [
-        (Delta(ints(-1)), "a threshold of -1, 0 to 8388607 are possible, in units of the state"),
+        (Delta(ints(-1 - (1 << 31))), "a threshold of -2147483649, -2147483648 to 2147483647 are possible, in"),
         (
-            SigmaDelta(ints([5, 1 << 23, 7])),
-            "a threshold of 5 to 8388608, 0 to 8388607 are possible, in units of the",
+            SigmaDelta(ints([5, 1 << 31, 7])),
+            "a threshold of 5 to 2147483648, -2147483648 to 2147483647 are possible, in units of the",
         ),
-        (SigmaDelta(ints(5), ints(-(1 << 24))), "a bias of -16777216, -8388607 to 8388607 are possible, in units of"),
-        (Delta(ints(1), spike_exp=16), "a spike_exp of 16, 0 to 15 are possible"),
-        (SigmaDelta(ints(1), state_exp=-1), "a state_exp of -1, 0 to 15 are possible"),
-        (Rf(ints(9), ints(9), ints(0)), "a threshold of 0, 1 to 8388607 are possible, in units of the state"),
+        (SigmaDelta(ints(5), ints(1 << 31)), "a bias of 2147483648, -2147483648 to 2147483647 are possible, in"),
+        (
+            Delta(ints(1), spike_exp=16, state_exp=16),
+            "a spike_exp of 16 and a state_exp of 16, 0 to 31 together are possible",
+        ),
+        (
+            SigmaDelta(ints(1), state_exp=-1),
+            "a spike_exp of 0 and a state_exp of -1, 0 to 31 together are possible",
+        ),
+        (
+            Rf(ints(9), ints(9), ints(-(1 << 31))),
+            "a threshold of -2147483648, -2147483647 to 2147483647 are possible, in units of the state",
+        ),
         (
             RfIz(ints(5000), ints(9), ints(1)),
             "sin_decay 5000 and cos_decay 9, a state that grows of itself, a sum of their squares up to 4096**2 is",
@@ -155,7 +164,7 @@ def test_parameters_out_of_range_are_named() -> None:
             "sin_decay 4000 and cos_decay 4096, a state that grows of itself, a sum of their squares up to 4096",
         ),
         (Rf(ints(9), ints(9), ints(1), decay_bits=0), "decay_bits of 0, 1 to 16 are possible"),
-        (GradedVec(ints(1 << 24)), "a threshold of 16777216, -8388608 to 8388607 are possible"),
+        (GradedVec(ints(1 << 31)), "a threshold of 2147483648, -2147483648 to 2147483647 are possible"),
         (ProdNeuron(ints(1), exp=32), "an exp of 32, 0 to 31 are possible"),
         (NormVecDelay(ints([1, 2])), "v_th (2,) does not broadcast to (3,)"),
     ],

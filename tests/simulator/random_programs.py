@@ -207,7 +207,7 @@ def graded_neuron(programs: Programs, shape: tuple[int, ...]) -> Neuron:
     """One of the models beyond CUBA."""
     random = programs.random
     scale = int(random.choice([1, 30, 3000, 1 << 20]))
-    threshold = programs.one_or_each(1, scale + 1, shape)
+    threshold = programs.one_or_each(*((1, scale + 1) if random.random() < 0.8 else (-(1 << 30), 1 << 30)), shape)
     coding: dict[str, Any] = {"spike_exp": int(random.integers(0, 5)), "state_exp": int(random.integers(0, 7))}
     coding["cum_error"] = bool(random.random() < 0.4)
     match str(

@@ -10,6 +10,7 @@ from seamount.compile.fit.verify import require, verify_program
 from seamount.compile.neurons.lif import NEVER_FIRES, Lif
 from seamount.compile.neurons.models import Neuron
 from seamount.compile.neurons.relay import Relay
+from seamount.compile.neurons.sigma_delta import SigmaDelta
 from seamount.compile.neurons.ternary_lif import TernaryLif
 from seamount.compile.numbers import ints
 from seamount.compile.program.program import Input, Population, Program, Reset
@@ -103,6 +104,16 @@ def test_a_refractory_period_is_loihi1s_alone() -> None:
     program = one_layer(Lif(ints(4096), ints(0), ints(1), refractory_steps=5))
     assert verify_program(program, LOIHI1) == []
     assert [f.limit for f in verify_program(program, LOIHI2)] == ["refractory period"]
+
+
+def test_parameters_of_graded_neurons_beyond_24_bits_are_for_lava_alone() -> None:
+    limits = [f.limit for f in verify_program(one_layer(SigmaDelta(ints(-(1 << 23)), ints((1 << 23) - 1))), LOIHI2)]
+    assert limits == ["neuron model"]
+    wide, _ = verify_program(one_layer(SigmaDelta(ints([1, 1 << 23]), ints(9)), [[2, -2], [1, 1]]), LOIHI2)
+    assert str(wide) == (
+        "out: threshold 1 to 8388608, 24 bits are what Lava declares for it, although it computes with 32; scale it "
+        "and the weights before it down; or run the program on the simulator or Lava only"
+    )
 
 
 def test_reset_intervals_of_loihi2_are_powers_of_two() -> None:

@@ -116,15 +116,18 @@ def _neuron(process: str, meta: Meta, shape: tuple[int, ...]) -> Neuron:
             return SigmaDelta(*both, **coding, rectified=meta.get("act_mode", "RELU") in ("RELU", 1))
         case "RF" | "RF_IZ":
             bits = int(meta.get("decay_bits", 0))
-            sin, cos = resonance(process, float(meta["period"]), float(meta["alpha"]), bits)
+            periods, alphas = np.broadcast_arrays(meta["period"], meta["alpha"])
+            turns = [resonance(process, *both, bits) for both in zip(periods.flat, alphas.flat, strict=True)]
+            sin, cos = (ints(np.reshape(rates, periods.shape)) for rates in zip(*turns, strict=True))
             made = Rf if process == "RF" else RfIz
-            return made(ints(sin), ints(cos), scaled("vth", state_exp, 1), state_exp, bits)
+            return made(sin, cos, scaled("vth", state_exp, 1), state_exp, bits)
         case "GradedVec":
             return GradedVec(scaled("vth", 0, 1))
         case "GradedReluVec":
             return GradedReluVec(scaled("vth", 0, 1))
         case "ProdNeuron":
-            return ProdNeuron(scaled("vth", 0, 1), int(meta.get("exp", 0)))
+            # 32 bits that are shifted by more leave their sign, as by 31
+            return ProdNeuron(scaled("vth", 0, 1), min(int(meta.get("exp", 0)), 31))
         case "NormVecDelay":
             return NormVecDelay(scaled("vth", 0, 1))
         case _:
