@@ -13,6 +13,9 @@ from torch import Tensor, nn
 from .data.samples import Batch, Data, Samples
 from .parallel import World
 
+EVALUATION_BATCH = 256
+"""Samples that a network answers at once, where no gradients are kept."""
+
 
 class Output(Protocol):
     """What a student returns: logits (T, B, K), and spikes (T, B, ...) by population when asked to record."""

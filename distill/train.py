@@ -2,34 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seamount.errors import ConfigError
-from seamount.files import named_path
 from seamount.models.teachers import build_teacher
 
-from . import checkpoint, maps
-from .budget import SpikeBudget, check_silent, spike_budget
-from .compiled import check_compiler, compiled
+from . import checkpoint
+from .budget import check_silent
+from .compiled import check_compiler
 from .config import DistillConfig, QuantConfig, TeacherConfig, TrainConfig
 from .data.randomness import mix
-from .data.samples import Batch, Data, Pass
-from .evaluate import Evaluation, evaluate, student_output, to_device
-from .loop import Epoch, Loss, Moment, Task, fit
-from .methods import Lesson, Settings, WeightedSum, needs_maps, needs_teacher, weights_of
+from .data.samples import Data, Pass
+from .evaluate import EVALUATION_BATCH, Evaluation, evaluate, student_output, to_device
+from .learners import StudentLearner, TeacherLearner, make_budget
+from .loop import Epoch, Moment, Task, fit
+from .methods import WeightedSum, needs_teacher, weights_of
 from .parallel import World, open_world
 from .progress import QUIET, Progress
-from .teacher_answers import TeacherAnswers, size
-
-EVALUATION_BATCH = 256
+from .tutor import make_tutor
 
 REHEARSED = 2
 """Samples of a rehearsal."""
@@ -120,7 +117,7 @@ def train_teacher(
             del settings["n_steps"]
         task = Task(
             name="teacher",
-            learner=_TeacherLearner(network, own),
+            learner=TeacherLearner(network, own),
             network=network,
             prepare=lambda batch, *_: (batch.teacher_x, batch.labels),
             evaluate=_evaluator(network, data, world, own, spiking=False),
@@ -171,13 +168,13 @@ def distill(
         weights = weights_of(config.method)
         teacher = _ready(teacher, config, train, world) if needs_teacher(weights, config.options) else None
         check_classes(data, teacher, student, world)
-        tutor = _make_tutor(data, teacher, student, config, weights, train, world, folder, progress)
+        tutor = make_tutor(data, teacher, student, config, weights, train, world, folder, progress)
         with _seeded(seed, 12):
             loss = WeightedSum(weights, tutor.settings).to(world.device, _type_of(student))
-        budget = _make_budget(data, student, config, world)
+        budget = make_budget(data, student, config, world)
         task = Task(
             name=name,
-            learner=_StudentLearner(student, loss, train, budget, tutor.settings, config.one_step_epochs),
+            learner=StudentLearner(student, loss, train, budget, tutor.settings, config.one_step_epochs),
             network=student,
             prepare=tutor.prepare,
             evaluate=_evaluator(student, data, world, train, spiking=True),
@@ -266,11 +263,11 @@ def rehearse(
             pass
     config = config.model_copy(update={"cache_teacher": False})  # whose logits would be computed for all samples
     teacher = _ready(teacher, config, train, world) if teacher is not None else None
-    tutor = _make_tutor(data, teacher, student, config, weights_of(config.method), train, world, Path(), QUIET)
+    tutor = make_tutor(data, teacher, student, config, weights_of(config.method), train, world, Path(), QUIET)
     loss = WeightedSum(weights_of(config.method), tutor.settings).to(_type_of(student))
-    budget = _make_budget(data, student, config, world)
+    budget = make_budget(data, student, config, world)
     train = train.model_copy(update={"compile": False})
-    learner = _StudentLearner(student, loss, train, budget, tutor.settings, config.one_step_epochs)
+    learner = StudentLearner(student, loss, train, budget, tutor.settings, config.one_step_epochs)
     numbers = torch.arange(min(len(data.train), tutor.settings.exact_batch or n))
     values, seeds = data.read(data.train, numbers, Pass(0, 0))
     batch = data.batch(values, seeds, data.train.labels[numbers])
@@ -401,219 +398,6 @@ def _n_classes(who: str, answer: object, wanted: tuple[int, ...], data: Data) ->
             f"answers one sample with {shape}", where=who, possible=f"needed are logits {(*wanted, data.n_classes)}"
         )
     return answer.shape[-1]
-
-
-class _TeacherLearner(nn.Module):
-    def __init__(self, network: nn.Module, train: TrainConfig) -> None:
-        super().__init__()
-        self.network = network
-        self.run = compiled(network) if train.compile else network.__call__
-        self.label_smoothing = train.label_smoothing
-
-    def forward(self, x: Tensor, labels: Tensor) -> Loss:
-        loss = F.cross_entropy(self.run(x).float(), labels, label_smoothing=self.label_smoothing)
-        return loss, {}
-
-
-class _StudentLearner(nn.Module):
-    """Student and loss together, because a loss may have parameters of its own (SASTC)."""
-
-    def __init__(
-        self,
-        student: nn.Module,
-        loss: WeightedSum,
-        train: TrainConfig,
-        budget: _Budget | None,
-        settings: Settings,
-        one_step_epochs: int,
-    ) -> None:
-        super().__init__()
-        self.student, self.loss, self.budget, self.one_step_epochs = student, loss, budget, one_step_epochs
-        self.record: bool | Collection[str] = tuple(settings.student_shapes or ()) if budget is None else True
-        self.run = compiled(student) if train.compile else student.__call__
-
-    def forward(
-        self, batch: Batch, teacher_logits: Tensor | None, teacher_maps: Mapping[str, Tensor], moment: Moment
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        if moment.epoch < self.one_step_epochs:
-            batch = replace(batch, x=batch.x[None])
-        logits, spikes = student_output(self.run, batch, record=self.record)
-        loss, terms = self.loss(Lesson(logits, batch.labels, teacher_logits, spikes, teacher_maps))
-        if self.budget is None:
-            return loss, terms
-        over, operations = self.budget(spikes, loss.detach(), moment)
-        return loss + over, {**terms, "spike-budget": over.detach(), "operations": operations}
-
-
-class _Budget(nn.Module):
-    """A budget's part in the loss."""
-
-    def __init__(self, spikes: SpikeBudget, config: DistillConfig) -> None:
-        super().__init__()
-        self.spikes, self.weight, self.ramp = spikes, config.budget_weight, config.budget_ramp
-
-    def forward(self, spikes: Mapping[str, Tensor], loss: Tensor, moment: Moment) -> tuple[Tensor, Tensor]:
-        over, operations = self.spikes(spikes)
-        risen = min(1.0, moment.share / self.ramp) if self.ramp else 1.0
-        # with the size of the rest of the loss, because SASTC's is ten times a cross-entropy
-        return self.weight * risen * loss.clamp_min(1.0) * over, operations
-
-    def overspent(self, terms: Mapping[str, float]) -> float:
-        """The share of its budget by which an epoch was above it: 1 % is worth a point of accuracy."""
-        return max(0.0, terms["operations"] / self.spikes.limit - 1)
-
-
-def _make_budget(data: Data, student: nn.Module, config: DistillConfig, world: World) -> _Budget | None:
-    if config.spike_budget is None:
-        return None
-    x = data.inputs(data.train, torch.arange(min(len(data.train), EVALUATION_BATCH))).x
-    sent = (x * data.input_scale).round() != 0
-    still = data.encoding == "direct"
-    found = spike_budget(
-        student, config, sent.float().mean(0) * data.n_steps if still else sent.float().mean(1).sum(0)
-    )
-    return None if found is None else _Budget(found, config).to(world.device)
-
-
-@dataclass(frozen=True)
-class _Tutor:
-    """The teacher's part in a step."""
-
-    settings: Settings
-    prepare: Callable[[Batch, Tensor, Moment], tuple[Any, ...]]
-
-
-def _make_tutor(
-    data: Data,
-    teacher: nn.Module | None,
-    student: nn.Module,
-    config: DistillConfig,
-    weights: Mapping[str, float],
-    train: TrainConfig,
-    world: World,
-    folder: Path,
-    progress: Progress,
-) -> _Tutor:
-    """Runs the teacher in every step, or once for all where its answers never change."""
-    settings = Settings(
-        config.temperature,
-        config.divergence,
-        config.sta_target,
-        options=config.options,
-        label_smoothing=train.label_smoothing,
-    )
-    if teacher is None:
-        return _Tutor(settings, lambda batch, _, moment: (batch, None, {}, moment))
-    if needs_maps(weights, config.options):
-        return _tutor_of_maps(data, teacher, student, config, train, world, folder, progress)
-    kept = _kept_logits(data, teacher, config, train, world, folder)
-    if kept is not None:
-        return _Tutor(settings, lambda batch, numbers, moment: (batch, *kept.of(numbers, moment.epoch), moment))
-    run = compiled(teacher) if train.compile else teacher
-
-    def logits_only(batch: Batch, _: Tensor, moment: Moment) -> tuple[Any, ...]:
-        with torch.no_grad():
-            return batch, run(batch.teacher_x), {}, moment
-
-    return _Tutor(settings, logits_only)
-
-
-def _tutor_of_maps(
-    data: Data,
-    teacher: nn.Module,
-    student: nn.Module,
-    config: DistillConfig,
-    train: TrainConfig,
-    world: World,
-    folder: Path,
-    progress: Progress,
-) -> _Tutor:
-    """Also hands over what the teacher's inner layers say; which ones, and their shapes, one sample shows."""
-    batch = to_device(data, data.train, torch.zeros(1, dtype=torch.int64), world)
-    was_training = student.training
-    student.eval()  # because a batch norm cannot learn from one sample
-    with torch.no_grad():
-        spikes = student_output(student, batch, record=True)[1]
-    student.train(was_training)
-    settings = Settings(
-        config.temperature,
-        config.divergence,
-        config.sta_target,
-        maps.choose("student", maps.student_shapes(spikes), config.student_maps or _features(student)),
-        maps.choose("teacher", maps.teacher_shapes(teacher, batch.teacher_x), config.teacher_maps),
-        exact_batch=train.batch_size if config.sastc == "exact" else None,
-        sastc_every=config.sastc_every,
-        sastc_side=config.sastc_side,
-        options=config.options,
-        label_smoothing=train.label_smoothing,
-    )
-    shapes, side = settings.teacher_shapes or {}, config.sastc_side
-    kept_maps = _kept_maps(data, teacher, config, train, world, folder, shapes, progress)
-    kept = _kept_logits(data, teacher, config, train, world, folder) if config.sastc_every > 1 else None
-
-    def with_maps(batch: Batch, numbers: Tensor, moment: Moment) -> tuple[Any, ...]:
-        if moment.step % config.sastc_every:
-            if kept is not None:
-                return batch, *kept.of(numbers, moment.epoch), moment
-            with torch.no_grad():
-                return batch, teacher(batch.teacher_x), {}, moment
-        if kept_maps is not None:
-            return batch, *kept_maps.of(numbers, moment.epoch), moment
-        with torch.no_grad(), maps.recorded(teacher, list(shapes)) as found:
-            logits = teacher(batch.teacher_x)
-            return batch, logits, maps.pooled(found, side), moment
-
-    return _Tutor(settings, with_maps)
-
-
-def _features(student: nn.Module) -> tuple[str, ...]:
-    """The populations that the architecture names for this purpose, where it names any."""
-    features: Sequence[str] = getattr(student, "features", ())
-    return tuple(features)
-
-
-def _kept_logits(
-    data: Data, teacher: nn.Module, config: DistillConfig, train: TrainConfig, world: World, folder: Path
-) -> TeacherAnswers | None:
-    """The teacher's logits from disk, where they may be used and images come again."""
-    if not (config.cache_teacher and TeacherAnswers.possible(data)):
-        return None
-    return TeacherAnswers(data, teacher, world, _cache(config, folder), bf16=train.precision == "bf16")
-
-
-def _cache(config: DistillConfig, folder: Path) -> Path:
-    return folder if config.teacher_cache is None else named_path(config.teacher_cache, "distill.teacher_cache")
-
-
-def _kept_maps(
-    data: Data,
-    teacher: nn.Module,
-    config: DistillConfig,
-    train: TrainConfig,
-    world: World,
-    folder: Path,
-    shapes: Mapping[str, maps.Shape],
-    progress: Progress,
-) -> TeacherAnswers | None:
-    """Likewise with maps, where they may take room and it suffices; the user is told what they take."""
-    if not (config.cache_teacher and config.teacher_cache_gib and TeacherAnswers.possible(data)):
-        return None
-    kept = TeacherAnswers(
-        data,
-        teacher,
-        world,
-        _cache(config, folder),
-        bf16=train.precision == "bf16",
-        shapes=shapes,
-        side=config.sastc_side,
-    )
-    if kept.n_bytes > config.teacher_cache_gib * 2**30:
-        limit = f"distill.teacher_cache_gib allows {size(config.teacher_cache_gib * 2**30)}"
-        progress.begin(f"the teacher is asked in every step: its maps take {size(kept.n_bytes)}, {limit}", 1, 1)
-        progress.end()
-        return None
-    kept.prepare(progress)
-    return kept
 
 
 def _evaluator(
