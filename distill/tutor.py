@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +53,10 @@ def make_tutor(
     )
     if teacher is None:
         return Tutor(settings, lambda batch, _, moment: (batch, None, {}, moment))
+    asked = _Asked(teacher, data, config, train, world, folder)
     if needs_maps(weights, config.options):
-        return _tutor_of_maps(data, teacher, student, config, train, world, folder, progress)
-    kept = _kept_logits(data, teacher, config, train, world, folder)
+        return _tutor_of_maps(asked, student, settings, progress)
+    kept = asked.kept_logits()
     if kept is not None:
         return Tutor(settings, lambda batch, numbers, moment: (batch, *kept.of(numbers, moment.epoch), moment))
     run = compiled(teacher) if train.compile else teacher
@@ -67,38 +68,66 @@ def make_tutor(
     return Tutor(settings, logits_only)
 
 
-def _tutor_of_maps(
-    data: Data,
-    teacher: nn.Module,
-    student: nn.Module,
-    config: DistillConfig,
-    train: TrainConfig,
-    world: World,
-    folder: Path,
-    progress: Progress,
-) -> Tutor:
+@dataclass(frozen=True)
+class _Asked:
+    """A teacher, what it is asked about, and where its answers may be kept."""
+
+    teacher: nn.Module
+    data: Data
+    config: DistillConfig
+    train: TrainConfig
+    world: World
+    folder: Path
+
+    def kept_logits(self) -> TeacherAnswers | None:
+        """Its logits from disk, where they may be used and images come again."""
+        return self._kept() if self._may_keep else None
+
+    def kept_maps(self, shapes: Mapping[str, maps.Shape], progress: Progress) -> TeacherAnswers | None:
+        """Likewise with maps, where they may take room and it suffices; the user is told what they take."""
+        room = self.config.teacher_cache_gib * 2**30
+        if not (room and self._may_keep):
+            return None
+        kept = self._kept(shapes=shapes, side=self.config.sastc_side)
+        if kept.n_bytes > room:
+            limit = f"distill.teacher_cache_gib allows {size(room)}"
+            progress.begin(f"the teacher is asked in every step: its maps take {size(kept.n_bytes)}, {limit}", 1, 1)
+            progress.end()
+            return None
+        kept.prepare(progress)
+        return kept
+
+    @property
+    def _may_keep(self) -> bool:
+        return self.config.cache_teacher and TeacherAnswers.possible(self.data)
+
+    def _kept(self, **maps_too: Any) -> TeacherAnswers:
+        shared = self.config.teacher_cache
+        folder = self.folder if shared is None else named_path(shared, "distill.teacher_cache")
+        bf16 = self.train.precision == "bf16"
+        return TeacherAnswers(self.data, self.teacher, self.world, folder, bf16=bf16, **maps_too)
+
+
+def _tutor_of_maps(asked: _Asked, student: nn.Module, settings: Settings, progress: Progress) -> Tutor:
     """Also hands over what the teacher's inner layers say; which ones, and their shapes, one sample shows."""
-    batch = to_device(data, data.train, torch.zeros(1, dtype=torch.int64), world)
+    teacher, config = asked.teacher, asked.config
+    batch = to_device(asked.data, asked.data.train, torch.zeros(1, dtype=torch.int64), asked.world)
     was_training = student.training
     student.eval()  # because a batch norm cannot learn from one sample
     with torch.no_grad():
         spikes = student_output(student, batch, record=True)[1]
     student.train(was_training)
-    settings = Settings(
-        config.temperature,
-        config.divergence,
-        config.sta_target,
-        maps.choose("student", maps.student_shapes(spikes), config.student_maps or _features(student)),
-        maps.choose("teacher", maps.teacher_shapes(teacher, batch.teacher_x), config.teacher_maps),
-        exact_batch=train.batch_size if config.sastc == "exact" else None,
+    settings = replace(
+        settings,
+        student_shapes=maps.choose("student", maps.student_shapes(spikes), config.student_maps or _features(student)),
+        teacher_shapes=maps.choose("teacher", maps.teacher_shapes(teacher, batch.teacher_x), config.teacher_maps),
+        exact_batch=asked.train.batch_size if config.sastc == "exact" else None,
         sastc_every=config.sastc_every,
         sastc_side=config.sastc_side,
-        options=config.options,
-        label_smoothing=train.label_smoothing,
     )
     shapes, side = settings.teacher_shapes or {}, config.sastc_side
-    kept_maps = _kept_maps(data, teacher, config, train, world, folder, shapes, progress)
-    kept = _kept_logits(data, teacher, config, train, world, folder) if config.sastc_every > 1 else None
+    kept_maps = asked.kept_maps(shapes, progress)
+    kept = asked.kept_logits() if config.sastc_every > 1 else None
 
     def with_maps(batch: Batch, numbers: Tensor, moment: Moment) -> tuple[Any, ...]:
         if moment.step % config.sastc_every:
@@ -119,47 +148,3 @@ def _features(student: nn.Module) -> tuple[str, ...]:
     """The populations that the architecture names for this purpose, where it names any."""
     features: Sequence[str] = getattr(student, "features", ())
     return tuple(features)
-
-
-def _kept_logits(
-    data: Data, teacher: nn.Module, config: DistillConfig, train: TrainConfig, world: World, folder: Path
-) -> TeacherAnswers | None:
-    """The teacher's logits from disk, where they may be used and images come again."""
-    if not (config.cache_teacher and TeacherAnswers.possible(data)):
-        return None
-    return TeacherAnswers(data, teacher, world, _cache(config, folder), bf16=train.precision == "bf16")
-
-
-def _cache(config: DistillConfig, folder: Path) -> Path:
-    return folder if config.teacher_cache is None else named_path(config.teacher_cache, "distill.teacher_cache")
-
-
-def _kept_maps(
-    data: Data,
-    teacher: nn.Module,
-    config: DistillConfig,
-    train: TrainConfig,
-    world: World,
-    folder: Path,
-    shapes: Mapping[str, maps.Shape],
-    progress: Progress,
-) -> TeacherAnswers | None:
-    """Likewise with maps, where they may take room and it suffices; the user is told what they take."""
-    if not (config.cache_teacher and config.teacher_cache_gib and TeacherAnswers.possible(data)):
-        return None
-    kept = TeacherAnswers(
-        data,
-        teacher,
-        world,
-        _cache(config, folder),
-        bf16=train.precision == "bf16",
-        shapes=shapes,
-        side=config.sastc_side,
-    )
-    if kept.n_bytes > config.teacher_cache_gib * 2**30:
-        limit = f"distill.teacher_cache_gib allows {size(config.teacher_cache_gib * 2**30)}"
-        progress.begin(f"the teacher is asked in every step: its maps take {size(kept.n_bytes)}, {limit}", 1, 1)
-        progress.end()
-        return None
-    kept.prepare(progress)
-    return kept
