@@ -15,7 +15,6 @@ from seamount.surroundings import undisturbed
 
 from .fit.chip import HasChip
 from .formats import LOIHI, BitsSetting, check_names, weight_bits
-from .lower.calibration import calibrate
 from .lower.exact_grid import find_grids
 from .lower.given_scales import GivenScales, given_scales
 from .lower.joint_rounding import Moments
@@ -41,7 +40,7 @@ from .passes.lines_as_maps import lines_as_maps
 from .passes.merge_linear import merge_linear
 from .passes.range_analysis import RangeReport, analyse_ranges
 from .passes.remove_unseen import remove_unseen
-from .passes.write_out import LIMIT_BYTES
+from .passes.written_as import LIMIT_BYTES
 from .program.program import Program, Readout
 
 if TYPE_CHECKING:
@@ -352,6 +351,8 @@ def _scales(draft: Draft) -> Draft:
     searched = [p.name for p in network.populations if p.name not in known]
     calibration = None
     if options.calibration is not None and options.search.method == "calibrated":
+        from .lower.calibration import calibrate  # here, because it brings torch
+
         calibration = calibrate(network, options.calibration)
     found = choose_scales(network, draft.rules, options.search, calibration, known)
     return replace(

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, Self, TypeVar
 
@@ -356,22 +357,26 @@ def load_figures(path: Path, kind: type[R]) -> R:
         ConfigError: names file and key of what is missing, of the wrong type or contradictory.
     """
     text = file_bytes(path, TEXT_BYTES)
-    data = parse_toml(text, path.name)
-    sources = data.pop("sources", {})
-    _borrow_energy(data, path)
-    resolved = _resolve(data, sources, path.name, "")
+    data = _with_borrowed_energy(_tables(text, path.name), path)
+    sources = data.get("sources", {})
+    resolved = {key: _resolve(value, sources, path.name, key) for key, value in data.items() if key != "sources"}
     try:
         return kind.model_validate(resolved | {"digest": hashlib.sha256(text).hexdigest()})
     except ValidationError as error:
         raise ConfigError.together(_complaint(path.name, e) for e in error.errors()) from error
 
 
-def _borrow_energy(data: dict[str, Any], path: Path) -> None:
+@lru_cache(maxsize=8)  # every compile loads its target, and reading TOML takes most of that
+def _tables(text: bytes, file: str) -> Mapping[str, Any]:
+    return parse_toml(text, file)
+
+
+def _with_borrowed_energy(data: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
     """``energy.constants_of`` takes another target's constants, as assumptions that say so."""
     energy = data.get("energy", {})
-    donor_name = energy.pop("constants_of", None) if isinstance(energy, dict) else None
+    donor_name = energy.get("constants_of") if isinstance(energy, dict) else None
     if donor_name is None:
-        return
+        return data
     if not energy.get("placeholder"):
         raise ConfigError(
             "constants of another chip need energy.placeholder, the sentence that stands beside every number made "
@@ -389,11 +394,13 @@ def _borrow_energy(data: dict[str, Any], path: Path) -> None:
         return figure | {"grade": "?", "status": "assumed", "conditions": told}
 
     lent = donor.energy.model_dump(mode="json")
-    energy["sets"] = {
+    sets = {
         name: {k: lend(v) if isinstance(v, dict) else v for k, v in figures.items()}
         for name, figures in lent["sets"].items()
     }
-    energy["static"] = {k: lend(v) for k, v in lent["static"].items()}
+    static = {k: lend(v) for k, v in lent["static"].items()}
+    own = {key: value for key, value in energy.items() if key != "constants_of"}
+    return {**data, "energy": {**own, "sets": sets, "static": static}}
 
 
 def _resolve(value: Any, sources: dict[str, Any], file: str, key: str) -> Any:

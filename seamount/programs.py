@@ -31,7 +31,6 @@ from seamount.compile.program.notebook import work
 from seamount.compile.program.program import Input, Program
 from seamount.compile.program.readout import as_quantity, classes, readout_so_far
 from seamount.compile.program.symptoms import Symptoms, symptoms
-from seamount.config import load_config
 from seamount.errors import ConfigError, InputError, plural
 from seamount.files import check_apart
 from seamount.foreign.arrays import Arrays
@@ -48,7 +47,6 @@ if TYPE_CHECKING:
     from seamount.compile.fit.finding import Finding
     from seamount.compile.passes.split_populations import Split
     from seamount.compile.pipeline import Compiled, CompileOptions
-    from seamount.distill.config import DataConfig
     from seamount.hardware_targets.lava import NetFile
     from seamount.hardware_targets.simulator.diff import Difference
 
@@ -393,17 +391,19 @@ def samples_for(
     if len(names) != 1:
         told = f"{data} holds one array a sample, {program.name} has {len(names)} inputs ({', '.join(names)})"
         raise ConfigError(told, where="--data", ways_out=NPZ)
-    if path.is_dir():
-        config = load_config(path / "resolved.toml", settings)
-    else:
-        config = load_config(None, [f'data.name="{data}"', *settings])
-    return _test_set(config.data, program, names[0], n)
+    return _test_set(data, settings, program, names[0], n)
 
 
-def _test_set(config: DataConfig, program: Program, entry: str, n: int | None) -> ChipSamples:
+def _test_set(data: str, settings: Sequence[str], program: Program, entry: str, n: int | None) -> ChipSamples:
+    """Of the run in that folder, or of the data set called so."""
+    from seamount.config import load_config
     from seamount.distill.data import load_data
 
-    loaded = load_data(config, n_steps=program.n_steps or 1)
+    if Path(data).is_dir():
+        config = load_config(Path(data) / "resolved.toml", settings)
+    else:
+        config = load_config(None, [f'data.name="{data}"', *settings])
+    loaded = load_data(config.data, n_steps=program.n_steps or 1)
     numbers = list(range(len(loaded.test)))[:n]
     labels = loaded.test.labels[: len(numbers)].numpy()
     return ChipSamples({entry: loaded.chip_inputs(loaded.test, numbers)}, labels, f"{loaded.name} test set")

@@ -28,7 +28,7 @@ from ..neurons.relay import Relay
 from ..numbers import UNITY, Ints, PerNeuron, ints
 from ..passes.balance_latency import Schedule
 from ..passes.emulate_soft_reset import SOFT_RESETS
-from ..passes.write_out import FEW_VALUES, SPARSE_BELOW
+from ..passes.written_as import FEW_VALUES, SPARSE_BELOW
 from ..program import program as chip
 from ..program.program import Program, Readout
 from ..program.readout import as_quantity

@@ -26,7 +26,6 @@ from ..network.network import (
 )
 from ..numbers import FULL_SCALE_BITS, Ints, PerNeuron, ints
 from ..passes.fold_scale import channel_gain, per_channel
-from ..passes.write_out import write_out
 
 
 @dataclass(frozen=True)
@@ -129,7 +128,12 @@ def _real_group(network: Network, c: Connection) -> RealGroup:
             rows = np.broadcast_to(gain, p.shape).reshape(-1, 1) if gain.ndim else gain
             return RealGroup(c, reals(weight * rows), None, graded, shape, True)
     rows = np.broadcast_to(gain, p.shape).reshape(-1)
-    whole = core[0] if len(core) == 1 and isinstance(core[0], Entries) else write_out(ops, shape, c.name)
+    if len(core) == 1 and isinstance(core[0], Entries):
+        whole: Linear | Entries = core[0]
+    else:
+        from ..passes.write_out import write_out  # here, because loading torch takes longer than most compiles
+
+        whole = write_out(ops, shape, c.name)
     match whole:
         case Linear(weight=weight):
             return RealGroup(c, reals(weight * rows[:, None]), None, graded, shape, True)

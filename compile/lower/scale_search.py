@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
@@ -18,13 +18,15 @@ from seamount.errors import ConfigError, InputError, Reason
 from ..formats import grid_ends
 from ..network.network import Delay, Network, Population, Reals, reals
 from ..numbers import DRIVE_SHIFT, V_MAX, PerNeuron
-from .calibration import Calibration
 from .joint_rounding import Moments, mean_square, round_with_moments
 from .lower import steady_bias
 from .neuron_rows import rows_of_population
 from .neuron_scales import TOLERATED, WORTH, in_units, may_differ, own_heights, own_units, row_limits, worst_error
 from .quantise import LARGEST, round_weights
 from .real_groups import RealGroup, RoundingRules, largest_drive, real_groups
+
+if TYPE_CHECKING:
+    from .calibration import Calibration
 
 Method = Literal["max-fit", "mse", "percentile", "calibrated"]
 METHODS: tuple[Method, ...] = get_args(Method)

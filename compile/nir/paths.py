@@ -6,12 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
-import torch
 
 from seamount.errors import Reason
 
 from ..graphs import strongly_connected
-from ..network.interpret import apply_op
 from ..network.network import (
     Connection,
     Delay,
@@ -225,8 +223,16 @@ class _Constants:
                     told = "a bias in front of a delay in a loop, whose first step has none"
                     self.problems.append(Reason(told, where=node, ways_out=("put the delay first",)))
                 return None
-            value = reals(apply_op(op, torch.from_numpy(value.copy())[None])[0].numpy())
+            value = _behind(op, value)
         return value
+
+
+def _behind(op: Op, value: Reals) -> Reals:
+    import torch  # here, because loading it takes longer than most compiles
+
+    from ..network.interpret import apply_op
+
+    return reals(apply_op(op, torch.from_numpy(value.copy())[None])[0].numpy())
 
 
 def _added(a: Reals | None, b: Reals | None) -> Reals | None:

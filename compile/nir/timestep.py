@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from scipy.special import lambertw
 
 from seamount.errors import Reason
 
@@ -25,6 +24,8 @@ SAME = 1e-4
 
 def _rockpool(tau: Values, r: Values) -> Values:
     """r = tau exp(-dt / tau) / dt solved for dt."""
+    from scipy.special import lambertw  # here, because one of many writers needs it
+
     return np.asarray(tau * lambertw(1 / r).real)
 
 

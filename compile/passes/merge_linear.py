@@ -27,7 +27,7 @@ from ..network.network import (
 )
 from .fold_pooling import compose_neighbours, pools_as_convs
 from .fold_scale import channel_gain
-from .write_out import LIMIT_BYTES, write_out
+from .written_as import LIMIT_BYTES
 
 
 def merge_linear(network: Network, limit_bytes: int = LIMIT_BYTES) -> Network:
@@ -66,6 +66,8 @@ def _merged(c: Connection, network: Network, limit_bytes: int) -> Connection:
         case (Entries() as entries,):
             merged = _shaped((entries,), source, target)
         case _:
+            from .write_out import write_out  # here, because loading torch takes longer than most compiles
+
             merged = _shaped((write_out(ops, source, c.name, limit_bytes),), source, target)
     return replace(c, ops=(*delays, *merged))
 

@@ -33,18 +33,10 @@ from ..network.network import (
     size,
 )
 from .fold_pooling import pools_as_convs
-
-LIMIT_BYTES = 4 << 30
-"""Of what a chain is written out as, where nothing else is said."""
+from .written_as import FEW_VALUES, LIMIT_BYTES, SPARSE_BELOW
 
 ENTRY_BYTES = 24
 """A weight, a row and a column of 64 bits."""
-
-SPARSE_BELOW = 0.25
-"""A matrix with a smaller share of entries that are not 0 is stored as entries."""
-
-FEW_VALUES = 4096
-"""A matrix of no more values is one whatever they are."""
 
 
 def write_out(ops: tuple[Op, ...], source: Shape, name: str, limit_bytes: int = LIMIT_BYTES) -> Linear | Entries:

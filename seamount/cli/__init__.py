@@ -8,19 +8,7 @@ from .root import app
 from .signals import stop_on_signals
 from .streams import mend_streams
 
-__all__ = ["app", "load_commands", "main"]
-
-
-def load_commands() -> None:
-    """Register all commands; they are in files of their own, imported when the command line is really used."""
-    from . import (  # noqa: F401  (they register)
-        convert_commands,
-        deploy_commands,
-        program_commands,
-        report_commands,
-        run_commands,
-        system_commands,
-    )
+__all__ = ["app", "main"]
 
 
 def main() -> None:
@@ -29,5 +17,4 @@ def main() -> None:
     warnings.filterwarnings("ignore", message=".*torch.jit.*")
     mend_streams()
     stop_on_signals()
-    load_commands()
     app()

@@ -9,8 +9,6 @@ import typer
 
 from seamount.errors import plural
 
-from .program_commands import PANEL
-from .root import app
 from .shell import Result, command
 
 if TYPE_CHECKING:
@@ -19,7 +17,7 @@ if TYPE_CHECKING:
     from seamount.sigma_delta import Conversion, Point
 
 
-@command(app, "convert", example="seamount convert mine.py:make_net --data x.npz --threshold 0.05", panel=PANEL)
+@command(example="seamount convert mine.py:make_net --data x.npz --threshold 0.05")
 def convert(
     ann: Annotated[
         str, typer.Argument(help="mine.py:make_net, a teacher by name with --checkpoint, or the folder of a run.")

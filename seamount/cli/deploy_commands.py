@@ -10,8 +10,6 @@ import typer
 from seamount.errors import ConfigError
 
 from .options import DEFAULT_TARGET, Data, GateOptions, Markdown, NetworkOptions, RequireLava, Samples, given
-from .program_commands import PANEL
-from .root import app
 from .run_commands import Quiet, report_result, told
 from .shell import Result, command
 
@@ -26,7 +24,7 @@ CrossCheck = Annotated[
 ]
 
 
-@command(app, "deploy", example="seamount deploy net.nir --data x.npz --from snntorch --steps 16", panel=PANEL)
+@command(example="seamount deploy net.nir --data x.npz --from snntorch --steps 16")
 def deploy(
     source: Annotated[Path, typer.Argument(help="A NIR, .net or program file, or the folder of a run or report.")],
     data: Data = None,
@@ -59,7 +57,7 @@ def deploy(
     )
 
 
-@command(app, "report", example="seamount report net.program.h5 --data x.npz --lava 20", panel=PANEL)
+@command(example="seamount report net.program.h5 --data x.npz --lava 20")
 def report(
     source: Annotated[Path, typer.Argument(help="A finished run, a NIR, .net or program file, a report to repeat.")],
     data: Data = None,

@@ -14,7 +14,6 @@ from seamount.errors import ConfigError, plural
 from seamount.files import check_apart
 
 from .options import DEFAULT_TARGET, Data, NetworkOptions, Samples
-from .root import app
 from .shell import NOTHING, Result, command, stderr_console
 
 if TYPE_CHECKING:
@@ -25,10 +24,8 @@ if TYPE_CHECKING:
     from seamount.compile.program.program import Program
     from seamount.programs import CompiledFile
 
-PANEL = "A network or a program"
 
-
-@command(app, "compile", example="seamount compile net.nir --from snntorch --steps 16 --target loihi1", panel=PANEL)
+@command(example="seamount compile net.nir --from snntorch --steps 16 --target loihi1")
 def compile_(
     source: Annotated[
         Path, typer.Argument(help="A NIR file, a lava-dl .net file, or the folder of a run or report.")
@@ -150,7 +147,7 @@ def _write_others(program: Program, nir: Path | None, net: Path | None, standalo
     return lines
 
 
-@command(app, "simulate", example="seamount simulate net.program.h5 --data digits --record spikes,v", panel=PANEL)
+@command(example="seamount simulate net.program.h5 --data digits --record spikes,v")
 def simulate(
     program: Annotated[Path, typer.Argument(help="A program, NIR or .net file, or the folder of a run or report.")],
     data: Data = None,
@@ -208,7 +205,7 @@ def simulate(
     return Result(document, Group(told, events_table(done.program, run)))
 
 
-@command(app, "run-lava", example="seamount run-lava runs/demo --samples 20 --data digits", panel=PANEL)
+@command(example="seamount run-lava runs/demo --samples 20 --data digits")
 def run_lava(
     program: Annotated[Path, typer.Argument(help="A program, NIR or .net file, or the folder of a run or report.")],
     data: Data = None,
@@ -240,7 +237,7 @@ def run_lava(
     return Result(document, told, 0 if done.agreement.exact else 3)
 
 
-@command(app, "diff", example="seamount diff simulated.npz lava.npz", panel=PANEL)
+@command(example="seamount diff simulated.npz lava.npz")
 def diff(
     a: Annotated[Path, typer.Argument(help="Traces written by simulate --out or run-lava --out.")],
     b: Annotated[Path, typer.Argument(help="The traces to compare with.")],
@@ -255,7 +252,7 @@ def diff(
     return Result({"equal": False, **asdict(found)}, str(found), exit_code=3)
 
 
-@command(app, "inspect", example="seamount inspect net.nir", panel=PANEL)
+@command(example="seamount inspect net.nir")
 def inspect(path: Annotated[Path, typer.Argument(help="A NIR, .net or program file.")]) -> Result:
     """Print a NIR graph, a .net file or a program, a line an item."""
     from rich.text import Text

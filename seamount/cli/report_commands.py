@@ -11,16 +11,13 @@ import typer
 from seamount.errors import ConfigError
 
 from .options import Data, GateOptions, Markdown, NetworkOptions
-from .root import app
 from .run_commands import Config, Name, Quiet, Set, gate_lines, gates_code, told
 from .shell import Result, command, stdout_console
-
-PANEL = "Questions about finished runs"
 
 RunFolder = Annotated[Path, typer.Argument(help="The folder of a run or report, or a report.json.")]
 
 
-@command(app, "compare", example="seamount compare runs/a runs/b --html difference.html", panel=PANEL)
+@command(example="seamount compare runs/a runs/b --html difference.html")
 def compare(
     a: RunFolder,
     b: RunFolder,
@@ -44,7 +41,7 @@ def compare(
     return Result(found.model_dump(mode="json"), comparison_markdown(found) if markdown else rendering)
 
 
-@command(app, "check", example="seamount check runs/demo --require-bit-exact --max-accuracy-drop 0.5", panel=PANEL)
+@command(example="seamount check runs/demo --require-bit-exact --max-accuracy-drop 0.5")
 def check(
     run: RunFolder,
     require_lava: Annotated[
@@ -69,7 +66,7 @@ def check(
     return Result([asdict(o) for o in outcomes], told, gates_code(outcomes))
 
 
-@command(app, "why", example="seamount why runs/demo conv2", panel=PANEL)
+@command(example="seamount why runs/demo conv2")
 def why(
     run: Annotated[Path, typer.Argument(help="The folder of a run or report, or a NIR file.")],
     layer: Annotated[str, typer.Argument(help="A layer, as the report names it.")],
@@ -86,12 +83,7 @@ def why(
     return Result(found.model_dump(mode="json"), render_why(found))
 
 
-@command(
-    app,
-    "sweep",
-    example='seamount sweep train.toml --over "student.n_steps=2,4 target.name=loihi1,loihi2"',
-    panel=PANEL,
-)
+@command(example='seamount sweep train.toml --over "student.n_steps=2,4 target.name=loihi1,loihi2"')
 def sweep(
     config: Config,
     over: Annotated[list[str], typer.Option(help='Axes, as "student.n_steps=2,4 quant.epochs=0,4"; repeatable.')],

@@ -14,7 +14,6 @@ from seamount.errors import CheckFailed, DoesNotFit
 from seamount.presets import PRESETS
 
 from .options import GateOptions, Markdown, RequireLava
-from .root import app
 from .shell import NOTHING, Result, command, stderr_console, stdout_console
 
 if TYPE_CHECKING:
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from seamount.report.report import Report
     from seamount.run.told import Told
 
-PANEL = "A run, from data to report"
 
 Config = Annotated[Path, typer.Argument(help="TOML file; `seamount init` writes a commented one.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="Override, as distill.method=kd; may be repeated.")]
@@ -37,7 +35,7 @@ DryRun = Annotated[
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
 
 
-@command(app, "init", example="seamount init cifar10.toml --preset cifar10 --set data.root=FOLDER", panel=PANEL)
+@command(example="seamount init cifar10.toml --preset cifar10 --set data.root=FOLDER")
 def init(
     path: Annotated[Path, typer.Argument(help="Where the file goes; an existing one is not replaced.")] = Path(
         "seamount.toml"
@@ -54,7 +52,7 @@ def init(
     return Result({"written": str(path)}, f"wrote {path}; next: seamount run {path}")
 
 
-@command(app, "demo", example="seamount demo --overwrite", panel=PANEL)
+@command(example="seamount demo --overwrite")
 def demo(
     name: Name = None,
     settings: Set = None,
@@ -81,7 +79,7 @@ def demo(
     return report_result(report, Path("runs") / (name or "demo"), asked, markdown)
 
 
-@command(app, "run", example="seamount run train.toml --set student.n_steps=4", panel=PANEL)
+@command(example="seamount run train.toml --set student.n_steps=4")
 def run(
     config: Config,
     name: Name = None,
@@ -113,7 +111,7 @@ def run(
     return report_result(report, folder, asked, markdown)
 
 
-@command(app, "distill", example="seamount distill train.toml --to distill", panel=PANEL)
+@command(example="seamount distill train.toml --to distill")
 def distill(
     config: Config,
     name: Name = None,

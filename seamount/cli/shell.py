@@ -60,15 +60,14 @@ def stdout_console() -> Console:
     return console(soft_wrap=not sys.stdout.isatty())
 
 
-def command(
-    app: typer.Typer, name: str, *, example: str, panel: str
-) -> Callable[[Callable[..., Result]], Callable[..., None]]:
-    """Register a function as a command: adds --json and --debug, prints its result, turns errors into exit codes.
+def command(*, example: str) -> Callable[[Callable[..., Result]], Callable[..., None]]:
+    """Make a function a command of ``root.COMMANDS``: adds --json and --debug, prints its result, turns errors into
+    exit codes.
 
     A parameter whose type is a dataclass is a group of options: one for each of its fields.
     """
 
-    def register(function: Callable[..., Result]) -> Callable[..., None]:
+    def made(function: Callable[..., Result]) -> Callable[..., None]:
         signature = inspect.signature(function, eval_str=True)
         groups: dict[str, Any] = {
             p.name: p.annotation for p in signature.parameters.values() if is_dataclass(p.annotation)
@@ -98,11 +97,10 @@ def command(
         run.__signature__ = signature.replace(parameters=parameters, return_annotation=None)  # type: ignore[attr-defined]
         run.__annotations__ = {p.name: p.annotation for p in parameters}
         # typer reads the help text from the docstring; \b keeps the example's line as it is
-        run.__doc__ = f"{inspect.getdoc(function)}\n\nExample:  {example}"
-        app.command(name, rich_help_panel=panel)(run)
+        run.__doc__ = f"{inspect.getdoc(function) or ''}\n\nExample:  {example}"
         return run
 
-    return register
+    return made
 
 
 def _options(parameter: inspect.Parameter) -> list[inspect.Parameter]:

@@ -10,7 +10,6 @@ import typer
 
 from seamount.errors import ConfigError
 
-from .root import app
 from .shell import Result, command, stdout_console
 
 if TYPE_CHECKING:
@@ -18,10 +17,8 @@ if TYPE_CHECKING:
 
     from seamount.hardware_targets.target import Target
 
-PANEL = "This machine"
 
-
-@command(app, "doctor", example="seamount doctor --json", panel=PANEL)
+@command(example="seamount doctor --json")
 def doctor() -> Result:
     """Versions, GPU, disk, and whether Lava is there and really runs."""
     from rich.table import Table
@@ -38,7 +35,7 @@ def doctor() -> Result:
     return Result([asdict(f) for f in findings], table, exit_code=6 if failed else 0)
 
 
-@command(app, "targets", example="seamount targets show loihi1", panel=PANEL)
+@command(example="seamount targets show loihi1")
 def targets(
     action: Annotated[str, typer.Argument(help="list, or show")] = "list",
     name: Annotated[str | None, typer.Argument(help="target to show, or a target file")] = None,

@@ -166,20 +166,6 @@ def test_a_folder_refuses_its_bare_name(folder: str) -> None:
     assert f"import seamount.{folder} (after: pip install -e .)" in done.stderr
 
 
-def test_importing_seamount_imports_nothing_heavy() -> None:
-    heavy = ("torch", "numpy", "norse", "nir", "matplotlib", "pydantic")
-    code = f"import sys, seamount, seamount.cli; print([m for m in {heavy} if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
-
-
-def test_importing_the_api_imports_no_torch_and_no_reader() -> None:
-    heavy = ("torch", "norse", "nir", "matplotlib", "h5py", "rich", "scipy", "numba")
-    code = f"import sys; from seamount import api; print([m for m in {heavy} if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
-
-
 @pytest.mark.slow
 def test_the_wheel_holds_the_tree(tmp_path: Path) -> None:
     if not (ROOT / ".git").exists():

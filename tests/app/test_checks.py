@@ -124,8 +124,7 @@ def test_a_mistake_is_found_before_anything_is_loaded_that_does_not_show_it(tmp_
         ["demo", "--set", "student.arch=mine.py:relu"],
     ]
     code = (
-        "import sys; from typer.main import get_command; from seamount.cli import app, load_commands\n"
-        "load_commands()\n"
+        "import sys; from typer.main import get_command; from seamount.cli import app\n"
         f"for words in {commands}:\n"
         "    try: get_command(app)(words)\n"
         "    except SystemExit as ended:\n"

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from seamount.cli import app, load_commands
+from seamount.cli import app
+from seamount.cli.root import COMMANDS
 from seamount.cli.shell import explained
 from seamount.compile.neurons.lif import Lif
 from seamount.compile.numbers import ints
@@ -20,8 +21,7 @@ from seamount.compile.program.program import Input, Population, Program, Readout
 from seamount.compile.synapses.kinds import Dense, Synapses
 from seamount.errors import InputError, Reason
 
-load_commands()
-COMMANDS = sorted(command.name for command in app.registered_commands if command.name)
+NAMES = sorted(command.name for command in COMMANDS)
 
 
 def run(*words: str) -> Result:
@@ -57,7 +57,7 @@ def samples(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", NAMES)
 def test_every_command_has_help_with_an_example_and_json(name: str) -> None:
     shown = run(name, "--help")
     assert shown.exit_code == 0

@@ -9,14 +9,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from seamount.cli import app, load_commands
+from seamount.cli import app
 from seamount.compile.net.read import read_net
 from seamount.compile.pipeline import compile_graph
 from seamount.compile.program.file import load_program
 from seamount.compile.program.program import Program, Reset
 from seamount.hardware_targets.simulator import simulate
-
-load_commands()
 
 
 def run(*words: object) -> Result:

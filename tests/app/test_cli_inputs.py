@@ -11,13 +11,11 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from seamount.cli import app, load_commands
+from seamount.cli import app
 from seamount.compile.neurons.lif import Lif
 from seamount.compile.numbers import ints
 from seamount.compile.program.file import save_program
 from seamount.compile.program.program import Population, Program, Readout
-
-load_commands()
 
 
 def run(*words: object) -> Result:

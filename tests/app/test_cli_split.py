@@ -9,11 +9,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from seamount.cli import app, load_commands
+from seamount.cli import app
 from seamount.compile.program.file import load_program
 from seamount.hardware_targets.simulator import simulate
-
-load_commands()
 
 
 def run(*words: object) -> Result:

@@ -16,7 +16,7 @@ from torch import nn
 from typer.testing import CliRunner
 
 from seamount import api
-from seamount.cli import app, load_commands
+from seamount.cli import app
 from seamount.compile.net.read import read_net
 from seamount.compile.program.file import load_program
 from seamount.errors import ConfigError, InputError, Unsupported
@@ -282,7 +282,6 @@ def test_the_command_shows_the_curve(made: Made, tmp_path: Path, monkeypatch: py
         "        padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(128, 24), nn.ReLU(),\n"
         "        nn.Linear(24, 10))\n"
     )
-    load_commands()
     words = ["convert", "mine.py:make_net", "--data", "x.npz", "--checkpoint", "weights.pt", "--samples", "50"]
     done = CliRunner().invoke(app, [*words, "--set", "teacher.options={width = 8}", "--out", "runs/mine"])
     assert done.exit_code == 0, done.output

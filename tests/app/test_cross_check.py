@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from seamount import api
-from seamount.cli import app, load_commands
+from seamount.cli import app
 from seamount.compile.neurons.graded_vec import GradedVec
 from seamount.compile.neurons.lif import NEVER_FIRES, Lif
 from seamount.compile.numbers import ints
@@ -23,7 +23,6 @@ from seamount.report.parts.second_opinion import NOT_ASKED, SecondOpinion
 from seamount.report.schema.values import Missing
 from seamount.run import cross_check
 
-load_commands()
 OPINION = Opinion(
     version=TESTED,
     n_samples=4,

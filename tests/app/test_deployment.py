@@ -16,7 +16,7 @@ from pretended import processes
 from typer.testing import CliRunner
 
 from seamount import api, deployment
-from seamount.cli import app, load_commands
+from seamount.cli import app
 from seamount.compile.program.file import load_program, save_program
 from seamount.errors import BackendMissing, ConfigError, InputError
 from seamount.hardware_targets.lava import shim
@@ -28,7 +28,6 @@ from seamount.report.schema.values import Missing
 from seamount.run import float_network
 from tests.simulator.random_programs import random_case
 
-load_commands()
 N, T, N_CLASSES = 24, 5, 3
 READING = api.Reading(settings=("dt=1e-3",), n_steps=T)
 WORDS = ("--set", "dt=1e-3", "--steps", str(T))

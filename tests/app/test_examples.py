@@ -9,7 +9,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from seamount.cli import app, load_commands
+from seamount.cli import app
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 SAID = {
@@ -41,7 +41,6 @@ def test_the_student_of_cifar10_answers() -> None:
     program = EXAMPLES / "cifar10_vgg8.program.h5"
     assert program.stat().st_size < 4e6
     data = ["--data", "cifar10", "--set", f"data.root={root}", "--samples", "40"]
-    load_commands()
     told = json.loads(CliRunner().invoke(app, ["simulate", str(program), *data, "--json"]).stdout)
     assert (told["accuracy"], told["n_samples"]) == (39 / 40, 40), "whole numbers, on any machine"
 

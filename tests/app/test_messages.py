@@ -14,7 +14,8 @@ import typer
 from numpy.typing import ArrayLike
 from pydantic import BaseModel
 
-from seamount.cli import app, load_commands
+from seamount.cli import app
+from seamount.cli.root import COMMANDS, load_command
 from seamount.compile.options import NAMED, SETTINGS, compile_options
 from seamount.compile.pipeline import compile_graph
 from seamount.compile.program.program import Program
@@ -49,12 +50,8 @@ def texts() -> Iterator[tuple[str, str]]:
 
 
 def options() -> set[str]:
-    load_commands()
-    group = typer.main.get_command(app)
-    commands = [group]
     found = {"--help"}
-    for command in commands:  # groups add theirs while the list is read
-        commands += getattr(command, "commands", {}).values()
+    for command in (typer.main.get_command(app), *(load_command(listed.name) for listed in COMMANDS)):
         found.update(name for param in command.params for name in (*param.opts, *param.secondary_opts))
     return found
 

@@ -234,9 +234,8 @@ def test_a_killed_run_resumes_to_the_same_numbers(finished: Path, tmp_path: Path
 def test_check_gates_and_their_exit_codes(finished: Path, tmp_path: Path) -> None:
     from typer.testing import CliRunner
 
-    from seamount.cli import app, load_commands
+    from seamount.cli import app
 
-    load_commands()
     gate = CliRunner()
     gates = ["--require-bit-exact", "--require-fit"]
     as_it_is = gate.invoke(app, ["check", str(finished), *gates])
@@ -260,9 +259,8 @@ def test_every_printed_command_runs_as_it_stands(
 ) -> None:
     from typer.testing import CliRunner
 
-    from seamount.cli import app, load_commands
+    from seamount.cli import app
 
-    load_commands()
     monkeypatch.chdir(tmp_path)
     shutil.copytree(finished, "runs/a run")  # a name that a shell would take apart
     monkeypatch.setattr(shim, "TESTED", {})

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from seamount.cli import app, load_commands
+from seamount.cli import app
+from seamount.cli.root import COMMANDS, load_command
 from seamount.compile.program.file import load_program
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
-load_commands()
-COMMANDS = {command.name: command for command in app.registered_commands}
+NAMES = [command.name for command in COMMANDS]
 
 
 def typed_lines() -> list[str]:
@@ -26,11 +26,9 @@ def typed_lines() -> list[str]:
 
 @pytest.mark.parametrize("line", [line for line in typed_lines() if line.startswith("seamount")])
 def test_a_seamount_line_names_a_command_and_its_options(line: str) -> None:
-    import typer
-
     _, name, *words = shlex.split(line)
-    assert name in COMMANDS, line
-    made = typer.main.get_command(app).commands[name]  # type: ignore[attr-defined]
+    assert name in NAMES, line
+    made = load_command(name)
     known = {option for parameter in made.params for option in parameter.opts}
     for word in words:
         if word.startswith("--"):

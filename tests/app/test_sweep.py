@@ -14,7 +14,7 @@ from matplotlib import pyplot
 from typer.testing import CliRunner
 
 from seamount import api
-from seamount.cli import app, load_commands
+from seamount.cli import app
 from seamount.compile.formats import NumberFormats
 from seamount.config import load_config
 from seamount.distill.quantised import QuantisedStudent
@@ -63,7 +63,6 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Swept:
 
 @pytest.fixture
 def cli() -> CliRunner:
-    load_commands()
     return CliRunner()
 
 

@@ -7,7 +7,7 @@ from hand_made import hand_made
 from report_fixture import evidence
 from typer.testing import CliRunner
 
-from seamount.cli import app, load_commands
+from seamount.cli import app
 from seamount.cli.options import joules
 from seamount.errors import ConfigError
 from seamount.hardware_targets.target import load_target
@@ -123,7 +123,6 @@ def test_what_is_no_energy_is_refused(words: str) -> None:
 def test_a_gate_that_means_nothing_is_refused(
     options: tuple[str, ...], told: str, full: Report, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    load_commands()
     folder = tmp_path_factory.mktemp("run")
     (folder / "report.json").write_text(full.to_json())
     done = CliRunner().invoke(app, ["check", str(folder), *(o.format(folder) for o in options)])
