@@ -92,7 +92,7 @@ def crop(values: Tensor, seeds: Tensor, padding: int) -> Tensor:
     if values.shape[-2] == 1:
         rows = torch.zeros_like(rows)
     columns = choice(seeds, 3, 2 * padding + 1) - padding
-    return _roll(values, rows, columns, wrap=False)
+    return _shift(values, rows, columns, padding)
 
 
 def cutout(values: Tensor, seeds: Tensor, size: int) -> Tensor:
@@ -124,7 +124,7 @@ def autoaugment(values: Tensor, seeds: Tensor) -> Tensor:
 def roll_rotate_cutout(values: Tensor, seeds: Tensor, size: int) -> Tensor:
     """For event frames, as SeAl-KD's code: exactly one of a roll by up to 5, a turn by up to 30 degrees, a cutout."""
     which = choice(seeds, 7, 3)
-    rolled = _roll(values, choice(seeds, 8, 11) - 5, choice(seeds, 9, 11) - 5, wrap=True)
+    rolled = _roll(values, choice(seeds, 8, 11) - 5, choice(seeds, 9, 11) - 5)
     turned = _rotate(values, (uniform(mix(seeds, 10)) * 2 - 1) * math.radians(30))
     return _where(which == 0, rolled, _where(which == 1, turned, cutout(values, seeds, size)))
 
@@ -134,7 +134,7 @@ def time_shift(values: Tensor, seeds: Tensor, most: int) -> Tensor:
     if values.ndim < 5:
         raise ConfigError(f"time-shift takes frames, not samples of shape {tuple(values.shape[1:])}", where=AUGMENT)
     flat = values.flatten(2).unsqueeze(1)
-    return _roll(flat, choice(seeds, 12, 2 * most + 1) - most, torch.zeros_like(seeds), wrap=False).view_as(values)
+    return _shift(flat, choice(seeds, 12, 2 * most + 1) - most, torch.zeros_like(seeds), most).view_as(values)
 
 
 def gain(values: Tensor, seeds: Tensor, most: int) -> Tensor:
@@ -148,18 +148,25 @@ def _where(condition: Tensor, first: Tensor, second: Tensor) -> Tensor:
     return torch.where(condition.view(-1, *[1] * (first.ndim - 1)), first, second)
 
 
-def _roll(values: Tensor, rows: Tensor, columns: Tensor, *, wrap: bool) -> Tensor:
-    """Shifts every sample by its own number of rows and columns."""
+def _shift(values: Tensor, rows: Tensor, columns: Tensor, most: int) -> Tensor:
+    """Moves every sample's window by its own number of rows and columns, at most so many each way; zeros come in."""
     height, width = values.shape[-2:]
-    at_rows = torch.arange(height, device=values.device) + rows[:, None]
-    at_columns = torch.arange(width, device=values.device) + columns[:, None]
+    down, across = min(most, height), min(most, width)  # of what moved farther nothing is left either
+    framed = F.pad(values.reshape(len(values), -1, height, width), (across, across, down, down))
+    windows = framed.unfold(2, height, 1).unfold(3, width, 1)
+    sample = torch.arange(len(values), device=values.device)
+    at = down + rows.clamp(-down, down), across + columns.clamp(-across, across)
+    return windows[sample, :, *at].reshape(values.shape)
+
+
+def _roll(values: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Rolls every sample by its own number of rows and columns: what leaves comes in on the other side."""
+    height, width = values.shape[-2:]
+    at_rows = (torch.arange(height, device=values.device) + rows[:, None]) % height
+    at_columns = (torch.arange(width, device=values.device) + columns[:, None]) % width
     flat = values.reshape(len(values), -1, height, width)
     sample = torch.arange(len(values), device=values.device)[:, None, None]
-    moved = flat.permute(0, 2, 3, 1)[sample, at_rows[:, :, None] % height, at_columns[:, None, :] % width]
-    if not wrap:
-        inside_rows = (at_rows >= 0) & (at_rows < height)
-        inside_columns = (at_columns >= 0) & (at_columns < width)
-        moved = moved.masked_fill(~(inside_rows[:, :, None] & inside_columns[:, None, :])[..., None], 0)
+    moved = flat.permute(0, 2, 3, 1)[sample, at_rows[:, :, None], at_columns[:, None, :]]
     return moved.permute(0, 3, 1, 2).reshape(values.shape)
 
 

@@ -125,6 +125,13 @@ def test_a_crop_shifts_and_brings_in_zeros() -> None:
     assert tuple(range(1, 17)) in seen
 
 
+def test_a_crop_by_more_than_the_image_leaves_nothing_of_most() -> None:
+    values = torch.full((50, 1, 4, 4), 9, dtype=torch.uint8)
+    left = crop(values, torch.arange(50), 10**6)
+    assert left.shape == values.shape
+    assert not left.any()
+
+
 def test_cutout_blanks_a_square() -> None:
     values = torch.full((300, 1, 8, 8), 9, dtype=torch.uint8)
     blanked = (cutout(values, torch.arange(300), 4) == 0).sum((1, 2, 3))
