@@ -179,7 +179,7 @@ def _made(asked: Asked, clock: _Clock, world: World) -> Made:
         samples = samples_for(program, asked.data, asked.n_samples, asked.data_settings)
         if asked.data is not None:  # a reader of the report looks for no path of another machine
             samples = replace(samples, what=samples.what.replace(asked.data, Path(asked.data).name))
-        _check_samples(samples)
+        _check_samples(samples, program, asked)
     # everything that the user could have got wrong was looked at: from here on it takes time
     own, outputs = (None, None) if asked.float_answers is None else _own_answers(Path(asked.float_answers), samples)
     if samples is None:
@@ -208,9 +208,15 @@ def _with_lava(asked: Asked, made: Made, clock: _Clock) -> Made:
     return replace(made, lava=lava, reasons=reasons, wall_s=clock.wall_s)
 
 
-def _check_samples(samples: ChipSamples) -> None:
+def _check_samples(samples: ChipSamples, program: Program, asked: Asked) -> None:
     if samples.n == 0:
         raise InputError("holds no sample", where=samples.what)
+    if program.n_steps is None:
+        # not taken from the samples: (B, T, ...) given as (T, B, ...) would then go unseen
+        longest = max(map(len, samples.inputs.values()), default=1)
+        steps = f"--steps {longest}, if one is as long as those of {samples.what}" if longest > 1 else "--steps 16"
+        again = "" if isinstance(recognised(source_of(Path(asked.source))), NetworkFile) else "compile it again with "
+        raise InputError("no number of steps says how long a sample is", where=program.name, ways_out=again + steps)
 
 
 class _Clock:
@@ -369,7 +375,7 @@ def _answers(made: Made, reasons: dict[str, str]) -> list[Answers]:
     if samples is None or whole is None:
         return []
     if whole.per_step is None:
-        reasons["accuracy"] = f"{made.program.name} has no readout, compile it with --readout"
+        reasons["accuracy"] = _no_readout(made)
         return []
     float_steps = None if floats is None else floats.per_step
     if samples.targets is not None:
@@ -388,6 +394,15 @@ def _answers(made: Made, reasons: dict[str, str]) -> list[Answers]:
     if float_steps is not None:
         found.append(Answers("float", float_steps[-1], samples.labels, float_steps, title="Float network"))
     return [*found, Answers("deployed", whole.per_step[-1], samples.labels, whole.per_step)]
+
+
+def _no_readout(made: Made) -> str:
+    network = None if made.compiled is None else made.compiled.network
+    if network is None or not network.outputs:
+        return f"{made.program.name} has no readout, compile it with --readout"
+    names = sorted(network.outputs)
+    told = f"{made.program.name} has the outputs {', '.join(names)} and nothing says which is read"
+    return f"{told}, --readout {names[0]} does"
 
 
 def _without_labels(samples: ChipSamples, answers: Array, reference: Array | None) -> str:

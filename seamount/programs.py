@@ -487,7 +487,9 @@ def _over_time(program: Program, entry: Input, x: NDArray[Any], key: str, path: 
     if x.shape[1:] == entry.shape:
         if program.n_steps is None:
             raise InputError(
-                f"{key} {x.shape} has one image a sample, but the program names no number of steps", where=path
+                f"{key} {x.shape} has one image a sample, but the program names no number of steps",
+                where=path,
+                ways_out="say --steps 16, for as many steps as each is to be shown",
             )
         x = np.broadcast_to(x, (program.n_steps, *x.shape))
     _require_axes(x, entry.shape, program.n_steps, key, path)

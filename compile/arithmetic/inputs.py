@@ -40,20 +40,25 @@ def named_inputs(program: Program, inputs: Any) -> dict[str, Any]:
 
 
 def default_steps(program: Program, inputs: Any) -> int:
-    """Steps of a run: until the readout has seen the whole sample, or as many as the longest input has."""
+    """Steps of a run: until the readout has seen the whole sample, without one until the last population has.
+
+    As many as the longest input has where nothing says how long a sample is.
+    """
     longest = max((len(x) for x in named_inputs(program, inputs).values()), default=0)
     if not program.inputs and program.n_steps is None:
         raise InputError(
             "no input and no number of steps say how long it runs", where=program.name, ways_out="pass n_steps"
         )
-    if program.n_steps is None or program.readout is None:
-        return longest or program.n_steps or 0
+    if program.n_steps is None:
+        return longest
     if longest > program.n_steps:
         raise InputError(
             f"the input has {longest} steps, a sample has {program.n_steps}; "
             "shorten it, or pass n_steps to run a stream",
             where=program.name,
         )
+    if program.readout is None:
+        return program.n_steps + max(program.arrivals().values(), default=0)
     return program.steps_per_run()
 
 

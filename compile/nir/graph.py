@@ -91,6 +91,8 @@ def _operators(graph: NirGraph, name: str, shape: Shape) -> tuple[tuple[Op, ...]
                 graph.notes.append(f"{name}: zeros of the padding count in the mean (torch's count_include_pad)")
             return (*values.pooled(shape), Scale(reals(1.0 / (pool.kernel[0] * pool.kernel[1])))), None
         case "Flatten":
+            if values.axes_ahead(shape):
+                graph.notes.append(f"{name}: the axes that it counts in front of {shape} are no part of a sample")
             return (Reshape(values.flattened(shape)),), None
         case "Delay":
             return (Delay(_steps(graph, name, values.parameter("delay", shape))),), None

@@ -73,7 +73,8 @@ def choose_readout(
     if name is None:
         if word is not None:
             raise _several(network, word)
-        return ChosenReadout(None, notes=(f"no readout, because the graph has {len(network.outputs)} outputs",))
+        several = ", ".join(sorted(network.outputs))
+        return ChosenReadout(None, notes=(f"no readout, because the graph has several outputs ({several})",))
     if name not in names:
         raise no_such(name, names, network.name)
     p = network.population(names[name])

@@ -107,7 +107,8 @@ def with_own_step(raw: RawGraph, preset: str, settings: Discretisation) -> tuple
 def no_step(raw: RawGraph, preset: str) -> Reason:
     """Nothing names the time step; lists what can be seen."""
     seen = ", ".join(f"{rule} = {value:g} for all neurons" for rule, value in dt_candidates(raw, preset).items())
+    tools = f", or --from with the tool that wrote the file ({', '.join(PRESETS)})" if preset == "nir" else ""
     return Reason(
         f"the file names no time step; candidates: {seen or 'none can be seen'}",
-        ways_out=(f"say it with --set dt=..., or --from with the tool that wrote the file ({', '.join(PRESETS)})",),
+        ways_out=(f"say it with --set dt=...{tools}",),
     )

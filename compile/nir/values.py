@@ -166,8 +166,9 @@ class NodeValues:
             raise InputError(f"input_shape {told} in the file, but {shape} arrives", where=self.name)
 
     def flattened(self, shape: Shape) -> Shape:
-        start = self._axis("start_dim", 1, len(shape))
-        end = self._axis("end_dim", -1, len(shape))
+        ahead = self.axes_ahead(shape)
+        start = max(0, self._axis("start_dim", 1, ahead + len(shape)) - ahead)
+        end = self._axis("end_dim", -1, ahead + len(shape)) - ahead
         if start >= len(shape) == 1:
             return shape  # a vector is flat already, whatever start_dim says
         if not start <= end < len(shape):
@@ -175,6 +176,14 @@ class NodeValues:
                 f"start_dim {start}, end_dim {end} do not fit a shape of {len(shape)} axes", where=self.name
             )
         return (*shape[:start], size(shape[start : end + 1]), *shape[end + 1 :])
+
+    def axes_ahead(self, shape: Shape) -> int:
+        """Axes that input_type has in front of a sample's, such as the batch; start_dim and end_dim count them."""
+        if "input_type" not in self.node.values:
+            return 0
+        told = tuple(self.array("input_type").reshape(-1))
+        ahead = len(told) - len(shape)
+        return ahead if ahead > 0 and told[ahead:] == shape else 0
 
     def _axis(self, key: str, default: int, n_axes: int) -> int:
         value = self.array(key).reshape(-1) if key in self.node.values else reals([default])

@@ -182,8 +182,21 @@ class Evidence:
         return self.reasons.get(part, otherwise)
 
 
+UNREACHED = "the run ends before the sample reaches it"
+"""What stands in place of a population whose window is empty."""
+
+
 def window(program: Program, activity: Activity, name: str, trace: Array) -> Array:
-    """The steps of ``trace`` that belong to the sample: (T, B, ...) from the population's arrival on."""
+    """The steps of ``trace`` that belong to the sample: (T, B, ...) from the population's arrival on.
+
+    Fewer, or none, of a population that the sample reaches later than the readout: the run ends when that has seen
+    it.
+    """
     n_steps = program.n_steps if program.n_steps is not None else activity.n_steps
-    start = min(program.arrivals()[name], max(activity.n_steps - n_steps, 0))
+    start = program.arrivals()[name]
     return np.asarray(trace)[start : start + n_steps]
+
+
+def as_long_as(deployed: Array, other: Array) -> Array:
+    """The other network's trace over the steps that ``window`` has of the program's."""
+    return np.asarray(other)[: len(deployed)]

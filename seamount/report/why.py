@@ -44,7 +44,7 @@ from seamount.errors import InputError, plural
 from seamount.hardware_targets.simulator.simulate import simulate
 from seamount.notebook import frame, line
 
-from .evidence import window
+from .evidence import as_long_as, window
 from .notebook import cells
 from .schema import text
 from .schema.quantities import known
@@ -149,12 +149,13 @@ def _require_layer(network: Network, program: Program, layer: str) -> None:
 def _difference(p: Population, reference: Trace, spikes: Reals, v: Reals) -> Quantity:
     """Share of unmatched spikes, or root mean square error of v over that of v, in per cent."""
     n_samples = reference.v.shape[1]
+    expected, v_expected = as_long_as(spikes, reference.spikes), as_long_as(v, reference.v)
     if p.v_th is not None:
-        either = np.count_nonzero((spikes != 0) | (reference.spikes != 0))
-        share = np.count_nonzero(spikes != reference.spikes) / either if either else 0.0
+        either = np.count_nonzero((spikes != 0) | (expected != 0))
+        share = np.count_nonzero(spikes != expected) / either if either else 0.0
     else:
-        scale = float(np.sqrt(np.mean(reference.v**2)))
-        share = float(np.sqrt(np.mean((v - reference.v) ** 2))) / scale if scale else 0.0
+        scale = float(np.sqrt(np.mean(v_expected**2)))
+        share = float(np.sqrt(np.mean((v - v_expected) ** 2))) / scale if scale else 0.0
     return known(100 * float(share), "%", "measured", n_samples)
 
 

@@ -278,6 +278,49 @@ def test_a_program_without_a_readout_has_all_but_answers(files: Path, tmp_path: 
     assert isinstance(report.energy, Energy)
 
 
+@pytest.fixture(scope="module")
+def two_outputs(files: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The network whose hidden layer is an Output of its own, too."""
+    graph, _, _ = network(np.random.default_rng(3))
+    nodes, path = {**graph.nodes, "early": nir.Output(np.array([8]))}, tmp_path_factory.mktemp("two") / "two.nir"
+    nir.write(path, nir.NIRGraph(nodes=nodes, edges=[*graph.edges, ("hidden", "early")]))
+    return path
+
+
+@pytest.mark.parametrize(("readout", "reached"), [(None, 1), ("early", 0), ("output", 1)])
+def test_layers_are_compared_step_by_step_wherever_the_answer_is_read(
+    files: Path, two_outputs: Path, tmp_path: Path, readout: str | None, reached: int
+) -> None:
+    reading = api.Reading(settings=("dt=1e-3",), n_steps=T, readout=readout)
+    report = api.deploy(two_outputs, files / "plain.npz", folder=tmp_path / "r", reading=reading, n_lava=0)
+    hidden = next(layer for layer in report.layers if layer.name == "hidden")
+    usual = next(layer for layer in api.load_report(files / "report").layers if layer.name == "hidden")
+    assert (hidden.damage.value, hidden.first_divergent_step) == (usual.damage.value, usual.first_divergent_step)
+    # the run ends when the readout has seen the sample, so that of what comes later the last step is missing
+    out = next(layer for layer in report.layers if layer.name == "out")
+    assert (out.v.box.n == N * N_CLASSES * T) == bool(reached)
+    if readout is None:
+        assert report.accuracy.missing == (
+            "two has the outputs early, output and nothing says which is read, --readout early does"
+        )
+    why = api.why(tmp_path / "r", "hidden", n_samples=N)
+    assert why.difference.value == pytest.approx(usual.damage.value)
+
+
+def test_a_sample_needs_a_length_before_anything_is_run(files: Path, tmp_path: Path) -> None:
+    reading = api.Reading(settings=("dt=1e-3",))
+    needed = (
+        f"network: no number of steps says how long a sample is; --steps {T}, if one is as long as those of x.npz"
+    )
+    with pytest.raises(InputError, match="no number of steps") as caught:
+        api.deploy(files / "net.nir", files / "x.npz", folder=tmp_path / "r", reading=reading)
+    assert str(caught.value).split(": ", 1)[1] == needed.split(": ", 1)[1]
+    save_program(load_program(files / "report" / "program.h5").with_(n_steps=None), tmp_path / "p.h5")
+    with pytest.raises(InputError, match="compile it again with --steps"):
+        api.deploy(tmp_path / "p.h5", files / "x.npz", folder=tmp_path / "r")
+    assert not (tmp_path / "r").exists()
+
+
 def test_a_damaged_note_of_what_was_asked_is_named(files: Path, tmp_path: Path) -> None:
     (tmp_path / "deployment.json").write_text(json.dumps({"source": 3}))
     with pytest.raises(InputError, match="does not say what was asked"):

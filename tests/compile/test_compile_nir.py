@@ -447,6 +447,7 @@ def test_a_missing_time_step_lists_what_can_be_seen(tmp_path: Path) -> None:
         "rockpool, spyx, hxtorch, lava, nengo)"
     )
     assert read_nir(path, NirOptions(preset="lava")).timestep_s == 1e-4
+    assert refusal(path, NirOptions(preset="norse")).endswith("for all neurons; say it with --set dt=...")
 
 
 def test_options_win_over_metadata_over_presets(tmp_path: Path) -> None:

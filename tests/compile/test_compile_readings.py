@@ -89,6 +89,18 @@ def test_neurons_behind_a_flatten_have_the_shape_of_their_parameters() -> None:
     assert "lif: parameters of shape (6,), but (8, 6) arrives (from input (8, 50))" in told
 
 
+@pytest.mark.parametrize("told", [(2, 4, 4), (1, 2, 4, 4), (8, 2, 4, 4), (5, 8, 2, 4, 4)])
+def test_a_flatten_that_counts_axes_of_batch_and_time_flattens_the_sample(told: tuple[int, ...]) -> None:
+    flat = nir.Flatten({"input": np.array(told)}, start_dim=len(told) - 3, end_dim=-1)
+    parts = {"input": nir.Input(np.array([2, 4, 4])), "flat": flat, "fc": nir.Linear(np.ones((6, 32)))}
+    network = read_nir(chain(**parts, lif=lif(6), output=nir.Output(np.array([6]))), PER_STEP)
+    assert network.population("lif").shape == (6,)
+    noted = any(
+        note.startswith("flat: the axes that it counts in front of (2, 4, 4)") for note in network.assumptions
+    )
+    assert noted == (len(told) > 3)
+
+
 def test_a_map_with_a_batch_axis_names_the_convolution() -> None:
     graph = chain(input=nir.Input(np.array([4, 2, 8, 8])), c=conv(), lif=lif(3, 8, 8), output=nir.Output(None))
     assert "input: shape (4, 2, 8, 8), but c takes 3 axes" in refused(graph)

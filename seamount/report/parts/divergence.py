@@ -13,7 +13,7 @@ import numpy as np
 from seamount.compile.neurons.lif import Lif
 from seamount.compile.program.program import Population
 
-from ..evidence import Array, Evidence, Traced, window
+from ..evidence import UNREACHED, Array, Evidence, Traced, as_long_as, window
 from ..schema.quantities import known, series, unknown
 from ..schema.values import Missing, Quantity, Series
 
@@ -56,6 +56,10 @@ def sides(evidence: Evidence, population: Population) -> Sides:
     if name in traced.deployed.spikes:
         deployed = window(evidence.program, traced.deployed, name, traced.deployed.spikes[name])
     float_ = (traced.float_spikes or {}).get(name)
+    if deployed is not None and float_ is not None:
+        float_ = as_long_as(deployed, float_)
+    if deployed is not None and not len(deployed):
+        return Sides(name, fires, traced.deployed.n_samples, evidence.reference, None, None, UNREACHED)
     unpaired = SILENT if not fires else _unpaired(evidence, traced, deployed, float_)
     if deployed is not None and float_ is not None and not unpaired:
         # a flattened population of the program has its neurons in the order of the student's
@@ -159,7 +163,9 @@ def membrane_rmse(evidence: Evidence, population: Population) -> Quantity:
     if name not in traced.deployed.v or scale is None:
         return unknown(unit, "the program's v or its scale is not known")
     v = window(evidence.program, traced.deployed, name, traced.deployed.v[name])
-    float_v = np.asarray(traced.float_v[name], dtype=np.float64)
+    if not len(v):
+        return unknown(unit, UNREACHED)
+    float_v = as_long_as(v, traced.float_v[name]).astype(np.float64)
     if float_v.size != v.size:
         return unknown(unit, f"the {evidence.reference}'s v has shape {float_v.shape}, the program's {v.shape}")
     # the chip holds v in 64ths of the unit of its thresholds, which are scale to the real unit

@@ -54,7 +54,10 @@ def frames(evidence: Evidence) -> Frames | Missing:
     made = []
     for population in coding:
         name = population.name
-        sent = window(program, run, name, run.spikes[name]).reshape(-1, run.n_samples, population.n_neurons) != 0
+        messages = window(program, run, name, run.spikes[name])
+        if not len(messages):  # the run ends before a frame reaches it
+            continue
+        sent = messages.reshape(-1, run.n_samples, population.n_neurons) != 0
         act = run.states.get("act", {}).get(name)
         zero: Series | Missing = Missing(missing="its activations were not recorded")
         if act is not None:

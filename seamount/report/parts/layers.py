@@ -17,7 +17,7 @@ from ..evidence import Evidence
 from ..schema.quantities import known, unknown
 from ..schema.values import Item, Missing, Quantity, Series
 from . import divergence, rates
-from .divergence import NOT_RECORDED, Sides, sides
+from .divergence import Sides, sides
 from .ranges import StateRange, Weights, state, weight_words, weights
 
 
@@ -115,7 +115,7 @@ def _layer(evidence: Evidence, population: Population, both: Sides) -> Layer:
         ),
         rounding=tuple(evidence.rounding.get(name, ())),
         spikes_float=rates.per_sample(both, both.float, both.unpaired),
-        spikes_deployed=rates.per_sample(both, both.deployed, NOT_RECORDED),
+        spikes_deployed=rates.per_sample(both, both.deployed, both.unpaired),
         change_percent=divergence.change_percent(both),
         agreement=divergence.agreement(both),
         first_divergent_step=divergence.first_divergent_step(both),
@@ -128,7 +128,7 @@ def _layer(evidence: Evidence, population: Population, both: Sides) -> Layer:
         damage=divergence.damage(both),
         words="",
         rate_float=rates.per_step(both, None if both.pair is None else both.float, both.unpaired),
-        rate_deployed=rates.per_step(both, both.deployed, NOT_RECORDED),
+        rate_deployed=rates.per_step(both, both.deployed, both.unpaired),
         agreement_per_step=divergence.agreement_per_step(both),
         rates=rates.histogram(both, of_neurons),
         rate_edges=rates.edges(),

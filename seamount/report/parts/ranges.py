@@ -14,7 +14,7 @@ from seamount.compile.numbers import FULL_SCALE_BITS, STATE_BITS, V_MAX
 from seamount.compile.program.program import Population
 from seamount.compile.synapses.kinds import Synapses, Wire
 
-from ..evidence import Array, Evidence, window
+from ..evidence import UNREACHED, Array, Evidence, window
 from ..schema.quantities import box, known
 from ..schema.values import Box, Item, Missing, Quantity
 from .divergence import can_fire
@@ -123,6 +123,8 @@ def state(evidence: Evidence, population: Population, which: Literal["v", "u"]) 
     if traced is None or name not in traces:
         return Missing(missing=f"{which} was not recorded")
     trace = window(evidence.program, traced.deployed, name, traces[name])
+    if not len(trace):
+        return Missing(missing=f"{which}: {UNREACHED}")
     threshold = None
     if which == "v" and isinstance(neuron, Lif) and can_fire(population):
         threshold = known(int(np.median(neuron.v_th_mant)) << 6, "chip units", "derived")

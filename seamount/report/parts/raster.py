@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..evidence import Array, Evidence, Traced, window
+from ..evidence import Array, Evidence, Traced, as_long_as, window
 from ..schema.values import Item, Missing
 
 
@@ -59,9 +59,10 @@ def raster(evidence: Evidence) -> Raster | Missing:
     if traced is None or not traced.deployed.spikes:
         return Missing(missing=evidence.reason("traced", "no spikes were recorded"))
     names = [p.name for p in evidence.program.populations if p.name in traced.deployed.spikes]
-    deployed = {n: window(evidence.program, traced.deployed, n, traced.deployed.spikes[n]) for n in names}
+    windows = {n: window(evidence.program, traced.deployed, n, traced.deployed.spikes[n]) for n in names}
+    deployed = {n: spikes for n, spikes in windows.items() if len(spikes)}
     float_ = _float_spikes(traced, deployed)
-    firing = [n for n in names if np.any(deployed[n]) or np.any(float_.get(n, 0))]
+    firing = [n for n in deployed if np.any(deployed[n]) or np.any(float_.get(n, 0))]
     if not firing:
         return Missing(missing="no recorded layer fires")
     sample, why = _choose(traced, deployed, float_, evidence.reference)
@@ -71,7 +72,7 @@ def raster(evidence: Evidence) -> Raster | Missing:
         sample=sample,
         label=None if traced.labels is None else int(traced.labels[sample]),
         predicted=None if predictions is None else int(predictions[sample]),
-        n_steps=len(deployed[shown[0]]),
+        n_steps=max(len(deployed[n]) for n in shown),
         why=why,
         picture=_picture(evidence, traced, sample),
         rows=tuple(_row(n, deployed[n][:, sample], float_[n][:, sample] if n in float_ else None) for n in shown),
@@ -85,7 +86,7 @@ def _middle(names: list[str]) -> list[str]:
 
 
 def _float_spikes(traced: Traced, deployed: dict[str, Array]) -> dict[str, Array]:
-    found = {n: np.asarray(s) for n, s in (traced.float_spikes or {}).items() if n in deployed}
+    found = {n: as_long_as(deployed[n], s) for n, s in (traced.float_spikes or {}).items() if n in deployed}
     return {n: s.reshape(deployed[n].shape) for n, s in found.items() if s.size == deployed[n].size}
 
 

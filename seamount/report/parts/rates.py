@@ -8,7 +8,7 @@ from ..evidence import Array
 from ..schema.quantities import known, series, tidy, unknown
 from ..schema.values import Missing, Quantity, Series
 from . import divergence
-from .divergence import NOT_RECORDED, SILENT, Sides
+from .divergence import SILENT, Sides
 
 RATE_EDGES = np.linspace(0, 1, 13)
 """Bins of spikes per step; the neurons that never fire lie in the first, those that always do in the last."""
@@ -37,13 +37,13 @@ def neuron_rates(both: Sides) -> Array | None:
 
 def histogram(both: Sides, rates: Array | None) -> Series | Missing:
     if rates is None:
-        return Missing(missing=NOT_RECORDED if both.fires else SILENT)
+        return Missing(missing=both.unpaired if both.fires else SILENT)
     return series(np.histogram(rates, RATE_EDGES)[0], "neurons", "counted", both.n)
 
 
 def neurons_at(both: Sides, rates: Array | None, rate: float) -> Quantity:
     if rates is None:
-        return unknown("neurons", "not recorded" if both.fires else SILENT)
+        return unknown("neurons", both.unpaired if both.fires else SILENT)
     return known(int(np.sum(rates == rate)), "neurons", "counted", both.n)
 
 
