@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from seamount.errors import InputError
 from seamount.files import replacing
-from seamount.foreign.tensors import read_safetensors, read_state_dict
+from seamount.foreign.tensors import plain, read_safetensors, read_state_dict
 
 
 def save(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
@@ -30,17 +30,17 @@ def save(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) ->
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors (on the CPU) and the facts."""
-    return read_safetensors(path)
+    """The tensors (on the CPU) and the facts of a state that ``save`` wrote, without which training begins anew."""
+    return read_safetensors(path, ways_out="delete it to start anew")
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:
     """A state dict from .safetensors (also our own checkpoints) or from a .pt file that holds nothing else."""
     if path.suffix != ".safetensors":
         return read_state_dict(path)
-    tensors, _ = load(path)
+    tensors, _ = read_safetensors(path)
     networks = {k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")}
-    return networks or tensors
+    return {name: plain(value, name, path) for name, value in (networks or tensors).items()}
 
 
 def put(module: nn.Module, state: Mapping[str, Tensor], where: str) -> None:

@@ -6,11 +6,10 @@ scikit-learn's digits.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from seamount.errors import none_of
 from seamount.own import is_own, named
@@ -33,12 +32,25 @@ Augmentation = Literal[
     "gain",
 ]
 
+LEAST, MOST = 1e-12, 1e12
+"""Between which quantities lie that somebody means: beyond, float32 soon holds neither their ratios nor products."""
+
+
+def _meant(value: float) -> float:
+    if 0 < value < LEAST:
+        raise ValueError(f"0 is possible, and {LEAST:g} and more")
+    return value
+
+
 Count = Annotated[int, Field(ge=1, lt=1 << 31)]
+Natural = Annotated[int, Field(ge=0, lt=1 << 31)]
+Pixels = Annotated[int, Field(ge=1, lt=1 << 16)]
 Seed = Annotated[int, Field(ge=0, lt=1 << 63)]  # torch's generators and our mixing of seeds hold 63 bits
 Threads = Annotated[int, Field(ge=1, le=1024)]  # of millions the operating system grants none, and OpenMP crashes
 Bits = Annotated[int, Field(ge=1)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(ge=LEAST, le=MOST, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, le=MOST, allow_inf_nan=False), AfterValidator(_meant)]
+Share = Annotated[float, Field(ge=0, lt=1), AfterValidator(_meant)]
 
 
 class Section(BaseModel):
@@ -61,10 +73,12 @@ class DataConfig(Section):
     frame_values: Literal["binary", "count"] = Field(
         "binary", description="of a frame's pixel: any event, or how many"
     )
-    sensor: tuple[Count, Count] | None = Field(None, description="[height, width] of an event-folder's sensor")
-    size: Count | None = Field(None, description="side to which images or event frames are brought [pixels]")
+    sensor: tuple[Pixels, Pixels] | None = Field(None, description="[height, width] of an event-folder's sensor")
+    size: Pixels | None = Field(None, description="side to which images or event frames are brought [pixels]")
     sample_rate: Count = Field(8000, description="of sound [values a second]; recordings of another are refused")
-    step_s: Positive = Field(0.025, description="sound that a step hears [s]; T of them are a sample")
+    step_s: Annotated[float, Field(ge=1e-5, le=60)] = Field(
+        0.025, description="sound that a step hears [s]; T of them are a sample"
+    )
     bands: Count = Field(32, description="into which sound is taken apart, from 100 Hz to half of its rate")
     sound_values: Literal["energies", "crossings"] = Field(
         "energies", description="of a band: its energy in 8 bits, or spikes where that rises or falls"
@@ -78,7 +92,7 @@ class DataConfig(Section):
     )
     cache: str | None = Field(None, description="folder for frames made before; default: beside the data")
     skip_corrupt: bool = Field(False, description="leave out files that cannot be read, instead of refusing")
-    validation: Annotated[float, Field(gt=0, lt=1)] = Field(
+    validation: Annotated[float, Field(ge=LEAST, lt=1)] = Field(
         0.125, description="share of the training part that is held out for choosing the best epoch"
     )
     augment: tuple[str, ...] = Field(
@@ -88,11 +102,11 @@ class DataConfig(Section):
         None,
         description="augmented views of each image, shown in turn and alike in all runs; not set: always new ones",
     )
-    crop_padding: Annotated[int, Field(ge=0)] = Field(
+    crop_padding: Annotated[int, Field(ge=0, lt=1 << 16)] = Field(
         1, description="of a random crop [pixels]; CIFAR is used with 4"
     )
-    cutout_size: Count = Field(16, description="side of the square that cutout blanks [pixels]")
-    shift_steps: Annotated[int, Field(ge=0)] = Field(3, description="largest time-shift, to either side [steps]")
+    cutout_size: Pixels = Field(16, description="side of the square that cutout blanks [pixels]")
+    shift_steps: Natural = Field(3, description="largest time-shift, to either side [steps]")
     gain: Annotated[int, Field(ge=0, le=255)] = Field(
         16, description="largest change of all energies together [sixteenths of a doubling: 16 are 3 dB]"
     )
@@ -119,16 +133,14 @@ class TrainConfig(Section):
     optimizer: Literal["adamw", "sgd"] = Field("adamw", description='"adamw" or "sgd" (with momentum)')
     lr: Positive = Field(4e-3, description="largest learning rate of the student")
     weight_decay: NotNegative = Field(5e-4, description="on weights; never on biases and norms")
-    momentum: Annotated[float, Field(ge=0, lt=1)] = Field(0.9, description="of sgd")
+    momentum: Share = Field(0.9, description="of sgd")
     nesterov: bool = Field(False, description="of sgd: looks ahead along its momentum")
     schedule: Literal["cosine", "one-cycle", "constant", "steps"] = Field(
         "cosine", description='of lr after the warm-up; "one-cycle" falls in a straight line to 0'
     )
-    milestones: tuple[int, ...] = Field((), description='epochs at which "steps" divides lr by 10')
+    milestones: tuple[Natural, ...] = Field((), description='epochs at which "steps" divides lr by 10')
     warmup_epochs: NotNegative = Field(0.0, description="over which lr rises from 0")
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.0, description="share of the hard labels that is spread evenly over all classes"
-    )
+    label_smoothing: Share = Field(0.0, description="share of the hard labels that is spread evenly over all classes")
     average_epochs: NotNegative = Field(
         0.0, description="epochs over which weights are averaged (exponentially) for what is judged and kept; 0: none"
     )
@@ -163,9 +175,7 @@ class TeacherConfig(Section):
     arch: str = Field("small-cnn", description="a teacher that models/zoo.py builds, or mine.py:make_teacher")
     options: dict[str, Any] = Field({}, description="further arguments of that architecture, or of one's own")
     checkpoint: str | None = Field(None, description="state dict (.safetensors or .pt) to use instead of training")
-    epochs: Annotated[int, Field(ge=0, lt=1 << 31)] = Field(
-        20, description="of the teacher's own training; 0 takes one's own as it is"
-    )
+    epochs: Natural = Field(20, description="of the teacher's own training; 0 takes one's own as it is")
     lr: Positive = Field(2e-3, description="its learning rate")
     train: dict[str, Any] = Field({}, description="settings of [train] that are others for the teacher")
 
@@ -205,11 +215,11 @@ class DistillConfig(Section):
         description=f"one of {', '.join(METHODS)}, mine.py:Loss, or weights of {', '.join(TERMS)} and one's own",
     )
     options: dict[str, Any] = Field({}, description="arguments of one's own loss")
-    ann_epochs: Annotated[int, Field(ge=0, lt=1 << 31)] = Field(
+    ann_epochs: Natural = Field(
         0,
         description="before train.epochs, in which the student's graph learns as an ANN, with ReLUs",
     )
-    one_step_epochs: Annotated[int, Field(ge=0, lt=1 << 31)] = Field(
+    one_step_epochs: Natural = Field(
         0,
         description="of train.epochs the first ones, in which a still image is learned in one step instead of T",
     )
@@ -228,7 +238,7 @@ class DistillConfig(Section):
     sastc_every: Count = Field(
         1, description="steps of the optimiser from one in which SASTC counts (so many times) to the next"
     )
-    sastc_side: Count | None = Field(
+    sastc_side: Pixels | None = Field(
         None, description="largest side of the maps that SASTC compares, larger ones are pooled [pixels]"
     )
     spike_budget: dict[BudgetUnit, Positive] | None = Field(
@@ -237,10 +247,10 @@ class DistillConfig(Section):
         "microjoules; {} for no budget",
     )
     budget_weight: Positive = Field(1.0, description="of the budget's loss, times the rest of the loss (at least 1)")
-    budget_ramp: Annotated[float, Field(ge=0, le=1)] = Field(
+    budget_ramp: Annotated[float, Field(ge=0, le=1), AfterValidator(_meant)] = Field(
         0.5, description="share of the epochs in which that weight rises from 0; none of it in integers"
     )
-    budget_floor: Annotated[float, Field(ge=0, lt=1)] = Field(
+    budget_floor: Share = Field(
         0.1, description="share of its budget below which a population is pushed up, so that none falls silent"
     )
     cache_teacher: bool = Field(
@@ -276,7 +286,7 @@ class DistillConfig(Section):
 class QuantConfig(Section):
     """Fine-tuning of the student in the chip's integers."""
 
-    epochs: Annotated[int, Field(ge=0)] = Field(6, description="of training in integers; 0 only rounds")
+    epochs: Natural = Field(6, description="of training in integers; 0 only rounds")
     lr: Positive = Field(1e-3, description="its largest learning rate")
     calibration_samples: Count = Field(512, description="training samples from which the scales start")
     weight_bits: Bits | dict[str, Bits] | None = Field(
@@ -297,5 +307,5 @@ def check_method(method: str | Mapping[str, float]) -> None:
     unknown = [none_of(name, TERMS) for name in method if name not in TERMS and not is_own(name)]
     if unknown:
         raise ValueError("; ".join(unknown))
-    if not any(method.values()) or not all(math.isfinite(w) and w >= 0 for w in method.values()):
-        raise ValueError(f"weights {dict(method)}; finite ones are needed, none negative, not all 0")
+    if not any(method.values()) or not all(w == 0 or LEAST <= w <= MOST for w in method.values()):
+        raise ValueError(f"weights {dict(method)}; possible are 0 and {LEAST:g} to {MOST:g}, not all 0")

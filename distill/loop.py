@@ -430,7 +430,7 @@ def _batch_that_fits(run: _Run, values: Tensor, seeds: Tensor, numbers: Tensor) 
 def learning_rate(config: TrainConfig, epoch: float) -> float:
     """At a moment of training, counted in epochs: a linear rise, then the schedule."""
     if epoch < config.warmup_epochs:
-        return config.lr * (epoch + 1e-3) / config.warmup_epochs
+        return config.lr * (epoch + 1e-3) / max(config.warmup_epochs, 1e-3)
     match config.schedule:
         case "cosine":
             share = (epoch - config.warmup_epochs) / max(config.epochs - config.warmup_epochs, 1e-9)

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from seamount.distill.config import (
+    LEAST,
     Count,
     DataConfig,
     DistillConfig,
+    Natural,
     Positive,
     QuantConfig,
     Section,
@@ -67,10 +69,10 @@ class TargetConfig(Section):
 
 
 class LavaConfig(Section):
-    n_samples: Annotated[int, Field(ge=0, lt=1 << 31)] = Field(
-        20, description="test samples run on Lava itself; 0 leaves it out"
+    n_samples: Natural = Field(20, description="test samples run on Lava itself; 0 leaves it out")
+    time_limit_s: Annotated[float, Field(ge=LEAST, le=1e9)] = Field(
+        600.0, description="the Lava process is ended after it [s]"
     )
-    time_limit_s: Positive = Field(600.0, description="the Lava process is ended after it [s]")
     required: bool = Field(False, description="refuse to begin where Lava is not installed, as --require-lava does")
 
 

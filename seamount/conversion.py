@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from seamount.artefacts import RunFolder, recognised
 from seamount.config import load_config
 from seamount.errors import ConfigError
+from seamount.files import check_place
 from seamount.own import blamed, is_own
 from seamount.surroundings import undisturbed
 
@@ -69,6 +70,8 @@ def convert(
     """
     from seamount.sigma_delta import convert as made
 
+    if folder is not None:
+        _require_room(Path(folder))
     module, name, calibration, test = _asked(ann, data, frames, settings)
     if n_samples < 1:
         raise ConfigError(f"{n_samples}", where="--samples", possible="at least 1 is possible")
@@ -88,18 +91,22 @@ def convert(
     return found
 
 
-def _write(found: Conversion, compared: Frames, folder: Path, net: bool) -> None:
-    from seamount.compile.program.file import save_program
-    from seamount.files import write_atomically, write_json
-    from seamount.programs import write_net
-    from seamount.report.conversion import render_conversion_html
-    from seamount.run.answers import write_arrays
-
+def _require_room(folder: Path) -> None:
+    check_place(folder)
     ours = {PROGRAM, NET, DOCUMENT, PAGE, COMPARED, ANSWERS}
     foreign = {path.name for path in folder.iterdir()} - ours if folder.exists() else set()
     if foreign:
         raise ConfigError("holds something else", where=folder, ways_out="name another folder with --out")
-    folder.mkdir(parents=True, exist_ok=True)
+
+
+def _write(found: Conversion, compared: Frames, folder: Path, net: bool) -> None:
+    from seamount.compile.program.file import save_program
+    from seamount.files import make_folder, write_atomically, write_json
+    from seamount.programs import write_net
+    from seamount.report.conversion import render_conversion_html
+    from seamount.run.answers import write_arrays
+
+    make_folder(folder)
     (folder / NET).unlink(missing_ok=True)
     save_program(found.program, folder / PROGRAM)
     y = {"y": compared.labels} if compared.labels is not None else {"y": compared.targets}

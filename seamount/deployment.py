@@ -47,7 +47,7 @@ from seamount.config import TargetConfig
 from seamount.distill.parallel import World, open_world
 from seamount.distill.progress import Progress
 from seamount.errors import BackendMissing, ConfigError, InputError, Unsupported, plural
-from seamount.files import file_hash, write_json
+from seamount.files import check_place, file_hash, make_folder, write_json
 from seamount.foreign.arrays import read_npz
 from seamount.hardware_targets.agreement import Agreement, compare_runs
 from seamount.hardware_targets.lava import lava_status, require_lava, run_on_lava
@@ -137,6 +137,7 @@ def source_of(path: Path) -> Path:
 
 def require_room(folder: Path) -> None:
     """Refuses a folder of something else; a student and samples that were handed over stand in it already."""
+    check_place(folder)
     given = {"network.nir", "data.npz"}
     held = {path.name for path in folder.iterdir()} - given if folder.exists() else set()
     if held and DEPLOYMENT not in held:
@@ -451,7 +452,7 @@ def _hashes(asked: Asked) -> dict[str, str]:
 
 def _write(asked: Asked, made: Made, folder: Path) -> None:
     """The parts of the folder that later commands read."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     source = source_of(Path(asked.source))
     kept = {name: folder / name for name in ("network.nir", "network.net")}
     if made.compiled is not None and source not in kept.values():

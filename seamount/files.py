@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -47,10 +48,35 @@ def replacing(path: Path) -> Iterator[Path]:
 
 def write_atomically(path: Path, content: bytes | str) -> None:
     """The whole file or nothing; its folder is made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    check_place(path)
+    make_folder(path.parent)
     with replacing(path) as fresh:
         # names of files may hold bytes that are no UTF-8: they are written as escapes
         fresh.write_bytes(content.encode(errors="backslashreplace") if isinstance(content, str) else content)
+
+
+ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
+
+
+def make_folder(folder: Path) -> None:
+    """The folder and those that it lies in; ``check_place`` says what is refused."""
+    check_place(folder)
+    # where a link leads to: one to a disk that is empty yet is no folder
+    Path(os.path.realpath(folder)).mkdir(parents=True, exist_ok=True)
+
+
+def check_place(path: Path) -> None:
+    """Refuses what would not become the file or folder that is meant.
+
+    Raises:
+        ConfigError: it is an address, as s3://..., which would become a folder of that name, or a link in a circle.
+    """
+    for k, part in enumerate(path.parts, 1):
+        if ADDRESS.fullmatch(part) and not Path(*path.parts[:k]).is_dir():
+            found = f"looks like an address ({part}//), and only this machine's folders are written to"
+            raise ConfigError(found, where=path, ways_out="name a folder, and copy from there")
+    if os.path.islink(os.path.realpath(path)):
+        raise ConfigError("a link that leads to itself", where=path, ways_out=("remove it", "choose another name"))
 
 
 def write_json(path: Path, document: Any) -> None:
@@ -84,12 +110,13 @@ def check_apart(written: Mapping[str, Path | None], read: Iterable[Path | str | 
     """What a command writes, by its option, lies neither on what it reads nor on one another.
 
     Raises:
-        ConfigError: it does, and a trained network or the data would be lost.
+        ConfigError: it does, and a trained network or the data would be lost; or as ``check_place``.
     """
     taken = {os.path.realpath(path): "is what is read" for path in read if path is not None}
     for option, path in written.items():
         if path is None:
             continue
+        check_place(path)
         place = os.path.realpath(path)
         if place in taken:
             raise ConfigError(

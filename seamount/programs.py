@@ -32,7 +32,7 @@ from seamount.compile.program.program import Input, Program
 from seamount.compile.program.readout import as_quantity, classes, readout_so_far
 from seamount.compile.program.symptoms import Symptoms, symptoms
 from seamount.errors import ConfigError, InputError, plural
-from seamount.files import check_apart
+from seamount.files import check_apart, make_folder
 from seamount.foreign.arrays import Arrays
 from seamount.foreign.labels import class_labels
 from seamount.foreign.samples import ENDINGS, read_samples
@@ -232,7 +232,7 @@ def write_net(program: Program, path: Path | str) -> NetFile:
     """Write a program as a lava-dl ``.net`` file; the result says what netx must be told beside its path."""
     from seamount.hardware_targets.lava import write_net as write
 
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    make_folder(Path(path).parent)
     return write(program, Path(path))
 
 

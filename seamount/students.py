@@ -17,6 +17,7 @@ from seamount.deployment import require_room
 from seamount.distill.data.own import all_samples
 from seamount.distill.quantised import QuantisedStudent
 from seamount.errors import InputError
+from seamount.files import make_folder
 from seamount.hardware_targets.target import load_target
 from seamount.models.export import to_nir
 from seamount.models.spiking_net import SpikingNet
@@ -58,7 +59,7 @@ def written(student: nn.Module, data: Any, folder: Path, asked: Asked) -> Iterat
     require_room(folder)
     new = not folder.exists()
     paths = folder / NETWORK, folder / DATA
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     try:
         write_graph(ours.to_nir() if isinstance(ours, QuantisedStudent) else to_nir(ours), paths[0])
         if data is not None:

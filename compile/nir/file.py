@@ -134,13 +134,14 @@ def _array(item: h5py.Dataset, where: str, got: _Collected) -> Value | None:
     if item.shape is None:
         got.problems.append(Reason("empty (no value at all)", where=where))
         return None
-    if h5py.check_string_dtype(item.dtype) is not None:
+    dtype = item.dtype  # HDF5 is asked at every turn
+    if h5py.check_string_dtype(dtype) is not None:
         text = _text(item)
         if text is None:
             got.problems.append(Reason(f"text of shape {item.shape}", where=where, possible="needed is one string"))
         return text
-    if item.dtype.kind not in "biuf":
-        got.problems.append(Reason(f"values of type {item.dtype}", where=where, possible="needed are real numbers"))
+    if dtype.kind not in "biuf":
+        got.problems.append(Reason(f"values of type {dtype}", where=where, possible="needed are real numbers"))
         return None
     value: Value = np.asarray(item[()])
     return value

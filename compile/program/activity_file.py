@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from seamount.errors import InputError
-from seamount.files import replacing
+from seamount.files import make_folder, replacing
 from seamount.foreign.arrays import read_npz
 
 from ..neurons.models import MODELS
@@ -43,7 +43,7 @@ def save_activity(activity: Activity, path: Path | str) -> None:
     meta = {"schema": SCHEMA, "n_steps": activity.n_steps, "n_samples": activity.n_samples, "events": scalars}
     meta["windows"] = {name: list(window) for name, window in activity.windows.items()}
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     # an open file: savez ends a name that lacks .npz with it
     with replacing(path) as fresh, fresh.open("wb") as file:
         np.savez_compressed(file, meta=np.array(json.dumps(meta)), **arrays)  # type: ignore[arg-type]

@@ -34,6 +34,9 @@ from .stream import Schedule, fresh_schedule, streamed_schedule
 
 Array = NDArray[Any]
 
+LONGEST_S = 1e9
+"""That a time limit may be: what the operating system waits for is a number of nanoseconds in 64 bits."""
+
 LEAST_FREE = 1 << 16
 """Bytes; on a disk with less Lava's processes write down neither results nor why they ended."""
 
@@ -69,12 +72,15 @@ def run_on_lava(
         time_limit_s: Lava is stopped after it [s].
 
     Raises:
+        ConfigError: a time limit or a record that there is not.
         BackendMissing: Lava is not installed, stopped with an error, or did not answer in time.
         Unsupported: Lava cannot hold the program exactly.
     """
     check_record(program, record)
     if "drive" in record:
         raise ConfigError("cannot record drive", where="Lava", possible="possible are spikes and states")
+    if not 0 < time_limit_s <= LONGEST_S:
+        raise ConfigError(f"{time_limit_s:g} s", where="time limit", possible=f"possible are up to {LONGEST_S:g} s")
     require_lava()
     steps = default_steps(program, inputs) if n_steps is None else n_steps
     values = check_inputs(program, inputs, steps)

@@ -13,6 +13,7 @@ from seamount.compile.program.activity import Activity
 from seamount.compile.program.program import Program
 from seamount.compile.program.readout import told
 from seamount.errors import InputError
+from seamount.files import make_folder
 
 from .run import asked_for, save_inputs, write_job
 from .shim import INSTALL
@@ -71,7 +72,7 @@ def write_standalone(
     if n_steps is None:
         n_steps = program.steps_per_run() if inputs is None else default_steps(program, inputs)
     values = None if inputs is None else check_inputs(program, inputs, n_steps)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     write_job(folder, program, fresh_schedule(program, n_steps), record)
     if values is not None:
         save_inputs(folder, values)

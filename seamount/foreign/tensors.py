@@ -19,9 +19,23 @@ from .whole import first_line, regular
 
 State = dict[str, Tensor]
 
+FLOATS = (
+    *(torch.float64, torch.float32, torch.float16, torch.bfloat16),
+    *(torch.float8_e4m3fn, torch.float8_e5m2, torch.float8_e4m3fnuz, torch.float8_e5m2fnuz),
+)
+INTEGERS = (
+    *(torch.int64, torch.int32, torch.int16, torch.int8, torch.bool),
+    *(torch.uint64, torch.uint32, torch.uint16, torch.uint8),
+)
+"""Of torch's other types (complex, quantised, two numbers in a byte) most operators compute nothing."""
 
-def read_safetensors(path: Path) -> tuple[State, dict[str, Any]]:
-    """The tensors, on the CPU, and the facts that ``distill/checkpoint.py`` wrote beside them."""
+
+def read_safetensors(path: Path, ways_out: str = "save or fetch it again") -> tuple[State, dict[str, Any]]:
+    """The tensors, on the CPU, and the facts that ``distill/checkpoint.py`` wrote beside them.
+
+    Raises:
+        InputError: none that can be read; ``ways_out`` says what to do then.
+    """
     regular(path, DATA_BYTES)
     try:
         with safe_open(path, framework="pt") as file:
@@ -31,7 +45,7 @@ def read_safetensors(path: Path) -> tuple[State, dict[str, Any]]:
             return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118 (not a mapping)
     except (SafetensorError, OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError) as error:
         found = f"not a readable safetensors file ({first_line(error)})"
-        raise InputError(found, where=path, ways_out="delete it to start anew") from None
+        raise InputError(found, where=path, ways_out=ways_out) from None
 
 
 def read_tensors(path: Path) -> State:
@@ -102,7 +116,7 @@ def plain(value: Tensor, name: str, path: Path) -> Tensor:
 
 
 def _dense(value: Tensor, name: str, path: Path) -> None:
-    if value.layout != torch.strided or value.device.type != "cpu" or value.is_complex() or value.is_quantized:
+    if value.layout != torch.strided or value.device.type != "cpu" or value.dtype not in (*FLOATS, *INTEGERS):
         raise InputError(
             f"{name} is {value.dtype}, {value.layout} on {value.device}",
             where=path,

@@ -26,7 +26,7 @@ from typing import Any
 
 from seamount import __version__
 from seamount.errors import ConfigError, InputError
-from seamount.files import file_hash, read_json, text_hash, write_json
+from seamount.files import file_hash, make_folder, read_json, text_hash, write_json
 
 from .stage import Stage
 
@@ -145,5 +145,5 @@ def open_run(folder: Path, stages: tuple[Stage[Any], ...], *, resume: bool, over
         elif not resume:
             ways = "--resume continues it, --overwrite starts anew, --name chooses another"
             raise ConfigError("exists already", where=folder, ways_out=ways)
-    place.mkdir(parents=True, exist_ok=True)
+    make_folder(place)
     return Run(folder, stages)

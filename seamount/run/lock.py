@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 
 from seamount.errors import ConfigError
+from seamount.files import check_place
 
 _held: dict[Path, int] = {}
 """Lock file -> the process that holds it: the system's locks do not keep the threads of one process apart."""
@@ -28,8 +29,9 @@ def hold(folder: Path, *, wait: bool = False) -> Iterator[None]:
         wait: for another process, instead of refusing.
 
     Raises:
-        ConfigError: another process, or another thread of this one, works in it.
+        ConfigError: another process, or another thread of this one, works in it; or no folder can be there.
     """
+    check_place(folder)
     folder = Path(os.path.realpath(folder))  # not resolve(), which raises where links go in circles
     path = folder.parent / f".{folder.name}.lock"
     if _held.get(path) == os.getpid():

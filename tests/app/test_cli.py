@@ -328,3 +328,21 @@ def test_a_program_is_not_written_under_the_name_of_a_network(
     with pytest.raises(InputError, match=f"name it net.program.h5; {option} writes a {ending} file, too"):
         save_program(load_program(program), out)
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "other"),
+    [(["run", "a.toml", "--out", "b"], "--name"), (["deploy", "a.nir", "--name", "b"], "--out")],
+)
+def test_an_option_of_another_command_is_told_by_its_name_here(words: list[str], other: str) -> None:
+    refused = run(*words)
+    assert refused.exit_code == 2
+    assert f"(Possible options: {other})" in refused.stderr
+
+
+@pytest.mark.parametrize("limit", ["inf", "1e300"])
+def test_a_time_limit_is_one_that_can_be_waited_for(limit: str, program: Path, samples: Path) -> None:
+    refused = run("run-lava", str(program), "--data", str(samples), "--time-limit", limit)
+    assert refused.exit_code == 2
+    assert "time limit: " in refused.stderr
+    assert "possible are up to 1e+09 s" in refused.stderr

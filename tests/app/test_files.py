@@ -11,7 +11,16 @@ import pytest
 from seamount.asked import asked_in
 from seamount.cli.shell import _run
 from seamount.errors import ConfigError, InputError
-from seamount.files import check_apart, file_hash, read_json, replacing, text_hash, write_atomically, write_json
+from seamount.files import (
+    check_apart,
+    file_hash,
+    make_folder,
+    read_json,
+    replacing,
+    text_hash,
+    write_atomically,
+    write_json,
+)
 from seamount.programs import compile_source
 from seamount.runs import load_report
 
@@ -76,6 +85,26 @@ def test_a_device_a_pipe_and_a_folder_do_not_give_way_to_a_file(tmp_path: Path) 
             write_atomically(tmp_path / name, "x")
         assert str(caught.value) == f"{tmp_path / name}: is {kind}, and cannot be replaced by a file"
     assert Path("/dev/null").is_char_device()
+
+
+@pytest.mark.parametrize("address", ["s3://bucket/run", "https://example.org/a.h5", "gs://b"])
+def test_an_address_does_not_become_a_folder(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    told = rf"{address.replace('//', '/')}: looks like an address \({address.partition('//')[0]}//\), and only this"
+    for refused in (
+        lambda: check_apart({"--out": Path(address)}, []),
+        lambda: write_atomically(Path(address), "x"),
+        lambda: make_folder(Path("runs") / address),
+    ):
+        with pytest.raises(ConfigError, match=f"(runs/)?{told}"):
+            refused()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_called_so_is_one(tmp_path: Path) -> None:
+    (tmp_path / "odd:").mkdir()
+    write_atomically(tmp_path / "odd:" / "deep" / "file", "x")
+    assert (tmp_path / "odd:" / "deep" / "file").read_text() == "x"
 
 
 def test_nothing_is_written_over_what_is_read_or_over_one_another(tmp_path: Path) -> None:

@@ -149,7 +149,10 @@ def test_a_link_to_another_disk_stays_one_and_leads_to_the_new_run(tmp_path: Pat
 
 def test_a_link_in_a_circle_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "r").symlink_to("r")
-    with hold(tmp_path / "r"), pytest.raises(FileExistsError):
+    told = r"r: a link that leads to itself; remove it; or choose another name"
+    with pytest.raises(ConfigError, match=told), hold(tmp_path / "r"):
+        pass
+    with pytest.raises(ConfigError, match=told):
         open_run(tmp_path / "r", TWO, resume=False, overwrite=True)
 
 

@@ -114,8 +114,8 @@ def test_every_file_of_losses_is_in_the_list_and_every_term_has_its_class() -> N
             "method: 'hrad' is none of hard, hard-mean, kd, kd-per-step, mean-step, ela, sta, sastc; did you mean "
             "hard?",
         ),
-        ({"hard": -1.0}, "method: weights {'hard': -1.0}; finite ones are needed, none negative, not all 0"),
-        ({"hard": 0.0}, "method: weights {'hard': 0.0}; finite ones are needed, none negative, not all 0"),
+        ({"hard": -1.0}, "method: weights {'hard': -1.0}; possible are 0 and 1e-12 to 1e+12, not all 0"),
+        ({"hard": 0.0}, "method: weights {'hard': 0.0}; possible are 0 and 1e-12 to 1e+12, not all 0"),
     ],
 )
 def test_a_method_that_is_none_says_what_is_possible(method: str | dict[str, float], message: str) -> None:

@@ -5,6 +5,7 @@ import gzip
 import io
 import json
 import os
+import re
 import resource
 import struct
 import zipfile
@@ -397,6 +398,35 @@ def test_weights_are_plain_numbers_in_memory(tmp_path: Path) -> None:
         path.write_bytes(content)
         with refused("not a state dict"):
             load_weights(path)
+
+
+def entry(begin: int, end: int, *, dtype: str = "F32", shape: tuple[int, ...] = (2,)) -> dict[str, Any]:
+    return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
+
+
+@pytest.mark.parametrize(
+    ("header", "told"),
+    [
+        ({"a": entry(0, 8), "b": entry(4, 12)}, "invalid offset for tensor `b`"),
+        ({"a": entry(8, 16)}, "invalid offset for tensor `a`"),
+        ({"a": entry(0, 16, dtype="Q7")}, "unknown variant `Q7`"),
+        ({"a": entry(0, 16, shape=(1 << 63, 1 << 63))}, "overflow computing buffer size"),
+        ({"a": entry(0, 8)}, "file not fully covered"),
+        ({"a": entry(0, 16, dtype="C64")}, "a is torch.complex64"),
+        ({"a": entry(0, 8), "b": entry(8, 16, dtype="F4", shape=(16,))}, "b is torch.float4"),
+        ({"a": entry(0, 16, shape=(4,))}, "a holds NaN or infinity"),
+        (None, "header too large"),
+    ],
+)
+def test_weights_in_safetensors_that_are_none_are_refused(
+    header: dict[str, Any] | None, told: str, tmp_path: Path
+) -> None:
+    path, head = tmp_path / "a.safetensors", json.dumps(header).encode()
+    content = np.array([1, 2, 3, np.nan], "<f4").tobytes()
+    path.write_bytes(struct.pack("<Q", 1 << 63 if header is None else len(head)) + head + content)
+    # nothing about deleting it: it is the user's, not a state that training goes on from
+    with refused(rf"{re.escape(told)}((?!delete).)*$"):
+        load_weights(path)
 
 
 @pytest.mark.parametrize("facts", ["[" * 100_000, "5", "9" * 5000])

@@ -1,12 +1,16 @@
 """Settings and surroundings that nobody means: refused in words, before anything starts."""
 
 import os
+import re
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import torch
+from pydantic import BaseModel
 
-from seamount.config import load_config
+from seamount.config import Config, load_config
 from seamount.distill.data import load_data
 from seamount.distill.parallel import open_world, separately
 from seamount.errors import ConfigError, InputError
@@ -37,6 +41,32 @@ def test_settings_out_of_range_are_named(setting: str, told: str) -> None:
     with pytest.raises(ConfigError) as error:
         load_config(None, [setting])
     assert told in str(error.value)
+
+
+def numbers(section: type[BaseModel] = Config, prefix: str = "") -> Iterator[str]:
+    """Settings that are numbers, or lists or tables of some."""
+    for name, entry in section.model_fields.items():
+        if isinstance(entry.annotation, type) and issubclass(entry.annotation, BaseModel):
+            yield from numbers(entry.annotation, f"{prefix}{name}.")
+        elif re.search(r"\b(int|float)\b", repr(entry.annotation)):
+            yield f"{prefix}{name}"
+
+
+def test_no_setting_takes_a_number_that_nobody_means() -> None:
+    tables = {"distill.method": "{{kd = {}}}", "distill.spike_budget": "{{per_synapse = {}}}"}
+    lists = {"data.sensor": "[{}, 1]", "train.milestones": "[{}]"}
+    odd = ("nan", "inf", "-inf", "1e308", "-1e308", "1e-320", "-1", str(1 << 63), str(10**26))
+    later = {"quant.weight_bits": {str(1 << 63), str(10**26)}}  # the target refuses them, and says what it has
+    found = list(numbers())
+    assert len(found) > 40
+    for name in found:
+        taken = set()
+        for value in odd:
+            with suppress(ConfigError):
+                given = {**tables, **lists}.get(name, "{}").format(value)
+                load_config(None, ['train.schedule="steps"'] * (name == "train.milestones") + [f"{name}={given}"])
+                taken.add(value)
+        assert taken == later.get(name, set()), name
 
 
 @pytest.mark.parametrize("name", ["file", "cifar10", "mnist", "event-folder"])
