@@ -1,8 +1,10 @@
 """ANNs as sigma-delta programs: accuracy, messages and operations by threshold, on stills and on digits that drift.
 
     python -m benchmarks.sigma_delta --mnist FOLDER [--samples 2000] [--sequences 100]
+    python -m benchmarks.sigma_delta --mnist FOLDER --seeds 3
 
-Prints a table for each network and data set, as in docs/sigma_delta.md. One seed; the ANNs are trained here.
+Prints a table for each network and data set, as in docs/sigma_delta.md. The ANNs are trained here; with ``--seeds``
+one of each seed, converted at threshold 0 and at the default.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ from examples.convert_a_moving_digit import drifting, make_data, make_net
 from seamount import api
 from seamount.config import load_config
 from seamount.distill.data import load_data
-from seamount.sigma_delta import Conversion
+from seamount.frames import frames_of
+from seamount.sigma_delta import Conversion, convert
 
 N_TRAINING = 20_000
 N_MOVING = 4_000
@@ -50,9 +53,9 @@ def table(title: str, done: Conversion) -> str:
     return "\n".join([*lines, ""])
 
 
-def cnn(side: int) -> nn.Sequential:
+def cnn(side: int, seed: int = 0) -> nn.Sequential:
     """Four weighted layers for one channel; ``side`` is a multiple of 4."""
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     return nn.Sequential(
         nn.Conv2d(1, 16, 3, stride=2, padding=1), nn.BatchNorm2d(16), nn.ReLU(),
         nn.Conv2d(16, 32, 3, stride=2, padding=1), nn.BatchNorm2d(32), nn.ReLU(),
@@ -69,9 +72,34 @@ def trained(net: nn.Module, x: Tensor, y: Tensor, epochs: int) -> nn.Module:
     return net.eval()
 
 
+def stills(*settings: str) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """Training and test part of a data set, uint8 images and their classes."""
+    data = load_data(load_config(None, settings).data, n_steps=1)
+    train, test = ((part.read(part.ids, None), part.labels) for part in (data.train, data.test))
+    return train, test
+
+
+def over_seeds(title: str, train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor], n_seeds: int) -> None:
+    """A row a seed, of the ANN and its training: what conversion costs at threshold 0 and at the default."""
+    (x, y), (x_test, y_test) = train, test
+    epochs = max(3, 30_000 // len(y))
+    for seed in range(n_seeds):
+        net = trained(cnn(x.shape[-1], seed), x, y, epochs)
+        parts = (x.numpy(), y.numpy()), (x_test.numpy(), y_test.numpy())
+        calibration, compared = frames_of(parts, frames=False)
+        done = convert(net, calibration, compared, thresholds=(0.0,))
+        ann, zero, usual = done.reference.accuracy or 0.0, done.curve[0], done.chosen
+        exact, found = (100 * ((point.accuracy or 0.0) - ann) for point in (zero, usual))
+        print(
+            f"| {title} | {seed} | {100 * ann:.2f} % | {exact:+.2f} | {usual.threshold:g} | {found:+.2f} "
+            f"| {100 * usual.same:.2f} % | {usual.messages:,.0f} "
+            f"| {usual.error_rms:.3f} of {done.reference.largest:.3g} |",
+            flush=True,
+        )
+
+
 def mnist(folder: Path, n_samples: int, n_sequences: int) -> None:
-    data = load_data(load_config(None, ['data.name="mnist"', f'data.root="{folder}"']).data, n_steps=1)
-    (x, y), (x_test, y_test) = ((part.read(part.ids, None), part.labels) for part in (data.train, data.test))
+    (x, y), (x_test, y_test) = stills('data.name="mnist"', f'data.root="{folder}"')
     x, y = x[:N_TRAINING], y[:N_TRAINING]
     still = trained(cnn(28), x, y, epochs=3)
     parts = (x.numpy(), y.numpy()), (x_test.numpy(), y_test.numpy())
@@ -89,12 +117,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--mnist", type=Path, help="folder with the four idx files; without it digits alone")
     parser.add_argument("--samples", type=int, default=2000)
     parser.add_argument("--sequences", type=int, default=100)
+    parser.add_argument("--seeds", type=int, help="in place of the curves, stills with ANNs of so many seeds")
     asked = parser.parse_args(arguments)
+    if asked.seeds:
+        train, test = stills('data.name="digits"')
+        over_seeds(f"digits, n = {len(test[1])}", train, test, asked.seeds)
+        if asked.mnist is not None:
+            (x, y), (x_test, y_test) = stills('data.name="mnist"', f'data.root="{asked.mnist}"')
+            n = asked.samples
+            over_seeds(f"MNIST, n = {n:,}", (x[:N_TRAINING], y[:N_TRAINING]), (x_test[:n], y_test[:n]), asked.seeds)
+        return
     (x, y), (x_test, y_test) = make_data()
     first = np.s_[:, :1]  # a still
     net = make_net()
-    stills = (x[first][:, 0], y), (x_test[first][:, 0], y_test)
-    print(table("Digits", api.convert(net, stills)))
+    single = (x[first][:, 0], y), (x_test[first][:, 0], y_test)
+    print(table("Digits", api.convert(net, single)))
     print(table("Digits, drifting", api.convert(net, make_data(), frames=True, n_samples=asked.sequences)))
     if asked.mnist is not None:
         mnist(asked.mnist, asked.samples, asked.sequences)

@@ -41,7 +41,7 @@ QUIET = Quiet()
 class Bar:
     """A bar with the time left, on stderr."""
 
-    def __init__(self) -> None:
+    def begin(self, task: str, total: int, done: int = 0) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as Bars
 
@@ -54,9 +54,8 @@ class Bar:
             TimeRemainingColumn(),
             TextColumn("{task.fields[said]}", markup=False),
         )
+        # a new one for each task, because one that starts again draws its old tasks over what was printed since
         self._bars = Bars(*columns, console=console(stderr=True))
-
-    def begin(self, task: str, total: int, done: int = 0) -> None:
         self._bars.start()
         self._task = self._bars.add_task(task, total=total, completed=done, said="")
 

@@ -18,6 +18,7 @@ from seamount.config import load_config
 from seamount.errors import ConfigError
 from seamount.files import check_place
 from seamount.own import blamed, is_own
+from seamount.run.told import Told, usual
 from seamount.surroundings import undisturbed
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def convert(
     settings: Sequence[str] = (),
     n_samples: int = N_SAMPLES,
     folder: Path | str | None = None,
+    told: Told | None = None,
 ) -> Conversion:
     """A trained ANN as a program of sigma-delta neurons, without training; and how near it stays to the ANN.
 
@@ -63,6 +65,7 @@ def convert(
         settings: of the sections teacher and data, as data.root=FOLDER or teacher.checkpoint=FILE.
         n_samples: at most so many are compared.
         folder: where files go; None: nothing is written.
+        told: who hears how it goes; None: a bar in a terminal and in a notebook. ``Told()`` is silence.
 
     Raises:
         Unsupported: what in the ANN has no place among such layers, by name.
@@ -70,8 +73,10 @@ def convert(
     """
     from seamount.sigma_delta import convert as made
 
+    told = told or usual()
     if folder is not None:
         _require_room(Path(folder))
+    told.stage("read the network and its data")
     module, name, calibration, test = _asked(ann, data, frames, settings)
     if n_samples < 1:
         raise ConfigError(f"{n_samples}", where="--samples", possible="at least 1 is possible")
@@ -85,6 +90,7 @@ def convert(
             threshold=threshold,
             messages=messages,
             for_netx=net,
+            told=told,
         )
     if folder is not None:
         _write(found, compared, Path(folder), net)

@@ -80,7 +80,8 @@ def frames_of(data: Any, *, frames: bool, settings: Sequence[str] = ()) -> tuple
     Args:
         data: a file (``ENDINGS``) with x (B, *shape), as frames (T, B, *shape), and perhaps y, classes (B,) or real
             outputs (B, K) or (T, B, K); the name of a data set, or of one's own (mine.py:make_data); or what such a
-            function gives, whose samples are frames (T, *shape) each. Numbers from 0 to 1, or whole ones up to 255.
+            function gives, whose samples are frames (T, *shape) each, and whose y may be real outputs (B, K) or
+            (B, T, K), too. Numbers from 0 to 1, or whole ones up to 255.
         frames: whether samples are sequences.
         settings: of a data set, as data.root=FOLDER.
     """
@@ -91,8 +92,6 @@ def frames_of(data: Any, *, frames: bool, settings: Sequence[str] = ()) -> tuple
             arrays = arrays_of(data)
             return _both(_of_arrays(arrays["x"], arrays.get("y"), str(data), frames=frames, time_first=True))
         return _of_data_set(str(data), frames, settings)
-    if isinstance(data, tuple) and len(data) == 2 and _is_real(data[1]):
-        return _both(_of_arrays(_array(data[0]), _array(data[1]), "data", frames=frames, time_first=False))
     if isinstance(data, np.ndarray | Tensor):
         return _both(_of_arrays(_array(data), None, "data", frames=frames, time_first=False))
     return _of_parts(data, "data", frames)
@@ -128,8 +127,8 @@ def parts_of(loaded: Data) -> tuple[Frames, Frames]:
 
 
 def _of_parts(made: Any, what: str, frames: bool) -> tuple[Frames, Frames]:
-    train, test = both_parts(made)
-    return _of_samples(train, what, frames), _of_samples(test, what, frames)
+    train, test = (_of_arrays(x, y, what, frames=frames, time_first=False) for x, y in both_parts(made, what))
+    return train, test
 
 
 def _of_samples(samples: Samples, what: str, frames: bool) -> Frames:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -57,10 +58,26 @@ def all_samples(made: Any, *, n_steps: int, shape: tuple[int, ...]) -> Samples:
     return found
 
 
-def both_parts(made: Any) -> tuple[Samples, Samples]:
-    """Training and test part of anything that ``data.name`` may give; the same twice where it has no parts."""
-    parts = {suffix: _samples(part, "data", False, 1) for suffix, part in _parts(made, "data").items()}
+def both_parts(made: Any, where: str) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+    """Training and test part (x, y) of anything that ``data.name`` may give, the same twice where it has no parts.
+
+    In place of labels y may be real outputs, of any shape.
+    """
+    parts = {suffix: _xy(part, where) for suffix, part in _parts(made, where).items()}
     return parts.get("_train", next(iter(parts.values()))), parts.get("_test", next(iter(parts.values())))
+
+
+def _xy(part: Any, where: str) -> tuple[Array, Array]:
+    part = part.dataset if isinstance(part, DataLoader) else part
+    part = part.tensors if isinstance(part, TensorDataset) else part
+    if not isinstance(part, tuple):
+        read = _OfDataset(part, where, outputs=True)
+        read.refuse_random()
+        items = [read.item(i) for i in range(read.n)]
+        part = np.stack([x for x, _ in items]), np.stack([y for _, y in items])
+    if len(part) != 2:
+        raise InputError(f"{len(part)} arrays", where=where, possible="needed are two: x and y")
+    return _array(part[0]), _array(part[1])
 
 
 def fingerprint(made: Any) -> str:
@@ -138,24 +155,30 @@ def _of_arrays(part: Sequence[Any], where: str, frames: bool, n_steps: int) -> S
 
 
 class _OfDataset:
-    """Reads a Dataset of (x, label), and says which of its samples is not one."""
+    """Reads a Dataset of (x, label), and says which of its samples is not one.
 
-    def __init__(self, dataset: Any, where: str) -> None:
+    Args:
+        outputs: real outputs may stand in place of the label.
+    """
+
+    def __init__(self, dataset: Any, where: str, *, outputs: bool = False) -> None:
         if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
             found = f"a {type(dataset).__name__} without numbered samples"
             raise InputError(found, where=where, possible="needed is a Dataset with __len__ and __getitem__")
-        self.dataset, self.where = dataset, where
+        self.dataset, self.where, self.outputs = dataset, where, outputs
         self.n = len(dataset)
         if self.n == 0:
             raise InputError("has no samples", where=where)
         self.shape = self.item(0)[0].shape
 
-    def samples(self, frames: bool, n_steps: int) -> Samples:
-        first, again = self.item(0)[0], self.item(0)[0]
-        if not np.array_equal(first, again):
+    def refuse_random(self) -> None:
+        if not np.array_equal(self.item(0)[0], self.item(0)[0]):
             ways = "leave random transforms out, and name them in data.augment"
             raise InputError("gives sample 0 differently each time", where=self.where, ways_out=ways)
-        if self.n * first.size > WHOLE_BYTES:
+
+    def samples(self, frames: bool, n_steps: int) -> Samples:
+        self.refuse_random()
+        if self.n * math.prod(self.shape) > WHOLE_BYTES:
             return self._when_needed(frames, n_steps)
         items = [self.item(i) for i in range(self.n)]
         return _of_arrays((np.stack([x for x, _ in items]), [y for _, y in items]), self.where, frames, n_steps)
@@ -185,7 +208,7 @@ class _OfDataset:
         if hasattr(self, "shape") and x.shape != self.shape:
             found = f"sample {number} has shape {x.shape}, sample 0 {self.shape}"
             raise InputError(found, where=self.where, ways_out="bring all to one shape")
-        if y.shape != ():
+        if y.shape != () and not (self.outputs and y.dtype.kind == "f"):
             found = f"the label of sample {number} has shape {y.shape}"
             raise InputError(found, where=self.where, possible="needed is a whole number of a class")
         return x, y

@@ -9,12 +9,14 @@ import typer
 
 from seamount.errors import plural
 
+from .run_commands import Quiet, told
 from .shell import Result, command
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from seamount.sigma_delta import Conversion, Point
+    from seamount.sigma_delta import Conversion
+    from seamount.trials import Point
 
 
 @command(example="seamount convert mine.py:make_net --data x.npz --threshold 0.05")
@@ -30,7 +32,11 @@ def convert(
         ),
     ] = None,
     threshold: Annotated[
-        float | None, typer.Option(help="Changes that are sent: a share, 0 to 1, of a layer's activations.")
+        float | None,
+        typer.Option(
+            help="Changes that are sent: a share, 0 to 1, of a layer's activations. Default: the largest that stays "
+            "close to the network on the data that calibrate."
+        ),
     ] = None,
     messages: Annotated[float | None, typer.Option(help="In its place: at most so many messages a frame.")] = None,
     frames: Annotated[bool, typer.Option("--frames", help="Samples are sequences: x (T, B, ...) in a file.")] = False,
@@ -42,6 +48,7 @@ def convert(
         list[str] | None,
         typer.Option("--set", help="As data.root=FOLDER or teacher.options.width=8; may be repeated."),
     ] = None,
+    quiet: Quiet = False,
 ) -> Result:
     """Turn a trained ANN into a sigma-delta program without training, and show what thresholds cost and give."""
     from rich.console import Group
@@ -62,6 +69,7 @@ def convert(
         settings=given,
         n_samples=samples,
         folder=folder,
+        told=told(quiet),
     )
     files = [folder / PROGRAM, *([folder / NET] if net else [])]
     document = {**done.to_dict(), "written": [str(path) for path in files]}
@@ -78,12 +86,12 @@ def _head(done: Conversion) -> str:
     samples = plural(done.n_samples, "sample")
     per = "" if done.n_frames == done.n_samples else f" of {done.n_frames // done.n_samples} frames"
     ann = done.reference
-    told = "" if ann.accuracy is None else f", accuracy {100 * ann.accuracy:.2f} %"
-    told += "" if ann.rmse is None else f", RMSE {ann.rmse:.4g}"
+    quality = "" if ann.accuracy is None else f", accuracy {100 * ann.accuracy:.2f} %"
+    quality += "" if ann.rmse is None else f", RMSE {ann.rmse:.4g}"
     bits = sorted(done.weight_bits.values())
     return (
         f"{done.program.name} as sigma-delta: {done.n_samples:,} {samples}{per}, {done.what}\n"
-        f"ANN: {ann.operations:,} multiplications a frame{told}, outputs up to {ann.largest:.4g}\n"
+        f"ANN: {ann.operations:,} multiplications a frame{quality}, outputs up to {ann.largest:.4g}\n"
         f"weights of {_span(bits[0], bits[-1])} bits; an answer is there {done.latency} frames after its frame\n"
     )
 

@@ -13,6 +13,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 from torch import nn
+from torch.utils.data import TensorDataset
 from typer.testing import CliRunner
 
 from seamount import api
@@ -26,6 +27,7 @@ from seamount.report.parts.frames import Frames
 from seamount.report.parts.mapping import Mapping
 from seamount.report.schema.values import Missing, Series
 from seamount.sigma_delta import Conversion
+from seamount.trials import THRESHOLDS
 
 STATUS = lava_status(try_it=False)
 
@@ -125,10 +127,38 @@ def test_a_higher_threshold_sends_less_and_errs_more(made: Made) -> None:
     assert curve[0].error_rms < curve[3].error_rms < curve[5].error_rms
 
 
+class Ear:
+    """Hears how it goes: (total, advanced) of each task."""
+
+    def __init__(self) -> None:
+        self.stages: list[str] = []
+        self.tasks: list[tuple[int, int]] = []
+
+    def begin(self, task: str, total: int, done: int = 0) -> None:
+        self.tasks.append((total, done))
+
+    def advance(self, steps: int = 1) -> None:
+        total, done = self.tasks[-1]
+        self.tasks[-1] = (total, done + steps)
+
+    def say(self, text: str) -> None: ...
+
+    def end(self) -> None: ...
+
+
 def test_a_number_of_messages_chooses_the_threshold(made: Made) -> None:
-    done = api.convert(made.net, (made.x, made.y), messages=150, n_samples=200)
-    assert 130 < done.chosen.messages <= 155  # chosen on other frames than it is told of
+    ear = Ear()
+    told = api.Told(ear, ear.stages.append)
+    done = api.convert(made.net, (made.x, made.y), messages=150, n_samples=300, told=told)
+    assert 140 < done.chosen.messages <= 150
     assert done.chosen.threshold not in (0, 0.02)
+    assert [point.threshold for point in done.curve] == sorted({*THRESHOLDS, done.chosen.threshold})
+    assert ear.stages[-2:] == ["compare 7 thresholds on 300 samples", ear.stages[-1]]
+    assert ear.stages[-1].startswith("look for 150 messages between the thresholds 0.")
+    # the layers, the largest threshold, and the curve's: each is made once, on 256 samples
+    *known, look = ear.tasks
+    assert known == [(n, n) for n in (4, 256 + 300, 7 * (256 + 300))]
+    assert look[1] <= look[0]
     with pytest.raises(ConfigError, match=r"--messages: 0.5, \d+.\d a frame and more are possible"):
         api.convert(made.net, (made.x, made.y), messages=0.5, n_samples=200)
 
@@ -231,6 +261,13 @@ def test_real_outputs_have_their_error_in_place_of_classes(made: Made, tmp_path:
     np.savez(tmp_path / "x.npz", x=made.frames.swapaxes(0, 1), y=(y + 0.25).swapaxes(0, 1))
     from_file = api.convert(net, tmp_path / "x.npz", frames=True, threshold=0.0, n_samples=40)
     assert from_file.chosen == done.chosen
+    # training and test part, as a function of one's own gives them; a Dataset whose items have outputs, too
+    x, outputs = torch.from_numpy(made.frames), torch.from_numpy(y + 0.25)
+    parts = (TensorDataset(x[200:], outputs[200:]), [*zip(x[:40], outputs[:40], strict=True)])
+    of_parts = api.convert(net, parts, frames=True, threshold=0.0)
+    assert of_parts.n_samples == 40
+    assert of_parts.reference.rmse == pytest.approx(0.25, abs=1e-4)
+    assert of_parts.chosen.rmse == pytest.approx(0.25, abs=0.02)
 
 
 def test_what_cannot_be_is_refused(made: Made, tmp_path: Path) -> None:
@@ -263,7 +300,9 @@ def test_what_cannot_be_is_refused(made: Made, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("")
     with pytest.raises(ConfigError, match="holds something else; name another folder with --out"):
-        api.convert(made.net, data, n_samples=5, folder=tmp_path / "mine")
+        api.convert(made.net, "before/data/are/read.npz", folder=tmp_path / "mine")
+    with pytest.raises(ConfigError, match=r"thesis\.tex: is a file; name a folder with --out"):
+        api.convert(made.net, "before/data/are/read.npz", folder=tmp_path / "mine" / "thesis.tex")
 
 
 def _silence(module: nn.Module) -> None:

@@ -23,7 +23,8 @@ from seamount.report.gates import Outcome
 from seamount.report.render.html import render_html
 from seamount.report.report import assemble
 from seamount.report.sweep import Axis, NotReached, SweepReport, render_sweep_html, sweep_report
-from seamount.sigma_delta import Conversion, Point, Reference
+from seamount.sigma_delta import Conversion, Reference
+from seamount.trials import Point
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 WIDTHS = {

@@ -13,7 +13,8 @@ from ..charts import Anchor, Frame, Scale, dot, polyline, rule, stretched, text
 from .sweep import HEIGHT, Names, box
 
 if TYPE_CHECKING:
-    from seamount.sigma_delta import Conversion, Point
+    from seamount.sigma_delta import Conversion
+    from seamount.trials import Point
 
 BETWEEN = 15
 """Places along a line between two points where no name may stand."""
