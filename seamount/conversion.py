@@ -99,6 +99,8 @@ def convert(
 
 def _require_room(folder: Path) -> None:
     check_place(folder)
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError("is a file", where=folder, ways_out="name a folder with --out")
     ours = {PROGRAM, NET, DOCUMENT, PAGE, COMPARED, ANSWERS}
     foreign = {path.name for path in folder.iterdir()} - ours if folder.exists() else set()
     if foreign:
