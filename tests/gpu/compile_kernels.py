@@ -15,6 +15,7 @@ import json
 import os
 import re
 import sys
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -126,13 +127,27 @@ def compile_all(work: list[Job], n_processes: int) -> list[Result]:
     known = json.loads(kept.read_text()) if kept.exists() else {}
     new = [job for job in work if _key(*job) not in known]
     try:
-        # spawned, not forked: torch and numba have threads by now
-        with ProcessPoolExecutor(n_processes, mp_context=get_context("spawn"), initializer=_prepare) as pool:
-            for job, result in zip(new, pool.map(compiled, *zip(*new, strict=True)), strict=True) if new else ():
+        with _mapping(n_processes) as run:
+            for job, result in zip(new, run(compiled, *zip(*new, strict=True)), strict=True) if new else ():
                 known[_key(*job)] = asdict(result)
     finally:  # all variants take minutes: what is done when they are interrupted need not be done again
         write_json(kept, known)
     return [Result(**known[_key(*job)]) for job in work]
+
+
+@contextlib.contextmanager
+def _mapping(n_processes: int) -> Iterator[Callable[..., Iterable[Result]]]:
+    """``map`` over so many processes; one is this one, which need not load torch and Triton again."""
+    from triton import knobs
+
+    if n_processes == 1:
+        with knobs.nvidia.scope(), knobs.compilation.scope():
+            _prepare()
+            yield map
+    else:
+        # spawned, not forked: torch and numba have threads by now
+        with ProcessPoolExecutor(n_processes, mp_context=get_context("spawn"), initializer=_prepare) as pool:
+            yield pool.map
 
 
 def _prepare() -> None:
