@@ -6,7 +6,6 @@ import shlex
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -207,15 +206,14 @@ def test_a_run_without_its_stages_names_them(finished: Path, tmp_path: Path) -> 
         api.report(tmp_path / "nowhere")
 
 
-def test_a_killed_run_resumes_to_the_same_numbers(finished: Path, tmp_path: Path) -> None:
+def test_a_killed_run_resumes_to_the_same_numbers(quick_python: str, finished: Path, tmp_path: Path) -> None:
     """kill -9 in the middle of distillation; afterwards it ends bit for bit where an undisturbed run does."""
     folder = tmp_path / "small"
     code = (
         f"from pathlib import Path; from seamount import api; api.run(None, {SMALL!r}, folder=Path({str(folder)!r}))"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-c", code], env={**os.environ, "OMP_NUM_THREADS": "1"}
-    )
+    # the end of its stderr is that of the process
+    process = subprocess.Popen([quick_python, "-W", "ignore", "-c", code], stderr=subprocess.PIPE)
     try:
         deadline = time.monotonic() + 900
         while not (folder / "stages/02-distill/state").exists():
@@ -224,7 +222,7 @@ def test_a_killed_run_resumes_to_the_same_numbers(finished: Path, tmp_path: Path
             time.sleep(0.05)
     finally:
         process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.communicate()
     assert not (folder / "stages/02-distill/status.json").exists()
     api.run(None, SMALL, folder=folder, resume=True)
     for name in ("03-quantise/quantised.safetensors", "06-simulate/answers.npz"):
@@ -302,17 +300,19 @@ if __name__ == "__main__":
 """
 
 
-def test_two_processes_deploy_and_train_and_the_first_writes_it(finished: Path, tmp_path: Path) -> None:
+def test_two_processes_deploy_and_train_and_the_first_writes_it(
+    quick_python: str, finished: Path, tmp_path: Path
+) -> None:
     settings = [word for setting in (*SMALL, "train.batch_size=32") for word in ("--set", setting)]
     (tmp_path / "two.toml").write_text("")
     (tmp_path / "both.py").write_text(DEPLOY.format(run=str(finished)))
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    torchrun = [quick_python, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     done = subprocess.run(
         [*torchrun, "both.py", "distill", "two.toml", "--to", "distill", *settings],
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHON_EXEC": quick_python},  # that of torchrun's processes
         timeout=900,
     )
     assert done.returncode == 0, done.stderr[-2000:]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 import subprocess
-import sys
 
 import pytest
 
@@ -26,7 +25,7 @@ with kept_for_the_next_step():
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")
-def test_a_step_finds_the_pages_of_the_last_one() -> None:
+def test_a_step_finds_the_pages_of_the_last_one(quick_python: str) -> None:
     # in a process of its own, because the thresholds stay
-    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True, timeout=300)
+    done = subprocess.run([quick_python, "-c", SCRIPT], capture_output=True, text=True, check=True, timeout=300)
     assert int(done.stdout) < 1000, "32 MiB are 8192 pages"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -32,6 +32,7 @@ from seamount.distill.teacher_answers import TeacherAnswers
 from seamount.distill.train import Trained, check_classes, distill, finetune_quantised, train_teacher
 from seamount.errors import BackendMissing, ConfigError, InputError
 from seamount.models.zoo import build_student
+from tests.conftest import Once
 
 WORKER = Path(__file__).with_name("distill_worker.py")
 ALONE = World(0, 1, torch.device("cpu"))
@@ -42,9 +43,9 @@ def weights(folder: Path) -> dict[str, Tensor]:
     return {name: value for name, value in tensors.items() if name.startswith("learner.")}
 
 
-def run_worker(*arguments: object, launcher: tuple[str, ...] = ()) -> subprocess.Popen[str]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, *launcher, str(WORKER), *map(str, arguments)]
+def run_worker(python: str, *arguments: object, launcher: tuple[str, ...] = ()) -> subprocess.Popen[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHON_EXEC": python}  # that of torchrun's processes
+    command = [python, *launcher, str(WORKER), *map(str, arguments)]
     return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
 
 
@@ -64,9 +65,9 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("one_thread")
-def test_a_killed_run_resumes_to_the_same_weights(tmp_path: Path) -> None:
+def test_a_killed_run_resumes_to_the_same_weights(quick_python: str, tmp_path: Path) -> None:
     killed, whole = tmp_path / "seal-kd", tmp_path / "whole"
-    process = run_worker("train", tmp_path, EPOCHS, 32, "seal-kd")
+    process = run_worker(quick_python, "train", tmp_path, EPOCHS, 32, "seal-kd")
     last, deadline = killed / "last.safetensors", time.monotonic() + 900
     state = {"epoch": 0, "done": 0}
     while not (state["epoch"] >= 1 and state["done"] > 0):  # in the middle of an epoch
@@ -228,18 +229,21 @@ METHODS = ("seal-kd", "sastc", "seal-kd+sastc")
 class Ended:
     """Two processes that trained in float64 with each method, and then one of them failed."""
 
-    folder: Path
+    folder: str
     code: int
     stderr: str
 
 
 @pytest.fixture(scope="module")
-def ended(tmp_path_factory: pytest.TempPathFactory) -> Ended:
-    """One start for what is computed and for the end, because three processes import torch for it."""
-    folder = tmp_path_factory.mktemp("two")
-    process = run_worker("double", folder, *METHODS, launcher=TWO)
-    _, stderr = process.communicate(timeout=600)
-    return Ended(folder, process.returncode, stderr)
+def ended(quick_python: str, once: Once) -> Ended:
+    """One start for what is computed and for the end."""
+
+    def start(folder: Path) -> str:
+        process = run_worker(quick_python, "double", folder, *METHODS, launcher=TWO)
+        _, stderr = process.communicate(timeout=600)
+        return json.dumps([str(folder), process.returncode, stderr])
+
+    return Ended(*json.loads(once("two_processes", start)))
 
 
 @pytest.mark.slow
@@ -254,9 +258,10 @@ def test_two_processes_give_the_result_of_one(ended: Ended, tmp_path: Path) -> N
         one_step(tmp_path / method / "one_step", method)
         smooth(tmp_path / method / "smooth", method)
     alone = {f"{n} {exact}": sastc_gradients(n, exact=exact) for n, exact in SASTC_CASES}
-    assert (ended.folder / "sastc.pt").exists(), ended.stderr
+    folder = Path(ended.folder)
+    assert (folder / "sastc.pt").exists(), ended.stderr
     for case in [Path(method, what) for method in METHODS for what in ("one_step", "smooth")]:
-        one, two = tmp_path / case, ended.folder / case
+        one, two = tmp_path / case, folder / case
         found = weights(two)
         for name, value in weights(one).items():
             assert torch.allclose(found[name].double(), value.double(), rtol=1e-9, atol=1e-11), (case, name)
@@ -264,7 +269,7 @@ def test_two_processes_give_the_result_of_one(ended: Ended, tmp_path: Path) -> N
         for epoch, other in zip(*histories, strict=True):
             assert other["loss"] == pytest.approx(epoch["loss"], rel=1e-6)  # kept in float32
             assert other["validation"] == epoch["validation"]
-    together = torch.load(ended.folder / "sastc.pt")
+    together = torch.load(folder / "sastc.pt")
     for what, found in alone.items():
         assert found.keys() == together[what].keys()
         for name, value in found.items():
@@ -280,8 +285,8 @@ def test_a_process_that_stops_with_an_error_ends_the_others_in_order(ended: Ende
 
 
 @pytest.mark.slow
-def test_a_process_that_is_killed_ends_the_others(tmp_path: Path) -> None:
-    process = run_worker("killed", tmp_path, launcher=TWO)
+def test_a_process_that_is_killed_ends_the_others(quick_python: str, tmp_path: Path) -> None:
+    process = run_worker(quick_python, "killed", tmp_path, launcher=TWO)
     started = time.monotonic()
     while not list(tmp_path.rglob("last.safetensors")) and process.poll() is None:
         assert time.monotonic() < started + 900
@@ -293,8 +298,8 @@ def test_a_process_that_is_killed_ends_the_others(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_ctrl_c_stops_two_processes_after_the_same_step(tmp_path: Path) -> None:
-    process = run_worker("train", tmp_path, 50, 32, "hard", launcher=TWO)
+def test_ctrl_c_stops_two_processes_after_the_same_step(quick_python: str, tmp_path: Path) -> None:
+    process = run_worker(quick_python, "train", tmp_path, 50, 32, "hard", launcher=TWO)
     last, deadline = tmp_path / "hard" / "last.safetensors", time.monotonic() + 600
     while not last.exists():
         assert time.monotonic() < deadline

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -27,11 +26,11 @@ def shard(path: Path, n: int) -> None:
 
 
 @pytest.mark.slow
-def test_teacher_deployed_student_and_lessons_end_in_one_document(tmp_path: Path) -> None:
+def test_teacher_deployed_student_and_lessons_end_in_one_document(quick_python: str, tmp_path: Path) -> None:
     shard(tmp_path / "data_batch_1.npz", 150)
     shard(tmp_path / "test_batch.npz", 30)
     script = str(ROOT / "benchmarks" / "cifar10.py")
-    command = [sys.executable, "-W", "ignore", script, "--root", str(tmp_path), "--device", "cpu", "--tiny"]
+    command = [quick_python, "-W", "ignore", script, "--root", str(tmp_path), "--device", "cpu", "--tiny"]
     places = ["--out", str(tmp_path / "out"), "--work", str(tmp_path / "work"), "--at-once", "1"]
     times = ["--seconds", "800", "--headline-seconds", "600"]
     done = subprocess.run([*command, *places, *times], capture_output=True, text=True, timeout=900)

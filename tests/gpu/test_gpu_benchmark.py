@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -14,10 +13,10 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.slow
-def test_every_part_of_the_gpu_benchmark_runs_on_a_cpu(tmp_path: Path) -> None:
+def test_every_part_of_the_gpu_benchmark_runs_on_a_cpu(quick_python: str, tmp_path: Path) -> None:
     pytest.importorskip("triton", reason="triton is not installed")
     script, out = ROOT / "benchmarks" / "gpu.py", tmp_path / "gpu.json"
-    command = [sys.executable, "-W", "ignore", str(script), "--device", "cpu", "--tiny", "--threads", "1"]
+    command = [quick_python, "-W", "ignore", str(script), "--device", "cpu", "--tiny", "--threads", "1"]
     paths = ["--out", str(out), "--work", str(tmp_path)]
     done = subprocess.run([*command, *paths], capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -46,11 +45,11 @@ def test_a_figure_that_fails_is_told_and_the_next_is_measured(monkeypatch: pytes
     assert (found["one"], found["late"], found["failed"]) == (1, {"skipped": "no time left"}, "none")
 
 
-def test_a_part_that_fails_does_not_stop_the_others(tmp_path: Path) -> None:
+def test_a_part_that_fails_does_not_stop_the_others(quick_python: str, tmp_path: Path) -> None:
     """Asked for networks that are not there, the simulator's part says so, and the next is measured."""
     pytest.importorskip("triton", reason="triton is not installed")
     script, out = ROOT / "benchmarks" / "gpu.py", tmp_path / "gpu.json"
-    command = [sys.executable, "-W", "ignore", str(script), "--device", "cpu", "--tiny", "--threads", "1"]
+    command = [quick_python, "-W", "ignore", str(script), "--device", "cpu", "--tiny", "--threads", "1"]
     asked = ["--networks", str(tmp_path / "none"), "--parts", "simulator", "kernels", "--out", str(out)]
     done = subprocess.run([*command, *asked], capture_output=True, text=True, timeout=600)
     assert done.returncode == 1

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from dataclasses import replace
 
 import pytest
@@ -166,10 +165,10 @@ print("equal")
 """
 
 
-def test_triton_kernels_equal_the_cpu_kernels_in_the_interpreter() -> None:
+def test_triton_kernels_equal_the_cpu_kernels_in_the_interpreter(quick_python: str) -> None:
     pytest.importorskip("triton", reason="triton is not installed")
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", TRITON],
+        [quick_python, "-W", "ignore", "-c", TRITON],
         env={**os.environ, "TRITON_INTERPRET": "1"},
         capture_output=True,
         text=True,

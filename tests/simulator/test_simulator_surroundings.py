@@ -6,6 +6,7 @@ numba's own parts too, and computed nothing but what is expected, unless it is a
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from tests.conftest import Once
 
 Said = Callable[[str], str]
 
@@ -281,13 +284,18 @@ for name, code in {CASES!r}.items():
 
 
 @pytest.fixture(scope="module")
-def said() -> Said:
+def said(once: Once) -> Said:
     """What each case prints, in a fork of a process that has imported all and simulated nothing yet."""
-    done = python(ONE_BY_ONE, OMP_WAIT_POLICY="passive")  # otherwise two threads on a busy core wait by computing
-    found = dict(line.split(": ", 1) for line in done.stdout.splitlines() if ": " in line)
+
+    def say(_: Path) -> str:
+        done = python(ONE_BY_ONE, OMP_WAIT_POLICY="passive")  # otherwise two threads on a busy core wait by computing
+        return json.dumps([done.stdout, done.stderr])
+
+    stdout, stderr = json.loads(once("surroundings", say))
+    found = dict(line.split(": ", 1) for line in stdout.splitlines() if ": " in line)
 
     def of(case: str) -> str:
-        assert found.get(case), done.stdout + done.stderr
+        assert found.get(case), stdout + stderr
         return found[case]
 
     return of
