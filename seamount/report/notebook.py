@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 
 P = TypeVar("P")
 
+BESIDE: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1, 1)}
+"""Where a legend goes that would lie on the curves or bars."""
+LINEAR = 1000
+"""Within this many chip units of 0 the axis of v is linear, beyond it logarithmic."""
+
 
 def short(report: Report) -> str:
     """What ``repr`` is: the answer in a line."""
@@ -167,8 +172,9 @@ def _spikes(report: Report, ax: Axes | None) -> Axes:
             if isinstance(rate, Series):
                 (curve,) = ax.plot(range(1, len(rate.values) + 1), _numbers(rate), style, color=color, label=label)
                 color = curve.get_color()
+    ax.locator_params("x", integer=True)
     ax.set(xlabel="step", ylabel="spikes per sample", ylim=(0, 1.05 * ax.get_ylim()[1]))
-    ax.legend()
+    ax.legend(**BESIDE)
     return ax
 
 
@@ -187,7 +193,9 @@ def _ranges(report: Report, ax: Axes | None) -> Axes:
             ax.hlines(float(v.threshold.value or 0), at - 0.35, at + 0.35, color="C3")
     for end in (-drawn[0][1].limit, drawn[0][1].limit):
         ax.axhline(end, color="gray", linestyle="--", linewidth=1)
-    ax.set_yscale("symlog", linthresh=1000)
+    ax.set_yscale("symlog", linthresh=LINEAR)
+    # within the linear part matplotlib's own ticks would lie on each other
+    ax.set_yticks([0, *(sign * LINEAR * 10**k for k in range(4) for sign in (-1, 1))])
     ax.set(ylabel="v [chip units]", title="red: threshold; dashed: ends of the 24 bits")
     ax.set_xticks(range(1, len(drawn) + 1), [layer.name for layer, _ in drawn])
     return ax
@@ -229,8 +237,9 @@ def _energy(report: Report, ax: Axes | None) -> Axes:
         ax.barh(list(of_sets), list(of_sets.values()), left=list(ends.values()), label=name)
         ends = {entry: ends[entry] + joules for entry, joules in of_sets.items()}
     ax.xaxis.set_major_formatter(lambda joules, _: text.si(joules, "J"))
-    ax.set(xlabel=f"energy of an inference{found.mark}")
-    ax.legend()
+    # where the longest bar ends in a part of no width, matplotlib leaves no margin
+    ax.set(xlabel=f"energy of an inference{found.mark}", xlim=(0, 1.05 * max(ends.values(), default=0) or None))
+    ax.legend(**BESIDE)
     return ax
 
 

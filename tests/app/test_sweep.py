@@ -239,19 +239,38 @@ def test_what_is_unknown_of_a_point_is_told_beside_the_plot() -> None:
     }
 
 
+def names_drawn(trials: list[Trial]) -> list[tuple[float, float, float, str]]:
+    """Left, right and foot of each name in the first plot, 300 pixels wide, and the name."""
+    _, drawing, _ = next(iter(trade_offs(sweep_points(trials))))
+    found = re.findall(r'<text x="([\d.]+)%" y="([\d.]+)" text-anchor="(\w+)" class="tick halo">([^<]+)<', drawing)
+    lefts = [float(x) * 3 - (6.6 * len(name) if anchor == "end" else 0) for x, _, anchor, name in found]
+    return [
+        (left, left + 6.6 * len(name), float(y), name) for left, (_, y, _, name) in zip(lefts, found, strict=True)
+    ]
+
+
 def test_names_in_a_plot_never_cover_each_other_or_a_point() -> None:
     trials = [
         Trial(f"T={n}", "", 0.9 + 0.001 * n, 100, (1 + 0.01 * n) * 1e-6, label=f"loihi1, {n}") for n in range(12)
     ]
-    _, drawing, _ = next(iter(trade_offs(sweep_points(trials))))
-    names = re.findall(r'<text x="([\d.]+)%" y="([\d.]+)" text-anchor="(\w+)" class="tick halo">([^<]+)<', drawing)
-    boxes = []
-    for x, y, anchor, name in names:
-        left = float(x) * 3 - (6.6 * len(name) if anchor == "end" else 0)
-        boxes.append((left, left + 6.6 * len(name), float(y)))
+    boxes = names_drawn(trials)
     assert 0 < len(boxes) < 12
     for i, a in enumerate(boxes):
         assert not any(a[0] < b[1] and b[0] < a[1] and abs(a[2] - b[2]) < 13 for b in boxes[:i])
+
+
+@pytest.mark.parametrize("rise", [0.002, 0.01, 0.05])
+def test_names_in_a_plot_leave_the_front_free_at_any_width(rise: float) -> None:
+    costs = (1.0, 1.3, 2.2, 3.0)
+    trials = [Trial(f"T={n}", "", 0.8 + rise * n, 1000, c * 1e-6, label=f"loihi1, {n}") for n, c in enumerate(costs)]
+    _, drawing, _ = next(iter(trade_offs(sweep_points(trials))))
+    dots = [(float(x) * 3, float(y)) for x, y in re.findall(r'<circle cx="([\d.]+)%" cy="([\d.]+)"', drawing)]
+    front, named = sorted(dots), names_drawn(trials)
+    assert named
+    for left, right, foot, name in named:
+        x, y = front[int(name[-1])]
+        # either below its point and right of it, or above it and left of it, where no rising line comes
+        assert (left > x and foot - 13 >= y) or (right < x and foot <= y)
 
 
 def test_a_trial_without_a_label_is_called_by_its_name() -> None:

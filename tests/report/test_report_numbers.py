@@ -182,6 +182,9 @@ def test_a_proof_without_lava_says_so() -> None:
     assert not outcome.passed
     assert outcome.message == "hand: simulator = Lava: not run (lava-nc is not installed)"
     assert next(o for o in check(assemble(hand_made()), Gates(require_lava=True)) if o.gate == "lava").passed
+    (exact,) = [o for o in check(report, Gates(require_bit_exact=True)) if o.gate == "bit-exact"]
+    assert exact.passed
+    assert exact.message.endswith("; Lava was not run, --require-lava asks for it")
     assert "prove-lava" in [o.id for o in report.opportunities]
 
 

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
 from ...schema.text import count
 from ..charts import Anchor, Frame, Scale, dot, polyline, rule, stretched, text
-from .sweep import HEIGHT, Names, box
+from .sweep import HEIGHT, Names, along, box
 
 if TYPE_CHECKING:
     from seamount.sigma_delta import Conversion
     from seamount.trials import Point
-
-BETWEEN = 15
-"""Places along a line between two points where no name may stand."""
 
 
 def threshold_curves(done: Conversion) -> Iterator[tuple[str, Markup]]:
@@ -75,7 +71,7 @@ def _plot(
         parts.append(dot(*place, 5.0, "dot current" if chosen else "dot deployed", _tip(point, value, unit)))
     if names is not None:
         across_ann = [(0.0, frame.up(ann)), (0.5, frame.up(ann)), (1.0, frame.up(ann))]
-        found = Names([box(*place) for place in (*_along(line), *_along(across_ann))])
+        found = Names([box(*place) for place in (*along(line), *along(across_ann))])
         for name, place in zip(names, line, strict=True):
             found.put(name, *place, 5.0)
         parts += found.parts
@@ -88,12 +84,3 @@ def _plot(
 def _tip(point: Point, value: float, unit: str) -> str:
     costs = f"{point.messages:,.0f} messages, {point.operations:,.0f} operations a frame"
     return f"threshold {point.threshold:.3g}: {value:.4g}{unit}, {costs}"
-
-
-def _along(line: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """The points, and places between them."""
-    places = list(line)
-    for (x1, y1), (x2, y2) in pairwise(line):
-        shares = [k / BETWEEN for k in range(1, BETWEEN)]
-        places += [(x1 + s * (x2 - x1), y1 + s * (y2 - y1)) for s in shares]
-    return places

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import groupby, pairwise
 
 from markupsafe import Markup
 
@@ -23,6 +23,8 @@ LONGEST = 28
 """Characters of a name in a plot."""
 RADIUS, RING = 5.0, 5.0
 """Pixels of a point, and between the rings of points at one place."""
+BETWEEN = 15
+"""Places along a line between two points where no name may stand."""
 MANY = 30
 """Times the cheapest that the dearest point costs, from which on the scale is logarithmic."""
 
@@ -34,7 +36,7 @@ class Cost:
     Attributes:
         of: a point's. on_front: whether nobody beats the point in it.
         one_target: points of two targets do not compare in it, so that each target has a front of its own.
-        tick: how a value stands below the plot.
+        tick: how a value stands below the plot. whole: only whole numbers stand there.
     """
 
     title: str
@@ -42,12 +44,13 @@ class Cost:
     on_front: Callable[[SweepPoint], bool]
     one_target: bool
     tick: Callable[[float], str]
+    whole: bool = False
 
 
 COSTS = (
     Cost("Energy, on-chip dynamic", lambda p: p.energy_j, lambda p: p.front, True, lambda x: si(x, "J")),
     Cost("Spikes per synapse", lambda p: p.spikes_per_synapse, lambda p: p.front_spikes, False, lambda x: f"{x:g}"),
-    Cost("Cores", lambda p: p.cores, lambda p: p.front_cores, True, lambda x: f"{x:g}"),
+    Cost("Cores", lambda p: p.cores, lambda p: p.front_cores, True, lambda x: f"{x:g}", True),
 )
 
 
@@ -69,14 +72,15 @@ def _plot(cost: Cost, points: Sequence[SweepPoint]) -> Markup:
     values = [float(p.accuracy.value or 0) for p in points]
     span = max(values) - min(values) or 1
     frame = Frame(HEIGHT, _across(costs), Scale(min(values) - 0.15 * span, max(values) + 0.15 * span))
-    ticks = frame.x.ticks(3) if len(frame.x.ticks(3)) > 1 else sorted({min(costs), max(costs)})
+    ticks = [t for t in frame.x.ticks(3) if not cost.whole or t == round(t)]
+    ticks = ticks if len(ticks) > 1 else sorted({min(costs), max(costs)})
     parts = frame.grid([(t, f"{t:g} %") for t in frame.y.ticks(4)], [(t, cost.tick(t)) for t in ticks])
     at = list(zip(points, costs, values, strict=True))
     joined = sorted((p.target if cost.one_target else "", frame.point(c, v)) for p, c, v in at if cost.on_front(p))
-    for _, line in groupby(joined, key=lambda found: found[0]):
-        parts.append(stretched(HEIGHT, polyline([place for _, place in line], "deployed")))
+    fronts = [[place for _, place in front] for _, front in groupby(joined, key=lambda found: found[0])]
+    parts += [stretched(HEIGHT, polyline(front, "deployed")) for front in fronts]
     places = [frame.point(c, v) for _, c, v in at]
-    names = Names([box(*place) for place in places])
+    names = Names([box(*place) for place in (*places, *(place for front in fronts for place in along(front)))])
     rings = _rings(places)
     # those on the front first: their names find room
     for i in sorted(range(len(at)), key=lambda i: not cost.on_front(points[i])):
@@ -123,9 +127,18 @@ def box(share: float, y: float) -> Box:
     return share * NARROWEST - RADIUS, share * NARROWEST + RADIUS, y + 4
 
 
+def along(line: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The points, and places between them."""
+    places = list(line)
+    for (x1, y1), (x2, y2) in pairwise(line):
+        shares = [k / BETWEEN for k in range(1, BETWEEN)]
+        places += [(x1 + s * (x2 - x1), y1 + s * (y2 - y1)) for s in shares]
+    return places
+
+
 @dataclass
 class Names:
-    """Names that stand beside, below or above their points, where neither a point nor another name is."""
+    """Names that stand beside, below or above their points, where no point, front or other name is."""
 
     taken: list[Box]
     parts: list[str] = field(default_factory=list)
@@ -134,15 +147,24 @@ class Names:
         """Where there is room, or nowhere: the table has all names."""
         name = name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
         x, wide, gap = share * NARROWEST, CHARACTER * len(name), radius + 4
-        for down in (4.0, radius + LINE, -radius - 4, radius + 2 * LINE, -radius - 4 - LINE):
-            for left in (x + gap, x - gap - wide):
-                box = (left, left + wide, y + down)
-                inside = left >= 0 and box[1] <= NARROWEST + 10 and LINE <= box[2] <= HEIGHT - 26
-                if inside and not any(_overlap(box, other) for other in self.taken):
-                    self.taken.append(box)
-                    beside = gap / NARROWEST if left > x else -gap / NARROWEST
-                    self.parts.append(text(share + beside, box[2], name, "tick halo", "start" if left > x else "end"))
-                    return
+        right, left = x + gap, x - gap - wide
+        below, above = (radius + LINE, radius + 2 * LINE), (-radius - 4, -radius - 4 - LINE)
+        # a front rises to the right: below it there and above it on the left it is met at no width of the page
+        free = [(right, down) for down in below] + [(left, down) for down in above]
+        for start, down in [
+            *free,
+            (right, 4.0),
+            (left, 4.0),
+            *((right, d) for d in above),
+            *((left, d) for d in below),
+        ]:
+            box = (start, start + wide, y + down)
+            inside = start >= 0 and box[1] <= NARROWEST + 10 and LINE <= box[2] <= HEIGHT - 26
+            if inside and not any(_overlap(box, other) for other in self.taken):
+                self.taken.append(box)
+                beside = gap / NARROWEST if start > x else -gap / NARROWEST
+                self.parts.append(text(share + beside, box[2], name, "tick halo", "start" if start > x else "end"))
+                return
 
 
 def _overlap(a: Box, b: Box) -> bool:
