@@ -71,7 +71,7 @@ def _plot(
         parts.append(dot(*place, 5.0, "dot current" if chosen else "dot deployed", _tip(point, value, unit)))
     if names is not None:
         across_ann = [(0.0, frame.up(ann)), (0.5, frame.up(ann)), (1.0, frame.up(ann))]
-        found = Names([box(*place) for place in (*along(line), *along(across_ann))])
+        found = Names([*(box(*place) for place in line), *along(line), *along(across_ann)])
         for name, place in zip(names, line, strict=True):
             found.put(name, *place, 5.0)
         parts += found.parts

@@ -80,7 +80,7 @@ def _plot(cost: Cost, points: Sequence[SweepPoint]) -> Markup:
     fronts = [[place for _, place in front] for _, front in groupby(joined, key=lambda found: found[0])]
     parts += [stretched(HEIGHT, polyline(front, "deployed")) for front in fronts]
     places = [frame.point(c, v) for _, c, v in at]
-    names = Names([box(*place) for place in (*places, *(place for front in fronts for place in along(front)))])
+    names = Names([*(box(*place) for place in places), *(found for front in fronts for found in along(front))])
     rings = _rings(places)
     # those on the front first: their names find room
     for i in sorted(range(len(at)), key=lambda i: not cost.on_front(points[i])):
@@ -119,21 +119,20 @@ def _rings(places: Sequence[tuple[float, float]]) -> list[int]:
     return found
 
 
-Box = tuple[float, float, float]
-"""Left, right and foot in pixels; a line high."""
+Box = tuple[float, float, float, float]
+"""Left, right, top and foot in pixels."""
 
 
-def box(share: float, y: float) -> Box:
-    return share * NARROWEST - RADIUS, share * NARROWEST + RADIUS, y + 4
+def box(share: float, y: float, radius: float = RADIUS) -> Box:
+    x = share * NARROWEST
+    return x - radius, x + radius, y - radius, y + radius
 
 
-def along(line: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """The points, and places between them."""
-    places = list(line)
-    for (x1, y1), (x2, y2) in pairwise(line):
-        shares = [k / BETWEEN for k in range(1, BETWEEN)]
-        places += [(x1 + s * (x2 - x1), y1 + s * (y2 - y1)) for s in shares]
-    return places
+def along(line: Sequence[tuple[float, float]]) -> list[Box]:
+    """Where a line between points runs."""
+    shares = [k / BETWEEN for k in range(1, BETWEEN)]
+    ends = [(a, b, s) for a, b in pairwise(line) for s in shares]
+    return [box(x1 + s * (x2 - x1), y1 + s * (y2 - y1), 2.0) for (x1, y1), (x2, y2), s in ends]
 
 
 @dataclass
@@ -158,14 +157,15 @@ class Names:
             *((right, d) for d in above),
             *((left, d) for d in below),
         ]:
-            box = (start, start + wide, y + down)
-            inside = start >= 0 and box[1] <= NARROWEST + 10 and LINE <= box[2] <= HEIGHT - 26
+            foot = y + down
+            box = (start, start + wide, foot + 2 - LINE, foot + 2)
+            inside = start >= 0 and box[1] <= NARROWEST + 10 and LINE <= foot <= HEIGHT - 22
             if inside and not any(_overlap(box, other) for other in self.taken):
                 self.taken.append(box)
                 beside = gap / NARROWEST if start > x else -gap / NARROWEST
-                self.parts.append(text(share + beside, box[2], name, "tick halo", "start" if start > x else "end"))
+                self.parts.append(text(share + beside, foot, name, "tick halo", "start" if start > x else "end"))
                 return
 
 
 def _overlap(a: Box, b: Box) -> bool:
-    return a[0] < b[1] and b[0] < a[1] and abs(a[2] - b[2]) < LINE
+    return a[0] < b[1] and b[0] < a[1] and a[2] < b[3] and b[2] < a[3]
