@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from seamount.errors import InputError
-from seamount.files import replacing
+from seamount.files import make_folder, replacing
 from seamount.foreign.tensors import plain, read_safetensors, read_state_dict
 
 
@@ -21,7 +21,7 @@ def save(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) ->
     # clones: safetensors refuses tensors that share memory, as tied weights do
     copies = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         with replacing(path) as fresh:
             save_file(copies, fresh, metadata={"facts": json.dumps(facts)})
     except (OSError, SafetensorError) as error:

@@ -7,8 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from numba import njit
+from numba import config, njit
 from numba.core.caching import FunctionCache
+
+from seamount.errors import ConfigError
 
 
 def compiled(function: Callable[..., None]) -> Callable[..., None]:
@@ -16,7 +18,13 @@ def compiled(function: Callable[..., None]) -> Callable[..., None]:
 
     The code is kept beside the module, in the user's cache or in NUMBA_CACHE_DIR. Where none of them can be written
     (a read-only image, another user's installation) every process compiles anew, and a warning says so.
+
+    Raises:
+        ConfigError: NUMBA_DISABLE_JIT is set, without which parts of these loops mean nothing.
     """
+    if config.DISABLE_JIT:
+        found = "switches off the compiler of the loops that simulate and train"
+        raise ConfigError(found, where="NUMBA_DISABLE_JIT", ways_out="unset it")
     # no fastmath: sums of floats keep their order, and a multiply-add rounds twice, as norse does
     made: Any = njit(nogil=True, error_model="numpy")(function)
     try:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seamount.errors import InputError
-from seamount.files import replacing
+from seamount.files import make_folder, replacing
 from seamount.foreign.arrays import read_npy
 from seamount.foreign.limits import DATA_BYTES
 
@@ -57,7 +57,7 @@ def recordings(
 
 def _write(path: Path, array: NDArray[np.generic]) -> None:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         # an open file: np.save ends a name that lacks .npy with it
         with replacing(path) as fresh, fresh.open("wb") as file:
             np.save(file, array)

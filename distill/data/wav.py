@@ -22,6 +22,9 @@ FORMATS = {"3": "real numbers", "6": "A-law", "7": "mu-law", "65534": "the exten
 """Of the numbers that a file gives to its format, those that are met."""
 
 
+FORMS = {b"RIFX": "the highest byte first", b"RF64": "for more than 4 GiB"}
+
+
 def read_wav(path: Path, rate: int, longest: int, *, cut: bool) -> NDArray[np.int64]:
     """The upper 16 bits of every value, (n,).
 
@@ -40,7 +43,7 @@ def read_wav(path: Path, rate: int, longest: int, *, cut: bool) -> NDArray[np.in
             channels, width, own_rate, n = file.getparams()[:4]
             values = file.readframes(n)
     except (wave.Error, EOFError, RuntimeError) as error:  # the last of a chunk that ends before it begins
-        raise _not_readable(path, error) from None
+        raise _not_readable(path, content[:4], error) from None
     if channels != 1:
         raise InputError(f"{channels} channels", where=path, possible="needed is one", ways_out=CONVERT)
     if own_rate != rate:
@@ -60,8 +63,10 @@ def read_wav(path: Path, rate: int, longest: int, *, cut: bool) -> NDArray[np.in
     return _upper_bits(values[: longest * width], width, path)
 
 
-def _not_readable(path: Path, error: Exception) -> InputError:
+def _not_readable(path: Path, start: bytes, error: Exception) -> InputError:
     said = str(error)
+    if start in FORMS:
+        return InputError(f"sound of the form {start.decode()}, {FORMS[start]}", where=path, ways_out=CONVERT)
     number = said.removeprefix("unknown format: ")
     if number != said:
         kind = f", {FORMATS[number]}" if number in FORMATS else ""

@@ -166,6 +166,19 @@ def test_a_folder_refuses_its_bare_name(folder: str) -> None:
     assert f"import seamount.{folder} (after: pip install -e .)" in done.stderr
 
 
+def test_an_archive_is_told_to_be_unpacked(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.write(ROOT / "seamount" / "__init__.py", "seamount/__init__.py")
+    code = f"import sys; sys.path.insert(0, {str(tmp_path / 'a.zip')!r}); import seamount"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "a.zip/seamount: targets and templates are files, which an archive does not give; unpack it" in done.stderr
+
+
+def test_no_duration_is_taken_from_a_clock_that_may_be_set_back() -> None:
+    for path in python_files():
+        assert "time.time()" not in path.read_text(), path
+
+
 @pytest.mark.slow
 def test_the_wheel_holds_the_tree(tmp_path: Path) -> None:
     if not (ROOT / ".git").exists():

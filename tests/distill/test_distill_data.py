@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import gzip
 import hashlib
+import math
 import struct
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from seamount.distill.choices import DATA_SETS
 from seamount.distill.config import DataConfig
@@ -335,6 +338,59 @@ def test_frames_by_time_and_by_count_worked_out_by_hand() -> None:
     with pytest.raises(InputError) as error:
         to_frames(events, (2, 2), None, 2, "time")
     assert str(error.value) == "events reach x 2, y 3, the sensor has 2 x 2 pixels"
+
+
+ROWS = np.array([[1, 1, 0, 1], [2, 2, 1, 2], [3, 3, 0, 3]], dtype=np.float64)
+"""x, y, p, t in milliseconds."""
+DAT = b"% Data file containing CD events\n% Version 2\n\x0c\x08"
+
+
+def row(k: int, column: int, value: float) -> NDArray[np.float64]:
+    changed = ROWS.copy()
+    changed[k, column] = value
+    return changed
+
+
+def dat(*times: int) -> bytes:
+    return DAT + b"".join(struct.pack("<II", t, 1 << 28 | 5 << 14 | 3) for t in times)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (row(1, 0, math.nan), "event 1 holds nan, possible are numbers up to 9.0072e+15"),
+        (row(2, 3, math.inf), "event 2 holds inf, possible are"),
+        (row(2, 3, 1e300), "event 2 holds 1e+300, possible are"),
+        (row(2, 0, 2.0**64), "event 2 holds 1.8446744073709552e+19"),
+        (row(0, 1, -1), "event 0 is x 1, y -1, polarity 0, possible are places from 0, and polarities 0 and 1"),
+        (row(1, 2, 5), "event 1 is x 2, y 2, polarity 5"),
+        (row(1, 3, 0), "time runs backwards at event 1"),
+        (row(2, 3, 2.0**50), "lasts 1125899906842623000 microseconds, too long for 9 steps"),
+        ("% a header", "a header without an end"),
+        (b"%" * 5000, "a header without an end"),
+        (dat(1, 2)[:-3], "15 bytes behind the header, not two and then 8 for each event; it is cut off"),
+        (dat(9, 2), "time runs backwards at event 1"),
+        (dat(), "no event in it"),
+    ],
+)
+def test_recordings_that_are_none_are_refused(
+    content: NDArray[np.float64] | bytes | str, told: str, tmp_path: Path
+) -> None:
+    path = tmp_path / {bytes: "a.dat", str: "a.raw"}.get(type(content), "a.npy")
+    if isinstance(content, np.ndarray):
+        np.save(path, content)
+    else:
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(InputError) as error, warnings.catch_warnings(action="error"):
+        to_frames(read_events(path), (8, 8), None, 9, "time")
+    assert str(error.value).startswith(told)
+
+
+def test_times_of_a_dat_file_run_over_32_bits(tmp_path: Path) -> None:
+    (tmp_path / "a.dat").write_bytes(dat((1 << 32) - 2, (1 << 32) - 1, 1, 3))
+    events = read_events(tmp_path / "a.dat")
+    assert (events.t - events.t[0]).tolist() == [0, 1, 3, 5]
+    assert {(x, y, p) for x, y, p in zip(events.x, events.y, events.p, strict=True)} == {(3, 5, 1)}
 
 
 def test_recordings_become_frames_once(recordings: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -85,7 +85,8 @@ def header(kind: int, bits: int, *, channels: int = 1, claimed: int = 8) -> byte
     return b"RIFF" + struct.pack("<I", len(body) + 8) + body
 
 
-PCM = "needed are whole numbers (PCM) of 8 to 32 bits; convert it, as `ffmpeg -i IN -ac 1 -c:a pcm_s16le OUT`"
+CONVERT = "convert it, as `ffmpeg -i IN -ac 1 -c:a pcm_s16le OUT`"
+PCM = f"needed are whole numbers (PCM) of 8 to 32 bits; {CONVERT}"
 BAD = {
     "empty": (b"", "an empty file"),
     "text": (b"Hello, this is no sound.", "not a readable .wav file (file does not start with RIFF id)"),
@@ -95,6 +96,11 @@ BAD = {
     "five bytes": (header(1, 40, claimed=5) + bytes(5), f"40 bits a value, {PCM}"),
     "cut off": (header(1, 16, claimed=1000) + bytes(8), "4 values, its head says 500; fetch it again"),
     "boast": (header(1, 16, claimed=2**32 - 1) + bytes(8), "4 values, its head says 2147483647; fetch it again"),
+    "turned": (b"RIFX" + header(1, 16)[4:], f"sound of the form RIFX, the highest byte first; {CONVERT}"),
+    "no channel": (
+        header(1, 16)[:22] + bytes(2) + header(1, 16)[24:],
+        "not a readable .wav file (bad # of channels)",
+    ),
     "silent": (header(1, 16, claimed=0), "no sound in it"),
 }
 

@@ -13,8 +13,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numba
 import pytest
 
+from seamount.compiled import compiled
+from seamount.errors import ConfigError
 from tests.conftest import Once
 
 Said = Callable[[str], str]
@@ -111,6 +114,12 @@ def python(code: str, **environment: str | None) -> subprocess.CompletedProcess[
         timeout=3600,
         check=False,
     )
+
+
+def test_loops_that_are_not_to_be_compiled_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(numba.config, "DISABLE_JIT", 1)
+    with pytest.raises(ConfigError, match="NUMBA_DISABLE_JIT: switches off the compiler of the loops that simulate"):
+        compiled(lambda: None)
 
 
 def test_without_a_place_for_compiled_code_it_compiles_anew_and_says_so(tmp_path: Path) -> None:
