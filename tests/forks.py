@@ -4,8 +4,8 @@ What starts anew loads them for three seconds. A fork of a process that has load
 takes signals, fails and ends the same. What is read while modules load (OMP_NUM_THREADS, NUMBA_CACHE_DIR, ...) is not
 that of the fork: tests of such settings start anew.
 
-    python -m tests.forks serve SOCKET PID    is what is forked, until the process PID is gone
-    python -S -E tests/forks.py SOCKET ...    does as "python ..." does: [-u] [-W ignore] FILE, -m MODULE or -c CODE
+    python -m tests.forks serve SOCKET PID   is what is forked, until the process PID is gone
+    python -S -E tests/forks.py SOCKET ...   does as "python ..." does: [-u] [-W ignore] [-P] FILE, -m MODULE, -c CODE
 """
 
 import gc
@@ -168,6 +168,8 @@ def run(arguments: list[str]) -> None:
         warnings.simplefilter("ignore")
         sys.warnoptions.append("ignore")  # for the processes that it starts
         arguments = arguments[2:]
+    beside = arguments[0] != "-P"  # whether modules beside the file are found
+    arguments = arguments[not beside :]
     # this module's folder is not that of a program
     added = [p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p and p not in sys.path]
     match arguments:
@@ -181,7 +183,7 @@ def run(arguments: list[str]) -> None:
             main = sys.modules["__main__"] = types.ModuleType("__main__")
             exec(code, main.__dict__)
         case [file, *rest]:
-            sys.path[:1] = [os.path.dirname(os.path.abspath(file)), *added]
+            sys.path[:1] = [os.path.dirname(os.path.abspath(file)), *added][not beside :]
             sys.argv = [file, *rest]
             runpy.run_path(file, run_name="__main__")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -195,7 +194,6 @@ def test_the_net_file_reads_back_as_the_same_program(made: Made) -> None:
 
 
 NETX = """
-import sys
 import numpy as np
 sys.path.insert(0, sys.argv[1])
 from plain_lava import make_importable
@@ -223,7 +221,7 @@ net.stop()
 @pytest.mark.lava
 @pytest.mark.slow
 @pytest.mark.skipif("lava-dl" not in STATUS.versions, reason="lava-dl is not installed")
-def test_netx_answers_as_the_program(made: Made, tmp_path: Path) -> None:
+def test_netx_answers_as_the_program(quick_python: str, made: Made, tmp_path: Path) -> None:
     import seamount.hardware_targets.lava
 
     torch.manual_seed(0)
@@ -234,7 +232,7 @@ def test_netx_answers_as_the_program(made: Made, tmp_path: Path) -> None:
     (tmp_path / "run_netx.py").write_text(NETX)
     package = str(Path(seamount.hardware_targets.lava.__file__).parent)
     done = subprocess.run(
-        [sys.executable, "-P", "run_netx.py", package, str(tmp_path / "few" / "network.net")],
+        [quick_python, "-P", "run_netx.py", package, str(tmp_path / "few" / "network.net")],
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -438,12 +438,12 @@ def run_child(n: int, first: int, seed: int) -> None:
             print(json.dumps(line), flush=True)
 
 
-def run(n: int, seed: int = 0) -> Tally:
+def run(n: int, seed: int = 0, python: str = sys.executable) -> Tally:
     """Tries n files in child processes; a child that dies is a failure, and the next one goes on behind it."""
     tally = Tally()
     first = 0
     while first < n:
-        command = [sys.executable, "-m", "tests.fuzz.readers", str(n), "--seed", str(seed), "--child", str(first)]
+        command = [python, "-m", "tests.fuzz.readers", str(n), "--seed", str(seed), "--child", str(first)]
         child = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
         lines = [json.loads(line) for line in child.stdout.splitlines() if line.startswith("{")]
         for line in lines:

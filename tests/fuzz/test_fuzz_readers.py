@@ -8,8 +8,8 @@ from tests.fuzz import meaning
 from tests.fuzz.readers import MEMORY_BYTES, SECONDS, run, write_originals
 
 
-def test_damaged_files_are_refused_with_a_reason() -> None:
-    tally = run(300, seed=1)
+def test_damaged_files_are_refused_with_a_reason(quick_python: str) -> None:
+    tally = run(300, seed=1, python=quick_python)
     assert tally.failures == []
     assert sum(tally.outcomes.values()) == 300
     assert tally.slowest_s < SECONDS

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -492,7 +491,7 @@ np.savez(f"{folder}/found.npz", **found)
 
 @pytest.mark.lava
 @pytest.mark.skipif("lava-dl" not in STATUS.versions, reason="lava-dl is not installed")
-def test_netx_loads_a_written_chain_with_the_same_weights_and_spikes(tmp_path: Path) -> None:
+def test_netx_loads_a_written_chain_with_the_same_weights_and_spikes(quick_python: str, tmp_path: Path) -> None:
     import seamount.hardware_targets.lava
 
     program = chain()
@@ -502,7 +501,7 @@ def test_netx_loads_a_written_chain_with_the_same_weights_and_spikes(tmp_path: P
     (tmp_path / "netx.py").write_text(NETX)
     package = str(Path(seamount.hardware_targets.lava.__file__).parent)
     done = subprocess.run(
-        [sys.executable, "-P", "netx.py", package, str(tmp_path), json.dumps(dict(arguments))],
+        [quick_python, "-P", "netx.py", package, str(tmp_path), json.dumps(dict(arguments))],
         cwd=tmp_path,
         capture_output=True,
         text=True,
