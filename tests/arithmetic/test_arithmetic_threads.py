@@ -50,6 +50,7 @@ def test_the_caller_can_be_interrupted_while_threads_compute() -> None:
 
     def work(first: int, last: int) -> None:
         if first == 0:
+            let_go.wait(0.2)  # until the caller waits: one that is about to may sleep through a signal, a minute long
             # a signal, because a wait that has begun does not see interrupt_main
             pthread_kill(main_thread().ident or 0, SIGINT)
         assert let_go.wait(60)
