@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from sklearn.datasets import load_digits
 from torch import nn
 from torch.utils.data import TensorDataset
 from typer.testing import CliRunner
@@ -45,6 +44,10 @@ class Made:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    from sklearn.datasets import (
+        load_digits,
+    )  # here, because it takes a second to load
+
     digits = load_digits()
     x, y = (digits.images[:, None] * (255 / 16)).astype(np.uint8), digits.target
     torch.manual_seed(0)

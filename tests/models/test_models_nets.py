@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-import torchvision
 from torch import nn
 
 from seamount.errors import ConfigError, InputError
@@ -199,6 +198,8 @@ def test_the_fast_teacher_starts_by_whitening_the_patches_of_the_data() -> None:
 
 
 def test_torchvision_state_dicts_load() -> None:
+    import torchvision  # here, because it takes a second to load
+
     own = build_teacher("resnet34", n_classes=1000, input_shape=(3, 224, 224))
     own.load_state_dict(torchvision.models.resnet34().state_dict())
     assert (

@@ -7,7 +7,6 @@ from functools import cache
 
 import numpy as np
 import torch
-from sklearn.datasets import load_digits
 from torch.nn.functional import conv2d
 
 from seamount.compile.arithmetic.definition import run_definition
@@ -60,6 +59,10 @@ OPINION = Opinion(
 
 def digits():
     """(train x, train y, test x, test y), images (n, 1, 8, 8) of 0..255."""
+    from sklearn.datasets import (
+        load_digits,
+    )  # here, because it takes a second to load
+
     data = load_digits()
     order = np.random.default_rng(7).permutation(len(data.target))
     images, labels = np.minimum(data.images[order] * 16, 255).astype(np.int64)[:, None], data.target[order]
