@@ -44,7 +44,7 @@ from seamount.compile.program.activity import Activity
 from seamount.compile.program.program import Input, Population, Program, Readout
 from seamount.compile.synapses.kinds import Conv, Dense, Synapses
 from seamount.compile.synapses.shape import target_shape
-from seamount.hardware_targets.simulator import simulate, tiles
+from seamount.hardware_targets.simulator import engine, simulate, tiles
 from seamount.hardware_targets.simulator.plan import plans
 from seamount.windows import Window
 
@@ -211,18 +211,21 @@ def profile(net: Net, batch: int) -> list[dict[str, Any]]:
     """CPU seconds of each phase of a run in one thread, and its share of what the machine can do at most.
 
     Held against a copy in the second cache: of the input, of each weight that is added, in the bytes in which it is
-    held, of each neuron's drive and spike.
+    held, of each neuron's drive and spike. Products, and neurons that are stepped without a scan, have no such bound;
+    phases that a network does not have are left out.
     """
     program, values = read_net(net.file), ours(net.samples(batch))
     torch.set_num_threads(1)
     activity = simulate(program, values, n_steps=len(values))
-    spent = dict.fromkeys(("take the input", "add weights of spikes", "scan neurons"), 0.0)
     watched = (
         (simulator_run, "fill_input", "take the input"),
         (tiles, "scatter", "add weights of spikes"),
         (tiles, "add_rows", "add weights of spikes"),
+        (engine, "summed", "sum by products"),
         (tiles, "scan_part", "scan neurons"),
+        (engine, "advance_whole", "step neurons without a scan"),
     )
+    spent = {phase: 0.0 for _, _, phase in watched}
     kept = [(module, name, getattr(module, name)) for module, name, _ in watched]
 
     def timed(function: Callable[..., Any], phase: str) -> Callable[..., Any]:
@@ -244,14 +247,17 @@ def profile(net: Net, batch: int) -> list[dict[str, Any]]:
     for module, name, function in kept:
         setattr(module, name, function)
     copied = copied_per_s()
-    n_updates = sum(e.n_updates for e in activity.events.values())
+    scanned = [name for name, plan in plans(program, torch.device("cpu")).items() if plan.table is not None]
+    n_updates = sum(activity.events[name].n_updates for name in scanned)
     most = {
         "take the input": 2 * values.nbytes / copied,
         "add weights of spikes": added_bytes(program, activity) / copied,
         "scan neurons": 3 * n_updates / copied,
     }
-    each = {phase: seconds / runs for phase, seconds in spent.items()}
-    rows = [{"phase": k, "seconds": v, "share_of_peak": most[k] / v} for k, v in each.items()]
+    each = {phase: seconds / runs for phase, seconds in spent.items() if seconds}
+    rows: list[dict[str, Any]] = [
+        {"phase": k, "seconds": v, "share_of_peak": most[k] / v if k in most else None} for k, v in each.items()
+    ]
     rest = whole - sum(row["seconds"] for row in rows)
     return [*rows, {"phase": "everything else", "seconds": rest, "share_of_peak": None}]
 
@@ -280,7 +286,7 @@ def profile_table(network: str, batch: int, rows: list[dict[str, Any]]) -> str:
     lines = [f"{network}, batch {batch}, one thread: phase, CPU ms, share of a copy's rate"]
     for row in rows:
         share = "" if row["share_of_peak"] is None else f"{row['share_of_peak']:8.0%}"
-        lines.append(f"  {row['phase']:24}{row['seconds'] * 1e3:9.2f}{share}")
+        lines.append(f"  {row['phase']:28}{row['seconds'] * 1e3:9.2f}{share}")
     return "\n".join(lines)
 
 
