@@ -21,7 +21,7 @@ from examples.convert_a_moving_digit import drifting, make_data, make_net
 from seamount import api
 from seamount.config import load_config
 from seamount.distill.data import load_data
-from seamount.frames import frames_of
+from seamount.frames import Frames, frames_of
 from seamount.sigma_delta import Conversion, convert
 
 N_TRAINING = 20_000
@@ -80,22 +80,34 @@ def stills(*settings: str) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]
 
 
 def over_seeds(title: str, train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor], n_seeds: int) -> None:
-    """A row a seed, of the ANN and its training: what conversion costs at threshold 0 and at the default."""
     (x, y), (x_test, y_test) = train, test
     epochs = max(3, 30_000 // len(y))
+    parts = (x.numpy(), y.numpy()), (x_test.numpy(), y_test.numpy())
     for seed in range(n_seeds):
-        net = trained(cnn(x.shape[-1], seed), x, y, epochs)
-        parts = (x.numpy(), y.numpy()), (x_test.numpy(), y_test.numpy())
-        calibration, compared = frames_of(parts, frames=False)
-        done = convert(net, calibration, compared, thresholds=(0.0,))
-        ann, zero, usual = done.reference.accuracy or 0.0, done.curve[0], done.chosen
-        exact, found = (100 * ((point.accuracy or 0.0) - ann) for point in (zero, usual))
         print(
-            f"| {title} | {seed} | {100 * ann:.2f} % | {exact:+.2f} | {usual.threshold:g} | {found:+.2f} "
-            f"| {100 * usual.same:.2f} % | {usual.messages:,.0f} "
-            f"| {usual.error_rms:.3f} of {done.reference.largest:.3g} |",
+            row(title, seed, trained(cnn(x.shape[-1], seed), x, y, epochs), frames_of(parts, frames=False)),
             flush=True,
         )
+
+
+def moving_over_seeds(n_seeds: int, n_sequences: int) -> None:
+    train, test = frames_of(make_data(), frames=True)
+    for seed in range(n_seeds):
+        net = make_net(seed=seed)
+        title = f"digits, drifting, n = {n_sequences} x {test.n_steps} frames"
+        print(row(title, seed, net, (train, test.part(0, n_sequences))), flush=True)
+
+
+def row(title: str, seed: int, net: nn.Module, parts: tuple[Frames, Frames]) -> str:
+    """What conversion of an ANN costs at threshold 0 and at the default."""
+    done = convert(net, *parts, thresholds=(0.0,))
+    ann, zero, usual = done.reference.accuracy or 0.0, done.curve[0], done.chosen
+    exact, found = (100 * ((point.accuracy or 0.0) - ann) for point in (zero, usual))
+    return (
+        f"| {title} | {seed} | {100 * ann:.2f} % | {exact:+.2f} | {usual.threshold:g} | {found:+.2f} "
+        f"| {100 * usual.same:.2f} % | {usual.messages:,.0f} "
+        f"| {usual.error_rms:.3f} of {done.reference.largest:.3g} |"
+    )
 
 
 def mnist(folder: Path, n_samples: int, n_sequences: int) -> None:
@@ -117,11 +129,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--mnist", type=Path, help="folder with the four idx files; without it digits alone")
     parser.add_argument("--samples", type=int, default=2000)
     parser.add_argument("--sequences", type=int, default=100)
-    parser.add_argument("--seeds", type=int, help="in place of the curves, stills with ANNs of so many seeds")
+    parser.add_argument("--seeds", type=int, help="in place of the curves, ANNs of so many seeds")
     asked = parser.parse_args(arguments)
     if asked.seeds:
         train, test = stills('data.name="digits"')
         over_seeds(f"digits, n = {len(test[1])}", train, test, asked.seeds)
+        moving_over_seeds(asked.seeds, asked.sequences)
         if asked.mnist is not None:
             (x, y), (x_test, y_test) = stills('data.name="mnist"', f'data.root="{asked.mnist}"')
             n = asked.samples

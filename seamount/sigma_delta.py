@@ -86,8 +86,10 @@ class Conversion:
 
     def __repr__(self) -> str:
         compared = f"{self.n_samples} {plural(self.n_samples, 'sample')} of {self.what}"
-        same = f"{100 * self.chosen.same:.2f} % answered as the ANN does"
-        return line("Conversion", self.program.name, (f"threshold {self.chosen.threshold:g}", same, compared))
+        near = f"{100 * self.chosen.same:.2f} % answered as the ANN does"
+        if self.chosen.rmse is not None:
+            near = f"outputs {self.chosen.error_rms:.3g} (RMS) from the ANN's"
+        return line("Conversion", self.program.name, (f"threshold {self.chosen.threshold:g}", near, compared))
 
     def table(self) -> DataFrame:
         """A row a threshold of the curve."""
@@ -131,7 +133,10 @@ def convert(
     layers = ann_layers(module, test.shape, name)
     told.stage("calibrate")
     real = calibrated(layers, calibration, told.progress)
-    scales, reference = choose_scales(real, for_netx=for_netx), _reference(module, layers, test)
+    scales, reference = (
+        choose_scales(real, for_netx=for_netx, sequences=test.n_steps > 1),
+        _reference(module, layers, test),
+    )
     few = few_of(calibration, layers)
     trials = Trials(name, layers, real, scales, few, test, reference.outputs, told)
     if messages is not None:

@@ -163,20 +163,21 @@ class Trials:
     # ---------------------------------------------------------------------------------------- which threshold
 
     def close_threshold(self, expected: Reals) -> float:
-        """The largest threshold of the curve whose outputs stay ``CLOSE`` to the ANN's on the few frames; else 0.
+        """The largest threshold of the curve whose outputs stay ``CLOSE`` to the ANN's on the few frames; where none
+        does, that of the least error, which need not be 0: each message loses its last bits.
 
         Args:
             expected: the ANN's outputs on them, (T, n, K).
         """
         self.told.stage(f"choose a threshold on {self.few.n:,} samples of the calibration")
-        self.told.progress.begin("choose", 2 * self.few.n * len(THRESHOLDS[1:]))
+        self.told.progress.begin("choose", 2 * self.few.n * len(THRESHOLDS))
         spread = float(np.sqrt(np.mean((expected - expected.mean((0, 1))) ** 2)))
-        chosen = 0.0
-        for threshold in THRESHOLDS[1:]:
-            error = self._run(threshold, self.few).outputs - expected
-            if np.sqrt(np.mean(error**2)) > CLOSE * spread:
+        chosen, least = THRESHOLDS[0], float("inf")
+        for threshold in THRESHOLDS:
+            error = float(np.sqrt(np.mean((self._run(threshold, self.few).outputs - expected) ** 2)))
+            if error > max(CLOSE * spread, least):
                 break
-            chosen = threshold
+            chosen, least = threshold, min(error, least)
         self.told.progress.end()
         return chosen
 

@@ -35,6 +35,9 @@ FULL_SCALE = float((1 << INPUT_BITS) - 1)
 
 LARGEST_WEIGHT = 127
 
+LEAST_WEIGHT = LARGEST_WEIGHT // 2
+"""Of a part's largest whole weights, what finer messages may leave: a bit is lost at most."""
+
 ROOM = 4
 """Sums may become so many times the largest one of the calibration before a state leaves its bits."""
 
@@ -136,15 +139,17 @@ def weight_bits(layers: Sequence[RealLayer], scales: Scales) -> dict[str, float]
     return found
 
 
-def choose_scales(layers: Sequence[RealLayer], *, for_netx: bool) -> Scales:
+def choose_scales(layers: Sequence[RealLayer], *, for_netx: bool, sequences: bool = False) -> Scales:
     """
     Args:
+        sequences: messages as fine as they may be, at the cost of up to a bit of the weights: each loses its last
+            bits, and over frames that adds up.
         for_netx: spike_exp 0 and state_exp 6 everywhere; weights of deep networks then use fewer bits.
 
     Raises:
         Unsupported: layers that netx has no place for.
     """
-    return _netx_scales(layers) if for_netx else _free_scales(layers)
+    return _netx_scales(layers) if for_netx else _free_scales(layers, LEAST_WEIGHT if sequences else LARGEST_WEIGHT)
 
 
 def _most(layer: RealLayer, *, last: bool) -> float:
@@ -153,7 +158,7 @@ def _most(layer: RealLayer, *, last: bool) -> float:
     return state / max(layer.largest, 1e-30)
 
 
-def _free_scales(layers: Sequence[RealLayer]) -> Scales:
+def _free_scales(layers: Sequence[RealLayer], least_weight: float) -> Scales:
     """Each message as fine as the states that it goes to allow with weights of 8 bits."""
     most = [_most(layer, last=layer is layers[-1]) for layer in layers]
     finest: dict[str, float] = {}
@@ -164,15 +169,18 @@ def _free_scales(layers: Sequence[RealLayer]) -> Scales:
     spike_exp = int(np.clip(math.floor(math.log2(finest[INPUT] / FULL_SCALE)), 0, MOST_SPIKE_EXP))
     messages, made = {INPUT: FULL_SCALE * (1 << spike_exp)}, list[Scale]()
     for layer, state in zip(layers, most, strict=True):
-        made.append(_free_scale(layer, messages, state, finest.get(layer.name, math.inf)))
+        made.append(_free_scale(layer, messages, state, finest.get(layer.name, math.inf), least_weight))
         messages[layer.name] = made[-1].message
     return Scales(spike_exp, tuple(made))
 
 
-def _free_scale(layer: RealLayer, messages: Mapping[str, float], most: float, finest: float) -> Scale:
+def _free_scale(
+    layer: RealLayer, messages: Mapping[str, float], most: float, finest: float, least_weight: float
+) -> Scale:
     """
     Args:
         messages: scales of what the sources send. most: the state's at most. finest: of what it sends itself.
+        least_weight: of a part's largest whole weights, what finer messages may leave.
     """
     adding = [messages[part.source] for part in layer.parts if part.only_adds]
     if len(adding) == len(layer.parts) and len(set(adding)) == 1:
@@ -182,6 +190,11 @@ def _free_scale(layer: RealLayer, messages: Mapping[str, float], most: float, fi
     state = min(*bounds, most)
     if adding and state >= adding[0]:  # a value that is added as it is has a whole weight
         state = math.floor(state / adding[0]) * adding[0]
+    elif not adding and finest < state:
+        # messages exactly as fine as they may be; otherwise they are up to twice as coarse
+        finer = finest * 2.0 ** math.floor(math.log2(state / finest))
+        if min(part.largest_weight * finer / messages[part.source] for part in layer.parts) >= least_weight:
+            state = finer
     exponent = int(np.clip(math.ceil(math.log2(state / finest)) if finest < state else 0, 0, MOST_STATE_EXP))
     return Scale(tuple(state / messages[part.source] for part in layer.parts), state, exponent)
 

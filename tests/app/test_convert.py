@@ -259,6 +259,7 @@ def test_real_outputs_have_their_error_in_place_of_classes(made: Made, tmp_path:
     assert done.reference.accuracy is None
     assert done.reference.rmse == pytest.approx(0.25, abs=1e-4)
     assert done.chosen.rmse == pytest.approx(0.25, abs=0.02)
+    assert " (RMS) from the ANN's" in repr(done)
     np.savez(tmp_path / "x.npz", x=made.frames.swapaxes(0, 1), y=(y + 0.25).swapaxes(0, 1))
     from_file = api.convert(net, tmp_path / "x.npz", frames=True, threshold=0.0, n_samples=40)
     assert from_file.chosen == done.chosen
@@ -363,6 +364,9 @@ def test_the_report_tells_what_happens_from_frame_to_frame(moving: Path, tmp_pat
         target="loihi2",
         n_lava=0,
     )
+    page = (moving / "conversion.html").read_text()
+    assert "RMSE" in page
+    assert "class of the ANN" not in page
     told, found = json.loads((moving / "conversion.json").read_text()), report.frames
     assert isinstance(found, Frames)
     assert (found.n_frames, found.latency) == (6, told["latency_frames"])

@@ -134,9 +134,11 @@ def _work(report: Report) -> str:
 def _frames(frames: Frames) -> str:
     """How far behind the answers are, and how far off."""
     late = f"an answer comes {frames.latency} {plural(frames.latency, 'frame')} later"
+    of = f"of {frames.error_rms.n or frames.rmse.n} samples"
     if frames.error_rms.value is not None:
-        late += f"; error RMS {text.quantity(frames.error_rms)}, largest {text.quantity(frames.error_max)}"
-    return late if frames.rmse.value is None else f"{late}; RMSE {text.quantity(frames.rmse)}"
+        found = f"error RMS {text.quantity(frames.error_rms)}, largest {text.quantity(frames.error_max)}"
+        late += f"; {found}, {of}"
+    return late if frames.rmse.value is None else f"{late}; RMSE {text.quantity(frames.rmse)}, {of}"
 
 
 def _facts(report: Report, width: int) -> list[Text]:
