@@ -197,6 +197,7 @@ def test_the_net_file_reads_back_as_the_same_program(made: Made) -> None:
 
 
 NETX = """
+import sys
 import numpy as np
 sys.path.insert(0, sys.argv[1])
 from plain_lava import make_importable
