@@ -39,7 +39,9 @@ $(READY): pyproject.toml setup.py constraints.txt
 demo: $(READY)  ## distil a spiking student on real digits, compile it, run it on Lava, write the report
 	@$(BIN)/seamount demo --overwrite
 
-test: check tests  ## lint, types and all tests
+# types beside the tests, because alone they leave all cores but one idle
+test: lint  ## lint, types and all tests
+	@$(MAKE) --no-print-directory --jobs=2 types tests
 
 check: lint types  ## lint and types
 
