@@ -5,7 +5,7 @@ Importing this costs no torch, so that a wrong one is refused before that is loa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, get_type_hints
 
@@ -150,3 +150,16 @@ def _made(given: Mapping[str, Any], kind: type[Options], where: str) -> Options:
 def check_classes(name: str, n_classes: int | None) -> None:
     if n_classes is None or n_classes < 2:
         raise ConfigError(f"{n_classes or 'unknown'} classes", where=name, ways_out="at least 2 are needed")
+
+
+def image_shape(where: str, input_shape: Sequence[int], smallest: int = 1) -> tuple[int, int, int]:
+    """(C, H, W), refused where it is none."""
+    if len(input_shape) == 3 and min(input_shape[1:]) >= smallest:
+        return input_shape[0], input_shape[1], input_shape[2]
+    turned = len(input_shape) == 3 and input_shape[2] in (1, 3) and min(input_shape[:2]) >= smallest
+    raise ConfigError(
+        f"input {tuple(input_shape)}",
+        where=where,
+        possible=f"needed is (C, H, W), H and W at least {smallest}",
+        ways_out="it looks like (H, W, C): x.permute(2, 0, 1) in the data set turns it" if turned else (),
+    )

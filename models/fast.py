@@ -13,9 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seamount.errors import ConfigError
-
-from .choices import FastOptions
+from .choices import FastOptions, image_shape
 
 SMALLEST = 16
 """Side of an image that three stages, each halving it, leave something of."""
@@ -90,11 +88,5 @@ def _conv(c_in: int, c_out: int) -> nn.Conv2d:
 
 def fast(name: str, n_classes: int, input_shape: Sequence[int], **options: Any) -> nn.Module:
     """For images (C, H, W), with ``FastOptions``."""
-    if len(input_shape) != 3 or min(input_shape[1:]) < SMALLEST:
-        raise ConfigError(
-            f"input {tuple(input_shape)}",
-            where=f"teacher {name}",
-            possible=f"needed is (C, H, W), H and W at least {SMALLEST}",
-        )
-    channels, height, width = input_shape
-    return Fast(n_classes, (channels, height, width), FastOptions(**options))
+    shape = image_shape(f"teacher {name}", input_shape, SMALLEST)
+    return Fast(n_classes, shape, FastOptions(**options))

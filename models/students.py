@@ -8,10 +8,8 @@ from itertools import pairwise
 
 from torch import nn
 
-from seamount.errors import ConfigError
-
 from .cells import SASTC, SEAL, Neurons, Surrogate, li, li_box, lif, lif_box
-from .choices import StudentOptions
+from .choices import StudentOptions, image_shape
 from .spiking_net import INPUT, READOUT, AnySpike, Population, SpikingNet, Stream, Sum, Synapse
 
 SURROGATES = {"seal": SEAL, "sastc": SASTC, "super": Surrogate("super")}
@@ -78,20 +76,12 @@ def chain(*modules: nn.Module | Sequence[nn.Module]) -> nn.Sequential:
     return nn.Sequential(*flat)
 
 
-def _maps(name: str, input_shape: Sequence[int], smallest: int = 1) -> tuple[int, int, int]:
-    if len(input_shape) != 3 or min(input_shape[1:]) < smallest:
-        raise ConfigError(
-            f"input {tuple(input_shape)}", where=name, possible=f"needed is (C, H, W), H and W at least {smallest}"
-        )
-    return input_shape[0], input_shape[1], input_shape[2]
-
-
 # ------------------------------------------------------------------------------------------------ small, VGG
 
 
 def small(name: str, n_classes: int, input_shape: Sequence[int], n_steps: int, o: StudentOptions) -> SpikingNet:
     """Two to four convolutions (16, 32, 64 ... channels, the later ones of stride 2), then a classifier."""
-    c_in, height, width = _maps(name, input_shape, 4)
+    c_in, height, width = image_shape(name, input_shape, 4)
     g = Graph(o)
     c = o.channels(16)
     x = g.spiking("conv1", INPUT, chain(conv_norm(c_in, c)))
@@ -125,7 +115,7 @@ def vgg(
     plain_head: bool = False,
 ) -> SpikingNet:
     """Convolutions by plan; ``plain_head``: nothing between the last linear layers, as in SASTC's VGG-11."""
-    c_in, height, width = _maps(name, input_shape, 1 << plan.count("pool"))
+    c_in, height, width = image_shape(name, input_shape, 1 << plan.count("pool"))
     g = Graph(o)
     x, pooled, i = INPUT, False, 0
     features: dict[tuple[int, int], str] = {}
@@ -194,7 +184,7 @@ def resnet(
     name: str, n_classes: int, input_shape: Sequence[int], n_steps: int, o: StudentOptions, *, plan: ResNetPlan
 ) -> SpikingNet:
     """3x3 stem, stages of residual blocks with the neurons behind the addition, global average pool, classifier."""
-    c_in, height, width = _maps(name, input_shape)
+    c_in, height, width = image_shape(name, input_shape)
     g = Graph(o)
     x = g.spiking("stem", INPUT, chain(conv_norm(c_in, o.channels(plan.stem))))
     c_in = o.channels(plan.stem)
@@ -231,7 +221,7 @@ def preact_resnet34(
     name: str, n_classes: int, input_shape: Sequence[int], n_steps: int, o: StudentOptions
 ) -> SpikingNet:
     """SeAl's ImageNet student: neurons before the convolutions, the residual stream between blocks real-valued."""
-    c_in, height, width = _maps(name, input_shape, 32)
+    c_in, height, width = image_shape(name, input_shape, 32)
     g = Graph(o)
     c = o.channels(64)
     stem = chain(nn.Conv2d(c_in, c, 7, 2, 3), nn.BatchNorm2d(c), nn.MaxPool2d(3, 2, 1))

@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import Any, assert_never
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,36 +28,28 @@ from seamount import __version__
 from seamount.artefacts import (
     DEPLOYMENT,
     SAMPLES,
-    NetworkFile,
-    ProgramFile,
-    ReportFile,
-    ReportFolder,
-    RunFolder,
-    no_network,
-    recognised,
 )
-from seamount.asked import Asked, Reading, asked_in
-from seamount.compile.pipeline import Compiled, compile_graph
+from seamount.asked import Asked, asked_in
+from seamount.compile.pipeline import Compiled
 from seamount.compile.program.activity import EVERY_STATE, Activity
-from seamount.compile.program.file import load_program, save_program
+from seamount.compile.program.file import save_program
 from seamount.compile.program.program import Program
-from seamount.compile.program.readout import classes
 from seamount.compile.program.readout import told as told_of
 from seamount.config import TargetConfig
 from seamount.distill.parallel import World, open_world
 from seamount.distill.progress import Progress
-from seamount.errors import BackendMissing, ConfigError, InputError, Unsupported, plural
-from seamount.files import check_place, file_hash, make_folder, write_json
-from seamount.foreign.arrays import read_npz
+from seamount.errors import BackendMissing, Unsupported, plural
+from seamount.files import file_hash, make_folder, write_json
 from seamount.hardware_targets.agreement import Agreement, compare_runs
-from seamount.hardware_targets.lava import lava_status, require_lava, run_on_lava
+from seamount.hardware_targets.lava import lava_status, run_on_lava
 from seamount.hardware_targets.simulator import simulate
 from seamount.hardware_targets.target import load_target
-from seamount.programs import ChipSamples, options_of, samples_for
+from seamount.prepared import Prepared, prepare, program_of, source_of
+from seamount.programs import ChipSamples
 from seamount.report.evidence import Answers, Evidence, Traced
 from seamount.report.report import Report
 from seamount.run.answers import BATCH, write_arrays
-from seamount.run.cross_check import Asking, cross_check, require_cross_check
+from seamount.run.cross_check import Asking, cross_check
 from seamount.run.estimates import estimates
 from seamount.run.float_network import FloatRun, run_float
 from seamount.run.held import run_held
@@ -77,26 +69,24 @@ TRACES = ("spikes", EVERY_STATE)
 FLOAT_NETWORK = "float network"
 
 
-def deploy(asked: Asked, folder: Path, told: Told) -> Report | None:
+def deploy(asked: Asked, folder: Path, told: Told, prepared: Prepared | None = None) -> Report | None:
     """Compile, simulate, compare, estimate, report. Processes that torchrun started share the samples.
+
+    Args:
+        prepared: what ``prepare`` gave; None: it is called here.
 
     Returns:
         The report; None in a process that torchrun started only to help.
 
     Raises:
-        ConfigError: the folder holds something else.
-        InputError, Unsupported: see ``compile_graph`` and ``samples_for``; nothing is written then.
-        BackendMissing: Lava is required, and is not there or stopped; or what is to cross-check is not there.
+        ConfigError, InputError, Unsupported, BackendMissing: see ``prepare``; nothing is written then.
+        BackendMissing: Lava is required, and stopped.
     """
     with open_world("cpu") as world:
         leads = world.rank == 0
-        clock = _Clock(told if leads else Told())
-        if leads:
-            require_room(folder)
-            if asked.require_lava:
-                require_lava()
-            require_cross_check(asked.cross_check)
-        made = _made(asked, clock, world)
+        told = told if leads else Told()
+        clock = _Clock(told)
+        made = _made(prepared or prepare(asked, folder, told), clock, world)
     if not leads:
         return None
     made = _with_lava(asked, made, clock)  # alone: nobody waits in the meantime
@@ -114,34 +104,7 @@ def again(folder: Path, told: Told, cross_check: str | None = None) -> Report | 
 
 def compiled_of(asked: Asked) -> Compiled | None:
     """The network as it was lowered; None of a program."""
-    return _program(asked)[0]
-
-
-def source_of(path: Path) -> Path:
-    """The network or program that a path stands for."""
-    found = recognised(path)
-    match found:
-        case RunFolder():
-            return found.network()
-        case ReportFolder():
-            return Path(asked_in(found.path).source)
-        case ProgramFile() if path.suffix in (".npz", ".npy"):
-            raise InputError("holds arrays, a network or a program is needed", where=path, ways_out=f"--data {path}")
-        case NetworkFile() | ProgramFile():
-            return found.path
-        case ReportFile():
-            raise no_network(path, "a report")
-        case _:
-            assert_never(found)
-
-
-def require_room(folder: Path) -> None:
-    """Refuses a folder of something else; a student and samples that were handed over stand in it already."""
-    check_place(folder)
-    given = {"network.nir", "data.npz"}
-    held = {path.name for path in folder.iterdir()} - given if folder.exists() else set()
-    if held and DEPLOYMENT not in held:
-        raise ConfigError("holds something else", where=folder, ways_out="name another folder with --out")
+    return program_of(asked)[0]
 
 
 @dataclass(frozen=True)
@@ -171,21 +134,13 @@ class Made:
     wall_s: Mapping[str, float] = field(default_factory=dict)
 
 
-def _made(asked: Asked, clock: _Clock, world: World) -> Made:
+def _made(prepared: Prepared, clock: _Clock, world: World) -> Made:
     """All but Lava's part, over all processes."""
-    with clock("compile"):
-        compiled, program = _program(asked)
-    samples = None
-    if asked.data is not None or not program.inputs:
-        samples = samples_for(program, asked.data, asked.n_samples, asked.data_settings)
-        if asked.data is not None:  # a reader of the report looks for no path of another machine
-            samples = replace(samples, what=samples.what.replace(asked.data, Path(asked.data).name))
-        _check_samples(samples, program, asked)
-    # everything that the user could have got wrong was looked at: from here on it takes time
-    own, outputs = (None, None) if asked.float_answers is None else _own_answers(Path(asked.float_answers), samples)
+    compiled, program, samples = prepared.compiled, prepared.program, prepared.samples
+    clock.wall_s["compile"] = prepared.wall_s
     if samples is None:
         reason = "no samples were given, --data x.npz does"
-        opinion = () if asked.cross_check is None else ("opinion",)
+        opinion = () if prepared.cross_check is None else ("opinion",)
         return Made(
             compiled, program, reasons=dict.fromkeys(("traced", "accuracy", "anytime", "proof", *opinion), reason)
         )
@@ -195,6 +150,7 @@ def _made(asked: Asked, clock: _Clock, world: World) -> Made:
         traced = simulate(program, samples.first(N_COMPARED).inputs, record=TRACES)
     with clock(FLOAT_NETWORK):
         floats = _floats(compiled, program, samples, reasons, clock.told.progress, world)
+    own, outputs = prepared.own, prepared.outputs
     return Made(compiled, program, samples, whole, traced, floats, own, outputs, reasons=reasons)
 
 
@@ -207,17 +163,6 @@ def _with_lava(asked: Asked, made: Made, clock: _Clock) -> Made:
     if lava is None:
         reasons["proof"] = reasons["oracle"]
     return replace(made, lava=lava, reasons=reasons, wall_s=clock.wall_s)
-
-
-def _check_samples(samples: ChipSamples, program: Program, asked: Asked) -> None:
-    if samples.n == 0:
-        raise InputError("holds no sample", where=samples.what)
-    if program.n_steps is None:
-        # not taken from the samples: (B, T, ...) given as (T, B, ...) would then go unseen
-        longest = max(map(len, samples.inputs.values()), default=1)
-        steps = f"--steps {longest}, if one is as long as those of {samples.what}" if longest > 1 else "--steps 16"
-        again = "" if isinstance(recognised(source_of(Path(asked.source))), NetworkFile) else "compile it again with "
-        raise InputError("no number of steps says how long a sample is", where=program.name, ways_out=again + steps)
 
 
 class _Clock:
@@ -233,17 +178,6 @@ class _Clock:
         start = perf_counter()
         yield
         self.wall_s[name] = perf_counter() - start
-
-
-def _program(asked: Asked) -> tuple[Compiled | None, Program]:
-    source, reading = source_of(Path(asked.source)), asked.reading
-    if not isinstance(recognised(source), NetworkFile):
-        if reading != Reading():
-            ways = "compile the network again with these options"
-            raise ConfigError("is a program, in which all of that is settled", where=source, ways_out=ways)
-        return None, load_program(source)
-    compiled = compile_graph(source, load_target(asked.target), options_of(reading)[0])
-    return compiled, compiled.program
 
 
 def _batches(samples: ChipSamples) -> list[Callable[[], dict[str, Array]]]:
@@ -292,32 +226,6 @@ def _lava(asked: Asked, program: Program, samples: ChipSamples, reasons: dict[st
         reasons["oracle"] = str(error)
         return None
     return compare_runs(program, ("simulator", simulate(program, some.inputs, record=traces)), ("Lava", on_lava))
-
-
-def _own_answers(path: Path, samples: ChipSamples | None) -> tuple[Array, Array | None]:
-    """Classes (n,), and outputs (T, n, K) where the file has them.
-
-    In ``answers``, or in the only array there is: classes (n,), scores (n, K) of which the largest counts, or outputs
-    (T, n, K) after each frame.
-    """
-    arrays = read_npz(path)
-    name = "answers" if "answers" in arrays or len(arrays) != 1 else next(iter(arrays))
-    if name not in arrays:
-        raise InputError(
-            f"holds {', '.join(arrays) or 'nothing'}", where=path, possible="needed is the array answers"
-        )
-    found = arrays[name]
-    n = 0 if samples is None else samples.n
-    if found.ndim == 3:
-        n_steps = 0 if samples is None else max(map(len, samples.inputs.values()), default=0)
-        if found.shape[0] != n_steps or found.shape[1] < n or found.dtype.kind != "f":
-            needed = f"needed are outputs ({n_steps}, {n}, K), of each frame and sample"
-            raise InputError(f"answers {found.shape} of type {found.dtype}", where=path, possible=needed)
-        return classes(found[-1, :n]), found[:, :n].astype(np.float64)
-    if found.ndim not in (1, 2) or len(found) < n or (found.ndim == 1 and found.dtype.kind not in "iu"):
-        needed = f"needed are classes ({n},), scores ({n}, K), or outputs (T, {n}, K) of each frame"
-        raise InputError(f"answers {found.shape} of type {found.dtype}", where=path, possible=needed)
-    return (classes(found[:n]) if found.ndim == 2 else found[:n].astype(np.int64)), None
 
 
 # ------------------------------------------------------------------------------------------------ the report

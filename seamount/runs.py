@@ -5,6 +5,7 @@ Everything heavy is imported where it is used, so that the command line answers 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -217,16 +218,17 @@ def report(path: Path | str, told: Told | None = None, *, cross_check: str | Non
     Args:
         cross_check: "sana-fe" asks SANA-FE, where it is installed, for energy and time too.
     """
-    from seamount.deployment import again
-    from seamount.distill.parallel import separately
-    from seamount.run.reporting import report_run
-
     found = recognised(path)
     match found:
         case RunFolder():
+            from seamount.distill.parallel import separately
+            from seamount.run.reporting import report_run
+
             with separately() as (rank, _):  # everything was simulated, there is nothing to share
                 return None if rank else report_run(found.path, told=told, cross_checked_by=cross_check)
         case ReportFolder():
+            from seamount.deployment import again
+
             return again(found.path, told or usual(), cross_check)
         case ReportFile():
             ways = "name the folder of a run or report, a network or a program"
@@ -270,8 +272,6 @@ def deploy(
         cross_check: "sana-fe" asks SANA-FE, where it is installed, for energy and time too.
         told: see ``run``.
     """
-    from seamount import deployment
-
     if not isinstance(source, Path | str):
         return _deploy_student(
             source,
@@ -289,6 +289,8 @@ def deploy(
             ),
             told or usual(),
         )
+    from seamount.prepared import prepare
+
     if not Path(source).exists():
         possible = "a report is made of a run's folder, a .nir, .net or program file"
         raise InputError("no such file or folder", where=source, possible=possible)
@@ -309,7 +311,12 @@ def deploy(
         cross_check=cross_check,
     )
     place = folder_for(Path(source)) if folder is None else Path(folder)
-    return deployment.deploy(asked, place, told or usual())
+    told = told or usual()
+    # before deployment is imported, which loads torch, so that mistakes in files are told at once
+    prepared = prepare(asked, place, told if os.environ.get("RANK", "0") == "0" else Told())
+    from seamount import deployment
+
+    return deployment.deploy(asked, place, told, prepared)
 
 
 def _deploy_student(student: nn.Module, data: Any, folder: Path, asked: Asked, told: Told) -> Report | None:

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from seamount.asked import Asked
 from seamount.compile.formats import BitsSetting
-from seamount.deployment import require_room
 from seamount.distill.data.own import all_samples
 from seamount.distill.quantised import QuantisedStudent
 from seamount.errors import InputError
@@ -21,6 +20,7 @@ from seamount.files import make_folder
 from seamount.hardware_targets.target import load_target
 from seamount.models.export import to_nir
 from seamount.models.spiking_net import SpikingNet
+from seamount.prepared import require_room
 from seamount.run.answers import write_arrays
 from seamount.run.export import write_graph
 

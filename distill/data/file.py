@@ -94,11 +94,14 @@ def to_bytes(path: object, name: str, x: NDArray[Any]) -> Bytes:
         raise InputError(f"{name} has values of type {x.dtype}, numbers are needed", where=path)
     values = np.asarray(x, dtype=np.float64)
     real = np.issubdtype(x.dtype, np.floating)
+    if not np.isfinite(values).all():
+        first = tuple(np.argwhere(~np.isfinite(values))[0].tolist())
+        raise InputError(f"{name} has NaN or infinite values, the first at {first}", where=path)
     low, high = float(values.min(initial=0)), float(values.max(initial=0))
-    if not np.isfinite(values).all() or low < 0 or high > (1 if real else 255):
+    if low < 0 or high > (1 if real else 255):
         bounds = "0 to 1" if real else "0 to 255"
         raise InputError(
-            f"{name} has {x.dtype} values from {low:g} to {high:g}, or NaN; {bounds} is possible",
+            f"{name} has {x.dtype} values from {low:g} to {high:g}; {bounds} is possible",
             where=path,
             ways_out=_ways_out(low, high),
         )

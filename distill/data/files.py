@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -24,15 +26,26 @@ def download(config: DataConfig, fetch: Callable[[str], object]) -> None:
     """
     if not config.download or config.root is None:
         return
-    named_path(config.root, "data.root").mkdir(parents=True, exist_ok=True)
+    root = named_path(config.root, "data.root").absolute()
+    missing = [folder for folder in (root, *root.parents) if not folder.exists()]
+    root.mkdir(parents=True, exist_ok=True)
     layout = LAYOUTS[config.name]
     try:
         fetch(config.root)
     except (OSError, RuntimeError, ValueError, ImportError) as error:
         said = " ".join(str(error).split()) or type(error).__name__
+        for folder in missing[-1:]:
+            _remove_empty(folder)
         install = [f"pip install {layout.fetched_by}"] if isinstance(error, ImportError) else []
         found = f"{config.name} cannot be downloaded ({said})"
         raise InputError(found, where="data.download", ways_out=(*install, layout.by_hand)) from error
+
+
+def _remove_empty(folder: Path) -> None:
+    """The folder and those in it, as far as no file is in them."""
+    for inner, _, _ in os.walk(folder, topdown=False):
+        with suppress(OSError):  # it holds what was fetched before the failure
+            os.rmdir(inner)
 
 
 @dataclass(frozen=True)

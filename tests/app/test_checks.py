@@ -117,8 +117,10 @@ def test_a_mistake_is_found_before_anything_is_loaded_that_does_not_show_it(tmp_
         "quant.weight_bits=9",
         *(f"data.name={name} data.root={root}" for name, root in (("mnist", "away"), ("shd", "."), ("cifar10", "."))),
     ]
+    (tmp_path / "bad.nir").write_text("no HDF5")
     commands = [
         ["run", "wrong.toml"],
+        ["deploy", "bad.nir", "--data", "x.npz"],
         *(["demo", *(word for s in settings.split() for word in ("--set", s))] for settings in by_itself),
         ["demo", "--set", "teacher.arch=torch_alone.py:nobody"],
         ["demo", "--set", "student.arch=mine.py:relu"],
@@ -131,7 +133,7 @@ def test_a_mistake_is_found_before_anything_is_loaded_that_does_not_show_it(tmp_
         "        print(ended.code, *(name for name in ('torch', 'norse', 'numba') if name in sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
-    assert done.stdout == "2\n" * (1 + len(by_itself)) + "2 torch\n5 torch norse\n"
+    assert done.stdout == "2\n" * (2 + len(by_itself)) + "2 torch\n5 torch norse\n"
 
 
 def test_the_stages_have_their_names() -> None:

@@ -15,7 +15,7 @@ import pytest
 from pretended import processes
 from typer.testing import CliRunner
 
-from seamount import api, deployment
+from seamount import api, deployment, prepared
 from seamount.cli import app
 from seamount.compile.program.file import load_program, save_program
 from seamount.errors import BackendMissing, ConfigError, InputError
@@ -343,7 +343,8 @@ def test_processes_that_share_the_samples_write_the_bytes_of_one(
 ) -> None:
     monkeypatch.setattr(deployment, "BATCH", 5)
     monkeypatch.setattr(float_network, "AT_ONCE", 7)
-    monkeypatch.setattr(deployment, "perf_counter", lambda: 0.0)
+    for timed in (deployment, prepared):
+        monkeypatch.setattr(timed, "perf_counter", lambda: 0.0)
     monkeypatch.setattr(deployment, "datetime", SimpleNamespace(now=lambda zone: datetime(2026, 11, 30, tzinfo=zone)))
 
     def deployed() -> Report | None:

@@ -445,7 +445,7 @@ def test_options_that_are_not_taken(here: Path) -> None:
         ("class D:\n    def __len__(self): return 4\n    def __getitem__(self, i): return 1 / (i - 2), i % 2\n"
          "def d(): return D()", "data.name = it.py:d: a Dataset raised ZeroDivisionError: division by zero "
           "(it.py, line 5)"),
-        ("def d(): return x - 3.0, y", "data.name = it.py:d: x has float64 values from -3 to 0, or NaN; 0 to 1 is "
+        ("def d(): return x - 3.0, y", "data.name = it.py:d: x has float64 values from -3 to 0; 0 to 1 is "
          "possible; undo the normalisation by mean and standard deviation: the first layer learns it"),
     ],
 )  # fmt: skip

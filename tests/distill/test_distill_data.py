@@ -225,7 +225,8 @@ def test_a_download_that_fails_says_what_else_can_be_done(tmp_path: Path, monkey
 
     monkeypatch.setattr("seamount.distill.data.mnist._fetch", fetch)
     with pytest.raises(InputError) as caught:
-        load_data(DataConfig(name="mnist", root=str(tmp_path), download=True), n_steps=2)
+        load_data(DataConfig(name="mnist", root=str(tmp_path / "a/b"), download=True), n_steps=2)
+    assert not (tmp_path / "a").exists()
     assert str(caught.value) == (
         "data.download: mnist cannot be downloaded (Error downloading: <no network>); put the four idx files (.gz or "
         "unpacked) into ROOT or ROOT/MNIST/raw"
@@ -697,7 +698,11 @@ def test_tensors_of_ones_own(tmp_path: Path, ending: str) -> None:
         ),
         (
             {"x": np.full((9, 2), 2.5), "y": np.arange(9) % 3},
-            "x has float64 values from 0 to 2.5, or NaN; 0 to 1 is possible",
+            "x has float64 values from 0 to 2.5; 0 to 1 is possible",
+        ),
+        (
+            {"x": np.array([[0.0, 1.0], [0.5, np.nan], [np.inf, 0.0]]), "y": np.arange(3) % 2},
+            "x has NaN or infinite values, the first at (1, 1)",
         ),
     ],
 )
