@@ -46,6 +46,13 @@ def replacing(path: Path) -> Iterator[Path]:
             fresh.unlink()
 
 
+def remove_leftovers(folder: Path) -> None:
+    """What processes that were killed left of ``replacing``; nobody else may be writing there."""
+    for path in folder.rglob(".*"):
+        if re.fullmatch(r"\..+\.[0-9a-f]{8}", path.name) and path.is_file():
+            path.unlink()
+
+
 def write_atomically(path: Path, content: bytes | str) -> None:
     """The whole file or nothing; its folder is made."""
     check_place(path)

@@ -77,7 +77,9 @@ def command(*, example: str) -> Callable[[Callable[..., Result]], Callable[..., 
         def run(*args: Any, as_json: bool, debug: bool, **kwargs: Any) -> None:
             for name, group in groups.items():
                 kwargs[name] = group(**{field.name: kwargs.pop(field.name) for field in fields(group)})
-            raise typer.Exit(_run(functools.partial(function, *args, **kwargs), as_json=as_json, debug=debug))
+            work = functools.partial(function, *args, **kwargs)
+            resumes = "resume" in signature.parameters
+            raise typer.Exit(_run(work, as_json=as_json, debug=debug, resumes=resumes))
 
         extra = [
             inspect.Parameter(
@@ -115,7 +117,7 @@ def _options(parameter: inspect.Parameter) -> list[inspect.Parameter]:
     ]
 
 
-def _run(work: Callable[[], Result], *, as_json: bool, debug: bool) -> int:
+def _run(work: Callable[[], Result], *, as_json: bool, debug: bool, resumes: bool = True) -> int:
     try:
         with redirect_stdout(sys.stderr) if as_json else nullcontext():  # what somebody's own code prints is no JSON
             result = work()
@@ -132,22 +134,26 @@ def _run(work: Callable[[], Result], *, as_json: bool, debug: bool) -> int:
             from seamount.shown import plain
 
             print(plain(traceback.format_exc()), file=sys.stderr)
-        reasons, code = explained(error)
+        reasons, code = explained(error, resumes=resumes)
         return _fail(reasons, code, as_json)
     return result.exit_code
 
 
-def explained(error: BaseException) -> tuple[tuple[Reason, ...], int]:
-    """An error in words, and the exit code that says of what kind it is."""
+def explained(error: BaseException, *, resumes: bool = True) -> tuple[tuple[Reason, ...], int]:
+    """An error in words, and the exit code that says of what kind it is.
+
+    Args:
+        resumes: whether the command keeps what it finished, and has --resume.
+    """
     match error:
         case Stopped():
-            return (Reason(f"ended by {error}", ways_out=GO_ON),), error.exit_code
+            return (Reason(f"ended by {error}", ways_out=GO_ON if resumes else ()),), error.exit_code
         case KeyboardInterrupt():
-            return (Reason("interrupted", ways_out=GO_ON),), INTERRUPTED
+            return (Reason("interrupted", ways_out=GO_ON if resumes else ()),), INTERRUPTED
         case SeamountError():
             return error.reasons, error.exit_code
         case OSError(errno=errno.ENOSPC):
-            ways = ("free some and run again with --resume",)
+            ways = ("free some and run again" + (" with --resume" if resumes else ""),)
             return (Reason("no space left", where=str(error.filename or "disk"), ways_out=ways),), 1
         case _ if out_of_memory(error):
             few = ("free some", "take fewer samples at once", "set --memory-limit 500MiB where a command has it")

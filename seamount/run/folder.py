@@ -26,7 +26,7 @@ from typing import Any
 
 from seamount import __version__
 from seamount.errors import ConfigError, InputError
-from seamount.files import file_hash, make_folder, read_json, text_hash, write_json
+from seamount.files import file_hash, make_folder, read_json, remove_leftovers, text_hash, write_json
 
 from .stage import Stage
 
@@ -112,6 +112,7 @@ class Run:
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
             write_json(begun, {"inputs": inputs})
+        remove_leftovers(folder)  # else they would be taken for outputs
         # first, because a status beside files that are half written would call them done
         (folder / "status.json").unlink(missing_ok=True)
         start = perf_counter()

@@ -1,5 +1,6 @@
 """The command line as its users meet it: help, --json, errors of one line, exit codes."""
 
+import errno
 import json
 import re
 import warnings
@@ -328,6 +329,12 @@ def test_a_program_is_not_written_under_the_name_of_a_network(
     with pytest.raises(InputError, match=f"name it net.program.h5; {option} writes a {ending} file, too"):
         save_program(load_program(program), out)
     assert not out.exists()
+
+
+def test_a_command_that_cannot_be_resumed_is_not_said_to_be() -> None:
+    assert [str(r) for r in explained(KeyboardInterrupt(), resumes=False)[0]] == ["interrupted"]
+    full = OSError(errno.ENOSPC, "No space left on device", "a.h5")
+    assert [str(r) for r in explained(full, resumes=False)[0]] == ["a.h5: no space left; free some and run again"]
 
 
 @pytest.mark.parametrize(

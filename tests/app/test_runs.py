@@ -1,6 +1,7 @@
 """A run's folder: what is done, what has to run again and why, and what interruption leaves."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,19 @@ def test_an_interrupted_stage_keeps_its_state_and_is_not_done(tmp_path: Path) ->
         assert (folder / "state" / "epoch").read_text() == "4"
     with run.begin(TEACHER, inputs_of(run, TEACHER, epochs=4)) as folder:
         assert not (folder / "state").exists()
+
+
+def test_what_a_killed_process_left_is_no_output(tmp_path: Path) -> None:
+    run = new_run(tmp_path)
+    inputs = inputs_of(run, TEACHER)
+    with suppress(KeyboardInterrupt), run.begin(TEACHER, inputs) as folder:
+        (folder / ".weights.npz.0123abcd").write_text("half")  # as a kill in the middle of ``replacing`` leaves it
+        raise KeyboardInterrupt
+    finish(run, TEACHER, "weights")
+    status = run.status(TEACHER)
+    assert status is not None
+    assert list(status["outputs"]) == ["result.txt"]
+    assert not (run.of(TEACHER) / ".weights.npz.0123abcd").exists()
 
 
 def test_a_stage_whose_needs_have_not_finished_says_which(tmp_path: Path) -> None:
