@@ -134,7 +134,17 @@ def test_a_teacher_behind_its_student_is_told() -> None:
     answers[0] = Answers("teacher", np.array([1, 0, 1, 1]), LABELS)
     report = assemble(hand_made(answers=answers, trainings={"teacher": Training("teacher.epochs", 3, False)}))
     assert report.opportunities[0].title == (
-        "The teacher reaches 25.0 % and stays behind its student after 3 epochs: train it longer first"
+        "The teacher reaches 25.0 % and is no better than its student after 3 epochs: train it longer first"
+    )
+
+
+def test_where_all_answer_by_chance_the_teacher_comes_first() -> None:
+    labels = np.arange(40) % 4
+    answers = [Answers(stage, 0 * labels, labels) for stage in ("teacher", "float", "deployed")]
+    trainings = {"teacher": Training("teacher.epochs", 3, False), "float": Training("train.epochs", 5, True)}
+    report = assemble(hand_made(answers=answers, trainings=trainings))
+    assert report.opportunities[0].title == (
+        "The teacher reaches 25.0 % and is no better than its student after 3 epochs: train it longer first"
     )
 
 

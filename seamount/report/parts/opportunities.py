@@ -42,7 +42,7 @@ def opportunities(
     silent = () if symptoms is None else symptoms.silent
     found: list[Opportunity] = [_wake(evidence, silent)] if silent else []
     if isinstance(accuracy, Accuracy):
-        found += _of_accuracy(evidence, accuracy)
+        found += _of_accuracy(evidence, accuracy, by_chance=symptoms is not None and bool(symptoms.chance))
     if isinstance(mapping, Mapping):
         found += _relieve(evidence, mapping)
     if isinstance(layers, tuple):
@@ -75,15 +75,18 @@ def _wake(evidence: Evidence, silent: Collection[str]) -> Opportunity:
     return Opportunity(id="wake", title=f"{', '.join(silent)}: {layers}", gain=gain, command="")
 
 
-def _of_accuracy(evidence: Evidence, accuracy: Accuracy) -> Iterator[Opportunity]:
+def _of_accuracy(evidence: Evidence, accuracy: Accuracy, by_chance: bool) -> Iterator[Opportunity]:
     """What to mend first: a file that means something else, a teacher, a student, the rounding."""
     rungs = {rung.stage: rung for rung in accuracy.rungs}
     if "original" in rungs and "float" in rungs:
         yield from _read_otherwise(rungs["float"], accuracy.n_samples)
     trained = [stage for stage, training in evidence.trainings.items() if training.improving and stage in rungs]
-    if trained:  # the first of them, because what follows learns from it
+    taught = "teacher" in rungs and "teacher" in evidence.trainings
+    if taught and by_chance and _value(rungs["teacher"]) <= _value(rungs["float"]):
+        yield _train_longer(evidence, rungs["teacher"])  # nothing can be learned from one that only guesses
+    elif trained:  # the first of them, because what follows learns from it
         yield _train_longer(evidence, rungs[trained[0]])
-    elif "teacher" in rungs and "teacher" in evidence.trainings and _value(rungs["teacher"]) < _value(rungs["float"]):
+    elif taught and _value(rungs["teacher"]) < _value(rungs["float"]):
         yield _train_longer(evidence, rungs["teacher"])
     before = rungs.get("float")
     if before is not None and "deployed" in rungs and _value(before) - _value(rungs["deployed"]) > ROUNDING_COSTS_PP:
@@ -113,7 +116,7 @@ def _read_otherwise(rung: Rung, n: int) -> Iterator[Opportunity]:
 def _train_longer(evidence: Evidence, rung: Rung) -> Opportunity:
     training = evidence.trainings[rung.stage]
     what = {"teacher": "teacher", "float": "float student"}.get(rung.stage, "student in integers")
-    why = "was still improving in the last of" if training.improving else "stays behind its student after"
+    why = "was still improving in the last of" if training.improving else "is no better than its student after"
     return Opportunity(
         id=f"train-{rung.stage}",
         title=f"The {what} reaches {_value(rung):.1f} % and {why} {training.n_epochs} epochs: train it longer first",
