@@ -55,7 +55,7 @@ def convert(
     from rich.text import Text
 
     from seamount import api
-    from seamount.conversion import NET, PAGE, PROGRAM
+    from seamount.conversion import ANSWERS, COMPARED, NET, PAGE, PROGRAM
 
     given = [*(settings or ()), *([f'teacher.checkpoint="{checkpoint}"'] if checkpoint is not None else [])]
     folder = out or Path("runs") / (Path(ann).name.rpartition(":")[2] + "-sigma-delta")
@@ -76,7 +76,10 @@ def convert(
     lines = [f"wrote {path}" for path in files]
     if net:
         lines[-1] += f"; load it with netx.hdf5.Network({str(files[-1])!r}, spike_exp=0)"
-    lines += [f"page: {folder / PAGE}", _unit(done)]
+    lines += [f"page: {folder / PAGE}", _unit(done), "its report:"]
+    # in lines of a narrow terminal, to be copied
+    lines += [f"  seamount deploy {files[0]} --target loihi2 \\", f"    --data {folder / COMPARED} \\"]
+    lines += [f"    --float-answers {folder / ANSWERS}"]
     return Result(
         document, Group(Text(_head(done)), _table(done), Text(_signs(done), "bold red"), Text("\n".join(lines)))
     )

@@ -331,6 +331,11 @@ def test_the_command_shows_the_curve(made: Made, tmp_path: Path, monkeypatch: py
     assert lines[0] == "make_net as sigma-delta: 50 samples, x.npz"
     assert sum(line.split()[:1] == ["→"] for line in lines) == 1
     assert "wrote runs/mine/program.h5" in lines
+    assert lines[-3:] == [
+        "  seamount deploy runs/mine/program.h5 --target loihi2 \\",
+        "    --data runs/mine/samples.npz \\",
+        "    --float-answers runs/mine/answers.npz",
+    ]
     page = (tmp_path / "runs/mine/conversion.html").read_text()
     assert page.count('<svg class="chart framed"') == 2
     assert "(written)" in page
