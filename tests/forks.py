@@ -140,7 +140,7 @@ def fork_for(client: socket.socket) -> dict:
 
 
 def say(told: TextIO, number: int) -> None:
-    with suppress(BrokenPipeError):  # to a command that was killed
+    with suppress(ConnectionError):  # to a command that was killed
         told.write(f"{number}\n")
         told.flush()
 
