@@ -29,6 +29,10 @@ STARTS = {
     "from seamount import api": ("-c", "from seamount import api"),
     "seamount --help": ("-m", "seamount", "--help"),
     "seamount targets list": ("-m", "seamount", "targets", "list"),
+    "seamount compile, a quantised student": (
+        *("-m", "seamount", "compile", "quantised.nir"),
+        *("--out", "compiled.program.h5"),
+    ),
 }
 
 NETWORKS = """
