@@ -82,6 +82,7 @@ class Budget(nn.Module):
 
 
 def make_budget(data: Data, student: nn.Module, config: DistillConfig, world: World) -> Budget | None:
+    """What the configuration sets; the input's operations are a mean over some training samples."""
     if config.spike_budget is None:
         return None
     x = data.inputs(data.train, torch.arange(min(len(data.train), EVALUATION_BATCH))).x

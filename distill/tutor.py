@@ -26,7 +26,13 @@ from .teacher_answers import TeacherAnswers, size
 
 @dataclass(frozen=True)
 class Tutor:
-    """The teacher's part in a step."""
+    """The teacher's part in a step.
+
+    Attributes:
+        settings: of the loss, which may compare maps.
+        prepare: a batch of B, its samples' numbers (B,) and the moment -> what ``StudentLearner`` is called with: the
+            batch, the teacher's logits (B, K) or None, its maps (B, C, H, W) by module, the moment.
+    """
 
     settings: Settings
     prepare: Callable[[Batch, Tensor, Moment], tuple[Any, ...]]
@@ -81,14 +87,14 @@ class _Asked:
 
     def kept_logits(self) -> TeacherAnswers | None:
         """Its logits from disk, where they may be used and images come again."""
-        return self._kept() if self._may_keep else None
+        return self._kept({}, None) if self._may_keep else None
 
     def kept_maps(self, shapes: Mapping[str, maps.Shape], progress: Progress) -> TeacherAnswers | None:
         """Likewise with maps, where they may take room and it suffices; the user is told what they take."""
         room = self.config.teacher_cache_gib * 2**30
         if not (room and self._may_keep):
             return None
-        kept = self._kept(shapes=shapes, side=self.config.sastc_side)
+        kept = self._kept(shapes, self.config.sastc_side)
         if kept.n_bytes > room:
             limit = f"distill.teacher_cache_gib allows {size(room)}"
             progress.begin(f"the teacher is asked in every step: its maps take {size(kept.n_bytes)}, {limit}", 1, 1)
@@ -101,11 +107,11 @@ class _Asked:
     def _may_keep(self) -> bool:
         return self.config.cache_teacher and TeacherAnswers.possible(self.data)
 
-    def _kept(self, **maps_too: Any) -> TeacherAnswers:
+    def _kept(self, shapes: Mapping[str, maps.Shape], side: int | None) -> TeacherAnswers:
         shared = self.config.teacher_cache
         folder = self.folder if shared is None else named_path(shared, "distill.teacher_cache")
         bf16 = self.train.precision == "bf16"
-        return TeacherAnswers(self.data, self.teacher, self.world, folder, bf16=bf16, **maps_too)
+        return TeacherAnswers(self.data, self.teacher, self.world, folder, bf16=bf16, shapes=shapes, side=side)
 
 
 def _tutor_of_maps(asked: _Asked, student: nn.Module, settings: Settings, progress: Progress) -> Tutor:
