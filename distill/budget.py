@@ -1,8 +1,8 @@
-"""A budget for spikes: a loss that grows where populations spend more synaptic operations than their share.
+"""A budget for spikes: a loss that grows where a student spends more synaptic operations than it may.
 
 Operations are those that the energy model counts: every spike times the synapses that it goes through, fewer at the
 borders of a map. Sources: SynOp losses of public SNN code (sum of relu(S_l / B_l - 1)), fan-out weights as in
-arXiv 2302.01500; the square and the floor are ours.
+arXiv 2302.01500; one bound for all populations together, the square and the floor are ours.
 """
 
 from __future__ import annotations
@@ -104,7 +104,8 @@ class SpikeBudget(nn.Module):
         fan: of the student.
         limit: operations of one inference, the input's included.
         input_operations: what the input causes, whatever the student does.
-        floor: share of a population's budget below which it is pushed up again, so that none falls silent.
+        floor: of what a population would spend if all spent alike, below which it is pushed up again, so that none
+            falls silent.
 
     Raises:
         ConfigError: nothing, or less than a spike of each population, is left beside the input.
@@ -123,7 +124,9 @@ class SpikeBudget(nn.Module):
             )
         inner = {name: each for name, each in fan.of.items() if name != INPUT}
         n_synapses = sum(float(each.sum()) for each in inner.values())
-        self.shares = {name: AIM * left * float(each.sum()) / n_synapses for name, each in inner.items()}
+        self.aim = AIM * left
+        # bounds of their own would leave unspent what a population that needs less than its share has left over
+        self.shares = {name: self.aim * float(each.sum()) / n_synapses for name, each in inner.items()}
         poor = [name for name, each in inner.items() if self.shares[name] < AIM * float(each.mean())]
         if poor:
             raise ConfigError(
@@ -142,18 +145,16 @@ class SpikeBudget(nn.Module):
             spikes: every population that has synapses onto others -> (T, B, *shape).
 
         Returns:
-            The sum over populations of relu(S / B - 1)^2, and of relu(1 - S / (floor B))^2; the operations of an
-            inference, the input's included, without gradient.
+            n relu(S / B - 1)^2 with S of all n populations together, and the sum over them of
+            relu(1 - S_l / (floor B_l))^2; the operations of an inference, the input's included, without gradient.
         """
-        loss = total = torch.zeros((), device=next(iter(spikes.values())).device)
-        for name in self._names:
-            spent = self.spent(name, spikes[name])
-            share = self.shares[name]
-            loss = loss + (spent / share - 1).relu().square()
-            if self.floor:
-                loss = loss + (1 - spent / (self.floor * share)).relu().square()
-            total = total + spent.detach()
-        return loss, total + self.input_operations
+        spent = {name: self.spent(name, spikes[name]) for name in self._names}
+        total = torch.stack(list(spent.values())).sum()
+        loss = len(spent) * (total / self.aim - 1).relu().square()
+        if self.floor:
+            for name, each in spent.items():
+                loss = loss + (1 - each / (self.floor * self.shares[name])).relu().square()
+        return loss, total.detach() + self.input_operations
 
     def spent(self, name: str, spikes: Tensor) -> Tensor:
         """Operations that a population causes in one inference, mean over the whole batch."""

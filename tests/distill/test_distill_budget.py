@@ -64,15 +64,19 @@ def test_a_border_neuron_has_fewer_synapses_and_a_float_student_stores_no_zeros(
     assert (fan[0, 0], fan[0, 3], fan[3, 3]) == (4 * channels, 6 * channels, 9 * channels)
 
 
-def test_the_loss_is_the_excess_over_a_populations_share_and_what_it_lacks_of_its_floor() -> None:
+def test_the_loss_is_the_excess_of_all_together_and_what_each_population_lacks_of_its_floor() -> None:
     fan = FanOut({"input": torch.ones(4), "a": torch.full((2,), 3.0), "b": torch.full((2,), 1.0)})
     budget = SpikeBudget(fan, 20.0, 4.0, floor=0.5)
-    assert budget.shares == {"a": AIM * 12.0, "b": AIM * 4.0}
+    assert (budget.aim, budget.shares) == (AIM * 16.0, {"a": AIM * 12.0, "b": AIM * 4.0})
     spikes = {"a": torch.ones(3, 1, 2), "b": torch.zeros(3, 1, 2)}  # 18 operations and none
     loss, spent = budget(spikes)
-    assert loss.item() == pytest.approx((18 / (AIM * 12) - 1) ** 2 + 1)
+    assert loss.item() == pytest.approx(2 * (18 / (AIM * 16) - 1) ** 2 + 1)
     assert float(spent) == 22
-    assert float(budget({"a": spikes["a"][:1], "b": torch.ones(1, 1, 2)})[0]) == 0
+    # what one leaves of its share is another's to spend
+    assert float(budget({"a": spikes["a"][:2], "b": torch.ones(1, 1, 2)})[0]) == pytest.approx(
+        2 * (14 / 13.6 - 1) ** 2, rel=1e-4
+    )
+    assert float(budget({"a": spikes["a"][:1], "b": torch.ones(3, 1, 2)})[0]) == 0
 
 
 def test_a_budget_below_what_the_input_spends_or_without_a_spike_for_all_is_refused() -> None:
