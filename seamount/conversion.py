@@ -15,15 +15,19 @@ from typing import TYPE_CHECKING, Any
 
 from seamount.artefacts import RunFolder, recognised
 from seamount.config import load_config
-from seamount.errors import ConfigError
+from seamount.errors import ConfigError, InputError
 from seamount.files import check_place
+from seamount.models.choices import check_teacher
 from seamount.own import blamed, is_own
+from seamount.own_source import check_source
+from seamount.programs import require_data
 from seamount.run.told import Told, usual
 from seamount.surroundings import undisturbed
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from seamount.distill.config import TeacherConfig
     from seamount.frames import Frames
     from seamount.sigma_delta import Conversion
 
@@ -71,11 +75,12 @@ def convert(
         Unsupported: what in the ANN has no place among such layers, by name.
         ConfigError, InputError: see ``frames_of``.
     """
-    from seamount.sigma_delta import convert as made
-
     told = told or usual()
     if folder is not None:
         _require_room(Path(folder))
+    _check(ann, data, settings)
+    from seamount.sigma_delta import convert as made  # after it, because it loads torch
+
     told.stage("read the network and its data")
     module, name, calibration, test = _asked(ann, data, frames, settings)
     if n_samples < 1:
@@ -129,20 +134,46 @@ def _write(found: Conversion, compared: Frames, folder: Path, net: bool) -> None
     write_atomically(folder / PAGE, render_conversion_html(found))
 
 
+def _check(ann: Any, data: Any, settings: Sequence[str]) -> None:
+    """What is wrong with names and files, as far as it shows without loading what they are for."""
+    other = [one for one in settings if one.partition(".")[0] not in ("teacher", "data")]
+    if other:
+        ways = "as data.root=FOLDER or teacher.checkpoint=FILE"
+        raise ConfigError("no setting of teacher or data", where=f"--set {other[0]}", ways_out=ways)
+    of_run = isinstance(ann, Path | str) and Path(ann).is_dir() and isinstance(recognised(ann), RunFolder)
+    if data is None and not of_run:
+        raise ConfigError("needed to calibrate the network on", where="--data", ways_out="name a file or a data set")
+    if isinstance(data, Path | str):
+        require_data(str(data), [one for one in settings if one.startswith("data.")])
+    if isinstance(ann, Path | str) and not of_run:
+        _check_named(str(ann), settings)
+
+
+def _check_named(arch: str, settings: Sequence[str]) -> None:
+    teacher = _teacher_settings(arch, settings)
+    if is_own(arch):
+        check_source(arch, "teacher.arch", teacher.options)
+    elif teacher.checkpoint is None:
+        ways = "name its trained weights with --checkpoint, or the folder of a run"
+        raise ConfigError("has no trained weights", where=arch, ways_out=ways)
+    else:
+        check_teacher(arch, teacher.options)
+    if teacher.checkpoint is not None and not Path(teacher.checkpoint).exists():
+        raise InputError("no such file", where=teacher.checkpoint)
+
+
+def _teacher_settings(arch: str, settings: Sequence[str]) -> TeacherConfig:
+    return load_config(None, [f'teacher.arch="{arch}"', *(s for s in settings if s.startswith("teacher."))]).teacher
+
+
 def _asked(
     ann: nn.Module | Path | str, data: Any, frames: bool, settings: Sequence[str]
 ) -> tuple[nn.Module, str, Frames, Frames]:
     """The network, its name, what to calibrate on and what to compare on."""
     from seamount.frames import frames_of
 
-    other = [one for one in settings if one.partition(".")[0] not in ("teacher", "data")]
-    if other:
-        ways = "as data.root=FOLDER or teacher.checkpoint=FILE"
-        raise ConfigError("no setting of teacher or data", where=f"--set {other[0]}", ways_out=ways)
     if isinstance(ann, Path | str) and Path(ann).is_dir() and isinstance(recognised(ann), RunFolder):
         return _of_run(Path(ann), data, frames, settings)
-    if data is None:
-        raise ConfigError("needed to calibrate the network on", where="--data", ways_out="name a file or a data set")
     of_data = [one for one in settings if one.startswith("data.")]
     calibration, test = frames_of(data, frames=frames, settings=of_data)
     if not isinstance(ann, Path | str):
@@ -155,12 +186,7 @@ def _named(arch: str, test: Frames, settings: Sequence[str]) -> nn.Module:
     from seamount.distill import checkpoint
     from seamount.models.teachers import build_teacher
 
-    teacher = load_config(
-        None, [f'teacher.arch="{arch}"', *(s for s in settings if s.startswith("teacher."))]
-    ).teacher
-    if teacher.checkpoint is None and not is_own(arch):
-        ways = "name its trained weights with --checkpoint, or the folder of a run"
-        raise ConfigError("has no trained weights", where=arch, ways_out=ways)
+    teacher = _teacher_settings(arch, settings)
     n_classes = None if test.labels is None else int(test.labels.max()) + 1
     network = build_teacher(arch, n_classes=n_classes, input_shape=test.shape, **teacher.options)
     if teacher.checkpoint is not None:

@@ -44,7 +44,7 @@ from seamount.hardware_targets.agreement import Agreement, compare_runs
 from seamount.hardware_targets.lava import lava_status, run_on_lava
 from seamount.hardware_targets.simulator import simulate
 from seamount.hardware_targets.target import load_target
-from seamount.prepared import Prepared, prepare, program_of, source_of
+from seamount.prepared import Prepared, prepare, source_of
 from seamount.programs import ChipSamples
 from seamount.report.evidence import Answers, Evidence, Traced
 from seamount.report.report import Report
@@ -100,11 +100,6 @@ def again(folder: Path, told: Told, cross_check: str | None = None) -> Report | 
     """The report of a folder once more, from what was asked for then, and perhaps ``cross_check`` too."""
     asked = asked_in(folder)
     return deploy(asked if cross_check is None else replace(asked, cross_check=cross_check), folder, told)
-
-
-def compiled_of(asked: Asked) -> Compiled | None:
-    """The network as it was lowered; None of a program."""
-    return program_of(asked)[0]
 
 
 @dataclass(frozen=True)

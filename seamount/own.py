@@ -17,6 +17,7 @@ import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
@@ -29,6 +30,15 @@ HANDED = "python"
 """The home of what is handed over in Python: ``python:teacher``."""
 
 FORM = '"mine.py:NAME" or "package.module:NAME"'
+
+OFFERED: Mapping[str, tuple[str, ...]] = {
+    "teacher.arch": ("n_classes", "input_shape"),
+    "student.arch": ("n_classes", "input_shape", "n_steps", "input_bits", "input_scale"),
+    "data.name": ("root", "n_steps"),
+    "--data": ("root",),
+    "distill.method": ("logits", "labels", "teacher_logits", "student_maps", "teacher_maps"),
+}
+"""What one's own code may ask for, by the names of its parameters."""
 
 
 def is_own(name: str) -> bool:
@@ -68,7 +78,7 @@ def digest(reference: str, setting: str) -> str:
     """Of what one's own is made of: the files that a name leads to, or what was handed over."""
     if is_handed(reference):
         find(reference, setting)
-        return _handed.get()[_parts(reference)[1]][1]
+        return _handed.get()[parts(reference)[1]][1]
     return text_hash(*(f"{name} {file_hash(path)}" for name, path in files(reference, setting).items()))
 
 
@@ -81,7 +91,7 @@ def find(reference: str, setting: str) -> Any:
     Raises:
         ConfigError: there is no such file or name, or importing it raises; says which line.
     """
-    home, name = _parts(reference)
+    home, name = parts(reference)
     if is_handed(reference):
         if name not in _handed.get():
             found = f"{reference} was handed over in Python, and a new process does not have it"
@@ -90,13 +100,20 @@ def find(reference: str, setting: str) -> Any:
         return _handed.get()[name][0]
     module = _module(home, setting)
     if not hasattr(module, name):
-        own = [
-            key for key, value in vars(module).items() if callable(value) and not _from_elsewhere(key, value, module)
-        ]
-        near = nearest(name, own)
-        possible = "" if near else f"there are {', '.join(own) or 'none'}"
-        raise ConfigError(f"{home} has no {name}", where=setting, possible=possible, ways_out=near)
+        values = vars(module).items()
+        made = [key for key, value in values if callable(value) and not _from_elsewhere(key, value, module)]
+        raise no_such_name(home, name, made, setting)
     return getattr(module, name)
+
+
+def no_such_name(home: str, name: str, made: Iterable[str], setting: str) -> ConfigError:
+    """
+    Args:
+        made: names that the module has, of its own.
+    """
+    near = nearest(name, made := tuple(made))
+    possible = "" if near else f"there are {', '.join(made)}" if made else "nor any other name"
+    return ConfigError(f"{home} has no {name}", where=setting, possible=possible, ways_out=near)
 
 
 def make(reference: str, setting: str, offered: Mapping[str, Any], options: Mapping[str, Any]) -> Any:
@@ -131,7 +148,23 @@ def arguments(
     reference: str, setting: str, thing: Any, offered: Mapping[str, Any], options: Mapping[str, Any]
 ) -> dict[str, Any]:
     """By name: the options, and what of the rest its signature has."""
-    wanted = parameters(thing)
+    return matched(reference, setting, parameters(thing), offered, options)
+
+
+def matched(
+    reference: str,
+    setting: str,
+    wanted: Mapping[str, inspect.Parameter],
+    offered: Mapping[str, Any],
+    options: Mapping[str, Any],
+) -> dict[str, Any]:
+    """
+    Args:
+        wanted: what ``reference`` has parameters for.
+
+    Raises:
+        ConfigError: it asks for something else, or takes an option not.
+    """
     section = setting.split(".")[0]
     anything = any(p.kind is p.VAR_KEYWORD for p in wanted.values())
     given = {**{name: value for name, value in offered.items() if name in wanted}, **options}
@@ -142,7 +175,7 @@ def arguments(
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     needed = [n for n, p in wanted.items() if p.kind in named and p.default is p.empty and n not in given]
     if needed:
-        possible = f"it is called with {', '.join(offered)} and {section}.options"
+        possible = f"it is called with {' and '.join(filter(None, (', '.join(offered), f'{section}.options')))}"
         ways = f"set {section}.options.{needed[0]}, or give it a default"
         raise ConfigError(f"{reference} needs {', '.join(needed)}", where=setting, possible=possible, ways_out=ways)
     return given
@@ -192,7 +225,7 @@ def said(error: BaseException) -> str:
     return told if place is None else f"{told} ({Path(place.filename).name}, line {place.lineno})"
 
 
-def _parts(reference: str) -> tuple[str, str]:
+def parts(reference: str) -> tuple[str, str]:
     found = NAMED.fullmatch(reference)
     assert found is not None, "is_own() lets nothing else through"
     return found["home"], found["name"]
@@ -209,7 +242,7 @@ def _from_elsewhere(name: str, value: Any, module: ModuleType) -> bool:
 
 def _module(home: str, setting: str) -> ModuleType:
     """Imported once for each content of its files, so that a notebook sees what was edited."""
-    root, entry = _home(home, setting)
+    root, entry = home_of(home, setting)
     paths = _reached(root, entry)
     digest = text_hash(*(f"{path} {text_hash(path.read_text(encoding='utf-8', errors='replace'))}" for path in paths))
     if home in _loaded and _loaded[home][0] == digest:
@@ -226,11 +259,15 @@ def _module(home: str, setting: str) -> ModuleType:
     except ENDS:
         raise
     except BaseException as error:
-        raise ConfigError(f"{home} cannot be imported, {said(error)}", where=setting) from error
+        raise not_importable(home, error, setting) from error
     finally:
         sys.dont_write_bytecode = compiled
     _loaded[home] = (digest, module, paths)
     return module
+
+
+def not_importable(home: str, error: BaseException, setting: str) -> ConfigError:
+    return ConfigError(f"{home} cannot be imported, {said(error)}", where=setting)
 
 
 def _from_file(path: Path) -> ModuleType:
@@ -264,7 +301,7 @@ def files(reference: str, setting: str) -> dict[str, Path]:
     """The file that a setting names and what it imports from the same folder, by their place in it."""
     if is_handed(reference):
         return {}
-    root, entry = _home(_parts(reference)[0], setting)
+    root, entry = home_of(parts(reference)[0], setting)
     return {str(path.relative_to(root)): path for path in _reached(root, entry)}
 
 
@@ -273,7 +310,7 @@ def files_of(source: Path) -> dict[str, Path]:
     return {str(path.relative_to(source.parent)): path for path in _reached(source.parent, source)}
 
 
-def _home(home: str, setting: str) -> tuple[Path, Path]:
+def home_of(home: str, setting: str) -> tuple[Path, Path]:
     """The folder from which its imports are looked up, and the file."""
     if home.endswith(".py"):
         path = Path(
@@ -286,18 +323,29 @@ def _home(home: str, setting: str) -> tuple[Path, Path]:
     if here not in sys.path:  # as ``python -m`` does: one's own package lies where the command is given
         sys.path.insert(0, here)
     try:
-        spec = importlib.util.find_spec(home)
+        spec = _spec(home)
     except ENDS:
         raise
     except BaseException as error:  # a parent package is imported to find its module
         spec = None
         if not isinstance(error, ModuleNotFoundError):
-            raise ConfigError(f"{home} cannot be imported, {said(error)}", where=setting) from error
+            raise not_importable(home, error, setting) from error
     if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
         raise ConfigError(f"no module {home}", where=setting, ways_out=f"a file is named as {home}.py:NAME")
     entry = Path(spec.origin).resolve()
     depth = home.count(".") + (entry.name == "__init__.py")
     return entry.parents[depth], entry
+
+
+def _spec(home: str) -> ModuleSpec | None:
+    """Where a module lies. Its packages are imported only if nothing else finds it: they may import torch."""
+    first, *rest = home.split(".")
+    spec, name = importlib.util.find_spec(first), first
+    for part in rest:
+        name = f"{name}.{part}"
+        places = None if spec is None else spec.submodule_search_locations
+        spec = None if places is None else PathFinder.find_spec(name, places)
+    return spec or importlib.util.find_spec(home)
 
 
 def _reached(root: Path, entry: Path) -> list[Path]:
@@ -318,15 +366,19 @@ def _imported(root: Path, path: Path) -> Iterator[Path]:
     except (SyntaxError, ValueError, RecursionError, MemoryError):  # importing it says so
         return
     for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names = [(root, alias.name) for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            base = path.parents[min(node.level, len(path.parents)) - 1] if node.level else root
-            names = [(base, ".".join(filter(None, (node.module, alias.name)))) for alias in node.names]
-        else:
-            continue
-        for base, name in names:
-            yield from _files_of_module(base, name)
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield from files_of_import(root, path, node)
+
+
+def files_of_import(root: Path, path: Path, node: ast.Import | ast.ImportFrom) -> Iterator[Path]:
+    """Files that a line of ``path`` imports from its own folder."""
+    if isinstance(node, ast.Import):
+        names = [(root, alias.name) for alias in node.names]
+    else:
+        base = path.parents[min(node.level, len(path.parents)) - 1] if node.level else root
+        names = [(base, ".".join(filter(None, (node.module, alias.name)))) for alias in node.names]
+    for base, name in names:
+        yield from _files_of_module(base, name)
 
 
 def _files_of_module(base: Path, name: str) -> Iterator[Path]:

@@ -34,7 +34,7 @@ from seamount.files import check_place
 from seamount.foreign.arrays import read_npz
 from seamount.hardware_targets.lava import require_lava
 from seamount.hardware_targets.target import load_target
-from seamount.programs import ChipSamples, options_of, samples_for
+from seamount.programs import ChipSamples, options_of, require_data, samples_for
 from seamount.run.cross_check import require_cross_check
 from seamount.run.told import Told
 
@@ -74,6 +74,9 @@ def prepare(asked: Asked, folder: Path, told: Told) -> Prepared:
     if asked.require_lava:
         require_lava()
     require_cross_check(asked.cross_check)
+    require_data(asked.data, asked.data_settings)
+    if asked.float_answers is not None and not Path(asked.float_answers).exists():
+        raise InputError("no such file", where=asked.float_answers)
     told.stage("compile")
     start = perf_counter()
     compiled, program = program_of(asked)

@@ -31,7 +31,7 @@ from seamount.compile.program.notebook import work
 from seamount.compile.program.program import Input, Program
 from seamount.compile.program.readout import as_quantity, classes, readout_so_far
 from seamount.compile.program.symptoms import Symptoms, symptoms
-from seamount.errors import ConfigError, InputError, plural
+from seamount.errors import ConfigError, InputError, nearest, plural
 from seamount.files import check_apart, make_folder
 from seamount.foreign.arrays import Arrays
 from seamount.foreign.labels import class_labels
@@ -47,8 +47,12 @@ if TYPE_CHECKING:
     from seamount.compile.fit.finding import Finding
     from seamount.compile.passes.split_populations import Split
     from seamount.compile.pipeline import Compiled, CompileOptions
+    from seamount.distill.config import DataConfig
     from seamount.hardware_targets.lava import NetFile
     from seamount.hardware_targets.simulator.diff import Difference
+
+N_TRACED = 16
+"""Samples whose states are looked at where a layer is silent."""
 
 Ints = NDArray[np.int64]
 Reals = NDArray[np.float64]
@@ -361,6 +365,57 @@ def data_for(path: Path | str, data: Path | str | None) -> str | None:
     return None
 
 
+def require_data(data: str | None, settings: Sequence[str] = ()) -> None:
+    """Refuses samples that are not there, as ``samples_for`` would, before minutes go into lowering a network.
+
+    Raises:
+        InputError, ConfigError: no such file, run, data set or function of one's own.
+    """
+    if data is None:
+        return
+    _check_settings_of(data, settings)
+    if not _is_file(data):
+        _config_of(data, settings)
+    elif not Path(data).exists():
+        raise InputError("no such file", where=data)
+
+
+def _is_file(data: str) -> bool:
+    return Path(data).suffix in ENDINGS and not Path(data).is_dir()
+
+
+def _check_settings_of(data: str, settings: Sequence[str]) -> None:
+    other = [setting for setting in settings if not setting.startswith("data.")]
+    if other:
+        raise ConfigError("no setting of data", where=f"--set {other[0]}", ways_out="as data.root=FOLDER")
+    if settings and _is_file(data):
+        raise ConfigError(f"{data} is a file, which is read as it is", where=f"--set {settings[0]}")
+
+
+def _config_of(data: str, settings: Sequence[str]) -> DataConfig:
+    """Of the run in that folder, or of the data set called so; its files are looked for."""
+    from seamount.config import load_config
+    from seamount.distill.choices import DATA_SETS
+    from seamount.distill.layouts import LAYOUTS, root_of
+    from seamount.own import is_own
+    from seamount.own_source import check_source
+
+    if Path(data).is_dir():
+        config = load_config(Path(data) / "resolved.toml", settings).data
+    elif not is_own(data) and data not in DATA_SETS:
+        possible = f"a file ends in {', '.join(ENDINGS)}, data sets are {', '.join(DATA_SETS)}"
+        raise InputError(
+            "neither a file nor a data set", where=data, possible=possible, ways_out=nearest(data, DATA_SETS)
+        )
+    else:
+        config = load_config(None, [f'data.name="{data}"', *settings]).data
+    if is_own(config.name):
+        check_source(config.name, "data.name", config.options)
+    if config.name in LAYOUTS and not config.download:
+        root_of(config)
+    return config
+
+
 @undisturbed
 def samples_for(
     program: Program, data: str | None, n: int | None = None, settings: Sequence[str] = ()
@@ -375,19 +430,14 @@ def samples_for(
         n: at most so many samples.
         settings: of the data set, as data.root=FOLDER.
     """
-    other = [setting for setting in settings if not setting.startswith("data.")]
-    if other:
-        raise ConfigError("no setting of data", where=f"--set {other[0]}", ways_out="as data.root=FOLDER")
     names = [i.name for i in program.inputs]
     if data is None:
         if names:
             raise ConfigError(f"{program.name} has the inputs {', '.join(names)}", where="--data", ways_out=NPZ)
         return ChipSamples({}, None, "no input")
-    path = Path(data)
-    if path.suffix in ENDINGS and not path.is_dir():
-        if settings:
-            raise ConfigError(f"{data} is a file, which is read as it is", where=f"--set {settings[0]}")
-        return _samples_from_file(program, path).first(n)
+    _check_settings_of(data, settings)
+    if _is_file(data):
+        return _samples_from_file(program, Path(data)).first(n)
     if len(names) != 1:
         told = f"{data} holds one array a sample, {program.name} has {len(names)} inputs ({', '.join(names)})"
         raise ConfigError(told, where="--data", ways_out=NPZ)
@@ -395,15 +445,10 @@ def samples_for(
 
 
 def _test_set(data: str, settings: Sequence[str], program: Program, entry: str, n: int | None) -> ChipSamples:
-    """Of the run in that folder, or of the data set called so."""
-    from seamount.config import load_config
-    from seamount.distill.data import load_data
+    config = _config_of(data, settings)
+    from seamount.distill.data import load_data  # after it, because it loads torch
 
-    if Path(data).is_dir():
-        config = load_config(Path(data) / "resolved.toml", settings)
-    else:
-        config = load_config(None, [f'data.name="{data}"', *settings])
-    loaded = load_data(config.data, n_steps=program.n_steps or 1)
+    loaded = load_data(config, n_steps=program.n_steps or 1)
     numbers = list(range(len(loaded.test)))[:n]
     labels = loaded.test.labels[: len(numbers)].numpy()
     return ChipSamples({entry: loaded.chip_inputs(loaded.test, numbers)}, labels, f"{loaded.name} test set")
@@ -583,12 +628,11 @@ def simulate(
         settings: of the data set, see ``samples_for``.
         stream: samples enter without a pause, and counts are of their windows; else each runs alone.
     """
-    from seamount.distill.parallel import open_world
+    loaded, samples = _both(program, data, target, readout, reading, n_samples, settings)
+    from seamount.distill.parallel import open_world  # after it, because they load torch
     from seamount.hardware_targets.simulator import simulate as alone
     from seamount.hardware_targets.simulator import simulate_stream
 
-    loaded = load_any_program(program, target, readout=readout, reading=reading)
-    samples = samples_for(loaded, data_for(program, data), n_samples, settings)
     run = partial(
         simulate_stream if stream else alone,
         loaded,
@@ -606,9 +650,30 @@ def simulate(
     activity = side_by_side([part for part in found if part is not None])
     answers = None if activity.readout is None else activity.predictions()
     signs = symptoms(loaded, activity, answers, samples.labels)
+    if signs.silent:  # how far the signal comes is in states, which are recorded of a few samples alone
+        few = alone(loaded, samples.first(N_TRACED).inputs, record=(EVERY_STATE,))
+        signs = symptoms(loaded, activity, answers, samples.labels, few)
     if not stream:
         activity = replace(activity, windows=sample_windows(loaded, activity.n_steps))
     return Simulated(loaded, samples, activity, _accuracy(activity, samples), signs, _rmse(loaded, activity, samples))
+
+
+def _both(
+    path: Path | str,
+    data: Path | str | None,
+    target: str | None,
+    readout: str | None,
+    reading: Reading | None,
+    n_samples: int | None,
+    settings: Sequence[str],
+) -> tuple[Program, ChipSamples]:
+    """The program and its samples; that they are there is seen before anything is lowered."""
+    if not Path(path).exists():
+        raise InputError("no such file", where=path)
+    named = data_for(path, data)
+    require_data(named, settings)
+    program = load_any_program(path, target, readout=readout, reading=reading)
+    return program, samples_for(program, named, n_samples, settings)
 
 
 def _shares(samples: ChipSamples, n_processes: int) -> list[dict[str, Ints]]:
@@ -657,12 +722,11 @@ def run_lava(
     settings: Sequence[str] = (),
 ) -> LavaRun:
     """Run a program on Lava's fixed-point processes and compare every spike and membrane with the simulator."""
+    loaded, samples = _both(program, data, target, readout, reading, n_samples, settings)
     from seamount.hardware_targets.agreement import compare_runs
     from seamount.hardware_targets.lava import run_on_lava
-    from seamount.hardware_targets.simulator import simulate as run
+    from seamount.hardware_targets.simulator import simulate as run  # after the files, because it loads torch
 
-    loaded = load_any_program(program, target, readout=readout, reading=reading)
-    samples = samples_for(loaded, data_for(program, data), n_samples, settings)
     traces = ("spikes", EVERY_STATE)
     on_lava = run_on_lava(loaded, samples.inputs, record=traces, time_limit_s=time_limit_s)
     simulated = run(loaded, samples.inputs, record=traces)
@@ -678,9 +742,11 @@ def diff(a: Path | str, b: Path | str) -> Difference | None:
     Of runs of one program, only the steps are compared in which populations answer to the sample.
     """
     from seamount.compile.program.activity_file import load_activity
-    from seamount.hardware_targets.simulator.diff import first_difference
 
-    return first_difference(load_activity(Path(a)), load_activity(Path(b)))
+    ours, theirs = load_activity(Path(a)), load_activity(Path(b))
+    from seamount.hardware_targets.simulator.diff import first_difference  # after them, because it loads torch
+
+    return first_difference(ours, theirs)
 
 
 def inspect(path: Path | str) -> list[str]:

@@ -435,14 +435,17 @@ def why(
 def _why_of_network(
     asked: Asked, path: Path, layer: str, n_samples: int, data: str | None, settings: Sequence[str]
 ) -> Explanation:
-    from seamount.deployment import compiled_of
-    from seamount.programs import data_for, samples_for
-    from seamount.report.why import why as explain
+    from seamount.prepared import program_of
+    from seamount.programs import data_for, require_data, samples_for
 
-    compiled = compiled_of(asked)
+    named = data_for(path, data)
+    require_data(named, settings)
+    compiled, program = program_of(asked)
     if compiled is None or compiled.network is None:
         raise no_network(Path(asked.source), "integers alone, without a network in real numbers")
-    samples = samples_for(compiled.program, data_for(path, data), n_samples, settings)
+    samples = samples_for(program, named, n_samples, settings)
+    from seamount.report.why import why as explain  # after them, because it loads torch
+
     return explain(compiled.network, compiled.program, samples.inputs, layer)
 
 

@@ -74,6 +74,10 @@ class Lif(Cuba):
         fires: Ints = (v > self.v_th_mant << 6).astype(np.int64)
         return fires
 
+    def nearest_to_sending(self, states: State) -> float | None:
+        v, threshold = states["v"], self.v_th_mant << 6
+        return float((v / threshold).max()) if v.size and np.all(threshold > 0) else None
+
     def sends(self, arriving: Sequence[Message]) -> Message:
         return SPIKES
 

@@ -179,6 +179,13 @@ class NeuronModel(ABC):
         """What its bounds say of its messages, as long as nothing wraps."""
         return UNKNOWN_SENDING
 
+    def nearest_to_sending(self, states: State) -> float | None:
+        """How much of its threshold a population that sent nothing reached, in its recorded states (T, B, *shape).
+
+        None: it has no threshold, or that of some neuron is no distance above rest.
+        """
+        return None
+
     # -------------------------------------------------------------------------------------------- start-up
 
     @property

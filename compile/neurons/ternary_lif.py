@@ -45,6 +45,10 @@ class TernaryLif(Cuba):
         low, high = self.thresholds
         return (v > high).astype(np.int64) - (v < low).astype(np.int64)
 
+    def nearest_to_sending(self, states: State) -> float | None:
+        v, (low, high) = states["v"], self.thresholds
+        return float(np.maximum(v / low, v / high).max()) if v.size and np.all((low < 0) & (high > 0)) else None
+
     def sends(self, arriving: Sequence[Message]) -> Message:
         return SIGNED_SPIKES
 

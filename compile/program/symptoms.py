@@ -28,12 +28,14 @@ class Symptoms:
         silent: populations of which no neuron sent anything in any step; of one that was cut, in none of its pieces.
         saturated: populations of which every neuron sent at every step of every sample.
         chance: why the answers are no better than chance; "" where they are, or where nothing can be said.
+        dies: in which silent population the signal ends, and how far it comes there; "" where none is silent.
     """
 
     n_samples: int
     silent: tuple[str, ...]
     saturated: tuple[str, ...]
     chance: str = ""
+    dies: str = ""
 
     def __bool__(self) -> bool:
         return bool(self.silent or self.saturated or self.chance)
@@ -44,14 +46,23 @@ class Symptoms:
             yield self.chance
         if self.silent:
             yield f"silent: {', '.join(self.silent)} (no spike in {n})"
+            yield self.dies
         if self.saturated:
             yield f"saturated: {', '.join(self.saturated)} (every neuron fires at every step of {n})"
 
 
 def symptoms(
-    program: Program, run: Activity, predictions: NDArray[Any] | None = None, labels: NDArray[Any] | None = None
+    program: Program,
+    run: Activity,
+    predictions: NDArray[Any] | None = None,
+    labels: NDArray[Any] | None = None,
+    traced: Activity | None = None,
 ) -> Symptoms:
-    """What a run and, where they are known, its answers (B,) beside the labels (B,) show."""
+    """What a run and, where they are known, its answers (B,) beside the labels (B,) show.
+
+    Args:
+        traced: a run of some of the samples in which states were recorded; None: perhaps ``run`` is one.
+    """
     states: dict[str, list[str]] = {}
     arrivals, whole = program.arrivals(), whole_of(program)
     for p in program.populations:
@@ -62,7 +73,38 @@ def symptoms(
         tuple(n for n, of in states.items() if set(of) == {state}) for state in ("silent", "saturated")
     )
     chance = "" if predictions is None or labels is None else by_chance(predictions, labels)
-    return Symptoms(run.n_samples, silent, saturated, chance)
+    dies = _where_it_dies(program, run, silent[0], traced or run) if silent else ""
+    return Symptoms(run.n_samples, silent, saturated, chance, dies)
+
+
+FAR = 0.5
+"""Below this share of the threshold a scale is likely wrong; above it a little more input makes neurons fire."""
+
+
+def _where_it_dies(program: Program, run: Activity, first: str, traced: Activity) -> str:
+    """Of the first silent population, in the order in which signals pass: what reaches it, and how far it gets."""
+    pieces = [p for p in program.populations if whole_of(program)[p.name] == first]
+    told = f"the signal ends in {first}"
+    if not any(run.events[p.name].sops.any() or any(map(np.any, p.neuron.settings().biases)) for p in pieces):
+        return f"{told}, which nothing reaches: are samples all 0, or weights?"
+    share = _share_of_threshold(pieces, traced)
+    if share is None:
+        return told
+    if share <= 0:
+        return f"{told}: its membrane never rises above 0; are signs of weights and samples those of the training?"
+    n = f"{traced.n_samples:,} {plural(traced.n_samples, 'sample')}"
+    far = "; samples, weights or time step are likely of another scale than in training" if share < FAR else ""
+    return f"{told}: its membrane gets to {100 * share:.3g} % of the threshold at most (n = {n}){far}"
+
+
+def _share_of_threshold(pieces: list[Population], traced: Activity) -> float | None:
+    """Of the neuron that came nearest to sending; None where states were not recorded, or there is no threshold."""
+    found = []
+    for p in pieces:
+        states = {name: of[p.name] for name, of in traced.states.items() if p.name in of}
+        found.append(p.neuron.nearest_to_sending(states) if set(p.neuron.shown) <= set(states) else None)
+    shares = [share for share in found if share is not None]
+    return max(shares) if len(shares) == len(pieces) else None
 
 
 def _state(program: Program, run: Activity, p: Population, start: int) -> str:

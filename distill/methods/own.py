@@ -14,8 +14,7 @@ from seamount.errors import ConfigError
 from .lesson import Lesson
 
 SETTING = "distill.method"
-GIVEN = ("logits", "labels", "teacher_logits", "student_maps", "teacher_maps")
-"""What a loss may ask for, by the names of its parameters."""
+GIVEN = own.OFFERED[SETTING]
 
 
 class OwnTerm(nn.Module):

@@ -77,9 +77,10 @@ def why(
 ) -> Result:
     """Explain why a layer of the program differs from the float network: each effect switched off by itself."""
     from seamount import api
-    from seamount.report.why import render_why
 
     found = api.why(run, layer, samples, data, network.of_data, target=network.target, reading=network.reading)
+    from seamount.report.why import render_why  # after it, because it loads torch
+
     return Result(found.model_dump(mode="json"), render_why(found))
 
 

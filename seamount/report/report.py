@@ -137,7 +137,7 @@ def assemble(evidence: Evidence) -> Report:
     found = verdicts(signs, rungs, proven, populations, placed, estimate, evidence.reference)
     return Report(
         run=run(evidence),
-        headline=headline(rungs, proven, evidence.trained),
+        headline=headline(signs, rungs, proven, evidence.trained),
         verdicts=found,
         checks=(*checks(signs, found), *check_of(opinion)),
         accuracy=rungs,

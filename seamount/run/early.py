@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from seamount import own
 from seamount.compile.formats import weight_bits
@@ -11,6 +13,7 @@ from seamount.distill.layouts import LAYOUTS, root_of
 from seamount.errors import ConfigError, InputError
 from seamount.hardware_targets.target import load_target
 from seamount.models.choices import check_teacher, student_options
+from seamount.own_source import check_source
 
 from .settings import own_code
 
@@ -48,8 +51,23 @@ def _check_files(config: Config) -> None:
     ):
         if path is not None and not Path(path).exists():
             raise InputError(f"{path}: no such file", where=setting)
-    for setting, reference in own_code(config):
+    named = list(own_code(config))
+    # the text of all of them first: what one of them imports may take seconds
+    for setting, reference in named:
+        check_source(reference, setting, _options(config, setting))
+    for setting, reference in named:
         own.find(reference, setting)
+
+
+def _options(config: Config, setting: str) -> Mapping[str, Any]:
+    """Of the section that a setting stands in."""
+    sections = {
+        "teacher.arch": config.teacher.options,
+        "student.arch": config.student.options,
+        "data.name": config.data.options,
+        "distill.method": config.distill.options,
+    }
+    return sections.get(setting.split(" ")[0], {})
 
 
 def _check_lava(config: Config) -> None:

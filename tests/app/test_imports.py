@@ -64,6 +64,40 @@ def test_compiling_imports_neither_training_nor_the_report(network: Path, tmp_pa
     assert network.with_suffix(".program.h5").is_file()
 
 
+def test_what_is_not_there_is_told_before_torch_is_loaded(network: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("import torch\ndef make_net(): ...")
+    (tmp_path / "a.toml").touch()
+    refused = [
+        ["run", "a.toml", "--set", 'teacher.arch="mine.py:make"'],
+        ["run", "a.toml", "--set", 'data.name="mine.py:make_data"'],
+        ["distill", "a.toml", "--set", 'distill.method="mine.py:Loss"'],
+        ["simulate", str(network), "--data", "none.npz"],
+        ["simulate", "none.h5", "--data", "none.npz"],
+        ["simulate", str(network), "--data", "mine.py:make_data"],
+        ["simulate", str(network), "--data", "digitz"],
+        ["run-lava", str(network), "--data", "none.npz"],
+        ["deploy", str(network), "--data", "none.npz"],
+        ["report", str(network), "--data", str(network), "--float-answers", "none.npz"],
+        ["why", str(network), "lif", "--data", "none.npz"],
+        ["convert", "mine.py:make", "--data", str(network)],
+        ["convert", "small-cnn", "--data", "none.npz"],
+        ["compile", "none.net"],
+        ["diff", "a.npz", "b.npz"],
+    ]
+    calls = f"""
+from seamount.cli import main
+for words in {refused}:
+    sys.argv = ["seamount", *words]
+    try:
+        main()
+    except SystemExit as ended:
+        assert ended.code == 2, words
+    if "torch" in sys.modules:
+        sys.exit(f"{{words}} loads torch")
+"""
+    assert loaded(calls, TRAINING[:4], tmp_path) == []
+
+
 @pytest.mark.parametrize("listed", COMMANDS, ids=lambda listed: listed.name)
 def test_the_list_of_commands_says_what_the_commands_say(listed: Any) -> None:
     assert listed.line == load_command(listed.name).help.splitlines()[0]

@@ -8,6 +8,7 @@ import pytest
 from seamount.compile.arithmetic.definition import run_definition
 from seamount.compile.neurons.lif import Lif
 from seamount.compile.numbers import ints
+from seamount.compile.program.program import Program
 from seamount.compile.program.symptoms import by_chance, symptoms
 from seamount.errors import CheckFailed
 from seamount.report.evidence import Answers, Traced
@@ -25,7 +26,8 @@ def test_a_run_tells_silent_and_saturated_layers() -> None:
     every = np.ones_like(INPUTS)
     assert list(symptoms(PROGRAM, run_definition(PROGRAM, INPUTS)).lines()) == []
     assert list(symptoms(PROGRAM, run_definition(PROGRAM, 0 * every)).lines()) == [
-        "silent: hidden (no spike in 4 samples)"
+        "silent: hidden (no spike in 4 samples)",
+        "the signal ends in hidden, which nothing reaches: are samples all 0, or weights?",
     ]
     low = with_threshold(5)
     # at the step before the sample arrives and after its last one nothing fires, in between every neuron does
@@ -35,6 +37,33 @@ def test_a_run_tells_silent_and_saturated_layers() -> None:
     one_less = every.copy()
     one_less[1, 3, 0] = 0
     assert not symptoms(low, run_definition(low, one_less))
+
+
+def test_a_dead_network_says_where_its_signal_ends_and_how_far_it_got() -> None:
+    def told(program: Program) -> str:
+        run = run_definition(program, INPUTS, record=("states",))
+        assert symptoms(program, run).silent == ("hidden",)
+        return symptoms(program, run).dies
+
+    reached = int(run_definition(with_threshold(10_000), INPUTS, record=("v",)).v["hidden"].max())
+    for mantissa, cause in (
+        (reached // 64 + 1, ""),
+        (10 * reached // 64, "; samples, weights or time step are likely of another scale than in training"),
+    ):
+        share = 100 * reached / (64 * mantissa)
+        assert told(with_threshold(mantissa)) == (
+            f"the signal ends in hidden: its membrane gets to {share:.3g} % of the threshold at most (n = 4 samples)"
+            f"{cause}"
+        )
+    first, *rest = PROGRAM.synapses
+    inhibits = replace(first, kind=replace(first.kind, weights=-np.abs(first.kind.weights)))
+    assert told(PROGRAM.with_(synapses=(inhibits, *rest))) == (
+        "the signal ends in hidden: its membrane never rises above 0; are signs of weights and samples those of the "
+        "training?"
+    )
+    # counts alone do not say how far it came
+    counted = run_definition(with_threshold(10_000), INPUTS, record=())
+    assert symptoms(with_threshold(10_000), counted).dies == "the signal ends in hidden"
 
 
 def test_clocks_and_integrators_are_not_silent() -> None:
@@ -98,7 +127,9 @@ def test_a_network_that_does_not_work_is_red_and_fails_a_check() -> None:
     accuracy = next(v for v in report.verdicts if v.id == "accuracy")
     detail = (
         "accuracy 25.00 % is no better than chance: always naming the most frequent class makes 25.00 % (n = 40); "
-        "silent: hidden (no spike in 4 samples)"
+        "silent: hidden (no spike in 4 samples); the signal ends in hidden: its membrane gets to 3.6 % of the "
+        "threshold at most (n = 4 samples); samples, weights or time step are likely of another scale than in "
+        "training"
     )
     assert (accuracy.word, accuracy.state, accuracy.detail) == ("25.00 %", "error", detail)
     works = report.checks[-1]

@@ -61,7 +61,8 @@ def symptoms_of(evidence: Evidence) -> Symptoms | None:
     if evidence.counted is None:
         return None
     answers = (None, None) if deployed is None else (np.asarray(deployed.predictions), np.asarray(deployed.labels))
-    return symptoms(evidence.program, evidence.counted, *answers)
+    traced = None if evidence.traced is None else evidence.traced.deployed
+    return symptoms(evidence.program, evidence.counted, *answers, traced=traced)
 
 
 def verdicts(
@@ -191,10 +192,10 @@ def _energy(energy: Energy | Missing) -> Verdict:
     return _verdict("energy", joule(*limits), "ok" if energy.below_all else "neutral", detail)
 
 
-def headline(accuracy: Accuracy | Missing, proof: Proof | Missing, trained: bool) -> str:
+def headline(symptoms: Symptoms | None, accuracy: Accuracy | Missing, proof: Proof | Missing, trained: bool) -> str:
     """The finding in one sentence; ``trained``: there is a student that the program must equal."""
     if not trained:
-        return _of_a_network(accuracy, proof)
+        return _of_a_network(symptoms, accuracy, proof)
     if isinstance(proof, Missing):
         return f"Whether the student is the program was not checked: {proof.missing}."
     if not proof.bit_exact:
@@ -204,7 +205,7 @@ def headline(accuracy: Accuracy | Missing, proof: Proof | Missing, trained: bool
     return "All compared runs of the program are the same, spike for spike."
 
 
-def _of_a_network(accuracy: Accuracy | Missing, proof: Proof | Missing) -> str:
+def _of_a_network(symptoms: Symptoms | None, accuracy: Accuracy | Missing, proof: Proof | Missing) -> str:
     if isinstance(proof, Proof) and not proof.bit_exact:
         return "Simulator and Lava do not compute the same."
     found = []
@@ -213,6 +214,8 @@ def _of_a_network(accuracy: Accuracy | Missing, proof: Proof | Missing) -> str:
         beside = next((shares[stage] for stage in ("float", "original") if stage in shares), None)
         words = f"The program answers {shares['deployed']} right"
         found.append(words if beside is None else f"{words}, its network {beside}")
+    if symptoms is not None and symptoms.silent:
+        found.append(f"{'no' if found else 'No'} spike leaves {symptoms.silent[0]}")
     if isinstance(proof, Proof):
         found.append("Lava computes the same" if found else "Simulator and Lava compute the same")
     return "; ".join(found) + "." if found else "What the program would need of the chip."

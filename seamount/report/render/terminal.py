@@ -18,6 +18,7 @@ from ..parts.layers import Layer
 from ..parts.mapping import Mapping, binding
 from ..parts.proof import Proof
 from ..parts.second_opinion import NOT_ASKED, SecondOpinion
+from ..parts.verdicts import WORKS
 from ..report import Report
 from ..schema import text
 from ..schema.values import Missing, Quantity, State
@@ -142,7 +143,10 @@ def _frames(frames: Frames) -> str:
 
 
 def _facts(report: Report, width: int) -> list[Text]:
-    lines: list[tuple[str, str]] = [("work", _work(report))]
+    lines = [
+        ("works", c.message.removeprefix("Works: ")) for c in report.checks if (c.code, c.state) == (WORKS, "error")
+    ]
+    lines.append(("work", _work(report)))
     if not isinstance(report.frames, Missing):
         lines.append(("frames", _frames(report.frames)))
     match report.mapping:
@@ -181,8 +185,8 @@ def _samples(q: Quantity) -> str:
 
 def _fact(name: str, words: str, width: int) -> Text:
     # of no use without their ends: a command, what there is to install, and of two opinions the second one
-    body = _wrapped(words, width) if name in ("try", "opinion", "proof") else _clauses(words, width)
-    return Text.assemble((f"{name:<8}", "dim"), "\n        ".join(body))
+    body = _wrapped(words, width) if name in ("works", "try", "opinion", "proof") else _clauses(words, width)
+    return Text.assemble((f"{name:<8}", "dim"), ("\n        ".join(body), "red" if name == "works" else ""))
 
 
 def _clauses(words: str, width: int) -> list[str]:
