@@ -60,9 +60,9 @@ def symptoms_of(evidence: Evidence) -> Symptoms | None:
     deployed = next((a for a in evidence.answers if a.stage == "deployed"), None)
     if evidence.counted is None:
         return None
-    answers = (None, None) if deployed is None else (np.asarray(deployed.predictions), np.asarray(deployed.labels))
+    answers, labels = (None, None) if deployed is None else map(np.asarray, (deployed.predictions, deployed.labels))
     traced = None if evidence.traced is None else evidence.traced.deployed
-    return symptoms(evidence.program, evidence.counted, *answers, traced=traced)
+    return symptoms(evidence.program, evidence.counted, answers, labels, traced)
 
 
 def verdicts(
