@@ -21,9 +21,9 @@ from simulator import chain, ours
 from torch import nn
 
 from seamount.compile.arithmetic.definition import run_definition
-from seamount.compile.arithmetic.neurons import neuron_table
+from seamount.compile.arithmetic.neurons import Real, neuron_table
 from seamount.compile.arithmetic.products import conv_sum, matrix_sum, self_test
-from seamount.compile.arithmetic.scan import TRACES, lif_scan
+from seamount.compile.arithmetic.scan import TRACES, lif_scan, spikes_and_potential
 from seamount.compile.net.read import read_net
 from seamount.compile.neurons.lif import Lif
 from seamount.compile.numbers import ints
@@ -336,6 +336,9 @@ Measured = tuple[str, Callable[[], Any], int]
 """Name, work, bytes per neuron and step."""
 
 
+LEARNT = Real(0.01, torch.bfloat16)
+
+
 def scans(bench: Bench, n: int, n_steps: int) -> Iterator[Measured]:
     drive = torch.randint(-50, 80, (n_steps, 1, n), device=bench.device).float()
     lif = Lif(ints(400), ints(128), ints(900))
@@ -349,6 +352,11 @@ def scans(bench: Bench, n: int, n_steps: int) -> Iterator[Measured]:
 
             name = f"scan {bits} bits, {', '.join(want) or 'spikes'}{', counts' if counts else ''}"
             yield name, work, wide.element_size() + 1 + 4 * len(want)
+        yield (
+            f"scan {bits} bits, as a student learns from it",
+            lambda x=wide, most=limit: spikes_and_potential(x, lif, (n,), LEARNT, table, most),
+            wide.element_size() + 4,
+        )
 
 
 def lifs(bench: Bench, n: int, n_steps: int) -> Iterator[Measured]:

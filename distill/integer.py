@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seamount.compile.arithmetic.neurons import NeuronTable, neuron_table
+from seamount.compile.arithmetic.neurons import NeuronTable, Real, neuron_table
 from seamount.compile.arithmetic.products import conv_sum, matrix_sum
-from seamount.compile.arithmetic.scan import ScanResult, lif_scan
+from seamount.compile.arithmetic.scan import ScanResult, lif_scan, potential, spikes_and_potential
 from seamount.compile.arithmetic.synapses import wrap
 from seamount.compile.neurons.lif import Lif
 from seamount.models.fold import FoldedConv
@@ -92,12 +92,6 @@ class IntegerNeurons:
             counts=False,
         )
 
-    def kept(self, v_before_reset: Tensor, dtype: torch.dtype) -> Tensor:
-        """v - v_th in norse's units; the sign is exact, so it says which neurons fired."""
-        threshold = int(self.lif.v_th_mant) << 6
-        kept = torch.empty(v_before_reset.shape, dtype=dtype, device=v_before_reset.device)
-        return torch.mul(v_before_reset - threshold, self.unit, out=kept)
-
 
 class IntegerSpikes(torch.autograd.Function):
     """forward(drive (T or 1, B, *shape), bias | None, neurons, n_steps, drive_limit) -> spikes (T, B, *shape)."""
@@ -112,12 +106,9 @@ class IntegerSpikes(torch.autograd.Function):
         if last:
             seen, table = drive.permute(0, 1, 3, 4, 2), neurons.table_channels_last
         whole = seen.expand(n_steps, *seen.shape[1:])
-        want = ("v_before_reset",)
-        shape = seen.shape[2:]
-        done = lif_scan(whole, neurons.lif, shape, want=want, drive_limit=drive_limit, table=table, counts=False)
-        assert done.v_before_reset is not None
         dtype = torch.bfloat16 if torch.is_autocast_enabled(drive.device.type) else torch.float32
-        kept, spikes = neurons.kept(done.v_before_reset, dtype), done.spikes.to(dtype)
+        real = Real(neurons.unit, dtype)
+        spikes, kept = spikes_and_potential(whole, neurons.lif, seen.shape[2:], real, table, drive_limit)
         if last:
             kept, spikes = (x.permute(0, 1, 4, 2, 3) for x in (kept, spikes))
         ctx.save_for_backward(kept)
@@ -160,7 +151,7 @@ class IntegerRecurrentSpikes(torch.autograd.Function):
             assert done.v_before_reset is not None
             states = (done.final_u, done.final_v)
             spikes[t] = done.spikes[0]
-            kept[t] = neurons.kept(done.v_before_reset[0], torch.float32)
+            kept[t] = potential(done.v_before_reset[0], neurons.lif, Real(neurons.unit, torch.float32))
         ctx.save_for_backward(kept, weights)
         ctx.neurons, ctx.repeated = neurons, drive.shape[0] == 1 and n_steps > 1
         ctx.bias_shape = None if bias is None else bias.shape

@@ -139,6 +139,13 @@ class State(NamedTuple):
     rest: torch.Tensor
 
 
+class Real(NamedTuple):
+    """Spikes and v_before_reset as floats: the latter less the threshold, in float32 times ``unit``, then rounded."""
+
+    unit: float
+    dtype: torch.dtype
+
+
 @dataclass(frozen=True)
 class RawScan:
     """Flat results of the loops, (T, B, n) and (B, n); empty traces were not asked for."""

@@ -20,9 +20,9 @@ from seamount.errors import ConfigError, InputError
 
 from ..neurons.lif import Lif
 from ..neurons.ternary_lif import TernaryLif
-from ..numbers import V_MAX, Ints
+from ..numbers import DRIVE_SHIFT, V_MAX, Ints
 from ..program.program import Reset
-from .neurons import DRIVE_LIMIT, NeuronTable, RawScan, State, empty_traces, neuron_table
+from .neurons import DRIVE_LIMIT, NeuronTable, RawScan, Real, State, empty_traces, neuron_table
 
 TRACES = ("spikes", "v", "u", "v_before_reset")
 
@@ -118,8 +118,58 @@ def lif_scan(
     _check(drive, shape, want)
     if table is None:
         table = neuron_table(lif, shape)
-    n_steps, batch = int(drive.shape[0]), int(drive.shape[1])
-    flat = drive.detach().reshape(n_steps, batch, table.n)
+    flat, start, fast = _ready(drive, table, u, v, rest, drive_limit)
+    n_steps, batch = flat.shape[:2]
+    clear = _cleared(n_steps, reset_at)
+    if _on_gpu(drive):
+        from .scan_triton import scan_triton
+
+        raw = scan_triton(flat, start, table, clear, want, fast=fast, counts=counts)
+    else:
+        turns = u is not None or drive_limit is None or drive_limit > table.turn_free
+        raw = _scan_cpu(flat, start, table, clear, want, fast, turns)
+    return _shaped(raw, n_steps, batch, tuple(shape), table, counts)
+
+
+def spikes_and_potential(
+    drive: torch.Tensor, lif: Lif, shape: tuple[int, ...], real: Real, table: NeuronTable, drive_limit: int | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """What a student learns from: spikes, and v - threshold before the reset in real units, (T, B, *shape) each.
+
+    Signs of the potential are exact, so they say which neurons fired. A GPU writes nothing else; arguments are those
+    of ``lif_scan``, for neurons that share one threshold.
+    """
+    want = ("v_before_reset",)
+    if _on_gpu(drive):
+        from .scan_triton import scan_triton
+
+        _check(drive, shape, want)
+        flat, start, fast = _ready(drive, table, None, None, None, drive_limit)
+        clear = _cleared(flat.shape[0], ())
+        raw = scan_triton(flat, start, table, clear, (), fast=fast, counts=False, real=real)
+        return raw.spikes.view(drive.shape), raw.traces[2].view(drive.shape)
+    done = lif_scan(drive, lif, shape, want=want, drive_limit=drive_limit, table=table, counts=False)
+    assert done.v_before_reset is not None
+    return done.spikes.to(real.dtype), potential(done.v_before_reset, lif, real)
+
+
+def potential(v_before_reset: torch.Tensor, lif: Lif, real: Real) -> torch.Tensor:
+    """v - threshold in real units; what is given is overwritten."""
+    out = torch.empty(v_before_reset.shape, dtype=real.dtype, device=v_before_reset.device)
+    return torch.mul(v_before_reset.sub_(int(lif.v_th_mant) << DRIVE_SHIFT), real.unit, out=out)
+
+
+def _ready(
+    drive: torch.Tensor,
+    table: NeuronTable,
+    u: torch.Tensor | None,
+    v: torch.Tensor | None,
+    rest: torch.Tensor | None,
+    drive_limit: int | None,
+) -> tuple[torch.Tensor, State, bool]:
+    """The drive as (T, B, n), the state to start from, and whether 32 bits hold everything."""
+    batch = int(drive.shape[1])
+    flat = drive.detach().reshape(-1, batch, table.n)
     fast = table.fits_32_bits and rest is None
     if fast and drive_limit is None:
         fast = _within(flat, DRIVE_LIMIT) and all(x is None or _within(x, V_MAX + 1) for x in (u, v))
@@ -130,16 +180,17 @@ def lif_scan(
         _start(v, table.v_init, batch, table.n, drive.device),
         _resting(rest, batch, table.n, drive.device, fast),
     )
+    return flat, start, fast
+
+
+def _cleared(n_steps: int, reset_at: Sequence[int]) -> torch.Tensor:
     clear = torch.zeros(n_steps, dtype=torch.bool, device="cpu")
     clear[list(reset_at)] = True
-    if drive.device.type == "cuda" or os.environ.get("TRITON_INTERPRET") == "1":
-        from .scan_triton import scan_triton
+    return clear
 
-        raw = scan_triton(flat, start, table, clear, want, fast=fast, counts=counts)
-    else:
-        turns = u is not None or drive_limit is None or drive_limit > table.turn_free
-        raw = _scan_cpu(flat, start, table, clear, want, fast, turns)
-    return _shaped(raw, n_steps, batch, tuple(shape), table, counts)
+
+def _on_gpu(drive: torch.Tensor) -> bool:
+    return drive.device.type == "cuda" or os.environ.get("TRITON_INTERPRET") == "1"
 
 
 def _check(drive: torch.Tensor, shape: tuple[int, ...], want: Collection[str]) -> None:

@@ -20,7 +20,7 @@ import triton
 import triton.language as tl
 
 from ..numbers import Ints
-from .neurons import NeuronTable, RawScan, State, empty_traces
+from .neurons import NeuronTable, RawScan, Real, State, empty_traces
 
 WARPS = 4
 LANES = 128
@@ -65,6 +65,23 @@ def _saturate(v):
 
 
 @triton.jit
+def _sent(spike, to, REAL: tl.constexpr):
+    if REAL:  # by float32, because Triton's interpreter takes a whole number for the bits of a bf16
+        return spike.to(tl.float32).to(to.dtype.element_ty)
+    else:
+        return (spike & 255).to(tl.uint8)
+
+
+@triton.jit
+def _potential(v, top, unit, to, REAL: tl.constexpr):
+    """What stands in ``before_out``: v before its reset, or its distance to the threshold in real units."""
+    if REAL:
+        return ((v - top).to(tl.float32) * unit).to(to.dtype.element_ty)
+    else:
+        return v.to(tl.int32)
+
+
+@triton.jit
 def _add_totals(totals, here, active, wraps, saturations):
     """A row a block and no atomics: blocks that add to the same three numbers wait for each other."""
     row = totals + tl.program_id(0).to(tl.int64) * 3
@@ -79,8 +96,9 @@ _OWN = ("own_u", "own_v", "own_high", "own_bias")  # 0 or -1: not worth a kernel
 @triton.jit(do_not_specialize=_OWN)
 def scan_32(
     drive, u_state, v_state, keep_u, keep_v, high, bias, reset, spikes, v_out, u_out, before_out, counts, totals,
-    n_steps, stride, n_lanes, n, own_u, own_v, own_high, own_bias,
-    WANT_V: tl.constexpr, WANT_U: tl.constexpr, WANT_BEFORE: tl.constexpr, COUNT: tl.constexpr, LANES: tl.constexpr,
+    unit, n_steps, stride, n_lanes, n, own_u, own_v, own_high, own_bias,
+    WANT_V: tl.constexpr, WANT_U: tl.constexpr, WANT_BEFORE: tl.constexpr, REAL: tl.constexpr, COUNT: tl.constexpr,
+    LANES: tl.constexpr,
 ):  # fmt: skip
     """A LIF within the limits of ``kernels.scan_fast``; own_* masks the neuron: 0 where all share the parameter."""
     lane, here, neuron = _places(n_lanes, n, LANES)
@@ -105,20 +123,21 @@ def scan_32(
         v_exact = tl.where(clear, 0, _keep32(v, kv)) + u1 + add
         v1 = _saturate(v_exact)
         fires = v1 > top
+        spike = fires.to(tl.int32)
         if COUNT:
             active += ((arriving != 0) | (u1 != u) | (v1 != v)).to(tl.int32)
             wraps += (u1 != u_exact).to(tl.int32)
             saturations += (v1 != v_exact).to(tl.int32)
-        count += fires.to(tl.int32)
+        count += spike
         u = u1
         v = tl.where(fires, 0, v1)
-        tl.store(spikes + at, fires.to(tl.uint8), mask=here)
+        tl.store(spikes + at, _sent(spike, spikes, REAL), mask=here)
         if WANT_V:
             tl.store(v_out + at, v, mask=here)
         if WANT_U:
             tl.store(u_out + at, u, mask=here)
         if WANT_BEFORE:
-            tl.store(before_out + at, v1, mask=here)
+            tl.store(before_out + at, _potential(v1, top, unit, before_out, REAL), mask=here)
     tl.store(u_state + lane, u, mask=here)
     tl.store(v_state + lane, v, mask=here)
     tl.store(counts + lane, count, mask=here)
@@ -157,8 +176,9 @@ def _step64(u, v, rest, arriving, ku, kv, top, bottom, add, least, refractory):
 @triton.jit
 def scan_64(
     drive, u_state, v_state, rest_state, keep_u, keep_v, high, low, bias, floor, reset, spikes, v_out, u_out,
-    before_out, counts, totals, refractory, n_steps, stride, n_lanes, n,
-    WANT_V: tl.constexpr, WANT_U: tl.constexpr, WANT_BEFORE: tl.constexpr, COUNT: tl.constexpr, LANES: tl.constexpr,
+    before_out, counts, totals, refractory, unit, n_steps, stride, n_lanes, n,
+    WANT_V: tl.constexpr, WANT_U: tl.constexpr, WANT_BEFORE: tl.constexpr, REAL: tl.constexpr, COUNT: tl.constexpr,
+    LANES: tl.constexpr,
 ):  # fmt: skip
     """As ``kernels.scan_general``: every population, whatever its numbers."""
     lane, here, neuron = _places(n_lanes, n, LANES)
@@ -189,13 +209,13 @@ def scan_64(
         count += (spike != 0).to(tl.int32)
         u = u1
         v = tl.where(spike != 0, 0, v1)
-        tl.store(spikes + at, (spike & 255).to(tl.uint8), mask=here)
+        tl.store(spikes + at, _sent(spike, spikes, REAL), mask=here)
         if WANT_V:
             tl.store(v_out + at, v.to(tl.int32), mask=here)
         if WANT_U:
             tl.store(u_out + at, u.to(tl.int32), mask=here)
         if WANT_BEFORE:
-            tl.store(before_out + at, v1.to(tl.int32), mask=here)
+            tl.store(before_out + at, _potential(v1, top, unit, before_out, REAL), mask=here)
     tl.store(u_state + lane, u.to(tl.int32), mask=here)
     tl.store(v_state + lane, v.to(tl.int32), mask=here)
     tl.store(rest_state + lane, rest, mask=here)
@@ -216,8 +236,12 @@ def scan_triton(
     *,
     fast: bool,
     counts: bool,
+    real: Real | None = None,
 ) -> RawScan:
-    """drive (T, B, n); the state is changed in place. Spikes per step are left for who asks to count."""
+    """drive (T, B, n); the state is changed in place. Spikes per step are left for who asks to count.
+
+    ``real``: for spikes and v_before_reset that are no integers.
+    """
     n_steps, batch, n = drive.shape
     device = drive.device
     drive = _readable(drive, fast)
@@ -225,21 +249,29 @@ def scan_triton(
     lanes = MANY_LANES if fast and n_lanes >= MANY else LANES
     n_blocks = triton.cdiv(n_lanes, lanes)
     traces = empty_traces(want, n_steps, batch, n, device)
-    spikes = torch.empty((n_steps, batch, n), dtype=torch.uint8, device=device)
+    spikes = torch.empty((n_steps, batch, n), dtype=real.dtype if real else torch.uint8, device=device)
+    if real:
+        traces = (*traces[:2], torch.empty_like(spikes))
     spike_counts = torch.empty((batch, n), dtype=torch.int32, device=device)
     totals = torch.empty((n_blocks if counts else 0, 3), dtype=torch.int64, device=device)
     outputs = (_flags(clear.numpy().tobytes(), device), spikes, *traces, spike_counts, totals)
-    sizes = (n_steps, drive.stride(0), n_lanes, n)
-    flags = {"WANT_V": "v" in want, "WANT_U": "u" in want, "WANT_BEFORE": "v_before_reset" in want, "COUNT": counts}
+    numbers = (real.unit if real else 1.0, n_steps, drive.stride(0), n_lanes, n)
+    flags = {
+        "WANT_V": "v" in want,
+        "WANT_U": "u" in want,
+        "WANT_BEFORE": "v_before_reset" in want or real is not None,
+        "REAL": real is not None,
+        "COUNT": counts,
+    }
     parameters, own = _parameters(table, device, fast)
     with _on_device_of(drive):
         if fast:
             scan_32[(n_blocks,)](
-                drive, start.u, start.v, *parameters, *outputs, *sizes, *own, **flags, LANES=lanes, num_warps=WARPS
+                drive, start.u, start.v, *parameters, *outputs, *numbers, *own, **flags, LANES=lanes, num_warps=WARPS
             )
         else:
             scan_64[(n_blocks,)](
-                drive, *start, *parameters, *outputs, table.refractory_steps, *sizes, **flags, LANES=lanes,
+                drive, *start, *parameters, *outputs, table.refractory_steps, *numbers, **flags, LANES=lanes,
                 num_warps=WARPS,
             )  # fmt: skip
     return RawScan(spikes, traces, start, spike_counts, None, totals if counts else None)

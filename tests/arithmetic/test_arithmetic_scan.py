@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seamount.compile.arithmetic.definition import is_reset
-from seamount.compile.arithmetic.scan import TRACES, lif_scan, reset_steps
+from seamount.compile.arithmetic.neurons import Real, neuron_table
+from seamount.compile.arithmetic.scan import TRACES, lif_scan, reset_steps, spikes_and_potential
 from seamount.compile.neurons.lif import Lif
 from seamount.compile.neurons.model import State
 from seamount.compile.neurons.ternary_lif import TernaryLif
@@ -91,7 +92,7 @@ def test_the_scan_equals_the_definition(seed: int) -> None:
 
 TRITON = """
 from seamount.compile.arithmetic import scan_triton
-from test_arithmetic_scan import check, check_without_counts
+from test_arithmetic_scan import check, check_real, check_without_counts
 seen = set()
 def watched(bits, kernel):
     class Watched:
@@ -105,6 +106,7 @@ for seed in range(30):
     scan_triton.MANY = seed % 2 * 1000  # both widths of a block
     check(seed)
 check_without_counts()
+check_real(cuts=True)
 print(*sorted(seen))
 """
 
@@ -128,6 +130,36 @@ def check_without_counts() -> None:
     assert counted.n_active_updates > 0
     with pytest.raises(AssertionError, match="counts=False"):
         _ = bare.n_active_updates
+
+
+def check_real(*, cuts: bool = False) -> None:
+    """What a student learns from, in 32 and 64 bits: the integers in real units, each rounded once.
+
+    ``cuts``: bf16 is cut, not rounded, as Triton's interpreter does and no GPU.
+    """
+    random = np.random.default_rng(4)
+    shape, unit = (3, 5), 0.0123
+    lif = Lif(ints(random.integers(0, 4097, shape)), ints(100), ints(900), bias_mant=ints(5))
+    table = neuron_table(lif, shape)
+    for largest, limit in ((300, 300), (1 << 18, 1 << 18), (1 << 18, None), (1 << 20, 1 << 20)):
+        drive = torch.from_numpy(random.integers(-largest, largest, (7, 2, *shape))).float()
+        for x in (drive, drive[:1].expand(7, 2, *shape)):
+            whole = lif_scan(x, lif, shape, want=TRACES)
+            assert whole.v_before_reset is not None
+            distance = (whole.v_before_reset - (900 << 6)).float() * unit
+            for dtype in (torch.float32, torch.bfloat16):
+                if cuts and dtype == torch.bfloat16:
+                    distance = (distance.view(torch.int32) & ~0xFFFF).view(torch.float32)
+                spikes, kept = spikes_and_potential(x, lif, shape, Real(unit, dtype), table, limit)
+                assert spikes.dtype == kept.dtype == dtype
+                assert torch.equal(kept, distance.to(dtype))
+                assert torch.equal(spikes, whole.spikes.to(dtype))
+                assert torch.equal(kept > 0, spikes > 0)
+                assert 0 < spikes.sum() < spikes.numel()
+
+
+def test_a_student_is_told_the_integers_in_real_units() -> None:
+    check_real()
 
 
 def test_without_counts_nothing_else_changes() -> None:

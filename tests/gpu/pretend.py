@@ -116,8 +116,13 @@ class _Scan:
         states, rest = tensors[: self.n_states], tensors[self.n_states :]
         parameters, outputs = rest[: self.n_parameters], rest[self.n_parameters :]
         numbers = arguments[n_tensors:]
-        refractory = numbers[0] if self.n_states == 3 else 0
+        refractory, unit = (numbers[0], numbers[1]) if self.n_states == 3 else (0, numbers[0])
         batch, n = states[0].shape
+        real = (outputs[1], outputs[4]) if flags["REAL"] else ()
+        if real:
+            outputs[1], outputs[4] = (
+                torch.empty_like(x, dtype=t) for x, t in zip(real, (torch.uint8, torch.int32), strict=True)
+            )
         reset, spikes, v, u, before, counts, totals = (x.numpy() for x in outputs)
         wide = [np.broadcast_to(x.numpy().astype(np.int64), (n,)).copy() for x in parameters]
         if self.n_states == 2:
@@ -136,6 +141,9 @@ class _Scan:
         if len(totals):
             totals[:] = 0
             totals[0] = found
+        if real:
+            real[0].copy_(outputs[1])
+            real[1].copy_((outputs[4] - torch.from_numpy(wide[2])).float() * unit)
 
 
 def _lif_forward(x: Any, spikes: Any, kept: Any, constants: Any) -> None:

@@ -68,18 +68,25 @@ def pairs(variants: list[dict[str, Any]]) -> list[dict[str, Any]]:
 _STATES = dict.fromkeys(("u_state", "v_state", "rest_state", "counts", "v_out", "u_out", "before_out"), "*i32")
 _OUTPUTS = {"reset": "*u8", "spikes": "*u8", "totals": "*i64"}
 _SIZES = dict.fromkeys(("n_steps", "stride", "n_lanes", "n", "refractory"), "i32")
-_WANTED: dict[str, tuple[Any, ...]] = dict.fromkeys(("WANT_V", "WANT_U", "WANT_BEFORE", "COUNT", "aligned"), SWITCH)
+_TRACES = ("WANT_V", "WANT_U", "WANT_BEFORE")
+_WANTED: dict[str, tuple[Any, ...]] = dict.fromkeys((*_TRACES, "COUNT", "aligned"), SWITCH)
+_LEARNING = {"WANT_V": False, "WANT_U": False, "WANT_BEFORE": True, "COUNT": False, "REAL": True}
+"""What a student's forward pass asks for."""
 _PARAMETERS = ("keep_u", "keep_v", "high", "low", "bias", "floor")
 
 
 def _scan_types(drive: str, parameter: str) -> dict[str, str]:
     own = dict.fromkeys(("own_u", "own_v", "own_high", "own_bias"), "i32")
     parameters = dict.fromkeys(_PARAMETERS, f"*{parameter}")
-    return {"drive": f"*{drive}", **_STATES, **_OUTPUTS, **_SIZES, **own, **parameters}
+    return {"drive": f"*{drive}", **_STATES, **_OUTPUTS, **_SIZES, "unit": "fp32", **own, **parameters}
+
+
+def _real_types(drive: str, parameter: str, real: str) -> dict[str, str]:
+    return {**_scan_types(drive, parameter), "spikes": f"*{real}", "before_out": f"*{real}"}
 
 
 def _scan_moved(drive: str, variant: Variant) -> int:
-    return BYTES[drive] + 1 + 4 * sum(variant[f"WANT_{trace}"] for trace in ("V", "U", "BEFORE"))
+    return BYTES[drive] + 1 + 4 * sum(variant[trace] for trace in _TRACES)
 
 
 _LIF_NUMBERS = dict.fromkeys(("a_mem", "a_syn", "v_leak", "v_th", "v_reset", "gain", "alpha"), "fp32")
@@ -104,6 +111,21 @@ KERNELS = (
         ("stride", "n_lanes", "n"),
         lambda v: _scan_moved(v["type"], v),
         {"num_warps": scan_triton.WARPS},
+        {"REAL": False},
+    ),
+    Kernel(
+        scan_triton.scan_32,
+        {
+            "type": ("fp32", "i32"),
+            "LANES": (scan_triton.LANES, scan_triton.MANY_LANES),
+            "real": ("fp32", "bf16"),
+            "aligned": SWITCH,
+        },
+        lambda v: _real_types(v["type"], "i32", v["real"]),
+        ("stride", "n_lanes", "n"),
+        lambda v: BYTES[v["type"]] + 2 * BYTES[v["real"]],
+        {"num_warps": scan_triton.WARPS},
+        _LEARNING,
     ),
     Kernel(
         scan_triton.scan_64,
@@ -112,6 +134,16 @@ KERNELS = (
         ("stride", "n_lanes", "n"),
         lambda v: _scan_moved("i64", v),
         {"num_warps": scan_triton.WARPS},
+        {"REAL": False},
+    ),
+    Kernel(
+        scan_triton.scan_64,
+        {"LANES": (scan_triton.LANES,), "real": ("fp32", "bf16"), "aligned": SWITCH},
+        lambda v: _real_types("i64", "i64", v["real"]),
+        ("stride", "n_lanes", "n"),
+        lambda v: BYTES["i64"] + 2 * BYTES[v["real"]],
+        {"num_warps": scan_triton.WARPS},
+        _LEARNING,
     ),
     Kernel(
         lif_gpu.lif_forward,
