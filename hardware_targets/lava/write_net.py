@@ -36,8 +36,8 @@ from seamount.compile.synapses.kinds import Conv, Dense, OneToOne, Sparse, Synap
 from seamount.compile.synapses.matrix import as_matrix, diagonal
 from seamount.files import replacing
 
-from .lower import check_wrap
 from .net_neurons import Layer, net_bias, net_neuron, refuse, spike_exp_of
+from .synapses import check_wrap
 
 MOST_ENTRIES = 1 << 24
 """Of a matrix: the format holds it dense, however few synapses there are, and its delays again."""

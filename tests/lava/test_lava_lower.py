@@ -18,7 +18,9 @@ from seamount.compile.synapses.kinds import Conv, Dense, Kind, OneToOne, Sparse,
 from seamount.compile.synapses.matrix import unrolled
 from seamount.errors import Unsupported
 from seamount.hardware_targets.agreement import compare_runs, sample_windows
-from seamount.hardware_targets.lava.lower import Edge, lava_graph, sign_mode
+from seamount.hardware_targets.lava.graph import Edge
+from seamount.hardware_targets.lava.lower import lava_graph
+from seamount.hardware_targets.lava.synapses import sign_mode
 
 
 def one_layer(
