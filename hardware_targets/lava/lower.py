@@ -1,5 +1,6 @@
-"""From a program to a graph of Lava processes, written down as plain data: with ``neurons.py`` and ``synapses.py`` the
-only place that knows Lava's layout.
+"""From a program to a graph of Lava processes, written down as plain data.
+
+With ``neurons.py`` and ``synapses.py`` the only place that knows Lava's layout.
 
 Lava holds maps as (W, H, C), flips its kernels (a true convolution), writes ``du - 1``, re-rounds the weights of a
 matrix by their signs, and has no exponent on convolutions. What it cannot hold exactly is refused here, before a
