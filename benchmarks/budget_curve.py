@@ -113,7 +113,7 @@ def plan_of(data: str, root: str | None, teacher_file: str | None, seed: int) ->
             )
         case "cifar10":
             # two views, so that the teacher is asked once for all points
-            own = {"root": root, "crop_padding": 2, "max_train": 10_000, "views": 2}
+            own = {"root": root, "crop_padding": 2, "validation": 0.1, "max_train": 10_000, "views": 2}
             return Plan(
                 DataConfig.model_validate({**PRESETS["cifar10"]["data"], **own}),
                 arch="vgg9",

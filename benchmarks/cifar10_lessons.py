@@ -152,13 +152,15 @@ def lessons(plan: Plan, n_seeds: int) -> list[Lesson]:
         for n_steps in (1, 4)
         for name in ("hard", "sastc")
     ]
+    # about the CPU time that a teacher's lesson of once the epochs takes
+    twice = [Lesson(f"hard-twice-{seed}", "hard", seed, 2 * plan.epochs, {}) for seed in range(n_seeds)]
     long = [Lesson(f"long-{name}", name, 0, plan.long_epochs, {}) for name in ("hard", "sastc", "kd")]
     ann = [
         Lesson(f"ann-{name}-{seed}", name, seed, plan.epochs, {"ann_epochs": 2 * plan.epochs})
         for seed in range(n_seeds)
         for name in ("hard", "kd", "sastc")
     ]
-    return [*found[: len(METHODS)], *ann, *long, *found[len(METHODS) :], *budgets]
+    return [*found[: len(METHODS)], *ann, *twice, *long, *found[len(METHODS) :], *budgets]
 
 
 def from_shared_starts(plan: Plan, wanted: Sequence[Lesson]) -> tuple[list[Lesson], list[Lesson]]:

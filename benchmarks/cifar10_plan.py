@@ -45,7 +45,8 @@ class Plan:
     views: int | None
 
     def data(self, **changes: Any) -> DataConfig:
-        section = {**PRESETS["cifar10"]["data"], "root": self.root, **changes}
+        # a tenth is held out, or differences of a point could not be seen in it
+        section = {**PRESETS["cifar10"]["data"], "validation": 0.1, "root": self.root, **changes}
         if self.tiny:
             section |= {"max_train": self.n_train, "max_test": 200}
         return DataConfig.model_validate(section)
