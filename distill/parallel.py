@@ -197,7 +197,8 @@ def _world(device: str) -> World:
 def shared_batch_norm(module: nn.Module, world: World) -> Iterator[None]:
     """Within it, batch norms take their statistics from the samples of all processes, as a single one would.
 
-    torch.nn.SyncBatchNorm refuses to run on a CPU; this one runs anywhere.
+    torch.nn.SyncBatchNorm refuses to run on a CPU, and on a GPU waits for it at every norm to look for processes
+    without samples; this one runs anywhere, with as many messages.
     """
     norms = [m for m in module.modules() if isinstance(m, _BatchNorm)] if world.size > 1 else []
     kinds = [type(norm) for norm in norms]
@@ -244,13 +245,25 @@ def normalise(x: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     x = x.to(torch.promote_types(x.dtype, torch.float32))
     axes = [d for d in range(x.ndim) if d != 1]
     view = [1, -1] + [1] * (x.ndim - 2)
-    # one message for both, because on small maps it is the messages that cost
-    totals: Tensor = _Sum.apply(torch.cat([x.sum(axes), x.new_tensor([x.numel() / x.shape[1]])]))
-    count = totals[-1:].detach()
-    mean = totals[:-1] / count
-    centred = x - mean.view(view)
-    variance: Tensor = _Sum.apply(centred.square().sum(axes)) / count
-    return centred * (variance + eps).rsqrt().view(view), count, mean.detach(), variance.detach()
+    m = x.shape[1]
+    zeros = x.new_zeros(m)
+    own = torch.var_mean(x, axes, correction=0) if x.numel() else (zeros, zeros)  # of nothing both would be NaN
+    # one message each way, because on small maps it is the messages that cost
+    found = _by_rank(torch.cat([*own, x.new_tensor([x.numel() / m])]))
+    variances, means, counts = found[:, :m], found[:, m:-1], found[:, -1:].detach()
+    count = counts.sum()
+    mean = (counts * means).sum(0) / count
+    variance = (counts * (variances + (means - mean).square())).sum(0) / count
+    normal = (x - mean.view(view)) * (variance + eps).rsqrt().view(view)
+    return normal, count, mean.detach(), variance.detach()
+
+
+def _by_rank(values: Tensor) -> Tensor:
+    """Values (N,) of each process, with gradients: (processes, N), to the bit the same in all of them."""
+    rows = values.new_zeros(dist.get_world_size(), len(values))
+    rows[dist.get_rank()] = values
+    found: Tensor = _Sum.apply(rows)
+    return found
 
 
 def whole_batch(rows: Tensor) -> Tensor:

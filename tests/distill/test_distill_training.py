@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed as dist
+import torch.nn.functional as F
 from distill_worker import N_STEPS, SASTC_CASES, digits, one_step, sastc_gradients, smooth, student, teacher, train
 from torch import Tensor, nn
 
@@ -26,7 +28,7 @@ from seamount.distill.evaluate import Evaluation, answers, evaluate
 from seamount.distill.loop import Task, fit, learning_rate, make_optimizer
 from seamount.distill.methods.hard import Hard, HardMean
 from seamount.distill.methods.lesson import Lesson, Settings
-from seamount.distill.parallel import World
+from seamount.distill.parallel import World, normalise
 from seamount.distill.progress import QUIET, Progress, usual_progress
 from seamount.distill.teacher_answers import TeacherAnswers
 from seamount.distill.train import Trained, check_classes, distill, finetune_quantised, train_teacher
@@ -274,6 +276,26 @@ def test_two_processes_give_the_result_of_one(ended: Ended, tmp_path: Path) -> N
         assert found.keys() == together[what].keys()
         for name, value in found.items():
             assert torch.allclose(together[what][name], value, rtol=1e-9, atol=1e-13), (what, name)
+
+
+def test_a_shared_batch_norm_sends_one_message_each_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[int] = []
+    all_reduce = dist.all_reduce
+    monkeypatch.setattr(dist, "all_reduce", lambda x: (sent.append(x.numel()), all_reduce(x)))
+    x = (1e4 + torch.randn(6, 3, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)).requires_grad_()
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        found, count, mean, variance = normalise(x, 1e-5)
+        (gradient,) = torch.autograd.grad(found.square().mul(torch.arange(4)).sum(), x)
+    finally:
+        dist.destroy_process_group()
+    expected = F.batch_norm(x, None, None, training=True, eps=1e-5)
+    (other,) = torch.autograd.grad(expected.square().mul(torch.arange(4)).sum(), x)
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(gradient, other, rtol=1e-6, atol=1e-9)
+    torch.testing.assert_close((mean, variance), tuple(reversed(torch.var_mean(x.detach(), (0, 2), correction=0))))
+    assert count == 24
+    assert sent == [7, 7]  # mean, variance of three channels, and how many
 
 
 @pytest.mark.slow
