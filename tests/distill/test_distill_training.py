@@ -25,9 +25,10 @@ from seamount.distill.config import Augmentation, DataConfig, DistillConfig, Qua
 from seamount.distill.data import load_data
 from seamount.distill.data.samples import Batch
 from seamount.distill.evaluate import Evaluation, answers, evaluate
-from seamount.distill.loop import Task, fit, learning_rate, make_optimizer
+from seamount.distill.loop import Task, fit
 from seamount.distill.methods.hard import Hard, HardMean
 from seamount.distill.methods.lesson import Lesson, Settings
+from seamount.distill.optimizers import learning_rate, make_optimizer
 from seamount.distill.parallel import World, normalise
 from seamount.distill.progress import QUIET, Progress, usual_progress
 from seamount.distill.teacher_answers import TeacherAnswers
