@@ -105,6 +105,26 @@ class NetworkOptions:
 
 
 @dataclass(frozen=True)
+class PlaceOptions:
+    """Where a run goes."""
+
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder of the run; default: runs/ and the file's name.")
+    ] = None
+    name: Annotated[str | None, typer.Option("--name", hidden=True)] = None
+    """An earlier spelling: ``--name a`` is ``--out runs/a``."""
+
+    def folder(self, usual: str) -> Path:
+        """
+        Args:
+            usual: its name under runs/ where nobody says it.
+        """
+        if self.out is not None and self.name is not None:
+            raise ConfigError("says the same as --out", where=f"--name {self.name}", ways_out="leave one of both out")
+        return self.out or Path("runs") / (self.name or usual)
+
+
+@dataclass(frozen=True)
 class GateOptions:
     """What must hold, else the command ends with exit code 3 (or 4, if only the fit fails)."""
 

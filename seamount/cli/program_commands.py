@@ -51,7 +51,6 @@ def compile_(
     network: NetworkOptions,
 ) -> Result:
     """Lower a network to a fixed-point program, exactly or not at all."""
-    from rich.text import Text
 
     from seamount import api
     from seamount.programs import options_of
@@ -76,7 +75,7 @@ def compile_(
     ]
     findings = [f"{finding.severity} on {target}: {finding}" for finding in done.findings]
     lines = [*_compiled_lines(done, explain), *findings, *written]
-    return Result(document, Text("\n".join(lines)), exit_code=fit_code(done.findings))
+    return Result(document, "\n".join(lines), exit_code=fit_code(done.findings))
 
 
 def _shown(text: object) -> None:
@@ -255,12 +254,11 @@ def diff(
 @command(example="seamount inspect net.nir")
 def inspect(path: Annotated[Path, typer.Argument(help="A NIR, .net or program file.")]) -> Result:
     """Print a NIR graph, a .net file or a program, a line an item."""
-    from rich.text import Text
 
     from seamount import api
 
     lines = api.inspect(path)
-    return Result({"file": str(path), "lines": lines}, Text("\n".join(lines)))
+    return Result({"file": str(path), "lines": lines}, "\n".join(lines))
 
 
 def fit_code(findings: Iterable[Finding]) -> int:
@@ -302,10 +300,11 @@ def events_table(program: Program, activity: Activity) -> Table:
     """Counts per sample, a row a population."""
     from rich.table import Table
 
-    table = Table(box=None, pad_edge=False)
-    table.add_column("population")
+    # 60 columns have to do
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("name", overflow="fold")
     for title in ("neurons", "spikes", "sops", "updates", "saturated", "wrapped"):
-        table.add_column(title, justify="right")
+        table.add_column(title, justify="right", no_wrap=True)
     n = activity.n_samples
     for name, events in activity.events.items():
         table.add_row(

@@ -10,8 +10,8 @@ import typer
 
 from seamount.errors import ConfigError
 
-from .options import Data, GateOptions, Markdown, NetworkOptions
-from .run_commands import Config, Name, Quiet, Set, gate_lines, gates_code, told
+from .options import Data, GateOptions, Markdown, NetworkOptions, PlaceOptions
+from .run_commands import Config, Quiet, Set, gate_lines, gates_code, told
 from .shell import Result, command, stdout_console
 
 RunFolder = Annotated[Path, typer.Argument(help="The folder of a run or report, or a report.json.")]
@@ -88,11 +88,11 @@ def why(
 def sweep(
     config: Config,
     over: Annotated[list[str], typer.Option(help='Axes, as "student.n_steps=2,4 quant.epochs=0,4"; repeatable.')],
-    name: Name = None,
     settings: Set = None,
     quiet: Quiet = False,
     markdown: Markdown = False,
     *,
+    place: PlaceOptions,
     gates: GateOptions,
 ) -> Result:
     """Run a grid of settings, resumable and shared over torchrun's ranks; one page shows what each point costs.
@@ -105,7 +105,7 @@ def sweep(
     from seamount import api
     from seamount.report.sweep import render_sweep_markdown, render_sweep_terminal
 
-    folder, asked = Path("runs") / (name or f"{config.stem}-sweep"), gates.gates()
+    folder, asked = place.folder(f"{config.stem}-sweep"), gates.gates()
     found = api.sweep(config, over, settings or [], folder=folder, told=told(quiet), gates=asked).report
     held = asked is None or any(not point.not_held for point in found.points)
     failed = any(point.reason is not None for point in found.not_reached)

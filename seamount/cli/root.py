@@ -140,29 +140,12 @@ class Commands(TyperGroup):
         return name, load_command(name) if name is not None else shown, rest
 
 
-ALIKE = {"--out": "--name", "--name": "--out"}
-"""Where the result goes: a path, or a name under runs/ where there is a run."""
-
-
-class Loaded(TyperCommand):
-    """For an option of another command it names this one's, rather than options that are written alike."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        try:
-            return super().parse_args(ctx, args)
-        except Exception as error:
-            alike = ALIKE.get(getattr(error, "option_name", ""))
-            if any(alike in parameter.opts for parameter in self.params):
-                error.possibilities = [alike]  # type: ignore[attr-defined]
-            raise
-
-
 def load_command(name: str) -> Any:
     """A command with its options, ready to be called with words (what typer makes of a function)."""
     listed = next(c for c in COMMANDS if c.name == name)
     module, _, function = listed.function.partition(".")
     alone = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
-    alone.command(name, cls=Loaded)(getattr(import_module(f".{module}", __package__), function))
+    alone.command(name)(getattr(import_module(f".{module}", __package__), function))
     return typer.main.get_command(alone)
 
 

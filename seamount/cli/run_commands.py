@@ -13,7 +13,7 @@ import typer
 from seamount.errors import CheckFailed, DoesNotFit
 from seamount.presets import PRESETS
 
-from .options import GateOptions, Markdown, RequireLava
+from .options import GateOptions, Markdown, PlaceOptions, RequireLava
 from .shell import NOTHING, Result, command, stderr_console, stdout_console
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 Config = Annotated[Path, typer.Argument(help="TOML file; `seamount init` writes a commented one.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="Override, as distill.method=kd; may be repeated.")]
-Name = Annotated[str | None, typer.Option(help="Folder under runs/; default: the file's name.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue from the last finished stage or epoch.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Remove an earlier run of that name first.")]
 DryRun = Annotated[
@@ -54,7 +53,6 @@ def init(
 
 @command(example="seamount demo --overwrite")
 def demo(
-    name: Name = None,
     settings: Set = None,
     resume: Resume = False,
     overwrite: Overwrite = False,
@@ -62,27 +60,27 @@ def demo(
     quiet: Quiet = False,
     markdown: Markdown = False,
     *,
+    place: PlaceOptions,
     gates: GateOptions,
 ) -> Result:
     """Distil a spiking student on real handwritten digits and prove that it is the program a chip runs."""
     from seamount import api
 
-    asked = gates.gates()
+    folder, asked = place.folder("demo"), gates.gates()
     report = api.run(
         None,
         [*api.DEMONSTRATION, *_lava(settings, require_lava)],
-        folder=Path("runs") / (name or "demo"),
+        folder=folder,
         resume=resume,
         overwrite=overwrite,
         told=told(quiet),
     )
-    return report_result(report, Path("runs") / (name or "demo"), asked, markdown)
+    return report_result(report, folder, asked, markdown)
 
 
 @command(example="seamount run train.toml --set student.n_steps=4")
 def run(
     config: Config,
-    name: Name = None,
     settings: Set = None,
     resume: Resume = False,
     overwrite: Overwrite = False,
@@ -91,12 +89,13 @@ def run(
     quiet: Quiet = False,
     markdown: Markdown = False,
     *,
+    place: PlaceOptions,
     gates: GateOptions,
 ) -> Result:
     """All stages: teacher, student, integers, NIR, program, simulator, Lava, report."""
     from seamount import api
 
-    folder, asked = Path("runs") / (name or config.stem), gates.gates()
+    folder, asked = place.folder(config.stem), gates.gates()
     if dry_run:
         plan = api.plan(config, _lava(settings, require_lava), folder=folder, resume=resume)
         return Result(plan.to_dict(), "\n".join(plan.lines()))
@@ -114,24 +113,26 @@ def run(
 @command(example="seamount distill train.toml --to distill")
 def distill(
     config: Config,
-    name: Name = None,
     settings: Set = None,
     until: Annotated[str, typer.Option("--to", help="Last stage: teacher, distill, quantise or export.")] = "export",
     resume: Resume = False,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
+    *,
+    place: PlaceOptions,
 ) -> Result:
     """Train the teacher, distil the student, fine-tune it in integers, export it as NIR."""
     from seamount import api
 
-    folder = Path("runs") / (name or config.stem)
+    folder = place.folder(config.stem)
     rows = api.distill(
         config, settings or [], folder=folder, until=until, resume=resume, overwrite=overwrite, told=told(quiet)
     )
     if rows is None:
         return NOTHING
     lines = [f"{row.stage:<10} {100 * row.accuracy:6.2f} % of {row.n} test samples" for row in rows]
-    following = f"seamount compile {folder}" if until == "export" else f"seamount distill {config} --resume"
+    going_on = shlex.join(["seamount", "distill", str(config), "--out", str(folder), "--resume"])
+    following = shlex.join(["seamount", "compile", str(folder)]) if until == "export" else going_on
     return Result(
         {"folder": str(folder), "accuracy": {row.stage: row.accuracy for row in rows}},
         "\n".join([*lines, f"next: {following}"]),

@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext, redirect_stdout, suppress
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from itertools import chain
+from textwrap import wrap
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
@@ -188,8 +189,20 @@ def show(result: Result, as_json: bool) -> None:
     if as_json:
         print(json.dumps(finite(result.document), indent=2, sort_keys=True, default=str, allow_nan=False))
     else:
-        rendering = result.rendering
-        stdout_console().print(Text(rendering) if isinstance(rendering, str) else rendering)
+        rendering, console = result.rendering, stdout_console()
+        if isinstance(rendering, str):
+            rendering = Text(_hanging(rendering, console.width) if sys.stdout.isatty() else rendering)
+        console.print(rendering)
+
+
+def _hanging(text: str, width: int) -> str:
+    """Lines of a terminal, broken so that what goes on stands further in than what it belongs to."""
+    return "\n".join(
+        "\n".join(
+            wrap(line, width, subsequent_indent=" " * (len(line) - len(line.lstrip()) + 4), break_on_hyphens=False)
+        )
+        for line in text.splitlines()
+    )
 
 
 def finite(document: Any) -> Any:

@@ -11,9 +11,9 @@ from rich.text import Text
 
 from seamount.notebook import card, frame, line
 
-from .notebook import cells
+from .notebook import cells, micro
 from .parts.accuracy import Accuracy
-from .parts.energy import WITH_STATIC, Energy
+from .parts.energy import PLACEHOLDER, WITH_STATIC, Energy
 from .parts.layers import Layer
 from .parts.mapping import Mapping
 from .parts.verdicts import overflows
@@ -73,8 +73,13 @@ class ReportComparison(Item):
         return card(self.headline, " ".join(self.notes), [("", self.a, self.b, "B against A"), *rows])
 
     def table(self) -> DataFrame:
-        """A row a value: of A, of B, and what it means for B."""
-        return frame(*cells(self.rows, ["section", "name", "a", "b", "change", "verdict"]))
+        """A row a value: of A, of B, in which unit, and what it means for B."""
+        rows, _ = cells(self.rows, ["section", "name", "a", "b", "change", "verdict"])
+        units = [
+            next((micro(x).unit for x in (row.a, row.b) if isinstance(x, Quantity) and x.unit), "")
+            for row in self.rows
+        ]
+        return frame({**row, "unit": unit} for row, unit in zip(rows, units, strict=True))
 
 
 def compare(a: Report, b: Report) -> ReportComparison:
@@ -292,17 +297,21 @@ def _layers(a: Report, b: Report) -> list[ComparedValue]:
 def render_comparison_terminal(comparison: ReportComparison) -> RenderableType:
     """Rows that differ in colour and with a mark; equal ones dim."""
     table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim")
-    table.add_column("", width=31, no_wrap=True, overflow="ellipsis")
+    table.add_column("", max_width=31, overflow="fold")
     for name in ("A", "B", "B against A"):
-        table.add_column(name, justify="right", width=15, no_wrap=True, overflow="ellipsis")
+        table.add_column(name, justify="right", max_width=15, overflow="fold")
     for section, rows in groupby(comparison.rows, key=lambda row: row.section):
         table.add_row(Text(section, "bold"))
         for row in rows:
             style = STYLES[row.verdict]
             mark = f"{MARKS[row.verdict][0]} " if row.verdict in MARKS else ""
-            table.add_row(f"  {row.name}", row.a_text, row.b_text, Text(mark + row.change, style))
+            # a mark that is a word would take half of the line
+            a, b = (told.replace(f" ({PLACEHOLDER})", "*") for told in (row.a_text, row.b_text))
+            table.add_row(f"  {row.name}", a, b, Text(mark + row.change, style))
     head = Text.assemble(("Seamount  ", "bold cyan"), "A: ", (comparison.a, "bold"), "  B: ", (comparison.b, "bold"))
     notes = [Text(f"! {line}", "yellow") for line in comparison.notes]
+    if any(PLACEHOLDER in told for row in comparison.rows for told in (row.a_text, row.b_text)):
+        table.caption = "* placeholder: of another chip's constants"
     return Group(head, Text(comparison.headline), *notes, Text(""), table)
 
 

@@ -62,13 +62,18 @@ def table(report: Report, what: str) -> DataFrame:
 
 
 def cells(items: Iterable[Item], columns: Sequence[str]) -> tuple[list[dict[str, Any]], dict[str, str]]:
-    """A row an item, and the units of its columns; a quantity with an interval takes three of them."""
+    """A row an item, and the units of its columns; a quantity with an interval takes three of them.
+
+    Energies and times are in µJ and µs, and so are the names of their columns: tables are shown with few decimals, in
+    which joules and seconds of a chip are 0.000003.
+    """
     rows: list[dict[str, Any]] = []
     units: dict[str, str] = {}
     for item in items:
         row: dict[str, Any] = {}
         for path in columns:
-            value, name = attrgetter(path)(item), path.replace(".", "_")
+            value, name = attrgetter(path)(item), _in_micro(path.replace(".", "_"))
+            value = micro(value) if isinstance(value, Quantity) else value
             if isinstance(value, Quantity):
                 ends = {f"{name}_low": value.low, f"{name}_high": value.high} if value.low is not None else {}
                 units |= dict.fromkeys((name, *ends), value.unit) if value.unit else {}
@@ -77,6 +82,19 @@ def cells(items: Iterable[Item], columns: Sequence[str]) -> tuple[list[dict[str,
                 row[name] = value
         rows.append(row)
     return rows, units
+
+
+def _in_micro(column: str) -> str:
+    stem, _, unit = column.rpartition("_")
+    return f"{stem}_u{unit}" if stem and unit in ("j", "s") else column
+
+
+def micro(q: Quantity) -> Quantity:
+    """Joules in µJ, seconds in µs; anything else as it is."""
+    if q.unit not in ("J", "s"):
+        return q
+    value, low, high = (None if x is None else x * 1e6 for x in (q.value, q.low, q.high))
+    return q.model_copy(update={"value": value, "low": low, "high": high, "unit": f"µ{q.unit}"})
 
 
 class Step(Item):

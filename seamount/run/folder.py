@@ -139,12 +139,12 @@ def open_run(folder: Path, stages: tuple[Stage[Any], ...], *, resume: bool, over
     if folder.exists() and any(folder.iterdir()):
         if not (folder / "resolved.toml").exists():
             raise ConfigError(
-                "exists and is not a run directory", where=folder, ways_out="choose another name with --name"
+                "exists and is not a run directory", where=folder, ways_out="choose another folder with --out"
             )
         if overwrite:
             shutil.rmtree(place)
         elif not resume:
-            ways = "--resume continues it, --overwrite starts anew, --name chooses another"
+            ways = "--resume continues it, --overwrite starts anew, --out chooses another"
             raise ConfigError("exists already", where=folder, ways_out=ways)
     make_folder(place)
     return Run(folder, stages)

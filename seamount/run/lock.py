@@ -88,7 +88,7 @@ def _taken(folder: Path, holder: dict[str, object]) -> ConfigError:
     return ConfigError(
         f"{who}{place} works in it{since}",
         where=folder,
-        ways_out="wait for it, end it, or choose another name with --name",
+        ways_out="wait for it, end it, or choose another folder with --out",
     )
 
 

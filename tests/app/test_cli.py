@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from seamount.cli import app
+from seamount.cli.options import PlaceOptions
 from seamount.cli.root import COMMANDS
 from seamount.cli.shell import explained
 from seamount.compile.neurons.lif import Lif
@@ -337,14 +338,14 @@ def test_a_command_that_cannot_be_resumed_is_not_said_to_be() -> None:
     assert [str(r) for r in explained(full, resumes=False)[0]] == ["a.h5: no space left; free some and run again"]
 
 
-@pytest.mark.parametrize(
-    ("words", "other"),
-    [(["run", "a.toml", "--out", "b"], "--name"), (["deploy", "a.nir", "--name", "b"], "--out")],
-)
-def test_an_option_of_another_command_is_told_by_its_name_here(words: list[str], other: str) -> None:
-    refused = run(*words)
-    assert refused.exit_code == 2
-    assert f"(Possible options: {other})" in refused.stderr
+def test_a_run_goes_where_out_says_as_every_result_does(tmp_path: Path) -> None:
+    assert PlaceOptions().folder("a") == Path("runs/a")
+    assert PlaceOptions(out=tmp_path).folder("a") == tmp_path
+    assert PlaceOptions(name="b").folder("a") == Path("runs/b")  # the earlier spelling, which no help shows
+    both = run("run", "a.toml", "--out", "b", "--name", "c")
+    assert both.exit_code == 2
+    assert "error --name c: says the same as --out; leave one of both out" in both.stderr
+    assert "--name" not in run("run", "--help").stdout
 
 
 @pytest.mark.parametrize("limit", ["inf", "1e300"])

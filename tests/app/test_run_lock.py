@@ -34,7 +34,7 @@ def test_a_second_process_is_refused_by_name_and_a_dead_one_holds_nothing(tmp_pa
     with pytest.raises(ConfigError) as caught, hold(folder):
         pass
     assert str(caught.value).startswith(f"{folder}: process {holder.pid} on ")
-    assert str(caught.value).endswith("; wait for it, end it, or choose another name with --name")
+    assert str(caught.value).endswith("; wait for it, end it, or choose another folder with --out")
     assert " works in it since 20" in str(caught.value)
     holder.kill()
     holder.wait()

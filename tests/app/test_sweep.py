@@ -91,7 +91,7 @@ def test_a_failed_point_stands_with_its_reason_on_the_page(swept: Swept) -> None
     (missed,) = swept.found.report.not_reached
     assert missed.values == ("loihi2", "4")
     assert missed.reason is not None
-    assert missed.reason.endswith("exists and is not a run directory; choose another name with --name")
+    assert missed.reason.endswith("exists and is not a run directory; choose another folder with --out")
     page = (swept.folder / "sweep.html").read_text()
     assert missed.reason in page
     assert '<a href="sweep.csv" download>' in page
@@ -143,7 +143,7 @@ def test_a_sweep_in_a_notebook(swept: Swept) -> None:
     table = swept.found.table()
     assert list(table["quant.weight_bits"]) == [values[1] for values in (p.values for p in swept.found.report.points)]
     assert list(table["accuracy"]) == [p.point.accuracy.value for p in swept.found.report.points]
-    assert table.attrs["units"]["energy_j"] == "J"
+    assert table.attrs["units"]["energy_uj"] == "µJ"
     assert len(swept.found.plot(ax).get_lines()) == len(table)
     pyplot.close("all")
 

@@ -46,7 +46,9 @@ def test_accuracy_over_time_as_a_table(report: Report) -> None:
     table = report.table("time")
     assert tuple(table["accuracy"]) == report.anytime.accuracy.values
     assert (table["accuracy_low"] < table["accuracy"]).all()
-    assert tuple(table["energy_j"]) == report.anytime.energy_j.values
+    assert tuple(table["energy_uj"]) == tuple(1e6 * joules for joules in report.anytime.energy_j.values)
+    assert table.attrs["units"]["energy_uj"] == "µJ"
+    assert "energy_j" not in table
 
 
 @pytest.mark.parametrize("what", sorted(set(TABLES) - {"sweep"}))

@@ -2,17 +2,21 @@
 
 import os
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from importlib.resources import files
 from io import StringIO
 from pathlib import Path
 
 import pytest
-from hand_made import hand_made
+from hand_made import INPUTS, PROGRAM, hand_made
 from report_fixture import evidence
 from rich.console import Console, RenderableType
 
+from seamount.compile.arithmetic.definition import run_definition
 from seamount.report.compare import compare, render_comparison_html, render_comparison_terminal
+from seamount.report.evidence import Traced
+from seamount.report.parts.energy import Energy
 from seamount.report.render.charts import Scale
 from seamount.report.render.html import SECTIONS, render_html
 from seamount.report.render.terminal import render_terminal
@@ -51,6 +55,32 @@ def test_the_full_terminal_report_is_at_most_40_lines_of_80_columns() -> None:
     lines = written(render_terminal(assemble(evidence()))).splitlines()
     assert len(lines) <= 40
     assert max(len(line) for line in lines) <= 80
+
+
+@pytest.mark.parametrize("width", [60, 72, 80])
+def test_no_bracket_stays_open_and_no_number_without_its_unit_at_any_width(width: int) -> None:
+    report = assemble(evidence())
+    assert isinstance(report.energy, Energy)
+    words = "120 nJ per inference (assumed constants, not measured; placeholders of another chip, and more words)"
+    energy = report.energy.model_copy(update={"words": words})
+    told = written(render_terminal(report.model_copy(update={"energy": energy}), width))
+    assert told.count("(") == told.count(")")
+    assert "of another chip, and more words)" in " ".join(told.split())
+    assert not re.search(r"\d\n\s*([fpnµmk]?[JWs]|[%×])\b", told)
+
+
+def test_why_layers_are_not_compared_is_said_once() -> None:
+    twice = PROGRAM.with_(
+        populations=(*PROGRAM.populations, replace(PROGRAM.populations[0], name="more")),
+        synapses=(*PROGRAM.synapses, replace(PROGRAM.synapses[0], name="to more", target="more")),
+    )
+    run = run_definition(twice, INPUTS)
+    text = render_html(
+        assemble(hand_made(program=twice, traced=Traced(run), answers=(), reasons={"float_spikes": "so"}))
+    )
+    assert text.count("Not compared:") == 1
+    assert "Not compared: hidden, more; so." in text
+    assert "only float student" not in text  # in no legend, because it is drawn nowhere
 
 
 class Page(HTMLParser):

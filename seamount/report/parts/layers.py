@@ -191,7 +191,8 @@ def _words(layer: Layer, both: Sides, inherited: tuple[str, float] | None) -> st
 def _divergence_words(layer: Layer, both: Sides, inherited: tuple[str, float] | None) -> Iterator[str]:
     damage = layer.damage.value
     if damage is None:
-        yield f"Not compared: {both.unpaired}." if both.fires else "Integrates its input; the answer is read from v."
+        if not both.fires:  # of others the reason is ``damage``'s, which the page gives once for all of them
+            yield "Integrates its input; the answer is read from v."
         return
     if damage == 0:
         yield f"Every spike equals the {both.reference}'s."

@@ -66,7 +66,7 @@ def _head(report: Report, width: int) -> RenderableType:
 
 
 def _verdicts(report: Report, width: int) -> Table:
-    room = width - 28  # beside mark, title and word
+    room = _beside(width)
     table = Table.grid(padding=(0, 1))
     table.add_column(width=1)
     table.add_column(width=9)
@@ -77,6 +77,11 @@ def _verdicts(report: Report, width: int) -> Table:
         detail = "\n".join(_clauses(verdict.detail, room))
         table.add_row(Text(mark, style), verdict.title, Text(verdict.word, style), Text(detail, "dim"))
     return table
+
+
+def _beside(width: int) -> int:
+    """Columns that mark, title and word of a verdict leave."""
+    return width - 28
 
 
 def _accuracy(accuracy: Accuracy, width: int) -> Table:
@@ -143,9 +148,10 @@ def _frames(frames: Frames) -> str:
 
 
 def _facts(report: Report, width: int) -> list[Text]:
-    lines = [
-        ("works", c.message.removeprefix("Works: ")) for c in report.checks if (c.code, c.state) == (WORKS, "error")
-    ]
+    # what the strip above has room for is not said again
+    above = [" ".join(_clauses(verdict.detail, _beside(width))) for verdict in report.verdicts]
+    broken = [c.message.removeprefix("Works: no; ") for c in report.checks if (c.code, c.state) == (WORKS, "error")]
+    lines = [("works", f"no; {told}") for told in broken if told not in above]
     lines.append(("work", _work(report)))
     if not isinstance(report.frames, Missing):
         lines.append(("frames", _frames(report.frames)))
@@ -173,9 +179,8 @@ def _facts(report: Report, width: int) -> list[Text]:
             lines.append(("proof", absent.missing))
     lines += [("try", f"{o.title}{f': {o.command}' if o.command else ''}") for o in report.opportunities[:N_NEXT]]
     if len(report.opportunities) > N_NEXT:
-        lines.append(
-            ("", f"{len(report.opportunities) - N_NEXT} more suggestions in report.html, section What to try")
-        )
+        n = len(report.opportunities) - N_NEXT
+        lines.append(("", f"{n} more {plural(n, 'suggestion')} in report.html, section What to try"))
     return [_fact(name, words, width - 8) for name, words in lines]
 
 
@@ -191,7 +196,8 @@ def _fact(name: str, words: str, width: int) -> Text:
 
 def _clauses(words: str, width: int) -> list[str]:
     """As many clauses as two lines hold, and the first one in any case; the page has them all."""
-    first, *others = re.split(r"(?<=[;.]) ", words)
+    # not within brackets, which would stay open
+    first, *others = re.split(r"(?<=[;.]) (?![^()]*\))", words)
     told = first
     for clause in others:
         if len(_wrapped(f"{told} {clause}", width)) > 2:
@@ -201,6 +207,6 @@ def _clauses(words: str, width: int) -> list[str]:
 
 
 def _wrapped(words: str, width: int) -> list[str]:
-    """Lines of ``width``; a number stays with its per cent or times sign, a name with its hyphens."""
-    joined = re.sub(" (?=[%×])", "\N{NO-BREAK SPACE}", words)
+    """Lines of ``width``; a number stays with its unit, per cent or times sign, a name with its hyphens."""
+    joined = re.sub(r"(?<=\d) (?=[%×]|[fpnµmk]?[JWs]\b)", "\N{NO-BREAK SPACE}", words)
     return [line.replace("\N{NO-BREAK SPACE}", " ") for line in textwrap.wrap(joined, width, break_on_hyphens=False)]
