@@ -213,29 +213,17 @@ class QuantisedStudent(nn.Module):
             values = {INPUT: self.net.frames(self.to_input(x))}
             for name in self.net.order:
                 drive = self._drive(name, values, integers)
-                neurons = _neurons_of(self, name, integers)
                 loop = self.net.loop(name)
                 if loop is not None:
                     fired = self._spikes(name, drive, integers, n_steps)
                     back = matrix_sum(fired.flatten(0, 1), integers.weights[loop]).view_as(fired)
                     drive = drive + torch.cat([torch.zeros_like(back[:1]), back[:-1]])
-                whole = drive.expand(n_steps, *drive.shape[1:])
-                done = neurons.scan(whole, "v", drive_limit=self._limit(name, integers))
+                drive = drive.expand(n_steps, *drive.shape[1:])
+                done = _neurons_of(self, name, integers).scan(drive, "v", drive_limit=_limit_of(self, name, integers))
                 assert done.v is not None
                 spikes[name], v[name] = done.spikes, done.v
                 values[name] = done.spikes.float()
-        return Recording(spikes, v, self._read(v[READOUT]))
-
-    def _read(self, v: Tensor) -> Tensor:
-        match self.answer:
-            case "max":
-                return v.amax(0)
-            case "sum" if isinstance(self.net.readout, Neurons):
-                return v.sum(0)
-            case "sum" | "v":  # a Sum is an integrator, whose last v is the sum
-                return v[-1]
-            case _:
-                assert_never(self.answer)
+        return Recording(spikes, v, _answer_of(self.net, v[READOUT]))
 
     def _drive(self, name: str, values: Mapping[str, Tensor], integers: Integers) -> Tensor:
         """Sum of the integer drives of all synapses but a population's own, (T or 1, B, *shape)."""
@@ -257,21 +245,17 @@ class QuantisedStudent(nn.Module):
 
     def _spikes(self, name: str, drive: Tensor, integers: Integers, n_steps: int) -> Tensor:
         neurons, bias = _neurons_of(self, name, integers), integers.bias.get(name)
-        limit, loop = self._limit(name, integers), self.net.loop(name)
-        if loop is not None:
-            back = integers.weights[loop]
-            looped: Tensor = IntegerRecurrentSpikes.apply(drive, back, bias, neurons, n_steps, limit)
-            return looped
-        spikes: Tensor = IntegerSpikes.apply(drive, bias, neurons, n_steps, limit)
+        limit, loop = _limit_of(self, name, integers), self.net.loop(name)
+        spikes: Tensor
+        if loop is None:
+            spikes = IntegerSpikes.apply(drive, bias, neurons, n_steps, limit)
+        else:
+            spikes = IntegerRecurrentSpikes.apply(drive, integers.weights[loop], bias, neurons, n_steps, limit)
         return spikes
-
-    def _limit(self, name: str, integers: Integers) -> int | None:
-        """The proved limit of a population's drive, where scans have a use for it."""
-        bound = sum(integers.bounds[synapse] for synapse, _, target in self.net.edges if target == name)
-        return bound if bound <= DRIVE_LIMIT else None
 
     def _logits(self, drive: Tensor, integers: Integers, n_steps: int) -> Tensor:
         s, plan = integers.scale[READOUT], self.plans[READOUT]
+        whole = drive.detach().expand(n_steps, *drive.shape[1:])
         if READOUT in integers.bias:
             drive = drive + integers.bias[READOUT] / (1 << DRIVE_SHIFT)
         drive = drive.expand(n_steps, *drive.shape[1:])
@@ -279,10 +263,7 @@ class QuantisedStudent(nn.Module):
             return (drive / s).float()
         assert isinstance(self.net.readout, Neurons)
         smooth = linear_readout(drive / (s * plan.a_mem), self.net.readout.response(n_steps))
-        whole = drive.detach()
-        if READOUT in integers.bias:
-            whole = whole - integers.bias[READOUT].detach() / (1 << DRIVE_SHIFT)
-        v = _neurons_of(self, READOUT, integers).scan(whole, "v", drive_limit=self._limit(READOUT, integers)).v
+        v = _neurons_of(self, READOUT, integers).scan(whole, "v", drive_limit=_limit_of(self, READOUT, integers)).v
         assert v is not None
         return smooth + (v.float() / (64 * s) - smooth).detach()
 
@@ -349,6 +330,25 @@ class QuantisedStudent(nn.Module):
     def to_nir(self) -> nir.NIRGraph:
         """Real numbers that lie exactly on the grid, with the scales as metadata."""
         return student_to_nir(self, self.integers())
+
+
+def _answer_of(net: SpikingNet, v: Tensor) -> Tensor:
+    """Of the readout's v (T, B, K): (B, K)."""
+    match net.answer:
+        case "max":
+            return v.amax(0)
+        case "sum" if isinstance(net.readout, Neurons):
+            return v.sum(0)
+        case "sum" | "v":  # a Sum is an integrator, whose last v is the sum
+            return v[-1]
+        case _:
+            assert_never(net.answer)
+
+
+def _limit_of(student: QuantisedStudent, name: str, integers: Integers) -> int | None:
+    """The proved limit of a population's drive, where scans have a use for it."""
+    bound = sum(integers.bounds[synapse] for synapse, _, target in student.net.edges if target == name)
+    return bound if bound <= DRIVE_LIMIT else None
 
 
 def _neurons_of(student: QuantisedStudent, name: str, integers: Integers) -> IntegerNeurons:

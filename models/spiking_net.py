@@ -167,8 +167,7 @@ class SpikingNet(nn.Module):
 
     def neurons(self) -> dict[str, Neurons]:
         """Populations of norse cells, in order of execution."""
-        found = {name: self.populations[name] for name in self.order}
-        return {name: p for name, p in found.items() if isinstance(p, Neurons)}
+        return {name: p for name in self.order if isinstance(p := self.populations[name], Neurons)}
 
     def spiking(self) -> list[str]:
         """Populations that spike, in order of execution."""
@@ -223,7 +222,7 @@ class SpikingNet(nn.Module):
         """What a population sends, from the values of its sources (T or 1, B, *shape)."""
         population = self.populations[name]
         (first, source), *others = self.into(name)
-        norm = self._last_norm(first) if isinstance(population, Neurons) and population.spiking else None
+        norm = _last_norm(self.synapses[first]) if isinstance(population, Neurons) and population.spiking else None
         x = self.drive(first, values[source], but_last=norm is not None)
         added = [self.drive(synapse, values[other]) for synapse, other in others]
         if norm is not None:
@@ -246,12 +245,6 @@ class SpikingNet(nn.Module):
         out: Tensor = population(drive, n_steps, self.recurrent(name))
         return out
 
-    def _last_norm(self, synapse: str) -> nn.Module | None:
-        """The batch norm that ends a synapse's chain of layers."""
-        module = self.synapses[synapse]
-        last = list(module)[-1] if isinstance(module, nn.Sequential) and len(module) > 1 else None
-        return last if isinstance(last, nn.BatchNorm1d | nn.BatchNorm2d) else None
-
     def drive(self, synapse: str, x: Tensor, *, but_last: bool = False) -> Tensor:
         """What a synapse makes of values (T, B, *shape); ``but_last``: without the last layer of its chain."""
         module = self.synapses[synapse]
@@ -270,23 +263,8 @@ class SpikingNet(nn.Module):
 
     def frames(self, x: Tensor) -> Tensor:
         """(T or 1, B, *input_shape): what stays the same at every step goes through the first synapses once."""
-        still = x.dim() == len(self.input_shape) + 1
-        if tuple(x.shape[x.dim() - len(self.input_shape) :]) != self.input_shape or not (
-            still or x.dim() == len(self.input_shape) + 2
-        ):
-            shape = ", ".join(str(n) for n in self.input_shape)
-            raise InputError(
-                f"input of shape {tuple(x.shape)}",
-                where=self.name,
-                possible=f"possible are (B, {shape}) and (T, B, {shape})",
-            )
-        if 0 in x.shape[:2]:
-            raise InputError(f"input of shape {tuple(x.shape)} has no step or no sample", where=self.name)
-        if not x.is_floating_point():
-            raise InputError(
-                f"input of type {x.dtype}", where=self.name, possible="needed are floating point numbers in [0, 1]"
-            )
-        return x.unsqueeze(0) if still else x
+        _check_input(x, self.input_shape, self.name)
+        return x.unsqueeze(0) if x.dim() == len(self.input_shape) + 1 else x
 
     def step_through(self, x: Tensor) -> StudentOutput:
         """The whole net step by step, as norse is used: every synapse and every cell once a step.
@@ -385,6 +363,12 @@ class SpikingNet(nn.Module):
         return f"{self.name}, input {self.input_shape}, {self.n_steps} steps"
 
 
+def _last_norm(synapse: nn.Module) -> nn.Module | None:
+    """The batch norm that ends a synapse's chain of layers."""
+    last = list(synapse)[-1] if isinstance(synapse, nn.Sequential) and len(synapse) > 1 else None
+    return last if isinstance(last, nn.BatchNorm1d | nn.BatchNorm2d) else None
+
+
 def _spikes(population: nn.Module) -> bool:
     return isinstance(population, AnySpike) or (isinstance(population, Neurons) and population.spiking)
 
@@ -413,6 +397,22 @@ def _check(
             raise ConfigError(
                 f"feature {feature} does not exist", where=name, possible=f"there are {', '.join(populations)}"
             )
+
+
+def _check_input(x: Tensor, shape: tuple[int, ...], name: str) -> None:
+    if x.dim() - len(shape) not in (1, 2) or tuple(x.shape[x.dim() - len(shape) :]) != shape:
+        sides = ", ".join(str(n) for n in shape)
+        raise InputError(
+            f"input of shape {tuple(x.shape)}",
+            where=name,
+            possible=f"possible are (B, {sides}) and (T, B, {sides})",
+        )
+    if 0 in x.shape[:2]:
+        raise InputError(f"input of shape {tuple(x.shape)} has no step or no sample", where=name)
+    if not x.is_floating_point():
+        raise InputError(
+            f"input of type {x.dtype}", where=name, possible="needed are floating point numbers in [0, 1]"
+        )
 
 
 def _check_names(name: str, populations: Mapping[str, Population], edges: Sequence[tuple[str, str, str]]) -> None:

@@ -330,12 +330,7 @@ class _Reader:
         self.flatten_next = False
 
     def _add(
-        self,
-        i: int,
-        shape: Shape,
-        neuron: Neuron,
-        into: Sequence[tuple[str, Kind, dict[str, Any]]],
-        sent_bits: int,
+        self, i: int, shape: Shape, neuron: Neuron, into: Sequence[tuple[str, Kind, dict[str, Any]]], sent_bits: int
     ) -> None:
         """One block: a population, with its reset, and the synapses into it.
 
