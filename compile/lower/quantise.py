@@ -5,8 +5,8 @@ Pure functions on numpy arrays, shared with the quantised student:
     decay_grid(a)                -> du or dv, the nearest k/4096
     sign_mode_of(w)              -> "mixed" | "excitatory" | "inhibitory"
     nearest_on_grid(w, mode)     -> nearest weight that the chip keeps unchanged (even -256..254 where mixed)
-    fitting_exponent(w, mode)    -> smallest exponent with which no weight is clipped
     round_weights(w, exponents)  -> grid weights and the exponent with the smaller error
+    Rounder(w, exponents).at(s)  -> that exponent and its error alone, at many scales
     exact_weights(w)             -> the same where the numbers lie on the grid already; refuses otherwise
     split_bias(b)                -> mantissa and exponent, as large as the target holds
     exact_bias(b)                -> the same without any loss; refuses otherwise
@@ -18,6 +18,7 @@ Units: with the scale s of a population, weights are s * gain * W (in units of v
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -40,6 +41,9 @@ EXACT_BIAS_EXP = 15
 """Biases that came as integers may have larger exponents than the chip; whether it holds them, verify says."""
 
 LARGEST = 1e30
+BLOCK = 1 << 14
+"""Weights that are rounded at once: they stay in the cache."""
+
 MAX_PIECES = 8
 
 
@@ -81,9 +85,13 @@ def decay_grid(a: Reals) -> tuple[Ints, float]:
 
 def real_sign_mode(weights: Reals) -> str:
     """The sign mode of a group that is not rounded yet."""
-    if weights.size == 0 or weights.min() >= 0:
+    return _sign_mode_between(float(np.min(weights, initial=0.0)), float(np.max(weights, initial=0.0)))
+
+
+def _sign_mode_between(low: float, high: float) -> str:
+    if low >= 0:
         return "excitatory"
-    return "inhibitory" if weights.max() <= 0 else "mixed"
+    return "inhibitory" if high <= 0 else "mixed"
 
 
 def nearest_on_grid(weights: Reals, mode: str, weight_bits: int = FULL_SCALE_BITS) -> Ints:
@@ -91,19 +99,91 @@ def nearest_on_grid(weights: Reals, mode: str, weight_bits: int = FULL_SCALE_BIT
 
     weight_bits below 8 keep the top bits only: steps of 2**(8 - weight_bits), twice that where mixed.
     """
-    step = grid_step(mode, weight_bits)
-    return ints(np.clip(step * np.rint(np.asarray(weights) / step), *grid_ends(mode, weight_bits)))
+    return ints(_to_grid(np.asarray(weights) / grid_step(mode, weight_bits), mode, weight_bits))
 
 
-def fitting_exponent(weights: Reals, mode: str, weight_bits: int = FULL_SCALE_BITS) -> int:
-    """Smallest exponent with which the largest weight is not clipped (by more than half a step)."""
-    high, low = float(np.max(weights, initial=0.0)), float(np.min(weights, initial=0.0))
+def _to_grid(in_steps: Reals, mode: str, weight_bits: int) -> Reals:
+    """``nearest_on_grid`` of weights counted in steps of the grid, in their place: doubles hold it exactly."""
+    np.rint(in_steps, out=in_steps)
+    in_steps *= grid_step(mode, weight_bits)
+    return in_steps.clip(*grid_ends(mode, weight_bits), out=in_steps)
+
+
+def _fitting_exponent(low: float, high: float, mode: str, weight_bits: int) -> int:
+    """Smallest exponent with which no weight between these is clipped (by more than half a step)."""
     lowest, highest = grid_ends(mode, weight_bits)
     ratios = [x / limit for x, limit in ((high, highest), (low, lowest)) if limit and x]
     largest = max((r for r in ratios if r > 0), default=0.0)
     if largest == 0:
         return 0
     return int(np.ceil(np.log2(largest) - 1e-9))
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """The exponent with the smaller squared error, before anything is made an integer.
+
+    Attributes:
+        off: what the products of the grid's weights have more than the real ones; the next scale overwrites it.
+        error: sum of its squares.
+    """
+
+    mode: str
+    exponent: int
+    off: Reals
+    error: float
+
+
+class Rounder:
+    """Rounds one group's weights at any number of scales, in memory that is taken once and block by block, because a
+    search spends its time on memory otherwise.
+
+    Args:
+        weights, exponents, weight_bits, importance: see ``round_weights``.
+    """
+
+    def __init__(
+        self, weights: Reals, exponents: tuple[int, int], weight_bits: int, importance: Reals | None = None
+    ) -> None:
+        self.weights, self.exponents, self.weight_bits, self.importance = weights, exponents, weight_bits, importance
+        self._ends = float(np.min(weights, initial=0.0)), float(np.max(weights, initial=0.0))
+        self._off = np.empty((2, *weights.shape))
+        self._squared = np.empty(weights.shape)
+
+    def at(self, s: float) -> Nearest:
+        """Of ``s * weights``, s above 0."""
+        low, high = (s * end for end in self._ends)  # as of the products: rounding keeps their order
+        if not -LARGEST < low <= high < LARGEST:  # NaN is neither
+            raise InputError(
+                f"weights up to {max(-low, high):.3g} of the grid's unit; the network's units are absurd"
+            )
+        mode = _sign_mode_between(low, high)
+        fit, (least, most) = _fitting_exponent(low, high, mode, self.weight_bits), self.exponents
+        candidates = sorted({min(max(e, least), most) for e in (fit, fit - 1)}, reverse=True)
+        self._round(s, mode, candidates)
+        found = [
+            Nearest(mode, exponent, off, self.summed(off))
+            for exponent, off in zip(candidates, self._off, strict=False)
+        ]
+        return min(found, key=lambda nearest: nearest.error)
+
+    def _round(self, s: float, mode: str, exponents: Sequence[int]) -> None:
+        step = grid_step(mode, self.weight_bits)
+        flat, offs = self.weights.reshape(-1), [off.reshape(-1) for off in self._off]
+        for first in range(0, flat.size, BLOCK):
+            block = slice(first, first + BLOCK)
+            scaled = flat[block] * s
+            for exponent, off in zip(exponents, (off[block] for off in offs), strict=False):
+                # a step is a power of two, so that one product is as exact as two
+                np.multiply(scaled, 2.0**-exponent / step, out=off)
+                _to_grid(off, mode, self.weight_bits)
+                off *= 2.0**exponent
+                off -= scaled
+
+    def summed(self, off: Reals) -> float:
+        """Squares of what is lost, each as important as its weight, summed."""
+        np.multiply(off, off, out=self._squared)
+        return float(np.sum(self._squared if self.importance is None else self._squared * self.importance))
 
 
 def round_weights(
@@ -119,27 +199,18 @@ def round_weights(
         exponents: lowest and highest possible.
         importance: of each weight's squared error, broadcasts; None: all alike.
     """
-    if not np.all(np.abs(weights) < LARGEST):
-        raise InputError(
-            f"weights up to {np.abs(weights).max():.3g} of the grid's unit; the network's units are absurd"
-        )
-    mode = real_sign_mode(weights)
-    fit = fitting_exponent(weights, mode, weight_bits)
-    step, (low, high) = grid_step(mode, weight_bits), grid_ends(mode, weight_bits)
-    candidates = sorted({int(np.clip(e, *exponents)) for e in (fit, fit - 1)}, reverse=True)
-    best: Rounded | None = None
-    least = np.inf
-    for exponent in candidates:
-        scaled = weights * 2.0**-exponent
-        grid = nearest_on_grid(scaled, mode, weight_bits)
-        squared = (grid * 2.0**exponent - weights) ** 2
-        error = float(np.sum(squared if importance is None else squared * importance))
-        if best is None or error < least:
-            clipped = int(np.sum((scaled > high + step / 2) | (scaled < low - step / 2)))
-            norm = float(np.sum(weights**2 if importance is None else weights**2 * importance))
-            least, best = error, Rounded(grid, exponent, mode, clipped, float(np.sqrt(error / norm)) if norm else 0.0)
-    assert best is not None
-    return best
+    best = Rounder(weights, exponents, weight_bits, importance).at(1.0)
+    step, (low, high) = grid_step(best.mode, weight_bits), grid_ends(best.mode, weight_bits)
+    scaled = weights * 2.0**-best.exponent
+    clipped = int(np.sum((scaled > high + step / 2) | (scaled < low - step / 2)))
+    norm = float(np.sum(weights**2 if importance is None else weights**2 * importance))
+    return Rounded(
+        nearest_on_grid(scaled, best.mode, weight_bits),
+        best.exponent,
+        best.mode,
+        clipped,
+        float(np.sqrt(best.error / norm)) if norm else 0.0,
+    )
 
 
 def exact_weights(

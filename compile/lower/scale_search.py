@@ -7,7 +7,7 @@ within the limits of threshold, bias and current; the search takes the one with 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -22,7 +22,7 @@ from .joint_rounding import Moments, mean_square, round_with_moments
 from .lower import steady_bias
 from .neuron_rows import rows_of_population
 from .neuron_scales import TOLERATED, WORTH, in_units, may_differ, own_heights, own_units, row_limits, worst_error
-from .quantise import LARGEST, round_weights
+from .quantise import LARGEST, Rounder
 from .real_groups import RealGroup, RoundingRules, largest_drive, real_groups
 
 if TYPE_CHECKING:
@@ -159,8 +159,7 @@ def _one_scale(
     candidates = _candidates(p, groups, options, rules, highest, calm)
     if not candidates:
         return highest if np.isfinite(highest) else 1.0
-    errors = [_error(s, groups, rules, moments) for s in candidates]
-    return candidates[int(np.argmin(errors))]
+    return candidates[int(np.argmin(_errors(candidates, groups, rules, moments)))]
 
 
 def highest_scale(
@@ -293,23 +292,40 @@ def _whole_threshold(p: Population, s: float) -> float:
     return float(np.floor(s * lowest) / lowest)
 
 
-def _error(s: float, groups: list[RealGroup], rules: RoundingRules, moments: Mapping[str, Moments]) -> float:
-    total = 0.0
+def _errors(
+    scales: Sequence[float], groups: list[RealGroup], rules: RoundingRules, moments: Mapping[str, Moments]
+) -> Reals:
+    """What is lost at each scale, all groups together."""
+    total = np.zeros(len(scales))
     for g in groups:
-        weight = reals(s * g.weight)
         if _takes_back(g):
-            total += float(np.sum(((np.rint(weight) - weight) / s) ** 2))
+            total += [float(np.sum(((np.rint(s * g.weight) - s * g.weight) / s) ** 2)) for s in scales]
             continue
-        known, limits, bits = moments.get(g.connection.name), rules.sendable_exponents(g), rules.weight_bits(g)
-        if known is None:
-            rounded = round_weights(weight, limits, bits)
-            total += float(np.sum(((rounded.effective - weight) / s) ** 2))
-        elif weight.size <= FEW_WEIGHTS:
-            rounded = round_with_moments(weight, known, limits, bits)
-            total += mean_square(reals((rounded.effective - weight) / s), known)
-        else:
-            rounded = round_weights(weight, limits, bits, known.square)
-            total += float(np.sum(((rounded.effective - weight) / s) ** 2 * known.square))
-        if rounded.exponent < 0:  # the sum is floored: half a unit on average, uniform
-            total += (0.5 / s) ** 2 + (1 / (12 * s * s))
+        lost, exponents = _lost(scales, g, rules, moments.get(g.connection.name))
+        total += lost
+        # a sum that is floored loses half a unit on average, and its variance, uniform
+        total += [
+            (0.5 / s) ** 2 + (1 / (12 * s * s)) if e < 0 else 0.0 for s, e in zip(scales, exponents, strict=True)
+        ]
     return total
+
+
+def _lost(
+    scales: Sequence[float], g: RealGroup, rules: RoundingRules, known: Moments | None
+) -> tuple[list[float], list[int]]:
+    """(squared errors, exponents) at each scale."""
+    limits, bits = rules.sendable_exponents(g), rules.weight_bits(g)
+    lost, exponents = [], []
+    if known is not None and g.weight.size <= FEW_WEIGHTS:
+        for s in scales:
+            weight = reals(s * g.weight)
+            rounded = round_with_moments(weight, known, limits, bits)
+            lost.append(mean_square(reals((rounded.effective - weight) / s), known))
+            exponents.append(rounded.exponent)
+        return lost, exponents
+    rounder = Rounder(g.weight, limits, bits, None if known is None else known.square)
+    for s in scales:
+        nearest = rounder.at(s)
+        lost.append(rounder.summed(np.divide(nearest.off, s, out=nearest.off)))
+        exponents.append(nearest.exponent)
+    return lost, exponents

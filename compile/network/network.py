@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, assert_never
 
 import numpy as np
@@ -219,6 +220,11 @@ class Population:
     def n_neurons(self) -> int:
         return size(self.shape)
 
+    @cached_property
+    def problems(self) -> tuple[Reason, ...]:
+        """Why no interpreter could run it; found once, because most passes hand it on as it is."""
+        return tuple(_population_problems(self))
+
     @property
     def is_memoryless(self) -> bool:
         """v is nothing but what arrives in the same step: a linear head, not a neuron."""
@@ -307,7 +313,7 @@ def check(network: Network) -> None:
     problems: list[Reason] = []
     if len(shapes) < len(network.inputs) + len(network.populations):
         problems.append(Reason("a name is used more than once"))
-    problems += [p for population in network.populations for p in _population_problems(population)]
+    problems += [reason for p in network.populations for reason in p.problems]
     problems += [p for c in network.connections for p in _connection_problems(c, shapes, place)]
     for output, population in network.outputs.items():
         if population not in {p.name for p in network.populations}:
@@ -338,7 +344,7 @@ def _array_problems(p: Population) -> Iterator[Reason]:
         if isinstance(value, np.ndarray):
             if not broadcasts(value.shape, p.shape):
                 yield Reason(f"{key} of shape {value.shape} does not fit {p.shape}", where=p.name)
-            if not np.all(np.isfinite(value)):
+            if not np.isfinite(value).all():
                 yield Reason(f"{key} holds NaN or infinite values", where=p.name)
 
 

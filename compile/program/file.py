@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 
 from seamount.errors import InputError, SeamountError
-from seamount.files import replacing
+from seamount.files import write_atomically
 from seamount.foreign.hdf5 import DAMAGE, opened
 from seamount.foreign.limits import NETWORK_BYTES
 from seamount.foreign.whole import file_bytes, first_line
@@ -46,7 +46,7 @@ NETWORK_ENDINGS = (".nir", ".net")
 
 
 def save_program(program: Program, path: str | Path) -> None:
-    """Writes the file in one piece: an interrupted write leaves what was there before.
+    """Writes the file in one piece, its folder, too: an interrupted write leaves what was there before.
 
     Raises:
         InputError: the name is that of a network's file, or it cannot be written.
@@ -59,8 +59,7 @@ def save_program(program: Program, path: str | Path) -> None:
         )
     content = program_bytes(program)
     try:
-        with replacing(Path(path)) as fresh:
-            fresh.write_bytes(content)
+        write_atomically(Path(path), content)
     except OSError as error:
         raise InputError(f"cannot be written ({error.strerror})", where=path) from None
 
@@ -72,10 +71,11 @@ def program_bytes(program: Program) -> bytes:
     buffer = io.BytesIO()
     with h5py.File(buffer, "w", track_order=False, userblock_size=HEAD_BYTES) as file:
         file.create_dataset("description", data=np.frombuffer(text.encode(), dtype=np.uint8))
+        folder = file.require_group("arrays") if arrays else file
         for i, array in enumerate(arrays):
             small = array.astype(np.min_scalar_type(int(np.abs(array).max(initial=0)) * -1 - 1))
             options = {"compression": "gzip", "compression_opts": 4} if small.size > 64 else {}
-            file.create_dataset(f"arrays/{i}", data=small, track_times=False, **options)
+            folder.create_dataset(str(i), data=small, track_times=False, **options)
     return sealed(buffer.getvalue()[HEAD_BYTES:])
 
 

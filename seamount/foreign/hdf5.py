@@ -131,7 +131,8 @@ class _Stored:
         self.plist = item.get_create_plist()
         self.layout = self.plist.get_layout()
         self.chunks = self.plist.get_chunk() if self.layout == h5py.h5d.CHUNKED else None
-        self.dtype, self.shape = item.dtype, item.shape
+        kind = item.get_type()
+        self.dtype, self.stored_bytes, self.shape = kind.dtype, kind.get_size(), item.shape
 
 
 @dataclass
@@ -218,7 +219,7 @@ class _Check:
 
     def _size(self, item: _Stored) -> str | None:
         """Takes what the values need from the bytes that are left, and says what is wrong with them."""
-        stored = item.id.get_type().get_size()
+        stored = item.stored_bytes
         # in floats, because the sizes that a damaged file claims overflow integers
         n_values = math.prod(map(float, item.shape))
         n_bytes = n_values * stored

@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from seamount.compile.lower import quantise
 from seamount.compile.lower.quantise import (
+    Rounder,
     decay_grid,
     exact_bias,
     exact_weights,
@@ -54,6 +56,22 @@ def test_no_weight_is_off_by_more_than_half_a_step_unless_clipped(values: np.nda
     step = 2.0**rounded.exponent * (2 if rounded.mode == "mixed" else 1)
     off = np.abs(rounded.effective - values)
     assert np.sum(off > step / 2 + 1e-9) <= rounded.n_clipped
+
+
+@given(weights, st.floats(0.01, 100), st.sampled_from([3, 6, 8]))
+def test_a_search_over_scales_rounds_as_at_each_alone(values: np.ndarray, s: float, bits: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(quantise, "BLOCK", 3)
+        rounder = Rounder(reals(values), (-7, 7), bits)
+        rounder.at(2 * s)  # its memory is used again
+        found = rounder.at(s)
+    scaled = reals(s * values)
+    off = nearest_on_grid(reals(scaled / 2.0**found.exponent), found.mode, bits) * 2.0**found.exponent - scaled
+    assert np.array_equal(found.off, off)
+    assert found.error == np.sum(off**2)
+    alone = round_weights(scaled, (-7, 7), bits)
+    assert (alone.exponent, alone.mode) == (found.exponent, found.mode)
+    assert np.array_equal(alone.effective - scaled, off)
 
 
 @given(arrays(np.int64, st.integers(1, 20), elements=st.integers(-120, 120)), st.integers(-7, 7))
