@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,9 @@ NORMALISED = (
     "- weights @ (mean / std)"
 )
 """What negative values in place of pixels come from, and where that belongs on a chip."""
+
+BLOCK = 1 << 20
+"""Values that are looked at at once."""
 
 
 def named_inputs(program: Program, inputs: Any) -> dict[str, Any]:
@@ -125,14 +129,22 @@ def _check(entry: Input, values: Any) -> NDArray[Any]:
         raise InputError(
             f"shape {array.shape} holds no value; at least one step and one sample are needed", where=where
         )
+    # an image that stands still was broadcast: it is looked at, and converted, once
+    looked_at = array[:1] if array.strides[0] == 0 else array
+    return np.broadcast_to(_whole_in_range(entry, looked_at, where), array.shape)
+
+
+def _whole_in_range(entry: Input, array: NDArray[Any], where: str) -> NDArray[Any]:
+    """The values as integers; real ones take as few bytes as the input's range allows, because they may be many."""
     if array.dtype.kind == "f":
-        whole = np.isfinite(array) & (array == np.rint(array))
-        if not whole.all():
-            raise InputError(
-                f"{array[~whole].flat[0]} found, whole numbers are possible",
-                where=where,
-                ways_out=_encoding(entry, array),
-            )
+        for block in _blocks(array):
+            whole = np.isfinite(block) & (block == np.rint(block))
+            if not whole.all():
+                raise InputError(
+                    f"{block[~whole].flat[0]} found, whole numbers are possible",
+                    where=where,
+                    ways_out=_encoding(entry, array),
+                )
     elif array.dtype.kind not in "biu":
         raise InputError(f"values of type {array.dtype} found, integers are possible", where=where)
     low, high = 0 if array.dtype.kind in "bu" else array.min(), array.max()
@@ -145,4 +157,13 @@ def _check(entry: Input, values: Any) -> NDArray[Any]:
         )
     if array.dtype.kind == "b":
         return array.view(np.uint8)
-    return array.astype(np.int64) if array.dtype.kind == "f" else array
+    if array.dtype.kind == "f":
+        return array.astype(np.result_type(*map(np.min_scalar_type, (entry.low, entry.high))))
+    return array
+
+
+def _blocks(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """Some steps at a time, so that what is computed of the values takes little memory beside them."""
+    steps = max(1, BLOCK // max(1, math.prod(array.shape[1:])))
+    for first in range(0, len(array), steps):
+        yield array[first : first + steps]

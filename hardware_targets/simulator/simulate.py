@@ -60,7 +60,7 @@ def simulate(
             kept.
         populations: those to record; default: all.
         device: "cpu" or "cuda".
-        memory_limit_bytes: working memory; what is recorded comes on top. Default 2 GiB.
+        memory_limit_bytes: working memory; the inputs and what is recorded come on top. Default 2 GiB.
     """
     wanted = _wanted(program, record, populations)
     n_steps = default_steps(program, inputs) if n_steps is None else n_steps
@@ -247,6 +247,7 @@ def _chunk(
                 f"{program.name} needs {needed} bytes for one step of one sample",
                 where="memory limit",
                 possible=f"{limit} are allowed",
+                ways_out="allow more",
             )
     return chunk
 

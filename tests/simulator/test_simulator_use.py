@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import torch
 import triton
 
 from seamount.compile.arithmetic.definition import run_definition
+from seamount.compile.arithmetic.inputs import check_inputs
 from seamount.compile.neurons.graded_vec import GradedVec
 from seamount.compile.neurons.lif import Lif
 from seamount.compile.neurons.rf import Rf
@@ -97,7 +99,7 @@ def test_a_still_image_is_the_same_step_by_step() -> None:
         (
             {"memory_limit_bytes": 100},
             ConfigError,
-            "memory limit: two needs 281 bytes for one step of one sample, 100 are allowed",
+            "memory limit: two needs 281 bytes for one step of one sample, 100 are allowed; allow more",
         ),
     ],
 )
@@ -244,3 +246,19 @@ def test_drives_of_neurons_with_several_are_recorded_one_beside_the_other() -> N
         assert found["r"].reshape(3, 2).tolist() == [[0, 0], [3, 4], [3, 4]]
         assert found["g"].shape == (3, 1, 1)
     assert set(simulate(program, x, record=("drive",), populations=["g"]).drive) == {"g"}
+
+
+def test_real_numbers_and_standing_images_take_little_memory_beside_them() -> None:
+    x = np.zeros((4096, 1, 2048), np.float32)
+    net = Program("wide", (Input("in", (2048,)),), (), ())
+    tracemalloc.start()
+    (found,) = check_inputs(net, x, len(x)).values()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert found.dtype == np.uint8
+    assert peak < x.nbytes
+    still = check_inputs(net, np.broadcast_to(x[:1], (1 << 40, 1, 2048)), 1 << 40)["in"]
+    assert (still.shape, still.strides[0]) == ((1 << 40, 1, 2048), 0)
+    x[-1, 0, -1] = 0.5
+    with pytest.raises(InputError, match=r"0\.5 found, whole numbers are possible"):
+        check_inputs(net, x, len(x))
