@@ -1,4 +1,4 @@
-"""What is shown to people goes through here: one function for terminals (see ``terminal.py``), one for pages.
+"""What is shown to people goes through here: a function for terminals (see ``terminal.py``), for pages, for Markdown.
 
 Names, titles and texts of foreign files may hold anything: commands to a terminal, markup, characters that reorder a
 line. They are shown as what they are, letter by letter, and what cannot be shown is written as an escape.
@@ -6,6 +6,7 @@ line. They are shown as what they are, letter by letter, and what cannot be show
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from typing import Any
 
@@ -29,6 +30,16 @@ def _escaped(character: str) -> str:
 def html(text: object) -> Markup:
     """The same for a page, brackets and quotes included; what is a piece of a page already stays."""
     return text if isinstance(text, Markup) else escape(plain(str(text)))
+
+
+IN_MARKDOWN = re.compile(r"[\\`*\[\]<>&|~]|(?<![^\W_])_|_(?![^\W_])")
+"""What means something in a line of Markdown; "_" does at the ends of a word alone."""
+
+
+def markdown(text: object) -> str:
+    """The same for a line of Markdown as GitHub shows it: one line, in which nothing is markup or hides the rest."""
+    line = " ".join(plain(str(text)).split())
+    return IN_MARKDOWN.sub(lambda found: f"&#{ord(found[0])};", line)
 
 
 def for_page(value: Any) -> Any:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from seamount.shown import markdown
+
 from .compare import MARKS, ReportComparison
 from .gates import Outcome, cores, deployed_accuracy, dynamic_energy, spikes_per_synapse
 from .parts.accuracy import Accuracy
@@ -16,8 +18,8 @@ SIGNS: dict[State, str] = {"ok": "✅", "neutral": "≈", "warning": "⚠️", "
 
 
 def row(cells: Sequence[str]) -> str:
-    """Of a table; what would end a cell or a line is told otherwise."""
-    return f"| {' | '.join(cell.replace('|', '&#124;').replace(chr(10), ' ') for cell in cells)} |"
+    """Of a table. Cells are Markdown: texts from outside have gone through ``markdown``, which ends no cell."""
+    return f"| {' | '.join(cells)} |"
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -26,17 +28,23 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 def gates_markdown(outcomes: Sequence[Outcome]) -> str:
     """A line a gate."""
-    return "\n".join(f"- {'✅' if o.passed else '❌'} {o.message}" for o in outcomes) + "\n"
+    return "\n".join(f"- {'✅' if o.passed else '❌'} {markdown(o.message)}" for o in outcomes) + "\n"
 
 
 def report_markdown(report: Report, outcomes: Sequence[Outcome] = ()) -> str:
     """Verdicts, figures, the accuracy ladder and the gates, if there were any."""
     run, mark = report.run, report.energy.mark if isinstance(report.energy, Energy) else ""
-    lines = [f"### {run.name} on {run.target}: {report.headline}", ""]
-    lines += [f"{fact.name}: {fact.value}  " for fact in run.facts]
+    lines = [f"### {markdown(run.name)} on {markdown(run.target)}: {markdown(report.headline)}", ""]
+    lines += [f"{markdown(fact.name)}: {markdown(fact.value)}  " for fact in run.facts]
     lines += [
         "",
-        *table(("", "", ""), [(SIGNS[v.state], f"**{v.title}** {v.word}", v.detail) for v in report.verdicts]),
+        *table(
+            ("", "", ""),
+            [
+                (SIGNS[v.state], f"**{markdown(v.title)}** {markdown(v.word)}", markdown(v.detail))
+                for v in report.verdicts
+            ],
+        ),
     ]
     figures = {
         "accuracy": text.quantity(deployed_accuracy(report)),
@@ -46,7 +54,7 @@ def report_markdown(report: Report, outcomes: Sequence[Outcome] = ()) -> str:
     }
     lines += ["", *table(tuple(figures), [tuple(figures.values())])]
     if isinstance(report.accuracy, Accuracy):
-        rungs = [(rung.title, text.quantity(rung.accuracy)) for rung in report.accuracy.rungs]
+        rungs = [(markdown(rung.title), text.quantity(rung.accuracy)) for rung in report.accuracy.rungs]
         lines += ["", *table(("stage", f"accuracy, n = {report.accuracy.n_samples:,}"), rungs)]
     gates = ["", gates_markdown(outcomes)] if outcomes else []
     return "\n".join([*lines, *gates]).rstrip("\n") + "\n"
@@ -54,13 +62,17 @@ def report_markdown(report: Report, outcomes: Sequence[Outcome] = ()) -> str:
 
 def comparison_markdown(comparison: ReportComparison) -> str:
     """The rows that differ."""
-    lines = [f"### {comparison.b} against {comparison.a}: {comparison.headline}", ""]
-    lines += [f"- ⚠️ {note}" for note in comparison.notes]
+    a, b = markdown(comparison.a), markdown(comparison.b)
+    lines = [f"### {b} against {a}: {markdown(comparison.headline)}", ""]
+    lines += [f"- ⚠️ {markdown(note)}" for note in comparison.notes]
     rows = [
-        (r.section, r.name, r.a_text, r.b_text, f"{MARKS[r.verdict][0]} {r.change}".strip())
+        [
+            *map(markdown, (r.section, r.name, r.a_text, r.b_text)),
+            f"{MARKS[r.verdict][0]} {markdown(r.change)}".strip(),
+        ]
         for r in comparison.rows
         if r.verdict in MARKS
     ]
     if rows:
-        lines += ["", *table(("", "", comparison.a, comparison.b, "change"), rows)]
+        lines += ["", *table(("", "", a, b, "change"), rows)]
     return "\n".join(lines).rstrip("\n") + "\n"

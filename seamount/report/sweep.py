@@ -14,6 +14,7 @@ from rich.text import Text
 
 from seamount.errors import plural
 from seamount.notebook import axes, card, frame, headed, line
+from seamount.shown import markdown
 
 from .evidence import Trial
 from .gates import Outcome
@@ -264,7 +265,7 @@ def _points(points: Sequence[SweptPoint], width: int) -> Table:
 
 def render_sweep_markdown(report: SweepReport) -> str:
     """For GitHub: the points as a table, what failed below it."""
-    keys = [axis.key for axis in report.axes]
+    keys = [markdown(axis.key) for axis in report.axes]
     gated = bool(report.points) and report.points[0].not_held is not None
     head = [*keys, "accuracy", "energy", "spikes/synapse", "cores", *(["gates"] if gated else [])]
     rows = []
@@ -272,13 +273,13 @@ def render_sweep_markdown(report: SweepReport) -> str:
         p = swept.point
         cells = [text.quantity(p.accuracy), text.quantity(p.energy_j) + (" (placeholder)" if p.placeholder else "")]
         cells += [text.number(p.spikes_per_synapse), text.number(p.cores)]
-        cells += ["❌ " + "; ".join(swept.not_held) if swept.not_held else "✅"] if gated else []
+        cells += ["❌ " + markdown("; ".join(swept.not_held)) if swept.not_held else "✅"] if gated else []
         bold = "**" if p.front else ""
-        rows.append([*(f"{bold}{value}{bold}" for value in swept.values), *cells])
-    lines = [f"### {report.name}: {report.headline}", "", *(table(head, rows) if rows else [])]
+        rows.append([*(f"{bold}{markdown(value)}{bold}" for value in swept.values), *cells])
+    lines = [f"### {markdown(report.name)}: {markdown(report.headline)}", "", *(table(head, rows) if rows else [])]
     lines += ["", "Bold: no other point beats it in accuracy and energy."] if report.points else []
-    lines += [f"- {note}" for note in report.notes[1:]]
+    lines += [f"- {markdown(note)}" for note in report.notes[1:]]
     for missed in report.not_reached:
         told = "not finished" if missed.reason is None else f"failed: {missed.reason}"
-        lines.append(f"- ❌ {', '.join(missed.values)}: {told}")
+        lines.append(f"- ❌ {markdown(', '.join(missed.values))}: {markdown(told)}")
     return "\n".join(lines) + "\n"

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from seamount.cli.shell import Result, _run, explained
-from seamount.shown import for_page, html, plain
+from seamount.shown import for_page, html, markdown, plain
 from seamount.terminal import console
 
 ATTACK = "p\x1b]0;PWNED\x07\x1b[2J\u202e\x9b31m\ud800[red]x[/y]<b>&\u2028"
@@ -33,6 +33,14 @@ def test_a_page_gets_it_without_tags() -> None:
     assert html(Markup("<b>")) == "<b>"
     assert for_page(ATTACK) == TOLD
     assert for_page(3) == 3
+
+
+def test_markdown_gets_a_line_in_which_nothing_is_markup() -> None:
+    assert markdown("a_b <!-- *c*\n\n# [d](e) | f") == "a_b &#60;!-- &#42;c&#42; # &#91;d&#93;(e) &#124; f"
+    assert markdown("_a_ `b` ~~c~~ \\ &lt;\x1b") == (
+        "&#95;a&#95; &#96;b&#96; &#126;&#126;c&#126;&#126; &#92; &#38;lt;&#92;x1b"
+    )
+    assert markdown("94.2 %, 3 cores: conv_1 (n = 5)") == "94.2 %, 3 cores: conv_1 (n = 5)"
 
 
 @pytest.mark.parametrize("columns", ["0", "1", "79", "1000000000"])

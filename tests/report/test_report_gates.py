@@ -13,7 +13,7 @@ from seamount.errors import ConfigError
 from seamount.hardware_targets.target import load_target
 from seamount.report.compare import compare
 from seamount.report.gates import Gates, Outcome, check, cores, deployed_accuracy, dynamic_energy, spikes_per_synapse
-from seamount.report.markdown import comparison_markdown, report_markdown
+from seamount.report.markdown import comparison_markdown, gates_markdown, report_markdown
 from seamount.report.report import Report, assemble
 
 
@@ -145,3 +145,12 @@ def test_github_sees_the_rows_that_differ(full: Report) -> None:
     assert comparison_markdown(compare(full, full)).splitlines()[2:] == []
     lines = comparison_markdown(compare(full, small)).splitlines()
     assert f"|  |  | {full.run.name} | {small.run.name} | change |" in lines
+
+
+def test_a_name_hides_nothing_from_github(full: Report) -> None:
+    run = full.run.model_copy(update={"name": "net<!--", "target": "[x](//y)\n\n### all passed"})
+    shown = report_markdown(full.model_copy(update={"run": run}), [outcome(full, Gates(max_cores=0))])
+    assert shown.startswith("### net&#60;!-- on &#91;x&#93;(//y) ### all passed: ")
+    assert "<!--" not in shown
+    told = gates_markdown([replace(outcome(full, Gates(max_cores=0)), message="net<!--: *not* exact")])
+    assert told == "- ❌ net&#60;!--: &#42;not&#42; exact\n"
