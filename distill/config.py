@@ -7,7 +7,7 @@ scikit-learn's digits.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -54,13 +54,19 @@ Share = Annotated[float, Field(ge=0, lt=1), AfterValidator(_meant)]
 
 
 class Section(BaseModel):
-    """A part of the configuration: frozen, and no key but the known ones."""
+    """A part of the configuration: frozen, and no key but the known ones.
+
+    Attributes:
+        heading: what the section is about, above it in a file; no docstring, because ``python -OO`` takes those away.
+    """
+
+    heading: ClassVar[str] = ""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class DataConfig(Section):
-    """What is learned from, and how it becomes spikes."""
+    heading = "What is learned from, and how it becomes spikes."
 
     name: str = Field("digits", description=f"one of {', '.join(DATA_SETS)}, or one's own, as mine.py:make_data")
     options: dict[str, Any] = Field({}, description="arguments of one's own")
@@ -126,7 +132,9 @@ class DataConfig(Section):
 
 
 class TrainConfig(Section):
-    """Optimisation of teacher, student and quantised student alike; two of them have epochs and lr of their own."""
+    heading = (
+        "Optimisation of teacher, student and quantised student alike; two of them have epochs and lr of their own."
+    )
 
     epochs: Count = Field(20, description="of the student's training")
     batch_size: Count = Field(64, description="samples per step, over all processes together")
@@ -170,7 +178,7 @@ class TrainConfig(Section):
 
 
 class TeacherConfig(Section):
-    """The network to learn from."""
+    heading = "The network to learn from."
 
     arch: str = Field("small-cnn", description="a teacher that models/zoo.py builds, or mine.py:make_teacher")
     options: dict[str, Any] = Field({}, description="further arguments of that architecture, or of one's own")
@@ -199,7 +207,7 @@ class TeacherConfig(Section):
 
 
 class StudentConfig(Section):
-    """The spiking network that learns, built of norse cells."""
+    heading = "The spiking network that learns, built of norse cells."
 
     arch: str = Field("small", description="a student that models/zoo.py builds, or mine.py:make_student")
     n_steps: Count = Field(8, description="timesteps T of one sample")
@@ -208,7 +216,7 @@ class StudentConfig(Section):
 
 
 class DistillConfig(Section):
-    """How the student learns from the teacher."""
+    heading = "How the student learns from the teacher."
 
     method: str | dict[str, float] = Field(
         "seal-kd",
@@ -284,7 +292,7 @@ class DistillConfig(Section):
 
 
 class QuantConfig(Section):
-    """Fine-tuning of the student in the chip's integers."""
+    heading = "Fine-tuning of the student in the chip's integers."
 
     epochs: Natural = Field(6, description="of training in integers; 0 only rounds")
     lr: Positive = Field(1e-3, description="its largest learning rate")

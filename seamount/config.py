@@ -49,7 +49,7 @@ class RunConfig(Section):
 
 
 class CompileConfig(Section):
-    """How the student becomes a program."""
+    heading = "How the student becomes a program."
 
     readout: str | None = Field(
         None,
@@ -205,13 +205,13 @@ def to_toml(config: Config, *, comments: bool = True) -> str:
     import tomlkit
 
     document = tomlkit.document()
-    for name, field in Config.model_fields.items():
+    for name in Config.model_fields:
         if document:
             document.add(tomlkit.nl())
-        heading = (field.annotation.__doc__ or "").strip().splitlines() if field.annotation is not None else []
-        if comments and heading and not heading[0].startswith("A part"):  # the docstring of ``Section``, inherited
-            document.add(tomlkit.comment(heading[0]))
-        table = _table(getattr(config, name), comments)
+        section: Section = getattr(config, name)
+        if comments and section.heading:
+            document.add(tomlkit.comment(section.heading))
+        table = _table(section, comments)
         document.add(name, table)
         table.trivia.indent = ""  # tomlkit parts a table from the comment that is its heading
     return tomlkit.dumps(document)

@@ -155,7 +155,9 @@ def simulate(
     layers: Annotated[str, typer.Option(help="Layers whose traces are kept, as conv1,fc; default: all.")] = "",
     out: Annotated[Path | None, typer.Option(help="Write the traces and counts here (.npz).")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    memory_limit: Annotated[str | None, typer.Option(help="As 4GiB or 500MiB; chunks time and batch.")] = None,
+    memory_limit: Annotated[
+        str | None, typer.Option(help="As 500MiB; cuts time and batch. Samples and traces come on top.")
+    ] = None,
     stream: Annotated[bool, typer.Option("--stream", help="Samples enter without a pause.")] = False,
     *,
     network: NetworkOptions,
@@ -270,7 +272,7 @@ def fit_code(findings: Iterable[Finding]) -> int:
 def parse_bytes(text: str) -> int:
     """``4GiB`` -> 4294967296."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?", text.strip())
-    if found is None:
+    if found is None or len(text) > 20:  # more digits are no number of bytes that a machine has
         raise ConfigError(f"{text!r} is not a size", where="--memory-limit", ways_out="write it as 4GiB or 500MiB")
     base = 1024 if found[3] else 1000
     return int(float(found[1]) * base ** " KMGT".index(found[2] or " "))

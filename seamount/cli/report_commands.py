@@ -84,7 +84,10 @@ def why(
     return Result(found.model_dump(mode="json"), render_why(found))
 
 
-@command(example='seamount sweep train.toml --over "student.n_steps=2,4 target.name=loihi1,loihi2"')
+@command(
+    example='seamount sweep train.toml --over "student.n_steps=2,4 target.name=loihi1,loihi2"',
+    more="Gates mark the points that hold them; the exit code is 3 where none does.",
+)
 def sweep(
     config: Config,
     over: Annotated[list[str], typer.Option(help='Axes, as "student.n_steps=2,4 quant.epochs=0,4"; repeatable.')],
@@ -95,10 +98,7 @@ def sweep(
     place: PlaceOptions,
     gates: GateOptions,
 ) -> Result:
-    """Run a grid of settings, resumable and shared over torchrun's ranks; one page shows what each point costs.
-
-    Gates mark the points that hold them; the exit code is 3 where none does.
-    """
+    """Run a grid of settings, resumable and shared over torchrun's ranks; one page shows what each point costs."""
     from rich.console import Group
     from rich.text import Text
 

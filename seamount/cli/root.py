@@ -145,14 +145,15 @@ def load_command(name: str) -> Any:
     listed = next(c for c in COMMANDS if c.name == name)
     module, _, function = listed.function.partition(".")
     alone = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
-    alone.command(name)(getattr(import_module(f".{module}", __package__), function))
+    run = getattr(import_module(f".{module}", __package__), function)
+    # not of its docstring, which python -OO takes away
+    alone.command(name, help="\n\n".join([listed.line, *run.told]))(run)
     return typer.main.get_command(alone)
 
 
 app = typer.Typer(
     name="seamount",
     cls=Commands,
-    help="The student you train is the program the chip runs.",
     epilog="Exit codes: 0 ok, 1 unexpected, 2 usage or input, 3 check failed, 4 does not fit, 5 unsupported, "
     "6 back end missing, 130 interrupted.",
     no_args_is_help=True,
@@ -168,10 +169,10 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(help="Distil, quantise, compile, run and prove spiking networks for Loihi-style chips.")
 def root(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
     ] = False,
 ) -> None:
-    """Distil, quantise, compile, run and prove spiking networks for Loihi-style chips."""
+    """What stands in front of a command."""

@@ -61,11 +61,14 @@ def stdout_console() -> Console:
     return console(soft_wrap=not sys.stdout.isatty())
 
 
-def command(*, example: str) -> Callable[[Callable[..., Result]], Callable[..., None]]:
+def command(*, example: str, more: str = "") -> Callable[[Callable[..., Result]], Callable[..., None]]:
     """Make a function a command of ``root.COMMANDS``: adds --json and --debug, prints its result, turns errors into
     exit codes.
 
     A parameter whose type is a dataclass is a group of options: one for each of its fields.
+
+    Args:
+        example: a line of its help. more: a paragraph of it, behind the command's line in the list.
     """
 
     def made(function: Callable[..., Result]) -> Callable[..., None]:
@@ -99,8 +102,7 @@ def command(*, example: str) -> Callable[[Callable[..., Result]], Callable[..., 
         parameters = [*chain.from_iterable(map(_options, signature.parameters.values())), *extra]
         run.__signature__ = signature.replace(parameters=parameters, return_annotation=None)  # type: ignore[attr-defined]
         run.__annotations__ = {p.name: p.annotation for p in parameters}
-        # typer reads the help text from the docstring; \b keeps the example's line as it is
-        run.__doc__ = f"{inspect.getdoc(function) or ''}\n\nExample:  {example}"
+        run.told = [*filter(None, (more,)), f"Example:  {example}"]  # type: ignore[attr-defined]
         return run
 
     return made

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -11,6 +13,8 @@ import pytest
 import torch
 
 from seamount import api
+from seamount.cli.root import COMMANDS, load_command
+from seamount.config import Config, to_toml
 from seamount.surroundings import usual_settings
 
 SETTINGS = (
@@ -64,3 +68,21 @@ def test_training_and_compiling_in_odd_surroundings_give_the_same_program(tmp_pa
                 api.compile_source(tmp_path / name, out=tmp_path / f"{name}.program.h5").path.read_bytes()
             )
     assert programs[0] == programs[1]
+
+
+UNDOCUMENTED = """
+from seamount.cli.root import COMMANDS, load_command
+from seamount.config import Config, to_toml
+print(load_command.__doc__, to_toml(Config()), *(load_command(c.name).help for c in COMMANDS), sep="\\n")
+"""
+
+
+def test_nothing_that_is_shown_comes_from_docstrings() -> None:
+    """Which ``python -OO`` takes away."""
+    done = subprocess.run([sys.executable, "-OO", "-c", UNDOCUMENTED], capture_output=True, text=True, check=True)
+    commands = [load_command(c.name).help for c in COMMANDS]
+    assert done.stdout == "\n".join(["None", to_toml(Config()), *commands]) + "\n"
+    assert all(
+        told.startswith(c.line) and "\nExample:  seamount " in told
+        for c, told in zip(COMMANDS, commands, strict=True)
+    )
