@@ -145,10 +145,7 @@ def _of_arrays(x: Array, y: Array | None, what: str, *, frames: bool, time_first
     if y is None:
         return Frames(x, what)
     if not _is_real(y):
-        labels = class_labels(y, what)
-        if len(labels) != x.shape[1]:
-            raise InputError(f"y {y.shape}; x has {x.shape[1]} samples, so y needs ({x.shape[1]},)", where=what)
-        return Frames(x, what, labels)
+        return Frames(x, what, class_labels(y, what, n_samples=x.shape[1]))
     y = y if y.ndim == 3 and time_first else np.moveaxis(y, 1, 0) if y.ndim == 3 else y.reshape(1, len(y), -1)
     if y.shape[1] != x.shape[1] or y.shape[0] not in (1, len(x)) or not np.isfinite(y).all():
         needed = f"needed are finite outputs, ({x.shape[1]}, K) or one a frame"

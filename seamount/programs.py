@@ -193,10 +193,8 @@ def rounded_answers(compiled: Compiled, inputs: Any, labels: NDArray[Any] | None
 
 
 def _check_labels(labels: NDArray[Any] | None, n: int, program: Program) -> None:
-    if labels is not None and labels.shape != (n,):
-        raise InputError(f"y {labels.shape}; x has {n} samples, so y needs ({n},)", where="calibration")
     if labels is not None:
-        class_labels(labels, "calibration", n_classes=_n_classes(program))
+        class_labels(labels, "calibration", n_classes=_n_classes(program), n_samples=n)
 
 
 @undisturbed
@@ -488,13 +486,11 @@ def _samples_from_file(program: Program, path: Path) -> ChipSamples:
     n = next((x.shape[1] for x in inputs.values()), 1)
     n_given = max(map(len, inputs.values()), default=program.n_steps)
     targets = None
-    if y is not None and y.dtype.kind == "f":
+    # one number a sample is the output of a network with one; of another they are labels
+    if y is not None and y.dtype.kind == "f" and (y.ndim != 1 or _n_classes(program) in (None, 1)):
         targets, y = _targets(program, y, n, n_given or 1, path), None
-    if y is not None and y.shape != (n,):
-        first = next(iter(keys.values()), program.name)
-        raise InputError(f"y {y.shape}; {first} has {n} {plural(n, 'sample')}, so y needs ({n},)", where=path)
     if y is not None:
-        y = class_labels(y, path, n_classes=_n_classes(program))
+        y = class_labels(y, path, n_classes=_n_classes(program), n_samples=n)
     short = program.n_steps is not None and n_given is not None and n_given < program.n_steps
     # not refused, because a pulse at the first steps is a sample, too
     told = f" ({n_given} of {program.n_steps} steps are in the file, silence fills up the others)" if short else ""

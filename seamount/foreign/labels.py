@@ -7,33 +7,42 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seamount.errors import InputError
+from seamount.errors import InputError, plural
 
 from .limits import CLASSES
 
 
-def class_labels(labels: Any, where: object, name: str = "y", n_classes: int | None = None) -> NDArray[np.int64]:
+def class_labels(
+    labels: Any, where: object, name: str = "y", n_classes: int | None = None, n_samples: int | None = None
+) -> NDArray[np.int64]:
     """Labels (N,) as int64; anything that names no class is refused, because it would count as a wrong answer.
 
     Args:
         name: of the array in its file.
         n_classes: how many there are, where it is known.
+        n_samples: N, where it is known.
 
     Raises:
-        InputError: real numbers, text, objects; negative; of no class, or of more classes than the limit.
+        InputError: real numbers, text, objects; negative; of no class, or of more classes than the limit; not N.
     """
     found = np.asarray(labels)
-    if found.shape == (0,):  # of no type, where it came as an empty list
+    if found.shape == (0,) and not n_samples:  # of no type, where it came as an empty list
         return np.zeros(0, np.int64)
     if found.ndim != 1 or found.dtype.kind not in "iu":
+        raise _no_labels(found, where, name)
+    if n_samples is not None and len(found) != n_samples:
         raise InputError(
-            f"{name} {found.shape} of type {found.dtype}",
+            f"{name} {found.shape}",
             where=where,
-            possible="needed are whole numbers of classes, one a sample",
+            possible=f"needed is ({n_samples},), a label for each of {n_samples} {plural(n_samples, 'sample')}",
+            ways_out=f"leave out what has no partner, or leave {name} out",
         )
     if found.size and int(found.min()) < 0:
         raise InputError(
-            f"{name} holds the label {int(found.min())}", where=where, possible="possible are 0 and above"
+            f"{name} holds the label {int(found.min())}",
+            where=where,
+            possible="possible are 0 and above",
+            ways_out="leave out the samples without a label",
         )
     largest = int(found.max(initial=0))
     if n_classes is not None and largest >= n_classes:
@@ -41,6 +50,27 @@ def class_labels(labels: Any, where: object, name: str = "y", n_classes: int | N
             f"{name} holds the label {largest}",
             where=where,
             possible=f"{n_classes} classes have 0 to {n_classes - 1}",
+            ways_out="count classes from 0" if largest == n_classes else "leave out the samples of other classes",
         )
     CLASSES.check(largest + 1, where, f"{name} holds the label {largest}, so {largest + 1} classes")
     return found.astype(np.int64)
+
+
+def _no_labels(found: NDArray[Any], where: object, name: str) -> InputError:
+    """What stands there in place of labels, and what usually makes labels of it."""
+    needed, told = "needed are whole numbers of classes, one a sample", f"{name} {found.shape} of type {found.dtype}"
+    if found.ndim and found.dtype.kind == "f" and not np.isfinite(found).all():
+        at = np.argwhere(~np.isfinite(found))[0]
+        told += f", {found[tuple(at)]} at sample {at[0]}"
+        return InputError(told, where=where, possible=needed, ways_out="leave out the samples without a label")
+    if found.ndim == 2 and found.shape[1] > 1:
+        ways_out = f"write {name}.argmax(1), if a row has a number for each class"
+    elif found.dtype.kind in "OSU":
+        ways_out = f"number the classes, as np.unique({name}, return_inverse=True)[1] does"
+    elif found.dtype.kind in "bf" and np.all(found == np.rint(found)):
+        ways_out = f"write {name}.astype(int)"
+    elif found.ndim == 2:
+        ways_out = f"write {name}.reshape(-1)"
+    else:
+        ways_out = ""
+    return InputError(told, where=where, possible=needed, ways_out=ways_out or ())

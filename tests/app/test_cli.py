@@ -21,7 +21,7 @@ from seamount.compile.numbers import ints
 from seamount.compile.program.file import load_program, save_program
 from seamount.compile.program.program import Input, Population, Program, Readout, Reset
 from seamount.compile.synapses.kinds import Dense, Synapses
-from seamount.errors import InputError, Reason
+from seamount.errors import ConfigError, InputError, Reason
 
 NAMES = sorted(command.name for command in COMMANDS)
 
@@ -271,6 +271,9 @@ def test_sizes_are_read_with_their_units() -> None:
 
     assert parse_bytes("4GiB") == 4 << 30
     assert parse_bytes("500 MB") == 500_000_000
+    for text in ("-1KiB", "nan", "9" * 400 + "TiB"):
+        with pytest.raises(ConfigError, match="is not a size; write it as 4GiB or 500MiB"):
+            parse_bytes(text)
 
 
 @pytest.mark.lava
@@ -294,11 +297,33 @@ def test_brackets_in_names_are_shown_as_they_are(tmp_path: Path) -> None:
     assert "x[/red].toml" in done.stdout.replace("\n", "")
 
 
+@pytest.mark.parametrize(
+    ("y", "told"),
+    [
+        (
+            [0.0, 1.0],
+            "y (2,) of type float64, needed are whole numbers of classes, one a sample; write y.astype(int)",
+        ),
+        ([0.0, np.nan], "y (2,) of type float64, nan at sample 1, needed are whole numbers of classes, one a sample"),
+    ],
+)
+def test_labels_as_real_numbers_are_no_outputs_of_several_classes(
+    y: list[float], told: str, program: Path, samples: Path
+) -> None:
+    np.savez(samples, x=np.load(samples)["x"], y=np.array(y))
+    done = run("simulate", str(program), "--data", str(samples))
+    assert done.exit_code == 2
+    assert told in done.stderr
+
+
 def test_labels_of_another_length_are_refused(program: Path, samples: Path) -> None:
     np.savez(samples, x=np.load(samples)["x"], y=np.array([0, 1, 1]))
     done = run("simulate", str(program), "--data", str(samples))
     assert done.exit_code == 2
-    assert "y (3,); x has 2 samples, so y needs (2,)" in done.stderr
+    assert (
+        "y (3,), needed is (2,), a label for each of 2 samples; leave out what has no partner, or leave y out"
+        in done.stderr
+    )
 
 
 def test_no_number_of_steps_below_one(tmp_path: Path) -> None:

@@ -98,3 +98,12 @@ def test_settings_that_mean_nothing_for_a_net_file(old: Path, setting: str, mess
     done = run("compile", old, *SETTINGS, "--set", setting)
     assert done.exit_code == 2
     assert message in " ".join(done.stderr.split())
+
+
+def test_every_output_makes_its_folder(old: Path, tmp_path: Path) -> None:
+    new = {f"--{word}": tmp_path / f"new {word}" / "deep" / "p" for word in ("out", "nir", "net", "standalone")}
+    new |= {f"--{word}": tmp_path / f"new {word}" / "deep" / "p" for word in ("split", "one-by-one")}
+    words = [part for pair in new.items() for part in pair]
+    done = run("compile", old, *SETTINGS, *words)
+    assert done.exit_code == 0, done.output
+    assert all(path.exists() for path in new.values())

@@ -408,6 +408,11 @@ def entry(begin: int, end: int, *, dtype: str = "F32", shape: tuple[int, ...] = 
     ("header", "told"),
     [
         ({"a": entry(0, 8), "b": entry(4, 12)}, "invalid offset for tensor `b`"),
+        ({"a": entry(0, 8), "b": entry(0, 8)}, "invalid offset for tensor"),
+        (
+            {"a": entry(0, 0, shape=(0,)), "b": entry(0, 16, shape=(4,)), "c": entry(0, 16, shape=(4,))},
+            "invalid offset",
+        ),
         ({"a": entry(8, 16)}, "invalid offset for tensor `a`"),
         ({"a": entry(0, 16, dtype="Q7")}, "unknown variant `Q7`"),
         ({"a": entry(0, 16, shape=(1 << 63, 1 << 63))}, "overflow computing buffer size"),
@@ -470,10 +475,22 @@ X = np.zeros((10, 4), np.uint8)
         (np.array([0, 1] * 4 + [(1 << 32) - 1, 1]), "y holds the label 4294967295, so 4294967296 classes"),
         (np.array([0, 1] * 4 + [(1 << 64) - 1, 1], np.uint64), "y holds the label 18446744073709551615"),
         (np.array([0, 1] * 4 + [-1, 1]), "y holds the label -1, possible are 0 and above"),
-        (np.array([0.0, 1.0] * 5), r"y \(10,\) of type float64, needed are whole numbers of classes"),
-        (np.full(10, np.nan), r"y \(10,\) of type float64"),
-        (np.array(["a", "b"] * 5), r"y \(10,\) of type <U1"),
-        (np.zeros((10, 2), int), r"y \(10, 2\) of type int64"),
+        (
+            np.array([0.0, 1.0] * 5),
+            r"y \(10,\) of type float64, needed are whole numbers of classes, one a sample; write y.astype\(int\)$",
+        ),
+        (np.array([0.0, 0.5] * 5), r"y \(10,\) of type float64, needed are whole numbers of classes, one a sample$"),
+        (
+            np.array([0.0, 1.0] * 4 + [np.nan, 1.0]),
+            r"y \(10,\) of type float64, nan at sample 8, .*; leave out the samples without a label$",
+        ),
+        (np.array(["a", "b"] * 5), r"y \(10,\) of type <U1, .*; number the classes, as np.unique\(y, return_inverse"),
+        (
+            np.zeros((10, 2), int),
+            r"y \(10, 2\) of type int64, .*; write y.argmax\(1\), if a row has a number for each",
+        ),
+        (np.zeros((10, 1), int), r"y \(10, 1\) of type int64, .*; write y.reshape\(-1\)$"),
+        (np.array(np.nan), r"y \(\) of type float64"),
         (np.zeros(10, [("a", "i4")]), r"y \(10,\) of type \[\('a', '<i4'\)\]"),
     ],
 )
