@@ -63,7 +63,8 @@ def convert(
         data: see ``frames_of``; of a run's folder its data set by default.
         threshold: a share, 0 to 1, of what activations of a layer seldom exceed; None: the largest of the curve with
             which outputs stay within 3 % of their spread of the ANN's, on the frames that calibrate.
-        messages: in its place: as low a threshold as leaves at most so many messages a frame.
+        messages: in its place: as low a threshold as leaves at most so many messages a frame, on the frames that
+            calibrate.
         frames: whether samples are sequences of frames.
         net: hold to what a .net file can say (fewer weight bits in deep networks), and write one.
         settings: of the sections teacher and data, as data.root=FOLDER or teacher.checkpoint=FILE.

@@ -46,7 +46,7 @@ from seamount.hardware_targets.simulator import simulate
 from seamount.hardware_targets.target import load_target
 from seamount.prepared import Prepared, prepare, source_of
 from seamount.programs import ChipSamples
-from seamount.report.evidence import Answers, Evidence, Traced
+from seamount.report.evidence import Answers, Evidence, Outputs, Traced
 from seamount.report.report import Report
 from seamount.run.answers import BATCH, write_arrays
 from seamount.run.cross_check import Asking, cross_check
@@ -141,7 +141,14 @@ def _made(prepared: Prepared, clock: _Clock, world: World) -> Made:
         )
     reasons: dict[str, str] = {}
     with clock("simulate"):
-        whole = run_all(program, _batches(samples), samples.n, progress=clock.told.progress, world=world)
+        whole = run_all(
+            program,
+            _batches(samples),
+            samples.n,
+            keep_read=samples.targets is not None or prepared.outputs is not None,
+            progress=clock.told.progress,
+            world=world,
+        )
         traced = simulate(program, samples.first(N_COMPARED).inputs, record=TRACES)
     with clock(FLOAT_NETWORK):
         floats = _floats(compiled, program, samples, reasons, clock.told.progress, world)
@@ -257,6 +264,7 @@ def _evidence(asked: Asked, folder: Path, made: Made, told: Told) -> Evidence:
         answers=answers,
         proof=() if made.lava is None else (made.lava, *(() if held is None else held[1:])),
         traced=_traced(made),
+        outputs=_outputs(made),
         full_run=None if made.whole is None else made.whole.counts,
         rounding={} if compiled is None else rounding_lines(compiled),
         weight_bits={} if compiled is None else weight_bits(compiled.to_dict()),
@@ -327,10 +335,15 @@ def _traced(made: Made) -> Traced | None:
         float_v=None if made.floats is None else made.floats.v,
         inputs=next(iter(some.inputs.values())) if len(some.inputs) == 1 else None,
         labels=some.labels,
-        outputs=None if made.outputs is None else made.outputs[:, :n],
-        targets=some.targets,
         note=f"the first {n} {plural(n, 'sample')}",
     )
+
+
+def _outputs(made: Made) -> Outputs | None:
+    readout = made.program.readout
+    if readout is None or made.whole is None or made.whole.read is None or made.samples is None:
+        return None
+    return Outputs(np.asarray(readout.real(made.whole.read)), made.outputs, made.samples.targets)
 
 
 def _facts(asked: Asked, made: Made) -> tuple[tuple[str, str], ...]:

@@ -23,7 +23,7 @@ from seamount.compile.network.network import reals
 from seamount.compile.program.program import Program
 from seamount.compile.program.symptoms import by_chance
 from seamount.distill.progress import QUIET, Progress
-from seamount.errors import ConfigError, InputError, plural
+from seamount.errors import ConfigError, InputError, Reason, Unsupported, plural
 from seamount.frames import Frames, as_seen
 from seamount.models.ann import AnnLayer, Part, ann_layers
 from seamount.models.fold import FoldedConv
@@ -72,6 +72,7 @@ class Conversion:
         weight_bits: that the largest weight of each layer (of each of its sources) uses.
         latency: frames after which the answer to a frame is there.
         what, n_samples, n_frames: what was compared.
+        why: what chose the threshold, and on which samples.
     """
 
     program: Program
@@ -83,6 +84,7 @@ class Conversion:
     what: str
     n_samples: int
     n_frames: int
+    why: str
 
     def __repr__(self) -> str:
         compared = f"{self.n_samples} {plural(self.n_samples, 'sample')} of {self.what}"
@@ -109,6 +111,7 @@ class Conversion:
                 "largest_output": r.largest,
             },
             "chosen": asdict(self.chosen),
+            "why": self.why,
             "curve": [asdict(point) for point in self.curve],
             "weight_bits": self.weight_bits,
             "latency_frames": self.latency,
@@ -131,6 +134,8 @@ def convert(
     _check(threshold, messages)
     told = told or Told()
     layers = ann_layers(module, test.shape, name)
+    if for_netx:
+        _require_chain(layers, name)
     told.stage("calibrate")
     real = calibrated(layers, calibration, told.progress)
     scales, reference = (
@@ -138,14 +143,12 @@ def convert(
         _reference(module, layers, test),
     )
     few = few_of(calibration, layers)
-    trials = Trials(name, layers, real, scales, few, test, reference.outputs, told)
+    trials = Trials(name, layers, real, scales, few, test, reference.outputs, told, late_biases=not for_netx)
     if messages is not None:
-        trials.refuse_fewer_than(messages)
-        trials.compare(sorted(thresholds))
         at = trials.threshold_for(messages)
     else:
         at = trials.close_threshold(_outputs(module, few)) if threshold is None else threshold
-        trials.compare(sorted({*thresholds, at}))
+    trials.compare(sorted({*thresholds, at}))
     program, points = trials.program(at), trials.points
     return Conversion(
         program=program,
@@ -157,7 +160,16 @@ def convert(
         what=test.what,
         n_samples=test.n,
         n_frames=test.n * test.n_steps,
+        why=_why(threshold, messages, few.n, the_same=np.may_share_memory(calibration.x, test.x)),
     )
+
+
+def _why(threshold: float | None, messages: float | None, few: int, *, the_same: bool) -> str:
+    if threshold is not None:
+        return "as asked for"
+    found = "the largest close to the ANN" if messages is None else f"at most {messages:,g} messages a frame"
+    where = f"on {few:,} {plural(few, 'sample')} of the calibration"
+    return f"{found} {where}{', which is what is compared' if the_same else ''}"
 
 
 def _check(threshold: float | None, messages: float | None) -> None:
@@ -170,6 +182,32 @@ def _check(threshold: float | None, messages: float | None) -> None:
         raise ConfigError(found, where="--threshold", possible=possible)
     if messages is not None and not 0 < messages < float("inf"):
         raise ConfigError(f"{messages:g}", where="--messages", possible="more than 0 a frame is possible")
+
+
+def _require_chain(layers: Sequence[AnnLayer], name: str) -> None:
+    """
+    Raises:
+        Unsupported: layers that netx has no place for, counted, because largest values are made of many.
+    """
+    sources = [INPUT, *(layer.name for layer in layers)]
+    sums = [
+        layer.name
+        for layer, before in zip(layers, sources, strict=False)
+        if [part.source for part in layer.parts] != [before] or layer.parts[0].weight.ndim == 0
+    ]
+    signed = [layer.name for layer in layers[:-1] if not layer.rectified]
+    reasons = [
+        Reason(
+            f"{len(found)} {plural(len(found), 'layer')} {told}, as {found[0]}", name, possible, ("leave out --net",)
+        )
+        for found, told, possible in (
+            (sums, "of sums or largest values", "a .net file holds a chain of layers"),
+            (signed, "without ReLU", "netx rectifies every layer"),
+        )
+        if found
+    ]
+    if reasons:
+        raise Unsupported.together(reasons)
 
 
 # ------------------------------------------------------------------------------------------------ calibration

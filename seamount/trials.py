@@ -24,7 +24,6 @@ from seamount.compile.lower.sigma_delta import (
 )
 from seamount.compile.neurons.delta_coding import DeltaCoding
 from seamount.compile.program.program import Program
-from seamount.compile.program.streaming import sent_from
 from seamount.errors import ConfigError, plural
 from seamount.frames import Frames
 from seamount.hardware_targets.simulator import simulate
@@ -41,13 +40,13 @@ CLOSE = 0.03
 content."""
 
 BATCH_FRAMES = 256
-"""Frames that are run at once, and by which thresholds are judged."""
+"""Frames that are run at once, and by which thresholds are chosen."""
 
 STATES_AT_ONCE = 1 << 26
 """States of neurons, of all frames and steps, that are kept in memory."""
 
 STATES_JUDGED = 1 << 28
-"""Of neurons, in all frames and steps by which a threshold is judged: of large networks fewer frames than
+"""Of neurons, in all frames and steps by which a threshold is chosen: of large networks fewer frames than
 ``BATCH_FRAMES`` have to do, down to ``LEAST_JUDGED``."""
 
 LEAST_JUDGED = 16
@@ -58,8 +57,8 @@ FINEST = 1e-3
 NEAR = 0.98
 """Share of the messages asked for that the search is content with."""
 
-LOOKS = 6
-"""Thresholds that a search usually tries."""
+LOOKS = 16
+"""Thresholds that a search hardly ever tries more of."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +95,20 @@ class Ran:
     left_range: int
 
 
+@dataclass(frozen=True)
+class _Kept:
+    """What a source keeps back of its activations.
+
+    Attributes:
+        mean: (*shape), in the ANN's units, by how much they are above what was sent of them: the residue, and the
+            last bits that no message carries.
+        active: (*shape), share of frames in which they are not 0.
+    """
+
+    mean: Tensor
+    active: Tensor
+
+
 class Trials:
     """The programs of a network, each threshold's made, run and compared once.
 
@@ -113,15 +126,19 @@ class Trials:
         test: Frames,
         outputs: Reals,
         told: Told,
+        *,
+        late_biases: bool,
     ) -> None:
         """
         Args:
+            late_biases: see ``sigma_delta_program``.
             few: of the calibration, by which biases are made up for and a threshold is chosen.
             test: what is compared. outputs: the ANN's there, (T, B, K).
         """
         self.name, self.layers, self.real, self.scales = name, layers, real, scales
         self.few, self.test, self.outputs, self.told = few, test, outputs, told
         self.weights = whole_weights(real, scales)
+        self.late_biases = late_biases
         self.points: dict[float, Point] = {}
         self._programs: dict[float, Program] = {}
 
@@ -132,7 +149,9 @@ class Trials:
 
     def _made(self, layers: Sequence[RealLayer], at: float) -> Program:
         shape, n_steps = self.test.shape, self.test.n_steps
-        return sigma_delta_program(self.name, shape, layers, self.scales, self.weights, at, n_steps)
+        return sigma_delta_program(
+            self.name, shape, layers, self.scales, self.weights, at, n_steps, late_biases=self.late_biases
+        )
 
     def compare(self, thresholds: Sequence[float]) -> None:
         """Fill ``points``."""
@@ -181,82 +200,63 @@ class Trials:
         self.told.progress.end()
         return chosen
 
-    @property
-    def _judged(self) -> Frames:
-        """Of what is compared, as many as a search runs again and again."""
-        return self.test.part(0, 2 * self.few.n)
+    def threshold_for(self, messages: float) -> float:
+        """The least threshold with at most so many messages a frame on the few frames, to ``FINEST`` or ``NEAR``.
 
-    def refuse_fewer_than(self, messages: float) -> None:
-        """
         Raises:
-            ConfigError: not even the largest threshold has so few a frame.
+            ConfigError: not even the largest threshold has so few.
         """
-        judged = self._judged
-        self.told.stage("look for the fewest messages")
-        self.told.progress.begin("look", self.few.n + judged.n)
-        least = self._run(1.0, judged).messages
-        self.told.progress.end()
+        few = self.few.n
+        self.told.stage(f"look for {messages:,g} messages on {few:,} {plural(few, 'sample')} of the calibration")
+        self.told.progress.begin("look", LOOKS * 2 * few)
+        least = self._sent(1.0)
         if least > messages:
+            self.told.progress.end()
             possible = f"{least:.1f} a frame and more are possible"
             raise ConfigError(f"{messages:g}", where="--messages", possible=possible)
+        found = self._searched(messages)
+        self.told.progress.end()
+        return found
 
-    def threshold_for(self, messages: float) -> float:
-        """The least threshold with at most so many messages a frame of what is compared, to ``FINEST`` or ``NEAR``;
-        it lies between two points of the curve, which are there."""
-        above = [t for t, point in self.points.items() if point.messages > messages]
-        if not above:
-            return min(self.points)
-        low, high = max(above), min((t for t in self.points if t > max(above)), default=1.0)
-        self.told.stage(f"look for {messages:,g} messages between the thresholds {low:g} and {high:g}")
-        while True:
-            found = self._estimated(messages, low, high)
-            if (self.points.get(found) or self._compared(found)).messages <= messages or found == high:
-                return found
-            low = found  # the first samples send less than all do
-
-    def _estimated(self, messages: float, low: float, high: float) -> float:
-        """By the first samples, scaled to what all of them send at ``low``."""
-        judged = self._judged
-        self.told.progress.begin("look", LOOKS * (self.few.n + judged.n))
-        share = self.points[low].messages / self._run(low, judged).messages
-
-        def excess(at: float) -> float:
-            sent = share * self._run(at, judged).messages
-            self.told.progress.say(f"threshold {at:.3g}: {sent:,.0f} messages")
-            return math.log(max(sent, 1e-9) / messages)
-
-        more, less = math.log(self.points[low].messages / messages), excess(high)
+    def _searched(self, messages: float) -> float:
+        low, more = 0.0, 0.0
+        for high in (*THRESHOLDS, 1.0):  # the curve's are made in any case
+            less = _excess(self._sent(high), messages)
+            if less <= 0:
+                break
+            low, more = high, less
         while high - low > FINEST and less < math.log(NEAR):
             middle = low + (high - low) * min(max(more / (more - less), 0.1), 0.9)
-            found = excess(middle)
+            found = _excess(self._sent(middle), messages)
             if found <= 0:
                 high, less = middle, found
             else:
                 low, more = middle, found
-        self.told.progress.end()
         return high
+
+    def _sent(self, at: float) -> float:
+        sent = self._run(at, self.few).messages
+        self.told.progress.say(f"threshold {at:.3g}: {sent:,.0f} messages")
+        return sent
 
     # -------------------------------------------------------------------------------------------- running it
 
     def _run(self, at: float, frames: Frames) -> Ran:
         program = self.program(at).with_(n_steps=frames.n_steps)
         assert program.readout is not None, "made with one"
-        name, n_steps, arrivals, sent = (
-            program.readout.population,
-            frames.n_steps,
-            program.arrivals(),
-            sent_from(program),
-        )
+        name, n_steps = program.readout.population, frames.n_steps
+        arrival = program.arrivals()[name]
         size = _at_once(program, frames)
         outputs, messages, operations, left = [], 0, 0, 0
         for first in range(0, frames.n, size):
             x = _held(frames.x[:, first : first + size], program)
             run = simulate(program, x, n_steps=len(x), record=("spikes",), populations=(name,))
-            outputs.append(program.readout.real(run.spikes[name][arrivals[name] :][:n_steps]))
+            outputs.append(program.readout.real(run.spikes[name][arrival:][:n_steps]))
             for layer, events in run.events.items():
-                # from the start, when biases are sent, to the last frame: what follows it is no frame's
-                messages += int(events.n_spikes[: arrivals[layer] + n_steps].sum())
-                operations += int(events.sops[: (sent[layer] or 0) + n_steps].sum())
+                # all steps: the last frame stays, so behind it only the answer is sent
+                steps = slice(None) if layer != name else slice(arrival + n_steps)
+                messages += int(events.n_spikes[steps].sum())
+                operations += int(events.sops.sum())
                 left += events.n_u_wraps + events.n_v_saturations + events.n_drive_wraps
             self.told.progress.advance(x.shape[1])
         n = frames.n * n_steps
@@ -265,45 +265,57 @@ class Trials:
     def _made_up_for(self, program: Program) -> list[RealLayer]:
         """The layers with biases that make up for what a threshold keeps back in the mean of the few frames.
 
-        An activation that rises from 0 is sent late or never, so what is kept back has a sign.
+        An activation that rises from 0 is sent late or never, so what is kept back has a sign. A layer without biases
+        gets none, because its zeros, as those of largest values, would become messages: what its sources lack it
+        lacks, too, as often as it is not 0, and the next layer that has biases makes up for it, or the last.
         """
         kept = self._kept_back(program)
         moved = []
         for layer, one in zip(self.layers, self.real, strict=True):
-            shift = np.zeros(layer.shape[0])
+            lacks = torch.zeros(layer.shape, dtype=torch.float64)
             for part in layer.parts:
-                mean = kept[part.source][None]
-                missing = (part.sums(mean) - part.sums(torch.zeros_like(mean))).reshape(layer.shape)
-                shift = (
-                    shift + missing.flatten(1).mean(1).numpy() if len(layer.shape) > 1 else shift + missing.numpy()
-                )
-            moved.append(replace(one, bias=one.bias + shift))
+                mean = kept[part.source].mean[None]
+                lacks += (part.sums(mean) - part.sums(torch.zeros_like(mean))).reshape(layer.shape)
+            if layer is not self.layers[-1] and not one.bias.any():
+                own = kept[layer.name]
+                kept[layer.name] = replace(own, mean=own.mean + own.active * lacks)
+                moved.append(one)
+            else:
+                shift = lacks.flatten(1).mean(1) if lacks.ndim > 1 else lacks
+                moved.append(replace(one, bias=one.bias + shift.numpy()))
         return moved
 
-    def _kept_back(self, program: Program) -> dict[str, Tensor]:
-        """By how much a source's activation is, in the mean, above what it has sent of it: its residue, and the last
-        bits that no message carries. By its name in the ANN, in the ANN's units, (*shape)."""
+    def _kept_back(self, program: Program) -> dict[str, _Kept]:
+        """What sources keep back on the few frames, by their names in the ANN."""
         frames = self.few
         program = program.with_(n_steps=frames.n_steps)
-        sources = [(p.name, p.neuron) for p in program.populations if isinstance(p.neuron, DeltaCoding)]
-        units = [input_unit(self.scales), *(scale.state for scale in self.scales.layers)]
+        sources = [(INPUT, DELTA, input_unit(self.scales))]
+        sources += [(at.name, at.name, to.state) for at, to in zip(self.layers, self.scales.layers, strict=True)]
+        exponents = {p.name: p.neuron.state_exp for p in program.populations if isinstance(p.neuron, DeltaCoding)}
         arrivals, n_steps = program.arrivals(), frames.n_steps
+        total: dict[str, Any] = dict.fromkeys(exponents, 0)
+        active: dict[str, Any] = dict.fromkeys(exponents, 0)
         size = _at_once(program, frames)
-        total: dict[str, Any] = {name: 0 for name, _ in sources}
         for first in range(0, frames.n, size):
             x = _held(frames.x[:, first : first + size], program)
             run = simulate(program, x, n_steps=len(x), record=("spikes", "act"))
-            for name, neuron in sources:
-                act = run.states["act"][name][arrivals[name] :][:n_steps].sum((0, 1), dtype=np.int64)
+            for _, name, _ in sources:
+                act = run.states["act"][name][arrivals[name] :][:n_steps]
                 # what is sent in a step is there in all frames from then on
                 frames_left = np.minimum(n_steps, arrivals[name] + n_steps - np.arange(len(x))).clip(0)
                 sent = np.tensordot(frames_left, run.spikes[name].sum(1, dtype=np.int64), 1)
-                total[name] = total[name] + act - (sent << neuron.state_exp)
+                total[name] = total[name] + act.sum((0, 1), dtype=np.int64) - (sent << exponents[name])
+                active[name] = active[name] + np.count_nonzero(act, (0, 1))
             self.told.progress.advance(x.shape[1])
-        means = {}
-        for (name, _), unit in zip(sources, units, strict=True):
-            means[INPUT if name == DELTA else name] = torch.from_numpy(total[name] / (frames.n * n_steps * unit))
-        return means
+        n = frames.n * n_steps
+        return {
+            source: _Kept(torch.from_numpy(total[name] / (n * unit)), torch.from_numpy(active[name] / n))
+            for source, name, unit in sources
+        }
+
+
+def _excess(sent: float, messages: float) -> float:
+    return math.log(max(sent, 1e-9) / messages)
 
 
 def few_of(calibration: Frames, layers: Sequence[AnnLayer]) -> Frames:

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from seamount.errors import Reason, Unsupported
 from seamount.windows import Window
 
 from ..network.network import Reals, reals
@@ -29,6 +28,9 @@ from .joint_rounding import Moments, together
 INPUT, DELTA, ANSWER = "input", "delta", "answer"
 
 INPUT_BITS = 8
+
+LONGEST_DELAY = 62
+"""Of a chip's synapses; biases of layers that are further from the input are there from the start."""
 
 FULL_SCALE = float((1 << INPUT_BITS) - 1)
 """A real input of 1."""
@@ -144,10 +146,8 @@ def choose_scales(layers: Sequence[RealLayer], *, for_netx: bool, sequences: boo
     Args:
         sequences: messages as fine as they may be, at the cost of up to a bit of the weights: each loses its last
             bits, and over frames that adds up.
-        for_netx: spike_exp 0 and state_exp 6 everywhere; weights of deep networks then use fewer bits.
-
-    Raises:
-        Unsupported: layers that netx has no place for.
+        for_netx: of a chain of layers, spike_exp 0 and state_exp 6 everywhere; weights of deep networks then use
+            fewer bits.
     """
     return _netx_scales(layers) if for_netx else _free_scales(layers, LEAST_WEIGHT if sequences else LARGEST_WEIGHT)
 
@@ -201,7 +201,6 @@ def _free_scale(
 
 def _netx_scales(layers: Sequence[RealLayer]) -> Scales:
     """Messages grow from layer to layer by weight / 64: so far below full weights that each state has its room."""
-    _refuse_for_netx(layers)
     full = [LARGEST_WEIGHT / layer.parts[0].largest_weight for layer in layers]
     share, log_state = 0.0, math.log2(FULL_SCALE)
     for k, layer in enumerate(layers):
@@ -213,20 +212,6 @@ def _netx_scales(layers: Sequence[RealLayer]) -> Scales:
         made.append(Scale((weight,), before * weight, NETX_STATE_EXP))
         before = made[-1].message
     return Scales(0, tuple(made))
-
-
-def _refuse_for_netx(layers: Sequence[RealLayer]) -> None:
-    reasons, before = [], INPUT
-    for layer in layers:
-        if [part.source for part in layer.parts] != [before] or layer.parts[0].weight.ndim == 0:
-            found = f"adds up {', '.join(part.source for part in layer.parts)}; a .net file holds a chain of layers"
-            reasons.append(Reason(found, layer.name, ways_out=("leave out --net",)))
-        elif not layer.rectified and layer is not layers[-1]:
-            found = "has no ReLU, and netx rectifies every layer"
-            reasons.append(Reason(found, layer.name, ways_out=("leave out --net",)))
-        before = layer.name
-    if reasons:
-        raise Unsupported.together(reasons)
 
 
 # ------------------------------------------------------------------------------------------------- the program
@@ -261,14 +246,20 @@ def sigma_delta_program(
     weights: Weights,
     threshold: float,
     n_steps: int,
+    *,
+    late_biases: bool,
 ) -> Program:
     """The program: a Delta behind the 8-bit input, a SigmaDelta for each layer, and a Sigma that adds up the answer.
 
-    Of several ways to a layer the shorter ones are delayed: what meets there is of one frame.
+    Of several ways to a layer the shorter ones are delayed: what meets there is of one frame. So are biases, where
+    ``late_biases``: one that is there from the start is sent before the first frame comes, and sent otherwise when it
+    does, by its layer and by each behind it.
 
     Args:
         threshold: a change is sent where it reaches this share of the layer's ``typical`` activation.
         n_steps: frames of a sample.
+        late_biases: biases of all layers but the last, which sends to the answer alone, come from two neurons of
+            their own, together with the first frame. A chain of layers has no place for those.
     """
     state_exp = _input_state_exp(scales)
     v_th = _threshold(threshold * FULL_SCALE * (1 << scales.spike_exp), state_exp)
@@ -276,9 +267,15 @@ def sigma_delta_program(
     populations, synapses = [Population(DELTA, input_shape, delta)], [Synapses(DELTA + "_in", INPUT, DELTA, Wire())]
     arrival = {INPUT: 0}
     for layer, scale, whole in zip(layers, scales.layers, weights, strict=True):
-        neuron = _neuron(layer, scale, threshold, last=layer is layers[-1])
-        populations.append(Population(layer.name, layer.shape, neuron))
         arrival[layer.name] = 1 + max(arrival[part.source] for part in layer.parts)
+        neuron = _neuron(layer, scale, threshold, last=layer is layers[-1])
+        delay = arrival[layer.name] - 1
+        if late_biases and layer is not layers[-1] and neuron.bias.any() and delay <= LONGEST_DELAY:
+            source, synapse = _late_bias(layer, neuron.bias, delay)
+            populations.append(source)
+            synapses.append(synapse)
+            neuron = replace(neuron, bias=ints(0))
+        populations.append(Population(layer.name, layer.shape, neuron))
         for part, numbers, called in zip(layer.parts, whole, _names(layer), strict=True):
             delay = arrival[layer.name] - arrival[part.source] - 1
             synapses.append(_synapses(layer, part, numbers, delay, called))
@@ -323,6 +320,19 @@ def _neuron(layer: RealLayer, scale: Scale, threshold: float, *, last: bool) -> 
     return SigmaDelta(v_th, ints(bias + zero), 0, scale.state_exp, rectified=layer.rectified or last)
 
 
+def _late_bias(layer: RealLayer, bias: Ints, delay: int) -> tuple[Population, Synapses]:
+    """Two neurons that send a coarse and a fine unit once, and weights that make the layer's biases of them."""
+    fine = -(-int(np.abs(bias).max()) // LARGEST_WEIGHT**2)
+    coarse = fine * LARGEST_WEIGHT
+    each = np.broadcast_to(bias, layer.shape).ravel()
+    high = np.rint(each / coarse).astype(np.int64)
+    whole = np.stack([high, np.rint((each - high * coarse) / fine).astype(np.int64)], axis=1)
+    name = f"{layer.name}_bias"
+    source = Population(name, (2,), SigmaDelta(ints(1), ints([coarse, fine]), rectified=False))
+    made = Synapses(f"{name}_out", name, layer.name, Dense(ints(whole)), graded=True, delay=ints(delay))
+    return source, _on_grid(made, ints(whole))
+
+
 def _names(layer: RealLayer) -> list[str]:
     """Of the synapses into a layer; one source may stand there twice, with other weights."""
     if len(layer.parts) == 1:
@@ -340,8 +350,11 @@ def _synapses(layer: RealLayer, part: RealPart, whole: Ints, delay: int, name: s
     if part.window is not None:
         # Lava wraps sums of convolutions to 24 bits
         return replace(made, kind=Conv(whole, part.window), wrap_bits=24)
-    if whole.ndim == 0:
-        return made
+    return made if whole.ndim == 0 else _on_grid(made, whole)
+
+
+def _on_grid(made: Synapses, whole: Ints) -> Synapses:
+    """With a matrix of these weights."""
     if whole.min(initial=0) < 0 < whole.max(initial=0):
         # a chip's weights of both signs are even, and twice as large; the sum is halved without a rest
         return replace(made, kind=Dense(ints(2 * whole)), exponent=-1)

@@ -38,7 +38,9 @@ def convert(
             "close to the network on the data that calibrate."
         ),
     ] = None,
-    messages: Annotated[float | None, typer.Option(help="In its place: at most so many messages a frame.")] = None,
+    messages: Annotated[
+        float | None, typer.Option(help="In its place: at most so many messages a frame of the data that calibrate.")
+    ] = None,
     frames: Annotated[bool, typer.Option("--frames", help="Samples are sequences: x (T, B, ...) in a file.")] = False,
     checkpoint: Annotated[Path | None, typer.Option(help="Weights of the network (.safetensors or .pt).")] = None,
     net: Annotated[bool, typer.Option("--net", help="Write network.net for lava-dl's netx, too.")] = False,
@@ -96,6 +98,7 @@ def _head(done: Conversion) -> str:
         f"{done.program.name} as sigma-delta: {done.n_samples:,} {samples}{per}, {done.what}\n"
         f"ANN: {ann.operations:,} multiplications a frame{quality}, outputs up to {ann.largest:.4g}\n"
         f"weights of {_span(bits[0], bits[-1])} bits; an answer is there {done.latency} frames after its frame\n"
+        f"threshold {done.chosen.threshold:.3g}: {done.why}\n"
     )
 
 

@@ -55,8 +55,6 @@ class Traced:
         float_v: population name -> v after each step and reset, minus v_reset, in the unit of the program's scales.
         inputs: what entered the chip, (T, B, *shape) or (B, *shape) for a still image, integers.
         labels: (B,).
-        outputs: of a network in real numbers, frame by frame, (T, B, K), in the unit of the program's readout.
-        targets: the real outputs that were to come out, (T, B, K).
         note: which samples these are ("the first 64 test samples").
     """
 
@@ -65,9 +63,20 @@ class Traced:
     float_v: Mapping[str, Array] | None = None
     inputs: Array | None = None
     labels: Array | None = None
-    outputs: Array | None = None
-    targets: Array | None = None
     note: str = ""
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Of all samples after each frame, in the unit of the program's readout, (T, n, K).
+
+    Attributes:
+        read: what the program says. network: what a network in real numbers does. targets: what was to come out.
+    """
+
+    read: Array
+    network: Array | None = None
+    targets: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -120,6 +129,7 @@ class Evidence:
         trained: Seamount trained it, from a configuration that stands in the folder.
         facts: what a reviewer asks first, by name: data with sizes, method, teacher, student.
         created: time of writing, ISO 8601; with ``wall_s`` the only part that may differ between equal runs.
+        outputs: of all samples, where there is something to measure them by.
         full_run: Activity over the whole test set (counts only); None: the traced run counts.
         oracle: the implementation that is not ours among those in ``proof``; None: none took part.
         rounding: population -> lines on what rounding did to the synapses and thresholds there.
@@ -154,6 +164,7 @@ class Evidence:
     trainings: Mapping[Stage, Training] = field(default_factory=dict)
     proof: Sequence[Agreement] = ()
     traced: Traced | None = None
+    outputs: Outputs | None = None
     full_run: Activity | None = None
     rounding: Mapping[str, Sequence[str]] = field(default_factory=dict)
     weight_bits: Mapping[str, int] = field(default_factory=dict)

@@ -33,11 +33,13 @@ class WholeRun:
             a sample would be gigabytes.
         per_step: class if read after step 1 .. T, (T, n); the last row is the answer. None without a readout.
         margins: by how much the largest value read leads the second after each step, (T, n).
+        read: what is read after each step, (T, n, K); None where it was not asked for.
     """
 
     counts: Activity
     per_step: Array | None
     margins: Array | None
+    read: Array | None = None
 
 
 def run_all(
@@ -46,6 +48,7 @@ def run_all(
     n_samples: int,
     *,
     device: str = "cpu",
+    keep_read: bool = False,
     progress: Progress,
     world: World = ALONE,
 ) -> WholeRun | None:
@@ -53,11 +56,12 @@ def run_all(
 
     Args:
         batches: each gives what enters the chip, integers (T, B, *shape); ``n_samples`` in all.
+        keep_read: fill ``WholeRun.read``.
     """
     progress.begin("simulate all samples", n_samples)
     mine = []
     for k in range(world.rank, len(batches), world.size):
-        mine.append(_run(program, batches[k](), device))
+        mine.append(_run(program, batches[k](), device, keep_read))
         # the others are as far
         progress.advance(mine[-1].counts.n_samples * min(world.size, len(batches) - k))
     progress.end()
@@ -65,13 +69,16 @@ def run_all(
     if shares is None:
         return None
     parts = [shares[k % world.size][k // world.size] for k in range(len(batches))]
-    answered = [part.per_step for part in parts if part.per_step is not None]
-    margins = [part.margins for part in parts if part.margins is not None]
-    both = (np.concatenate(found, axis=1) if found else None for found in (answered, margins))
-    return WholeRun(_joined([part.counts for part in parts]), *both)
+    columns = ([part.per_step for part in parts], [part.margins for part in parts], [part.read for part in parts])
+    return WholeRun(_joined([part.counts for part in parts]), *map(_side_by_side, columns))
 
 
-def _run(program: Program, inputs: Inputs, device: str) -> WholeRun:
+def _side_by_side(parts: Sequence[Array | None]) -> Array | None:
+    found = [part for part in parts if part is not None]
+    return np.concatenate(found, axis=1) if found else None
+
+
+def _run(program: Program, inputs: Inputs, device: str, keep_read: bool) -> WholeRun:
     read = () if program.readout is None else (program.readout.population,)
     run = simulate(program, inputs, record=("v", "spikes"), populations=read, device=device)
     totals = {name: counts.sum(axis=0, keepdims=True, dtype=np.int64) for name, counts in run.spike_counts.items()}
@@ -81,7 +88,7 @@ def _run(program: Program, inputs: Inputs, device: str) -> WholeRun:
     read_then = _read_per_step(program, run)
     answered = classes(read_then)
     assert (run.predictions() == answered[-1]).all(), "the answer is what is read after the last step"
-    return WholeRun(counts, answered, _leads(read_then))
+    return WholeRun(counts, answered, _leads(read_then), read_then if keep_read else None)
 
 
 def _leads(read: Array) -> Array:

@@ -14,9 +14,10 @@ from torch import nn
 from torch.utils.data import TensorDataset
 from typer.testing import CliRunner
 
-from seamount import api
+from seamount import api, deployment
 from seamount.cli import app
 from seamount.compile.net.read import read_net
+from seamount.compile.neurons.sigma_delta import SigmaDelta
 from seamount.compile.program.file import load_program
 from seamount.errors import ConfigError, InputError, Unsupported
 from seamount.hardware_targets.lava import lava_status
@@ -115,8 +116,39 @@ def test_skips_and_largest_values_follow_every_frame(made: Made) -> None:
     assert done.chosen.left_range == 0
     delays = {s.name: int(s.delay) for s in done.program.synapses if np.any(s.delay)}
     assert delays["third_from_relu_3"] == 1
-    with pytest.raises(Unsupported, match=r"a \.net file holds a chain of layers; leave out --net"):
-        api.convert(Skipping(), x, frames=True, net=True)
+
+
+def test_what_a_net_file_has_no_place_for_is_refused_in_a_line_each_before_anything_is_calibrated(made: Made) -> None:
+    ear = Ear()
+    with pytest.raises(Unsupported) as error:
+        api.convert(Skipping(), made.x, net=True, told=api.Told(ear, ear.stages.append))
+    assert str(error.value).splitlines() == [
+        "Skipping: 20 layers of sums or largest values, as pool_max1, a .net file holds a chain of layers; "
+        "leave out --net",
+        "Skipping: 3 layers without ReLU, as first_sum, netx rectifies every layer; leave out --net",
+    ]
+    assert ear.stages == ["read the network and its data"]
+
+
+def test_biases_come_with_the_first_frame_and_zeros_stay_zeros(made: Made) -> None:
+    net = nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(4, 4, 3, bias=False), nn.ReLU(), nn.Flatten(),
+        nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 2),
+    )  # fmt: skip
+    torch.manual_seed(4)
+    program = api.convert(net, made.x[:60], threshold=0.0).program
+    biases = {p.name: p.neuron.bias for p in program.populations if isinstance(p.neuron, SigmaDelta)}
+    assert [name for name, bias in biases.items() if bias.any()] == ["layer0_bias", "layer6_bias", "layer8"]
+    assert np.array_equal(biases["layer0_bias"], 127 * biases["layer0_bias"][1] // [1, 127])
+    run = simulate(program, np.repeat(made.x[:1][None], 12, axis=0).astype(int), n_steps=12, record=("spikes",))
+    arrivals = program.arrivals()
+    for name in ("layer0", "layer2", "layer3", "layer6"):
+        assert not run.spikes[name][: arrivals[name]].any()
+        assert not run.spikes[name][arrivals[name] + 1 :].any()
+    # with what a .net file holds each layer sends its biases before the frame comes
+    chained = api.convert(net[:2] + net[5:6] + nn.Sequential(nn.Linear(144, 2)), made.x[:60], net=True).program
+    spikes = simulate(chained, np.zeros((2, 1, 1, 8, 8), int), n_steps=2, record=("spikes",)).spikes
+    assert spikes["layer0"][0].any()
 
 
 def test_a_higher_threshold_sends_less_and_errs_more(made: Made) -> None:
@@ -148,19 +180,27 @@ class Ear:
     def end(self) -> None: ...
 
 
-def test_a_number_of_messages_chooses_the_threshold(made: Made) -> None:
+def test_a_number_of_messages_chooses_the_threshold_on_what_calibrates(made: Made) -> None:
     ear = Ear()
     told = api.Told(ear, ear.stages.append)
-    done = api.convert(made.net, (made.x, made.y), messages=150, n_samples=300, told=told)
-    assert 140 < done.chosen.messages <= 150
-    assert done.chosen.threshold not in (0, 0.02)
+    # inputs of a quarter of the size send less: were they looked at, the threshold would be another one
+    parts = (made.x[:300], made.y[:300]), (made.x[300:] // 4, made.y[300:])
+    done = api.convert(made.net, parts, messages=100, told=told)
+    assert done.why == "at most 100 messages a frame on 256 samples of the calibration"
+    assert done.chosen.messages < 90
+    assert done.chosen.threshold not in THRESHOLDS
     assert [point.threshold for point in done.curve] == sorted({*THRESHOLDS, done.chosen.threshold})
-    assert ear.stages[-2:] == ["compare 7 thresholds on 300 samples", ear.stages[-1]]
-    assert ear.stages[-1].startswith("look for 150 messages between the thresholds 0.")
-    # the layers, the largest threshold, and the curve's: each is made once, on 256 samples
-    *known, look = ear.tasks
-    assert known == [(n, n) for n in (4, 256 + 300, 7 * (256 + 300))]
+    assert ear.stages[-2:] == [
+        "look for 100 messages on 256 samples of the calibration",
+        "compare 8 thresholds on 97 samples",
+    ]
+    # the layers, the search, and the curve's
+    (_, look, compare) = ear.tasks
+    assert compare[0] == compare[1]
     assert look[1] <= look[0]
+    same = api.convert(made.net, (made.x[:256], made.y[:256]), messages=100)
+    assert 95 < same.chosen.messages <= 100
+    assert same.why.endswith("on 256 samples of the calibration, which is what is compared")
     with pytest.raises(ConfigError, match=r"--messages: 0.5, \d+.\d a frame and more are possible"):
         api.convert(made.net, (made.x, made.y), messages=0.5, n_samples=200)
 
@@ -361,7 +401,11 @@ def moving(made: Made, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_report_tells_what_happens_from_frame_to_frame(moving: Path, tmp_path: Path) -> None:
+def test_the_report_tells_what_happens_from_frame_to_frame(
+    moving: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deployment, "N_COMPARED", 4)
+    monkeypatch.setattr(deployment, "BATCH", 5)
     report = api.deploy(
         moving / "program.h5",
         moving / "samples.npz",
@@ -379,10 +423,11 @@ def test_the_report_tells_what_happens_from_frame_to_frame(moving: Path, tmp_pat
     assert found.error_max.value == pytest.approx(told["chosen"]["error_max"], rel=1e-5)
     assert found.error_rms.value == pytest.approx(told["chosen"]["error_rms"], rel=1e-5)
     assert found.rmse.value == pytest.approx(told["chosen"]["rmse"], rel=1e-5)
+    assert found.error_rms.n == found.rmse.n == 12, "all of them; layers are those of the first 4"
     assert [layer.name for layer in found.layers] == ["delta", "layer0", "layer3", "layer7", "layer9"]
     activity = simulate(
         load_program(moving / "program.h5"),
-        np.load(moving / "samples.npz")["x"].astype(int),
+        np.load(moving / "samples.npz")["x"][:, :4].astype(int),
         record=("spikes", "act"),
     )
     delta = found.layers[0]

@@ -137,13 +137,26 @@ def test_a_recording_that_cannot_be_compared_is_refused_in_words(
     assert outcome.refused == told
 
 
-def test_a_recording_without_its_network_says_how_to_name_it(
-    recording: dict[str, NDArray[Any]], tmp_path: Path
+def test_a_recording_without_its_network_says_how_to_name_it_at_once(
+    recording: dict[str, NDArray[Any]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     np.savez(tmp_path / "other_lava.npz", **recording)
-    (outcome,) = outcomes(tmp_path)
+    assert main([str(tmp_path)]) == 1
     where = f"{tmp_path}/other_lava.net, {tmp_path}/other.net"
-    assert outcome.refused == f"no network: {where} are not there; name it with --net other_lava=FILE"
+    refused = f"no network: {where} are not there; name it with --net other_lava=FILE"
+    assert capsys.readouterr().err == f"other_lava: {refused}\n"
+    (outcome,) = outcomes(tmp_path)
+    assert outcome.refused == refused
+
+
+def test_a_recording_may_name_its_network(recording: dict[str, NDArray[Any]], tmp_path: Path) -> None:
+    (tmp_path / "recorded").mkdir()
+    np.savez(tmp_path / "recorded" / "other.npz", **recording, net="../mine.net")
+    assert main([str(tmp_path / "recorded")]) == 0
+    np.savez(tmp_path / "recorded" / "other.npz", **recording, net="../yours.net")
+    (outcome,) = outcomes(tmp_path / "recorded")
+    where = f"{tmp_path}/recorded/../yours.net"
+    assert outcome.refused == f"no network: {where} is not there; name it with --net other=FILE"
 
 
 # ------------------------------------------------------------------------------- single LIF of the NIR paper

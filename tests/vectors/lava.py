@@ -6,6 +6,7 @@ Each CASE.npz below DIR is one of
   synapses after every step (``graph.py``; ``meta`` has ``graph``, or ``net_file`` too);
 * one process with what its ports received and sent (``processes.py``; ``meta`` has ``proc``);
 * a whole network beside its .net file, recorded by netx in Lava or by slayer (``net.py``; no ``meta``, but ``x``);
+  a network that is not there is told before the first case is replayed;
 * blocks of nengo-loihi's emulator (``nengo.py``; ``meta`` has ``blocks``).
 
 Every case is run by the definition and by every fast implementation, and every recorded value is compared. Lava
@@ -87,9 +88,9 @@ def read_case(path: Path, net: Path | None = None) -> Case:
     packed = read_npz(path)
     arrays = {name: packed[name] for name in packed if name != "meta"}
     if "meta" not in packed:
-        from .net import network_replays  # h5py is needed for these alone
+        from .net import NET, network_replays  # h5py is needed for these alone
 
-        recorded = {name: values for name, values in arrays.items() if name != "x"}
+        recorded = {name: values for name, values in arrays.items() if name not in ("x", NET)}
         return Case(network_replays(path, arrays, net), recorded)
     meta = json.loads(str(packed["meta"]))
     if not isinstance(meta, dict):
@@ -161,6 +162,19 @@ def outcomes(
             yield Outcome(path.stem, 0, 0, refused=f"{type(error).__name__}: {error}")
 
 
+def without_network(folder: Path, nets: Mapping[str, Path]) -> Iterator[str]:
+    """Recordings of whole networks whose .net file is not there, and how it is named."""
+    from .net import NET, net_of
+
+    for path in sorted(folder.rglob("*.npz")):
+        try:
+            packed = read_npz(path)
+            if "meta" not in packed and path.stem not in nets:
+                net_of(path, {NET: packed[NET]} if NET in packed else {})
+        except InputError as error:
+            yield f"{path.stem}: {error}"
+
+
 def named_net(text: str) -> tuple[str, Path]:
     case, equals, file = text.partition("=")
     if not (case and equals and file):
@@ -186,7 +200,10 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     if not chosen.folder.is_dir():
         parser.error(f"{chosen.folder} is no folder")
-    found = list(outcomes(chosen.folder, nets=dict(chosen.net)))
+    nets = dict(chosen.net)
+    for told in without_network(chosen.folder, nets):  # at once: the others take minutes
+        print(told, file=sys.stderr, flush=True)
+    found = list(outcomes(chosen.folder, nets=nets))
     for outcome in found:
         if outcome.refused:
             print(f"{outcome.name}: refused: {outcome.refused}")

@@ -4,8 +4,8 @@ With ``meta``, of netx in Lava, step by step: ``meta`` holds ``net_file``, netx'
 steps (``graph.T``); ``p:src.data`` is the input, ``r:lifN.u|v|s`` is of layer N of the file.
 
 Without ``meta``, of a whole network: CASE.npz beside CASE.net, or NAME_anything.npz beside NAME.net; the network of
-NAME_gts_anything.npz is ``gts/NAME/network.net`` of the installed lava-dl. ``x`` is the input; every other array is
-compared, its kind is in its name:
+NAME_gts_anything.npz is ``gts/NAME/network.net`` of the installed lava-dl. ``net``, a text, may name the file itself,
+from where the recording stands. ``x`` is the input; every other array is compared, its kind is in its name:
 
 * ``out``: what the last layer sent, ``sigmaN`` (or ``uN``, ``vN``): that state of layer N after the last step. By
   netx in Lava: maps are (W, H, C), time last, N counts netx's layers (a flatten layer is none).
@@ -40,6 +40,7 @@ ARGUMENTS = {
     "skip_layers": "skip_layers",
     "input_message_bits": "input_bits",
 }
+NET = "net"
 WITHOUT_EFFECT = {"sparse", "sparse_fc_layer", "net_config"}  # the same integers from another process
 
 
@@ -73,7 +74,7 @@ def network_replays(path: Path, arrays: Arrays, net: Path | None = None) -> list
     x = whole_numbers(arrays)
     by_slayer = any(name.startswith("layer") for name in arrays)
     shape = x.shape[:-1] if by_slayer else x.shape[-2::-1]
-    program = read_net(net or net_beside(path), input_shape=shape)
+    program = read_net(net or net_of(path, arrays), input_shape=shape)
     entry = program.inputs[0]
     if entry.shape != shape:
         layout = "(C, H, W), time last" if by_slayer else "(W, H, C), time last"
@@ -98,17 +99,23 @@ def whole_numbers(arrays: Arrays) -> NDArray[np.int64]:
     return x.astype(np.int64)
 
 
-def net_beside(path: Path) -> Path:
-    """The .net file of a recording without ``meta``."""
-    names = dict.fromkeys((path.stem, path.stem.rpartition("_")[0] or path.stem))
-    beside = [path.with_name(f"{name}.net") for name in names]
-    folder, brought = installed(), path.stem.partition("_gts")
-    if folder is not None and brought[1]:
-        beside.append(folder / "gts" / brought[0] / "network.net")
-    found = next((file for file in beside if file.is_file()), None)
+def net_of(path: Path, arrays: Arrays) -> Path:
+    """The .net file of a recording without ``meta``.
+
+    Raises:
+        InputError: it is not there.
+    """
+    if NET in arrays:
+        possible = [path.parent / str(arrays[NET])]
+    else:
+        possible = [path.with_name(f"{name}.net") for name in (path.stem, path.stem.rpartition("_")[0]) if name]
+        folder, brought = installed(), path.stem.partition("_gts")
+        if folder is not None and brought[1]:
+            possible.append(folder / "gts" / brought[0] / "network.net")
+    found = next((file for file in possible if file.is_file()), None)
     if found is None:
         raise InputError(
-            f"no network: {', '.join(str(file) for file in beside)} {'is' if len(beside) == 1 else 'are'} not there",
+            f"no network: {', '.join(map(str, possible))} {'is' if len(possible) == 1 else 'are'} not there",
             ways_out=f"name it with --net {path.stem}=FILE",
         )
     return found

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from seamount.compile.neurons.delta_coding import DeltaCoding
-from seamount.compile.program.readout import readout_so_far
+from seamount.compile.program.activity import Activity
+from seamount.compile.program.program import Program
 
-from ..evidence import Array, Evidence, Traced, window
+from ..evidence import Array, Evidence, Outputs, window
 from ..schema.quantities import known, series, unknown
 from ..schema.values import Item, Missing, Quantity, Series
 
@@ -26,8 +27,9 @@ class Frames(Item):
     """
     Attributes:
         latency: frames after which the answer to a frame is there.
-        error_max, error_rms: of the outputs against the network's in real numbers; ``error``: RMS of each frame.
-        rmse: against the outputs that were to come out.
+        layers: of the samples that were traced.
+        error_max, error_rms: of all samples' outputs against the network's in real numbers; ``error``: RMS of each
+            frame. rmse: against the outputs that were to come out.
     """
 
     n_frames: int
@@ -45,7 +47,8 @@ NO_TARGETS = "no real outputs y were given"
 
 def frames(evidence: Evidence) -> Frames | Missing:
     program, traced = evidence.program, evidence.traced
-    coding = [p for p in program.populations if isinstance(p.neuron, DeltaCoding)]
+    # those that hear nothing hold constants, as biases, and no frame changes them
+    coding = [p for p in program.populations if isinstance(p.neuron, DeltaCoding) and program.into(p.name)]
     if not coding:
         return Missing(missing="no neurons that send changes")
     if traced is None:
@@ -65,17 +68,22 @@ def frames(evidence: Evidence) -> Frames | Missing:
         each = known(float(sent.sum(axis=2).mean()), "messages/frame", "counted", run.n_samples)
         sending = series(_share(sent), "%", "counted", run.n_samples)
         made.append(FrameLayer(name=name, n_neurons=population.n_neurons, messages=each, sending=sending, zero=zero))
-    outputs = _outputs(evidence, traced)
-    error_max, error_rms, error = _errors(outputs, traced)
+    error_max, error_rms, error = _errors(evidence.outputs)
     return Frames(
-        n_frames=len(outputs) if outputs is not None else run.n_steps,
+        n_frames=len(_of_readout(program, run)) if program.readout is not None else run.n_steps,
         latency=0 if program.readout is None else program.arrivals()[program.readout.population],
         layers=tuple(made),
         error_max=error_max,
         error_rms=error_rms,
         error=error,
-        rmse=_rmse(outputs, traced),
+        rmse=_rmse(evidence.outputs),
     )
+
+
+def _of_readout(program: Program, run: Activity) -> Array:
+    assert program.readout is not None, "asked for where it is read"
+    name = program.readout.population
+    return window(program, run, name, run.spikes[name])
 
 
 def _share(found: Array) -> Array:
@@ -83,29 +91,13 @@ def _share(found: Array) -> Array:
     return np.asarray(100 * found.reshape(len(found), -1).mean(axis=1))
 
 
-def _outputs(evidence: Evidence, traced: Traced) -> Array | None:
-    """What is read after each frame, in the unit of the readout: (T, B, K)."""
-    readout = evidence.program.readout
-    if readout is None:
-        return None
-    read: Array
-    run, name = traced.deployed, readout.population
-    spikes = window(evidence.program, run, name, run.spikes[name])
-    v = spikes if name not in run.v else window(evidence.program, run, name, run.v[name])
-    read = readout_so_far(readout.quantity, spikes, v)
-    return np.asarray(readout.real(read.reshape(len(read), run.n_samples, -1)))
-
-
-def _errors(outputs: Array | None, traced: Traced) -> tuple[Quantity, Quantity, Series | Missing]:
-    given = traced.outputs
-    if outputs is None or given is None or given.shape != outputs.shape:
-        why = (
-            NO_OUTPUTS
-            if given is None or outputs is None
-            else f"{given.shape} were given, {outputs.shape} are needed"
-        )
+def _errors(outputs: Outputs | None) -> tuple[Quantity, Quantity, Series | Missing]:
+    if outputs is None or outputs.network is None or outputs.network.shape != outputs.read.shape:
+        why = NO_OUTPUTS
+        if outputs is not None and outputs.network is not None:
+            why = f"{outputs.network.shape} were given, {outputs.read.shape} are needed"
         return unknown("output", why), unknown("output", why), Missing(missing=why)
-    error, n = np.abs(outputs - given), traced.deployed.n_samples
+    error, n = np.abs(outputs.read - outputs.network), outputs.read.shape[1]
     per_frame = np.sqrt(np.mean(error**2, axis=(1, 2)))
     largest, mean = float(error.max()), float(np.sqrt(np.mean(error**2)))
     return (
@@ -115,8 +107,8 @@ def _errors(outputs: Array | None, traced: Traced) -> tuple[Quantity, Quantity, 
     )
 
 
-def _rmse(outputs: Array | None, traced: Traced) -> Quantity:
-    if outputs is None or traced.targets is None or traced.targets.shape != outputs.shape:
+def _rmse(outputs: Outputs | None) -> Quantity:
+    if outputs is None or outputs.targets is None or outputs.targets.shape != outputs.read.shape:
         return unknown("output", NO_TARGETS)
-    rmse = float(np.sqrt(np.mean((outputs - traced.targets) ** 2)))
-    return known(rmse, "output", "measured", traced.deployed.n_samples)
+    rmse = float(np.sqrt(np.mean((outputs.read - outputs.targets) ** 2)))
+    return known(rmse, "output", "measured", outputs.read.shape[1])
