@@ -431,9 +431,9 @@ def test_the_report_tells_what_happens_from_frame_to_frame(
         record=("spikes", "act"),
     )
     delta = found.layers[0]
-    assert delta.sending.values[1] == pytest.approx(100 * np.mean(activity.spikes["delta"][1] != 0))
+    assert delta.sending.values[1] == pytest.approx(100 * np.mean(activity.spikes["delta"][1] != 0), rel=1e-5)
     assert isinstance(delta.zero, Series)
-    assert delta.zero.values[1] == pytest.approx(100 * np.mean(activity.states["act"]["delta"][1] == 0))
+    assert delta.zero.values[1] == pytest.approx(100 * np.mean(activity.states["act"]["delta"][1] == 0), rel=1e-5)
     assert isinstance(report.accuracy, Missing)
     assert report.accuracy.missing.endswith(
         "holds real outputs in place of classes; their error stands with the frames"

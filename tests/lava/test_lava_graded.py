@@ -7,6 +7,14 @@ import pytest
 from graded_programs import sigma_delta_chain
 
 from seamount.compile.arithmetic.definition import run_definition
+from seamount.compile.lower.sigma_delta import (
+    INPUT,
+    RealLayer,
+    RealPart,
+    choose_scales,
+    sigma_delta_program,
+    whole_weights,
+)
 from seamount.compile.neurons.atrlif import Atrlif
 from seamount.compile.neurons.delta import Delta
 from seamount.compile.neurons.graded_relu_vec import GradedReluVec
@@ -27,6 +35,7 @@ from seamount.hardware_targets.agreement import compare_runs
 from seamount.hardware_targets.lava.lower import lava_graph
 from seamount.hardware_targets.lava.run import run_on_lava
 from seamount.hardware_targets.simulator import simulate
+from seamount.windows import Window
 
 RECORD = ("spikes", "states")
 
@@ -116,7 +125,26 @@ def products() -> Program:
     )
 
 
+def late_biases() -> Program:
+    """A converted network: biases come from neurons without input, over delays."""
+    rng = np.random.default_rng(5)
+
+    def layer(name: str, source: str, weight: tuple[int, ...], shape: tuple[int, ...], largest: float) -> RealLayer:
+        part = RealPart(source, rng.normal(size=weight), Window() if len(weight) == 4 else None)
+        return RealLayer(name, (part,), rng.normal(size=weight[0]), shape, name != "out", largest, largest / 4)
+
+    layers = (
+        layer("conv", INPUT, (3, 1, 3, 3), (3, 2, 2), 12.0),
+        layer("hidden", "conv", (5, 12), (5,), 60.0),
+        layer("out", "hidden", (2, 5), (2,), 200.0),
+    )
+    scales = choose_scales(layers, for_netx=False)
+    weights = whole_weights(layers, scales)
+    return sigma_delta_program("late", (1, 4, 4), layers, scales, weights, 0.01, 20, late_biases=True)
+
+
 PROGRAMS = {
+    "late biases": late_biases(),
     "sigma-delta": sigma_delta_chain(),
     "cumulated error": sigma_delta_chain(cum_error=True),
     "rf": resonators(Rf),
@@ -134,6 +162,8 @@ def test_every_state_and_message_is_lavas(name: str) -> None:
     x = {i.name: np.cumsum(rng.integers(-3, 4, (20, 2, *i.shape)), axis=0) for i in program.inputs}
     if name.startswith("rf"):
         x = {"x": rng.integers(0, 2, (20, 2, 8))}
+    elif name == "late biases":
+        x = {INPUT: rng.integers(0, 256, (20, 2, 1, 4, 4))}
     elif name == "products":
         x = {entry: rng.integers(-30000, 30000, (20, 2, 4)) >> rng.integers(0, 15, (20, 2, 4)) for entry in x}
     elif name == "adaptive":
