@@ -277,6 +277,21 @@ def note(typing_context: Any, found: Any, at: Any, base: Any, mask: Any) -> Any:
     return types.int64(found, types.int64, types.int32, MASK), codegen
 
 
+def _storing(kind: _Lanes, n_bytes: int) -> Any:
+    @intrinsic
+    def store(typing_context: Any, array: Any, at: Any, values: Any) -> Any:
+        """Values to a place of a contiguous array of their type."""
+
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            to = _pointer(context, builder, signature.args[0], args[0], args[1], kind.vector)
+            builder.store(args[2], to).align = n_bytes
+            return context.get_dummy_value()
+
+        return types.void(array, types.int64, kind), codegen
+
+    return store
+
+
 def shorts(n: int) -> tuple[Any, ...]:
     """Operations on n int16, in as many registers as they need: none, load, plus, doubled, store."""
     kind = _Lanes(_SHORT, n)
@@ -315,30 +330,10 @@ def shorts(n: int) -> tuple[Any, ...]:
 
         return kind(kind, types.int64), codegen
 
-    @intrinsic
-    def store(typing_context: Any, array: Any, at: Any, values: Any) -> Any:
-        """Values to a place of a contiguous int16 array."""
-
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            to = _pointer(context, builder, signature.args[0], args[0], args[1], kind.vector)
-            builder.store(args[2], to).align = 2
-            return context.get_dummy_value()
-
-        return types.void(array, types.int64, kind), codegen
-
-    return none, load, plus, doubled, store
+    return none, load, plus, doubled, _storing(kind, 2)
 
 
-@intrinsic
-def store(typing_context: Any, array: Any, at: Any, values: Any) -> Any:
-    """Values to a place of a contiguous int32 array."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        to = _pointer(context, builder, signature.args[0], args[0], args[1], INTS.vector)
-        builder.store(args[2], to).align = 4
-        return context.get_dummy_value()
-
-    return types.void(array, types.int64, INTS), codegen
+store = _storing(INTS, 4)
 
 
 @intrinsic
