@@ -4,8 +4,9 @@ notebook that ``told=Told()`` silences::
     from seamount import api
     report = api.run("train.toml", folder="runs/first")
 
-Runs stand in ``runs``, networks and programs in ``programs``; this is the list of what may be relied on. A name
-brings its module when it is first asked for: who compiles a network does not load what trains one.
+Runs stand in ``runs``, networks and programs in ``programs``, their runs on samples in ``simulation``; this is the
+list of what may be relied on. A name brings its module when it is first asked for: who compiles a network does not
+load what trains one.
 """
 
 from __future__ import annotations
@@ -15,25 +16,18 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from seamount.asked import Reading
+    from seamount.chip_samples import ChipSamples, arrays_of, samples_for
     from seamount.conversion import convert
     from seamount.doctor import doctor
     from seamount.hardware_targets.target import list_targets as targets
     from seamount.hardware_targets.target import load_target as target
     from seamount.programs import (
-        ChipSamples,
         CompiledFile,
-        LavaRun,
         RoundedAnswers,
-        Simulated,
-        arrays_of,
         compile_source,
-        diff,
         inspect,
         load_any_program,
         rounded_answers,
-        run_lava,
-        samples_for,
-        simulate,
         write_net,
         write_nir,
         write_one_by_one,
@@ -57,6 +51,7 @@ if TYPE_CHECKING:
         sweep,
         why,
     )
+    from seamount.simulation import LavaRun, Simulated, diff, run_lava, simulate
 
 __all__ = [
     "DEMONSTRATION",
@@ -103,21 +98,21 @@ __all__ = [
 # the same as the imports above; a test compares them
 _HOMES = {
     "DEMONSTRATION": "seamount.runs.DEMONSTRATION",
-    "ChipSamples": "seamount.programs.ChipSamples",
+    "ChipSamples": "seamount.chip_samples.ChipSamples",
     "CompiledFile": "seamount.programs.CompiledFile",
-    "LavaRun": "seamount.programs.LavaRun",
+    "LavaRun": "seamount.simulation.LavaRun",
     "Reading": "seamount.asked.Reading",
     "RoundedAnswers": "seamount.programs.RoundedAnswers",
-    "Simulated": "seamount.programs.Simulated",
+    "Simulated": "seamount.simulation.Simulated",
     "StageAccuracy": "seamount.runs.StageAccuracy",
     "Told": "seamount.run.told.Told",
-    "arrays_of": "seamount.programs.arrays_of",
+    "arrays_of": "seamount.chip_samples.arrays_of",
     "check": "seamount.runs.check",
     "compare": "seamount.runs.compare",
     "compile_source": "seamount.programs.compile_source",
     "convert": "seamount.conversion.convert",
     "deploy": "seamount.runs.deploy",
-    "diff": "seamount.programs.diff",
+    "diff": "seamount.simulation.diff",
     "distill": "seamount.runs.distill",
     "doctor": "seamount.doctor.doctor",
     "init": "seamount.runs.init",
@@ -129,9 +124,9 @@ _HOMES = {
     "report": "seamount.runs.report",
     "rounded_answers": "seamount.programs.rounded_answers",
     "run": "seamount.runs.run",
-    "run_lava": "seamount.programs.run_lava",
-    "samples_for": "seamount.programs.samples_for",
-    "simulate": "seamount.programs.simulate",
+    "run_lava": "seamount.simulation.run_lava",
+    "samples_for": "seamount.chip_samples.samples_for",
+    "simulate": "seamount.simulation.simulate",
     "sweep": "seamount.runs.sweep",
     "target": "seamount.hardware_targets.target.load_target",
     "targets": "seamount.hardware_targets.target.list_targets",

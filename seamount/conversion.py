@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seamount.artefacts import RunFolder, recognised
+from seamount.chip_samples import require_data
 from seamount.config import load_config
 from seamount.errors import ConfigError, InputError
 from seamount.files import check_place
 from seamount.models.choices import check_teacher
 from seamount.own import blamed, is_own
 from seamount.own_source import check_source
-from seamount.programs import require_data
 from seamount.run.told import Told, usual
 from seamount.surroundings import undisturbed
 

@@ -30,6 +30,7 @@ from seamount.artefacts import (
     SAMPLES,
 )
 from seamount.asked import Asked, asked_in
+from seamount.chip_samples import ChipSamples
 from seamount.compile.pipeline import Compiled
 from seamount.compile.program.activity import EVERY_STATE, Activity
 from seamount.compile.program.file import save_program
@@ -45,7 +46,6 @@ from seamount.hardware_targets.lava import lava_status, run_on_lava
 from seamount.hardware_targets.simulator import simulate
 from seamount.hardware_targets.target import load_target
 from seamount.prepared import Prepared, prepare, source_of
-from seamount.programs import ChipSamples
 from seamount.report.evidence import Answers, Evidence, Outputs, Traced
 from seamount.report.report import Report
 from seamount.run.answers import BATCH, write_arrays

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seamount import own
+from seamount.chip_samples import arrays_of
 from seamount.config import load_config
 from seamount.distill.data import Data, load_data
 from seamount.distill.data.file import to_bytes
@@ -21,7 +22,6 @@ from seamount.distill.data.samples import Samples
 from seamount.errors import ConfigError, InputError
 from seamount.foreign.labels import class_labels
 from seamount.foreign.samples import ENDINGS
-from seamount.programs import arrays_of
 
 Array = NDArray[Any]
 

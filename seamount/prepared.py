@@ -25,6 +25,7 @@ from seamount.artefacts import (
     recognised,
 )
 from seamount.asked import Asked, Reading, asked_in
+from seamount.chip_samples import ChipSamples, require_data, samples_for
 from seamount.compile.pipeline import Compiled, compile_graph
 from seamount.compile.program.file import load_program
 from seamount.compile.program.program import Program
@@ -34,7 +35,7 @@ from seamount.files import check_place
 from seamount.foreign.arrays import read_npz
 from seamount.hardware_targets.lava import require_lava
 from seamount.hardware_targets.target import load_target
-from seamount.programs import ChipSamples, options_of, require_data, samples_for
+from seamount.programs import options_of
 from seamount.run.cross_check import require_cross_check
 from seamount.run.told import Told
 

@@ -435,8 +435,8 @@ def why(
 def _why_of_network(
     asked: Asked, path: Path, layer: str, n_samples: int, data: str | None, settings: Sequence[str]
 ) -> Explanation:
+    from seamount.chip_samples import data_for, require_data, samples_for
     from seamount.prepared import program_of
-    from seamount.programs import data_for, require_data, samples_for
 
     named = data_for(path, data)
     require_data(named, settings)

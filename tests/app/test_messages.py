@@ -14,6 +14,7 @@ import typer
 from numpy.typing import ArrayLike
 from pydantic import BaseModel
 
+from seamount.chip_samples import samples_for
 from seamount.cli import app
 from seamount.cli.root import COMMANDS, load_command
 from seamount.compile.options import NAMED, SETTINGS, compile_options
@@ -23,7 +24,6 @@ from seamount.config import Config
 from seamount.distill.data.file import to_bytes
 from seamount.errors import InputError, SeamountError, Unsupported
 from seamount.hardware_targets.simulator import simulate
-from seamount.programs import samples_for
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("compile", "distill", "hardware_targets", "models", "seamount")

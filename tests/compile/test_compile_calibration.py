@@ -10,6 +10,7 @@ from compile_networks import network, population
 from hypothesis import given
 from hypothesis import strategies as st
 
+from seamount.chip_samples import arrays_of
 from seamount.compile.lower.calibration import calibrate
 from seamount.compile.lower.joint_rounding import BLOCK, Moments, mean_square, round_with_moments
 from seamount.compile.lower.quantise import nearest_on_grid, round_weights
@@ -19,7 +20,7 @@ from seamount.compile.network.interpret import run_network
 from seamount.compile.network.network import Connection, Convolution, Linear, Network, NetworkInput, Reshape, reals
 from seamount.compile.pipeline import CompileOptions, compile_graph
 from seamount.errors import InputError
-from seamount.programs import arrays_of, rounded_answers
+from seamount.programs import rounded_answers
 from seamount.windows import Window
 
 

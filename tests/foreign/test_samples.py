@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from seamount.chip_samples import samples_for
 from seamount.compile.neurons.lif import NEVER_FIRES, Lif
 from seamount.compile.numbers import ints
 from seamount.compile.program.program import Input, Population, Program, Readout
@@ -17,7 +18,6 @@ from seamount.config import load_config
 from seamount.distill.data import load_data
 from seamount.errors import ConfigError, InputError
 from seamount.foreign.samples import read_samples
-from seamount.programs import samples_for
 
 X, Y = np.arange(48, dtype=np.uint8).reshape(12, 1, 2, 2), np.arange(12) % 2
 
