@@ -137,7 +137,8 @@ def test_compiling_tells_what_rounding_changed_on_the_calibration_samples() -> N
     assert (told.n, told.n_same) == (9, 9)
     assert told.accuracy == told.float_accuracy
     assert str(told).startswith("calibration: 9 of 9 answers are the float network's; accuracy ")
-    for labels, complaint in ((np.zeros(4), "y needs \\(9,\\)"), (np.array(["q"] * 9), "whole numbers of classes")):
+    text = np.array(["q"] * 9)
+    for labels, complaint in ((np.zeros(4, int), "needed is \\(9,\\)"), (text, "whole numbers of classes")):
         with pytest.raises(InputError, match=complaint):
             rounded_answers(compiled, x, labels)
 
