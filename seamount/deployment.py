@@ -281,24 +281,26 @@ def _evidence(asked: Asked, folder: Path, made: Made, told: Told) -> Evidence:
     )
 
 
+OF_ANSWERS = ("accuracy", "anytime")
+"""Parts of the report that need answers and labels."""
+
+
 def _answers(made: Made, reasons: dict[str, str]) -> list[Answers]:
     """Of one's own network, of the float one, of the program; without labels only why there are none."""
     samples, whole, floats = made.samples, made.whole, made.floats
     if samples is None or whole is None:
         return []
     if whole.per_step is None:
-        reasons["accuracy"] = _no_readout(made)
+        reasons |= dict.fromkeys(OF_ANSWERS, _no_readout(made))
         return []
     float_steps = None if floats is None else floats.per_step
     if samples.targets is not None:
-        reasons["accuracy"] = (
-            f"{samples.what} holds real outputs in place of classes; their error stands with the frames"
-        )
+        told = f"{samples.what} holds real outputs in place of classes; their error stands with the frames"
+        reasons |= dict.fromkeys(OF_ANSWERS, told)
         return []
     if samples.labels is None:
-        reasons["accuracy"] = _without_labels(
-            samples, whole.per_step[-1], None if float_steps is None else float_steps[-1]
-        )
+        told = _without_labels(samples, whole.per_step[-1], None if float_steps is None else float_steps[-1])
+        reasons |= dict.fromkeys(OF_ANSWERS, told)
         return []
     found = []
     if made.own is not None:

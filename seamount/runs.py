@@ -260,8 +260,9 @@ def deploy(
     None in a process that torchrun started only to help.
 
     Args:
-        source: ``.nir``, ``.net``, a program, or the folder of a run (its exported student is taken); or a student in
-            Python, a ``SpikingNet`` (which is rounded) or a ``QuantisedStudent``.
+        source: ``.nir``, ``.net``, a program, or the folder of a run (its exported student is taken) or of a report
+            (read as that was, on its data, where nothing else is said); or a student in Python, a ``SpikingNet``
+            (which is rounded) or a ``QuantisedStudent``.
         data: see ``samples_for``; without it nothing is run. Of a student in Python also a Dataset, or arrays (x, y).
         folder: where report.json, report.html and the program go; default: under runs/, called as the source.
         reading: how the network is read and lowered.
@@ -298,11 +299,23 @@ def deploy(
         possible = "of a network's file or a program they are a file, too, or the name of a data set"
         ways_out = "np.savez('x.npz', x=x, y=y) makes one, of whole numbers as the chip takes them"
         raise InputError(f"a {type(data).__name__}", where="data", possible=possible, ways_out=ways_out)
+    if n_lava == 0 and require_lava:
+        raise ConfigError(
+            "Lava is required, and 0 samples are for it", where="--require-lava", ways_out="set one of both"
+        )
+    reading = reading or Reading()
+    place = folder_for(Path(source)) if folder is None else Path(folder)
+    if isinstance(report := recognised(source), ReportFolder):  # read as it was, where nobody says else
+        before = asked_in(report.path)
+        # not the folder itself, which the new report may replace
+        source = Path(before.source) if Path(before.source).exists() else report.network()
+        reading = before.reading if reading == Reading() else reading
+        data, data_settings = (before.data, before.data_settings) if data is None else (data, data_settings)
     asked = Asked(
         source=str(Path(source).absolute()),
         data=_named(data),
         target=target,
-        reading=reading or Reading(),
+        reading=reading,
         n_samples=n_samples,
         n_lava=n_lava,
         require_lava=require_lava,
@@ -310,7 +323,6 @@ def deploy(
         data_settings=tuple(data_settings),
         cross_check=cross_check,
     )
-    place = folder_for(Path(source)) if folder is None else Path(folder)
     told = told or usual()
     # before deployment is imported, which loads torch, so that mistakes in files are told at once
     prepared = prepare(asked, place, told if os.environ.get("RANK", "0") == "0" else Told())
@@ -442,7 +454,8 @@ def _why_of_network(
     require_data(named, settings)
     compiled, program = program_of(asked)
     if compiled is None or compiled.network is None:
-        raise no_network(Path(asked.source), "integers alone, without a network in real numbers")
+        found = "holds integers alone, no network in real numbers"
+        raise InputError(found, where=asked.source, possible="needed is a .nir file, or the folder of its report")
     samples = samples_for(program, named, n_samples, settings)
     from seamount.report.why import why as explain  # after them, because it loads torch
 

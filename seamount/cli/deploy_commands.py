@@ -92,7 +92,7 @@ def report(
         markdown,
         out=out,
         n_samples=samples,
-        n_lava=lava or (None if require_lava else 0),
+        n_lava=(None if require_lava else 0) if lava is None else lava,
         require_lava=require_lava,
         float_answers=float_answers,
         cross_check=cross_check,

@@ -187,12 +187,16 @@ def _told(q: Quantity, gate: Gate = "accuracy") -> str:
 def _against(report: Report, baseline: Report, tolerance: Mapping[Metric, float]) -> Iterator[Outcome]:
     """Each metric that the baseline has, and what of it is worse by more than is tolerated."""
     name = f"{report.run.name} against {baseline.run.name}"
-    compared = 0
+    if all(VALUES[metric](baseline).value is None for metric in METRICS):
+        yield Outcome("baseline", False, f"{name}: the baseline has none of {', '.join(METRICS)}")
+        return
     for metric in METRICS:
         before, now, allowed = VALUES[metric](baseline), VALUES[metric](report), tolerance.get(metric, 0.0)
         if before.value is None:
+            if now.value is not None:  # said, so that nobody takes it for held
+                told = f"{name}: {metric} {_told(now, metric)} now, not compared: the baseline has none"
+                yield Outcome("baseline", True, told)
             continue
-        compared += 1
         words = f"{name}: {metric} {_told(before, metric)} before, {_told(now, metric)} now"
         if metric in ("energy", "cores") and report.run.target != baseline.run.target:
             targets = f"{baseline.run.target} and {report.run.target}"
@@ -202,8 +206,6 @@ def _against(report: Report, baseline: Report, tolerance: Mapping[Metric, float]
         unit = "pp" if metric == "accuracy" else "%"
         passed = worse is not None and worse <= allowed + BEYOND_ROUNDING
         yield Outcome("baseline", passed, f"{words}; at most {allowed:g} {unit} worse is allowed")
-    if not compared:
-        yield Outcome("baseline", False, f"{name}: the baseline has none of {', '.join(METRICS)}")
 
 
 def _worse(metric: Metric, before: float, now: float) -> float:

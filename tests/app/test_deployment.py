@@ -127,6 +127,18 @@ def test_the_same_report_comes_again(files: Path) -> None:
     assert api.report(files / "report").fingerprint() == before.fingerprint()
 
 
+def test_a_report_may_replace_the_one_that_it_is_made_of(files: Path, tmp_path: Path) -> None:
+    shutil.copyfile(files / "net.nir", tmp_path / "net.nir")
+    api.deploy(tmp_path / "net.nir", files / "x.npz", folder=tmp_path / "r", reading=READING, n_lava=0)
+    (tmp_path / "net.nir").unlink()  # the folder has a copy
+    again = api.deploy(tmp_path / "r", folder=tmp_path / "r", target="loihi2", n_lava=0)
+    assert again is not None
+    assert (again.run.target, again.run.n_steps) == ("loihi2", T)
+    once_more = api.report(tmp_path / "r")
+    assert once_more is not None
+    assert once_more.fingerprint() == again.fingerprint()
+
+
 def test_a_program_has_a_report_without_a_float_network(files: Path, tmp_path: Path) -> None:
     done = run("report", files / "report" / "program.h5", "--data", files / "x.npz", "--out", tmp_path / "r", "-q")
     assert done.exit_code == 0, done.output
@@ -144,6 +156,8 @@ def test_without_labels_answers_are_compared(files: Path, tmp_path: Path) -> Non
     assert isinstance(report.accuracy, Missing)
     assert report.accuracy.missing.startswith("plain.npz holds no labels y; ")
     assert report.accuracy.missing.endswith(f"of {N} answers are the float network's")
+    assert isinstance(report.anytime, Missing)
+    assert report.anytime.missing == report.accuracy.missing
 
 
 def test_without_data_every_part_says_so(files: Path, tmp_path: Path) -> None:
@@ -198,6 +212,9 @@ def test_lava_that_is_not_there_is_told_and_only_required_lava_ends_it(
         ("report {report} --data {x}", 2, "--data: "),
         ("report {x}", 2, "holds arrays, a network or a program is needed; --data"),
         ("deploy {report} --data {x} --set dt=1e-3 --steps 5 --lava 0 -q --out {tmp}/again", 0, "again/report.html"),
+        ("deploy {report} --target loihi2 --lava 0 -q --out {tmp}/other", 0, "on loihi2, 5 steps"),
+        ("deploy {net} --data {x} --require-lava --lava 0", 2, "--require-lava: Lava is required, and 0 samples are"),
+        ("report {net} --data {x} --require-lava --lava 0", 2, "--require-lava: Lava is required, and 0 samples are"),
         ("deploy {net} --data {x} --out {tmp}/else -q", 2, "else: holds something else; name another folder"),
         ("deploy {report}/program.h5 --data {x} --steps 4 --out {tmp}/q", 2, "is a program, in which all of that"),
     ],
@@ -240,7 +257,7 @@ def test_answers_that_are_none_are_refused_before_anything_is_written(
         (lambda x, y: {"x": x[:, :2].swapaxes(0, 1), "y": y[:5]}, "looks like"),
         (lambda x, y: {"x": x / 2, "y": y}, "0.5 found, whole numbers are possible"),
         (lambda x, y: {"x": x, "y": y + 100}, "y holds the label 10"),
-        (lambda x, y: {"x": x, "y": y[:4]}, "y (4,); x has 24 samples"),
+        (lambda x, y: {"x": x, "y": y[:4]}, "y (4,), needed is (24,), a label for each of 24 samples"),
     ],
 )
 def test_samples_that_are_none_are_one_message_and_no_folder(files: Path, tmp_path: Path, change, told: str) -> None:

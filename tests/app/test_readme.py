@@ -111,6 +111,25 @@ DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
 FOLDERS = ("models", "distill", "compile", "hardware_targets", "seamount", "tests", "benchmarks", "docs", "examples")
 
 
+ADDRESSES = {
+    "arxiv.org": r"/(abs|pdf)/2[0-6](0[1-9]|1[0-2])\.\d{5}(v\d)?",
+    "doi.org": r"/10\.\d{4,5}/\S+",
+    "github.com": r"/[\w.-]+/[\w.-]+(/.*)?",
+}
+"""Host -> how a page of it is called; they cannot be asked from everywhere."""
+
+
+def test_addresses_are_written_as_their_hosts_write_them() -> None:
+    sources = [*DOCUMENTS, *(ROOT / "hardware_targets").rglob("*.toml"), ROOT / "CITATION.cff"]
+    found = [match for path in sources for match in re.findall(r"https?://[^\s)>\"`\]]+", path.read_text())]
+    addresses = sorted({address.rstrip(".,;:'") for address in found})
+    assert len(addresses) > 10
+    for address in addresses:
+        scheme, _, host, *_ = address.split("/")
+        assert scheme == "https:", address
+        assert re.fullmatch(ADDRESSES.get(host, r"/.*"), address.removeprefix(f"https://{host}") or "/"), address
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_what_a_document_links_to_is_there(document: Path) -> None:
     links = re.findall(r"\]\(([^)#:]+)[^):]*\)", document.read_text())

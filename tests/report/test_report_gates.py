@@ -15,6 +15,7 @@ from seamount.report.compare import compare
 from seamount.report.gates import Gates, Outcome, check, cores, deployed_accuracy, dynamic_energy, spikes_per_synapse
 from seamount.report.markdown import comparison_markdown, gates_markdown, report_markdown
 from seamount.report.report import Report, assemble
+from seamount.report.schema.values import Missing
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +94,13 @@ def test_a_baseline_of_nothing_is_no_baseline(full: Report) -> None:
     found = outcome(full, Gates(baseline=bare))
     assert not found.passed
     assert found.message.endswith("the baseline has none of accuracy, energy, spikes, cores")
+
+
+def test_what_a_baseline_lacks_is_said_to_be_not_compared(full: Report) -> None:
+    bare = full.model_copy(update={"accuracy": Missing(missing="no labels")})
+    told = [o.message for o in check(full, Gates(baseline=bare)) if o.gate == "baseline" and "accuracy" in o.message]
+    assert len(told) == 1
+    assert told[0].endswith(" now, not compared: the baseline has none")
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def opportunities(
         found += _of_energy(evidence, energy)
     if isinstance(early, Anytime) and not symptoms:
         found += _of_time(evidence, early, energy.mark if isinstance(energy, Energy) else "")
-    if evidence.oracle is None:
+    if evidence.oracle is None and evidence.counted is not None:  # else there are no samples to run
         found.append(
             Opportunity(
                 id="prove-lava",

@@ -134,15 +134,15 @@ def _drop(accuracy: Accuracy | Missing, reference: str) -> Verdict:
         return _verdict("accuracy", "unknown", "unknown", lost.reason or "not measured")
     deployed = next(r for r in accuracy.rungs if r.stage == "deployed").accuracy
     silent = unanswered(accuracy)
-    alone = "; all samples are of one class, which any constant answer gets right" if accuracy.n_seen == 1 else ""
+    alone = "all samples are of one class, which any constant answer gets right; " if accuracy.n_seen == 1 else ""
     good: State = "ok" if lost.value <= DROP_WARNS_PP and silent is None and not alone else "warning"
     return _verdict(
         "accuracy",
         f"{deployed.value:.2f} %",
         "error" if says_nothing(accuracy) else good,
-        f"{signed(-lost.value)} pp against the {reference}; "
-        f"95 % interval {deployed.low:.1f} to {deployed.high:.1f} %, n = {accuracy.n_samples:,}"
-        f"{'' if silent is None else f'; {silent}'}{alone}",
+        # why there is a warning comes first, because a terminal has room for two lines
+        f"{'' if silent is None else f'{silent}; '}{alone}{signed(-lost.value)} pp against the {reference}; "
+        f"95 % interval {deployed.low:.1f} to {deployed.high:.1f} %, n = {accuracy.n_samples:,}",
     )
 
 

@@ -152,7 +152,8 @@ def _facts(report: Report, width: int) -> list[Text]:
     above = [" ".join(_clauses(verdict.detail, _beside(width))) for verdict in report.verdicts]
     broken = [c.message.removeprefix("Works: no; ") for c in report.checks if (c.code, c.state) == (WORKS, "error")]
     lines = [("works", f"no; {told}") for told in broken if told not in above]
-    lines.append(("work", _work(report)))
+    if report.run.spikes.value is not None:
+        lines.append(("work", _work(report)))
     if not isinstance(report.frames, Missing):
         lines.append(("frames", _frames(report.frames)))
     match report.mapping:
@@ -185,7 +186,7 @@ def _facts(report: Report, width: int) -> list[Text]:
 
 
 def _samples(q: Quantity) -> str:
-    return "not measured" if q.n is None else f"counted, n={q.n:,}"
+    return "counted" if q.n is None else f"counted, n={q.n:,}"
 
 
 def _fact(name: str, words: str, width: int) -> Text:
