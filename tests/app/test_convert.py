@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 from dataclasses import dataclass
@@ -16,6 +17,13 @@ from typer.testing import CliRunner
 
 from seamount import api, deployment
 from seamount.cli import app
+from seamount.compile.lower.sigma_delta import (
+    RealLayer,
+    RealPart,
+    choose_scales,
+    sigma_delta_program,
+    whole_weights,
+)
 from seamount.compile.net.read import read_net
 from seamount.compile.neurons.sigma_delta import SigmaDelta
 from seamount.compile.program.file import load_program
@@ -149,6 +157,22 @@ def test_biases_come_with_the_first_frame_and_zeros_stay_zeros(made: Made) -> No
     chained = api.convert(net[:2] + net[5:6] + nn.Sequential(nn.Linear(144, 2)), made.x[:60], net=True).program
     spikes = simulate(chained, np.zeros((2, 1, 1, 8, 8), int), n_steps=2, record=("spikes",)).spikes
     assert spikes["layer0"][0].any()
+
+
+def test_biases_of_layers_beyond_the_longest_delay_are_there_from_the_start() -> None:
+    names = ["input", *(f"layer{k}" for k in range(1, 67))]
+    layers = [
+        RealLayer(name, (RealPart(before, np.ones((1, 1))),), np.full(1, 0.5), (1,), True, 4.0, 1.0)
+        for before, name in itertools.pairwise(names)
+    ]
+    scales = choose_scales(layers, for_netx=False)
+    weights = whole_weights(layers, scales)
+    program = sigma_delta_program("deep", (1,), layers, scales, weights, 0.01, 1, late_biases=True)
+    late = [p.name for p in program.populations if p.name.endswith("_bias")]
+    assert late == [f"layer{k}_bias" for k in range(1, 64)]
+    own = [p.name for p in program.populations[1:] if p.name in names and np.any(p.neuron.bias)]  # type: ignore[union-attr]
+    assert own == ["layer64", "layer65", "layer66"]
+    assert max(int(s.delay) for s in program.synapses) == 62
 
 
 def test_a_higher_threshold_sends_less_and_errs_more(made: Made) -> None:
