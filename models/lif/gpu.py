@@ -14,6 +14,11 @@ from .constants import LifConstants
 
 BLOCK = 1024
 
+WARPS = 4
+
+MANY_WARPS = 8
+"""Of the way back through a drive that is the same at every step: ptxas spills some of its variants with fewer."""
+
 
 def forward(x: Tensor, spikes: Tensor, kept: Tensor, c: LifConstants) -> None:
     """Fills ``spikes`` and ``kept`` (T, N) from the drive ``x`` (T or 1, N)."""
@@ -31,11 +36,12 @@ def forward(x: Tensor, spikes: Tensor, kept: Tensor, c: LifConstants) -> None:
 def backward(gradient: Tensor, kept: Tensor, out: Tensor, c: LifConstants) -> None:
     """Fills ``out`` (T or 1, N), the gradient of the drive, from that of the spikes (T, N)."""
     n_steps, n = kept.shape
-    a_syn = 0.0 if c.a_syn is None else c.a_syn
+    a_syn, repeated = 0.0 if c.a_syn is None else c.a_syn, out.shape[0] == 1
     with _device(kept):
         lif_backward[(triton.cdiv(n, BLOCK),)](
             gradient, kept, out, n, n_steps, c.a_mem, a_syn, c.v_th, c.v_reset, c.gain, c.alpha,
-            BOX=c.a_syn is None, REPEATED=out.shape[0] == 1, DETACH=c.detach_reset, CODE=c.code, BLOCK=BLOCK,
+            BOX=c.a_syn is None, REPEATED=repeated, DETACH=c.detach_reset, CODE=c.code, BLOCK=BLOCK,
+            num_warps=MANY_WARPS if repeated else WARPS,
         )  # fmt: skip
 
 

@@ -61,7 +61,7 @@ def compiled(number: int, variant: dict[str, Any]) -> Result:
     log = io.StringIO()
     try:
         with contextlib.redirect_stdout(log):
-            made = triton_compile(source, GPUTarget("cuda", variant["arch"], 32), dict(kernel.options))
+            made = triton_compile(source, GPUTarget("cuda", variant["arch"], 32), dict(kernel.options(variant)))
     except Exception as error:  # Triton's errors have no common class
         return Result(failed=f"{type(error).__name__}: {error}")
     wrong = overflowing(made.asm["ttir"])

@@ -39,7 +39,7 @@ class Kernel:
     types: Callable[[Variant], Mapping[str, str]]
     divisible: tuple[str, ...]
     moved: Callable[[Variant], int]
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Callable[[Variant], Mapping[str, Any]]
     constants: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -110,7 +110,7 @@ KERNELS = (
         lambda v: _scan_types(v["type"], "i32"),
         ("stride", "n_lanes", "n"),
         lambda v: _scan_moved(v["type"], v),
-        {"num_warps": scan_triton.WARPS},
+        lambda _: {"num_warps": scan_triton.WARPS},
         {"REAL": False},
     ),
     Kernel(
@@ -124,7 +124,7 @@ KERNELS = (
         lambda v: _real_types(v["type"], "i32", v["real"]),
         ("stride", "n_lanes", "n"),
         lambda v: BYTES[v["type"]] + 2 * BYTES[v["real"]],
-        {"num_warps": scan_triton.WARPS},
+        lambda _: {"num_warps": scan_triton.WARPS},
         _LEARNING,
     ),
     Kernel(
@@ -133,7 +133,7 @@ KERNELS = (
         lambda v: _scan_types("i64", "i64"),
         ("stride", "n_lanes", "n"),
         lambda v: _scan_moved("i64", v),
-        {"num_warps": scan_triton.WARPS},
+        lambda _: {"num_warps": scan_triton.WARPS},
         {"REAL": False},
     ),
     Kernel(
@@ -142,7 +142,7 @@ KERNELS = (
         lambda v: _real_types("i64", "i64", v["real"]),
         ("stride", "n_lanes", "n"),
         lambda v: BYTES["i64"] + 2 * BYTES[v["real"]],
-        {"num_warps": scan_triton.WARPS},
+        lambda _: {"num_warps": scan_triton.WARPS},
         _LEARNING,
     ),
     Kernel(
@@ -151,7 +151,7 @@ KERNELS = (
         _lif_types,
         ("n", "stride"),
         lambda v: 3 * BYTES[v["type"]],
-        {"enable_fp_fusion": False},
+        lambda _: {"enable_fp_fusion": False},
         {"BLOCK": lif_gpu.BLOCK},
     ),
     Kernel(
@@ -167,6 +167,7 @@ KERNELS = (
         _lif_types,
         ("n",),
         lambda v: (2 if v["REPEATED"] else 3) * BYTES[v["type"]],
-        constants={"BLOCK": lif_gpu.BLOCK},
+        lambda v: {"num_warps": lif_gpu.MANY_WARPS if v["REPEATED"] else lif_gpu.WARPS},
+        {"BLOCK": lif_gpu.BLOCK},
     ),
 )
