@@ -93,7 +93,7 @@ def _where_it_dies(program: Program, run: Activity, first: str, traced: Activity
     if share <= 0:
         return f"{told}: its membrane never rises above 0; are signs of weights and samples those of the training?"
     n = f"{traced.n_samples:,} {plural(traced.n_samples, 'sample')}"
-    far = "; samples, weights or time step are likely of another scale than in training" if share < FAR else ""
+    far = "; look at the scale of samples and weights, thresholds and the time step" if share < FAR else ""
     return f"{told}: its membrane gets to {100 * share:.3g} % of the threshold at most (n = {n}){far}"
 
 

@@ -48,7 +48,7 @@ def test_a_dead_network_says_where_its_signal_ends_and_how_far_it_got() -> None:
     reached = int(run_definition(with_threshold(10_000), INPUTS, record=("v",)).v["hidden"].max())
     for mantissa, cause in (
         (reached // 64 + 1, ""),
-        (10 * reached // 64, "; samples, weights or time step are likely of another scale than in training"),
+        (10 * reached // 64, "; look at the scale of samples and weights, thresholds and the time step"),
     ):
         share = 100 * reached / (64 * mantissa)
         assert told(with_threshold(mantissa)) == (
@@ -128,10 +128,11 @@ def test_a_network_that_does_not_work_is_red_and_fails_a_check() -> None:
     detail = (
         "accuracy 25.00 % is no better than chance: always naming the most frequent class makes 25.00 % (n = 40); "
         "silent: hidden (no spike in 4 samples); the signal ends in hidden: its membrane gets to 3.6 % of the "
-        "threshold at most (n = 4 samples); samples, weights or time step are likely of another scale than in "
-        "training"
+        "threshold at most (n = 4 samples); look at the scale of samples and weights, thresholds and the time step"
     )
     assert (accuracy.word, accuracy.state, accuracy.detail) == ("25.00 %", "error", detail)
+    # little energy is no merit of a network that does not work
+    assert next(v for v in report.verdicts if v.id == "energy").state != "ok"
     works = report.checks[-1]
     assert (works.id, works.code, works.state, works.message) == ("works", "REP-006", "error", f"Works: no; {detail}")
     outcomes = check(report, Gates(require_bit_exact=True))

@@ -74,13 +74,10 @@ def verdicts(
     energy: Energy | Missing,
     reference: str,
 ) -> tuple[Verdict, ...]:
-    return (
-        _exact(proof),
-        _accuracy(symptoms, accuracy, reference),
-        _overflow(layers),
-        _fit(mapping),
-        _energy(energy),
-    )
+    cost = _energy(energy)
+    if symptoms and cost.state == "ok":  # little energy is no merit of a network that does not work
+        cost = cost.model_copy(update={"state": "neutral"})
+    return (_exact(proof), _accuracy(symptoms, accuracy, reference), _overflow(layers), _fit(mapping), cost)
 
 
 def checks(symptoms: Symptoms | None, verdicts: tuple[Verdict, ...]) -> tuple[Check, ...]:
