@@ -1,8 +1,19 @@
-"""Loops of a directed graph."""
+"""Loops of a directed graph, and its edges by an end of theirs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
+
+Edge = TypeVar("Edge")
+
+
+def grouped(edges: Iterable[Edge], end: Callable[[Edge], str]) -> dict[str, list[Edge]]:
+    """The edges of each node that is such an end of some, in their order."""
+    found: dict[str, list[Edge]] = {}
+    for edge in edges:
+        found.setdefault(end(edge), []).append(edge)
+    return found
 
 
 def strongly_connected(names: Sequence[str], followers: Mapping[str, Sequence[str]]) -> list[list[str]]:

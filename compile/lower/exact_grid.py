@@ -96,7 +96,7 @@ def _unit(p: Population, groups: Sequence[RealGroup], rules: RoundingRules, rows
 
 def _row_scales(weights: Reals, wholes: Reals, step: int) -> Reals | None:
     """(n,): scales at which a row's weights are whole steps, its ``wholes`` whole; None: some row has none."""
-    at_once = max(1, BLOCK // (len(LARGEST) * min(LOOK, weights.shape[1])))
+    at_once = max(1, BLOCK // (len(LARGEST) * min(LOOK, max(weights.shape[1], wholes.shape[1]))))
     found = []
     for first in range(0, len(weights), at_once):
         rows = slice(first, first + at_once)
@@ -111,6 +111,8 @@ def _first_scales(weights: Reals, wholes: Reals, step: int) -> Reals:
     scales = np.full(len(weights), np.nan)
     candidates = np.asarray(LARGEST) / np.abs(weights).max(1)[:, None]
     looks = np.all(is_whole(reals(weights[:, None, :LOOK] * candidates[:, :, None] / step)), axis=2)
+    if looks.any():  # a single weight lies on every grid: its threshold tells
+        looks &= np.all(is_whole(reals(wholes[:, None, :LOOK] * candidates[:, :, None] * FINER)), axis=2)
     for at in np.flatnonzero(looks.any(0)):
         left = np.flatnonzero(np.isnan(scales) & looks[:, at])
         for values, unit in ((wholes, 1 / FINER), (weights, step)):

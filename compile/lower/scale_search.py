@@ -121,7 +121,7 @@ def _refuse_absurd_units(p: Population, groups: list[RealGroup]) -> None:
     magnitudes = [(g.connection.name, "weights", float(np.abs(g.weight).max(initial=0.0))) for g in groups]
     if p.v_th is not None:
         height = np.abs(p.v_th - p.v_reset)
-        for end in (height.min(), height.max()):
+        for end in dict.fromkeys((height.min(), height.max())):
             magnitudes.append((p.name, "a threshold above reset", float(end)))
     reasons = []
     for where, what, largest in magnitudes:

@@ -26,6 +26,7 @@ from numpy.typing import ArrayLike, NDArray
 from seamount.errors import InputError, Reason, plural
 from seamount.windows import Window
 
+from ..graphs import grouped
 from ..numbers import PerNeuron
 
 Reals = NDArray[np.float64]
@@ -279,20 +280,38 @@ class Network:
         check(self)
 
     def population(self, name: str) -> Population:
-        return next(p for p in self.populations if p.name == name)
+        return self._populations[name]
 
     def input(self, name: str) -> NetworkInput:
         return next(i for i in self.inputs if i.name == name)
 
     def shape(self, name: str) -> Shape:
         """Shape of an input or a population."""
-        return shapes_of(self.inputs, self.populations)[name]
+        return self._shapes[name]
 
     def into(self, name: str) -> tuple[Connection, ...]:
-        return tuple(c for c in self.connections if c.target == name)
+        return tuple(self._into.get(name, ()))
 
     def out_of(self, name: str) -> tuple[Connection, ...]:
-        return tuple(c for c in self.connections if c.source == name)
+        return tuple(self._out_of.get(name, ()))
+
+    # found once, because of thousands of populations each is asked for many times
+
+    @cached_property
+    def _populations(self) -> dict[str, Population]:
+        return {p.name: p for p in self.populations}
+
+    @cached_property
+    def _shapes(self) -> dict[str, Shape]:
+        return shapes_of(self.inputs, self.populations)
+
+    @cached_property
+    def _into(self) -> dict[str, list[Connection]]:
+        return grouped(self.connections, lambda c: c.target)
+
+    @cached_property
+    def _out_of(self) -> dict[str, list[Connection]]:
+        return grouped(self.connections, lambda c: c.source)
 
     def with_(self, **changes: Any) -> Network:
         return replace(self, **changes)

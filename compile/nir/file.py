@@ -310,14 +310,18 @@ def _finished(where: str, got: _Collected, metadata: Mapping[str, Any], version:
     """Edges to a subgraph lead to its port; names that do not exist are problems."""
     edges: dict[tuple[str, str], None] = {}
     missing: dict[str, None] = {}
+    twice: dict[str, None] = {}
     for outer_source, outer_target in got.edges:
         source, target = _port(outer_source, 1, got), _port(outer_target, 0, got)
         missing |= {name: None for name in (source, target) if name not in got.nodes}
         if (source, target) in edges:
-            got.notes.append(f"the edge {source} -> {target} stands twice; it counts once")
+            twice[f"the edge {source} -> {target} stands twice; it counts once"] = None
         edges[source, target] = None
+    got.notes += twice
     if not got.problems:
-        got.problems += [Reason("an edge names it, but there is no such node", where=name) for name in missing]
+        got.problems += [
+            Reason("an edge names it, but there is no such node", where=name or "''") for name in missing
+        ]
     if not got.nodes:
         got.problems.append(Reason("no nodes"))
     if got.problems:

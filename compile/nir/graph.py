@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -120,12 +121,13 @@ def _steps(graph: NirGraph, name: str, delay: Reals) -> np.ndarray[Any, np.dtype
 
 def compute_shapes(graph: NirGraph) -> None:
     """Shapes behind all nodes, from the Inputs on; every node is visited when a shape in front of it is known."""
+    place = {name: i for i, name in enumerate(graph.raw.nodes)}
     waiting = dict.fromkeys(graph.raw.nodes)
     _read_inputs(graph, waiting)
+    ready = [n for n in waiting if _shape_in(graph, n) is not None]
     while waiting:
-        ready = [n for n in waiting if _shape_in(graph, n) is not None]
         if not ready:  # a loop or a root: a population or a weight that knows its own size
-            ready = [n for n in waiting if _own_shape(graph, n) is not None][:1]
+            ready = list(islice((n for n in waiting if _own_shape(graph, n) is not None), 1))
         if not ready:
             graph.problems.append(
                 Reason("no shape leads here", where=", ".join(waiting), ways_out=("is there a path from an Input?",))
@@ -133,6 +135,8 @@ def compute_shapes(graph: NirGraph) -> None:
             return
         for name in ready:
             _visit(graph, name, waiting)
+        behind = {n for name in ready if name in graph.shapes for n in graph.after[name] if n in waiting}
+        ready = sorted(behind, key=place.__getitem__)
     if not graph.problems:
         graph.problems += _unequal_sums(graph)
 

@@ -74,7 +74,8 @@ def choose_readout(
         if word is not None:
             raise _several(network, word)
         several = ", ".join(sorted(network.outputs))
-        return ChosenReadout(None, notes=(f"no readout, because the graph has several outputs ({several})",))
+        why = f"has several outputs ({several})" if several else "has no output"
+        return ChosenReadout(None, notes=(f"no readout, because the graph {why}",))
     if name not in names:
         raise no_such(name, names, network.name)
     p = network.population(names[name])

@@ -23,6 +23,7 @@ from ..network.network import (
     Scale,
     SumPool,
     chain_shapes,
+    op_shape,
     reals,
 )
 
@@ -35,16 +36,17 @@ def fold_scale(network: Network) -> Network:
 
 
 def _folded(c: Connection, shape: tuple[int, ...]) -> tuple[Op, ...]:
-    ops = _delays_first(c.ops)
-    while True:
-        shapes = chain_shapes(ops, shape)
-        for i in range(len(ops) - 1):
-            pair = _pair(ops[i], ops[i + 1], shapes[i + 1])
-            if pair is not None:
-                ops = (*ops[:i], *pair, *ops[i + 2 :])
-                break
-        else:
-            return tuple(op for op in ops if not (isinstance(op, Scale) and np.all(op.scale == 1)))
+    ops = list(_delays_first(c.ops))
+    shapes, i = chain_shapes(tuple(ops), shape), 0
+    while i < len(ops) - 1:
+        pair = _pair(ops[i], ops[i + 1], shapes[i + 1])
+        if pair is None:
+            i += 1
+            continue
+        ops[i : i + 2] = pair
+        shapes[i + 1 : i + 2] = [op_shape(op, shapes[i]) for op in pair[:-1]]
+        i = max(0, i - 1)  # what stands in front has a new neighbour
+    return tuple(op for op in ops if not (isinstance(op, Scale) and np.all(op.scale == 1)))
 
 
 def _delays_first(ops: tuple[Op, ...]) -> tuple[Op, ...]:

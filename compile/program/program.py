@@ -9,15 +9,17 @@ a ``Wire`` costs nothing. Arrays put time first, then batch, then the shape of t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from seamount.errors import InputError, Reason, plural
 
-from ..graphs import strongly_connected
+from ..graphs import grouped, strongly_connected
 from ..neurons.model import broadcasts
 from ..neurons.models import Neuron
 from ..neurons.relay import Relay
@@ -125,18 +127,35 @@ class Program:
         check(self)
 
     def population(self, name: str) -> Population:
-        return next(p for p in self.populations if p.name == name)
+        return self._populations[name]
 
     def shape(self, name: str) -> tuple[int, ...]:
         """Shape of an input or a population."""
-        shapes = {i.name: i.shape for i in self.inputs} | {p.name: p.shape for p in self.populations}
-        return shapes[name]
+        return self._shapes[name]
 
     def into(self, name: str) -> tuple[Synapses, ...]:
-        return tuple(s for s in self.synapses if s.target == name)
+        return tuple(self._into.get(name, ()))
 
     def out_of(self, name: str) -> tuple[Synapses, ...]:
-        return tuple(s for s in self.synapses if s.source == name)
+        return tuple(self._out_of.get(name, ()))
+
+    # found once, because of thousands of populations each is asked for many times
+
+    @cached_property
+    def _populations(self) -> dict[str, Population]:
+        return {p.name: p for p in self.populations}
+
+    @cached_property
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        return {i.name: i.shape for i in self.inputs} | {p.name: p.shape for p in self.populations}
+
+    @cached_property
+    def _into(self) -> dict[str, list[Synapses]]:
+        return grouped(self.synapses, lambda s: s.target)
+
+    @cached_property
+    def _out_of(self) -> dict[str, list[Synapses]]:
+        return grouped(self.synapses, lambda s: s.source)
 
     def arrivals(self) -> dict[str, int]:
         """Step at which the first input value of a sample reaches each population (longest acyclic path).
@@ -190,17 +209,18 @@ class Program:
 def check(program: Program) -> None:
     """Refuses a program that no back end could run: names, shapes, delays, loops without a synapse."""
     names = [i.name for i in program.inputs] + [p.name for p in program.populations]
+    counts = Counter(names)
     for name in names:
         if "\0" in name:  # where the names of members of a .npz file end: traces could not be read back
             raise InputError(f"{name!r} holds a zero byte, which names of files end at", where=program.name)
-        if names.count(name) > 1:
+        if counts[name] > 1:
             raise InputError(f"the name {name} is used more than once", where=program.name)
     for entry in program.inputs:
         if not 0 <= entry.bits <= MOST_INPUT_BITS:
             possible = f"0 (spikes) to {MOST_INPUT_BITS} are possible"
             raise InputError(f"{entry.bits} bits", where=f"input {entry.name}", possible=possible)
     for synapses in program.synapses:
-        _check_synapses(program, synapses, names)
+        _check_synapses(program, synapses, counts)
     for population in program.populations:
         reasons = list(population.neuron.reasons(population.name, population.shape))
         scale = np.shape(program.scales.get(population.name, 1.0))
@@ -222,11 +242,11 @@ def check(program: Program) -> None:
     order(program)
 
 
-def _check_synapses(program: Program, synapses: Synapses, names: list[str]) -> None:
+def _check_synapses(program: Program, synapses: Synapses, names: Collection[str]) -> None:
     where = synapses.name
     if synapses.source not in names:
         raise InputError(f"source {synapses.source} does not exist", where=where)
-    if synapses.target not in [p.name for p in program.populations]:
+    if synapses.target not in program._populations:
         raise InputError(f"target {synapses.target} is not a population", where=where)
     drives = program.population(synapses.target).neuron.drives
     if synapses.drive not in drives:
@@ -312,9 +332,8 @@ def _first(program: Program, steps: Mapping[str, int], incoming: Iterable[Synaps
 
 def sent_from(program: Program, s: Synapses) -> tuple[str, int]:
     """The input or population whose values a synapse group brings, and how late: relays on the way are its delay."""
-    relays = {p.name for p in program.populations if isinstance(p.neuron, Relay)}
-    source, latency = s.source, s.latency
-    while source in relays and len(before := program.into(source)) == 1:
+    relays, source, latency = program._populations, s.source, s.latency
+    while source in relays and isinstance(relays[source].neuron, Relay) and len(before := program.into(source)) == 1:
         source, latency = before[0].source, latency + before[0].latency
     return source, latency
 

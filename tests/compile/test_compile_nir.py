@@ -125,6 +125,15 @@ def test_a_recurrent_population_reads_its_spikes_of_the_step_before(tmp_path: Pa
     assert {c.name: c.previous for c in net.connections} == {"affine": False, "rec": True}
 
 
+def test_an_edge_that_stands_many_times_is_told_once(tmp_path: Path) -> None:
+    nodes, edges = chain()
+    net = read_nir(write(tmp_path / "net.nir", nodes, edges * 1000, metadata=METADATA))
+    assert [line for line in net.assumptions if "affine" in line] == [
+        "the edge input -> affine stands twice; it counts once",
+        "the edge affine -> lif stands twice; it counts once",
+    ]
+
+
 def test_several_inputs_and_outputs(tmp_path: Path) -> None:
     nodes, edges = chain(
         second=("Input", {"shape": np.array([3])}),

@@ -1,5 +1,6 @@
 """Every pass on random networks: the same spikes and potentials before and after, and the form it promises."""
 
+import sys
 from collections.abc import Callable
 
 import numpy as np
@@ -14,10 +15,12 @@ from seamount.compile.network.network import (
     Linear,
     Network,
     NetworkInput,
+    Op,
     Reshape,
     Scale,
     SumPool,
     chain_shapes,
+    op_shape,
     reals,
 )
 from seamount.compile.passes.balance_latency import balance_latency
@@ -179,3 +182,28 @@ def test_a_delay_in_the_loop_pays_for_the_hop() -> None:
     ops = (Delay(np.array(1)), Linear(reals(np.eye(2))))
     schedule = balance_latency(chain_with_skip((Connection("cb", "c", "b", ops, previous=True),)))
     assert int(schedule.delay["cb"]) == 0
+
+
+def test_a_long_chain_of_scales_is_folded_in_steps_that_grow_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    n_asked = 0
+
+    def counted(op: Op, shape: tuple[int, ...]) -> tuple[int, ...]:
+        nonlocal n_asked
+        n_asked += 1
+        return op_shape(op, shape)
+
+    chain = (
+        *(Scale(reals(2.0)) for _ in range(300)),
+        Linear(reals(np.eye(2))),
+        *(Scale(reals(0.5)) for _ in range(299)),
+    )
+    net = network([population("a", (2,))], [Connection("c", "in", "a", chain)], inputs=[NetworkInput("in", (2,))])
+    for module in (
+        sys.modules["seamount.compile.network.network"],
+        sys.modules["seamount.compile.passes.fold_scale"],
+    ):
+        monkeypatch.setattr(module, "op_shape", counted)
+    (folded,) = fold_scale(net).connections
+    assert len(folded.ops) == 1
+    assert np.array_equal(folded.ops[0].weight, 2 * np.eye(2))
+    assert n_asked < 3 * len(chain)
