@@ -83,10 +83,13 @@ def test_saving_twice_gives_the_same_bytes_and_no_other_file(tmp_path: Path) -> 
     assert [p.name for p in tmp_path.iterdir()] == ["p.h5"]
 
 
-def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_folder_is_made_and_one_that_cannot_be_is_named(tmp_path: Path) -> None:
+    save_program(every_kind(), tmp_path / "new" / "p.h5")
+    assert load_program(tmp_path / "new" / "p.h5").name == every_kind().name
+    path = tmp_path / "new" / "p.h5" / "deep" / "p.h5"
     with pytest.raises(InputError) as caught:
-        save_program(every_kind(), tmp_path / "absent" / "p.h5")
-    assert str(caught.value) == f"{tmp_path / 'absent' / 'p.h5'}: cannot be written (No such file or directory)"
+        save_program(every_kind(), path)
+    assert str(caught.value) == f"{path}: cannot be written (Not a directory)"
 
 
 WHOLE = program_bytes(every_kind())
