@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import multiprocessing
 import os
@@ -754,6 +755,20 @@ def test_a_checkpoint_of_another_architecture_is_refused(tmp_path: Path) -> None
     settings = TrainConfig(epochs=1, batch_size=32, lr=2e-3, checkpoint_every_s=1e-3)
     with pytest.raises(InputError, match=r"last\.safetensors: a checkpoint of another architecture; shapes: "):
         distill(digits(), teacher(), wider, DistillConfig(), settings, tmp_path)
+
+
+def test_a_clock_that_is_set_back_at_every_look_costs_no_checkpoint_and_no_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later = itertools.count()
+    monkeypatch.setattr(time, "time", lambda: 1.8e9 - 86_400 * next(later))
+    monkeypatch.setattr(time, "time_ns", lambda: int(1.8e18) - 86_400 * 10**9 * next(later))
+    saved: list[object] = []
+    save = checkpoint.save
+    monkeypatch.setattr(checkpoint, "save", lambda *given, **named: saved.append(given[0]) or save(*given, **named))
+    history = train(tmp_path, epochs=2, checkpoint_every_s=1e-9).history
+    assert all(0 < epoch.seconds < 1000 for epoch in history)
+    assert len(saved) > 2 * len(history)  # within an epoch, too
 
 
 def test_damaged_checkpoints_are_refused(tmp_path: Path) -> None:
