@@ -434,7 +434,8 @@ def test_options_that_are_not_taken(here: Path) -> None:
         ("def d(): return [(x[0], 0), (x[1][:3], 1), (x[0], 0)]",
          "data.name = it.py:d: sample 1 has shape (3, 4), sample 0 (4, 4); bring all to one shape"),
         ("def d(): return [(x[0], 'cat'), (x[1], 'dog'), (x[1], 'dog')]",
-         "data.name = it.py:d: y (3,) of type <U3, needed are whole numbers of classes, one a sample"),
+         "data.name = it.py:d: y (3,) of type <U3, needed are whole numbers of classes, one a sample; "
+         "number the classes, as np.unique(y, return_inverse=True)[1] does"),
         ("def d(): return x, y[:5]", "data.name = it.py:d: x (40, 4, 4) and y (5,); one label a sample is needed"),
         ("def d(): return x, y * 0", "it.py:d: all samples are of one class, at least 2 classes are needed"),
         ("def d(): return (x, y), (x[:, :3], y)",

@@ -719,7 +719,10 @@ def test_labels_out_of_range_and_zero_steps_are_refused(tmp_path: Path) -> None:
     np.savez(path, x=np.zeros((90, 2)), y=np.arange(90) % 9 - 1)
     with pytest.raises(InputError) as error:
         load_data(DataConfig(name="file", root=str(path)), n_steps=2)
-    assert str(error.value) == f"{path}: y holds the label -1, possible are 0 and above"
+    assert (
+        str(error.value)
+        == f"{path}: y holds the label -1, possible are 0 and above; leave out the samples without a label"
+    )
     np.savez(path, x=np.zeros((3, 2)), y=np.arange(3))
     with pytest.raises(InputError) as error:
         load_data(DataConfig(name="file", root=str(path)), n_steps=2)
