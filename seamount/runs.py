@@ -273,49 +273,14 @@ def deploy(
         cross_check: "sana-fe" asks SANA-FE, where it is installed, for energy and time too.
         told: see ``run``.
     """
-    if not isinstance(source, Path | str):
-        return _deploy_student(
-            source,
-            data,
-            Path("runs/student" if folder is None else folder),
-            Asked(
-                source="",
-                target=target,
-                reading=reading or Reading(),
-                n_samples=n_samples,
-                n_lava=n_lava,
-                require_lava=require_lava,
-                float_answers=_named(float_answers),
-                cross_check=cross_check,
-            ),
-            told or usual(),
-        )
-    from seamount.prepared import prepare
-
-    if not Path(source).exists():
-        possible = "a report is made of a run's folder, a .nir, .net or program file"
-        raise InputError("no such file or folder", where=source, possible=possible)
-    if data is not None and not isinstance(data, Path | str):
-        possible = "of a network's file or a program they are a file, too, or the name of a data set"
-        ways_out = "np.savez('x.npz', x=x, y=y) makes one, of whole numbers as the chip takes them"
-        raise InputError(f"a {type(data).__name__}", where="data", possible=possible, ways_out=ways_out)
     if n_lava == 0 and require_lava:
         raise ConfigError(
             "Lava is required, and 0 samples are for it", where="--require-lava", ways_out="set one of both"
         )
-    reading = reading or Reading()
-    place = folder_for(Path(source)) if folder is None else Path(folder)
-    if isinstance(report := recognised(source), ReportFolder):  # read as it was, where nobody says else
-        before = asked_in(report.path)
-        # not the folder itself, which the new report may replace
-        source = Path(before.source) if Path(before.source).exists() else report.network()
-        reading = before.reading if reading == Reading() else reading
-        data, data_settings = (before.data, before.data_settings) if data is None else (data, data_settings)
     asked = Asked(
-        source=str(Path(source).absolute()),
-        data=_named(data),
+        source="",
         target=target,
-        reading=reading,
+        reading=reading or Reading(),
         n_samples=n_samples,
         n_lava=n_lava,
         require_lava=require_lava,
@@ -324,6 +289,31 @@ def deploy(
         cross_check=cross_check,
     )
     told = told or usual()
+    if isinstance(source, Path | str):
+        return _deploy_file(Path(source), data, folder, asked, told)
+    return _deploy_student(source, data, Path("runs/student" if folder is None else folder), asked, told)
+
+
+def _deploy_file(source: Path, data: Any, folder: Path | str | None, asked: Asked, told: Told) -> Report | None:
+    from seamount.prepared import prepare
+
+    if not source.exists():
+        possible = "a report is made of a run's folder, a .nir, .net or program file"
+        raise InputError("no such file or folder", where=source, possible=possible)
+    if data is not None and not isinstance(data, Path | str):
+        possible = "of a network's file or a program they are a file, too, or the name of a data set"
+        ways_out = "np.savez('x.npz', x=x, y=y) makes one, of whole numbers as the chip takes them"
+        raise InputError(f"a {type(data).__name__}", where="data", possible=possible, ways_out=ways_out)
+    place = folder_for(source) if folder is None else Path(folder)
+    if isinstance(report := recognised(source), ReportFolder):  # read as it was, where nobody says else
+        before = asked_in(report.path)
+        # not the folder itself, which the new report may replace
+        source = Path(before.source) if Path(before.source).exists() else report.network()
+        if asked.reading == Reading():
+            asked = replace(asked, reading=before.reading)
+        if data is None:
+            data, asked = before.data, replace(asked, data_settings=before.data_settings)
+    asked = replace(asked, source=str(source.absolute()), data=_named(data))
     # before deployment is imported, which loads torch, so that mistakes in files are told at once
     prepared = prepare(asked, place, told if os.environ.get("RANK", "0") == "0" else Told())
     from seamount import deployment

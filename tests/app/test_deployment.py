@@ -18,8 +18,9 @@ from typer.testing import CliRunner
 from seamount import api, deployment, prepared
 from seamount.cli import app
 from seamount.compile.program.file import load_program, save_program
-from seamount.errors import BackendMissing, ConfigError, InputError
+from seamount.errors import BackendMissing, ConfigError, InputError, SeamountError
 from seamount.hardware_targets.lava import shim
+from seamount.models.zoo import build_student
 from seamount.report.parts.accuracy import Accuracy
 from seamount.report.parts.energy import Energy
 from seamount.report.parts.mapping import Mapping
@@ -277,6 +278,14 @@ def test_arrays_beside_a_file_are_told_to_become_one(files: Path, tmp_path: Path
         "np.savez('x.npz', x=x, y=y) makes one, of whole numbers as the chip takes them"
     )
     assert not (tmp_path / "out").exists()
+
+
+def test_a_student_is_shown_the_data_set_as_its_settings_say(tmp_path: Path) -> None:
+    student = build_student("small", n_classes=10, input_shape=(1, 28, 28), n_steps=2, width=0.25)
+    nowhere = tmp_path / "nowhere"
+    with pytest.raises(SeamountError, match="nowhere"):
+        api.deploy(student, "mnist", folder=tmp_path / "out", data_settings=(f"data.root={nowhere}",), n_lava=0)
+    assert not (tmp_path / "out" / "report.json").exists()
 
 
 def test_samples_of_one_class_prove_no_accuracy(files: Path, tmp_path: Path) -> None:
