@@ -113,14 +113,14 @@ def test_what_the_text_leaves_open_is_left_to_the_import(here: Path, code: str) 
 
 
 def test_nothing_is_run_of_a_package(here: Path) -> None:
-    (here / "lab" / "nets").mkdir(parents=True)
-    for file in ("lab/__init__.py", "lab/nets/__init__.py", "lab/nets/tiny.py"):
+    (here / "unrun" / "nets").mkdir(parents=True)
+    for file in ("unrun/__init__.py", "unrun/nets/__init__.py", "unrun/nets/tiny.py"):
         (here / file).write_text("raise RuntimeError\ndef make(): ...")
-    (here / "lab" / "__init__.py").write_text("raise RuntimeError")
-    check_source("lab.nets.tiny:make", "teacher.arch", {})
-    check_source("lab.nets:make", "teacher.arch", {})
-    assert "lab" not in sys.modules
-    with pytest.raises(ConfigError, match=r"teacher\.arch: lab\.nets has no mak; did you mean make\?"):
-        check_source("lab.nets:mak", "teacher.arch", {})
-    with pytest.raises(ConfigError, match=r"teacher\.arch: lab cannot be imported, RuntimeError"):
-        own.find("lab:make", "teacher.arch")
+    (here / "unrun" / "__init__.py").write_text("raise RuntimeError")
+    check_source("unrun.nets.tiny:make", "teacher.arch", {})
+    check_source("unrun.nets:make", "teacher.arch", {})
+    assert "unrun" not in sys.modules
+    with pytest.raises(ConfigError, match=r"teacher\.arch: unrun\.nets has no mak; did you mean make\?"):
+        check_source("unrun.nets:mak", "teacher.arch", {})
+    with pytest.raises(ConfigError, match=r"teacher\.arch: unrun cannot be imported, RuntimeError"):
+        own.find("unrun:make", "teacher.arch")

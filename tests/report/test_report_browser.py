@@ -94,6 +94,7 @@ def converted() -> Conversion:
         what="digits test set",
         n_samples=1000,
         n_frames=1000,
+        why="the largest threshold within half a point, on the calibration samples",
     )
 
 
