@@ -42,7 +42,7 @@ def test_the_student_of_cifar10_answers() -> None:
     assert program.stat().st_size < 4e6
     data = ["--data", "cifar10", "--set", f"data.root={root}", "--samples", "40"]
     told = json.loads(CliRunner().invoke(app, ["simulate", str(program), *data, "--json"]).stdout)
-    assert (told["accuracy"], told["n_samples"]) == (38 / 40, 40), "whole numbers, on any machine"
+    assert (told["accuracy"], told["n_samples"]) == (39 / 40, 40), "whole numbers, on any machine"
 
 
 @pytest.mark.slow

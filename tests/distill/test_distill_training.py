@@ -10,6 +10,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -78,7 +79,8 @@ def test_a_killed_run_resumes_to_the_same_weights(quick_python: str, tmp_path: P
         assert time.monotonic() < deadline
         assert process.poll() is None, "the worker ended before it could be killed"
         time.sleep(0.02)
-        state = checkpoint.load(last)[1]["state"] if last.exists() else state
+        with suppress(InputError):  # the library opens a file twice, and between the two it may be replaced
+            state = checkpoint.load(last)[1]["state"] if last.exists() else state
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert process.returncode == -signal.SIGKILL  # and not: finished before
