@@ -259,7 +259,9 @@ class DistillConfig(Section):
         0.5, description="share of the epochs in which that weight rises from 0; none of it in integers"
     )
     budget_floor: Share = Field(
-        0.1, description="share of its budget below which a population is pushed up, so that none falls silent"
+        0.1,
+        description="share of what it would spend if all spent alike, below which a population is pushed up: none "
+        "falls silent",
     )
     cache_teacher: bool = Field(
         True, description="compute the teacher's logits once where images come again: not augmented, or data.views"

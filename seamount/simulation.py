@@ -124,7 +124,13 @@ def simulate(
     answers = None if activity.readout is None else activity.predictions()
     signs = symptoms(loaded, activity, answers, samples.labels)
     if signs.silent:  # how far the signal comes is in states, which are recorded of a few samples alone
-        few = alone(loaded, samples.first(N_TRACED).inputs, record=(EVERY_STATE,))
+        few = alone(
+            loaded,
+            samples.first(N_TRACED).inputs,
+            record=(EVERY_STATE,),
+            device=device,
+            memory_limit_bytes=memory_limit_bytes,
+        )
         signs = symptoms(loaded, activity, answers, samples.labels, few)
     if not stream:
         activity = replace(activity, windows=sample_windows(loaded, activity.n_steps))

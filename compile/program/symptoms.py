@@ -73,7 +73,8 @@ def symptoms(
         tuple(n for n, of in states.items() if set(of) == {state}) for state in ("silent", "saturated")
     )
     chance = "" if predictions is None or labels is None else by_chance(predictions, labels)
-    dies = _where_it_dies(program, run, silent[0], traced or run) if silent else ""
+    pieces = [p for p in program.populations if silent and whole[p.name] == silent[0]]
+    dies = _where_it_dies(run, silent[0], pieces, traced or run) if silent else ""
     return Symptoms(run.n_samples, silent, saturated, chance, dies)
 
 
@@ -81,9 +82,8 @@ FAR = 0.5
 """Below this share of the threshold a scale is likely wrong; above it a little more input makes neurons fire."""
 
 
-def _where_it_dies(program: Program, run: Activity, first: str, traced: Activity) -> str:
+def _where_it_dies(run: Activity, first: str, pieces: list[Population], traced: Activity) -> str:
     """Of the first silent population, in the order in which signals pass: what reaches it, and how far it gets."""
-    pieces = [p for p in program.populations if whole_of(program)[p.name] == first]
     told = f"the signal ends in {first}"
     if not any(run.events[p.name].sops.any() or any(map(np.any, p.neuron.settings().biases)) for p in pieces):
         return f"{told}, which nothing reaches: are samples all 0, or weights?"

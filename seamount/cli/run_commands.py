@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Config = Annotated[Path, typer.Argument(help="TOML file; `seamount init` writes a commented one.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="Override, as distill.method=kd; may be repeated.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue from the last finished stage or epoch.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Remove an earlier run of that name first.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Remove an earlier run in that folder first.")]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Check everything and print what would be done; nothing is written.")
 ]
