@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from seamount.compile.fit.chip import Chip, ConvStorage
 from seamount.compile.formats import FEWEST_BITS, NumberFormats, uncomputed
 from seamount.errors import ConfigError, Reason
+from seamount.files import special
 from seamount.foreign.limits import TEXT_BYTES
 from seamount.foreign.toml import parse_toml
 from seamount.foreign.whole import file_bytes
@@ -339,7 +340,7 @@ def load_target(name_or_path: str | Path) -> Target:
         path = next((p for p in found if p.is_file()), path)
     if not path.is_file():
         raise ConfigError(
-            "no such target",
+            f"not a file but {special(path)}" if path.exists() else "no such target",
             where=name_or_path,
             ways_out=f"there are {', '.join(list_targets())}, or pass the path of a target's .toml file "
             "(docs/targets.md says how to write one)",

@@ -84,7 +84,7 @@ def recognised(path: Path | str) -> Artefact:
     """
     path = Path(path)
     if path.is_dir():
-        found = _folder(path)
+        found = recognised_folder(path)
         if found is None:
             raise InputError(
                 f"neither a run (resolved.toml) nor a report ({DEPLOYMENT})",
@@ -93,14 +93,15 @@ def recognised(path: Path | str) -> Artefact:
             )
         return found
     if path.suffix == ".json":
-        beside = _folder(path.parent) if path.name == "report.json" else None
+        beside = recognised_folder(path.parent) if path.name == "report.json" else None
         return beside or ReportFile(path)
     if path.suffix in (".nir", ".net"):
         return NetworkFile(path)
     return ProgramFile(path)
 
 
-def _folder(path: Path) -> RunFolder | ReportFolder | None:
+def recognised_folder(path: Path) -> RunFolder | ReportFolder | None:
+    """What a folder is, by what lies in it; None: neither."""
     if (path / "resolved.toml").exists():
         return RunFolder(path)
     return ReportFolder(path) if (path / DEPLOYMENT).exists() else None

@@ -22,7 +22,7 @@ from seamount.artefacts import (
 from seamount.compile.program.program import Input, Program
 from seamount.errors import ConfigError, InputError, nearest
 from seamount.foreign.arrays import Arrays
-from seamount.foreign.labels import class_labels
+from seamount.foreign.labels import check_outputs, class_labels
 from seamount.foreign.samples import ENDINGS, read_samples
 from seamount.notebook import line
 from seamount.surroundings import undisturbed
@@ -108,7 +108,10 @@ def _config_of(data: str, settings: Sequence[str]) -> DataConfig:
     from seamount.own_source import check_source
 
     if Path(data).is_dir():
-        config = load_config(Path(data) / "resolved.toml", settings).data
+        if not (resolved := Path(data) / "resolved.toml").exists():
+            ways = (f"name a run, or a file ({', '.join(ENDINGS)})", f"--data file --set data.root={data}")
+            raise InputError("not the folder of a run (it has no resolved.toml)", where=data, ways_out=ways)
+        config = load_config(resolved, settings).data
     elif not is_own(data) and data not in DATA_SETS:
         possible = f"a file ends in {', '.join(ENDINGS)}, data sets are {', '.join(DATA_SETS)}"
         raise InputError(
@@ -222,6 +225,7 @@ def _targets(program: Program, y: NDArray[Any], n: int, n_steps: int, path: Path
     k = n_classes(program)
     if k is None:
         raise InputError("y are real outputs, and the program has no readout", where=path)
+    check_outputs(y, path, "y[None]")
     found = y.reshape(1, n, -1) if y.ndim in (1, 2) and len(y) == n else y
     if found.shape[1:] != (n, k) or found.shape[0] not in (1, n_steps) or not np.isfinite(found).all():
         needed = f"needed are finite outputs ({n}, {k}), or ({n_steps}, {n}, {k}) of each frame"

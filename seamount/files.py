@@ -7,6 +7,7 @@ import json
 import os
 import re
 import secrets
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -29,8 +30,7 @@ def replacing(path: Path) -> Iterator[Path]:
     fresh = place.with_name(f".{place.name}.{secrets.token_hex(4)}")
     try:
         if place.exists() and not place.is_file():
-            found = "a folder" if place.is_dir() else "a device or a pipe"
-            raise InputError(f"is {found}, and cannot be replaced by a file", where=path)
+            raise InputError(f"is {special(place)}, and cannot be replaced by a file", where=path)
         # the kernel takes the umask off these rights: asking for the umask would set it, for all threads
         os.close(os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         yield fresh
@@ -44,6 +44,14 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # it could not even be made, and that was said
             fresh.unlink()
+
+
+def special(path: Path) -> str:
+    """What lies there that is no regular file, in words."""
+    mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):
+        return "a folder"
+    return "a pipe" if stat.S_ISFIFO(mode) else "a socket" if stat.S_ISSOCK(mode) else "a device"
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -92,7 +100,7 @@ def write_json(path: Path, document: Any) -> None:
 
 def read_json(path: Path) -> Any:
     if path.exists() and not path.is_file():  # a pipe would be waited for
-        raise InputError("not a file" + (" but a folder" if path.is_dir() else ""), where=path)
+        raise InputError(f"not a file but {special(path)}", where=path)
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -20,7 +20,7 @@ from seamount.distill.data.file import to_bytes
 from seamount.distill.data.own import both_parts
 from seamount.distill.data.samples import Samples
 from seamount.errors import ConfigError, InputError
-from seamount.foreign.labels import class_labels
+from seamount.foreign.labels import check_outputs, class_labels
 from seamount.foreign.samples import ENDINGS
 
 Array = NDArray[Any]
@@ -146,6 +146,7 @@ def _of_arrays(x: Array, y: Array | None, what: str, *, frames: bool, time_first
         return Frames(x, what)
     if not _is_real(y):
         return Frames(x, what, class_labels(y, what, n_samples=x.shape[1]))
+    check_outputs(y, what, "y[None]" if time_first else "y[:, None]")
     y = y if y.ndim == 3 and time_first else np.moveaxis(y, 1, 0) if y.ndim == 3 else y.reshape(1, len(y), -1)
     if y.shape[1] != x.shape[1] or y.shape[0] not in (1, len(x)) or not np.isfinite(y).all():
         needed = f"needed are finite outputs, ({x.shape[1]}, K) or one a frame"

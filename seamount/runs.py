@@ -20,6 +20,7 @@ from seamount.artefacts import (
     RunFolder,
     no_network,
     recognised,
+    recognised_folder,
 )
 from seamount.asked import Asked, Reading, asked_in
 from seamount.config import Config, load_config, to_toml
@@ -371,7 +372,9 @@ def load_report(path: Path | str) -> Report:
         )
     file = path / "report.json" if path.is_dir() else path
     if not file.exists():
-        ways = f"`seamount report {path}` writes one" if path.is_dir() else "name a report.json, or the folder of one"
+        ways = "name a report.json, or the folder of one"
+        if path.is_dir() and recognised_folder(path):
+            ways = f"`seamount report {path}` writes one"
         raise InputError("no such report", where=file, ways_out=ways)
     return from_json(file_bytes(file, NETWORK_BYTES), str(file))
 

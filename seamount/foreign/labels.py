@@ -56,6 +56,20 @@ def class_labels(
     return found.astype(np.int64)
 
 
+def check_outputs(y: NDArray[Any], where: object, as_outputs: str) -> None:
+    """Refuses real outputs y (N, K) that are labels, one-hot: nobody would miss the accuracy that is not shown.
+
+    Args:
+        as_outputs: how they are written if outputs they are.
+    """
+    if y.ndim == 2 and y.shape[1] > 1 and np.all(np.isin(y, (0, 1))) and np.all(y.sum(1) == 1) and len(y):
+        raise InputError(
+            f"y {y.shape} of type {y.dtype} has a single 1 in each row, as one-hot labels have",
+            where=where,
+            ways_out=("write y.argmax(1)", f"where outputs are meant, {as_outputs}"),
+        )
+
+
 def _no_labels(found: NDArray[Any], where: object, name: str) -> InputError:
     """What stands there in place of labels, and what usually makes labels of it."""
     needed, told = "needed are whole numbers of classes, one a sample", f"{name} {found.shape} of type {found.dtype}"

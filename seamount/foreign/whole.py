@@ -7,6 +7,7 @@ import zlib
 from pathlib import Path
 
 from seamount.errors import InputError
+from seamount.files import special
 
 from .limits import Limit
 
@@ -32,7 +33,7 @@ def regular(path: Path, limit: Limit) -> int:
     try:
         length = path.stat().st_size
         if not path.is_file():
-            raise InputError("not a file" + (" but a folder" if path.is_dir() else ""), where=path)
+            raise InputError(f"not a file but {special(path)}", where=path)
     except FileNotFoundError:
         raise InputError("no such file", where=path) from None
     except (OSError, ValueError) as error:

@@ -316,6 +316,30 @@ def test_labels_as_real_numbers_are_no_outputs_of_several_classes(
     assert told in done.stderr
 
 
+def test_labels_that_are_one_hot_are_no_outputs(program: Path, samples: Path) -> None:
+    x, y = np.load(samples)["x"], np.eye(2, dtype=np.float32)
+    np.savez(samples, x=x, y=y)
+    done = run("simulate", str(program), "--data", str(samples))
+    assert done.exit_code == 2
+    assert (
+        "y (2, 2) of type float32 has a single 1 in each row, as one-hot labels have; write y.argmax(1); or where "
+        "outputs are meant, y[None]" in done.stderr
+    )
+    for outputs in (y[None], np.broadcast_to(y, (3, 2, 2)), y + 0.5, y * [[1], [0]], np.ones((2, 2)), -y):
+        np.savez(samples, x=x, y=outputs)
+        document = json.loads(run("simulate", str(program), "--data", str(samples), "--json").stdout)
+        assert document["accuracy"] is None
+
+
+def test_a_folder_of_no_run_is_no_data(program: Path, tmp_path: Path) -> None:
+    done = run("simulate", str(program), "--data", str(tmp_path))
+    assert done.exit_code == 2
+    assert f"{tmp_path}: not the folder of a run (it has no resolved.toml); name a run, or a file (.npz, .npy, " in (
+        done.stderr
+    )
+    assert f"or --data file --set data.root={tmp_path}" in done.stderr
+
+
 def test_labels_of_another_length_are_refused(program: Path, samples: Path) -> None:
     np.savez(samples, x=np.load(samples)["x"], y=np.array([0, 1, 1]))
     done = run("simulate", str(program), "--data", str(samples))

@@ -80,7 +80,7 @@ def test_a_device_a_pipe_and_a_folder_do_not_give_way_to_a_file(tmp_path: Path) 
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "null").symlink_to("/dev/null")
     (tmp_path / "folder").mkdir()
-    for name, kind in (("pipe", "a device or a pipe"), ("null", "a device or a pipe"), ("folder", "a folder")):
+    for name, kind in (("pipe", "a pipe"), ("null", "a device"), ("folder", "a folder")):
         with pytest.raises(InputError) as caught:
             write_atomically(tmp_path / name, "x")
         assert str(caught.value) == f"{tmp_path / name}: is {kind}, and cannot be replaced by a file"
@@ -166,7 +166,7 @@ def test_json_that_is_none_is_refused(content: bytes, told: str, tmp_path: Path)
 def test_json_is_read_from_regular_files(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.json")  # which nobody writes to: whoever opens it waits
     for read in (read_json, load_report):
-        with pytest.raises(InputError, match=r"a\.json: not a file"):
+        with pytest.raises(InputError, match=r"a\.json: not a file but a pipe"):
             read(tmp_path / "a.json")
 
 

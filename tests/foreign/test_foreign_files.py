@@ -352,8 +352,8 @@ def test_npy_files_are_compared_with_their_heads(tmp_path: Path) -> None:
 
 def test_only_regular_files_are_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    for path in (tmp_path / "pipe", Path("/dev/zero"), tmp_path):
-        with refused("not a file"):
+    for path, kind in ((tmp_path / "pipe", "pipe"), (Path("/dev/zero"), "device"), (tmp_path, "folder")):
+        with refused(f"not a file but a {kind}"):
             file_bytes(path, NETWORK_BYTES)
     with refused("no such file"):
         file_bytes(tmp_path / "absent", NETWORK_BYTES)
@@ -453,11 +453,20 @@ def test_facts_that_are_none_are_refused(facts: str, tmp_path: Path) -> None:
         b"a" + b".a" * 9,
         b"a" + b".a" * 5000 + b" = 1",
         b"[a" + b".a" * 5000 + b"]",
+        # read to the end, these would take gigabytes
+        b"a" + b".a" * 200_000 + b" = 1",
+        b"[t]\n  a = {" + b'\'a\' . "a\\"".-\t.' * 50_000 + b"a = 1}",
     ],
 )
 def test_toml_that_is_none_is_refused(text: bytes) -> None:
     with refused("x.toml: not TOML"):
         parse_toml(text, "x.toml")
+
+
+def test_dots_of_another_kind_are_no_names_in_each_other() -> None:
+    assert parse_toml(f"# {'.' * 99}\na.b = '{'an x. ' * 99}'\n" + "c.d = 1.5\n", "x.toml")["c"] == {"d": 1.5}
+    text = f"a{'.a' * 31} = 1\n".replace(".a", '."a"', 9)
+    assert parse_toml(text, "x.toml").keys() == {"a"}
 
 
 def test_toml_may_begin_with_a_byte_order_mark() -> None:

@@ -83,7 +83,7 @@ def test_the_largest_seed_and_a_named_device_are_settings() -> None:
 
 def test_a_configuration_is_a_regular_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.toml")
-    with pytest.raises(InputError, match="not a file"):
+    with pytest.raises(InputError, match="not a file but a pipe"):
         load_config(tmp_path / "pipe.toml")
 
 

@@ -101,6 +101,10 @@ def test_a_file_that_is_no_report(text: str | bytes, message: str, tmp_path: Pat
 def test_no_report_there(tmp_path: Path) -> None:
     with pytest.raises(InputError) as error:
         load_report(tmp_path)
+    assert str(error.value) == f"{tmp_path}/report.json: no such report; name a report.json, or the folder of one"
+    (tmp_path / "resolved.toml").touch()
+    with pytest.raises(InputError) as error:
+        load_report(tmp_path)
     assert str(error.value) == f"{tmp_path}/report.json: no such report; `seamount report {tmp_path}` writes one"
 
 

@@ -1,5 +1,6 @@
 """Targets as data: what loads, what does not, and a target that a user adds."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -173,6 +174,14 @@ def test_an_unknown_target_names_those_that_exist() -> None:
     with pytest.raises(ConfigError) as caught:
         load_target("loihi3")
     assert str(caught.value).startswith("loihi3: no such target; there are loihi1, loihi2")
+
+
+def test_what_is_no_file_is_said_to_be_none(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "mine.toml")
+    with pytest.raises(ConfigError, match=r"mine.toml: not a file but a pipe; there are loihi1, loihi2"):
+        load_target(tmp_path / "mine.toml")
+    with pytest.raises(ConfigError, match="not a file but a folder"):
+        load_target(tmp_path)
 
 
 def test_the_example_of_the_documentation_adds_a_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
