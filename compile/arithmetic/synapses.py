@@ -210,6 +210,8 @@ def drive(part: Lowered, x: torch.Tensor) -> tuple[torch.Tensor, int]:
     held = wrap(whole, 32)
     shifted = held << part.exponent if part.exponent >= 0 else held >> -part.exponent
     wrapped = wrap(shifted, part.wrap_bits)
+    if part.wrap_bits < 32:
+        wrapped = torch.where((held == whole) & (wrap(shifted, 32) == shifted), wrapped, 0)
     return wrapped, int(((wrapped != shifted) | (held != whole)).sum())
 
 

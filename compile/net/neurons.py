@@ -132,7 +132,8 @@ def _resonator(layer: Group, neuron: Group, kind: str, note: Note, *, is_input: 
     decay, frequency = 1 - np.sqrt(sin**2 + cos**2), np.arctan2(sin, cos) / 2 / np.pi
     if frequency == 0:
         raise InputError("0, a state that never turns", where=f"{neuron.where}/sinDecay")
-    turned = resonance(neuron.where, float(1 / frequency), float(decay), DECAY_BITS)
+    sin_decay, cos_decay = resonance(neuron.where, float(1 / abs(frequency)), float(decay), DECAY_BITS)
+    turned = (sin_decay if frequency > 0 else -sin_decay), cos_decay  # one that turns the other way
     if turned != stored:
         note(f"decays {stored} become {turned} by way of period and decay, as in lava-dl")
     v_th = ints(_mantissa(neuron, 1, 1 << STATE_EXPONENT) << STATE_EXPONENT)

@@ -204,8 +204,7 @@ class _Reader:
         if not layer.has("neuron"):
             return
         neuron = self._neuron(i, layer, shape, is_input=True)
-        weight = int(layer.numbers("weight").reshape(-1)[0]) if layer.has("weight") else 64
-        bias = int(layer.numbers("bias").reshape(-1)[0]) if layer.has("bias") else 0
+        weight, bias = (_one_number(layer, key, default) for key, default in (("weight", 64), ("bias", 0)))
         if skipped:
             self.message_bits = message_bits(layer)
             return
@@ -365,6 +364,14 @@ class _Reader:
 
     def _note_of(self, i: int) -> Note:
         return partial(self._note, i)
+
+
+def _one_number(layer: Group, key: str, default: int) -> int:
+    """Of an input layer: its fraction is lost, as in netx."""
+    values = layer.numbers(key) if layer.has(key) else np.array(default)
+    if values.size != 1:
+        raise InputError(f"shape {values.shape}", where=f"{layer.where}/{key}", possible="one number is expected")
+    return int(values.reshape(-1)[0])
 
 
 def _feedback(layer: Group, weights: NDArray[Any], n: int) -> NDArray[Any]:

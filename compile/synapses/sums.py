@@ -64,14 +64,18 @@ def payload(x: Ints, synapses: Synapses) -> Ints:
 def synapse_drive(synapses: Synapses, kind: Kind, x: Ints, target: tuple[int, ...]) -> tuple[Ints, int]:
     """Drive of the synapses of one delay value, and how many of its values wrapped.
 
-    The sum is held in 32 bits, shifted by the exponent, and wraps to ``wrap_bits``.
+    The sum is held in 32 bits, shifted by the exponent, and wraps to ``wrap_bits``. Where those are fewer than 32,
+    what 32 bits do not hold becomes 0: Lava adds up a convolution in float64, and cast to int32 that is -2**31 (x86).
     """
     exact = weighted_sum(kind, payload(x, synapses), target)
     if isinstance(kind, Wire):
         return exact, 0
-    shifted = shift(wrap(exact, 32), synapses.exponent)
+    held = wrap(exact, 32)
+    shifted = shift(held, synapses.exponent)
     drive = wrap(shifted, synapses.wrap_bits)
-    return drive, int(np.count_nonzero((drive != shifted) | (wrap(exact, 32) != exact)))
+    if synapses.wrap_bits < 32:
+        drive = np.where((held == exact) & (wrap(shifted, 32) == shifted), drive, 0)
+    return drive, int(np.count_nonzero((drive != shifted) | (held != exact)))
 
 
 def operations(kind: Kind, x: Ints, target: tuple[int, ...]) -> tuple[int, int]:

@@ -251,6 +251,22 @@ def test_a_drive_that_leaves_its_bits_wraps_and_is_counted() -> None:
     assert activity.events["n"].n_drive_wraps == 1
 
 
+def test_of_a_convolutions_sum_beyond_32_bits_nothing_is_left_as_in_lava() -> None:
+    kind = Conv(ints([[[[255]]]]))
+    lif = Lif(ints(4096), ints(4096), ints(NEVER_FIRES))
+    program = Program(
+        "far",
+        (Input("x", (1, 1, 1), bits=24),),
+        (Population("n", (1, 1, 1), lif),),
+        (Synapses("s", "x", "n", kind, 1, graded=True, wrap_bits=24),),
+    )
+    fits = ((1 << 31) - 1) // 510
+    x = np.array([fits, fits + 1, 1 << 23]).reshape(3, 1, 1, 1, 1)
+    activity = run_definition(program, x, n_steps=4, record=("drive",))
+    assert activity.drive["n"].ravel().tolist() == [0, wrap(ints(510 * fits), 24), 0, 0]
+    assert activity.events["n"].n_drive_wraps == 3
+
+
 @pytest.mark.parametrize(("wrap_bits", "weight", "n_wraps"), [(32, 40000, 0), (24, 40000, 0), (24, 1 << 22, 1)])
 def test_wraps_are_those_of_the_arithmetic_not_of_a_chips_accumulator(
     wrap_bits: int, weight: int, n_wraps: int

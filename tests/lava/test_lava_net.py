@@ -16,6 +16,7 @@ from lava_programs import conv_net, even, lif, random_inputs, residual_net
 
 from seamount.compile.net.read import read_net
 from seamount.compile.neurons.lif import Lif
+from seamount.compile.neurons.rf import Rf
 from seamount.compile.numbers import ints
 from seamount.compile.options import compile_options
 from seamount.compile.pipeline import compile_graph
@@ -141,10 +142,6 @@ def never_turns(path: Path) -> None:
     complex_weights(path, **RESONATOR | {"neuron/sinDecay": 0})
 
 
-def backwards(path: Path) -> None:
-    complex_weights(path, **RESONATOR | {"neuron/sinDecay": -9})
-
-
 def growing(path: Path) -> None:
     complex_weights(path, **RESONATOR | {"neuron/sinDecay": 4096})
 
@@ -168,7 +165,6 @@ def complex_weights(path: Path, **extra: Any) -> None:
         (resonate, "layer/0/weight/real: is missing"),
         (half_complex, "layer/0/weight/real: is missing"),
         (never_turns, "layer/0/neuron/sinDecay: 0, a state that never turns"),
-        (backwards, "layer/0/neuron: a period of -2443.47 steps, more than 0 is possible"),
         (growing, "layer/0/neuron: sinDecay 4096 and cosDecay 3500, a state that grows of itself"),
         (concat, "layer/0: layer type 'concat': concatenation is not in lava-dl's loader"),
         (unknown, "layer/0: layer type 'batchnorm' is unknown; lava-dl leaves such layers out without a word"),
@@ -185,6 +181,23 @@ def test_what_cannot_be_carried_over_is_refused_by_name(
     with pytest.raises((InputError, Unsupported)) as error:
         read_net(tmp_path / "a.net")
     assert message in str(error.value)
+
+
+def test_a_resonator_turns_the_other_way_where_its_sine_is_negative(tmp_path: Path) -> None:
+    found = []
+    for sign in (1, -1):
+        complex_weights(tmp_path / "a.net", **RESONATOR | {"neuron/sinDecay": sign * 1500})
+        neuron = read_net(tmp_path / "a.net").populations[0].neuron
+        assert isinstance(neuron, Rf)
+        found.append((int(neuron.sin_decay), int(neuron.cos_decay)))
+    assert found == [(1500, 3500), (-1500, 3500)]
+
+
+@pytest.mark.parametrize("key", ["weight", "bias"])
+def test_an_input_layer_has_one_weight_and_one_bias(key: str, tmp_path: Path) -> None:
+    path = net_file(tmp_path / "a.net", {"type": "input", "shape": [2], key: np.array([1.0, 2.0]), **NEURON})
+    with pytest.raises(InputError, match=rf"layer/0/{key}: shape \(2,\), one number is expected$"):
+        read_net(path)
 
 
 @pytest.mark.parametrize(

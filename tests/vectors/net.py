@@ -156,7 +156,6 @@ class SlayerReplay(Replay):
 
 def _with_input(program: Program, entry: Input, values: NDArray[np.int64]) -> Program:
     """Lava's source sends any numbers; the program's input is widened to hold them."""
-    bits, signed = value_range(values)
-    if bits <= entry.bits:
+    if entry.low <= values.min() and values.max() <= entry.high:
         return program
-    return program.with_(inputs=(Input(entry.name, entry.shape, bits, signed),))
+    return program.with_(inputs=(Input(entry.name, entry.shape, *value_range(values)),))
