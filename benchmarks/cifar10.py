@@ -99,7 +99,7 @@ def work_through(plan: Plan, options: argparse.Namespace, started: float) -> int
     if plan.given_teacher is None:
         shop.run([Job("teacher", lambda: train_the_teacher(plan, headline_data))], 1, plan.ends)
         shop.collect(options.out)
-    if not plan.teacher_file.exists() and any(needs_teacher(weights_of(one.method)) for one in wanted):
+    if not plan.teacher_file.exists() and any(needs_teacher(weights_of(one.method), {}) for one in wanted):
         stamp("teacher", "is not there; nothing can be taught")
         shop.failures(options.out)
         return 1

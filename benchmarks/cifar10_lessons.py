@@ -75,7 +75,7 @@ def teach(plan: Plan, data: Data, lesson: Lesson) -> dict[str, Any]:
     )
     trained = distill(
         data,
-        the_teacher(plan, data) if needs_teacher(weights_of(config.method)) else None,
+        the_teacher(plan, data) if needs_teacher(weights_of(config.method), config.options) else None,
         student,
         config,
         train,

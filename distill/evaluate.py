@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from seamount.compile.program.readout import classes
+
 from .data.samples import Batch, Data, Samples
 from .parallel import World
 
@@ -33,7 +35,7 @@ class Evaluation:
 
     Attributes:
         n: samples.
-        anytime: accuracy when the answer is read after step 1, 2, ..., T.
+        anytime: accuracy when the answer is read after step 1, 2, ..., T; a tie of all classes is none.
         loss: cross-entropy of the final answer.
         rates: population -> mean spikes per neuron and step, over all samples.
     """
@@ -134,7 +136,8 @@ def _counted(
             share = values.double().mean() * len(numbers)
             fired[name] = fired.get(name, torch.zeros_like(share)) + share
         read = answers(exact(logits, network), network)
-        sums[:-1] += (read.argmax(-1) == batch.labels).double().sum(-1).cpu()
+        right = classes(read.cpu().numpy()) == batch.labels.cpu().numpy()
+        sums[:-1] += torch.from_numpy(right.sum(-1))
         last = answers(logits.double(), network)[-1]
         sums[-1] += F.cross_entropy(last, batch.labels, reduction="sum").double().cpu()
     return sums, fired

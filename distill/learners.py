@@ -47,7 +47,8 @@ class StudentLearner(nn.Module):
     ) -> None:
         super().__init__()
         self.student, self.loss, self.budget, self.one_step_epochs = student, loss, budget, one_step_epochs
-        self.record: bool | Collection[str] = tuple(settings.student_shapes or ()) if budget is None else True
+        self.maps = tuple(settings.student_shapes or ())
+        self.record: bool | Collection[str] = self.maps if budget is None else True
         self.run = compiled(student) if train.compile else student.__call__
 
     def forward(
@@ -56,7 +57,9 @@ class StudentLearner(nn.Module):
         if moment.epoch < self.one_step_epochs:
             batch = replace(batch, x=batch.x[None])
         logits, spikes = student_output(self.run, batch, record=self.record)
-        loss, terms = self.loss(Lesson(logits, batch.labels, teacher_logits, spikes, teacher_maps))
+        # no other maps, which are there only where spikes have a budget
+        maps = {name: spikes[name] for name in self.maps}
+        loss, terms = self.loss(Lesson(logits, batch.labels, teacher_logits, maps, teacher_maps))
         if self.budget is None:
             return loss, terms
         over, operations = self.budget(spikes, loss.detach(), moment)

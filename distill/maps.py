@@ -72,7 +72,7 @@ def choose(who: str, shapes: Mapping[str, Shape], wanted: Sequence[str]) -> dict
     last = {shape[1:]: name for name, shape in shapes.items() if shape[1] * shape[2] > 1}
     if not last:
         raise ConfigError(
-            "SASTC compares maps (C, H, W), but no layer has any", where=who, ways_out="choose another method"
+            "the loss compares maps (C, H, W), but no layer has any", where=who, ways_out="choose another method"
         )
     return {name: shapes[name] for name in shapes if name in last.values()}
 

@@ -57,11 +57,13 @@ def make_tutor(
         options=config.options,
         label_smoothing=train.label_smoothing,
     )
+    if needs_maps("student", weights, config.options):
+        settings = replace(settings, student_shapes=_student_maps(data, student, config, world))
     if teacher is None:
         return Tutor(settings, lambda batch, _, moment: (batch, None, {}, moment))
     asked = _Asked(teacher, data, config, train, world, folder)
-    if needs_maps(weights, config.options):
-        return _tutor_of_maps(asked, student, settings, progress)
+    if needs_maps("teacher", weights, config.options):
+        return _tutor_of_maps(asked, settings, progress)
     kept = asked.kept_logits()
     if kept is not None:
         return Tutor(settings, lambda batch, numbers, moment: (batch, *kept.of(numbers, moment.epoch), moment))
@@ -114,18 +116,23 @@ class _Asked:
         return TeacherAnswers(self.data, self.teacher, self.world, folder, bf16=bf16, shapes=shapes, side=side)
 
 
-def _tutor_of_maps(asked: _Asked, student: nn.Module, settings: Settings, progress: Progress) -> Tutor:
-    """Also hands over what the teacher's inner layers say; which ones, and their shapes, one sample shows."""
-    teacher, config = asked.teacher, asked.config
-    batch = to_device(asked.data, asked.data.train, torch.zeros(1, dtype=torch.int64), asked.world)
+def _student_maps(data: Data, student: nn.Module, config: DistillConfig, world: World) -> dict[str, maps.Shape]:
+    """Which of the student's populations are compared, and their shapes: one sample shows them."""
+    batch = to_device(data, data.train, torch.zeros(1, dtype=torch.int64), world)
     was_training = student.training
     student.eval()  # because a batch norm cannot learn from one sample
     with torch.no_grad():
         spikes = student_output(student, batch, record=True)[1]
     student.train(was_training)
+    return maps.choose("student", maps.student_shapes(spikes), config.student_maps or _features(student))
+
+
+def _tutor_of_maps(asked: _Asked, settings: Settings, progress: Progress) -> Tutor:
+    """Also hands over what the teacher's inner layers say; which ones, and their shapes, one sample shows."""
+    teacher, config = asked.teacher, asked.config
+    batch = to_device(asked.data, asked.data.train, torch.zeros(1, dtype=torch.int64), asked.world)
     settings = replace(
         settings,
-        student_shapes=maps.choose("student", maps.student_shapes(spikes), config.student_maps or _features(student)),
         teacher_shapes=maps.choose("teacher", maps.teacher_shapes(teacher, batch.teacher_x), config.teacher_maps),
         exact_batch=asked.train.batch_size if config.sastc == "exact" else None,
         sastc_every=config.sastc_every,

@@ -10,11 +10,12 @@ Student's logits are (T, B, K), each step's own; labels (B,); the teacher's logi
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import get_args
 
 from torch import Tensor, nn
 
 from seamount.distill.config import StaTarget
-from seamount.distill.methods import Lesson, Settings, WeightedSum, needs_maps, needs_teacher, weights_of
+from seamount.distill.methods import Lesson, Settings, WeightedSum, Whose, needs_maps, needs_teacher, weights_of
 from seamount.distill.methods.lesson import Shape
 from seamount.errors import InputError
 
@@ -30,8 +31,13 @@ class Method(nn.Module):
 
     def __init__(self, method: str | Mapping[str, float], settings: Settings | None = None) -> None:
         super().__init__()
-        self.sum = WeightedSum(weights_of(method), settings)
+        weights, settings = weights_of(method), settings or Settings()
+        self.sum = WeightedSum(weights, settings)
         self.method = method
+        # asked once, because one's own loss is made to be asked
+        self.asks_teacher = needs_teacher(weights, settings.options)
+        whose: tuple[Whose, ...] = get_args(Whose)
+        self.asks_maps = [f"{who}_maps" for who in whose if needs_maps(who, weights, settings.options)]
 
     def forward(
         self,
@@ -44,12 +50,12 @@ class Method(nn.Module):
         """
         Args:
             logits: (T, B, K).
-            labels: (B,) class numbers.
+            labels: (B,) class numbers, 0 to K - 1.
             teacher_logits: (B, K); may be left out of methods without a teacher.
             student_maps, teacher_maps: of SASTC: name -> (T, B, C, H, W), name -> (B, C, H, W).
         """
         _check(self, logits, labels, teacher_logits, student_maps, teacher_maps)
-        total, _ = self.sum(Lesson(logits, labels, teacher_logits, student_maps or {}, teacher_maps or {}))
+        total, _ = self.sum(Lesson(logits, labels.long(), teacher_logits, student_maps or {}, teacher_maps or {}))
         loss: Tensor = total
         return loss
 
@@ -126,17 +132,21 @@ def _check(
     teacher_maps: Maps | None,
 ) -> None:
     name, shape = type(loss).__name__, tuple(logits.shape)
-    if logits.dim() != 3 or not shape[0]:
+    if logits.dim() != 3 or 0 in shape:
         ways = "torch.stack() the logits of all steps"
         raise InputError(f"student's logits {shape}", where=name, possible="needed are (T, B, K)", ways_out=ways)
     if tuple(labels.shape) != shape[1:2] or labels.is_floating_point():
         found = f"labels {tuple(labels.shape)} of {labels.dtype}"
         raise InputError(found, where=name, possible=f"needed are {shape[1:2]} class numbers")
-    weights = loss.sum.weights
-    if teacher_logits is None and needs_teacher(weights):
+    low, high = (int(label) for label in labels.aminmax())
+    if low < 0 or high >= shape[2]:  # torch would leave out samples of one number (-100), and teach them by the rest
+        found = f"labels from {low} to {high}"
+        raise InputError(found, where=name, possible=f"needed are 0 to {shape[2] - 1}", ways_out="leave others out")
+    if teacher_logits is None and loss.asks_teacher:
         raise InputError("no logits of a teacher", where=name, possible=f"needed are {shape[1:]}")
     if teacher_logits is not None and tuple(teacher_logits.shape) != shape[1:]:
         found = f"teacher's logits {tuple(teacher_logits.shape)}"
         raise InputError(found, where=name, possible=f"needed are {shape[1:]}, once for all steps")
-    if needs_maps(weights) and (student_maps is None or teacher_maps is None):
-        raise InputError("no maps", where=name, possible="needed are student_maps and teacher_maps, by name")
+    maps = {"student_maps": student_maps, "teacher_maps": teacher_maps}
+    if any(maps[kind] is None for kind in loss.asks_maps):
+        raise InputError("no maps", where=name, possible=f"needed are {' and '.join(loss.asks_maps)}, by name")

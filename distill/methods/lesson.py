@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, assert_never
@@ -9,6 +10,8 @@ from typing import Any, Protocol, assert_never
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from seamount.errors import ConfigError
 
 from ..config import Divergence, StaTarget
 from .hta_kl import hta_divergence
@@ -73,6 +76,14 @@ class Settings:
     sastc_side: int | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     label_smoothing: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.temperature is not None and not 0 < self.temperature < math.inf:
+            raise ConfigError(f"{self.temperature}", where="temperature", possible="more than 0 is possible")
+        if not 0 <= self.label_smoothing < 1:
+            raise ConfigError(
+                f"{self.label_smoothing}", where="label_smoothing", possible="0 to less than 1 is possible"
+            )
 
 
 class Term(Protocol):

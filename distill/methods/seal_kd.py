@@ -51,11 +51,12 @@ class SelectiveAlignment(nn.Module):
         logits = lesson.student
         if logits.shape[0] == 1:  # no other step to learn from
             return logits.new_zeros(())
-        weights = step_weights(logits)
-        if self.target == "weighted-kl":
-            pairs = soft_divergence(logits.detach().unsqueeze(0), logits.unsqueeze(1), self.temperature)
-            return (weights * pairs).sum(1).mean()
-        return soft_divergence(mix_steps(weights, logits), logits, self.temperature).mean()
+        with torch.autocast(logits.device.type, enabled=False):  # which takes sums of products in bf16
+            weights = step_weights(logits)
+            if self.target == "weighted-kl":
+                pairs = soft_divergence(logits.detach().unsqueeze(0), logits.unsqueeze(1), self.temperature)
+                return (weights * pairs).sum(1).mean()
+            return soft_divergence(mix_steps(weights, logits), logits, self.temperature).mean()
 
 
 def align_errors(logits: Tensor, teacher: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,8 @@ from ..choices import METHODS, TERMS
 from ..config import check_method
 from .lesson import Lesson, Settings, Term
 from .own import OwnTerm
+
+Whose = Literal["student", "teacher"]
 
 
 def weights_of(method: str | Mapping[str, float]) -> dict[str, float]:
@@ -32,17 +34,17 @@ def weights_of(method: str | Mapping[str, float]) -> dict[str, float]:
     return {name: float(weight) for name, weight in weights.items() if weight > 0}
 
 
-def needs_teacher(weights: Mapping[str, float], options: Mapping[str, Any] | None = None) -> bool:
-    """``options`` are those of one's own loss, which is asked what it takes."""
+def needs_teacher(weights: Mapping[str, float], options: Mapping[str, Any]) -> bool:
+    """``options`` are those of one's own loss, which is made with them and asked what it takes."""
     return any(_asks(name, options, "teacher_logits", "teacher_maps") or _ours(name).teacher for name in weights)
 
 
-def needs_maps(weights: Mapping[str, float], options: Mapping[str, Any] | None = None) -> bool:
-    return any(_asks(name, options, "student_maps", "teacher_maps") or _ours(name).maps for name in weights)
+def needs_maps(whose: Whose, weights: Mapping[str, float], options: Mapping[str, Any]) -> bool:
+    return any(_asks(name, options, f"{whose}_maps") or _ours(name).maps for name in weights)
 
 
-def _asks(name: str, options: Mapping[str, Any] | None, *parameters: str) -> bool:
-    return is_own(name) and any(p in OwnTerm(name, options or {}).asks for p in parameters)
+def _asks(name: str, options: Mapping[str, Any], *parameters: str) -> bool:
+    return is_own(name) and any(p in OwnTerm(name, options).asks for p in parameters)
 
 
 def _ours(name: str) -> choices.Term:

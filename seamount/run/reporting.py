@@ -217,7 +217,7 @@ def _epochs(n: int) -> str:
 
 
 def _teacher(config: Config) -> str:
-    if not needs_teacher(weights_of(config.distill.method)):
+    if not needs_teacher(weights_of(config.distill.method), config.distill.options):
         return "none"
     told = config.teacher
     return (

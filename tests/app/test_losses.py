@@ -8,8 +8,9 @@ import torch
 from torch import nn
 
 from seamount import api, losses
+from seamount.distill.config import StaTarget
 from seamount.distill.methods import Lesson, Settings, WeightedSum, weights_of
-from seamount.errors import InputError
+from seamount.errors import ConfigError, InputError
 from seamount.models.zoo import build_student
 from seamount.run.contents import digest_of
 
@@ -95,3 +96,36 @@ def test_what_is_handed_over_is_known_by_its_content() -> None:
     assert digest_of((x, y)) == digest_of((x.copy(), y)) != digest_of((x, 1 - y))
     assert digest_of(list(zip(x, y, strict=True))) != digest_of(list(zip(x, 1 - y, strict=True)))
     assert digest_of(losses.SealKD) == digest_of(losses.SealKD)
+
+
+@pytest.mark.parametrize(
+    ("labels", "text"),
+    [
+        (torch.tensor([0, 1, 2, 5]), "KD: labels from 0 to 5, needed are 0 to 4; leave others out"),
+        (torch.tensor([0, -100, 2, 4]), "KD: labels from -100 to 4, needed are 0 to 4; leave others out"),
+    ],
+)
+def test_no_label_is_passed_over(labels: torch.Tensor, text: str) -> None:
+    with pytest.raises(InputError) as caught:
+        losses.KD()(LOGITS, labels, TEACHER)
+    assert str(caught.value) == text
+
+
+@pytest.mark.parametrize("kind", [torch.uint8, torch.int32])
+def test_labels_are_whole_numbers_of_any_type(kind: torch.dtype) -> None:
+    loss = losses.SealKD()
+    assert torch.equal(loss(LOGITS, LABELS.to(kind), TEACHER), loss(LOGITS, LABELS, TEACHER))
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_temperature_that_means_nothing_is_no_default(temperature: float) -> None:
+    with pytest.raises(ConfigError, match=", more than 0 is possible"):
+        losses.KD(temperature)
+
+
+@pytest.mark.parametrize("target", ["logit-mixture", "weighted-kl"])
+def test_autocast_leaves_losses_in_float32(target: StaTarget) -> None:
+    loss = losses.SealKD(sta_target=target)
+    expected = loss(LOGITS, LABELS, TEACHER)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(loss(LOGITS, LABELS, TEACHER), expected)

@@ -278,13 +278,41 @@ def test_an_augmentation_follows_from_the_sample_and_its_epoch_alone(here: Path)
     assert torch.equal(data.read(data.val, numbers[:4])[0], data.read(data.val, numbers[:4])[0])
 
 
+NEEDS_AN_OPTION = """
+import torch
+from torch import nn
+
+
+class Loss(nn.Module):
+    seen = set()
+
+    def __init__(self, weight):
+        super().__init__()
+        self.weight = weight
+
+    def forward(self, logits, labels, student_maps):
+        self.seen.add(tuple(student_maps))
+        return self.weight * nn.functional.cross_entropy(logits.mean(0), labels)
+"""
+
+
+def test_a_loss_that_needs_options_and_maps_of_a_student_that_nobody_teaches(here: Path) -> None:
+    (here / "need.py").write_text(NEEDS_AN_OPTION)
+    mine = ('distill.method="need.py:Loss"', "distill.options={weight = 2.0}", "data.augment=[]", "quant.epochs=0")
+    settings = [one for one in SETTINGS if one.partition("=")[0] not in {m.partition("=")[0] for m in mine}]
+    run_stages(load_config(None, [*settings, *mine]), here / "run")
+    assert own.find("need.py:Loss", "distill.method").seen == {("layer1",)}
+    told = {fact.name: fact.value for fact in report_run(here / "run").run.facts}
+    assert told["teacher"] == "none"
+
+
 def test_losses_of_ones_own_weigh_among_ours(here: Path) -> None:
     logits, labels = torch.randn(2, 3, 2, requires_grad=True), torch.tensor([0, 1, 1])
     lesson = Lesson(logits, labels, torch.randn(3, 2))
     total, terms = WeightedSum(weights_of({"hard": 1.0, "mine.py:plain": 2.0}), Settings())(lesson)
     assert list(terms) == ["hard", "mine.py:plain"]
     assert torch.allclose(total, terms["hard"] + 2 * nn.functional.cross_entropy(logits.mean(0), labels))
-    assert not needs_teacher({"mine.py:plain": 1.0})
+    assert not needs_teacher({"mine.py:plain": 1.0}, {})
     assert needs_teacher({"mine.py:Loss": 1.0}, {"weight": 1.0})
 
 

@@ -595,6 +595,15 @@ def recipe(folder: Path, progress: Progress) -> Trained:
     return distill(digits(), teacher(), student(), DistillConfig(method="kd"), config, folder, progress=progress)
 
 
+def test_a_student_that_says_nothing_is_right_nowhere() -> None:
+    data, network = digits(), student().eval()
+    with torch.no_grad():
+        for values in network.parameters():
+            values.zero_()
+    silent = evaluate(network, data, data.val, ALONE, batch_size=64)
+    assert silent.anytime == (0.0,) * N_STEPS
+
+
 def test_a_mirrored_evaluation_is_the_mean_over_both_sides() -> None:
     data, network = digits(), teacher()
     plain = evaluate(network, data, data.val, ALONE, batch_size=64, spiking=False)
