@@ -42,6 +42,7 @@ from .quantise import (
     exact_bias,
     exact_ints,
     exact_weights,
+    is_whole,
     real_sign_mode,
     round_weights,
     sign_mode_of,
@@ -233,7 +234,9 @@ def _threshold(
     if p.v_th is None:
         return ints(NEVER_FIRES), 0.0
     real = reals(s * (p.v_th - p.v_reset))
-    v_th = exact_ints(real, f"{p.name}: v_threshold") if exact else ints(np.rint(real))
+    if exact:
+        real = reals(exact_ints(real, f"{p.name}: v_threshold"))
+    v_th = ints(np.rint(real))
     if v_th.max() > rules.formats.v_th_mant_max or v_th.min() < 0:
         raise InputError(
             f"threshold mantissa {int(v_th.max())}",
@@ -241,23 +244,26 @@ def _threshold(
             possible=f"possible are 0 to {rules.formats.v_th_mant_max}",
             ways_out="choose a smaller scale for it",
         )
+    if _in_whole_steps(p, *state) and (silent := _largest_silent(p, real)).min() >= 0:
+        return silent, 0.0
     if p.fires_at_threshold:
-        v_th = _at_threshold(p, v_th, state, parts)
-        return v_th, 0.0
+        parts.warnings.append(
+            f"{p.name}: fires at v >= v_threshold; the chip compares with > at steps of 64, so a v that meets the "
+            "threshold exactly does not fire"
+        )
     return v_th, float(np.max(np.abs(v_th / real - 1))) if np.all(real) else 0.0
 
 
-def _at_threshold(p: Population, v_th: Ints, state: tuple[Ints, Ints, Ints, Ints], parts: _Parts) -> Ints:
-    """v >= th is v > th - 1; where v can only be a multiple of 64 that is one less of the mantissa."""
-    dv, bias, v_init, u_init = state
-    whole_steps = np.all((dv == 0) | (dv == UNITY)) and np.all((p.a_s == 0) | (p.a_s == 1))
-    if whole_steps and not np.any(bias % 64) and not np.any(v_init % 64) and not np.any(u_init) and v_th.min() > 0:
-        return ints(v_th - 1)
-    parts.warnings.append(
-        f"{p.name}: fires at v >= v_threshold; the chip compares with > at steps of 64, so a v that meets the "
-        "threshold exactly does not fire"
-    )
-    return v_th
+def _in_whole_steps(p: Population, dv: Ints, bias: Ints, v_init: Ints, u_init: Ints) -> bool:
+    """Whether v is a multiple of 64 always, so that thresholds between two of them are one."""
+    whole = np.all((dv == 0) | (dv == UNITY)) and np.all((p.a_s == 0) | (p.a_s == 1))
+    return bool(whole and not np.any(bias % 64) and not np.any(v_init % 64) and not np.any(u_init))
+
+
+def _largest_silent(p: Population, v_th: Reals) -> Ints:
+    """The largest whole v (in units of v_th_mant) at which a neuron does not fire."""
+    near = np.where(is_whole(v_th), np.rint(v_th), v_th)
+    return ints(np.ceil(near) - 1 if p.fires_at_threshold else np.floor(near))
 
 
 def _group(

@@ -345,3 +345,21 @@ def test_units_between_which_no_scale_lies_are_refused() -> None:
         InputError, match=r"fc: weights of [\d.]+e-\d+, possible is 1e-30 to 1e\+30; give the network usual units"
     ):
         compile_graph(graph, options=options)
+
+
+@pytest.mark.parametrize("at_threshold", [False, True])
+def test_a_threshold_between_two_whole_potentials_fires_as_the_network_does(at_threshold: bool) -> None:
+    # weights are odd, so v takes every whole number; no neuron of these may fire a step early or late
+    thresholds = np.array([10.0, 10.4, 10.6, 11.0])
+    weight = np.random.default_rng(0).integers(-3, 8, (4, 12)) * 2 + 1
+    cells = population("a", (4,), v_th=thresholds, fires_at_threshold=at_threshold)
+    whole = network(
+        [cells], [Connection("fc", "x", "a", (Linear(reals(weight)),))], [NetworkInput("x", (12,))], n_steps=T
+    )
+    compiled = compile_graph(whole, options=CompileOptions(scales={"a": 1.0}))
+    x = np.random.default_rng(1).random((T, 8, 12)) < 0.3
+    expected = run_network(whole, x.astype(np.float64))["a"].spikes
+    run = simulate(compiled.program, x.astype(np.int64), record=("spikes",))
+    assert np.array_equal(window(compiled.program, run, "a", run.spikes["a"]), expected != 0)
+    held = compiled.program.population("a").neuron.v_th_mant
+    assert held.tolist() == ([9, 10, 10, 10] if at_threshold else [10, 10, 10, 11])
