@@ -76,6 +76,8 @@ class Drawing:
     def cell(self, name: str, module: nn.Module, value: Value) -> Value:
         """Behind a cell, which it calls once more."""
         name = label(name)
+        if fold.has_own_forward(module):
+            self.refuse(f"{name}: {type(module).__name__} has a forward pass of its own; {POSSIBLE}")
         step = len(self.calls.setdefault(name, []))
         self.cells[name] = module
         self.calls[name].append(value)
@@ -148,6 +150,7 @@ class Drawing:
         for step, call in enumerate(calls[2:], 2):
             if call != rule:
                 self.refuse(f"{name}: is driven otherwise at step {step} than before")
+                break
         return rule
 
     def _read(self, made: _Graph, end: Value, spikes_count: bool) -> None:

@@ -71,13 +71,13 @@ def to_nir(net: SpikingNet, *, quantised: Quantised | None = None) -> nir.NIRGra
         at = source
         for i, one in enumerate(ops):
             node = name if i == len(ops) - 1 else f"{name}_{type(one).__name__.lower()}{i}"
-            nodes[node] = operator_node(one, shape)
+            nodes[node] = operator_node(one, shape, name)
             edges.append((at, node))
             at, shape = node, fold.op_shape(one, shape)
         edges.append((at, target))
     for name in net.order:
         v_th = None if quantised is None else quantised.v_th.get(name)
-        nodes[name] = _population(net.populations[name], net.shapes[name], v_th)  # type: ignore[arg-type]
+        nodes[name] = _population(net.populations[name], net.shapes[name], v_th, _timestep_s(net))  # type: ignore[arg-type]
     nodes["output"] = nir.Output({"output": np.array(net.shapes[READOUT])})
     edges.append((READOUT, "output"))
     return nir.NIRGraph(nodes, edges, metadata=_metadata(net, quantised))
@@ -103,7 +103,7 @@ def unsupported(net: SpikingNet) -> list[str]:
     return found
 
 
-def operator_node(op: fold.Op, shape: Shape) -> Any:
+def operator_node(op: fold.Op, shape: Shape, name: str) -> Any:
     """NIR's node of an operator on values of this shape.
 
     Raises:
@@ -111,7 +111,7 @@ def operator_node(op: fold.Op, shape: Shape) -> Any:
     """
     match op:
         case fold.FoldedConv():
-            op = fold.square(op)
+            op = fold.square(op, name)
             bias = np.zeros(len(op.weight)) if op.bias is None else op.bias
             return nir.Conv2d(
                 input_shape=(shape[1], shape[2]),
@@ -135,9 +135,14 @@ def _sum_pool(windows: fold.FoldedConv) -> nir.SumPool2d:
     )
 
 
-def _population(population: Population, shape: Shape, v_th: float | None) -> Any:
+def _timestep_s(net: SpikingNet) -> float:
+    """The one of the file. Cells with another one keep their decays, which are what a step does."""
+    return next((float(n.cell.dt) for n in net.neurons().values()), DT_S)
+
+
+def _population(population: Population, shape: Shape, v_th: float | None, dt_s: float) -> Any:
     if isinstance(population, Sum):  # v' = r x, so that a step of dt adds x
-        return nir.I(r=np.full(shape, 1 / DT_S))
+        return nir.I(r=np.full(shape, 1 / dt_s))
     if isinstance(population, AnySpike):
         return nir.Threshold(np.full(shape, population.v_th))
     assert isinstance(population, Neurons), "unsupported() names streams"
@@ -146,7 +151,6 @@ def _population(population: Population, shape: Shape, v_th: float | None) -> Any
         return np.full(shape, value)
 
     unit = 1 / population.gain
-    dt_s = float(population.cell.dt)
     membrane = {
         "r": everywhere(1.0),
         "v_leak": everywhere(unit * population.v_leak),
@@ -171,10 +175,9 @@ def exact_decay(decay: float) -> float:
 
 
 def _metadata(net: SpikingNet, quantised: Quantised | None) -> dict[str, Any]:
-    dt_s = next((float(n.cell.dt) for n in net.neurons().values()), DT_S)
     metadata: dict[str, Any] = {
         "discretization": {
-            "dt": dt_s,
+            "dt": _timestep_s(net),
             "time_unit": "s",
             "decay": "euler",
             "spike": "bin",

@@ -99,9 +99,18 @@ NoNode = Spread | UnequalPool | Resize | Unflatten
 """Operators that are none: a chain with one of them is a matrix, and so ends in a vector."""
 
 
+def has_own_forward(module: nn.Module) -> bool:
+    """Whether a class derived from one of torch's layers or norse's cells computes something else than that."""
+    kinds = type(module).__mro__
+    base: Any = next(
+        (kind for kind in kinds if kind.__module__.startswith(("torch.nn.modules.", "norse."))), nn.Module
+    )
+    return type(module).forward is not base.forward or "forward" in vars(module)
+
+
 def layers(module: nn.Module, name: str = "") -> list[tuple[str, nn.Module]]:
     """(name, layer) of a chain, nested Sequentials opened, what does nothing outside of training left out."""
-    if isinstance(module, nn.Sequential):
+    if isinstance(module, nn.Sequential) and not has_own_forward(module):
         return [pair for key, child in module.named_children() for pair in layers(child, f"{name}.{key}")]
     return [] if isinstance(module, nn.Identity | nn.Dropout | nn.Dropout1d | nn.Dropout2d) else [(name, module)]
 
@@ -114,6 +123,8 @@ def problems(module: nn.Module, name: str) -> list[str]:
 def _problem(layer: nn.Module) -> str | None:
     kind = type(layer).__name__
     match layer:
+        case _ if has_own_forward(layer):
+            return f"{kind} has a forward pass of its own; possible are Conv2d, Linear, BatchNorm, average pooling"
         case nn.Conv2d():
             if layer.padding_mode != "zeros":
                 return f"Conv2d with padding_mode {layer.padding_mode!r}; only zeros are possible"
@@ -122,6 +133,8 @@ def _problem(layer: nn.Module) -> str | None:
             return "ZeroPad2d that cuts; only padding is possible" if min(layer.padding) < 0 else None
         case nn.ConvTranspose2d():
             return None
+        case nn.Conv1d():
+            return "Conv1d; write it as a Conv2d with a kernel (1, k), of lines (C, 1, L)"
         case nn.Upsample():
             whole = layer.size is not None or all(float(s).is_integer() for s in pair(layer.scale_factor))
             if layer.mode in ("nearest", "nearest-exact", "bilinear") and whole:
@@ -213,7 +226,7 @@ def _chain(module: nn.Module, shape: Shape, name: str) -> list[Op | NoNode]:
                 scale, offset = _affine(layer)
                 ops[-1:] = _scaled(ops[-1] if ops else None, scale, offset, shape)
             case _:
-                op = _op(layer, shape)
+                op = _op(layer, shape, where)
                 ops += [] if op is None else [op]
                 shape = op_shape(op, shape) if op is not None else shape
     if sides != NO_SIDES:
@@ -249,8 +262,13 @@ def _scaled(op: Op | NoNode | None, scale: Reals, offset: Reals, shape: Shape) -
             return [*before, FoldedConv(kernel, offset, Window(groups=len(scale)))]
 
 
-def _op(layer: nn.Module, shape: Shape) -> Op | NoNode | None:
+def _op(layer: nn.Module, shape: Shape, where: str) -> Op | NoNode | None:
     match layer:
+        case nn.Linear() if len(shape) > 1:
+            found = f"Linear along the last axis of {shape}"
+            raise Unsupported(
+                found, where=where, possible="possible is one of a vector", ways_out="put nn.Flatten() before it"
+            )
         case nn.Linear():
             return Linear(_reals(layer.weight), None if layer.bias is None else _reals(layer.bias))
         case nn.AvgPool2d():
@@ -445,7 +463,7 @@ def apply(ops: Sequence[Op | NoNode], x: Tensor) -> Tensor:
     return x
 
 
-def square(conv: FoldedConv) -> FoldedConv:
+def square(conv: FoldedConv, name: str) -> FoldedConv:
     """The same convolution with one group and a square kernel: nir 1.0.8's type check refuses others on reading."""
     weight, (_, padding, dilation, groups) = conv.weight, conv.window
     if groups > 1:
@@ -458,7 +476,10 @@ def square(conv: FoldedConv) -> FoldedConv:
     if height != width:
         side = max(height, width)
         if (side - height) % 2 or (side - width) % 2:
-            raise Unsupported(f"kernel {height} x {width}: sides that differ by an odd number cannot be squared")
+            found = (
+                f"kernel {height} x {width} (with its padding): sides that differ by an odd number cannot be squared"
+            )
+            raise Unsupported(found, where=name, ways_out="pad all sides alike, or take a kernel of equal sides")
         grow = ((side - height) // 2, (side - width) // 2)
         weight = np.pad(weight, ((0, 0), (0, 0), (grow[0], grow[0]), (grow[1], grow[1])))
         padding = pair([p + g * d for p, g, d in zip(padding, grow, dilation, strict=True)])

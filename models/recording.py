@@ -6,8 +6,11 @@ that mean something here (additions, flattening, pooling, picking and stacking s
 
 from __future__ import annotations
 
+import copy
+import inspect
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,7 @@ from torch.overrides import TorchFunctionMode
 
 from seamount.errors import ENDS, Unsupported, text_of
 
+from . import fold
 from .drawing import CELLS, SEQUENCES, Drawing, Term, Value, label
 from .spiking_net import INPUT
 
@@ -26,7 +30,15 @@ B = 2
 
 
 class TakesTime(Exception):
-    """The forward pass picks steps of its input: it wants them all."""
+    """The forward pass picks steps of its input, or fails on one: it wants them all.
+
+    Attributes:
+        problem: what to tell if it fails on all of them, too.
+    """
+
+    def __init__(self, problem: Unsupported | None = None) -> None:
+        super().__init__()
+        self.problem = problem
 
 
 @dataclass(frozen=True)
@@ -38,17 +50,36 @@ class Signal:
 
 
 @dataclass(frozen=True)
+class Other:
+    """What a tensor holds that no synapse makes: no fault by itself, because it may be there to be looked at.
+
+    Attributes:
+        problem: to be told where a layer, a cell or the answer is made of it.
+        signal: what to go on with then, so that the rest is checked, too.
+        constant: whether it is a parameter or buffer, or made of such: the function that takes it is the problem.
+    """
+
+    problem: str
+    signal: Signal | None = None
+    constant: bool = False
+
+
+@dataclass(frozen=True)
 class Recorded:
     """
     Attributes:
         end: what comes out, terms of all steps where they are added up.
-        kind: "step" (one call is one step), "whole" (T, B, K), "summed" over time, or "last" step.
+        kind: "chain" or "step" (one call is one step), "whole" (T, B, K), "summed" over time, or "last" step.
         sequence: whether it takes (T, B, *shape), not (B, *shape).
+        carries: whether it gives back, behind its answer, the states of its cells.
+        looked: lines that read values, on which it may depend what is computed.
     """
 
     end: Value
     kind: str
     sequence: bool
+    carries: bool = False
+    looked: tuple[str, ...] = ()
 
 
 def record(
@@ -57,17 +88,21 @@ def record(
     """Calls it with zeros: (T, B, *input_shape) for a ``sequence``, else (B, *input_shape).
 
     Raises:
-        TakesTime: it picks steps of what was one.
-        Unsupported: it fails, or returns something that does not come from its layers.
+        TakesTime: it picks steps of what was one, or fails on one.
+        Unsupported: it fails on all steps, or returns something that does not come from its layers.
     """
     shape = (n_steps, B, *input_shape) if sequence else (B, *input_shape)
     x = torch.zeros(shape)
     recorder = _Recorder(drawing, sequence, n_steps)
+    for name, one in (*module.named_parameters(), *module.named_buffers()):
+        recorder.other(
+            one, Other(f"{name}: is used outside of a layer; put it into one's weight or bias", constant=True)
+        )
     handles = recorder.listen(module)
     training = module.training
     module.eval()
     try:
-        with torch.no_grad(), recorder:
+        with as_it_was(module), torch.no_grad(), recorder:
             recorder.note(x, Signal((Term(INPUT),), whole=sequence))
             out = module(x)
     except (TakesTime, Unsupported, *ENDS):
@@ -75,22 +110,46 @@ def record(
     except BaseException as error:  # a user's forward raises whatever it raises
         said = (text_of(error).strip().splitlines() or [""])[0]
         place = _line(traceback.extract_tb(error.__traceback__))
-        raise Unsupported(
+        problem = Unsupported(
             f"its forward pass raises {type(error).__name__}: {said}{place}, for x {shape}",
             where=type(module).__name__,
             ways_out="let it take (B, *input_shape), or (T, B, *input_shape) with all steps",
-        ) from error
+        )
+        raise (problem if sequence else TakesTime(problem)) from error
     finally:
         module.train(training)
         for handle in handles:
             handle.remove()
-    return recorder.end(out)
+    recorded = recorder.end(out)
+    takes = len(inspect.signature(module.forward).parameters)
+    return replace(recorded, carries=recorded.carries and takes == len(out))
+
+
+@contextmanager
+def as_it_was(module: nn.Module) -> Iterator[None]:
+    """Puts back what a forward pass leaves on its modules, such as states of two samples."""
+    before = [(one, dict(vars(one))) for one in module.modules()]
+    try:
+        yield
+    finally:
+        for one, attributes in before:
+            vars(one).clear()
+            vars(one).update(attributes)
+
+
+def copied(module: nn.Module) -> nn.Module:
+    """A copy, also with tensors of an earlier pass on it, which torch copies only without their history."""
+    kept = [tensor for one in module.modules() for tensor in _tensors(list(vars(one).values()))]
+    return copy.deepcopy(module, {id(tensor): tensor.detach() for tensor in kept if not tensor.is_leaf})
 
 
 def _is_noted(module: nn.Module) -> bool:
     """Whether it is a cell or a layer of torch's, not what holds them."""
-    layer = type(module).__module__.startswith("torch.nn.") and not isinstance(module, nn.Sequential | nn.ModuleList)
-    return layer or isinstance(module, CELLS)
+    if isinstance(module, CELLS):
+        return True
+    kinds = [kind for kind in type(module).__mro__ if kind.__module__.startswith("torch.nn.modules.")]
+    runs = type(module).forward is not nn.Module.forward and not isinstance(module, nn.Sequential)
+    return kinds != [nn.Module] and runs and not fold.has_own_forward(module)
 
 
 class _Recorder(TorchFunctionMode):
@@ -98,6 +157,8 @@ class _Recorder(TorchFunctionMode):
         super().__init__()
         self.drawing, self.sequence, self.n_steps = drawing, sequence, n_steps
         self.signals: dict[int, tuple[Tensor, Signal]] = {}  # with the tensor, whose id is free once it is gone
+        self.others: dict[int, tuple[Tensor, Other]] = {}
+        self.looked: list[str] = []
         self.states: dict[int, tuple[Tensor, str, int]] = {}
         self.functions: dict[str, tuple[str, nn.Module]] = {}
         self.inside = 0
@@ -122,9 +183,11 @@ class _Recorder(TorchFunctionMode):
             if self.inside:
                 return
             given = [*args, *kwargs.values()]
-            signal = self.of(given[0]) if given else None
+            signal = self.taken(given[0]) if given else None
             if signal is None:
-                if isinstance(module, CELLS):
+                if given and (other := self.others.get(id(given[0]))):
+                    self._follow(out, other[1])
+                elif isinstance(module, CELLS):
                     self.drawing.refuse(f"{name}: is called with something that is no layer's output")
                 elif isinstance(given[0], Tensor) and bool(given[0].any()):
                     self.drawing.refuse(f"{name}: is called with a constant")
@@ -146,6 +209,8 @@ class _Recorder(TorchFunctionMode):
         self.note(out[0], Signal(value, whole=isinstance(module, SEQUENCES)))
         for part in _tensors(out[1]):
             self.states[id(part)] = (part, name, step)
+            if self.of(part) is None:  # an integrator's membrane is what it sends
+                self.other(part, Other(f"{name}: {STATE}"))
 
     def _follows(self, name: str, step: int, state: Any) -> None:
         """Refuses a state that is not the one this cell left a step before."""
@@ -174,15 +239,33 @@ class _Recorder(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
-        if self.inside:
-            return out
-        name = getattr(func, "__name__", str(func))
-        given = [*args, *kwargs.values()]
-        signals = [s for one in given for s in map(self.of, one if isinstance(one, list | tuple) else [one]) if s]
-        made = [one for one in (out if isinstance(out, list | tuple) else [out]) if isinstance(one, Tensor)]
-        if signals and made and name not in CONSTANTS:
-            self._function(name, args, kwargs, signals, out)
+        name = _name(func)
+        if not self.inside and name not in CONSTANTS:
+            self._call(name, args, kwargs, out)
         return out
+
+    def _call(self, name: str, args: Any, kwargs: Any, out: Any) -> None:
+        given = list(_tensors([*args, *kwargs.values()]))
+        signals = [signal for one in given if (signal := self.of(one))]
+        others = [self.others[id(one)][1] for one in given if id(one) in self.others]
+        if signals and _tensors(out):
+            self._function(name, args, kwargs, signals, out)
+        elif signals and name == "__setitem__":
+            self.other(args[0], Other(_problem(name), signals[0]))
+        elif name in LOOKS and (signals or others):
+            self.looked += [place] if (place := f"{name}{_line()}") not in self.looked else []
+        elif others:
+            self._follow(out, others[0])
+            self._same_state(name, given, out)
+
+    def _follow(self, out: Any, other: Other) -> None:
+        for one in _tensors(out):
+            self.other(one, other)
+
+    def _same_state(self, name: str, given: list[Tensor], out: Any) -> None:
+        """A state that is only detached, as between pieces of a long recording, is the cell's own."""
+        if name in SAME and isinstance(out, Tensor) and id(given[0]) in self.states:
+            self.states[id(out)] = (out, *self.states[id(given[0])][1:])
 
     def _function(self, name: str, args: Any, kwargs: Any, signals: list[Signal], out: Any) -> None:
         first = signals[0]
@@ -190,20 +273,22 @@ class _Recorder(TorchFunctionMode):
         if name in ("add", "add_", "__add__", "__radd__", "__iadd__") and not kwargs.get("alpha"):
             signal = self._added(args, signals)
         elif name in ("sum", "mean"):
-            signal = self._over_time(args[1:] or tuple(kwargs.values()), first)
-        elif name in ("div", "div_", "mul", "mul_") and _is_sum_over_time(first.value) and len(signals) == 1:
+            signal = self._over_time(args[1:] or tuple(kwargs.values()), first) or self._over_map(
+                name, args, kwargs, out
+            )
+        elif name in ("div", "div_", "mul", "mul_") and self._is_sum_over_time(first.value) and len(signals) == 1:
             signal = first if isinstance(args[1], int | float) and args[1] > 0 else None
-        elif name in ("__getitem__", "select", "unbind", "chunk", "split"):
+        elif name in ("__getitem__", "select", "unbind"):
             signal = self._picked(name, args, first, out)
         elif name == "stack":
             signal = self._stacked(args, kwargs)
         else:
             signal = self._as_layer(name, args, kwargs, first, out)
         if signal is None:
-            shown = {"__getitem__": "an index", "sub": "a subtraction", "mul": "a product"}.get(name, name)
-            self.drawing.refuse(f"{shown}{_line(traceback.extract_stack())} is {MEANING.get(name, NEITHER)}")
-            signal = first
-        if name != "unbind":  # whose parts are noted one by one
+            others = [self.others[id(one)][1] for one in _tensors([*args]) if id(one) in self.others]
+            before = next((other.problem for other in others if not other.constant), None)
+            self._follow(out, Other(before or _problem(name), first))
+        elif name != "unbind":  # whose parts are noted one by one
             for one in _tensors(out):
                 self.note(one, signal)
 
@@ -211,7 +296,7 @@ class _Recorder(TorchFunctionMode):
         if len(signals) == 1:  # with zeros, as sum() begins, and as spikes do before the first step
             (other,) = [one for one in args[:2] if self.of(one) is None]
             nothing = not bool(other.any()) if isinstance(other, Tensor) else other == 0
-            return signals[0] if nothing else None
+            return signals[0] if nothing and id(other) not in self.others else None
         if signals[0].whole != signals[1].whole:
             return None
         return Signal((*signals[0].value, *signals[1].value), signals[0].whole)
@@ -222,16 +307,31 @@ class _Recorder(TorchFunctionMode):
         steps = range(self.n_steps)
         return Signal(tuple(_at(term, step) for step in steps for term in signal.value))
 
+    def _is_sum_over_time(self, value: Value) -> bool:
+        return self.n_steps > 1 and len({term.step for term in value}) == self.n_steps
+
+    def _over_map(self, name: str, args: Any, kwargs: Any, out: Tensor) -> Signal | None:
+        """The mean of each map of (B, C, H, W), as (B, C) or with both axes kept."""
+        signal, axes = self.of(args[0]), kwargs.get("dim", args[1] if len(args) > 1 else None)
+        maps = name == "mean" and signal is not None and not signal.whole and args[0].dim() == 4
+        if not maps or not isinstance(axes, tuple | list) or sorted(axis % 4 for axis in axes) != [2, 3]:
+            return None
+        assert signal is not None, "maps says so"
+        value = self.drawing.layer(*self._named("mean", nn.AdaptiveAvgPool2d, 1), signal.value)
+        if out.dim() == 2:
+            value = self.drawing.layer(*self._named("flatten", nn.Flatten), value)
+        return replace(signal, value=value)
+
     def _picked(self, name: str, args: Any, signal: Signal, out: Any) -> Signal | None:
         if not signal.whole:
-            if signal == self.start and name != "split":
+            if not self.sequence and (name == "unbind" or isinstance(args[1], int)):
                 raise TakesTime
             return None
         if name == "unbind" and args[1:] in ((), (0,)):
             for step, one in enumerate(out):
                 self.note(one, self._of_step(signal, step))
             return signal
-        index = args[2] if name == "select" and args[1] == 0 else args[1]
+        index = args[-1] if name == "__getitem__" or args[1] == 0 else None
         if not isinstance(index, int):
             return None
         return self._of_step(signal, index % self.n_steps)
@@ -241,7 +341,7 @@ class _Recorder(TorchFunctionMode):
 
     def _stacked(self, args: Any, kwargs: Any) -> Signal | None:
         """One signal of each step, in order, is a whole sequence."""
-        parts = [self.of(one) for one in args[0]]
+        parts = [self.taken(one) for one in args[0]]
         dim = args[1] if len(args) > 1 else kwargs.get("dim", 0)
         if dim != 0 or len(parts) != self.n_steps or any(part is None or part.whole for part in parts):
             return None
@@ -253,15 +353,17 @@ class _Recorder(TorchFunctionMode):
         """A function of torch as the layer that does the same."""
         if not isinstance(out, Tensor):
             return None
-        if name in SAME and out.shape == args[0].shape:
-            return signal
+        if name in SAME and out.shape == args[0].shape and out.is_floating_point():
+            # F.dropout goes on outside of training, unless it is told the difference
+            return None if name == "dropout" and (args[2:] or (kwargs.get("training", True),))[0] else signal
         if name in ("flatten", "view", "reshape", "squeeze"):
             lead = 2 if signal.whole else 1
             if out.shape == args[0].shape:
                 return signal
             if out.shape[:lead] == args[0].shape[:lead] and out.dim() == lead + 1:
                 return replace(signal, value=self.drawing.layer(*self._named("flatten", nn.Flatten), signal.value))
-            return None
+            # of (B, C, 1, 1), whose second axis of 1 goes later
+            return signal if name == "squeeze" and out.shape[:lead] == args[0].shape[:lead] else None
         if name in POOLS and not signal.whole:
             kwargs = {key: value for key, value in kwargs.items() if key != "return_indices"}
             layer = self._named(name, POOLS[name], *args[1:], **kwargs)
@@ -280,45 +382,84 @@ class _Recorder(TorchFunctionMode):
 
     def note(self, tensor: Tensor, signal: Signal) -> None:
         self.signals[id(tensor)] = (tensor, signal)
+        self.others.pop(id(tensor), None)
+
+    def other(self, tensor: Tensor, other: Other) -> None:
+        self.others[id(tensor)] = (tensor, other)
+        self.signals.pop(id(tensor), None)  # it may have been changed in its place
 
     def of(self, thing: Any) -> Signal | None:
         found = self.signals.get(id(thing))
         return None if found is None else found[1]
 
+    def taken(self, thing: Any) -> Signal | None:
+        """The same for what something is made of, which has to be a signal."""
+        _, other = self.others.get(id(thing), (None, None))
+        if other is not None:
+            self.drawing.refuse(other.problem)
+            return other.signal
+        return self.of(thing)
+
     def end(self, out: Any) -> Recorded:
         """What the forward pass returns; of several things the first."""
-        while isinstance(out, tuple | list) and out and self.of(out) is None:
+        beside: list[Any] = []
+        while isinstance(out, tuple | list) and out and id(out[0]) not in self.others and self.of(out) is None:
             if len(out) == self.n_steps > 1 and all(self.of(one) for one in out):  # a list of each step's output
                 signal = self._stacked((list(out),), {})
                 if signal is not None:
                     return Recorded(signal.value, "whole", self.sequence)
+            out, beside = out[0], [*out[1:], *beside]
+        if isinstance(out, tuple | list) and out:
             out = out[0]
-        signal = self.of(out)
+        signal = self.taken(out)
         if signal is None and self.drawing.problems:  # which say why
             signal = self.start
         if signal is None:
             kind = f"a {type(out).__name__} that comes from none of its layers"
             raise Unsupported(f"returns {kind}", ways_out="return the output of its last layer or cell")
-        n_calls = {len(c) for n, c in self.drawing.calls.items() if not isinstance(self.drawing.cells[n], SEQUENCES)}
-        kind = self._kind(signal, n_calls)
+        kind = "step" if self.drawing.problems else self._kind(signal)
+        self._leads_here(signal, beside)
         # of a sum over time the terms of one step, which are those of all
         value = signal.value[: len(signal.value) // self.n_steps] if kind == "summed" else signal.value
-        return Recorded(value, kind, self.sequence)
+        carries = bool(beside) and all(id(part) in self.states for part in _tensors(beside))
+        return Recorded(value, kind, self.sequence, carries and kind == "step", tuple(self.looked))
 
-    def _kind(self, signal: Signal, n_calls: set[int]) -> str:
-        for name, calls in self.drawing.calls.items():
-            if len(calls) not in (1, self.n_steps) or len(n_calls) > 1:
-                self.drawing.refuse(
-                    f"{name}: is called {len(calls)} times; a cell takes each of the {self.n_steps} steps once"
-                )
+    def _leads_here(self, signal: Signal, beside: Any) -> None:
+        """Refuses other outputs that are made of the first, or of what it is not made of."""
+        ends = [replace(term, step=None) for term in signal.value]
+        found: list[Term] = []
+        while ends:
+            term = ends.pop()
+            if term not in found:
+                found.append(term)
+                ends += [replace(one, step=None) for call in self.drawing.calls.get(term.source, []) for one in call]
+        for other in (self.of(part) for part in _tensors(beside)):
+            for term in other.value if other else ():
+                if not any(
+                    term.source == one.source and term.layers == one.layers[: len(term.layers)] for one in found
+                ):
+                    self.drawing.refuse(
+                        "returns several outputs, and the first is not the last; return the answer first"
+                    )
+
+    def _kind(self, signal: Signal) -> str:
+        calls = {name: len(calls) for name, calls in self.drawing.calls.items()}
+        stepping = {n for name, n in calls.items() if not isinstance(self.drawing.cells[name], SEQUENCES)}
+        fewest = min(stepping, default=1)
+        if len(stepping) > 1:
+            why = f"others {fewest}; each place in the network needs a cell of its own"
+            self.drawing.refuse(*(f"{name}: is called {n} times, {why}" for name, n in calls.items() if n > fewest))
+        elif fewest not in (1, self.n_steps):
+            why = f"a cell takes each of the {self.n_steps} steps once"
+            self.drawing.refuse(*(f"{name}: is called {n} times; {why}" for name, n in calls.items()))
         if signal.whole:
             return "whole"
-        if n_calls <= {1} and not self.sequence:
+        if stepping <= {1} and not self.sequence:
             return "step"
         steps = [term.step for term in signal.value]
         if set(steps) == {self.n_steps - 1}:
             return "last"
-        if not _alike_at_each_step(signal, self.n_steps):
+        if not self.drawing.problems and not _alike_at_each_step(signal, self.n_steps):
             self.drawing.refuse("what it returns is no sum over all steps, nor the last one, nor a stack of all")
         return "summed"
 
@@ -333,6 +474,12 @@ def _alike_at_each_step(signal: Signal, n_steps: int) -> bool:
     )
 
 
+def _name(func: Any) -> str:
+    """Of a function of torch; of an attribute, such as ``x.T``, the attribute's."""
+    name = getattr(func, "__name__", str(func))
+    return str(getattr(getattr(func, "__self__", None), "__name__", name)) if name == "__get__" else name
+
+
 CONSTANTS = (
     "zeros_like",
     "ones_like",
@@ -341,12 +488,21 @@ CONSTANTS = (
     "new_ones",
     "new_empty",
     "new_full",
-    "__get__",
-    "size",
 )
 """Give something that depends on a tensor's shape alone."""
 
-SAME = ("contiguous", "clone", "float", "to", "dropout", "detach", "requires_grad_", "type", "cuda", "cpu", "view_as")
+SAME = (
+    *("contiguous", "clone", "float", "to", "dropout", "detach", "data", "requires_grad_", "type", "cuda", "cpu"),
+    "view_as",
+)
+
+LOOKS = ("item", "tolist", "numpy", "__array__", "__bool__", "__float__", "__int__", "__index__")
+"""Bring values out of torch."""
+
+STATE = (
+    "its state is used elsewhere than in its next call; a chip sends spikes, and shows the membranes of a last "
+    "LIBoxCell or LICell"
+)
 
 POOLS: dict[str, Callable[..., nn.Module]] = {
     "avg_pool2d": nn.AvgPool2d,
@@ -356,33 +512,52 @@ POOLS: dict[str, Callable[..., nn.Module]] = {
 
 NEITHER = "neither a layer nor an addition; use torch modules"
 
+AXES = "an exchange of axes; x comes with time first, (T, B, *shape), and the weights behind it are of its order"
+
+ACTIVATION = "an activation; the cells are those of a spiking network"
+
 MEANING = {
     "__getitem__": "a part of a tensor; steps are taken as x[t], with time first, and layers take the rest whole",
+    "__setitem__": "a write into a part of a tensor; collect the steps in a list, and return torch.stack(list)",
     "sub": "no sum of layers; take a constant into the first layer's bias",
     "mul": "no sum of layers; take a factor into the layer's weights",
     "div": "no sum of layers; take a factor into the layer's weights",
-    "add": "an addition of something that is no layer's output",
+    "add": "an addition of something that is no layer's output; a constant belongs into a layer's bias",
     "max": "not what a chip shows; return the last step, all steps, or their sum",
+    "mean": "a mean that is neither over time nor over whole maps, x.mean((2, 3)); use a layer",
     "softmax": "the loss's part; return the logits",
     "log_softmax": "the loss's part; return the logits",
     "linear": "a layer without a name; use nn.Linear",
     "conv2d": "a layer without a name; use nn.Conv2d",
     "cat": "a concatenation, which has no synapses; add branches, or put neurons behind each",
+    "permute": AXES,
+    "transpose": AXES,
+    "flatten": "no flattening of a sample alone; time and batch stay apart, in norse's Lift or a loop over time",
+    "dropout": "a dropout outside of training, too; give it training=self.training",
+    **dict.fromkeys(("relu", "gelu", "silu", "sigmoid", "tanh", "leaky_relu"), ACTIVATION),
 }
 MEANING |= {
     "amax": MEANING["max"],
     "__add__": MEANING["add"],
     "__radd__": MEANING["add"],
     "__truediv__": MEANING["div"],
+    "swapaxes": AXES,
+    "movedim": AXES,
+    "T": AXES,
+    "mT": AXES,
+    "view": MEANING["flatten"],
+    "reshape": MEANING["flatten"],
 }
+
+
+def _problem(name: str) -> str:
+    """Of a function of torch whose result is used, with the line that calls it."""
+    shown = {"__getitem__": "an index", "__setitem__": "an index", "sub": "a subtraction", "mul": "a product"}
+    return f"{shown.get(name, name)}{_line()} is {MEANING.get(name, NEITHER)}"
 
 
 def _at(term: Term, step: int) -> Term:
     return replace(term, step=step)
-
-
-def _is_sum_over_time(value: Value) -> bool:
-    return len({term.step for term in value}) > 1
 
 
 def _tensors(state: Any) -> list[Tensor]:
@@ -391,10 +566,10 @@ def _tensors(state: Any) -> list[Tensor]:
     return [tensor for part in state for tensor in _tensors(part)] if isinstance(state, tuple | list) else []
 
 
-def _line(frames: traceback.StackSummary) -> str:
-    """The innermost line of the user's own code."""
+def _line(frames: traceback.StackSummary | None = None) -> str:
+    """The innermost line of the user's own code, of those that are running if no others are given."""
     here = Path(__file__).parent
-    for frame in reversed(frames):
+    for frame in reversed(frames or traceback.extract_stack()):
         path = Path(frame.filename)
         if path.exists() and "site-packages" not in frame.filename and path.parent != here:
             return f" ({path.name}, line {frame.lineno})"

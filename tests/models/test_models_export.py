@@ -89,7 +89,7 @@ def test_folded_chains_equal_torch() -> None:
         merged = [one] if isinstance(one, fold.FoldedConv) else [fold.Flatten(), one]
         assert torch.allclose(fold.apply(merged, x.double()), wanted, atol=1e-12)
         if isinstance(one, fold.FoldedConv):
-            assert torch.allclose(fold.apply([fold.square(one)], x.double()), wanted, atol=1e-12)
+            assert torch.allclose(fold.apply([fold.square(one, "conv")], x.double()), wanted, atol=1e-12)
 
 
 def test_layers_that_are_no_weighted_sums_say_why() -> None:

@@ -4,19 +4,28 @@ import re
 from pathlib import Path
 from typing import Any
 
+import nir
 import norse.torch as norse
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from norse.torch import LIFBoxCell, LIFBoxParameters, LIFCell, LIFParameters, LIParameters
 from torch import Tensor, nn
+from torch.nn.utils import prune
 
+from seamount.compile.pipeline import compile_graph
 from seamount.distill.quantised import QuantisedStudent
 from seamount.errors import InputError, Unsupported
+from seamount.hardware_targets.simulator import simulate
+from seamount.models.export import to_nir
 from seamount.models.from_module import from_module
 from tests.lively import differing
 
 T = 5
+
+ROUNDED = 0.05
+"""Share of a layer's spikes that rounding may move; another decay or weight moves more."""
 
 
 def lif() -> LIFCell:
@@ -182,10 +191,65 @@ def decoder() -> nn.Module:
     )
 
 
+class Watched(Loop):
+    """Looks at what it computes, keeps some of it on itself, and pools whole maps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(4, 3, bias=False)
+        self.rates: list[Any] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        a = b = None
+        for frame in x:
+            z, a = self.lif(self.conv(frame), a)
+            self.rates = [*self.rates, z.mean(), float(z.sum())]
+            v, b = self.li(self.fc(F.adaptive_avg_pool2d(z, 1).squeeze(-1).squeeze(-1)), b)
+        return v
+
+
+class Means(Watched):
+    """One step, in whose second output the states go on, detached."""
+
+    def forward(self, x: Tensor, states: Any = None) -> Any:
+        states = states or (None, None)
+        z, a = self.lif(self.conv(x), states[0])
+        v, b = self.li(self.fc(z.mean((-1, -2))), states[1])
+        return v, (type(a)(*(part.detach() for part in a)), b)
+
+
+class Block(nn.Module):
+    """Without a state of its own to be handed on, as blocks in a SequentialState are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two = nn.Conv2d(1, 4, 3, bias=False), nn.Conv2d(1, 4, 3, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.one(x) + self.two(x)
+
+
+def blocks() -> nn.Module:
+    net = norse.SequentialState(Block(), lif(), nn.Flatten(), nn.Linear(16, 3, bias=False), li())
+    return nn.DataParallel(net)
+
+
+def paces() -> nn.Module:
+    """Cells with time steps of their own, whose decays are what a step does."""
+    return norse.SequentialState(
+        nn.Flatten(),
+        nn.Linear(16, 12, bias=False),
+        LIFCell(LIFParameters(torch.tensor(250.0), torch.tensor(125.0), v_th=torch.tensor(0.1)), dt=0.002),
+        nn.Linear(12, 8, bias=False),
+        LIFCell(LIFParameters(torch.tensor(62.5), torch.tensor(125.0), v_th=torch.tensor(0.1)), dt=0.004),
+        nn.Linear(8, 3, bias=False),
+    )
+
+
 MODULES = {
     "loop": Loop, "last step": LastStep, "list": Listed, "still image": StillImage, "spike count": SpikeCount,
     "recurrent cell": RecurrentCell, "recurrence by hand": RecurrenceByHand, "residual": Residual, "lifted": lifted,
-    "one step": one_step, "decoder": decoder,
+    "one step": one_step, "decoder": decoder, "watched": Watched, "means": Means, "blocks": blocks, "paces": paces,
 }  # fmt: skip
 
 
@@ -201,12 +265,19 @@ def test_student_and_program_are_the_users_module(name: str, tmp_path: Path) -> 
     with torch.no_grad():
         out = net(x, record=True)
     assert all(0 < float(s.mean()) < 1 for s in out.spikes.values()), {n: s.mean() for n, s in out.spikes.items()}
-    if name == "one step":
+    if name in ("one step", "means", "blocks"):
         state, seen = None, []
         for frame in x:
             v, state = module(frame, state)
             seen.append(v.detach())
         assert torch.allclose(torch.stack(seen), out.logits, atol=1e-5)
+    # of the program's first layers the float network's own, but where rounding moves a potential over the threshold
+    nir.write(tmp_path / "float.nir", to_nir(net))
+    program = compile_graph(tmp_path / "float.nir").program
+    spikes = simulate(program, x.numpy().astype(int), record=("spikes",)).spikes
+    for key, wanted in out.spikes.items():
+        window = slice(program.arrivals()[key], program.arrivals()[key] + T)
+        assert np.mean(spikes[key][window].reshape(wanted.shape) != wanted.numpy()) < ROUNDED
     wrong_spikes, wrong_v, n, _ = differing(QuantisedStudent(net).calibrate(x), x, tmp_path / "net.nir")
     assert n > 10
     assert (wrong_spikes, wrong_v) == (0, 0)
@@ -289,7 +360,8 @@ class Hidden(Loop):
         (Centred, "a subtraction (FILE, line N) is no sum of layers; take a constant into the first layer's bias"),
         (LastSums, "returns the sums of the last step alone; return their sum or mean over all steps"),
         (Fewer, "lif: is called 3 times; a cell takes each of the 5 steps once"),
-        (BatchFirst, "transpose (FILE, line N) is neither a layer nor an addition; use torch modules"),
+        (BatchFirst, "transpose (FILE, line N) is an exchange of axes; x comes with time first, (T, B, *shape), and "
+         "the weights behind it are of its order"),
         (Broken, "Broken: its forward pass raises KeyError: 'w' (FILE, line N), for x (2, 1, 4, 4); let it take "
          "(B, *input_shape), or (T, B, *input_shape) with all steps"),
         (Hidden, "net: answers otherwise than the layers and cells that its forward pass calls; write one step of "
@@ -299,6 +371,203 @@ class Hidden(Loop):
 def test_what_a_chip_cannot_do_is_named(module: type[nn.Module], text: str) -> None:
     found = re.sub(r"\(test_\w+.py, line \d+\)", "(FILE, line N)", refusal(module()))
     assert found.splitlines()[: text.count("\n") + 1] == text.splitlines()
+
+
+class Step(nn.Module):
+    """One step, between whose layers something happens that no layer does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc1, self.lif, self.fc2, self.li = nn.Linear(8, 6, bias=False), box(), nn.Linear(6, 3, bias=False), li()
+        self.shift = nn.Parameter(torch.zeros(6))
+
+    def before(self, x: Tensor) -> Tensor:
+        return x
+
+    def drive(self, x: Tensor) -> Tensor:
+        return self.fc1(x)  # type: ignore[no-any-return]
+
+    def between(self, z: Tensor, state: Any) -> Tensor:
+        return z
+
+    def forward(self, x: Tensor, states: Any = (None, None)) -> Any:
+        z, a = self.lif(self.drive(self.before(x)), states[0])
+        v, b = self.li(self.fc2(self.between(z, a)), states[1])
+        return self.answer(z, v, a), (a, b)
+
+    def answer(self, z: Tensor, v: Tensor, state: Any) -> Any:
+        return v
+
+
+class Silenced(Step):
+    def between(self, z: Tensor, state: Any) -> Tensor:
+        z[:, 0] = 0
+        return z
+
+
+class WithMembrane(Step):
+    def between(self, z: Tensor, state: Any) -> Tensor:
+        return z + state.v
+
+
+class OfMembrane(Step):
+    def answer(self, z: Tensor, v: Tensor, state: Any) -> Any:
+        return state.v
+
+
+class Shifted(Step):
+    def drive(self, x: Tensor) -> Tensor:
+        return self.fc1(x) + self.shift  # type: ignore[no-any-return]
+
+
+class Queried(Step):
+    def drive(self, x: Tensor) -> Tensor:
+        return self.fc2.weight.new_zeros(6) + self.fc1(x) + self.fc1(F.pad(self.shift, (0, 2)))
+
+
+class Whole(Step):
+    def before(self, x: Tensor) -> Tensor:
+        return x.int().float()
+
+
+class Dropped(Step):
+    def between(self, z: Tensor, state: Any) -> Tensor:
+        return F.dropout(z, 0.5)
+
+
+class Decides(Step):
+    def drive(self, x: Tensor) -> Tensor:
+        drive = self.fc1(x)
+        return drive * 2 if x.any() else drive  # type: ignore[no-any-return]
+
+
+class ThroughNumpy(Step):
+    def drive(self, x: Tensor) -> Tensor:
+        return self.fc1(x) + self.fc1(torch.from_numpy(x.numpy()[:, ::-1].copy()))  # type: ignore[no-any-return]
+
+
+class TwoAnswers(Step):
+    def answer(self, z: Tensor, v: Tensor, state: Any) -> Any:
+        return z, v
+
+
+class OneCellTwice(Step):
+    def between(self, z: Tensor, state: Any) -> Tensor:
+        return self.lif(z, state)[0]  # type: ignore[no-any-return]
+
+
+class Part(Step):
+    def before(self, x: Tensor) -> Tensor:
+        return torch.cat([x[:, 4:], x[:, :4]], 1)
+
+
+class FoldedTime(Loop):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.flatten(0, 1).unflatten(0, (T, -1)))
+
+
+class Leaky(StillImage):
+    """A sum over time that forgets."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        state: Any = None
+        total: Any = 0
+        for t in range(T):
+            z, state = self.lif(self.fc1(x.flatten(1)), state)
+            total = (total * 0.5 if t > 2 else total) + self.fc2(z)
+        return total  # type: ignore[no-any-return]
+
+
+class Masked(nn.Linear):
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight * (self.weight > 0))
+
+
+class Fading(LIFBoxCell):
+    def forward(self, input_tensor: Tensor, state: Any = None) -> Any:
+        z, state = super().forward(input_tensor, state)
+        return z, state._replace(v=state.v / 2)
+
+
+class Tripled(norse.SequentialState):
+    def forward(self, input_tensor: Tensor, state: Any = None) -> Any:
+        return super().forward(input_tensor * 3, state)
+
+
+def chain(first: nn.Module, cell: nn.Module | None = None, kind: type = norse.SequentialState) -> nn.Module:
+    made: nn.Module = kind(first, cell or box(), nn.Linear(6, 3, bias=False), li())
+    return made
+
+
+def hooked() -> nn.Module:
+    layer = nn.Linear(8, 6, bias=False)
+    prune.random_unstructured(layer, "weight", 0.5)  # type: ignore[no-untyped-call]
+    return chain(layer)
+
+
+OTHERWISE = "net: answers otherwise than the layers and cells that its forward pass calls"
+
+STATE = (
+    "lif: its state is used elsewhere than in its next call; a chip sends spikes, and shows the membranes of a last "
+    "LIBoxCell or LICell"
+)
+
+CONSTANT = "an addition of something that is no layer's output; a constant belongs into a layer's bias"
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (Silenced, "an index (FILE, line N) is a write into a part of a tensor; collect the steps in a list, and "
+         "return torch.stack(list)"),
+        (WithMembrane, STATE),
+        (OfMembrane, STATE),
+        (Shifted, f"add (FILE, line N) is {CONSTANT}"),
+        (Queried, "shift: is used outside of a layer; put it into one's weight or bias"),
+        (Whole, "int (FILE, line N) is neither a layer nor an addition; use torch modules"),
+        (Dropped, "dropout (FILE, line N) is a dropout outside of training, too; give it training=self.training"),
+        (Decides, f"{OTHERWISE} (it reads values: __bool__ (FILE, line N)); write one step of it, or build a "
+         "SpikingNet"),
+        (ThroughNumpy, f"{OTHERWISE} (it reads values: numpy (FILE, line N)); write one step of it, or build a "
+         "SpikingNet"),
+        (TwoAnswers, "returns several outputs, and the first is not the last; return the answer first"),
+        (OneCellTwice, "lif: is called 2 times, others 1; each place in the network needs a cell of its own"),
+        (Part, "an index (FILE, line N) is a part of a tensor; steps are taken as x[t], with time first, and layers "
+         "take the rest whole"),
+        (lambda: chain(Masked(8, 6)), "linear (FILE, line N) is a layer without a name; use nn.Linear"),
+        (lambda: chain(nn.Linear(8, 6), Fading()), "layer1: Fading has a forward pass of its own; possible are "
+         "LIFBoxCell, LIFCell, LIFRecurrentCell, LIBoxCell, LICell, LILinearCell, LIF, LIFRecurrent, LI"),
+        (lambda: chain(nn.Linear(8, 6), kind=Tripled), "a product (FILE, line N) is no sum of layers; take a factor "
+         "into the layer's weights"),
+        (lambda: chain(Masked(8, 6), kind=nn.Sequential), "layer0: Masked has a forward pass of its "
+         "own; possible are Conv2d, Linear, BatchNorm, average pooling"),
+        (hooked, 'net: layer0: has hooks, which no chip runs; take them away first (handle.remove(); of pruned '
+         'weights torch.nn.utils.prune.remove(layer, "weight"), of weight_norm and spectral_norm those of '
+         "torch.nn.utils.parametrizations instead)"),
+    ],
+)  # fmt: skip
+def test_what_happens_between_layers_is_seen(make: Any, text: str) -> None:
+    assert re.sub(r"\(test_\w+.py, line \d+\)", "(FILE, line N)", refusal(make(), (8,))).splitlines()[0] == text
+
+
+@pytest.mark.parametrize(
+    ("module", "text"),
+    [
+        (FoldedTime, "flatten (FILE, line N) is no flattening of a sample alone; time and batch stay apart, in "
+         "norse's Lift or a loop over time"),
+        (Leaky, "a product (FILE, line N) is no sum of layers; take a factor into the layer's weights"),
+    ],
+)  # fmt: skip
+def test_what_happens_between_steps_is_seen(module: type[nn.Module], text: str) -> None:
+    assert re.sub(r"\(test_\w+.py, line \d+\)", "(FILE, line N)", refusal(module())).splitlines()[0] == text
+
+
+def test_what_a_forward_pass_leaves_behind_is_no_part_of_the_student() -> None:
+    """As of states of two samples, which the user's own batches would not fit."""
+    module = Watched()
+    module.rates = [module.fc.weight * 2]  # of a pass with gradients, which torch does not copy
+    from_module(module, input_shape=(1, 4, 4), n_steps=T)
+    assert len(module.rates) == 1
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("-inf")])
