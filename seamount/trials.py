@@ -249,8 +249,8 @@ class Trials:
         size = _at_once(program, frames)
         outputs, messages, operations, left = [], 0, 0, 0
         for first in range(0, frames.n, size):
-            x = _held(frames.x[:, first : first + size], program)
-            run = simulate(program, x, n_steps=len(x), record=("spikes",), populations=(name,))
+            x = frames.x[:, first : first + size]
+            run = simulate(program, x, record=("spikes",), populations=(name,))
             outputs.append(program.readout.real(run.spikes[name][arrival:][:n_steps]))
             for layer, events in run.events.items():
                 # all steps: the last frame stays, so behind it only the answer is sent
@@ -297,12 +297,12 @@ class Trials:
         active: dict[str, Any] = dict.fromkeys(exponents, 0)
         size = _at_once(program, frames)
         for first in range(0, frames.n, size):
-            x = _held(frames.x[:, first : first + size], program)
-            run = simulate(program, x, n_steps=len(x), record=("spikes", "act"))
+            x = frames.x[:, first : first + size]
+            run = simulate(program, x, record=("spikes", "act"))
             for _, name, _ in sources:
                 act = run.states["act"][name][arrivals[name] :][:n_steps]
                 # what is sent in a step is there in all frames from then on
-                frames_left = np.minimum(n_steps, arrivals[name] + n_steps - np.arange(len(x))).clip(0)
+                frames_left = np.minimum(n_steps, arrivals[name] + n_steps - np.arange(run.n_steps)).clip(0)
                 sent = np.tensordot(frames_left, run.spikes[name].sum(1, dtype=np.int64), 1)
                 total[name] = total[name] + act.sum((0, 1), dtype=np.int64) - (sent << exponents[name])
                 active[name] = active[name] + np.count_nonzero(act, (0, 1))
@@ -331,13 +331,6 @@ def _at_once(program: Program, frames: Frames) -> int:
     """Samples."""
     each = sum(p.n_neurons for p in program.populations) * (frames.n_steps + max(program.arrivals().values()))
     return max(1, min(BATCH_FRAMES // frames.n_steps, STATES_AT_ONCE // each))
-
-
-def _held(x: NDArray[np.uint8], program: Program) -> NDArray[np.int64]:
-    """Frames (T, B, *shape), of which the last one stays until it has passed the network, so that nothing changes
-    behind it."""
-    stays = np.repeat(x[-1:], max(program.arrivals().values()), axis=0)
-    return np.concatenate([x, stays]).astype(np.int64)
 
 
 def accuracy_of(outputs: Reals, frames: Frames) -> float | None:

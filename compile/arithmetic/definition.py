@@ -42,7 +42,8 @@ def run_definition(
     """Run a program step by step; everything of every population can be recorded.
 
     Args:
-        inputs: (T, B, *shape) of the only input, or a mapping from input name to that. Silent after their T.
+        inputs: (T, B, *shape) of the only input, or a mapping from input name to that. After their T as
+            ``check_inputs`` says.
         n_steps: default: until the readout has seen a whole sample.
         record: of "spikes", "drive" and the states by name ("v", "u", ...; "states": all of them).
     """

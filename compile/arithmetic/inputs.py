@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from seamount.compile.neurons.delta import Delta
 from seamount.compile.program.program import Input, Program
+from seamount.compile.synapses.kinds import Wire
 from seamount.errors import InputError, plural
 
 NORMALISED = (
@@ -78,14 +80,33 @@ def readout_window(program: Program, n_steps: int) -> tuple[int, int]:
 
 
 def check_inputs(program: Program, inputs: Any, n_steps: int) -> dict[str, NDArray[Any]]:
-    """Inputs by name, whole numbers (T, B, *shape), refused where they are not what the program declares."""
+    """Inputs by name, whole numbers (T, B, *shape), refused where they are not what the program declares.
+
+    They are silent after their T. What only Delta neurons hear keeps its last value up to ``n_steps`` instead,
+    because a frame stays until the next one, and its end would be a change that no frame made.
+    """
     if n_steps < 1:
         raise InputError(f"{n_steps} steps asked for, at least 1 is possible", where=program.name)
     found = {entry.name: _check(entry, named_inputs(program, inputs)[entry.name]) for entry in program.inputs}
     batches = {name: x.shape[1] for name, x in found.items()}
     if len(set(batches.values())) > 1:
         raise InputError(f"inputs differ in the number of samples: {batches}", where=program.name)
-    return found
+    return {name: _held(x, n_steps) if _is_coded(program, name) else x for name, x in found.items()}
+
+
+def _is_coded(program: Program, name: str) -> bool:
+    """Whether Delta neurons hear an input as it is, and nothing else hears it."""
+    heard = [s for s in program.synapses if s.source == name]
+    deltas = {p.name for p in program.populations if isinstance(p.neuron, Delta)}
+    return bool(heard) and all(isinstance(s.kind, Wire) and s.target in deltas for s in heard)
+
+
+def _held(x: NDArray[Any], n_steps: int) -> NDArray[Any]:
+    if len(x) >= n_steps:
+        return x
+    if len(x) == 1:  # a view, however long
+        return np.broadcast_to(x, (n_steps, *x.shape[1:]))
+    return np.concatenate([x, np.broadcast_to(x[-1:], (n_steps - len(x), *x.shape[1:]))])
 
 
 def n_samples(checked: Mapping[str, NDArray[Any]]) -> int:

@@ -54,7 +54,7 @@ def simulate(
 
     Args:
         inputs: (T, B, *shape) of the only input, or a mapping from input name to that; whole numbers in the range
-            that the program declares. Silent after their T.
+            that the program declares. After their T as ``check_inputs`` says.
         n_steps: default: until the readout has seen a whole sample.
         record: of "spikes", "drive" and the states by name ("v", "u", ...; "states": all of them); counts are always
             kept.

@@ -449,11 +449,11 @@ def test_the_report_tells_what_happens_from_frame_to_frame(
     assert found.rmse.value == pytest.approx(told["chosen"]["rmse"], rel=1e-5)
     assert found.error_rms.n == found.rmse.n == 12, "all of them; layers are those of the first 4"
     assert [layer.name for layer in found.layers] == ["delta", "layer0", "layer3", "layer7", "layer9"]
-    activity = simulate(
-        load_program(moving / "program.h5"),
-        np.load(moving / "samples.npz")["x"][:, :4].astype(int),
-        record=("spikes", "act"),
-    )
+    x = np.load(moving / "samples.npz")["x"]
+    whole = simulate(load_program(moving / "program.h5"), x)
+    operations = sum(int(events.sops.sum()) for events in whole.events.values())
+    assert operations / (6 * 12) == pytest.approx(told["chosen"]["operations"], rel=1e-5), "an end costs nothing"
+    activity = simulate(load_program(moving / "program.h5"), x[:, :4], record=("spikes", "act"))
     delta = found.layers[0]
     assert delta.sending.values[1] == pytest.approx(100 * np.mean(activity.spikes["delta"][1] != 0), rel=1e-5)
     assert isinstance(delta.zero, Series)

@@ -13,6 +13,7 @@ import triton
 
 from seamount.compile.arithmetic.definition import run_definition
 from seamount.compile.arithmetic.inputs import check_inputs
+from seamount.compile.neurons.delta import Delta
 from seamount.compile.neurons.graded_vec import GradedVec
 from seamount.compile.neurons.lif import Lif
 from seamount.compile.neurons.rf import Rf
@@ -21,7 +22,7 @@ from seamount.compile.numbers import ints
 from seamount.compile.program.activity import Activity
 from seamount.compile.program.activity_file import load_activity, save_activity
 from seamount.compile.program.program import Input, Population, Program, Readout
-from seamount.compile.synapses.kinds import Conv, Dense, Synapses
+from seamount.compile.synapses.kinds import Conv, Dense, OneToOne, Synapses, Wire
 from seamount.errors import BackendMissing, ConfigError, InputError
 from seamount.hardware_targets.simulator import simulate
 from seamount.hardware_targets.simulator.diff import first_difference
@@ -87,6 +88,20 @@ def test_a_still_image_is_the_same_step_by_step() -> None:
     other = simulate(program, flickering, record=("v", "spikes"))
     assert np.array_equal(still.v["n"][:5], other.v["n"][:5])
     assert first_difference(still, other).step == 5
+
+
+@pytest.mark.parametrize("n_frames", [1, 3])
+def test_what_delta_neurons_alone_hear_keeps_its_last_frame(n_frames: int) -> None:
+    x = np.array([5, 0, 3])[:n_frames].reshape(-1, 1, 1)
+    delta, integrator = Population("d", (1,), Delta()), Population("l", (1,), Lif(ints(4096), ints(0), ints(1 << 17)))
+    alone = Program("a", (Input("x", (1,), 8),), (delta,), (Synapses("w", "x", "d", Wire()),))
+    beside = Synapses("s", "x", "l", OneToOne(ints(1)), graded=True)
+    both = alone.with_(populations=(delta, integrator), synapses=(*alone.synapses, beside))
+    for run in (simulate, run_definition):
+        sent = [run(p, x, n_steps=5, record=("spikes",)).spikes["d"].ravel().tolist() for p in (alone, both)]
+        assert sent == (
+            [[5, 0, 0, 0, 0], [5, -5, 0, 0, 0]] if n_frames == 1 else [[5, -5, 3, 0, 0], [5, -5, 3, -3, 0]]
+        )
 
 
 @pytest.mark.parametrize(
