@@ -6,11 +6,14 @@ It pays where images are seen again as they were: without augmentation, or in ``
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from . import checkpoint, maps
@@ -20,6 +23,9 @@ from .progress import QUIET, Progress
 
 BATCH = 256
 LOGITS = "logits"
+
+LOOKED_AT = 64
+"""Of images that are files of their own, by which another data set in the same place shows."""
 
 
 class TeacherAnswers:
@@ -45,14 +51,16 @@ class TeacherAnswers:
         self.data, self.teacher, self.world, self.folder, self.bf16 = data, teacher, world, folder, bf16
         self.shapes, self.side = dict(shapes or {}), side
         self._known: dict[int, dict[str, Tensor]] = {}
-        digest = hashlib.sha256()
+        digest = hashlib.sha256(repr(teacher).encode())
         for name, value in teacher.state_dict().items():
             digest.update(
                 name.encode() + value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes()
             )
         section = data.config.model_dump(mode="json", exclude={"root", "cache"})
         frames = data.n_steps if data.encoding == "frames" else None  # of which the teacher sees the mean
-        digest.update(f"{section} {frames} {len(data.train)} {bf16}".encode())
+        digest.update(f"{section} {frames} {bf16}".encode())
+        for values in _asked_about(data):
+            digest.update(np.ascontiguousarray(values))
         if self.shapes:
             digest.update(f"{list(self.shapes)} {side}".encode())
         self._digest = digest.hexdigest()
@@ -130,6 +138,18 @@ class TeacherAnswers:
         device, data = self.world.device, self.data
         values, seeds = data.read(data.train, numbers.to(data.train.ids.device), during)
         return data.batch(values.to(device), seeds.to(device), data.train.labels[numbers].to(device)).teacher_x
+
+
+def _asked_about(data: Data) -> Iterator[NDArray[Any]]:
+    """Which images, in which order: all values that are in memory; of images that are read one by one, some."""
+    part = data.train
+    yield part.labels.cpu().numpy()
+    yield part.ids.cpu().numpy()
+    if part.values is not None:
+        yield part.values
+        return
+    numbers = torch.linspace(0, len(part) - 1, min(len(part), LOOKED_AT)).long()
+    yield data.read(part, numbers)[0].numpy()
 
 
 def size(n_bytes: float) -> str:

@@ -11,7 +11,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -408,6 +408,18 @@ def test_runs_of_other_methods_and_seeds_share_what_the_teacher_said(tmp_path: P
         distill(data, network, student(), config, TrainConfig(epochs=4), tmp_path / method, seed=seed)
     # and one sample for each run, to see whether the classes fit
     assert sum(asked) == 2 * len(data.train) + 2
+
+
+def test_what_was_kept_of_other_images_or_another_teacher_answers_for_nobody(tmp_path: Path) -> None:
+    data, numbers = digits(), torch.arange(5)
+    assert data.train.values is not None
+    others = replace(data, train=replace(data.train, values=255 - data.train.values))
+    other_order = replace(data, train=data.train.subset(torch.arange(len(data.train)).flip(0)))
+    sharper = nn.Sequential(*(nn.GELU() if isinstance(layer, nn.ReLU) else layer for layer in teacher()))
+    asked = [(data, teacher()), (others, teacher()), (other_order, teacher()), (data, sharper)]
+    for about, network in asked:
+        TeacherAnswers(about, network.eval(), ALONE, tmp_path, bf16=False).of(numbers, 0)
+    assert len(list(tmp_path.iterdir())) == len(asked)
 
 
 class Heard:
