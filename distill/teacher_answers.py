@@ -60,7 +60,7 @@ class TeacherAnswers:
         frames = data.n_steps if data.encoding == "frames" else None  # of which the teacher sees the mean
         digest.update(f"{section} {frames} {bf16}".encode())
         for values in _asked_about(data):
-            digest.update(np.ascontiguousarray(values))
+            digest.update(np.ascontiguousarray(values).data)
         if self.shapes:
             digest.update(f"{list(self.shapes)} {side}".encode())
         self._digest = digest.hexdigest()

@@ -8,6 +8,7 @@ from seamount.errors import InputError
 
 from ..config import DataConfig
 from ..layouts import LAYOUTS, root_of
+from .files import classes_in_turns
 from .samples import Source
 from .sound import source
 from .wav import ENDING
@@ -22,7 +23,8 @@ def load(config: DataConfig, n_steps: int) -> Source:
         raise InputError(f"no training recordings of {', '.join(strange[:10])}", where=root / "train", ways_out=hint)
     names = sorted(parts["train"])
     train, test = (
-        [(path, k) for k, name in enumerate(names) for path in found.get(name, ())] for found in parts.values()
+        classes_in_turns([(path, k) for k, name in enumerate(names) for path in found.get(name, ())])
+        for found in parts.values()
     )
     return source(train, test, names, config, n_steps)
 

@@ -12,7 +12,7 @@ from seamount.errors import ConfigError, InputError
 from ..config import DataConfig
 from ..layouts import LAYOUTS, root_of
 from .events import ENDINGS, framed, read_events
-from .files import download
+from .files import Labelled, classes_in_turns, download
 from .samples import Source, split
 
 TEST_SHARE, TEST_SEED = 0.1, 0
@@ -48,8 +48,8 @@ def _fetch(root: str) -> None:
     tonic.datasets.CIFAR10DVS(root)
 
 
-def _labelled(folder: Path, names: tuple[str, ...]) -> list[tuple[Path, int]]:
-    return [(path, k) for k, name in enumerate(names) for path in _recordings(folder / name)]
+def _labelled(folder: Path, names: tuple[str, ...]) -> Labelled:
+    return classes_in_turns([(path, k) for k, name in enumerate(names) for path in _recordings(folder / name)])
 
 
 def _classes(root: Path) -> tuple[str, ...]:

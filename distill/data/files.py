@@ -9,13 +9,29 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
+
 from seamount.errors import InputError
 from seamount.files import named_path
 
 from ..config import DataConfig
 from ..layouts import LAYOUTS
+from .samples import in_turns
 
 T = TypeVar("T")
+
+
+Labelled = list[tuple[Path, int]]
+"""Files and the numbers of their classes."""
+
+
+def classes_in_turns(files: Labelled) -> Labelled:
+    """Files that come class by class, the first of each class first.
+
+    Scales and budgets start from the first training samples, thresholds are chosen on the first held-out ones, the
+    first test samples are proven: they would be of one class.
+    """
+    return [files[k] for k in in_turns(np.array([label for _, label in files], dtype=np.int64))]
 
 
 def download(config: DataConfig, fetch: Callable[[str], object]) -> None:
@@ -83,7 +99,8 @@ def read_each(paths: Sequence[Path], read: Callable[[Path], T], config: DataConf
 
 
 def report(damaged: Sequence[Damaged], n: int, config: DataConfig) -> str:
-    names = "; ".join(f"{d.path}: {d.reason}" for d in damaged[:5])
+    first = sorted(damaged, key=lambda d: d.path)[:5]
+    names = "; ".join(f"{d.path}: {d.reason}" for d in first)
     more = f"; and {len(damaged) - 5} more" if len(damaged) > 5 else ""
     return (
         f"{config.name}: {len(damaged)} of {n} files cannot be used: {names}{more}; replace them, or set "

@@ -6,12 +6,12 @@ Takes 0 to 4 are its test part, spoken by the same people; ``data.test_speaker``
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 from seamount.errors import ConfigError, InputError, none_of
 
 from ..config import DataConfig
 from ..layouts import LAYOUTS, root_of
+from .files import Labelled, classes_in_turns
 from .samples import Source
 from .sound import source
 
@@ -30,9 +30,9 @@ def load(config: DataConfig, n_steps: int) -> Source:
     held = config.test_speaker
     if held is not None and held not in speakers:
         raise ConfigError(none_of(held, speakers), where="data.test_speaker")
-    train: list[tuple[Path, int]] = []
-    test: list[tuple[Path, int]] = []
+    train: Labelled = []
+    test: Labelled = []
     for path, digit, speaker, take in files:
         tested = take < TEST_TAKES if held is None else speaker == held
         (test if tested else train).append((path, digit))
-    return source(train, test, DIGITS, config, n_steps)
+    return source(classes_in_turns(train), classes_in_turns(test), DIGITS, config, n_steps)

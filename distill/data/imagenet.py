@@ -13,7 +13,7 @@ from seamount.foreign.images import read_image
 
 from ..config import DataConfig
 from ..layouts import root_of
-from .files import Damaged, report
+from .files import Damaged, classes_in_turns, report
 from .randomness import choice, mix, uniform
 from .samples import Bytes, Samples, Source
 
@@ -30,11 +30,13 @@ def load(config: DataConfig, n_steps: int) -> Source:
 
 
 def _part(folder: Path, names: list[str], config: DataConfig) -> Samples:
-    paths, labels = [], []
-    for label, name in enumerate(names):
-        found = sorted(p for p in (folder / name).glob("*") if p.suffix.lower() in ENDINGS)
-        paths += found
-        labels += [label] * len(found)
+    files = [
+        (path, label)
+        for label, name in enumerate(names)
+        for path in sorted(p for p in (folder / name).glob("*") if p.suffix.lower() in ENDINGS)
+    ]
+    files = classes_in_turns(files)
+    paths, labels = [path for path, _ in files], [label for _, label in files]
     if config.skip_corrupt:
         good = [number for number, path in enumerate(paths) if _readable(path)]
         paths, labels = [paths[k] for k in good], [labels[k] for k in good]

@@ -7,7 +7,7 @@ from pathlib import Path
 from ..config import DataConfig
 from ..layouts import root_of
 from .events import framed
-from .files import download
+from .files import classes_in_turns, download
 from .samples import Samples, Source
 
 SENSOR = (34, 34)
@@ -28,5 +28,6 @@ def _fetch(root: str) -> None:
 
 
 def _part(root: Path, part: str, n_steps: int, config: DataConfig) -> Samples:
-    pairs = [(path, int(label)) for label in CLASSES for path in sorted((root / part / label).glob("*.bin"))]
+    files = [(path, int(label)) for label in CLASSES for path in sorted((root / part / label).glob("*.bin"))]
+    pairs = classes_in_turns(files)
     return framed(part.lower(), [p for p, _ in pairs], [label for _, label in pairs], SENSOR, n_steps, config)

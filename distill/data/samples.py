@@ -260,12 +260,15 @@ def split(labels: Tensor, share: float, seed: int) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(np.flatnonzero(~out)), torch.from_numpy(np.flatnonzero(out))
 
 
+def in_turns(labels: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Numbers of all samples: the first of every class, then the second of every one, and so on."""
+    rank = np.empty(len(labels), dtype=np.int64)
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        rank[members] = np.arange(len(members))
+    return np.lexsort((labels, rank))
+
+
 def first_of_each(labels: Tensor, n: int) -> Tensor:
     """Numbers of at most n samples: the first of every class in turn, so that small parts stay balanced."""
-    values = labels.numpy()
-    rank = np.empty(len(values), dtype=np.int64)
-    for label in np.unique(values):
-        members = np.flatnonzero(values == label)
-        rank[members] = np.arange(len(members))
-    order = np.lexsort((values, rank))[:n]
-    return torch.from_numpy(np.sort(order))
+    return torch.from_numpy(np.sort(in_turns(labels.numpy())[:n]))

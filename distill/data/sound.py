@@ -8,12 +8,10 @@ from typing import assert_never
 
 from ..config import DataConfig
 from .bands import Bands, crossings, energies
+from .files import Labelled
 from .recordings import recordings
 from .samples import Bytes, Samples, Source
 from .wav import read_wav
-
-Labelled = Sequence[tuple[Path, int]]
-"""Files and the numbers of their classes."""
 
 
 def source(train: Labelled, test: Labelled, names: Sequence[str], config: DataConfig, n_steps: int) -> Source:

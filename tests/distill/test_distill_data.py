@@ -25,6 +25,7 @@ from seamount.distill.data.augment import augment, crop, cutout, roll_rotate_cut
 from seamount.distill.data.cifar import read_shard
 from seamount.distill.data.encode import encode, latency, rate
 from seamount.distill.data.events import Events, read_events, to_frames
+from seamount.distill.data.files import classes_in_turns
 from seamount.distill.data.load import loader
 from seamount.distill.data.randomness import choice, mix, uniform
 from seamount.errors import ConfigError, InputError
@@ -405,6 +406,15 @@ def test_recordings_become_frames_once(recordings: Path, monkeypatch: pytest.Mon
     assert set(x.unique().tolist()) == {0.0, 1.0}
     monkeypatch.setattr("seamount.distill.data.events.read_events", None)  # a second load reads the frames
     assert torch.equal(load_data(config, n_steps=4).inputs(data.test, range(2)).x, x)
+
+
+def test_the_first_samples_of_a_folder_of_classes_are_of_all_of_them(recordings: Path) -> None:
+    pytest.importorskip("tonic")
+    data = load_data(DataConfig(name="n-mnist", root=str(recordings), augment=()), n_steps=4)
+    # class after class they would be of five, because two of three are left of each
+    assert len(data.train.labels[:10].unique()) > 5
+    a, b, c, d = (Path(name) for name in "abcd")
+    assert classes_in_turns([(a, 0), (b, 0), (c, 0), (d, 1)]) == [(a, 0), (d, 1), (b, 0), (c, 0)]
 
 
 def test_damaged_recordings_are_named_counted_and_skipped_only_if_told(recordings: Path) -> None:
