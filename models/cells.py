@@ -188,7 +188,8 @@ class Neurons(nn.Module):
     def fusable(self, drive: Tensor) -> bool:
         """Parameters that are learnt, differ between neurons, or float64 go norse's own way."""
         p = self.cell.p
-        numbers = (p.tau_mem_inv, p.v_leak, *((p.v_th, p.v_reset) if self.spiking else ()))
+        names = ("tau_mem_inv", "tau_syn_inv", "v_leak", "v_th", "v_reset")
+        numbers = [getattr(p, name) for name in names if hasattr(p, name)]
         alone = all(torch.as_tensor(n).numel() == 1 for n in numbers)
         learnt = any(isinstance(n, nn.Parameter) for n in numbers)
         return self.fused and alone and not learnt and drive.dtype != torch.float64

@@ -133,6 +133,22 @@ def test_decays_snap_to_4096ths_and_norse_computes_with_them() -> None:
         snap(1.5)
 
 
+@pytest.mark.parametrize("name", ["tau_syn_inv", "tau_mem_inv", "v_leak", "v_th", "v_reset"])
+@pytest.mark.parametrize("make", [lif, li])
+def test_what_is_learnt_or_differs_between_neurons_is_stepped(make: type, name: str) -> None:
+    plain = make()
+    if not hasattr(plain.cell.p, name):
+        return
+    value, drive = getattr(plain.cell.p, name), torch.randn(5, 2, 4)
+    cell = type(plain.cell)
+    learnt = torch.nn.Parameter(value.clone())
+    Neurons(cell(plain.cell.p._replace(**{name: learnt}), dt=plain.cell.dt))(drive).sum().backward()
+    assert learnt.grad is not None
+    each = Neurons(cell(plain.cell.p._replace(**{name: value.repeat(4)}), dt=plain.cell.dt))
+    plain.fused = False
+    assert torch.equal(each(drive), plain(drive))
+
+
 def test_wrong_steps_and_surrogates_are_named() -> None:
     with pytest.raises(InputError, match="drive of 3 steps for 4 steps"):
         lif_box()(torch.zeros(3, 1, 1), 4)
