@@ -6,7 +6,8 @@ import io
 import warnings
 from pathlib import Path
 
-from PIL import Image
+import numpy as np
+from PIL import Image, UnidentifiedImageError
 
 from seamount.errors import InputError
 
@@ -18,7 +19,9 @@ FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "PPM")
 
 
 def read_image(source: Path | bytes) -> Image.Image:
-    """An image in RGB. What is wrong with it is said without its name: callers count and name damaged files.
+    """An image in RGB, of 16 bits the upper 8.
+
+    What is wrong with it is said without its name: callers count and name damaged files.
 
     Raises:
         InputError: no image of ``FORMATS``, damaged, or of more pixels than the limit.
@@ -32,7 +35,11 @@ def read_image(source: Path | bytes) -> Image.Image:
             file = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS)
         with file:
             PIXELS.check(file.width * file.height, "", f"{file.width} x {file.height} pixels")
+            if file.mode.startswith("I"):  # grey of 16 bits, of which Pillow makes white from level 256 on
+                return Image.fromarray((np.asarray(file) >> 8).astype(np.uint8)).convert("RGB")
             return file.convert("RGB")
+    except UnidentifiedImageError:  # names the address of a buffer
+        raise InputError(f"not a readable image (none of {', '.join(FORMATS)}, or damaged)") from None
     except InputError:
         raise
     except Exception as error:  # each format has its own

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -19,15 +20,20 @@ from .whole import first_line, regular
 
 State = dict[str, Tensor]
 
-FLOATS = (
-    *(torch.float64, torch.float32, torch.float16, torch.bfloat16),
-    *(torch.float8_e4m3fn, torch.float8_e5m2, torch.float8_e4m3fnuz, torch.float8_e5m2fnuz),
+NOT_NUMPYS = (
+    *(torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2),
+    *(torch.float8_e4m3fnuz, torch.float8_e5m2fnuz),
 )
+FLOATS = (torch.float64, torch.float32, torch.float16, *NOT_NUMPYS)
 INTEGERS = (
     *(torch.int64, torch.int32, torch.int16, torch.int8, torch.bool),
     *(torch.uint64, torch.uint32, torch.uint16, torch.uint8),
 )
 """Of torch's other types (complex, quantised, two numbers in a byte) most operators compute nothing."""
+
+
+MOST_AXES = 32
+"""numpy has no more; torch computes with up to 64, and reads any number."""
 
 
 def read_safetensors(path: Path, ways_out: str = "save or fetch it again") -> tuple[State, dict[str, Any]]:
@@ -63,10 +69,10 @@ def read_tensors(path: Path) -> State:
         found = f"holds {type(loaded).__name__}"
         raise InputError(found, where=path, possible="needed are tensors by name, or one, or two (x, y)")
     tensors = {name: value for name, value in loaded.items() if isinstance(value, Tensor)}
-    _check_sizes(tensors, path)
     for name, value in tensors.items():
         _dense(value, name, path)
-    return {n: t.detach().float() if t.dtype == torch.bfloat16 else t.detach() for n, t in tensors.items()}
+    _check_sizes(tensors, path)
+    return {n: t.detach().float() if t.dtype in NOT_NUMPYS else t.detach() for n, t in tensors.items()}
 
 
 def read_state_dict(path: Path) -> State:
@@ -77,6 +83,8 @@ def read_state_dict(path: Path) -> State:
         isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
     ):
         raise InputError(f"holds {type(loaded).__name__}, not a state dict of tensors", where=path)
+    for name, value in state.items():
+        _dense(value, name, path)
     _check_sizes(state, path)
     return {name: plain(value, name, path) for name, value in state.items()}
 
@@ -95,7 +103,9 @@ def _loaded(path: Path, what: str, ways_out: str) -> Any:
             with zipfile.ZipFile(path) as archive:
                 n_bytes = sum(member.file_size for member in archive.infolist())
             DATA_BYTES.check(n_bytes, path, f"{n_bytes} bytes when it is unpacked")
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of sparse tensors, TorchScript and quantised ones, all refused anyway
+            return torch.load(path, map_location="cpu", weights_only=True)
     except InputError:
         raise
     except pickle.UnpicklingError:  # torch's own words tell how to run the code in it all the same
@@ -116,9 +126,10 @@ def plain(value: Tensor, name: str, path: Path) -> Tensor:
 
 
 def _dense(value: Tensor, name: str, path: Path) -> None:
-    if value.layout != torch.strided or value.device.type != "cpu" or value.dtype not in (*FLOATS, *INTEGERS):
-        raise InputError(
-            f"{name} is {value.dtype}, {value.layout} on {value.device}",
-            where=path,
-            possible="dense real numbers are",
-        )
+    is_dense = value.layout == torch.strided and not value.is_nested
+    if not is_dense or value.device.type != "cpu" or value.dtype not in (*FLOATS, *INTEGERS):
+        layout = "nested" if value.is_nested else value.layout
+        found = f"{name} is {value.dtype}, {layout} on {value.device}"
+        raise InputError(found, where=path, possible="dense real numbers are")
+    if value.ndim > MOST_AXES:
+        raise InputError(f"{name} has {value.ndim} axes", where=path, possible=f"possible are {MOST_AXES}")

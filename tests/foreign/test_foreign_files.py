@@ -19,6 +19,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from seamount.compile.net.read import read_net
 from seamount.compile.nir.file import read_raw
@@ -376,14 +377,23 @@ def test_images_are_measured_before_they_are_unpacked() -> None:
     content = chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(bytes(2501 * 20000))) + chunk(b"IEND", b"")
     with refused("20000 x 20000 pixels, the reader takes up to 67108864 pixels|not a readable image"):
         read_image(b"\x89PNG\r\n\x1a\n" + content)
-    with refused("not a readable image"):
+    with refused(r"not a readable image \(none of JPEG, PNG, BMP, WEBP, PPM, or damaged\)"):
         read_image(b"GIF89a")
+
+
+@pytest.mark.parametrize("ending", ["PNG", "PPM"])
+def test_grey_of_16_bits_keeps_its_upper_8(ending: str) -> None:
+    file = io.BytesIO()
+    Image.fromarray(np.array([[0, 255, 256], [40000, 65279, 65535]], np.uint16)).save(file, ending)
+    shown = np.asarray(read_image(file.getvalue()))
+    assert (shown == np.array([[0, 0, 1], [156, 254, 255]])[..., None]).all()
 
 
 def test_weights_are_plain_numbers_in_memory(tmp_path: Path) -> None:
     path = tmp_path / "a.pt"
     for state, told in (
-        ({"a": torch.zeros(2).to_sparse()}, "a is torch.float32, torch.sparse_coo on cpu|Validating sparse"),
+        ({"a": torch.zeros(2).to_sparse()}, "a is torch.float32, torch.sparse_coo on cpu"),
+        ({"a": torch.zeros((1,) * 33)}, "a has 33 axes, possible are 32"),
         ({"a": torch.zeros(2, device="meta")}, "a is torch.float32, torch.strided on meta"),
         ({"a": torch.zeros(2, dtype=torch.complex64)}, "a is torch.complex64"),
         ({"a": torch.tensor([1.0, float("nan")])}, "a holds NaN or infinity"),
@@ -420,6 +430,7 @@ def entry(begin: int, end: int, *, dtype: str = "F32", shape: tuple[int, ...] = 
         ({"a": entry(0, 16, dtype="C64")}, "a is torch.complex64"),
         ({"a": entry(0, 8), "b": entry(8, 16, dtype="F4", shape=(16,))}, "b is torch.float4"),
         ({"a": entry(0, 16, shape=(4,))}, "a holds NaN or infinity"),
+        ({"a": entry(0, 16, shape=(1,) * 3000 + (4,))}, "a has 3001 axes"),
         (None, "header too large"),
     ],
 )

@@ -1,5 +1,6 @@
 """Samples in any of the files that people keep them in, for training and for programs."""
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -57,11 +58,17 @@ def test_arrays_are_the_same_whatever_the_file(name: str, tmp_path: Path) -> Non
     assert np.array_equal(found["y"], Y)
 
 
-def test_one_array_is_x_and_bfloat16_is_a_number(tmp_path: Path) -> None:
+def test_one_array_is_x_and_torchs_own_types_are_numbers(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", X)
     assert np.array_equal(read_samples(tmp_path / "x.npy")["x"], X)
-    torch.save(torch.ones(3, dtype=torch.bfloat16), tmp_path / "x.pt")
-    assert read_samples(tmp_path / "x.pt")["x"].tolist() == [1, 1, 1]
+    for dtype in (torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2fnuz):
+        torch.save(torch.full((3,), 1.5).to(dtype), tmp_path / "x.pt")
+        assert read_samples(tmp_path / "x.pt")["x"].tolist() == [1.5, 1.5, 1.5]
+
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # that they are a prototype
+    NESTED = torch.nested.nested_tensor([torch.zeros(2), torch.zeros(3)], layout=torch.strided)
 
 
 @pytest.mark.parametrize(
@@ -71,6 +78,7 @@ def test_one_array_is_x_and_bfloat16_is_a_number(tmp_path: Path) -> None:
          "never read); save a dict of tensors, as torch.save({'x': x, 'y': y}, path)"),
         (7, "holds int, needed are tensors by name, or one, or two (x, y)"),
         ({"x": torch.ones(2) * 1j}, "x is torch.complex64, torch.strided on cpu, dense real numbers are"),
+        ({"x": NESTED}, "x is torch.float32, nested on cpu, dense real numbers are"),
     ],
 )  # fmt: skip
 def test_files_of_torch_that_hold_something_else(held: object, text: str, tmp_path: Path) -> None:
