@@ -85,10 +85,18 @@ def _of_ours(student: nn.Module) -> SpikingNet | QuantisedStudent:
 def _samples(student: SpikingNet | QuantisedStudent, data: Any) -> dict[str, Any]:
     """The chip's integers (T, B, *shape) or (B, *shape), and the labels."""
     shape = tuple(student.input_shape)
-    samples = all_samples(data, n_steps=student.n_steps, shape=shape)
+    scale = (student.net if isinstance(student, QuantisedStudent) else student).input_scale
+    whole = scale == 1  # spikes and numbers of events; else shares of 255
+    samples = all_samples(data, n_steps=student.n_steps, shape=shape, whole=whole)
     values = samples.read(samples.ids, None)
     if values.dim() == len(shape) + 2:  # (N, T, *shape)
         values = values.swapaxes(0, 1)
-    scale = (student.net if isinstance(student, QuantisedStudent) else student).input_scale
-    whole = values.double() / 255 * scale if student.input_bits else values.clamp_max(1).double()
-    return {"x": torch.round(whole).numpy().astype(np.int64), "y": samples.labels.numpy()}
+    if not student.input_bits and (most := int(values.max() if values.numel() else 0)) > 1:
+        found = f"x goes to {most}, but the student takes spikes (input_bits=0)"
+        ways = (
+            "images need a student with input_bits=8, as in from_module(module, ..., input_bits=8)",
+            "x.clip(0, 1)",
+        )
+        raise InputError(found, where="data", ways_out=ways)
+    given = values.double() if whole else values.double() / 255 * scale
+    return {"x": torch.round(given).numpy().astype(np.int64), "y": samples.labels.numpy()}

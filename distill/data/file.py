@@ -32,7 +32,7 @@ def load(config: DataConfig, n_steps: int) -> Source:
     else:
         held = "x alone, without labels" if arrays.keys() == {"x"} else ", ".join(arrays) or "nothing"
         raise InputError(f"holds {held}", where=path, ways_out=LAYOUTS["file"].hint)
-    parts = {suffix: _samples(path, arrays, suffix, frames, n_steps) for suffix in suffixes}
+    parts = {suffix: _samples(path, arrays, suffix, n_steps if frames else None) for suffix in suffixes}
     return source_of(parts, path, frames=frames)
 
 
@@ -62,19 +62,41 @@ def _arrays(path: Path) -> Arrays:
     return read_folder(path) if path.is_dir() else read_samples(path)
 
 
-def _samples(path: Path, arrays: Arrays, part: str, frames: bool, n_steps: int) -> Samples:
+def _samples(path: Path, arrays: Arrays, part: str, n_steps: int | None) -> Samples:
+    """
+    Args:
+        n_steps: T of frames.
+    """
+    whole = n_steps is not None
     x, y = arrays[f"x{part}"], class_labels(arrays[f"y{part}"], path, f"y{part}")
-    check_samples(path, f"x{part}", x, y, frames=frames, n_steps=n_steps)
-    return in_memory(to_bytes(path, f"x{part}", x), y)
+    check_samples(path, f"x{part}", x, y, whole=whole, n_steps=n_steps)
+    return in_memory(to_bytes(path, f"x{part}", x, whole=whole), y)
 
 
-def check_samples(where: object, name: str, x: NDArray[Any], y: NDArray[Any], *, frames: bool, n_steps: int) -> None:
-    """Refuses x that has not a sample for every label, or as frames not T steps."""
+def check_samples(
+    where: object, name: str, x: NDArray[Any], y: NDArray[Any], *, whole: bool, n_steps: int | None
+) -> None:
+    """Refuses x that has not a sample for every label, or can hardly mean what it says.
+
+    Args:
+        whole: see ``to_bytes``.
+        n_steps: T, where samples are frames (T, ...).
+    """
     if x.ndim < 2 or len(x) != len(y):
         other = f"y{name.removeprefix('x')}"
         raise InputError(f"{name} {x.shape} and {other} {y.shape}; one label a sample is needed", where=where)
-    if frames and (x.ndim < 3 or x.shape[1] != n_steps):
+    if n_steps is not None and (x.ndim < 3 or x.shape[1] != n_steps):
         raise InputError(f"{name} {x.shape} as frames needs (N, {n_steps}, ...), T = student.n_steps", where=where)
+    if not whole and x.ndim == 4 and x.shape[3] in (1, 3, 4) and min(x.shape[1:3]) > 4:
+        ways_out = f"np.moveaxis({name}, -1, 1) brings the channels in front"
+        raise InputError(f"{name} {x.shape} looks like (N, H, W, C)", where=where, ways_out=ways_out)
+    # of a single sample it says nothing: that may be dark
+    if not whole and x.dtype.kind in "iu" and len(x) > 1 and x.max(initial=0) == 1:
+        raise InputError(
+            f"{name} has {x.dtype} values of 0 and 1 alone, of 255",
+            where=where,
+            ways_out=f"if 1 is white, write {name}.astype(bool), or {name} * 255",
+        )
 
 
 def _ways_out(low: float, high: float) -> tuple[str, ...]:
@@ -86,23 +108,34 @@ def _ways_out(low: float, high: float) -> tuple[str, ...]:
     return ()
 
 
-def to_bytes(path: object, name: str, x: NDArray[Any]) -> Bytes:
-    """8 bits a value, what the chip takes: integers 0 to 255 as they are, real numbers 0 to 1 times 255."""
+def to_bytes(path: object, name: str, x: NDArray[Any], *, whole: bool = False) -> Bytes:
+    """8 bits a value, what the chip takes: integers 0 to 255 as they are, real numbers 0 to 1 times 255.
+
+    Args:
+        whole: values are numbers of events, not shares of 255: whole ones, of whatever type.
+    """
     if x.dtype == np.uint8:
         return np.asarray(x)
     if x.dtype.kind not in "biuf":
         raise InputError(f"{name} has values of type {x.dtype}, numbers are needed", where=path)
     values = np.asarray(x, dtype=np.float64)
-    real = np.issubdtype(x.dtype, np.floating)
+    shares = x.dtype.kind in "bf" and not whole
     if not np.isfinite(values).all():
         first = tuple(np.argwhere(~np.isfinite(values))[0].tolist())
         raise InputError(f"{name} has NaN or infinite values, the first at {first}", where=path)
+    if whole and len(between := values[values != np.rint(values)]):
+        raise InputError(
+            f"{name} has {x.dtype} values such as {between[0]:.3g}",
+            where=path,
+            possible="needed are whole numbers: of spikes, or of events in a frame",
+            ways_out='images from 0 to 1 need data.encoding = "direct", and a student with input_bits=8',
+        )
     low, high = float(values.min(initial=0)), float(values.max(initial=0))
-    if low < 0 or high > (1 if real else 255):
-        bounds = "0 to 1" if real else "0 to 255"
+    if low < 0 or high > (1 if shares else 255):
+        bounds = "0 to 1" if shares else "0 to 255"
         raise InputError(
             f"{name} has {x.dtype} values from {low:g} to {high:g}; {bounds} is possible",
             where=path,
             ways_out=_ways_out(low, high),
         )
-    return np.rint(values * 255 if real else values).astype(np.uint8)
+    return np.rint(values * 255 if shares else values).astype(np.uint8)

@@ -11,7 +11,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, TensorDataset
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    Dataset,
+    RandomSampler,
+    SequentialSampler,
+    TensorDataset,
+    default_collate,
+)
 
 from seamount import own
 from seamount.errors import InputError
@@ -39,19 +47,21 @@ def load(config: DataConfig, n_steps: int) -> Source:
     where, frames = f"{SETTING} = {config.name}", config.encoding == "frames"
     parts: Parts = {}
     for suffix, part in _parts(made, where).items():
-        parts[suffix] = _samples(part, f"{where}{suffix.replace('_', ', ')}", frames, n_steps)
+        steps = n_steps if frames else None
+        parts[suffix] = _samples(part, f"{where}{suffix.replace('_', ', ')}", frames, steps)
     return source_of(parts, where, frames=frames, class_names=_class_names(made))
 
 
-def all_samples(made: Any, *, n_steps: int, shape: tuple[int, ...]) -> Samples:
+def all_samples(made: Any, *, n_steps: int, shape: tuple[int, ...], whole: bool) -> Samples:
     """The samples of anything that ``data.name`` may give: of a pair the test part.
 
     Args:
         shape: of one step; samples with an axis more are frames (T, *shape).
+        whole: see ``to_bytes``.
     """
     parts = _parts(made, "data")
     part = parts.get("_test", parts.get(""))
-    found = _samples(part, "data", False, n_steps)
+    found = _samples(part, "data", whole, None)
     one = tuple(found.read(found.ids[:1], None).shape[1:])
     if one not in (shape, (n_steps, *shape)):
         raise InputError(f"samples {one}", where="data", possible=f"needed are {shape}, or {(n_steps, *shape)}")
@@ -68,7 +78,7 @@ def both_parts(made: Any, where: str) -> tuple[tuple[Array, Array], tuple[Array,
 
 
 def _xy(part: Any, where: str) -> tuple[Array, Array]:
-    part = part.dataset if isinstance(part, DataLoader) else part
+    part = _of_loader(part, where)
     part = part.tensors if isinstance(part, TensorDataset) else part
     if not isinstance(part, tuple):
         read = _OfDataset(part, where, outputs=True)
@@ -84,7 +94,7 @@ def fingerprint(made: Any) -> str:
     """A digest of what it holds; of more than a GiB, of its size and first samples."""
     digest = hashlib.sha256()
     for suffix, part in _parts(made, "data").items():
-        part = part.dataset if isinstance(part, DataLoader) else part
+        part = _of_loader(part, "data")
         part = part.tensors if isinstance(part, TensorDataset) else part
         digest.update(f"{suffix} {type(part).__name__}".encode())
         if isinstance(part, tuple):
@@ -137,21 +147,41 @@ def _is_part(value: Any) -> bool:
     return numbered and not isinstance(value, str | Mapping | np.ndarray | Tensor)
 
 
-def _samples(part: Any, where: str, frames: bool, n_steps: int) -> Samples:
-    part = part.dataset if isinstance(part, DataLoader) else part  # its items, whose order is ours to choose
+def _samples(part: Any, where: str, whole: bool, n_steps: int | None) -> Samples:
+    part = _of_loader(part, where)
     if isinstance(part, TensorDataset):
         part = part.tensors
     if isinstance(part, tuple):
-        return _of_arrays(part, where, frames, n_steps)
-    return _OfDataset(part, where).samples(frames, n_steps)
+        return _of_arrays(part, where, whole, n_steps)
+    return _OfDataset(part, where).samples(whole, n_steps)
 
 
-def _of_arrays(part: Sequence[Any], where: str, frames: bool, n_steps: int) -> Samples:
+def _of_arrays(part: Sequence[Any], where: str, whole: bool, n_steps: int | None) -> Samples:
     if len(part) != 2:
         raise InputError(f"{len(part)} arrays", where=where, possible="needed are two: x and the labels y")
     x, labels = _array(part[0]), class_labels(_array(part[1]), where)
-    check_samples(where, "x", x, labels, frames=frames, n_steps=n_steps)
-    return in_memory(to_bytes(where, "x", x), labels)
+    check_samples(where, "x", x, labels, whole=whole, n_steps=n_steps)
+    return in_memory(to_bytes(where, "x", x, whole=whole), labels)
+
+
+def _of_loader(part: Any, where: str) -> Any:
+    """Of a DataLoader its Dataset, in whose order ours are drawn.
+
+    Raises:
+        InputError: it draws other samples than its Dataset has, or makes others of them.
+    """
+    if not isinstance(part, DataLoader):
+        return part
+    if (
+        not isinstance(part.sampler, SequentialSampler | RandomSampler)
+        or type(part.batch_sampler) is not BatchSampler
+    ):
+        found, ways = "a DataLoader with a sampler of its own", "hand over torch.utils.data.Subset(dataset, numbers)"
+        raise InputError(found, where=where, ways_out=ways)
+    if part.collate_fn is not default_collate:
+        found, ways = "a DataLoader with a collate_fn of its own", "hand over a Dataset that gives what it makes"
+        raise InputError(found, where=where, ways_out=ways)
+    return part.dataset
 
 
 class _OfDataset:
@@ -172,26 +202,27 @@ class _OfDataset:
         self.shape = self.item(0)[0].shape
 
     def refuse_random(self) -> None:
-        if not np.array_equal(self.item(0)[0], self.item(0)[0]):
-            ways = "leave random transforms out, and name them in data.augment"
-            raise InputError("gives sample 0 differently each time", where=self.where, ways_out=ways)
+        for number in range(min(self.n, 10)):  # several, because a flip by chance leaves half of them as they were
+            if not np.array_equal(self.item(number)[0], self.item(number)[0]):
+                ways = "leave random transforms out, and name them in data.augment"
+                raise InputError(f"gives sample {number} differently each time", where=self.where, ways_out=ways)
 
-    def samples(self, frames: bool, n_steps: int) -> Samples:
+    def samples(self, whole: bool, n_steps: int | None) -> Samples:
         self.refuse_random()
         if self.n * math.prod(self.shape) > WHOLE_BYTES:
-            return self._when_needed(frames, n_steps)
+            return self._when_needed(whole, n_steps)
         items = [self.item(i) for i in range(self.n)]
-        return _of_arrays((np.stack([x for x, _ in items]), [y for _, y in items]), self.where, frames, n_steps)
+        return _of_arrays((np.stack([x for x, _ in items]), [y for _, y in items]), self.where, whole, n_steps)
 
-    def _when_needed(self, frames: bool, n_steps: int) -> Samples:
+    def _when_needed(self, whole: bool, n_steps: int | None) -> Samples:
         told = getattr(self.dataset, "targets", None)  # where torchvision keeps the labels
         y = [self.item(i)[1] for i in range(self.n)] if told is None else _array(told)
         labels = class_labels(y, self.where)
         some = self.item(0)[0][None]
-        check_samples(self.where, "x", some, labels[:1], frames=frames, n_steps=n_steps)
+        check_samples(self.where, "x", some, labels[:1], whole=whole, n_steps=n_steps)
 
         def read(ids: Tensor, seeds: Tensor | None) -> Tensor:
-            values = [to_bytes(self.where, f"sample {i}", self.item(i)[0]) for i in ids.tolist()]
+            values = [to_bytes(self.where, f"sample {i}", self.item(i)[0], whole=whole) for i in ids.tolist()]
             return torch.from_numpy(np.stack(values))
 
         return Samples(torch.from_numpy(labels), read, torch.arange(self.n))
@@ -217,8 +248,11 @@ class _OfDataset:
 def _array(value: Any) -> Array:
     """Of a tensor, a picture of Pillow (with its channels in front) or numbers."""
     if isinstance(value, Tensor):
-        return value.detach().cpu().numpy()
+        value = value.detach().cpu().to_dense()
+        array: Array = (value.float() if value.dtype == torch.bfloat16 else value).numpy()
+        return array
     if hasattr(value, "getbands"):
+        value = value.convert("RGB") if value.mode == "P" else value  # its pixels are numbers of colours
         pixels: Array = np.asarray(value)
         return pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0)
     return np.asarray(value)

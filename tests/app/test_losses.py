@@ -74,6 +74,28 @@ def test_a_student_is_deployed_from_python(tmp_path: Path) -> None:
     api.deploy(chip, list(zip(x, y.tolist(), strict=True)), folder=tmp_path / "out", n_lava=0)
 
 
+def test_a_student_of_spikes_is_deployed_on_spikes_alone(tmp_path: Path) -> None:
+    """Not on pixels, every one of which would become a spike."""
+    torch.manual_seed(0)
+    student = build_student("recurrent", n_classes=3, input_shape=(6,), n_steps=3, hidden=8, input_bits=0)
+    with torch.no_grad():
+        for weight in student.parameters():
+            weight *= 4
+    y = np.arange(12) % 3
+    spikes = torch.rand(12, 3, 6) < 0.5
+    chip = api.quantise(student.eval(), spikes.swapaxes(0, 1).float()).freeze()
+    answers = chip(spikes.swapaxes(0, 1).float()).logits.sum(0).argmax(-1).numpy()
+    for x in (spikes, spikes.float(), spikes.numpy().astype(np.uint8)):
+        report = api.deploy(chip, (x, y), folder=tmp_path / "out", n_lava=0)
+        assert report.accuracy.rungs[-1].accuracy.value == pytest.approx(100 * float((answers == y).mean()), abs=1e-3)
+    with pytest.raises(
+        InputError, match=r"data: x has float32 values such as 0\.\d+, needed are whole numbers: of spikes"
+    ):
+        api.deploy(chip, (torch.rand(12, 3, 6), y), folder=tmp_path / "out", n_lava=0)
+    with pytest.raises(InputError, match=r"data: x goes to 200, but the student takes spikes \(input_bits=0\)"):
+        api.deploy(chip, (spikes.numpy() * np.uint8(200), y), folder=tmp_path / "out", n_lava=0)
+
+
 def test_what_cannot_be_deployed_leaves_nothing(tmp_path: Path) -> None:
     student = build_student("small", n_classes=3, input_shape=(1, 8, 8), n_steps=3, width=0.25)
     with pytest.raises(InputError, match=r"data: samples \(1, 9, 9\), needed are \(1, 8, 8\), or \(3, 1, 8, 8\)"):

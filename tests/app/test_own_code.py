@@ -214,7 +214,7 @@ DATA = """
 import numpy as np, torch
 from torch.utils.data import DataLoader, TensorDataset
 
-x, y = np.tile(np.eye(4, dtype=np.uint8)[:, None], (10, 1, 1)), np.arange(40) % 2
+x, y = 255 * np.tile(np.eye(4, dtype=np.uint8)[:, None], (10, 1, 1)), np.arange(40) % 2
 
 def arrays():
     return x, y
@@ -253,6 +253,57 @@ def test_data_come_in_many_forms(here: Path, name: str, n: tuple[int, int]) -> N
     assert (len(data.train) + len(data.val), len(data.test)) == n
     assert data.input_shape == (1, 4)
     assert data.n_classes == 2
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        "x > 0",
+        "torch.from_numpy(x / 255).bfloat16()",
+        "torch.from_numpy(x / 255).to_sparse()",
+        "x[::-1, :, ::-1]",
+        "np.asfortranarray(x)",
+    ],
+)
+def test_arrays_of_any_kind_hold_the_same_pixels(here: Path, made: str) -> None:
+    (here / "data.py").write_text(f"{DATA}\ndef made():\n    return {made}, torch.from_numpy(y)\n")
+    data = load_data(load_config(None, ['data.name="data.py:made"']).data, n_steps=2)
+    values = data.train.values
+    assert values is not None
+    assert values[0, 0].tolist() == [255, 0, 0, 0]
+
+
+def test_a_picture_with_a_palette_has_its_colours(here: Path) -> None:
+    code = (
+        "from PIL import Image\nimport numpy as np\n"
+        "red = np.zeros((4, 4, 3), np.uint8) + np.array([200, 10, 0], np.uint8)\n"
+        "one = Image.fromarray(red).convert('P', palette=Image.Palette.ADAPTIVE)\n"
+        "def pictures(): return [(one, i % 2) for i in range(20)]\n"
+    )
+    (here / "data.py").write_text(code)
+    data = load_data(load_config(None, ['data.name="data.py:pictures"']).data, n_steps=2)
+    assert data.train.read(data.train.ids[:1], None)[0, :, 0, 0].tolist() == [200, 10, 0]
+
+
+@pytest.mark.parametrize("kind", ["bool", "np.int64", "np.float32"])
+@pytest.mark.parametrize(("values", "most"), [("binary", 1), ("count", 3)])
+def test_events_in_frames_are_whole_numbers_of_any_type(here: Path, kind: str, values: str, most: int) -> None:
+    factor = 1 if kind == "bool" else 3
+    x = f"(np.eye(4)[None].repeat(40, 0) * {factor}).astype({kind})"
+    (here / "it.py").write_text(f"import numpy as np\ndef d(): return {x}, np.arange(40) % 2")
+    settings = ['data.name="it.py:d"', 'data.encoding="frames"', f'data.frame_values="{values}"']
+    data = load_data(load_config(None, settings).data, n_steps=4)
+    assert float(data.inputs(data.test, [0]).x.max()) == min(most, factor)
+    assert int(data.chip_inputs(data.test, [0]).max()) == min(most, factor)
+
+
+def test_shares_in_frames_are_no_events(here: Path) -> None:
+    (here / "it.py").write_text("import numpy as np\ndef d(): return np.full((40, 4, 4), 0.3), np.arange(40) % 2")
+    settings = ['data.name="it.py:d"', 'data.encoding="frames"']
+    assert refusal(lambda: load_data(load_config(None, settings).data, n_steps=4)) == (
+        "data.name = it.py:d: x has float64 values such as 0.3, needed are whole numbers: of spikes, or of events in "
+        'a frame; images from 0 to 1 need data.encoding = "direct", and a student with input_bits=8'
+    )
 
 
 def test_a_large_data_set_is_read_when_it_is_needed(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -474,6 +525,22 @@ def test_options_that_are_not_taken(here: Path) -> None:
         ("class D:\n    def __len__(self): return 4\n    def __getitem__(self, i): return 1 / (i - 2), i % 2\n"
          "def d(): return D()", "data.name = it.py:d: a Dataset raised ZeroDivisionError: division by zero "
           "(it.py, line 5)"),
+        ("class D:\n    def __len__(self): return 4\n"
+         "    def __getitem__(self, i): return np.random.rand(4) * (i > 2), 0\n"
+         "def d(): return D()", "data.name = it.py:d: gives sample 3 differently each time; leave random transforms "
+         "out, and name them in data.augment"),
+        ("from torch.utils.data import DataLoader, SubsetRandomSampler\n"
+         "def d(): return DataLoader([(x[i], i % 2) for i in range(40)], sampler=SubsetRandomSampler(range(8)))",
+         "data.name = it.py:d: a DataLoader with a sampler of its own; hand over torch.utils.data.Subset(dataset, "
+         "numbers)"),
+        ("from torch.utils.data import DataLoader\n"
+         "def d(): return DataLoader([(x[i], i % 2) for i in range(40)], collate_fn=lambda items: None)",
+         "data.name = it.py:d: a DataLoader with a collate_fn of its own; hand over a Dataset that gives what it "
+         "makes"),
+        ("def d(): return x.astype(int), y", "data.name = it.py:d: x has int64 values of 0 and 1 alone, of 255; if 1 "
+         "is white, write x.astype(bool), or x * 255"),
+        ("def d(): return np.ones((8, 9, 7, 3)), y[:8]", "data.name = it.py:d: x (8, 9, 7, 3) looks like (N, H, W, "
+         "C); np.moveaxis(x, -1, 1) brings the channels in front"),
         ("def d(): return x - 3.0, y", "data.name = it.py:d: x has float64 values from -3 to 0; 0 to 1 is "
          "possible; undo the normalisation by mean and standard deviation: the first layer learns it"),
     ],
