@@ -1,22 +1,31 @@
 """ANNs as sigma-delta programs: accuracy, messages and operations by threshold, on stills and on digits that drift.
 
     python -m benchmarks.sigma_delta --mnist FOLDER [--samples 2000] [--sequences 100]
+    python -m benchmarks.sigma_delta --parts regression skips
     python -m benchmarks.sigma_delta --mnist FOLDER --seeds 3
 
-Prints a table for each network and data set, as in docs/sigma_delta.md. The ANNs are trained here; with ``--seeds``
-one of each seed, converted at threshold 0 and at the default.
+Prints a table for each network and data set, as in docs/sigma_delta.md, and puts its figures into
+results/sigma_delta.json, beside those of parts that were measured before. The ANNs are trained here; with ``--seeds``
+one of each seed, converted at threshold 0 and at the default, of which nothing is written.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from datetime import date
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
+from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
+from benchmarks.figures import RESULTS, cpu_name, write_figures
 from examples.convert_a_moving_digit import drifting, make_data, make_net
 from seamount import api
 from seamount.config import load_config
@@ -32,22 +41,25 @@ N_MOVING = 4_000
 def table(title: str, done: Conversion) -> str:
     ann = done.reference
     bits = min(done.weight_bits.values())
-    accuracy = 0.0 if ann.accuracy is None else ann.accuracy
+    regression = ann.accuracy is None
+    of_ann = f"RMSE {ann.rmse:.3f}" if regression else f"{100 * (ann.accuracy or 0.0):.2f} %"
+    found = "RMSE" if regression else "accuracy | points | as ANN"
     lines = [
-        f"{title}: ANN {100 * accuracy:.2f} %, {ann.operations:,} multiplications a frame; "
+        f"{title}: ANN {of_ann}, {ann.operations:,} multiplications a frame; "
         f"n = {done.n_samples:,} samples, {done.n_frames:,} frames; weights of {bits:.1f} bits and more, "
-        f"latency {done.latency} frames",
+        f"latency {done.latency} frames, by default threshold {done.chosen.threshold:g}",
         "",
-        "| threshold | messages | operations | of the ANN's | accuracy | points | as ANN | error RMS, max "
+        f"| threshold | messages | operations | of the ANN's | {found} | error RMS, max "
         f"(outputs up to {ann.largest:.3g}) |",
-        "|---|---|---|---|---|---|---|---|",
+        "|---" * (6 if regression else 8) + "|",
     ]
     for p in done.curve:
-        found = 0.0 if p.accuracy is None else p.accuracy
+        points = 100 * ((p.accuracy or 0.0) - (ann.accuracy or 0.0))
+        classes = f"{100 * (p.accuracy or 0.0):.2f} % | {points:+.2f} | {100 * p.same:.2f} %"
         lines.append(
             f"| {p.threshold:g} | {p.messages:,.0f} | {p.operations:,.0f} "
             f"| {100 * p.operations / ann.operations:.1f} % "
-            f"| {100 * found:.2f} % | {100 * (found - accuracy):+.2f} | {100 * p.same:.2f} % "
+            f"| {f'{p.rmse:.3f}' if regression else classes} "
             f"| {p.error_rms:.3f}, {p.error_max:.3f} |"
         )
     return "\n".join([*lines, ""])
@@ -63,11 +75,55 @@ def cnn(side: int, seed: int = 0) -> nn.Sequential:
     )  # fmt: skip
 
 
-def trained(net: nn.Module, x: Tensor, y: Tensor, epochs: int) -> nn.Module:
+class Residual(nn.Module):
+    """Two sums of two ways, 2 x 2 and global maxima."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.second = nn.Conv2d(1, 8, 3, padding=1), nn.Conv2d(8, 8, 3, padding=1)
+        self.pool = nn.MaxPool2d(2)
+        self.third, self.beside, self.head = nn.Conv2d(8, 16, 3, padding=1), nn.Conv2d(8, 16, 1), nn.Linear(16, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.pool(self.first(x).relu())
+        x = (self.second(x) + x).relu()
+        x = (self.third(x) + self.beside(x)).relu()
+        out: Tensor = self.head(x.amax((2, 3)))
+        return out
+
+
+def places(n: int, n_frames: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Digits that drift over 24 x 24 by up to a pixel a frame, (n, T, 1, 24, 24), and where they are, (n, T, 2)."""
+    rng, room, images = np.random.default_rng(seed), 16, (load_digits().images * (255 / 16)).astype(np.uint8)
+    start, speed = rng.uniform(0, 2 * room, (n, 1, 2)), rng.uniform(-1, 1, (n, 1, 2))
+    way = (start + speed * np.arange(n_frames)[:, None]) % (2 * room)
+    at = np.rint(np.minimum(way, 2 * room - way)).astype(int)  # and back from the border
+    frames = np.zeros((n, n_frames, 1, 24, 24), np.uint8)
+    for sample, image in enumerate(images[rng.integers(0, len(images), n)]):
+        for t, (y, x) in enumerate(at[sample]):
+            frames[sample, t, 0, y : y + 8, x : x + 8] = image
+    return frames, at[..., ::-1].astype(np.float32)
+
+
+def where_it_is(x: np.ndarray, y: np.ndarray, epochs: int = 40) -> nn.Module:
+    """An ANN that tells the place of the digit in a frame, trained on every fourth."""
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Conv2d(1, 8, 3, stride=2, padding=1), nn.ReLU(), nn.Conv2d(8, 16, 3, stride=2, padding=1), nn.ReLU(),
+        nn.Flatten(), nn.Linear(576, 16), nn.ReLU(), nn.Linear(16, 2),
+    )  # fmt: skip
+    frames, targets = (torch.from_numpy(values[:, ::4].copy()).flatten(0, 1) for values in (x, y))
+    return trained(net, frames, targets, epochs, nn.functional.mse_loss)
+
+
+def trained(
+    net: nn.Module, x: Tensor, y: Tensor, epochs: int, loss: Callable[..., Tensor] = nn.functional.cross_entropy
+) -> nn.Module:
     optimiser = torch.optim.AdamW(net.parameters(), lr=2e-3)
     for numbers in [part for _ in range(epochs) for part in torch.randperm(len(y)).split(100)]:
         optimiser.zero_grad()
-        nn.functional.cross_entropy(net(x[numbers].float() / 255), y[numbers]).backward()
+        loss(net(x[numbers].float() / 255), y[numbers]).backward()
         optimiser.step()
     return net.eval()
 
@@ -110,18 +166,63 @@ def row(title: str, seed: int, net: nn.Module, parts: tuple[Frames, Frames]) -> 
     )
 
 
-def mnist(folder: Path, n_samples: int, n_sequences: int) -> None:
+def digits() -> Conversion:
+    (x, y), (x_test, y_test) = make_data()
+    return api.convert(make_net(), ((x[:, 0], y), (x_test[:, 0], y_test)))
+
+
+def digits_drifting(n_sequences: int) -> Conversion:
+    return api.convert(make_net(), make_data(), frames=True, n_samples=n_sequences)
+
+
+def regression() -> Conversion:
+    train, test = places(600, 20, 0), places(100, 20, 1)
+    return api.convert(where_it_is(*train), (train, test), frames=True)
+
+
+def skips() -> Conversion:
+    (x, y), (x_test, y_test) = stills('data.name="digits"')
+    parts = (x.numpy(), y.numpy()), (x_test.numpy(), y_test.numpy())
+    return api.convert(trained(Residual(), x, y, epochs=30), parts)
+
+
+def mnist(folder: Path, n_samples: int, *, net: bool) -> Conversion:
     (x, y), (x_test, y_test) = stills('data.name="mnist"', f'data.root="{folder}"')
     x, y = x[:N_TRAINING], y[:N_TRAINING]
-    still = trained(cnn(28), x, y, epochs=3)
     parts = (x.numpy(), y.numpy()), (x_test.numpy(), y_test.numpy())
-    for net in (False, True):
-        print(table(f"MNIST{', as .net' if net else ''}", api.convert(still, parts, net=net, n_samples=n_samples)))
+    return api.convert(trained(cnn(28), x, y, epochs=3), parts, net=net, n_samples=n_samples)
+
+
+def mnist_drifting(folder: Path, n_sequences: int) -> Conversion:
+    (x, y), (x_test, y_test) = stills('data.name="mnist"', f'data.root="{folder}"')
     moving = drifting(x[:N_MOVING, 0].numpy())
     frames, labels = torch.from_numpy(moving[:, ::4]).flatten(0, 1), y[:N_MOVING].repeat_interleave(6)
     sequences = drifting(x_test[:n_sequences, 0].numpy(), seed=1)
     both = (moving[:500], y[:500].numpy()), (sequences, y_test[:n_sequences].numpy())
-    print(table("MNIST, drifting", api.convert(trained(cnn(36), frames, labels, epochs=3), both, frames=True)))
+    return api.convert(trained(cnn(36), frames, labels, epochs=3), both, frames=True)
+
+
+def measure(parts: dict[str, Callable[[], Conversion]]) -> None:
+    """Each part's table is printed, and its figures are written at once."""
+    file = RESULTS / "sigma_delta.json"
+    for name, part in parts.items():
+        began = time.process_time()
+        done = part()
+        print(table(name, done), flush=True)
+        found = json.loads(file.read_text()) if file.exists() else {}
+        machine = {"cpu": cpu_name(), "load": os.getloadavg()[0], "torch": torch.__version__}
+        spent = {"date": str(date.today()), **machine, "cpu_s": time.process_time() - began}
+        write_figures(file, {**found, name: {**spent, **done.to_dict()}})
+
+
+def over_all_seeds(asked: argparse.Namespace) -> None:
+    train, test = stills('data.name="digits"')
+    over_seeds(f"digits, n = {len(test[1])}", train, test, asked.seeds)
+    moving_over_seeds(asked.seeds, asked.sequences)
+    if asked.mnist is not None:
+        (x, y), (x_test, y_test) = stills('data.name="mnist"', f'data.root="{asked.mnist}"')
+        n = asked.samples
+        over_seeds(f"MNIST, n = {n:,}", (x[:N_TRAINING], y[:N_TRAINING]), (x_test[:n], y_test[:n]), asked.seeds)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -130,24 +231,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--samples", type=int, default=2000)
     parser.add_argument("--sequences", type=int, default=100)
     parser.add_argument("--seeds", type=int, help="in place of the curves, ANNs of so many seeds")
+    parser.add_argument("--parts", nargs="+", metavar="PART", help="these alone; without it, all")
     asked = parser.parse_args(arguments)
     if asked.seeds:
-        train, test = stills('data.name="digits"')
-        over_seeds(f"digits, n = {len(test[1])}", train, test, asked.seeds)
-        moving_over_seeds(asked.seeds, asked.sequences)
-        if asked.mnist is not None:
-            (x, y), (x_test, y_test) = stills('data.name="mnist"', f'data.root="{asked.mnist}"')
-            n = asked.samples
-            over_seeds(f"MNIST, n = {n:,}", (x[:N_TRAINING], y[:N_TRAINING]), (x_test[:n], y_test[:n]), asked.seeds)
+        over_all_seeds(asked)
         return
-    (x, y), (x_test, y_test) = make_data()
-    first = np.s_[:, :1]  # a still
-    net = make_net()
-    single = (x[first][:, 0], y), (x_test[first][:, 0], y_test)
-    print(table("Digits", api.convert(net, single)))
-    print(table("Digits, drifting", api.convert(net, make_data(), frames=True, n_samples=asked.sequences)))
+    parts: dict[str, Callable[[], Conversion]] = {
+        "digits": digits,
+        "digits-drifting": partial(digits_drifting, asked.sequences),
+        "regression": regression,
+        "skips": skips,
+    }
     if asked.mnist is not None:
-        mnist(asked.mnist, asked.samples, asked.sequences)
+        parts["mnist"] = partial(mnist, asked.mnist, asked.samples, net=False)
+        parts["mnist-net"] = partial(mnist, asked.mnist, asked.samples, net=True)
+        parts["mnist-drifting"] = partial(mnist_drifting, asked.mnist, asked.sequences)
+    unknown = sorted(set(asked.parts or ()) - set(parts))
+    if unknown:
+        parser.error(f"no part {', '.join(unknown)}; there are {', '.join(parts)}")
+    measure({name: part for name, part in parts.items() if not asked.parts or name in asked.parts})
 
 
 if __name__ == "__main__":
