@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from seamount.cli.root import COMMANDS
 from seamount.cli.shell import explained
 from seamount.compile.neurons.lif import Lif
 from seamount.compile.numbers import ints
+from seamount.compile.program.activity import EVERY_STATE, Activity
 from seamount.compile.program.file import load_program, save_program
 from seamount.compile.program.program import Input, Population, Program, Readout, Reset
 from seamount.compile.synapses.kinds import Dense, Synapses
@@ -353,6 +355,24 @@ def test_labels_of_another_length_are_refused(program: Path, samples: Path) -> N
 def test_no_number_of_steps_below_one(tmp_path: Path) -> None:
     assert run("compile", "net.nir", "--steps", "0").exit_code == 2
     assert "at least 1 step" in run("compile", "net.nir", "--set", "n_steps=0").stderr
+
+
+def test_the_trace_of_a_silent_network_keeps_the_limits_of_its_run(
+    program: Path, samples: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import seamount.hardware_targets.simulator as simulator
+
+    whole, asked = simulator.simulate, []
+
+    def seen(*args: Any, **kwargs: Any) -> Activity:
+        asked.append((tuple(kwargs["record"]), kwargs["device"], kwargs["memory_limit_bytes"]))
+        return whole(*args, **kwargs)
+
+    monkeypatch.setattr(simulator, "simulate", seen)
+    np.savez(samples, x=np.zeros((3, 2, 2), np.int64))
+    done = run("simulate", str(program), "--data", str(samples), "--memory-limit", "1MiB")
+    assert "silent: out (no spike in 2 samples)" in done.stdout
+    assert asked == [((), "cpu", 1 << 20), ((EVERY_STATE,), "cpu", 1 << 20)]
 
 
 def test_json_has_no_nan() -> None:
