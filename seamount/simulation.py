@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from pandas import DataFrame
 
-    from seamount.hardware_targets.simulator.diff import Difference
+    from seamount.compile.program.difference import Difference
 
 N_TRACED = 16
 """Samples whose states are looked at where a layer is silent."""
@@ -221,8 +221,6 @@ def diff(a: Path | str, b: Path | str) -> Difference | None:
     Of runs of one program, only the steps are compared in which populations answer to the sample.
     """
     from seamount.compile.program.activity_file import load_activity
+    from seamount.compile.program.difference import first_difference
 
-    ours, theirs = load_activity(Path(a)), load_activity(Path(b))
-    from seamount.hardware_targets.simulator.diff import first_difference  # after them, because it loads torch
-
-    return first_difference(ours, theirs)
+    return first_difference(load_activity(Path(a)), load_activity(Path(b)))

@@ -131,7 +131,8 @@ def distill(
     if rows is None:
         return NOTHING
     lines = [f"{row.stage:<10} {100 * row.accuracy:6.2f} % of {row.n} test samples" for row in rows]
-    going_on = shlex.join(["seamount", "distill", str(config), "--out", str(folder), "--resume"])
+    elsewhere = [] if folder == PlaceOptions().folder(config.stem) else ["--out", str(folder)]
+    going_on = shlex.join(["seamount", "distill", str(config), *elsewhere, "--resume"])
     following = shlex.join(["seamount", "compile", str(folder)]) if until == "export" else going_on
     return Result(
         {"folder": str(folder), "accuracy": {row.stage: row.accuracy for row in rows}},

@@ -391,6 +391,17 @@ def test_a_targets_figures_are_readable_at_any_width(width: str, monkeypatch: py
     assert any("Dey and Dimitrov, Mapping and Validating" in line for line in lines)
 
 
+@pytest.mark.parametrize("width", ["60", "80"])
+def test_the_table_of_populations_fits_the_terminal(
+    program: Path, samples: Path, width: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", width)
+    lines = run("simulate", str(program), "--data", str(samples)).stdout.splitlines()
+    head = next(i for i, line in enumerate(lines) if "saturated" in line)
+    row = next(i for i, line in enumerate(lines) if line.strip().startswith("out"))
+    assert [line for line in lines[head : row + 1] if len(line) > int(width) or "…" in line] == []
+
+
 @pytest.mark.parametrize(("ending", "option"), [(".nir", "--nir"), (".net", "--net")])
 def test_a_program_is_not_written_under_the_name_of_a_network(
     program: Path, tmp_path: Path, ending: str, option: str

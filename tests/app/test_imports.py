@@ -14,6 +14,8 @@ import pytest
 import seamount.api
 from seamount import api
 from seamount.cli.root import COMMANDS, load_command
+from seamount.compile.program.activity import Activity
+from seamount.compile.program.activity_file import save_activity
 
 CALLED = "from seamount.cli import main; sys.argv = ['seamount', *{}]; main()"
 TRAINING = ("torch", "norse", "tonic", "PIL", "pandas", "matplotlib", "jinja2", "scipy", "numba", "seamount.distill")
@@ -62,6 +64,11 @@ def test_compiling_imports_neither_training_nor_the_report(network: Path, tmp_pa
     words = ["compile", str(network), "--from", "snntorch", "--set", "reset=value", "--steps", "4"]
     assert loaded(CALLED.format(words), (*TRAINING, "seamount.runs"), tmp_path) == []
     assert network.with_suffix(".program.h5").is_file()
+
+
+def test_a_comparison_of_two_runs_loads_no_torch(tmp_path: Path) -> None:
+    save_activity(Activity(2, 1, {"out": np.ones((2, 1, 3), np.uint8)}), tmp_path / "a.npz")
+    assert loaded(CALLED.format(["diff", "a.npz", "a.npz"]), TRAINING[:4], tmp_path) == []
 
 
 def test_what_is_not_there_is_told_before_torch_is_loaded(network: Path, tmp_path: Path) -> None:

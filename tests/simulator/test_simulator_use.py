@@ -21,11 +21,11 @@ from seamount.compile.neurons.sigma_delta import SigmaDelta
 from seamount.compile.numbers import ints
 from seamount.compile.program.activity import Activity
 from seamount.compile.program.activity_file import load_activity, save_activity
+from seamount.compile.program.difference import first_difference
 from seamount.compile.program.program import Input, Population, Program, Readout
 from seamount.compile.synapses.kinds import Conv, Dense, OneToOne, Synapses, Wire
 from seamount.errors import BackendMissing, ConfigError, InputError
 from seamount.hardware_targets.simulator import simulate
-from seamount.hardware_targets.simulator.diff import first_difference
 from seamount.windows import Window
 
 

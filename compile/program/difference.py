@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from seamount.compile.program.activity import Activity, Array
 from seamount.errors import InputError
+
+from .activity import Activity, Array
 
 AROUND = 3
 """Steps shown before and after the difference."""
