@@ -68,7 +68,7 @@ def _wake(evidence: Evidence, silent: Collection[str]) -> Opportunity:
         "Nothing is learned or answered through it: a lower v_th, a membrane that takes in more of a step "
         "(tau_mem_inv nearer to 1 / dt) or larger weights make it fire."
         if evidence.trained
-        else "Nothing is answered through it: look at the time step (--set dt=...), the exporter (--from; if norse or "
+        else "Nothing is answered through it: look at the time step (--set dt=), the exporter (--from; if norse or "
         "norse-head, try the other) and the scale of the inputs, which may be another than the network was trained "
         "with."
     )
