@@ -113,7 +113,10 @@ def _neuron(process: str, meta: Meta, shape: tuple[int, ...]) -> Neuron:
             return Delta(scaled("vth", spike_exp + state_exp), **coding)
         case "SigmaDelta":
             both = (scaled(key, spike_exp + state_exp) for key in ("vth", "bias"))
-            return SigmaDelta(*both, **coding, rectified=meta.get("act_mode", "RELU") in ("RELU", 1))
+            mode = str(meta.get("act_mode", "RELU")).rpartition(".")[2]  # ActivationMode.RELU, or its number
+            if mode not in ("RELU", "1", "UNIT", "0"):
+                raise Unsupported(f"{mode!r} is not held here", where="act_mode")
+            return SigmaDelta(*both, **coding, rectified=mode in ("RELU", "1"))
         case "RF" | "RF_IZ":
             bits = int(meta.get("decay_bits", 0))
             periods, alphas = np.broadcast_arrays(meta["period"], meta["alpha"])
