@@ -107,3 +107,14 @@ def test_every_output_makes_its_folder(old: Path, tmp_path: Path) -> None:
     done = run("compile", old, *SETTINGS, *words)
     assert done.exit_code == 0, done.output
     assert all(path.exists() for path in new.values())
+
+
+def test_why_of_a_lava_dl_file_and_of_its_report_says_that_it_holds_integers(old: Path, tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", x=np.random.default_rng(1).integers(0, 2, (8, 5, 1, 4, 5)))
+    made = run("report", old, "--data", tmp_path / "x.npz", *SETTINGS, "--out", tmp_path / "r")
+    assert made.exit_code == 0, made.stderr
+    for asked in ((old, "layer2", "--data", tmp_path / "x.npz", *SETTINGS), (tmp_path / "r", "layer2")):
+        done = run("why", *asked)
+        assert done.exit_code == 2
+        said = " ".join(done.stderr.split())
+        assert "holds integers alone, no network in real numbers, needed is a .nir file, or the folder of" in said
