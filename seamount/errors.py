@@ -13,6 +13,7 @@ SeamountError            1  unexpected; only subclasses are raised
 from __future__ import annotations
 
 import difflib
+import errno
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -133,6 +134,10 @@ def out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or any(
         isinstance(error, kind) and text in str(error) for kind, text in unsaid
     )
+
+
+NO_SPACE = {errno.ENOSPC: "no space left", errno.EDQUOT: "the quota for this disk is used up"}
+"""Numbers of errors that removing files ends, in words."""
 
 
 ENDS = (KeyboardInterrupt, GeneratorExit)

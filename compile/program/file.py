@@ -15,7 +15,7 @@ from typing import Any, get_args
 import h5py
 import numpy as np
 
-from seamount.errors import InputError, SeamountError
+from seamount.errors import NO_SPACE, InputError, SeamountError
 from seamount.files import write_atomically
 from seamount.foreign.hdf5 import DAMAGE, opened
 from seamount.foreign.limits import NETWORK_BYTES
@@ -49,7 +49,7 @@ def save_program(program: Program, path: str | Path) -> None:
     """Writes the file in one piece, its folder, too: an interrupted write leaves what was there before.
 
     Raises:
-        InputError: the name is that of a network's file, or it cannot be written.
+        InputError: the name is that of a network's file, or it cannot be written. OSError: no space is left.
     """
     if (ending := Path(path).suffix) in NETWORK_ENDINGS:
         raise InputError(
@@ -61,6 +61,8 @@ def save_program(program: Program, path: str | Path) -> None:
     try:
         write_atomically(Path(path), content)
     except OSError as error:
+        if error.errno in NO_SPACE:  # no fault of what was asked; the command line says what to do
+            raise
         raise InputError(f"cannot be written ({error.strerror})", where=path) from None
 
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from seamount.errors import Reason, SeamountError, out_of_memory, text_of
+from seamount.errors import NO_SPACE, Reason, SeamountError, out_of_memory, text_of
 
 from .signals import Stopped
 from .streams import give_up
@@ -155,9 +155,9 @@ def explained(error: BaseException, *, resumes: bool = True) -> tuple[tuple[Reas
             return (Reason("interrupted", ways_out=GO_ON if resumes else ()),), INTERRUPTED
         case SeamountError():
             return error.reasons, error.exit_code
-        case OSError(errno=errno.ENOSPC):
+        case OSError(errno=errno.ENOSPC | errno.EDQUOT as number):
             ways = ("free some and run again" + (" with --resume" if resumes else ""),)
-            return (Reason("no space left", where=str(error.filename or "disk"), ways_out=ways),), 1
+            return (Reason(NO_SPACE[number], where=str(error.filename or "disk"), ways_out=ways),), 1
         case _ if out_of_memory(error):
             few = ("free some", "take fewer samples at once", "set --memory-limit 500MiB where a command has it")
             return (Reason("not enough memory", where="this machine", ways_out=few),), 1

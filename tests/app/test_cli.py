@@ -416,6 +416,9 @@ def test_a_command_that_cannot_be_resumed_is_not_said_to_be() -> None:
     assert [str(r) for r in explained(KeyboardInterrupt(), resumes=False)[0]] == ["interrupted"]
     full = OSError(errno.ENOSPC, "No space left on device", "a.h5")
     assert [str(r) for r in explained(full, resumes=False)[0]] == ["a.h5: no space left; free some and run again"]
+    full = OSError(errno.EDQUOT, "Disk quota exceeded", "a.h5")
+    assert "a.h5: the quota for this disk is used up; free some and run again" in str(explained(full)[0][0])
+    assert explained(full)[1] == 1
 
 
 def test_a_run_goes_where_out_says_as_every_result_does(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Program files: round trip, and every damage is noticed."""
 
+import errno
 import hashlib
 import io
 import json
@@ -90,6 +91,17 @@ def test_a_folder_is_made_and_one_that_cannot_be_is_named(tmp_path: Path) -> Non
     with pytest.raises(InputError) as caught:
         save_program(every_kind(), path)
     assert str(caught.value) == f"{path}: cannot be written (Not a directory)"
+
+
+def test_a_full_disk_is_no_fault_of_the_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "a.h5")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space left") as caught:
+        save_program(every_kind(), tmp_path / "a.h5")
+    assert caught.value.filename == str(tmp_path / "a.h5")
+    assert not list(tmp_path.iterdir())
 
 
 WHOLE = program_bytes(every_kind())
