@@ -1,7 +1,9 @@
 """What a reviewer reads first: what was made of what, energy without a tick, advice, terms, no label in the way."""
 
 import io
+import json
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -38,7 +40,7 @@ def of_loihi2() -> Report:
         Trial("a", "T=2", 0.9, 300, 2e-6, 100.0, 2, placeholder=True),
         Trial("b", "T=4", 0.8, 300, 1e-6, 90.0, 2),
     )
-    return assemble(replace(made, target=target, energy=energy, sweep=sweep))
+    return assemble(replace(made, target=target, energy=energy, single_energy=energy, sweep=sweep))
 
 
 def test_the_first_screen_says_what_was_made_of_what() -> None:
@@ -82,6 +84,23 @@ def test_a_placeholder_is_marked_wherever_its_energy_is_shown() -> None:
         assert f"{title} (placeholder)</h3>" in page
     assert "2.00 µJ (placeholder)</td>" in page
     assert "1.00 µJ</td>" in page
+
+
+def statuses_of_joules(value: object) -> Iterator[str]:
+    if isinstance(value, dict):
+        if value.get("unit") == "J" and "status" in value:
+            yield value["status"]
+        yield from (status for inner in value.values() for status in statuses_of_joules(inner))
+    elif isinstance(value, list):
+        yield from (status for inner in value for status in statuses_of_joules(inner))
+
+
+def test_no_energy_of_another_chips_constants_is_surer_than_assumed() -> None:
+    report = json.loads(of_loihi2().to_json())
+    del report["energy"]["constants"]  # with those of the rivals' arithmetic, which is measured
+    parts = [report[part] for part in ("energy", "streaming", "early", "anytime")]
+    assert set(statuses_of_joules(parts)) == {"assumed", "ordering only"}
+    assert [point["energy_j"]["status"] for point in report["sweep"]] == ["assumed", "derived"]
 
 
 def test_the_step_periods_curve_has_its_kink_where_it_is() -> None:

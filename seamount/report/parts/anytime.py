@@ -64,9 +64,10 @@ def _energy(evidence: Evidence, n_steps: int) -> Series | Missing:
     per_step = energy_per_step(evidence)
     if per_step is None:
         return Missing(missing="needs the energy estimate")
-    spent, wait = np.cumsum(per_step), steps_before(evidence, n_steps)
+    joules, status = per_step
+    spent, wait = np.cumsum(joules), steps_before(evidence, n_steps)
     at = [min(t + wait, len(spent)) - 1 for t in range(1, n_steps + 1)]
-    return series(spent[at], "J", "simulated")
+    return series(spent[at], "J", status)
 
 
 def _latency(evidence: Evidence, n_steps: int) -> Series | Missing:

@@ -13,11 +13,13 @@ from seamount.compile.program.activity import Activity
 
 from ..evidence import Answers, Array, Evidence
 from ..schema.quantities import known, percent, unknown
-from ..schema.values import Item, Missing, Quantity
+from ..schema.values import Item, Missing, Quantity, Status
 from .anytime import NEARLY, steps_before
 from .energy import energy_per_step
 
 N_THRESHOLDS = 64
+
+COUNTED: Status = "counted"
 
 
 class EarlyPoint(Item):
@@ -95,13 +97,14 @@ def _point(evidence: Evidence, test: Answers, threshold: int | None) -> EarlyPoi
     assert test.margins is not None, "recorded"
     steps, n = exits(test.margins, threshold), len(test.labels)
     wait = steps_before(evidence, len(test.margins))
-    joules, run = energy_per_step(evidence), evidence.counted
+    run = evidence.counted
+    operations = None if run is None else (_operations(run), COUNTED)
     return EarlyPoint(
         threshold=threshold,
         steps=known(float(steps.mean()) + 1, "steps", "counted", n),
         accuracy=percent(_right(test, threshold), n),
-        operations=_until("SOP", None if run is None else _operations(run), steps + wait, n),
-        energy_j=_until("J", joules, steps + wait, n),
+        operations=_until("SOP", operations, steps + wait, n),
+        energy_j=_until("J", energy_per_step(evidence), steps + wait, n),
     )
 
 
@@ -111,13 +114,12 @@ def _operations(run: Activity) -> list[float]:
     return [float(x) for x in total]
 
 
-def _until(unit: str, per_step: list[float] | None, last: Array, n: int) -> Quantity:
+def _until(unit: str, per_step: tuple[list[float], Status] | None, last: Array, n: int) -> Quantity:
     """Mean over samples of what is spent up to a step, itself included."""
     if per_step is None:
         return unknown(unit, "needs the energy estimate")
-    spent = np.cumsum(per_step)
-    value = float(spent[np.minimum(last, len(spent) - 1)].mean())
-    return known(value, unit, "simulated" if unit == "J" else "counted", n)
+    spent, status = np.cumsum(per_step[0]), per_step[1]
+    return known(float(spent[np.minimum(last, len(spent) - 1)].mean()), unit, status, n)
 
 
 def _words(chosen: EarlyPoint, full: EarlyPoint) -> str:

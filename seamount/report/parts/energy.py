@@ -132,6 +132,8 @@ class Energy(Item):
 
 
 PLACEHOLDER = "placeholder"
+STATIC = "energy.static."
+"""How the keys of constants of static power begin."""
 DYNAMIC = "on-chip dynamic"
 WITH_STATIC = "with static power"
 BOUNDARIES = {"compute_only": "compute only", "on_chip_dynamic": DYNAMIC, "with_static": WITH_STATIC}
@@ -145,7 +147,7 @@ def energy(evidence: Evidence) -> Energy | Missing:
         return Missing(missing=evidence.reason("energy", "energy was not estimated"))
     # the answer of a streamed sample comes as late as that of one alone, whose steps are counted with the pipeline's
     alone = evidence.single_energy or found
-    status, n = _weakest([s for entry in found.sets for s in entry.statuses]), found.n_samples
+    status, n = energy_status(found), found.n_samples
     return Energy(
         target=found.target,
         words=_words(found, streamed=evidence.single_energy is not None),
@@ -176,6 +178,11 @@ def energy(evidence: Evidence) -> Energy | Missing:
     )
 
 
+def energy_status(found: EnergyReport) -> Status:
+    """How sure its joules are, all sets of constants together."""
+    return _weakest([status for entry in found.sets for status in entry.statuses])
+
+
 def energy_range(energy: Energy) -> tuple[float, float] | None:
     """Lowest and highest on-chip dynamic energy [J] over the source sets."""
     for boundary in energy.boundaries:
@@ -185,7 +192,7 @@ def energy_range(energy: Energy) -> tuple[float, float] | None:
     return None
 
 
-def energy_per_step(evidence: Evidence) -> list[float] | None:
+def energy_per_step(evidence: Evidence) -> tuple[list[float], Status] | None:
     """Dynamic energy [J] of each step of a run, middle set: its terms as its events fall on the steps."""
     found, run = evidence.single_energy or evidence.energy, evidence.counted
     if found is None or run is None or not run.events:
@@ -195,7 +202,7 @@ def energy_per_step(evidence: Evidence) -> list[float] | None:
     # the chip services every neuron at every step; messages and hops come with the spikes
     shares = {"sops": sops, "updates": np.full(run.n_steps, 1 / run.n_steps)}
     total = sum(joules * shares.get(name, spikes) for name, joules in mid.terms.items())
-    return [float(j) for j in np.asarray(total)]
+    return [float(j) for j in np.asarray(total)], energy_status(found)
 
 
 def _share(run: Activity, name: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
@@ -265,8 +272,9 @@ def _layer(layer: EstimatedLayer, mid: str, status: Status, n: int) -> LayerEner
 
 def _static(found: EnergyReport) -> tuple[EnergyTerm, ...]:
     time = known(found.sample_s, "s", "derived")
+    status = _weakest(["derived", *(row.status for row in found.constants if row.key.startswith(STATIC))])
     return tuple(
-        EnergyTerm(name=name, count=time, energy_j=known(joules, "J", "derived"))
+        EnergyTerm(name=name, count=time, energy_j=known(joules, "J", status))
         for name, joules in found.static_terms.items()
     )
 

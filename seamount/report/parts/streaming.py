@@ -10,7 +10,7 @@ from ..evidence import Evidence
 from ..schema.quantities import known
 from ..schema.text import count
 from ..schema.values import Item, Missing, Quantity
-from .energy import Energy
+from .energy import Energy, energy_status
 
 Mode = Literal["streamed", "single samples, held", "single samples"]
 
@@ -73,15 +73,15 @@ def streaming(evidence: Evidence, energy: Energy | Missing) -> Streaming | Missi
 
 
 def _costs(mode: Mode, found: EnergyReport, period_s: float, latency_s: float) -> Costs:
-    n = found.n_samples
+    n, status = found.n_samples, energy_status(found)
     dynamic, total = found.boundaries["on_chip_dynamic"], found.boundaries["with_static"]
     return Costs(
         mode=mode,
         operations=known(found.counts.n_sops, "SOP", "counted", n),
         spikes=known(found.counts.spikes, "spikes", "counted", n),
         spikes_per_synapse=known(found.spikes_per_synapse, "spikes/synapse", "counted", n),
-        dynamic_j=known(dynamic.mid, "J", "derived", n, low=dynamic.low, high=dynamic.high),
-        total_j=known(total.mid, "J", "derived", n, low=total.low, high=total.high),
+        dynamic_j=known(dynamic.mid, "J", status, n, low=dynamic.low, high=dynamic.high),
+        total_j=known(total.mid, "J", status, n, low=total.low, high=total.high),
         throughput_hz=known(1 / period_s, "inferences/s", "derived"),
         latency_s=known(latency_s, "s", "derived"),
     )
@@ -95,7 +95,7 @@ def _budget(evidence: Evidence, found: EnergyReport) -> Budget | None:
     spent = {
         "per_synapse": known(found.spikes_per_synapse, "spikes/synapse", "counted", n),
         "operations": known(found.counts.n_sops, "SOP", "counted", n),
-        "microjoules": known(1e6 * found.boundaries["compute_only"].mid, "µJ", "derived", n),
+        "microjoules": known(1e6 * found.boundaries["compute_only"].mid, "µJ", energy_status(found), n),
     }[unit]
     assert spent.value is not None
     return Budget(unit=unit.replace("_", " "), amount=amount, spent=spent, within=spent.value <= amount)

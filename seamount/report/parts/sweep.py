@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ..evidence import Evidence, Trial
 from ..schema.quantities import known, percent, unknown
-from ..schema.values import Item, Missing, Quantity
+from ..schema.values import Item, Missing, Quantity, Status
 
 NOT_COMPUTED = "not computed for this point"
 
@@ -60,12 +60,12 @@ def sweep_points(trials: Sequence[Trial]) -> tuple[SweepPoint, ...]:
             label=t.label or t.name,
             target=t.target,
             accuracy=percent(round(t.accuracy * t.n_samples), t.n_samples),
-            energy_j=_or_unknown(t.energy_j, "J"),
+            energy_j=_or_unknown(t.energy_j, "J", "assumed" if t.placeholder else "derived"),
             placeholder=t.placeholder,
-            spikes=_or_unknown(t.spikes, "spikes/sample"),
-            spikes_per_synapse=_or_unknown(t.spikes_per_synapse, "spikes/synapse"),
-            cores=_or_unknown(t.cores, "cores"),
-            early_steps=_or_unknown(t.early_steps, "steps"),
+            spikes=_or_unknown(t.spikes, "spikes/sample", "counted"),
+            spikes_per_synapse=_or_unknown(t.spikes_per_synapse, "spikes/synapse", "counted"),
+            cores=_or_unknown(t.cores, "cores", "counted"),
+            early_steps=_or_unknown(t.early_steps, "steps", "counted"),
             early_accuracy=_early_accuracy(t),
             front=energy[i],
             front_spikes=spikes[i],
@@ -102,11 +102,11 @@ def _front(trials: Sequence[Trial], costs: Sequence[float | None], *, one_target
 
 def _early_accuracy(trial: Trial) -> Quantity:
     if trial.early_accuracy is None:
-        return _or_unknown(None, "%")
+        return _or_unknown(None, "%", "unknown")
     return percent(round(trial.early_accuracy * trial.n_samples), trial.n_samples)
 
 
-def _or_unknown(value: float | None, unit: str) -> Quantity:
+def _or_unknown(value: float | None, unit: str, status: Status) -> Quantity:
     if value is None:
         return Quantity(value=None, unit=unit, status="unknown", reason=NOT_COMPUTED)
-    return known(value, unit, "simulated" if unit == "J" else "counted")
+    return known(value, unit, status)
