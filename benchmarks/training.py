@@ -132,16 +132,14 @@ def compare(student: str, a: argparse.Namespace) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name in versions:
         for clock in ("cpu", "wall"):
-            found[f"{name}_images_per_{clock}_s"] = _spread([n / turn[name][f"{clock}_s"] for turn in turns])
+            found[f"{name}_images_per_{clock}_s"] = spread([n / turn[name][f"{clock}_s"] for turn in turns])
     if a.peer:
-        found["cpu_speed_against_peer"] = _spread([turn["peer"]["cpu_s"] / turn["here"]["cpu_s"] for turn in turns])
-        found["wall_speed_against_peer"] = _spread(
-            [turn["peer"]["wall_s"] / turn["here"]["wall_s"] for turn in turns]
-        )
+        found["cpu_speed_against_peer"] = spread([turn["peer"]["cpu_s"] / turn["here"]["cpu_s"] for turn in turns])
+        found["wall_speed_against_peer"] = spread([turn["peer"]["wall_s"] / turn["here"]["wall_s"] for turn in turns])
     return found
 
 
-def _spread(values: list[float]) -> dict[str, float]:
+def spread(values: list[float]) -> dict[str, float]:
     low, middle, high = statistics.quantiles(values, n=4) if len(values) > 1 else values * 3
     return {"median": middle, "quarter": low, "three_quarters": high}
 

@@ -34,7 +34,8 @@ def _for_this_cpu() -> dict[str, Any]:
     16 numbers at once, made on another machine (with the same home) or under another ATEN_CPU_CAPABILITY, would be
     built for 8: half of the results are never written, and a training goes on with what lies in memory.
     """
-    from torch._inductor.cpu_vec_isa import pick_vec_isa  # here, because dynamo takes a second to load
+    # here, because dynamo takes a second to load; where torch 2.4 and those after it all have the function
+    from torch._inductor.codecache import pick_vec_isa
 
     return {"cpp.simdlen": pick_vec_isa().bit_width()}
 

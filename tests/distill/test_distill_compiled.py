@@ -116,7 +116,8 @@ def test_teacher_and_student_are_trained_alike_when_traced(tmp_path: Path, monke
 
 
 @pytest.mark.skipif(
-    shutil.which("g++") is None or not torch.cpu._is_avx2_supported(), reason="g++ and AVX2 are needed"
+    shutil.which("g++") is None or torch.backends.cpu.get_cpu_capability() not in ("AVX2", "AVX512"),
+    reason="g++ and AVX2 are needed",
 )
 def test_what_is_kept_on_disk_is_of_one_instruction_set(monkeypatch: pytest.MonkeyPatch) -> None:
     """torch's key lacks the instructions, but holds the options."""
