@@ -154,7 +154,7 @@ class QuantisedStudent(nn.Module):
         x = torch.round(x.float() * self.input_scale) if x.is_floating_point() else x.float()
         highest = (1 << self.net.input_bits) - 1 if self.net.input_bits else 1
         low, high = torch.stack(x.aminmax()).tolist() if x.numel() else (0, 0)
-        if low < 0 or high > highest:
+        if not (low >= 0 and high <= highest):  # nor NaN
             raise InputError(
                 f"input from {low:g} to {high:g} in units of the chip",
                 where=self.name,

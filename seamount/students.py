@@ -39,13 +39,32 @@ def quantise(
 
     Raises:
         Unsupported: what the chip cannot hold, by name.
+        InputError: no student; weights that are not float32 numbers; samples outside of [0, 1].
     """
     if not isinstance(student, SpikingNet):
         ways = "from_module(module, input_shape=..., n_steps=...) makes one of norse cells and layers"
         found = f"a {type(student).__name__}"
         raise InputError(found, where="student", possible="needed is a SpikingNet", ways_out=ways)
+    _check_weights(student)
+    for name, weights in student.named_parameters():  # another default of torch, say: calibration would end in torch
+        if weights.dtype != torch.float32:
+            found = f"{str(weights.dtype).removeprefix('torch.')} weights"
+            raise InputError(
+                found, where=f"student, {name}", possible="needed is float32", ways_out="student.float()"
+            )
+    if not isinstance(x, Tensor):
+        raise InputError(
+            f"a {type(x).__name__}", where="x", possible="needed is a tensor", ways_out="torch.as_tensor(x)"
+        )
     formats = load_target(target).chip.formats
     return QuantisedStudent(student, formats=formats, weight_bits=weight_bits).calibrate(x)
+
+
+def _check_weights(student: nn.Module) -> None:
+    for name, weights in student.named_parameters():
+        if weights.is_meta:
+            ways = "build it on a device that holds numbers, or load its weights"
+            raise InputError("weights without numbers (device meta)", where=f"student, {name}", ways_out=ways)
 
 
 @contextmanager
@@ -76,6 +95,7 @@ def written(student: nn.Module, data: Any, folder: Path, asked: Asked) -> Iterat
 
 def _of_ours(student: nn.Module) -> SpikingNet | QuantisedStudent:
     if isinstance(student, SpikingNet | QuantisedStudent):
+        _check_weights(student)
         return student
     ways = ("quantise(...) or from_module(...) makes one",)
     possible = "needed is a SpikingNet or a QuantisedStudent, or a file"

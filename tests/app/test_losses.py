@@ -1,5 +1,6 @@
 """The methods' losses as modules of their own, and students deployed from Python."""
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -107,6 +108,21 @@ def test_what_cannot_be_deployed_leaves_nothing(tmp_path: Path) -> None:
         api.deploy(nn.Linear(2, 2), None, folder=tmp_path / "out")
     with pytest.raises(InputError, match=r"student: a Linear, needed is a SpikingNet; from_module\(module"):
         api.quantise(nn.Linear(2, 2), torch.zeros(1, 2))
+
+
+def test_what_cannot_be_quantised_is_refused() -> None:
+    student = build_student("small", n_classes=3, input_shape=(1, 8, 8), n_steps=3, width=0.25)
+    x = torch.rand(4, 1, 8, 8)
+    with pytest.raises(InputError, match="small: input from nan to nan in units of the chip, possible are 0 to 255"):
+        api.quantise(student, x * torch.nan)
+    with pytest.raises(InputError, match=r"x: a ndarray, needed is a tensor; torch\.as_tensor\(x\)"):
+        api.quantise(student, x.numpy())  # type: ignore[arg-type]
+    for dtype in (torch.float64, torch.bfloat16):
+        with pytest.raises(InputError, match=r"float\d+ weights, needed is float32; student\.float\(\)"):
+            api.quantise(copy.deepcopy(student).to(dtype), x)
+    for use in (api.quantise, api.deploy):
+        with pytest.raises(InputError, match=r"weights without numbers \(device meta\); build it"):
+            use(copy.deepcopy(student).to("meta"), (x if use is api.quantise else (x, torch.arange(4) % 3)))
 
 
 def test_what_is_handed_over_is_known_by_its_content() -> None:

@@ -23,7 +23,7 @@ from ..stage import Place
 SMALL_SAMPLE = 256
 """Values of a teacher's sample below which more threads cost more than they give."""
 
-SMALL_STEP = 1 << 26
+SMALL_STEP = 1 << 24
 """Neurons x steps x samples of a student's training step, below which it is the same: a layer is done before a second
 thread is awake where the machine does something else, too. See docs/distillation.md for what was measured.
 """
