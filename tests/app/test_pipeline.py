@@ -322,6 +322,6 @@ def test_two_processes_deploy_and_train_and_the_first_writes_it(
     assert shared.accuracy == alone.accuracy
     assert shared.layers == alone.layers
     assert shared.energy == alone.energy
-    assert done.stdout.count("next: seamount distill two.toml --out runs/two --resume") == 1
+    assert done.stdout.count("next: seamount distill two.toml --resume") == 1
     metrics = json.loads((tmp_path / "runs/two/stages/02-distill/metrics.json").read_text())
     assert len(metrics["history"]) == 2

@@ -146,7 +146,7 @@ class Chain:
         for parameter in module.parameters():
             parameter.copy_(torch.from_numpy(self.whole(*parameter.shape)))
         for op in fold(module, shape, "layer"):
-            self.nodes.append(operator_node(op, shape))
+            self.nodes.append(operator_node(op, shape, "layer"))
             shape = op_shape(op, shape)
         self.layers.append(module)
         self.shape = shape
