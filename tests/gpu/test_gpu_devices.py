@@ -20,7 +20,12 @@ from seamount.models.zoo import build_student
 from ..simulator.random_programs import random_case
 from .pretend import CUDA, MixedDevices, Pretend, backward, moved, pretended_cuda
 
-pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device: other tests run on it")
+pytestmark = [
+    pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device: other tests run on it"),
+    pytest.mark.skipif(
+        not hasattr(torch._C, "_ensureCUDADeviceGuardSet"), reason=f"torch {torch.__version__} cannot pretend a GPU"
+    ),
+]
 
 
 def student(architecture: str) -> SpikingNet:

@@ -21,7 +21,11 @@ from .variants import KERNELS, pairs
 
 ROOT = Path(__file__).resolve().parents[2]
 
+# compile_kernels goes by the compiler of Triton since 2025; the kernels themselves run in an older interpreter, too
+compiles = pytest.mark.skipif(not hasattr(triton, "knobs"), reason=f"Triton {triton.__version__} has no knobs")
 
+
+@compiles
 @pytest.mark.slow
 def test_every_kernel_compiles_for_three_generations_without_spills(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -77,6 +81,7 @@ def _late(x, stride, n_steps, WIDE: tl.constexpr, BLOCK: tl.constexpr):
         tl.store(x + (at + t * stride), 0)
 
 
+@compiles
 @pytest.mark.parametrize(("wide", "expected"), [(False, 2), (True, 0)])
 def test_an_address_by_a_product_of_32_bits_is_found(wide: bool, expected: int) -> None:
     signature = {"x": "*i32", "stride": "i32", "n_steps": "i32", "WIDE": "constexpr", "BLOCK": "constexpr"}
