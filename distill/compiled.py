@@ -49,11 +49,12 @@ def check_compiler(world: World) -> None:
             ways_out="set train.compile = false",
         )
     try:
-        torch.compile(_small, dynamic=False)(torch.ones(16, device=world.device))
+        options = _for_this_cpu() if world.device.type == "cpu" else None
+        torch.compile(_small, dynamic=False, options=options)(torch.ones(16, device=world.device))
     except Exception as error:  # dynamo, inductor and the compilers below it have their own
         raise BackendMissing(
-            f"torch.compile does not work here ({_reason(error)}); it needs a C++ compiler and Python's headers "
-            "(Debian: apt install g++ python3-dev), or set train.compile = false",
+            f"torch.compile does not work here ({_reason(error)}); it needs a torch newer than 2.4, a C++ "
+            "compiler and Python's headers (Debian: apt install g++ python3-dev), or set train.compile = false",
             where="train.compile",
         ) from None
 

@@ -47,7 +47,8 @@ def _torch_as_it_starts(stack: ExitStack) -> None:
     if torch.get_default_dtype() != usual:
         stack.callback(torch.set_default_dtype, torch.get_default_dtype())
         torch.set_default_dtype(usual)
-    if torch.get_default_device().type != "cpu":  # else not, because every call of torch would go through Python
+    # else not, because every call of torch would go through Python; torch 2.4 does not know its default device
+    if torch.empty(0).device.type != "cpu":
         stack.enter_context(torch.device("cpu"))
     for device in ("cpu", "cuda"):
         if torch.is_autocast_enabled(device):

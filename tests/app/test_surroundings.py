@@ -42,7 +42,7 @@ def odd() -> Iterator[None]:
 
 
 def chosen() -> tuple[object, ...]:
-    torch_has = torch.get_default_dtype(), torch.get_default_device().type, torch.is_autocast_enabled("cpu")
+    torch_has = torch.get_default_dtype(), torch.empty(0).device.type, torch.is_autocast_enabled("cpu")
     return *torch_has, torch.is_inference_mode_enabled(), torch.is_grad_enabled(), np.geterr()["under"]
 
 

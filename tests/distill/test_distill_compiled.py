@@ -138,8 +138,8 @@ def test_without_a_compiler_nothing_is_begun(tmp_path: Path) -> None:
         distill(digits(), teacher(), student(), DistillConfig(), settings, tmp_path / "run")
     assert str(error.value).startswith("train.compile: torch.compile does not work here (")
     assert str(error.value).endswith(
-        "); it needs a C++ compiler and Python's headers (Debian: apt install g++ python3-dev), or set "
-        "train.compile = false"
+        "); it needs a torch newer than 2.4, a C++ compiler and Python's headers (Debian: apt install g++ "
+        "python3-dev), or set train.compile = false"
     )
     assert "\n" not in str(error.value)
     assert not (tmp_path / "run").exists()
