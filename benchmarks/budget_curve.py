@@ -123,7 +123,7 @@ def plan_of(data: str, root: str | None, teacher_file: str | None, seed: int) ->
                 epochs=3,
                 # the input alone takes 0.045
                 per_step=(None, 0.15, 0.11, 0.085, 0.07),
-                train=TrainConfig(batch_size=100, lr=4e-3, precision="bf16", **common),
+                train=TrainConfig(batch_size=100, lr=4e-3, precision="auto", **common),
                 seed=seed,
                 teacher_file=teacher_file,
             )

@@ -70,7 +70,7 @@ def teach(plan: Plan, data: Data, lesson: Lesson) -> dict[str, Any]:
         # a start is not the end: its rate stays up for what follows
         schedule="constant" if lesson.name.startswith("start-") else "cosine",
         warmup_epochs=0.0 if lesson.start else 0.5,
-        precision="bf16",
+        precision="auto",
         select_on="last-epoch",
     )
     trained = distill(

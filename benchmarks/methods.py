@@ -51,7 +51,7 @@ class Setting:
     batch_size: int
     lr: float
     student_maps: int
-    precision: Literal["fp32", "bf16"]
+    precision: Literal["fp32", "auto"]
 
 
 @dataclass(frozen=True)
@@ -205,7 +205,7 @@ def main() -> None:
             max_test=options.mnist_tests,
         )
         epochs = options.mnist_epochs or max(1, options.epochs // 4)
-        settings.append(Setting(data, 4, options.width, epochs, 100, 4e-3, 1, "bf16"))
+        settings.append(Setting(data, 4, options.width, epochs, 100, 4e-3, 1, "auto"))
     if not settings:
         parser.error("name at least one data set: --n-mnist FOLDER, --mnist FOLDER")
     document: dict[str, Any] = {

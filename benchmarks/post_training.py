@@ -58,7 +58,7 @@ class Setting:
     n_steps: int
     epochs: int
     batch_size: int
-    precision: Literal["fp32", "bf16"]
+    precision: Literal["fp32", "auto"]
 
 
 @dataclass(frozen=True)
@@ -273,7 +273,7 @@ def main() -> None:
             augment=(),
             max_train=options.mnist_samples,
         )
-        setting = Setting(data, "vgg9", options.width, 4, options.mnist_epochs, 100, "bf16")
+        setting = Setting(data, "vgg9", options.width, 4, options.mnist_epochs, 100, "auto")
         settings.append((setting, options.mnist_seeds, options.calibration, options.mnist_tests))
     document: dict[str, Any] = {
         "date": date.today().isoformat(),

@@ -156,8 +156,10 @@ class TrainConfig(Section):
         False, description="judge by the mean answer to an image and its mirror image; never done in integers"
     )
     clip_norm: Positive | None = Field(None, description="largest norm of all gradients together")
-    precision: Literal["fp32", "bf16"] = Field(
-        "fp32", description='"bf16" is autocast with channels last; membranes and losses stay fp32'
+    precision: Literal["fp32", "bf16", "auto"] = Field(
+        "fp32",
+        description='"bf16" is autocast with channels last, membranes and losses stay fp32; "auto" is bf16 where the '
+        "device multiplies it, else fp32",
     )
     compile: bool = Field(
         False, description="torch.compile teacher and student; its minutes at the start pay in long runs, if at all"

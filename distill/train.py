@@ -25,6 +25,7 @@ from .learners import StudentLearner, TeacherLearner, make_budget
 from .loop import Epoch, Moment, Task, fit
 from .methods import WeightedSum, needs_teacher, weights_of
 from .parallel import World, open_world
+from .precision import settled
 from .progress import QUIET, Progress
 from .tutor import make_tutor
 
@@ -111,7 +112,7 @@ def train_teacher(
             numbers = torch.arange(len(data.train))[:STARTING_SAMPLES]
             network.start_from(to_device(data, data.train, numbers, world).teacher_x)
         check_classes(data, network, None, world)
-        own = config.training(train)
+        own = settled(config.training(train), world)
         settings = _settings(data, own, seed, teacher=config.model_dump(exclude={"train"}))
         if data.encoding != "frames":  # still images are seen as they are: the number of steps is the student's
             del settings["n_steps"]
@@ -163,6 +164,7 @@ def distill(
     with open_world(device) as world:
         if train.compile:
             check_compiler(world)
+        train = settled(train, world)
         data = data.on(world.device)
         student.to(world.device)
         weights = weights_of(config.method)
@@ -257,6 +259,7 @@ def rehearse(
     Networks are left with gradients and other statistics of their batch norms.
     """
     world = World(0, 1, torch.device("cpu"))
+    train = train.model_copy(update={"compile": False, "precision": "fp32"})
     _check_one_step(data, config, train)
     if config.ann_epochs:
         with _as_ann(student):
@@ -266,7 +269,6 @@ def rehearse(
     tutor = make_tutor(data, teacher, student, config, weights_of(config.method), train, world, Path(), QUIET)
     loss = WeightedSum(weights_of(config.method), tutor.settings).to(_type_of(student))
     budget = make_budget(data, student, config, world)
-    train = train.model_copy(update={"compile": False})
     learner = StudentLearner(student, loss, train, budget, tutor.settings, config.one_step_epochs)
     numbers = torch.arange(min(len(data.train), tutor.settings.exact_batch or n))
     values, seeds = data.read(data.train, numbers, Pass(0, 0))

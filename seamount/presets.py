@@ -19,7 +19,7 @@ FAST_TEACHER: Mapping[str, Any] = {
     "schedule": "one-cycle",
     "label_smoothing": 0.1,
     "average_epochs": 0.5,
-    "precision": "bf16",
+    "precision": "auto",
     "test_flip": True,
     "select_on": "last-epoch",
 }
@@ -48,7 +48,7 @@ CIFAR10: Mapping[str, Any] = {
         "lr": 3e-3,
         "weight_decay": 0.015,
         "warmup_epochs": 1.0,
-        "precision": "bf16",
+        "precision": "auto",
         "average_epochs": 0.5,
         "select_on": "last-epoch",
     },
@@ -79,7 +79,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "data": {"name": "mnist", "root": "mnist"},
         "teacher": {"epochs": 3},
         "student": {"n_steps": 4},
-        "train": {"epochs": 4, "batch_size": 100, "precision": "bf16"},
+        "train": {"epochs": 4, "batch_size": 100, "precision": "auto"},
         "quant": {"epochs": 1},
     },
     "n-mnist": {

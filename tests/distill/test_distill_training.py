@@ -375,6 +375,7 @@ def test_the_best_epoch_is_chosen_as_asked(tmp_path: Path) -> None:
     assert papers.test.accuracy >= papers.last_test.accuracy
 
 
+@pytest.mark.filterwarnings("ignore:cpu does not multiply bf16:RuntimeWarning")
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("method", ["hard-mean", "kd", "kd-per-step", "sastc", "seal-kd+sastc"])
 def test_every_method_trains(method: str, precision: str, tmp_path: Path) -> None:
