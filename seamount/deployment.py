@@ -304,9 +304,9 @@ def _answers(made: Made, reasons: dict[str, str]) -> list[Answers]:
         return []
     found = []
     if made.own is not None:
-        found.append(Answers("original", made.own, samples.labels, title="Your own network"))
+        found.append(Answers("original", made.own, samples.labels))
     if float_steps is not None:
-        found.append(Answers("float", float_steps[-1], samples.labels, float_steps, title="Float network"))
+        found.append(Answers("float", float_steps[-1], samples.labels, float_steps))
     return [*found, Answers("deployed", whole.per_step[-1], samples.labels, whole.per_step)]
 
 

@@ -25,6 +25,9 @@ from .schema.values import Stage
 
 Array = NDArray[Any]
 
+STUDENT = "float student"
+"""What a run's program is compared with."""
+
 
 @dataclass(frozen=True)
 class Answers:
@@ -33,7 +36,6 @@ class Answers:
     Attributes:
         predictions: class of each sample, (n,).
         per_step: class if read after step 1 .. T, (T, n).
-        title: of its row; None: the stage's own.
         margins: by how much the largest value read leads the second after each step, (T, n) integers.
     """
 
@@ -41,7 +43,6 @@ class Answers:
     predictions: Array
     labels: Array
     per_step: Array | None = None
-    title: str | None = None
     margins: Array | None = None
 
 
@@ -148,7 +149,7 @@ class Evidence:
     name: str
     program: Program
     target: Target
-    reference: str = "float student"
+    reference: str = STUDENT
     folder: str = ""
     trained: bool = True
     facts: Sequence[tuple[str, str]] = ()

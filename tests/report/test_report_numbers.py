@@ -33,10 +33,11 @@ def test_wilson_by_hand() -> None:
     assert round(high, 3) == 0.943
 
 
-def test_wilson_has_width_where_all_are_right() -> None:
+def test_wilson_has_width_where_all_are_right_or_none() -> None:
     low, high = wilson(100, 100)
     assert high == 1.0
     assert 0.96 < low < 0.97
+    assert wilson(0, 12)[0] == 0
 
 
 def test_mcnemar_by_hand() -> None:

@@ -89,7 +89,7 @@ def limits(chip: Chip) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class Load:
-    """Work of a core, mean over the samples of a run; ``peak_sops`` in its busiest step."""
+    """Work of a core, mean over the samples of a run; ``peak_sops`` with each population at its busiest step."""
 
     sops: float
     peak_sops: float

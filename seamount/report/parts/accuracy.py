@@ -9,7 +9,7 @@ import numpy as np
 from seamount.compile.program.readout import NO_ANSWER
 from seamount.errors import InputError, plural
 
-from ..evidence import Answers, Evidence
+from ..evidence import STUDENT, Answers, Evidence
 from ..schema.quantities import known, mcnemar, percent, unknown
 from ..schema.values import Item, Missing, Quantity, Stage
 
@@ -83,15 +83,20 @@ def accuracy(evidence: Evidence) -> Accuracy | Missing:
         n_samples=n,
         n_classes=int(np.max(evidence.answers[0].labels)) + 1,
         n_seen=len(np.unique(evidence.answers[0].labels)),
-        rungs=_ladder([answers[stage] for stage in TITLES if stage in answers]),
-        absent=tuple(TITLES[stage] for stage in _expected(evidence) if stage not in answers),
+        rungs=_ladder([answers[stage] for stage in TITLES if stage in answers], evidence.reference),
+        absent=tuple(_title(stage, evidence.reference) for stage in _expected(evidence) if stage not in answers),
         mcnemar=_mcnemar(*pair, evidence.reference),
         classes=_classes(*pair, evidence.reference),
     )
 
 
+def _title(stage: Stage, reference: str) -> str:
+    """Of a row; the float network of a file is nobody's student."""
+    return reference.capitalize() if stage == "float" and reference != STUDENT else TITLES[stage]
+
+
 def _expected(evidence: Evidence) -> tuple[Stage, ...]:
-    return ("teacher", "float", "quantised", "deployed") if evidence.reference == "float student" else ALWAYS
+    return ("teacher", "float", "quantised", "deployed") if evidence.reference == STUDENT else ALWAYS
 
 
 def _refuse_other_samples(evidence: Evidence) -> None:
@@ -106,7 +111,7 @@ def _refuse_other_samples(evidence: Evidence) -> None:
             )
 
 
-def _ladder(answers: Sequence[Answers]) -> tuple[Rung, ...]:
+def _ladder(answers: Sequence[Answers], reference: str) -> tuple[Rung, ...]:
     """``answers`` in the order of the stages: each is held against the one before."""
     rungs = []
     for before, answer in zip([None, *answers[:-1]], answers, strict=True):
@@ -114,7 +119,7 @@ def _ladder(answers: Sequence[Answers]) -> tuple[Rung, ...]:
         rungs.append(
             Rung(
                 stage=answer.stage,
-                title=answer.title or TITLES[answer.stage],
+                title=_title(answer.stage, reference),
                 accuracy=percent(n_correct, n),
                 n_correct=n_correct,
                 lost_pp=None if before is None else _lost(before, answer),

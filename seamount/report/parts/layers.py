@@ -72,7 +72,7 @@ def layers(evidence: Evidence) -> tuple[Layer, ...] | Missing:
     damage = {name: float(layer.damage.value) for name, layer in made.items() if layer.damage.value is not None}
     # words last: they tell of the damage that came in with the sources' spikes
     told = [
-        layer.model_copy(update={"words": _words(layer, both[name], _inherited(evidence, name, damage))})
+        layer.model_copy(update={"words": _words(evidence, layer, both[name], _inherited(evidence, name, damage))})
         for name, layer in made.items()
     ]
     return tuple(sorted(told, key=lambda layer: -damage.get(layer.name, -1)))
@@ -180,9 +180,10 @@ def parameters(population: Population) -> str:
 # --------------------------------------------------------------------------------------------------- words
 
 
-def _words(layer: Layer, both: Sides, inherited: tuple[str, float] | None) -> str:
+def _words(evidence: Evidence, layer: Layer, both: Sides, inherited: tuple[str, float] | None) -> str:
     """What a reader should know about this population, the gravest first."""
-    sentences = [*_divergence_words(layer, both, inherited), *_overflow_words(layer)]
+    has_u = "u" in evidence.program.population(layer.name).neuron.states
+    sentences = [*_divergence_words(layer, both, inherited), *_overflow_words(layer, has_u)]
     for group in layer.weights:
         sentences += weight_words(group)
     return " ".join(sentences)
@@ -210,10 +211,10 @@ def _divergence_words(layer: Layer, both: Sides, inherited: tuple[str, float] | 
         yield f"Its input {source} already differs by {before:.1f} %{added}."
 
 
-def _overflow_words(layer: Layer) -> Iterator[str]:
+def _overflow_words(layer: Layer, has_u: bool) -> Iterator[str]:
     for words, q in (
         ("v saturated", layer.v_saturations),
-        ("u wrapped around", layer.u_wraps),
+        ("u wrapped around" if has_u else "A state left its 24 bits", layer.u_wraps),
         ("The drive wrapped around", layer.drive_wraps),
     ):
         if q.value:

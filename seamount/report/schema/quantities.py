@@ -57,7 +57,9 @@ def wilson(n_correct: int, n: int) -> tuple[float, float]:
     share = n_correct / n
     centre = share + Z_95**2 / (2 * n)
     half = Z_95 * math.sqrt(share * (1 - share) / n + Z_95**2 / (4 * n * n))
-    return max(0.0, (centre - half) / (1 + Z_95**2 / n)), min(1.0, (centre + half) / (1 + Z_95**2 / n))
+    # where none is right the two are equal, but for their rounding
+    low = (centre - half) / (1 + Z_95**2 / n) if n_correct else 0.0
+    return low, min(1.0, (centre + half) / (1 + Z_95**2 / n))
 
 
 def mcnemar(only_a: int, only_b: int) -> float:
