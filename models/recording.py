@@ -24,6 +24,12 @@ from seamount.errors import ENDS, Unsupported, text_of
 from . import fold
 from .drawing import CELLS, SEQUENCES, Drawing, Term, Value, label
 from .spiking_net import INPUT
+from .torch_functions import CONSTANTS, LOOKS, MEANING, NEITHER, POOLS, SAME, SHOWN, name_of
+
+STATE = (
+    "its state is used elsewhere than in its next call; a chip sends spikes, and shows the membranes of a last "
+    "LIBoxCell or LICell"
+)
 
 B = 2
 """Samples that are sent through: with one, an axis of samples looks like any other of length 1."""
@@ -239,7 +245,7 @@ class _Recorder(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
-        name = _name(func)
+        name = name_of(func)
         if not self.inside and name not in CONSTANTS:
             self._call(name, args, kwargs, out)
         return out
@@ -474,86 +480,9 @@ def _alike_at_each_step(signal: Signal, n_steps: int) -> bool:
     )
 
 
-def _name(func: Any) -> str:
-    """Of a function of torch; of an attribute, such as ``x.T``, the attribute's."""
-    name = getattr(func, "__name__", str(func))
-    return str(getattr(getattr(func, "__self__", None), "__name__", name)) if name == "__get__" else name
-
-
-CONSTANTS = (
-    "zeros_like",
-    "ones_like",
-    "empty_like",
-    "new_zeros",
-    "new_ones",
-    "new_empty",
-    "new_full",
-)
-"""Give something that depends on a tensor's shape alone."""
-
-SAME = (
-    *("contiguous", "clone", "float", "to", "dropout", "detach", "data", "requires_grad_", "type", "cuda", "cpu"),
-    "view_as",
-)
-
-LOOKS = ("item", "tolist", "numpy", "__array__", "__bool__", "__float__", "__int__", "__index__")
-"""Bring values out of torch."""
-
-STATE = (
-    "its state is used elsewhere than in its next call; a chip sends spikes, and shows the membranes of a last "
-    "LIBoxCell or LICell"
-)
-
-POOLS: dict[str, Callable[..., nn.Module]] = {
-    "avg_pool2d": nn.AvgPool2d,
-    "max_pool2d": nn.MaxPool2d,
-    "adaptive_avg_pool2d": nn.AdaptiveAvgPool2d,
-}
-
-NEITHER = "neither a layer nor an addition; use torch modules"
-
-AXES = "an exchange of axes; x comes with time first, (T, B, *shape), and the weights behind it are of its order"
-
-ACTIVATION = "an activation; the cells are those of a spiking network"
-
-MEANING = {
-    "__getitem__": "a part of a tensor; steps are taken as x[t], with time first, and layers take the rest whole",
-    "__setitem__": "a write into a part of a tensor; collect the steps in a list, and return torch.stack(list)",
-    "sub": "no sum of layers; take a constant into the first layer's bias",
-    "mul": "no sum of layers; take a factor into the layer's weights",
-    "div": "no sum of layers; take a factor into the layer's weights",
-    "add": "an addition of something that is no layer's output; a constant belongs into a layer's bias",
-    "max": "not what a chip shows; return the last step, all steps, or their sum",
-    "mean": "a mean that is neither over time nor over whole maps, x.mean((2, 3)); use a layer",
-    "softmax": "the loss's part; return the logits",
-    "log_softmax": "the loss's part; return the logits",
-    "linear": "a layer without a name; use nn.Linear",
-    "conv2d": "a layer without a name; use nn.Conv2d",
-    "cat": "a concatenation, which has no synapses; add branches, or put neurons behind each",
-    "permute": AXES,
-    "transpose": AXES,
-    "flatten": "no flattening of a sample alone; time and batch stay apart, in norse's Lift or a loop over time",
-    "dropout": "a dropout outside of training, too; give it training=self.training",
-    **dict.fromkeys(("relu", "gelu", "silu", "sigmoid", "tanh", "leaky_relu"), ACTIVATION),
-}
-MEANING |= {
-    "amax": MEANING["max"],
-    "__add__": MEANING["add"],
-    "__radd__": MEANING["add"],
-    "__truediv__": MEANING["div"],
-    "swapaxes": AXES,
-    "movedim": AXES,
-    "T": AXES,
-    "mT": AXES,
-    "view": MEANING["flatten"],
-    "reshape": MEANING["flatten"],
-}
-
-
 def _problem(name: str) -> str:
     """Of a function of torch whose result is used, with the line that calls it."""
-    shown = {"__getitem__": "an index", "__setitem__": "an index", "sub": "a subtraction", "mul": "a product"}
-    return f"{shown.get(name, name)}{_line()} is {MEANING.get(name, NEITHER)}"
+    return f"{SHOWN.get(name, name)}{_line()} is {MEANING.get(name, NEITHER)}"
 
 
 def _at(term: Term, step: int) -> Term:
