@@ -55,12 +55,13 @@ def _follow(program: Program, population: Population, found: dict[str, Message],
         return found.setdefault(name, neuron.message)
     if name in above:  # a loop of relays, which has no bound but the widest message
         return Message(-LARGEST, LARGEST, PAYLOAD_BITS)
-    by_name = {p.name: p for p in program.populations}
     arriving = []
     for drive in neuron.drives:
         groups = [s for s in program.into(name) if s.drive == drive]
         sources = [
-            found[s.source] if s.source in found else _follow(program, by_name[s.source], found, (*above, name))
+            found[s.source]
+            if s.source in found
+            else _follow(program, program.population(s.source), found, (*above, name))
             for s in groups
         ]
         arriving.append(_together(program, list(zip(groups, sources, strict=True)), population.shape))
