@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from seamount.compile.fit.place.load import connections
+from seamount.compile.program.messages import messages
 from seamount.compile.program.program import Program
 from seamount.compile.synapses.kinds import Conv, Dense, Sparse
 
@@ -41,13 +42,14 @@ class Comparison:
     Attributes:
         macs: of the ANN with these connections (borders exact), over all of its passes.
         passes: of that ANN for one sample: one, or one for each frame of a sequence.
-        qnn_bits: ceil(log2(T / passes + 1)), the quantised network that a T-step network must be compared with.
+        qnn_bits: ceil(log2(T / passes + 1)), the quantised network that a T-step network of spikes must be compared
+            with; None where neurons send more than spikes.
         qnn_j: at the 8-bit price, an upper bound for fewer bits; None above 8 bits (nothing published to price it).
     """
 
     macs: int
     ann_fp32_j: float
-    qnn_bits: int
+    qnn_bits: int | None
     qnn_j: float | None
     snn_ac_fp32_j: float
     snn_ac_int8_j: float
@@ -108,16 +110,17 @@ def _verdict(name: str, band: Band, value: float) -> BandVerdict:
 def compare(program: Program, n_sops: float, passes: int = 1) -> Comparison:
     """The ANN with the same connections, in fp32 and quantised, beside additions alone."""
     operations = literature().operations
+    sent, heard = messages(program), {s.source for s in program.synapses}
+    graded = any(sent[p.name].bits > 2 for p in program.populations if p.name in heard and not p.neuron.passes_on)
     macs = passes * sum(
         connections(program, s, zeros=True) for s in program.synapses if isinstance(s.kind, Dense | Sparse | Conv)
     )
-    n_steps = program.n_steps or 1
-    bits = ceil(log2(n_steps / passes + 1))
+    bits = None if graded else ceil(log2((program.n_steps or 1) / passes + 1))
     return Comparison(
         macs=macs,
         ann_fp32_j=macs * operations.mac_fp32.value,
         qnn_bits=bits,
-        qnn_j=macs * operations.mac_int8.value if bits <= 8 else None,
+        qnn_j=macs * operations.mac_int8.value if bits is not None and bits <= 8 else None,
         snn_ac_fp32_j=n_sops * operations.ac_fp32.value,
         snn_ac_int8_j=n_sops * operations.ac_int8.value,
         passes=passes,

@@ -47,6 +47,7 @@ from seamount.hardware_targets.simulator import simulate
 from seamount.hardware_targets.target import load_target
 from seamount.prepared import Prepared, prepare, source_of
 from seamount.report.evidence import Answers, Evidence, Outputs, Traced
+from seamount.report.parts.frames import sending_changes
 from seamount.report.report import Report
 from seamount.run.answers import BATCH, write_arrays
 from seamount.run.cross_check import Asking, cross_check
@@ -239,7 +240,10 @@ def _evidence(asked: Asked, folder: Path, made: Made, told: Told) -> Evidence:
     if traced is not None and made.samples is not None:
         held = run_held(program, made.samples.first(N_COMPARED).inputs, traced, TRACES)
     counts = None if made.whole is None else made.whole.counts
-    estimated = estimates(program, target, TargetConfig(), counts, traced, held=None if held is None else held[0])
+    # a step of a program that sends changes is a frame, for each of which an ANN would run
+    passes = (program.n_steps or 1) if sending_changes(program) else 1
+    quiet = None if held is None else held[0]
+    estimated = estimates(program, target, TargetConfig(), counts, traced, held=quiet, passes=passes)
     reasons = {"sweep": "this report is not part of a sweep", **estimated.reasons, **made.reasons}
     answers = _answers(made, reasons)
     compiled, opinion = made.compiled, None

@@ -333,21 +333,13 @@ def _count(value: float | None, unit: str, n: int) -> Quantity:
 
 def _rivals(other: Comparison) -> tuple[Rival, ...]:
     """``ordering only``: the prices are of 45 nm arithmetic without any memory access."""
-    steps = "T" if other.passes == 1 else "T / passes"
-    qnn = unknown("J", f"no published price for {other.qnn_bits} bits")
-    if other.qnn_j is not None:
-        qnn = known(other.qnn_j, "J", "ordering only")
     return (
         Rival(
             name="ANN, fp32 MACs alone",
             energy_j=known(other.ann_fp32_j, "J", "ordering only"),
             note=f"{other.macs:,} multiply-accumulates of {_passes(other.passes)}; no memory access",
         ),
-        Rival(
-            name=f"ANN at {other.qnn_bits} bit{'s' if other.qnn_bits > 1 else ''}, MACs alone",
-            energy_j=qnn,
-            note=f"the fair opponent: ceil(log2({steps} + 1)) bits; priced as 8 bits, an upper bound",
-        ),
+        *(() if other.qnn_bits is None else (_quantised(other, other.qnn_bits),)),
         Rival(
             name="this network, fp32 additions alone",
             energy_j=known(other.snn_ac_fp32_j, "J", "ordering only"),
@@ -358,6 +350,18 @@ def _rivals(other: Comparison) -> tuple[Rival, ...]:
             energy_j=known(other.snn_ac_int8_j, "J", "ordering only"),
             note="the same with 8-bit additions",
         ),
+    )
+
+
+def _quantised(other: Comparison, bits: int) -> Rival:
+    steps = "T" if other.passes == 1 else "T / passes"
+    priced = unknown("J", f"no published price for {bits} bits")
+    if other.qnn_j is not None:
+        priced = known(other.qnn_j, "J", "ordering only")
+    return Rival(
+        name=f"ANN at {bits} bit{'s' if bits > 1 else ''}, MACs alone",
+        energy_j=priced,
+        note=f"the fair opponent: ceil(log2({steps} + 1)) bits; priced as 8 bits, an upper bound",
     )
 
 

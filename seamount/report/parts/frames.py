@@ -6,7 +6,7 @@ import numpy as np
 
 from seamount.compile.neurons.delta_coding import DeltaCoding
 from seamount.compile.program.activity import Activity
-from seamount.compile.program.program import Program
+from seamount.compile.program.program import Population, Program
 
 from ..evidence import Array, Evidence, Outputs, window
 from ..schema.quantities import known, series, unknown
@@ -47,8 +47,7 @@ NO_TARGETS = "no real outputs y were given"
 
 def frames(evidence: Evidence) -> Frames | Missing:
     program, traced = evidence.program, evidence.traced
-    # those that hear nothing hold constants, as biases, and no frame changes them
-    coding = [p for p in program.populations if isinstance(p.neuron, DeltaCoding) and program.into(p.name)]
+    coding = sending_changes(program)
     if not coding:
         return Missing(missing="no neurons that send changes")
     if traced is None:
@@ -78,6 +77,11 @@ def frames(evidence: Evidence) -> Frames | Missing:
         error=error,
         rmse=_rmse(evidence.outputs),
     )
+
+
+def sending_changes(program: Program) -> list[Population]:
+    """Those that hear something; others hold constants, as biases, and no frame changes them."""
+    return [p for p in program.populations if isinstance(p.neuron, DeltaCoding) and program.into(p.name)]
 
 
 def _of_readout(program: Program, run: Activity) -> Array:
