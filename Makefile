@@ -29,7 +29,7 @@ setup: $(READY)  ## make .venv and install everything (network needed, about 7 G
 $(READY): pyproject.toml setup.py constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and "seamount: python3 is %d.%d, 3.11 or newer is needed; try: make PYTHON=/path/to/python3.12" % v[:2])'
 	@echo "seamount: making $(VENV) with $$($(PYTHON) --version)"
-	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV) || { echo "seamount: this python3 has no venv; on Debian or Ubuntu: apt install python3-venv"; exit 1; }
+	@$(BIN)/python -c 'import pip, sys; sys.exit(sys.prefix == sys.base_prefix)' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV) || { echo "seamount: this python3 has no venv; on Debian or Ubuntu: apt install python3-venv"; exit 1; }
 	$(call step,installing torch and norse and nir and the tools (a few GB the first time),$(PIP) --editable '.[dev]')
 	$(call step,installing what lava needs,$(PIP) asteval networkx scikit-learn opencv-python-headless)
 	$(call step,installing lava-nc 0.10.0 and lava-dl 0.6.0 (archived; they declare Python 3.10 and run here through a shim),$(PIP) --no-deps --ignore-requires-python lava-nc==0.10.0 lava-dl==0.6.0)
