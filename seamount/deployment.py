@@ -347,7 +347,9 @@ def _traced(made: Made) -> Traced | None:
 
 def _outputs(made: Made) -> Outputs | None:
     readout = made.program.readout
-    if readout is None or made.whole is None or made.whole.read is None or made.samples is None:
+    if made.whole is None or made.whole.read is None or made.samples is None:
+        return None
+    if readout is None or readout.scale is None:
         return None
     return Outputs(np.asarray(readout.real(made.whole.read)), made.outputs, made.samples.targets)
 

@@ -78,7 +78,7 @@ class Input:
         return (1 << (self.bits - 1)) - 1 if self.signed else (1 << self.bits) - 1
 
 
-# ------------------------------------------------------------------------------------------------ synapses
+UNSAID = "the program does not say how real outputs stand in what is read"
 
 
 @dataclass(frozen=True)
@@ -88,16 +88,23 @@ class Readout:
     A population that has no v is read by what it sends.
 
     Attributes:
-        scale, zero: a real output y of the source stands as zero + scale * y in the integers that are read.
+        scale, zero: a real output y of the source stands as zero + scale * y in the integers that are read; None:
+            nobody says how it stands there.
     """
 
     population: str
     quantity: Quantity = "v"
-    scale: float = 1.0
+    scale: float | None = None
     zero: int = 0
 
     def real(self, read: Any) -> Any:
-        """Integers that are read, in units of the source's outputs: float64 of the same shape."""
+        """Integers that are read, in units of the source's outputs: float64 of the same shape.
+
+        Raises:
+            InputError: nobody says how these stand there.
+        """
+        if self.scale is None:
+            raise InputError(UNSAID, where=self.population, ways_out="compare classes")
         return (np.asarray(read, np.float64) - self.zero) / self.scale
 
 
@@ -236,8 +243,9 @@ def check(program: Program) -> None:
         if program.readout.population not in [p.name for p in program.populations]:
             raise InputError(f"readout {program.readout.population} is not a population", where=program.name)
         as_quantity(program.readout.quantity, program.name)
-        if not 0 < program.readout.scale < float("inf"):
-            found = f"a readout's scale of {program.readout.scale:g}"
+        unit = program.readout.scale
+        if unit is not None and not 0 < unit < float("inf"):
+            found = f"a readout's scale of {unit:g}"
             raise InputError(found, where=program.name, possible="more than 0 is possible")
     order(program)
 

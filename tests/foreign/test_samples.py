@@ -108,6 +108,19 @@ def program() -> Program:
     )
 
 
+def test_real_outputs_need_a_program_that_says_how_they_stand_in_what_is_read(tmp_path: Path) -> None:
+    file = str(tmp_path / "real.npz")
+    np.savez(file, x=X, y=np.full((12, 2), 0.5))
+    with pytest.raises(InputError, match=r"y \(12, 2\) are real outputs, and the program does not say how real outputs"):
+        samples_for(program(), file)
+    with pytest.raises(InputError, match=r"out: the program does not say how real outputs stand in what is read"):
+        Readout("out").real(np.zeros(2))
+    said = program().with_(readout=Readout("out", scale=64.0))
+    targets = samples_for(said, file).targets
+    assert targets is not None
+    assert targets.shape == (2, 12, 2)
+
+
 def test_settings_of_a_data_set_reach_programs(tmp_path: Path) -> None:
     folder(tmp_path / "mine")
     samples = samples_for(program(), "file", settings=[f"data.root={tmp_path / 'mine'}"])

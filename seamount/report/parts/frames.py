@@ -6,7 +6,7 @@ import numpy as np
 
 from seamount.compile.neurons.delta_coding import DeltaCoding
 from seamount.compile.program.activity import Activity
-from seamount.compile.program.program import Population, Program
+from seamount.compile.program.program import UNSAID, Population, Program
 
 from ..evidence import Array, Evidence, Outputs, window
 from ..schema.quantities import known, series, unknown
@@ -67,7 +67,8 @@ def frames(evidence: Evidence) -> Frames | Missing:
         each = known(float(sent.sum(axis=2).mean()), "messages/frame", "counted", run.n_samples)
         sending = series(_share(sent), "%", "counted", run.n_samples)
         made.append(FrameLayer(name=name, n_neurons=population.n_neurons, messages=each, sending=sending, zero=zero))
-    error_max, error_rms, error = _errors(evidence.outputs)
+    unsaid = UNSAID if program.readout is not None and program.readout.scale is None else None
+    error_max, error_rms, error = _errors(evidence.outputs, unsaid or NO_OUTPUTS)
     return Frames(
         n_frames=len(_of_readout(program, run)) if program.readout is not None else run.n_steps,
         latency=0 if program.readout is None else program.arrivals()[program.readout.population],
@@ -75,7 +76,7 @@ def frames(evidence: Evidence) -> Frames | Missing:
         error_max=error_max,
         error_rms=error_rms,
         error=error,
-        rmse=_rmse(evidence.outputs),
+        rmse=_rmse(evidence.outputs, unsaid or NO_TARGETS),
     )
 
 
@@ -95,9 +96,9 @@ def _share(found: Array) -> Array:
     return np.asarray(100 * found.reshape(len(found), -1).mean(axis=1))
 
 
-def _errors(outputs: Outputs | None) -> tuple[Quantity, Quantity, Series | Missing]:
+def _errors(outputs: Outputs | None, why: str) -> tuple[Quantity, Quantity, Series | Missing]:
+    """``why``: there are no outputs, if there are none."""
     if outputs is None or outputs.network is None or outputs.network.shape != outputs.read.shape:
-        why = NO_OUTPUTS
         if outputs is not None and outputs.network is not None:
             why = f"{outputs.network.shape} were given, {outputs.read.shape} are needed"
         return unknown("output", why), unknown("output", why), Missing(missing=why)
@@ -111,8 +112,8 @@ def _errors(outputs: Outputs | None) -> tuple[Quantity, Quantity, Series | Missi
     )
 
 
-def _rmse(outputs: Outputs | None) -> Quantity:
+def _rmse(outputs: Outputs | None, why: str) -> Quantity:
     if outputs is None or outputs.targets is None or outputs.targets.shape != outputs.read.shape:
-        return unknown("output", NO_TARGETS)
+        return unknown("output", why)
     rmse = float(np.sqrt(np.mean((outputs.read - outputs.targets) ** 2)))
     return known(rmse, "output", "measured", outputs.read.shape[1])
