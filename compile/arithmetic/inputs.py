@@ -91,11 +91,11 @@ def check_inputs(program: Program, inputs: Any, n_steps: int) -> dict[str, NDArr
     batches = {name: x.shape[1] for name, x in found.items()}
     if len(set(batches.values())) > 1:
         raise InputError(f"inputs differ in the number of samples: {batches}", where=program.name)
-    return {name: _held(x, n_steps) if _is_coded(program, name) else x for name, x in found.items()}
+    return {name: _held(x, n_steps) if is_held(program, name) else x for name, x in found.items()}
 
 
-def _is_coded(program: Program, name: str) -> bool:
-    """Whether Delta neurons hear an input as it is, and nothing else hears it."""
+def is_held(program: Program, name: str) -> bool:
+    """Whether an input keeps its last value: Delta neurons hear it as it is, and nothing else hears it."""
     heard = [s for s in program.synapses if s.source == name]
     deltas = {p.name for p in program.populations if isinstance(p.neuron, Delta)}
     return bool(heard) and all(isinstance(s.kind, Wire) and s.target in deltas for s in heard)

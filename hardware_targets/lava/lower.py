@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from seamount.compile.arithmetic.inputs import is_held
 from seamount.compile.program.messages import messages
 from seamount.compile.program.program import Population, Program
 from seamount.compile.synapses.kinds import Conv, Dense, Sparse, Synapses, Wire
@@ -54,7 +55,9 @@ class _Lowering:
 
     def graph(self) -> Graph:
         for entry in self.program.inputs:
-            self._add("input", entry.name, Node(entry.name, "Source", entry.shape, self._is_whc(entry.name)))
+            held = {"held": is_held(self.program, entry.name)}
+            node = Node(entry.name, "Source", entry.shape, self._is_whc(entry.name), held)
+            self._add("input", entry.name, node)
         for population in self.program.populations:
             self._population(population)
         for synapses in self.program.synapses:

@@ -351,7 +351,7 @@ def run(folder: Path) -> None:
     n_samples = next((x.shape[1] for x in given.values()), 1)
     total_steps = (n_samples - 1) * network["period"] + network["steps"]
     inputs = {
-        node["name"]: _stream(given[node["name"]], network["period"], total_steps, node["is_whc"])
+        node["name"]: _stream(given[node["name"]], network["period"], total_steps, node)
         for node in network["nodes"]
         if node["type"] == "Source"
     }
@@ -410,14 +410,16 @@ def _die_with_parent() -> None:
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
-def _stream(values: Array, period: int, total_steps: int, is_whc: bool) -> Array:
+def _stream(values: Array, period: int, total_steps: int, node: Mapping[str, Any]) -> Array:
     """(steps, samples, *shape) laid out as Lava's source wants it: one sample after the other, time last."""
     stream = np.zeros((total_steps, *values.shape[2:]), np.int32)
     for sample in range(values.shape[1]):
-        start = sample * period
-        n = min(len(values), period, total_steps - start)
-        stream[start : start + n] = values[:n, sample]
-    return np.moveaxis(stream.transpose(0, 3, 2, 1) if is_whc else stream, 0, -1)
+        ours = stream[sample * period : (sample + 1) * period]
+        n = min(len(values), len(ours))
+        ours[:n] = values[:n, sample]
+        if node["settings"]["held"]:  # a frame whose end would be a change
+            ours[n:] = values[-1, sample]
+    return np.moveaxis(stream.transpose(0, 3, 2, 1) if node["is_whc"] else stream, 0, -1)
 
 
 def _one_of_each_part(network: Mapping[str, Any]) -> list[int]:

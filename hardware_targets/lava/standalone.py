@@ -30,7 +30,7 @@ is needed.
 * `network.json`, `arrays.npz`: the Lava processes, their parameters and their connections.
 * `inputs.npz`: {inputs}. Write your own there: one integer array for each input,
   shape (steps, samples, then the input's shape, maps as channels, height, width); a run takes {steps} steps a sample
-  and the input is silent after its own. Repeat the last of frames that Delta neurons hear, whose end is a change.
+  and the input is silent after its own; what only Delta neurons hear keeps its last frame, whose end is no change.
 * `run.py`: builds the processes, runs every sample from the initial state, and records. It also holds the two repairs
   that Lava 0.10.0 needs on Python 3.11 and later and on numpy 2.4 and later; nothing on disk is changed.
 * `results/`: what was recorded. In Python: `from run import traces; traces(Path("."))["spikes"]`.

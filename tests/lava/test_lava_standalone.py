@@ -12,6 +12,7 @@ import pytest
 from graded_programs import sigma_delta_chain
 from lava_programs import conv_net, random_inputs, residual_net
 
+from seamount.compile.synapses.kinds import Synapses, Wire
 from seamount.errors import InputError
 from seamount.hardware_targets.lava import lava_status, write_standalone
 from seamount.hardware_targets.lava import shim as shim_module
@@ -57,11 +58,13 @@ def test_a_folder_runs_alone_and_says_that_nothing_differs(tmp_path: Path) -> No
 
 @pytest.mark.lava
 @needs_lava
-def test_a_folder_of_graded_neurons_compares_every_state(tmp_path: Path) -> None:
-    program, record = sigma_delta_chain(), ("spikes", "states")
+def test_a_folder_of_graded_neurons_compares_every_state_and_keeps_the_last_frame(tmp_path: Path) -> None:
+    chain, record = sigma_delta_chain(), ("spikes", "states")
+    program = chain.with_(synapses=(Synapses("in", "x", "delta", Wire()), *chain.synapses[1:]))
     inputs = np.cumsum(np.random.default_rng(0).integers(-3, 4, (6, 2, 2, 6, 5)), axis=0)
-    expected = simulate(program, inputs, record=record)
-    folder = write_standalone(program, tmp_path / "folder", inputs, expected=expected, record=record)
+    expected = simulate(program, np.concatenate([inputs, *[inputs[-1:]] * 3]), record=record)
+    folder = write_standalone(program, tmp_path / "folder", n_steps=9, expected=expected, record=record)
+    np.savez(folder / "inputs.npz", x=inputs)
     done = run_without_seamount(folder, tmp_path / "blocker")
     assert done.returncode == 0, done.stderr
     traces = [*expected.spikes.values(), *(x for found in expected.states.values() for x in found.values())]
