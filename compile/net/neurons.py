@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from seamount.errors import InputError, Unsupported
@@ -130,9 +132,8 @@ def _resonator(layer: Group, neuron: Group, kind: str, note: Note, *, is_input: 
         possible = f"a sum of their squares up to {1 << DECAY_BITS}**2 is possible"
         raise InputError(found, where=neuron.where, possible=possible)
     decay, frequency = 1 - np.sqrt(sin**2 + cos**2), np.arctan2(sin, cos) / 2 / np.pi
-    if frequency == 0:
-        raise InputError("0, a state that never turns", where=f"{neuron.where}/sinDecay")
-    sin_decay, cos_decay = resonance(neuron.where, float(1 / abs(frequency)), float(decay), DECAY_BITS)
+    period = float(1 / abs(frequency)) if frequency else math.inf
+    sin_decay, cos_decay = resonance(neuron.where, period, float(decay), DECAY_BITS)
     turned = (sin_decay if frequency > 0 else -sin_decay), cos_decay  # one that turns the other way
     if turned != stored:
         note(f"decays {stored} become {turned} by way of period and decay, as in lava-dl")

@@ -101,12 +101,13 @@ class Resonator(NeuronModel):
 
 
 def resonance(where: str, period: float, alpha: float, decay_bits: int = DECAY_BITS) -> tuple[int, int]:
-    """(sin_decay, cos_decay) of a period [steps] and a share alpha that is lost in a step, truncated as Lava does.
+    """(sin_decay, cos_decay) of a period [steps; inf does not turn] and a share alpha that a step loses, as Lava
+    truncates them.
 
     Raises:
         InputError: a period that is not above 0, an alpha outside of 0 .. 1.
     """
-    if not (math.isfinite(period) and period > 0):
+    if not period > 0:
         raise InputError(f"a period of {period:g} steps", where=where, possible="more than 0 is possible")
     if not 0 <= alpha <= 1:
         raise InputError(f"an alpha of {alpha:g}", where=where, possible="0 to 1 is possible")

@@ -138,10 +138,6 @@ def half_complex(path: Path) -> None:
         del file["layer/0/weight/real"]
 
 
-def never_turns(path: Path) -> None:
-    complex_weights(path, **RESONATOR | {"neuron/sinDecay": 0})
-
-
 def growing(path: Path) -> None:
     complex_weights(path, **RESONATOR | {"neuron/sinDecay": 4096})
 
@@ -164,7 +160,6 @@ def complex_weights(path: Path, **extra: Any) -> None:
         (wide_threshold, "layer/0/neuron/vThMant: 1048576 found, 0 to 2047 are possible"),
         (resonate, "layer/0/weight/real: is missing"),
         (half_complex, "layer/0/weight/real: is missing"),
-        (never_turns, "layer/0/neuron/sinDecay: 0, a state that never turns"),
         (growing, "layer/0/neuron: sinDecay 4096 and cosDecay 3500, a state that grows of itself"),
         (concat, "layer/0: layer type 'concat': concatenation is not in lava-dl's loader"),
         (unknown, "layer/0: layer type 'batchnorm' is unknown; lava-dl leaves such layers out without a word"),
@@ -191,6 +186,14 @@ def test_a_resonator_turns_the_other_way_where_its_sine_is_negative(tmp_path: Pa
         assert isinstance(neuron, Rf)
         found.append((int(neuron.sin_decay), int(neuron.cos_decay)))
     assert found == [(1500, 3500), (-1500, 3500)]
+
+
+@pytest.mark.parametrize("cos", [4096, 3500, 0, -4000])
+def test_a_resonator_that_only_decays_is_taken_as_lava_does(cos: int, tmp_path: Path) -> None:
+    complex_weights(tmp_path / "a.net", **RESONATOR | {"neuron/sinDecay": 0, "neuron/cosDecay": cos})
+    (population,) = read_net(tmp_path / "a.net").populations
+    assert isinstance(population.neuron, Rf)
+    assert (int(population.neuron.sin_decay), int(population.neuron.cos_decay)) == (0, cos)
 
 
 @pytest.mark.parametrize("key", ["weight", "bias"])
@@ -328,7 +331,6 @@ COMPLEX = {
         (SDNN_INPUT, {"neuron/vThMant": 2048}, "neuron/vThMant: 2048 found, 0 to 2047 are possible"),
         (SDNN_INPUT, {"neuron/messageBits": 25}, "neuron/messageBits: 25 found, 0 to 24 are possible"),
         (COMPLEX, {"neuron/vThMant": 0}, "neuron/vThMant: 0 found, 1 to 131071 are possible"),
-        (COMPLEX, {"neuron/sinDecay": 0}, "neuron/sinDecay: 0, a state that never turns"),
         (
             COMPLEX,
             {"neuron/sinDecay": 5000},
