@@ -80,8 +80,7 @@ def read_neuron(layer: Group, shape: Shape, note: Note, *, is_input: bool, spike
 def _lif(layer: Group, neuron: Group, shape: Shape, note: Note, *, is_input: bool) -> Lif:
     if neuron.has("weight_exp") and neuron.integer("weight_exp"):
         note(f"neuron/weight_exp {neuron.integer('weight_exp')} is ignored, as lava-dl does")
-    if neuron.has("messageBits") or (neuron.has("gradedSpike") and neuron.integer("gradedSpike")):
-        note("graded spikes of CUBA neurons are spikes of 1, as Lava's LIF sends them whatever it is told")
+    _note_graded(neuron, note)
     if neuron.has("refDelay") and neuron.integer("refDelay") > 1:
         note(f"neuron/refDelay {neuron.integer('refDelay')} is ignored, as lava-dl does")
     return Lif(
@@ -91,6 +90,11 @@ def _lif(layer: Group, neuron: Group, shape: Shape, note: Note, *, is_input: boo
         bias_mant=ints(0) if is_input else bias(layer, shape),
         bias_exp=ints(BIAS_EXPONENT),
     )
+
+
+def _note_graded(neuron: Group, note: Note) -> None:
+    if neuron.has("messageBits") or (neuron.has("gradedSpike") and neuron.integer("gradedSpike")):
+        note("its graded spikes are spikes of 1, as Lava sends them whatever it is told")
 
 
 def _sigma_delta(
@@ -121,6 +125,7 @@ def _mantissa(neuron: Group, least: int, unit: int) -> int:
 
 def _resonator(layer: Group, neuron: Group, kind: str, note: Note, *, is_input: bool) -> Rf | RfIz:
     """Through period and decay, as netx goes, which may change a decay by one."""
+    _note_graded(neuron, note)
     if is_input and layer.has("bias"):
         note("its bias is not used, as in lava-dl: drive the input with it")
     elif layer.has("bias"):

@@ -24,6 +24,7 @@ from seamount.windows import Window
 from ..neurons.delta_coding import MOST_EXPONENT, DeltaCoding
 from ..neurons.lif import NEVER_FIRES, Lif
 from ..neurons.models import Neuron
+from ..neurons.resonator import Resonator
 from ..neurons.sigma import Sigma
 from ..numbers import ints
 from ..program.program import Input, Population, Program, Readout, Reset
@@ -237,7 +238,9 @@ class _Reader:
 
     def _complex(self, i: int, layer: Group) -> None:
         """Two matrices from one source to the two parts of a resonator's state."""
-        if not is_resonator(layer):
+        shape = (int(np.prod(shape_of(layer))),)
+        neuron = self._neuron(i, layer, shape)
+        if not isinstance(neuron, Resonator):
             raise Unsupported(
                 "complex weights, but neurons without a complex state",
                 where=layer.where,
@@ -245,7 +248,6 @@ class _Reader:
             )
         if layer.has("delay"):
             raise Unsupported("delays on complex weights; lava-dl forgets them", where=f"{layer.where}/delay")
-        shape = (int(np.prod(shape_of(layer))),)
         parts = {part: matrix(layer, f"weight/{part}", shape[0]) for part in ("real", "imag")}
         if parts["real"].shape != parts["imag"].shape:
             raise InputError(
@@ -253,7 +255,7 @@ class _Reader:
                 where=f"{layer.where}/weight/imag",
                 possible=f"{parts['real'].shape}, that of weight/real, is possible",
             )
-        source, neuron = self._listen(layer, parts["real"].shape[1]), self._neuron(i, layer, shape)
+        source = self._listen(layer, parts["real"].shape[1])
         into: list[tuple[str, Kind, dict[str, Any]]] = []
         for drive, weights in parts.items():
             (grid,), exponent = grids(weights, [weights], self._note_of(i))

@@ -98,7 +98,7 @@ def alif(path: Path) -> None:
 
 
 def adaptive(path: Path) -> None:
-    dense_file(path, [[1]], **{"neuron/type": "ADRF_PHASE"})
+    complex_weights(path, **{"neuron/type": "ADRF_PHASE"})
 
 
 def biased_sigma(path: Path) -> None:
@@ -186,6 +186,12 @@ def test_a_resonator_turns_the_other_way_where_its_sine_is_negative(tmp_path: Pa
         assert isinstance(neuron, Rf)
         found.append((int(neuron.sin_decay), int(neuron.cos_decay)))
     assert found == [(1500, 3500), (-1500, 3500)]
+
+
+def test_graded_spikes_of_resonators_are_told_to_be_of_1(tmp_path: Path) -> None:
+    complex_weights(tmp_path / "a.net", **RESONATOR | {"neuron/gradedSpike": True})
+    told = read_net(tmp_path / "a.net").provenance["layer0"]
+    assert told == "its graded spikes are spikes of 1, as Lava sends them whatever it is told"
 
 
 @pytest.mark.parametrize("cos", [4096, 3500, 0, -4000])
