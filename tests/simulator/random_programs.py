@@ -57,6 +57,7 @@ class Programs:
     density = 0.3
     longest_delay = 5
     exponents: tuple[int, ...] = (0, 0, 0, 2, -1, -3)
+    input_bits: tuple[int, ...] = (0, 0, 8, 12)
 
     def __init__(self, random: Random) -> None:
         self.random = random
@@ -111,7 +112,7 @@ class Programs:
             shape: tuple[int, ...] = (int(self.random.choice([2, 4])), height, width)
         else:
             shape = (int(self.random.integers(1, self.most_neurons + 1)),)
-        bits = int(self.random.choice([0, 0, 8, 12]))
+        bits = int(self.random.choice(self.input_bits))
         return Input(name, shape, bits, signed=bool(bits and self.random.random() < 0.3))
 
     def one_or_each(self, low: int, high: int, shape: tuple[int, ...]) -> Ints:
@@ -197,6 +198,8 @@ class Programs:
 class GradedPrograms(Programs):
     """Populations of graded neurons among those of spikes."""
 
+    input_bits = (0, 8, 12, 24, 31)
+
     def neuron(self, shape: tuple[int, ...]) -> Neuron:
         if self.random.random() < 0.3:
             return super().neuron(shape)
@@ -208,7 +211,8 @@ def graded_neuron(programs: Programs, shape: tuple[int, ...]) -> Neuron:
     random = programs.random
     scale = int(random.choice([1, 30, 3000, 1 << 20]))
     threshold = programs.one_or_each(*((1, scale + 1) if random.random() < 0.8 else (-(1 << 30), 1 << 30)), shape)
-    coding: dict[str, Any] = {"spike_exp": int(random.integers(0, 5)), "state_exp": int(random.integers(0, 7))}
+    most = int(random.choice([7, 7, 7, 16]))  # of exponents: of two, the held 32 bits leave no more
+    coding: dict[str, Any] = {name: int(random.integers(0, most)) for name in ("spike_exp", "state_exp")}
     coding["cum_error"] = bool(random.random() < 0.4)
     match str(
         random.choice(["delta", "sigma_delta", "sigma", "rf", "rf_iz", "vec", "relu", "product", "delayed", "atrlif"])
@@ -222,7 +226,7 @@ def graded_neuron(programs: Programs, shape: tuple[int, ...]) -> Neuron:
             return Sigma()
         case "rf" | "rf_iz" as kind:
             sin, cos = (programs.one_or_each(-2900, 2900, shape) for _ in range(2))
-            return (Rf if kind == "rf" else RfIz)(sin, cos, threshold, int(random.integers(0, 8)))
+            return (Rf if kind == "rf" else RfIz)(sin, cos, threshold, int(random.integers(0, most + 1)))
         case "vec":
             return GradedVec(programs.one_or_each(-2, scale, shape))
         case "relu":
@@ -231,6 +235,6 @@ def graded_neuron(programs: Programs, shape: tuple[int, ...]) -> Neuron:
             rates = {name: programs.one_or_each(0, 4097, shape) for name in ("du", "dv", "dtheta", "dr")}
             return Atrlif(**rates, theta_0=threshold, theta_step=programs.one_or_each(0, scale, shape))
         case "product":
-            return ProdNeuron(programs.one_or_each(0, scale, shape), int(random.integers(0, 9)))
+            return ProdNeuron(programs.one_or_each(0, scale, shape), int(random.integers(0, 2 * most)))
         case _:
             return NormVecDelay(programs.one_or_each(0, scale, shape))
