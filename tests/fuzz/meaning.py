@@ -260,12 +260,14 @@ def net_neuron(random: Random, shape: tuple[int, ...], of: str) -> dict[str, Any
                 found["neuron/sigma_output"] = 1
             return found
         case _ if of in RESONATORS:
-            most = {"sinDecay": 2900, "cosDecay": 2900}
-            if random.random() < 0.2:  # without a turn, or none without a decay
-                most = {"sinDecay": 0, "cosDecay": 4096} if random.random() < 0.5 else {"sinDecay": 4096, "cosDecay": 0}
-            found = {f"neuron/{key}": whole(random, -largest, largest) for key, largest in most.items()}
-            found |= {"neuron/type": of, "neuron/vThMant": whole(random, 1, 131071 if random.random() < 0.2 else 3000)}
-            return found | ({"neuron/gradedSpike": 1} if random.random() < 0.1 else {})
+            most = random.choice(
+                [(2900, 2900)] * 8 + [(0, 4096), (4096, 0)]
+            )  # the last two only decay, and only turn
+            pairs = zip(("sinDecay", "cosDecay"), most, strict=True)
+            found = {f"neuron/{key}": whole(random, -int(largest), int(largest)) for key, largest in pairs}
+            found |= {"neuron/gradedSpike": 1} if random.random() < 0.1 else {}
+            v_th = whole(random, 1, 131071 if random.random() < 0.2 else 3000)
+            return found | {"neuron/type": of, "neuron/vThMant": v_th}
     each = shape if random.random() < 0.3 and len(shape) == 1 else ()
     return {
         "neuron/type": of,
