@@ -16,7 +16,7 @@ from typing import Any, assert_never
 import numpy as np
 import torch
 from torch import Tensor, fx, nn
-from torch.fx.passes.shape_prop import ShapeProp
+from torch.fx.passes.shape_prop import ShapeProp, TensorMetadata
 
 from seamount.errors import ENDS, Reason, Unsupported, text_of
 from seamount.windows import Window
@@ -142,13 +142,20 @@ def ann_layers(module: nn.Module, input_shape: Sequence[int], name: str) -> tupl
         Unsupported: everything in it that is no such layer, by name.
         InputError: weights that are no numbers.
     """
-    module = copy.deepcopy(module).cpu().float().eval()
+    module = as_trained(module).cpu()
     shape = tuple(input_shape)
     check_finite(module, name)
     graph = _Graph(_traced(module, shape, name), shape)
     made = graph.layers(name)
     _compare(module, made, shape, name)
     return made
+
+
+def as_trained(module: nn.Module) -> nn.Module:
+    """A copy in float32, outside of training; the module itself stays as it is."""
+    # weights that pruning or weight_norm computed of others; torch copies no tensor that has a gradient's graph
+    computed = [x for each in module.modules() for x in vars(each).values() if isinstance(x, Tensor)]
+    return copy.deepcopy(module, {id(x): x.detach().clone() for x in computed}).float().eval()
 
 
 def _compare(module: nn.Module, made: Sequence[AnnLayer], shape: Shape, name: str) -> None:
@@ -245,6 +252,15 @@ class _Graph:
         return value if len(read) < 2 else self.closed(value, rectified=False, otherwise=str(node))
 
     def _step(self, node: fx.Node) -> _Value:
+        """What a node makes; one that is refused is a layer of its own, so that what follows is looked at, too."""
+        refused = len(self.reasons)
+        value = self._followed(node)
+        if value and len(self.reasons) == refused:
+            return value
+        self.shapes[node.name] = tuple(getattr(node.meta["tensor_meta"], "shape", ()))[1:]
+        return (_Term(node.name),)
+
+    def _followed(self, node: fx.Node) -> _Value:
         name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", str(node.target))
         terms = [one for one in node.args if isinstance(one, fx.Node) and one in self.values]
         if len(terms) == 2 and name in ADD and not node.kwargs:
@@ -252,10 +268,15 @@ class _Graph:
             if a.meta["tensor_meta"].shape == b.meta["tensor_meta"].shape:
                 return self.values[a] + self.values[b]
         given = [one for one in node.all_input_nodes if one in self.values]
+        if not all(isinstance(one.meta["tensor_meta"], TensorMetadata) for one in given):
+            return ()  # told of what made several tensors
+        if not isinstance(node.meta["tensor_meta"], TensorMetadata):
+            self.refuse(name, "makes several tensors", possible="one is possible")
+            return ()
         if len(given) != 1:
             found = f"joins {', '.join(map(str, node.all_input_nodes)) or 'constants'}"
             self.refuse(str(node), found, possible="only sums of two equal shapes are possible")
-            return self.values[given[0]] if given else (_Term(INPUT),)
+            return ()
         value = self.values[given[0]]
         if node.op == "call_module":
             return self.layer(str(node.target), self.modules[str(node.target)], value)
@@ -302,7 +323,7 @@ class _Graph:
         return (_Term(name),)
 
     def _above_zero(self, source: str) -> bool:
-        return source == INPUT or self.made[source].rectified
+        return source not in self.made or self.made[source].rectified
 
     def _part(self, term: _Term, name: str) -> tuple[Part, Shape]:
         """The modules as one operator; what cannot be merged into one becomes layers before it."""

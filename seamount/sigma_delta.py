@@ -25,7 +25,7 @@ from seamount.compile.program.symptoms import by_chance
 from seamount.distill.progress import QUIET, Progress
 from seamount.errors import ConfigError, InputError, Reason, Unsupported, plural
 from seamount.frames import Frames, as_seen
-from seamount.models.ann import AnnLayer, Part, ann_layers
+from seamount.models.ann import AnnLayer, Part, ann_layers, as_trained
 from seamount.models.fold import FoldedConv
 from seamount.notebook import frame, line
 from seamount.run.told import Told
@@ -134,6 +134,7 @@ def convert(
     _check(threshold, messages)
     told = told or Told()
     layers = ann_layers(module, test.shape, name)
+    module = as_trained(module)
     if for_netx:
         _require_chain(layers, name)
     told.stage("calibrate")
@@ -274,13 +275,11 @@ def _reference(module: nn.Module, layers: Sequence[AnnLayer], frames: Frames) ->
 
 
 def _outputs(module: nn.Module, frames: Frames) -> Reals:
-    """(T, B, K), outside of training."""
+    """(T, B, K)."""
     x = frames.real().flatten(0, 1)
-    training, device = module.training, next((p.device for p in module.parameters()), torch.device("cpu"))
-    module.eval()
+    device = next((p.device for p in module.parameters()), torch.device("cpu"))
     with torch.no_grad():
         answered = [module(part.to(device)).cpu().double().flatten(1) for part in torch.split(x, BATCH_FRAMES)]
-    module.train(training)
     outputs: Reals = torch.cat(answered).reshape(frames.n_steps, frames.n, -1).numpy()
     return outputs
 

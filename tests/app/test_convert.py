@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import prune
 from torch.utils.data import TensorDataset
 from typer.testing import CliRunner
 
@@ -87,6 +88,28 @@ def test_a_program_stays_within_half_a_point_of_its_ann(made: Made) -> None:
     assert ann.accuracy - chosen.accuracy <= 2.5 / 397  # two of 397 samples are half a point
     assert chosen.operations < 0.7 * ann.operations
     assert chosen.left_range == 0
+
+
+@pytest.mark.parametrize("kind", ["half", "double", "pruned", "in training"])
+def test_a_network_of_another_precision_or_with_computed_weights_is_compared_in_float32_and_left_alone(
+    kind: str,
+) -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(16, 12), nn.BatchNorm1d(12), nn.ReLU(), nn.Linear(12, 3))
+    net.train(kind == "in training")[2].eval()  # one of its layers is frozen
+    if kind == "pruned":
+        prune.l1_unstructured(net[1], "weight", 0.5)
+    net.to({"half": torch.float16, "double": torch.float64}.get(kind, torch.float32))
+
+    def state() -> list[object]:
+        return [*(module.training for module in net.modules()), *(x.dtype for x in net.state_dict().values())]
+
+    before, x = state(), np.random.default_rng(0).integers(0, 256, (40, 1, 4, 4), dtype=np.uint8)
+    done = api.convert(net, (x, np.zeros(40, np.int64)), threshold=0.0)
+    assert state() == before
+    expected = net.float()(torch.from_numpy(x).float() / 255).double().detach().numpy()
+    assert np.abs(done.reference.outputs[0] - expected).max() < 1e-5
+    assert done.chosen.error_max < 0.05 * np.ptp(expected)
 
 
 def test_the_default_threshold_is_the_largest_that_stays_close(made: Made) -> None:

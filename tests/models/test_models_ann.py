@@ -154,6 +154,40 @@ def test_a_product_of_activations_is_refused() -> None:
     ]
 
 
+class Halves(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(4, 6), nn.Linear(3, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        first, second = self.a(x).chunk(2, 1)
+        out: Tensor = self.b((first + second).relu())
+        return out
+
+
+@pytest.mark.parametrize(
+    ("module", "shape", "messages"),
+    [
+        (Halves(), (4,), ["net: chunk: makes several tensors, one is possible"]),
+        (
+            nn.Sequential(nn.Conv2d(1, 2, 3), nn.GLU(1), nn.Flatten(), nn.Linear(9, 3), nn.Tanh(), nn.Linear(3, 2)),
+            (1, 5, 5),
+            [
+                "net: 1: GLU is not a weighted sum of spikes; "
+                "possible are Conv2d, Linear, BatchNorm, average pooling",
+                "net: 4: Tanh, possible is ReLU",
+            ],
+        ),
+    ],
+)
+def test_what_follows_a_refused_change_of_shape_is_looked_at_too(
+    module: nn.Module, shape: tuple[int, ...], messages: list[str]
+) -> None:
+    with pytest.raises(Unsupported) as error:
+        ann_layers(module, shape, "net")
+    assert [str(reason) for reason in error.value.reasons] == messages
+
+
 def test_two_reasons_are_told_at_once() -> None:
     with pytest.raises(Unsupported) as error:
         ann_layers(nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 4), nn.GELU()), (4,), "net")
