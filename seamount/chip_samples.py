@@ -225,10 +225,10 @@ def _targets(program: Program, y: NDArray[Any], n: int, n_steps: int, path: Path
     k = n_classes(program)
     if k is None:
         raise InputError("y are real outputs, and the program has no readout", where=path)
+    check_outputs(y, path, "y[None]")
     if program.readout is not None and program.readout.scale is None:
         ways = ("give classes, whole numbers from 0", "leave y out", "a network that `seamount convert` made says it")
         raise InputError(f"y {y.shape} are real outputs, and {UNSAID}", where=path, ways_out=ways)
-    check_outputs(y, path, "y[None]")
     found = y.reshape(1, n, -1) if y.ndim in (1, 2) and len(y) == n else y
     if found.shape[1:] != (n, k) or found.shape[0] not in (1, n_steps) or not np.isfinite(found).all():
         needed = f"needed are finite outputs ({n}, {k}), or ({n_steps}, {n}, {k}) of each frame"

@@ -327,10 +327,14 @@ def test_labels_that_are_one_hot_are_no_outputs(program: Path, samples: Path) ->
         "y (2, 2) of type float32 has a single 1 in each row, as one-hot labels have; write y.argmax(1); or where "
         "outputs are meant, y[None]" in done.stderr
     )
+    said = load_program(program)
+    assert said.readout is not None
+    save_program(said.with_(readout=replace(said.readout, scale=1.0)), program)
     for outputs in (y[None], np.broadcast_to(y, (3, 2, 2)), y + 0.5, y * [[1], [0]], np.ones((2, 2)), -y):
         np.savez(samples, x=x, y=outputs)
         document = json.loads(run("simulate", str(program), "--data", str(samples), "--json").stdout)
         assert document["accuracy"] is None
+        assert document["rmse"] is not None
 
 
 def test_a_folder_of_no_run_is_no_data(program: Path, tmp_path: Path) -> None:

@@ -111,7 +111,7 @@ def program() -> Program:
 def test_real_outputs_need_a_program_that_says_how_they_stand_in_what_is_read(tmp_path: Path) -> None:
     file = str(tmp_path / "real.npz")
     np.savez(file, x=X, y=np.full((12, 2), 0.5))
-    with pytest.raises(InputError, match=r"y \(12, 2\) are real outputs, and the program does not say how real outputs"):
+    with pytest.raises(InputError, match=r"y \(12, 2\) are real outputs, and the program does not say how"):
         samples_for(program(), file)
     with pytest.raises(InputError, match=r"out: the program does not say how real outputs stand in what is read"):
         Readout("out").real(np.zeros(2))
