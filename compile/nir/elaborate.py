@@ -29,8 +29,8 @@ from .presets import Discretisation
 
 NO_SHAPES = GivenShapes()
 
-LARGEST = 1e30
-"""Of a parameter: its products must stay far below the largest float64."""
+LARGEST = np.float64(1e30)
+"""Of a parameter: its products must stay far below the largest float64. No plain float: float16 is widened."""
 
 SHOWN = 20
 """Problems of a kind that are named at once."""

@@ -246,6 +246,8 @@ def _require_own_axes(graph: NirGraph, name: str, shape: Shape) -> None:
     n_extra = len(shape) - len(own)
     if not own or size(shape[:n_extra]) <= 1 or shape[n_extra:] != own or graph.given:
         return
+    if own == shape[:1]:  # one a channel, as likely: ``parameter`` tells
+        return
     entry, entered = next(iter(graph.inputs.items()))
     raise leading_axes(
         name,

@@ -47,6 +47,16 @@ class NodeValues:
     def parameter(self, key: str, shape: Shape) -> Reals:
         """One number, or one per element (leading axes of length 1 are dropped), or what broadcasts."""
         value = self.array(key)
+        if value.ndim == 1 < len(shape) and shape[0] == len(value) and np.any(value != value[0]):
+            # one a channel, perhaps; numpy would take it along the last axis, where that is as long
+            raise InputError(
+                f"{key} of shape {value.shape} on {shape}",
+                where=self.name,
+                ways_out=f"one number a channel is written {(len(value), *(1,) * (len(shape) - 1))}",
+            )
+        return self._fitted(key, value, shape)
+
+    def _fitted(self, key: str, value: Reals, shape: Shape) -> Reals:
         if value.size == 1:
             return reals(value.reshape(()))
         while value.ndim > len(shape) and value.shape[0] == 1:
@@ -67,7 +77,7 @@ class NodeValues:
         value = self.node.values.get("bias")
         if value is None or (np.asarray(value).dtype.kind == "b" and not np.any(value)):
             return None
-        return self.parameter("bias", shape)
+        return self._fitted("bias", self.array("bias"), shape)
 
     def channel_bias(self, n_channels: int) -> Reals | None:
         """Bias of a convolution as (C, 1, 1)."""

@@ -136,6 +136,6 @@ def to_bytes(path: object, name: str, x: NDArray[Any], *, whole: bool = False) -
         raise InputError(
             f"{name} has {x.dtype} values from {low:g} to {high:g}; {bounds} is possible",
             where=path,
-            ways_out=_ways_out(low, high),
+            ways_out=_ways_out(low, high) if shares else (),
         )
     return np.rint(values * 255 if shares else values).astype(np.uint8)

@@ -37,7 +37,8 @@ def load_data(config: DataConfig, *, n_steps: int) -> Data:
     source = loader(config.name)(config, n_steps)
     encoding = _encoding(config, source)
     if len(source.class_names) < 2:
-        raise InputError("all samples are of one class", where=config.name, possible="at least 2 classes are needed")
+        found = "all samples are of one class" if len(source.train) else "the training part has no samples"
+        raise InputError(found, where=config.name, possible="at least 2 classes are needed")
     for part, samples in (("training", source.train), ("test", source.test)):
         check_labels(config.name, part, samples.labels, source.class_names, every_class=part == "training")
     train, test = _limit(source.train, config.max_train), _limit(source.test, config.max_test)

@@ -249,14 +249,12 @@ def _few(names: Sequence[str]) -> str:
 def split(labels: Tensor, share: float, seed: int) -> tuple[Tensor, Tensor]:
     """Numbers of the samples kept and of those held out: the share is taken of every class, at least one of two."""
     rng = np.random.default_rng(seed)
-    held: list[NDArray[np.int64]] = []
     values = labels.numpy()
+    out = np.zeros(len(values), dtype=bool)
     for label in np.unique(values):
         members = rng.permutation(np.flatnonzero(values == label))
         n_held = min(max(round(share * len(members)), 1), len(members) - 1)
-        held.append(members[:n_held])
-    out = np.zeros(len(values), dtype=bool)
-    out[np.concatenate(held)] = True
+        out[members[:n_held]] = True
     return torch.from_numpy(np.flatnonzero(~out)), torch.from_numpy(np.flatnonzero(out))
 
 

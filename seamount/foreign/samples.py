@@ -50,7 +50,11 @@ def _datasets(path: Path) -> Arrays:
     from .hdf5 import opened_data
 
     with opened_data(path) as file:
-        return Arrays(tuple(name for name in file if isinstance(file[name], h5py.Dataset)), partial(_dataset, path))
+        names = tuple(name for name in file if isinstance(file[name], h5py.Dataset))
+        if not names and len(file):
+            found = f"holds groups alone ({', '.join(file)})"
+            raise InputError(found, where=path, possible="needed are x and y, in no group")
+    return Arrays(names, partial(_dataset, path))
 
 
 def _dataset(path: Path, name: str) -> NDArray[Any]:

@@ -69,10 +69,15 @@ def read_tensors(path: Path) -> State:
         found = f"holds {type(loaded).__name__}"
         raise InputError(found, where=path, possible="needed are tensors by name, or one, or two (x, y)")
     tensors = {name: value for name, value in loaded.items() if isinstance(value, Tensor)}
+    for name, value in loaded.items():
+        # a y that is passed over would be labels that nobody misses
+        if name not in tensors and value is not None and (not tensors or name.split("_")[0] in ("x", "y")):
+            ways = f"save torch.as_tensor({name})" if isinstance(value, list) else "save dense tensors by name"
+            raise InputError(f"{name} is of type {type(value).__name__}, not a tensor", where=path, ways_out=ways)
     for name, value in tensors.items():
         _dense(value, name, path)
     _check_sizes(tensors, path)
-    return {n: t.detach().float() if t.dtype in NOT_NUMPYS else t.detach() for n, t in tensors.items()}
+    return {n: (t.float() if t.dtype in NOT_NUMPYS else t).detach().resolve_neg() for n, t in tensors.items()}
 
 
 def read_state_dict(path: Path) -> State:

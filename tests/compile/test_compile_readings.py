@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -39,6 +40,10 @@ def lif(*shape: int) -> nir.LIF:
 
 def conv(input_shape: Any = None) -> nir.Conv2d:
     return nir.Conv2d(input_shape, np.full((3, 2, 3, 3), 0.1), (1, 1), (1, 1), (1, 1), 1, np.zeros(3))
+
+
+def valid_conv(n_out: int) -> nir.Conv2d:
+    return nir.Conv2d(None, np.full((n_out, 2, 3, 3), 0.1), (1, 1), (0, 0), (1, 1), 1, np.zeros(n_out))
 
 
 def chain(**nodes: Any) -> nir.NIRGraph:
@@ -360,3 +365,26 @@ def test_groups_that_are_no_number_are_named(groups: object, tmp_path: Path) -> 
         file["node/nodes/conv/groups"] = groups
     with pytest.raises(InputError, match=r"conv.*groups"):
         read_nir(path, PER_STEP)
+
+
+# --------------------------------------------------------------------------------------------- one number a channel
+
+
+@pytest.mark.parametrize("settings", [PER_STEP, replace(PER_STEP, input_shape=(2, 6, 6))])
+def test_one_number_a_channel_is_never_taken_along_the_width(settings: NirOptions) -> None:
+    neurons = lif(4)
+    neurons.tau = np.array([2.0, 3.0, 4.0, 5.0])
+    maps, output = nir.Input(np.array([2, 6, 6])), nir.Output(np.array([4, 4, 4]))
+    graph = chain(input=maps, conv=valid_conv(4), lif=neurons, output=output)
+    told = refused(graph, settings)
+    assert "lif: tau of shape (4,) on (4, 4, 4); one number a channel is written (4, 1, 1)" in told
+    neurons.tau = neurons.tau.reshape(4, 1, 1)
+    cell = read_nir(graph, settings).population("lif")
+    assert np.allclose(np.broadcast_to(cell.a_m, cell.shape)[:, 1, 2], [1 / 2, 1 / 3, 1 / 4, 1 / 5])
+
+
+def test_numbers_of_sixteen_bits_are_compared_without_a_warning(recwarn: pytest.WarningsRecorder) -> None:
+    neurons = lif(6)
+    neurons.tau = neurons.tau.astype(np.float16)
+    read_nir(vectors((50,), neurons), PER_STEP)
+    assert not recwarn.list

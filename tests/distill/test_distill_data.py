@@ -724,6 +724,16 @@ def test_files_that_do_not_fit_are_refused(tmp_path: Path, arrays: dict[str, np.
     assert str(error.value) == f"{path}: {message}"
 
 
+def test_no_samples_and_whole_numbers_below_zero_are_told_as_such(tmp_path: Path) -> None:
+    path = tmp_path / "mine.npz"
+    np.savez(path, x=np.zeros((0, 2)), y=np.zeros(0, int))
+    with pytest.raises(InputError, match="the training part has no samples"):
+        load_data(DataConfig(name="file", root=str(path)), n_steps=2)
+    np.savez(path, x=np.full((4, 2), -3, np.int8), y=np.arange(4) % 2)
+    with pytest.raises(InputError, match=r"x has int8 values from -3 to 0; 0 to 255 is possible$"):
+        load_data(DataConfig(name="file", root=str(path)), n_steps=2)
+
+
 def test_labels_out_of_range_and_zero_steps_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "mine.npz"
     np.savez(path, x=np.zeros((90, 2)), y=np.arange(90) % 9 - 1)
