@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
-from seamount.errors import ConfigError, out_of_memory
+from seamount.errors import ConfigError, SeamountError, out_of_memory
+from seamount.own import said
 
 from . import checkpoint
 from .average import Average
@@ -30,6 +31,7 @@ from .data.randomness import mix
 from .data.samples import Batch, Data
 from .evaluate import Evaluation
 from .memory import kept_for_the_next_step
+from .methods.own import OwnTerm
 from .optimizers import learning_rate, make_optimizer
 from .parallel import World, shared_batch_norm
 from .progress import Progress
@@ -369,7 +371,7 @@ class _Run:
 
 
 def _explained(run: _Run, error: Exception, values: Tensor, seeds: Tensor, numbers: Tensor) -> Exception:
-    """A batch too small for batch norm; out of memory: the batch that would fit; else the error itself."""
+    """A batch too small for batch norm; gradients of a loss of one's own; out of memory: the batch that would fit."""
     if isinstance(error, ValueError) and _one_value_per_channel(run, values, seeds, numbers):
         return ConfigError(
             f"batch norm cannot learn from a batch of {len(numbers)}",
@@ -377,7 +379,11 @@ def _explained(run: _Run, error: Exception, values: Tensor, seeds: Tensor, numbe
             ways_out="raise train.batch_size",
         )
     if not out_of_memory(error):
-        return error
+        losses = [one.reference for one in run.task.learner.modules() if isinstance(one, OwnTerm)]
+        if not losses or isinstance(error, SeamountError):
+            return error
+        found = f"the gradients raise {said(error)}"
+        return ConfigError(found, where=" and ".join(losses), ways_out="--debug shows the way there")
     if run.world.size > 1:  # not tried, because a step talks to the others, who do not know of it
         return ConfigError(
             f"process {run.world.rank} of {run.world.size} is out of memory with {len(numbers)} of a batch of "

@@ -123,6 +123,9 @@ def check_quantisable(net: SpikingNet, formats: NumberFormats, setting: BitsSett
     refuse(net)
     bits_of(net, formats, setting)
     ops = {name: folded(net, name, source) for name, source, _ in net.edges}
+    for name, _, target in net.edges:
+        if isinstance(op := ops[name], fold.FoldedConv) and not isinstance(net.populations[target], AnySpike):
+            fold.check_square(op, name)
     biases_of(net, ops, {name: plan_of(net, name) for name in net.order})
 
 

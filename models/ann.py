@@ -166,7 +166,10 @@ def _compare(module: nn.Module, made: Sequence[AnnLayer], shape: Shape, name: st
     if theirs.flatten(1).shape != ours.flatten(1).shape or not bool(
         ((theirs.flatten(1) - ours.flatten(1)).abs() <= room).all()
     ):
-        raise Unsupported("answers otherwise than the layers that its forward pass calls", where=name)
+        ways_out = "take away hooks (handle.remove()) and whatever else changes what a layer gives"
+        raise Unsupported(
+            "answers otherwise than the layers that its forward pass calls", where=name, ways_out=ways_out
+        )
 
 
 # -------------------------------------------------------------------------------------------------- tracing

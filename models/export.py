@@ -97,7 +97,7 @@ def unsupported(net: SpikingNet) -> list[str]:
             if source == INPUT and net.input_bits:
                 found.append(f"{name}: max-pooling of {net.input_bits}-bit values; only that of spikes is possible")
             continue
-        found += fold.problems(net.synapses[name], name)
+        found += fold.problems_of(net.synapses[name], net.shapes[source], name)
         if isinstance(net.synapses[name], nn.Identity) and source == INPUT:
             found.append(f"{name}: the input drives a population without weights; put a layer between them")
     return found

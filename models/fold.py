@@ -120,6 +120,18 @@ def problems(module: nn.Module, name: str) -> list[str]:
     return [f"{where}: {why}" for where, layer in layers(module, name) if (why := _problem(layer))]
 
 
+def problems_of(module: nn.Module, shape: Shape, name: str) -> list[str]:
+    """The same where values of this shape enter: also what only their shape shows, or NIR has no node for."""
+    found = problems(module, name)
+    try:
+        for op in () if found else _chain(module, shape, name):
+            if isinstance(op, FoldedConv):
+                check_square(op, name)
+    except Unsupported as error:
+        return [str(reason) for reason in error.reasons]
+    return found
+
+
 def _problem(layer: nn.Module) -> str | None:
     kind = type(layer).__name__
     match layer:
@@ -413,9 +425,9 @@ def _matrix(ops: Sequence[Op | NoNode], shape: Shape, name: str) -> Linear:
     if len(out) > 1 and any(isinstance(op, NoNode) for op in ops):
         raise Unsupported("NIR has no node that makes such a map", where=name, ways_out="put nn.Flatten() behind it")
     if len(out) > 1:
-        raise Unsupported(
-            "several convolutions in a row make no single one", where=name, ways_out="put neurons between them"
-        )
+        kinds = " and ".join(type(op).__name__.removeprefix("Folded") for op in ops)
+        ways_out = "put neurons between layers, and a pooling in front of a convolution"
+        raise Unsupported(f"no single convolution does {kinds}", where=name, ways_out=ways_out)
     if n_in * n_out > MAX_MATRIX:
         raise Unsupported(
             f"this chain becomes a matrix of {n_out} x {n_in}", where=name, ways_out="put neurons between its layers"
@@ -463,6 +475,14 @@ def apply(ops: Sequence[Op | NoNode], x: Tensor) -> Tensor:
     return x
 
 
+def check_square(conv: FoldedConv, name: str) -> None:
+    """Raises Unsupported where ``square`` cannot make its kernel one."""
+    height, width = conv.weight.shape[2:]
+    if (height - width) % 2:
+        found = f"kernel {height} x {width} (with its padding): sides that differ by an odd number cannot be squared"
+        raise Unsupported(found, where=name, ways_out="pad all sides alike, or take a kernel of equal sides")
+
+
 def square(conv: FoldedConv, name: str) -> FoldedConv:
     """The same convolution with one group and a square kernel: nir 1.0.8's type check refuses others on reading."""
     weight, (_, padding, dilation, groups) = conv.weight, conv.window
@@ -474,12 +494,8 @@ def square(conv: FoldedConv, name: str) -> FoldedConv:
         weight = whole
     height, width = weight.shape[2:]
     if height != width:
+        check_square(conv, name)
         side = max(height, width)
-        if (side - height) % 2 or (side - width) % 2:
-            found = (
-                f"kernel {height} x {width} (with its padding): sides that differ by an odd number cannot be squared"
-            )
-            raise Unsupported(found, where=name, ways_out="pad all sides alike, or take a kernel of equal sides")
         grow = ((side - height) // 2, (side - width) // 2)
         weight = np.pad(weight, ((0, 0), (0, 0), (grow[0], grow[0]), (grow[1], grow[1])))
         padding = pair([p + g * d for p, g, d in zip(padding, grow, dilation, strict=True)])

@@ -20,6 +20,7 @@ from seamount.errors import Unsupported
 
 from . import fold
 from .drawing import CELLS, POSSIBLE, SEQUENCES, Drawing, Term, Value, label, unknown_cells
+from .export import unsupported
 from .finite import check_finite
 from .recording import Recorded, TakesTime, as_it_was, copied, record
 from .spiking_net import INPUT, SpikingNet
@@ -134,6 +135,9 @@ def _drawn(
         input_bits=input_bits,
         input_scale=input_scale,
     )
+    drawing.refuse(*unsupported(net))  # what the shapes show, too
+    if drawing.problems:
+        raise _refused(name, drawing)
     return net, recorded
 
 

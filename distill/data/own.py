@@ -196,7 +196,7 @@ class _OfDataset:
             found = f"a {type(dataset).__name__} without numbered samples"
             raise InputError(found, where=where, possible="needed is a Dataset with __len__ and __getitem__")
         self.dataset, self.where, self.outputs = dataset, where, outputs
-        self.n = len(dataset)
+        self.n = own.called("__len__ of a Dataset", where, lambda: len(dataset), {})
         if self.n == 0:
             raise InputError("has no samples", where=where)
         self.shape = self.item(0)[0].shape
@@ -228,11 +228,12 @@ class _OfDataset:
         return Samples(torch.from_numpy(labels), read, torch.arange(self.n))
 
     def item(self, number: int) -> tuple[Array, Any]:
-        item = own.called("a Dataset", self.where, lambda: self.dataset[number], {})
+        item = own.called(f"sample {number} of {self.n}", self.where, lambda: self.dataset[number], {})
         if not isinstance(item, tuple | list) or len(item) != 2:
             found = f"sample {number} is {_kind(item)}"
             raise InputError(found, where=self.where, possible="needed is (x, label)")
-        x, y = _array(item[0]), _array(item[1])
+        # copies, because a Dataset may write its next sample into the same tensor
+        x, y = np.array(_array(item[0])), np.array(_array(item[1]))
         if x.dtype.kind not in "biuf":
             found = f"x of sample {number} is a {type(item[0]).__name__}"
             raise InputError(found, where=self.where, possible="needed is a tensor of numbers")
@@ -248,7 +249,7 @@ class _OfDataset:
 def _array(value: Any) -> Array:
     """Of a tensor, a picture of Pillow (with its channels in front) or numbers."""
     if isinstance(value, Tensor):
-        value = value.detach().cpu().to_dense()
+        value = value.detach().cpu().to_dense().resolve_neg()
         array: Array = (value.float() if value.dtype == torch.bfloat16 else value).numpy()
         return array
     if hasattr(value, "getbands"):

@@ -36,14 +36,30 @@ class OwnTerm(nn.Module):
             given["teacher_logits"] = lesson.teacher
         given |= {"student_maps": lesson.student_maps, "teacher_maps": lesson.teacher_maps}
         asked = {name: given[name] for name in self.asks}
+        before = _writes(asked)
         loss = own.called(self.reference, SETTING, self.loss, asked)
+        changed = [name for name, n in _writes(asked).items() if n != before[name]]
+        if changed:  # which other terms, and the accuracy that is told, are of
+            ways_out = f"change a copy, as {changed[0]}.clone()"
+            found = f"{self.reference} changes {' and '.join(changed)} in place"
+            raise ConfigError(found, where=SETTING, ways_out=ways_out)
         if not isinstance(loss, Tensor) or loss.dim():
             shape = f"a tensor {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
             raise ConfigError(f"{self.reference} returned {shape}", where=SETTING, possible="needed is one number")
+        if loss.device != lesson.logits.device or not loss.dtype.is_floating_point:
+            found = f"{self.reference} returned a number of {loss.dtype} on {loss.device}"
+            possible = f"needed is a real number on {lesson.logits.device}, where the logits are"
+            raise ConfigError(found, where=SETTING, possible=possible)
         if not loss.requires_grad and lesson.logits.requires_grad:
             found = f"{self.reference} returned a number that does not follow from the logits"
             raise ConfigError(found, where=SETTING, ways_out="compute it from them without detach() or item()")
         return loss
+
+
+def _writes(asked: Mapping[str, Any]) -> dict[str, int]:
+    """How often each was written to, as torch counts it where it could matter to a gradient."""
+    values = {name: [value] if isinstance(value, Tensor) else value.values() for name, value in asked.items()}
+    return {name: sum(one._version for one in some if not one.is_inference()) for name, some in values.items()}
 
 
 def _loss(reference: str, options: Mapping[str, Any]) -> Callable[..., Any]:

@@ -367,6 +367,56 @@ def test_losses_of_ones_own_weigh_among_ours(here: Path) -> None:
     assert needs_teacher({"mine.py:Loss": 1.0}, {"weight": 1.0})
 
 
+ODD = """
+import torch
+from torch.nn.functional import cross_entropy
+
+kept = []
+
+def elsewhere(logits): return torch.zeros((), device="meta", requires_grad=True)
+def imaginary(logits): return logits.sum() * 1j
+def halves(logits, teacher_logits): return (logits.mean(0) - teacher_logits.div_(2)).sum()
+def clears(logits, labels, student_maps): student_maps["conv"].zero_(); return cross_entropy(logits.mean(0), labels)
+def again(logits, labels): kept.append(cross_entropy(logits.mean(0), labels)); return sum(kept)
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        (
+            "elsewhere",
+            "returned a number of torch.float32 on meta, needed is a real number on cpu, where the logits are",
+        ),
+        (
+            "imaginary",
+            "returned a number of torch.complex64 on cpu, needed is a real number on cpu, where the logits are",
+        ),
+        ("halves", "changes teacher_logits in place; change a copy, as teacher_logits.clone()"),
+        ("clears", "changes student_maps in place; change a copy, as student_maps.clone()"),
+    ],
+)
+def test_a_loss_gives_a_real_number_and_leaves_its_lesson_as_it_is(here: Path, name: str, text: str) -> None:
+    (here / "odd.py").write_text(ODD)
+    lesson = Lesson(
+        torch.randn(2, 3, 2, requires_grad=True),
+        torch.tensor([0, 1, 1]),
+        torch.randn(3, 2),
+        {"conv": torch.zeros(2, 3, 1, 1, 1)},
+    )
+    loss = WeightedSum(weights_of({f"odd.py:{name}": 1.0}), Settings())
+    assert refusal(lambda: loss(lesson)) == f"distill.method: odd.py:{name} {text}"
+
+
+def test_gradients_that_a_loss_breaks_later_are_told_with_its_name(here: Path) -> None:
+    (here / "odd.py").write_text(ODD)
+    mine = ('distill.method="odd.py:again"', "data.augment=[]", "train.batch_size=8")
+    settings = [one for one in SETTINGS if one.partition("=")[0] not in {m.partition("=")[0] for m in mine}]
+    told = refusal(lambda: run_stages(load_config(None, [*settings, *mine]), here / "run"))
+    assert told.startswith("odd.py:again: the gradients raise RuntimeError: Trying to backward through the graph a")
+    assert told.endswith("; --debug shows the way there")
+
+
 # ------------------------------------------------------------------------------------------------------- refusals
 
 
@@ -523,8 +573,13 @@ def test_options_that_are_not_taken(here: Path) -> None:
          "def d(): return D()", "data.name = it.py:d: gives sample 0 differently each time; leave random transforms "
          "out, and name them in data.augment"),
         ("class D:\n    def __len__(self): return 4\n    def __getitem__(self, i): return 1 / (i - 2), i % 2\n"
-         "def d(): return D()", "data.name = it.py:d: a Dataset raised ZeroDivisionError: division by zero "
-          "(it.py, line 5)"),
+         "def d(): return D()", "data.name = it.py:d: sample 2 of 4 raised ZeroDivisionError: division by "
+          "zero (it.py, line 5)"),
+        ("class D:\n    def __len__(self): raise OSError('gone')\n    def __getitem__(self, i): return x[i], i % 2\n"
+         "def d(): return D()", "data.name = it.py:d: __len__ of a Dataset raised OSError: gone (it.py, line 4)"),
+        ("class D:\n    def __len__(self): return -1\n    def __getitem__(self, i): return x[i], i % 2\n"
+         "def d(): return D()", "data.name = it.py:d: __len__ of a Dataset raised ValueError: __len__() should "
+         "return >= 0"),
         ("class D:\n    def __len__(self): return 4\n"
          "    def __getitem__(self, i): return np.random.rand(4) * (i > 2), 0\n"
          "def d(): return D()", "data.name = it.py:d: gives sample 3 differently each time; leave random transforms "
@@ -549,6 +604,25 @@ def test_data_that_cannot_be_used(here: Path, code: str, text: str) -> None:
     head = "import numpy as np\nx, y = np.tile(np.eye(4), (40, 1, 1)), np.arange(40) % 2\n"
     (here / "it.py").write_text(head + code)
     assert refusal(lambda: load_data(load_config(None, ['data.name="it.py:d"']).data, n_steps=2)) == text
+
+
+REUSED = """
+import torch
+class D:
+    x = torch.zeros(1, 2, 2)
+    def __len__(self): return 40
+    def __getitem__(self, i):
+        self.x.fill_(i / 100)
+        return self.x, i % 2
+def d(): return D()
+"""
+
+
+def test_a_dataset_may_write_each_sample_into_the_same_tensor(here: Path) -> None:
+    (here / "it.py").write_text(REUSED)
+    data = load_data(load_config(None, ['data.name="it.py:d"']).data, n_steps=2)
+    found = data.test.read(data.test.ids, None)[:, 0, 0, 0]
+    assert found.tolist() == [round(i * 2.55) for i in data.test.ids.tolist()]
 
 
 @pytest.mark.parametrize(

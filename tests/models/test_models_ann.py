@@ -205,3 +205,10 @@ def test_weights_that_are_no_numbers_are_named(value: float) -> None:
     with pytest.raises(InputError) as error:
         ann_layers(net, (3,), "net")
     assert str(error.value) == "net: 0.weight holds NaN or infinity; train it again, or take an earlier checkpoint"
+
+
+def test_a_hook_that_changes_what_a_layer_gives_is_refused() -> None:
+    net = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+    net[0].register_forward_hook(lambda layer, given, out: 2 * out)
+    with pytest.raises(Unsupported, match=r"forward pass calls; take away hooks \(handle\.remove\(\)\)"):
+        ann_layers(net, (4,), "net")

@@ -1,6 +1,7 @@
 """Students as NIR files: executed by the float64 interpreter, the file's graph gives the student's own spikes."""
 
 import copy
+import re
 import warnings
 from pathlib import Path
 
@@ -207,15 +208,22 @@ def test_a_users_max_pooling_of_spikes_is_a_population_of_its_own(tmp_path: Path
         assert np.array_equal(traces[name].spikes, spikes.detach().numpy()), name
 
 
-def test_max_pooling_of_values_is_refused() -> None:
-    net = from_module(
-        nn.Sequential(nn.MaxPool2d(2), nn.Conv2d(2, 3, 3), LIFBoxCell(), nn.Flatten(), nn.Linear(48, 2)),
-        input_shape=(2, 12, 12),
-        n_steps=2,
-        input_bits=8,
-    )
-    with pytest.raises(Unsupported, match="layer0_in: max-pooling of 8-bit values; only that of spikes is possible"):
-        to_nir(net)
+@pytest.mark.parametrize(
+    ("layers", "told"),
+    [
+        (
+            [nn.MaxPool2d(2), nn.Conv2d(2, 3, 3), LIFBoxCell(), nn.Flatten(), nn.Linear(48, 2)],
+            "layer0_in: max-pooling of 8-bit values; only that of spikes is possible",
+        ),
+        ([LIFBoxCell(), nn.Flatten(), nn.Linear(288, 2)], "input_to_layer0: the input drives a population without w"),
+        ([nn.Linear(12, 3), LIFBoxCell(), nn.Flatten(), nn.Linear(72, 2)], "Linear along the last axis of (2, 1"),
+        ([nn.Conv2d(2, 3, (1, 2)), LIFBoxCell(), nn.Flatten(), nn.Linear(396, 2)], "kernel 1 x 2 (with its pad"),
+        ([nn.ZeroPad2d(1), nn.Flatten(), nn.Linear(392, 2), LIFBoxCell(), nn.Linear(2, 2)], "ZeroPad2d in fr"),
+    ],
+)
+def test_what_no_file_holds_is_refused_before_any_training(layers: list[nn.Module], told: str) -> None:
+    with pytest.raises(Unsupported, match=re.escape(told)):
+        from_module(nn.Sequential(*layers), input_shape=(2, 12, 12), n_steps=2, input_bits=8)
 
 
 CONVS = {
