@@ -38,6 +38,7 @@ def test_an_early_answer_costs_less_in_the_report_and_all_steps_cost_what_the_ru
     assert isinstance(found, Early)
     assert found.chosen.steps.value < T == found.full.steps.value
     assert found.chosen.operations.value < found.full.operations.value
+    assert (found.chosen.operations.status, found.full.operations.status) == ("derived", "counted")
     assert found.chosen.energy_j.value < found.full.energy_j.value
     assert given.single_energy is not None
     assert np.isclose(found.full.operations.value, given.single_energy.counts.n_sops, rtol=1e-5)

@@ -19,11 +19,13 @@ from .energy import energy_per_step
 
 N_THRESHOLDS = 64
 
-COUNTED: Status = "counted"
-
 
 class EarlyPoint(Item):
-    """Means over the test set; ``threshold`` None: all steps. Operations and energy are spent until the answer."""
+    """Means over the test set; ``threshold`` None: all steps.
+
+    Operations and energy are those of the mean sample's steps until the answer: which samples are sure early, and
+    whether these cost less, is not counted.
+    """
 
     threshold: int | None
     steps: Quantity
@@ -98,7 +100,8 @@ def _point(evidence: Evidence, test: Answers, threshold: int | None) -> EarlyPoi
     steps, n = exits(test.margins, threshold), len(test.labels)
     wait = steps_before(evidence, len(test.margins))
     run = evidence.counted
-    operations = None if run is None else (_operations(run), COUNTED)
+    status: Status = "counted" if threshold is None else "derived"
+    operations = None if run is None else (_operations(run), status)
     return EarlyPoint(
         threshold=threshold,
         steps=known(float(steps.mean()) + 1, "steps", "counted", n),
