@@ -66,6 +66,20 @@ def test_one_array_is_x_and_torchs_own_types_are_numbers(tmp_path: Path) -> None
         assert read_samples(tmp_path / "x.pt")["x"].tolist() == [1.5, 1.5, 1.5]
 
 
+def test_views_of_torch_are_the_numbers_that_they_show(tmp_path: Path) -> None:
+    turned = torch.complex(torch.zeros(2), torch.tensor([1.0, -2.0])).conj().imag
+    torch.save({"x": turned, "y": None, "classes": ["a"]}, tmp_path / "a.pt")
+    found = read_samples(tmp_path / "a.pt")
+    assert (found["x"].tolist(), list(found)) == ([-1.0, 2.0], ["x"])
+
+
+def test_a_file_of_groups_alone_is_told(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["data/x"] = X
+    with pytest.raises(InputError, match=r"holds groups alone \(data\), needed are x and y, in no group"):
+        read_samples(tmp_path / "a.h5")
+
+
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # that they are a prototype
     NESTED = torch.nested.nested_tensor([torch.zeros(2), torch.zeros(3)], layout=torch.strided)
@@ -79,6 +93,8 @@ with warnings.catch_warnings():
         (7, "holds int, needed are tensors by name, or one, or two (x, y)"),
         ({"x": torch.ones(2) * 1j}, "x is torch.complex64, torch.strided on cpu, dense real numbers are"),
         ({"x": NESTED}, "x is torch.float32, nested on cpu, dense real numbers are"),
+        ({"x": torch.ones(2), "y": [0, 1]}, "y is of type list, not a tensor; save torch.as_tensor(y)"),
+        ({"train": {"x": torch.ones(2)}}, "train is of type dict, not a tensor; save dense tensors by name"),
     ],
 )  # fmt: skip
 def test_files_of_torch_that_hold_something_else(held: object, text: str, tmp_path: Path) -> None:
