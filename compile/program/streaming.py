@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 
 from seamount.errors import Unsupported
 
+from ..synapses.fan_out import fan_out
 from ..synapses.kinds import Wire
 from .activity import Activity, Array, Events
 from .program import Program, loops
@@ -69,9 +71,9 @@ def windows_of(program: Program, run: Activity) -> Activity:
     """What a run of single samples does while a sample passes: no filling, no draining; T steps from each arrival.
 
     Samples that are streamed cost just this, because nothing else happens then. Spikes and operations are counted
-    step by step, so they are exact (operations but for populations of ``sent_from`` None: shared out as the spikes of
-    their sources); spikes per neuron too where spikes were recorded, else they are shared out as in the whole run.
-    Active updates have no steps: those of the whole run, at most all of the window.
+    step by step, so they are exact. Spikes per neuron, and with them the operations into populations of ``sent_from``
+    None, are so where spikes were recorded; else every neuron has as large a share of its spikes in the window as its
+    population has. Active updates have no steps: those of the whole run, at most all of the window.
 
     Args:
         run: at least ``program.steps_per_run()`` steps of a program that ``why_not_streamed`` admits.
@@ -83,19 +85,19 @@ def windows_of(program: Program, run: Activity) -> Activity:
     def cut(traces: dict[str, Array]) -> dict[str, Array]:
         return {name: trace[spans[name]] for name, trace in traces.items()}
 
-    starts = sent_from(program)
-    events = {}
-    for name, one in run.events.items():
-        share = _share_of_window(program, run, name, n_steps) if starts[name] is None else None
-        events[name] = _cut(one, spans[name], run.n_steps, starts[name] or 0, share)
     spikes = cut(dict(run.spikes))
-    counts = {}
-    for name, total in run.spike_counts.items():
+    events, counts = {}, {}
+    starts = sent_from(program)
+    for name, one in run.events.items():
+        events[name] = _cut(one, spans[name], run.n_steps, starts[name])
         if name in spikes:
             counts[name] = np.count_nonzero(spikes[name], axis=0)
         else:
-            whole = int(run.events[name].n_spikes.sum())
-            counts[name] = total * (int(events[name].n_spikes.sum()) / whole if whole else 0.0)
+            share = int(events[name].n_spikes.sum()) / max(int(one.n_spikes.sum()), 1)
+            counts[name] = run.spike_counts[name] * share
+    for name, start in starts.items():
+        if start is None:
+            events[name] = _shared(events[name], run.events[name], _outside(program, run, counts, name))
     return replace(
         run,
         n_steps=n_steps,
@@ -121,35 +123,45 @@ def sent_from(program: Program) -> dict[str, int | None]:
     return found
 
 
-def _share_of_window(program: Program, run: Activity, name: str, n_steps: int) -> float:
-    """Of the operations into a population, by its sources' spikes; inputs send in their window alone."""
-    arrivals, own, whole = program.arrivals(), 0, 0
-    for source in {s.source for s in program.into(name)} & set(run.events):
-        sent = run.events[source].n_spikes
-        own += int(sent[arrivals[source] : arrivals[source] + n_steps].sum())
-        whole += int(sent.sum())
-    return own / whole if whole else 1.0
+def _outside(program: Program, run: Activity, own: Mapping[str, Array], name: str) -> Array:
+    """Operations into a population that its sources' spikes outside of their windows cause, (2,) as ``fan_out``.
 
+    Inputs send in their window alone.
 
-def _cut(events: Events, span: slice, n_steps: int, start: int, share: float | None) -> Events:
-    """
     Args:
-        start: step at which the operations begin.
-        share: of all operations that is the window's; None: they are cut out.
+        own: spikes per neuron in the windows.
     """
+    found = np.zeros(2)
+    for s in program.into(name):
+        if s.source in run.events:
+            spikes = np.mean(run.spike_counts[s.source], axis=0) - np.mean(own[s.source], axis=0)
+            found += run.n_samples * (spikes.ravel() @ fan_out(s.kind, program.shape(s.source)))
+    return found
+
+
+def _shared(events: Events, whole: Events, outside: Array) -> Events:
+    """With the operations of the whole run but for those outside of the window, spread evenly over its steps."""
+    n_steps = len(events.n_spikes)
+
+    def spread(operations: Array, without: float) -> Array:
+        return np.full(n_steps, (operations.sum() - without) / n_steps)
+
+    return replace(
+        events,
+        sops=spread(whole.sops, outside[0]),
+        sops_with_zeros=spread(whole.sops_with_zeros, outside[1]),
+    )
+
+
+def _cut(events: Events, span: slice, n_steps: int, start: int | None) -> Events:
+    """``start``: step at which the operations begin, if there is one."""
     length = span.stop - span.start
-    updates = events.n_updates // n_steps * length
-
-    def cut(operations: Array) -> Array:
-        if share is None:
-            return operations[start : start + length]
-        return np.full(length, operations.sum() * share / length)
-
+    updates, sent = events.n_updates // n_steps * length, start or 0
     return replace(
         events,
         n_spikes=events.n_spikes[span],
         n_updates=updates,
         n_active_updates=min(events.n_active_updates, updates),
-        sops=cut(events.sops),
-        sops_with_zeros=cut(events.sops_with_zeros),
+        sops=events.sops[sent : sent + length],
+        sops_with_zeros=events.sops_with_zeros[sent : sent + length],
     )

@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from seamount.compile.neurons.lif import Lif
+from seamount.compile.numbers import ints
 from seamount.compile.pipeline import compile_graph
-from seamount.compile.program.program import Program
+from seamount.compile.program.program import Input, Population, Program, Readout, Reset
 from seamount.compile.program.streaming import sent_from, windows_of
+from seamount.compile.synapses.kinds import Dense, OneToOne, Synapses
 from seamount.config import TargetConfig
 from seamount.distill.quantised import QuantisedStudent
 from seamount.errors import Unsupported
@@ -65,6 +68,42 @@ def test_streamed_samples_are_bit_for_bit_those_that_run_alone(
         assert events.sops.sum() <= whole.sops.sum()
         assert events.sops.sum() == pytest.approx(single.sops.sum(), rel=0.1)
     assert np.array_equal(streamed.predictions(), alone.predictions())
+
+
+def test_operations_from_different_depths_are_those_of_each_sources_window() -> None:
+    """a, which its bias makes fire outside of its window, and b behind it both lead to c, by 1 and by 40 synapses."""
+    random = np.random.default_rng(0)
+
+    def cell(threshold: int, bias: int = 0) -> Lif:
+        return Lif(ints(4096), ints(0), ints(threshold), bias_mant=ints(bias), bias_exp=ints(6))
+
+    to_b, to_c = 2 * random.integers(-20, 30, (40, 40)), 2 * random.integers(0, 30, (40, 40))
+    program = Program(
+        "skip",
+        (Input("in", (20,)),),
+        (
+            Population("a", (40,), cell(100, bias=90), Reset(4, 2)),
+            Population("b", (40,), cell(300), Reset(4, 3)),
+            Population("c", (40,), cell(400), Reset(4, 4)),
+        ),
+        (
+            Synapses("in", "in", "a", Dense(ints(2 * random.integers(-20, 40, (40, 20))))),
+            Synapses("a>b", "a", "b", Dense(ints(to_b))),
+            Synapses("b>c", "b", "c", Dense(ints(to_c))),
+            Synapses("skip", "a", "c", OneToOne(ints(60)), delay=ints(1)),
+        ),
+        Readout("c", "count"),
+        4,
+    )
+    run = simulate(program, (random.random((4, 9, 20)) < 0.3).astype(int), record=("spikes",))
+    a, b = (int(run.spikes[name][start : start + 4].sum()) for name, start in (("a", 1), ("b", 2)))
+    assert int(run.spikes["a"].sum()) > a
+    by_b = int((run.spikes["b"][2:6].sum(axis=(0, 1)) * (to_c != 0).sum(axis=0)).sum())
+    found = windows_of(program, run).events["c"]
+    assert found.sops.sum() == pytest.approx(a + by_b)
+    assert found.sops_with_zeros.sum() == pytest.approx(a + 40 * b)
+    unrecorded = windows_of(program, replace(run, spikes={})).events["c"]
+    assert unrecorded.sops.sum() == pytest.approx(a + by_b, rel=0.01)
 
 
 def test_a_stream_answers_without_traces_and_fills_short_samples_with_silence() -> None:
