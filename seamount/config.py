@@ -123,7 +123,7 @@ def load_config(path: Path | None = None, overrides: Sequence[str] = (), *, pres
     if path is not None:
         if not path.exists():
             raise InputError("no such file", where=path, ways_out=f"`seamount init {path}` writes one")
-        document = parse_toml(file_bytes(path, TEXT_BYTES), path)
+        document = parse_toml(file_bytes(path, TEXT_BYTES, filled=False), path)
     for override in overrides:
         _apply(document, override)
     return parse(document, source)

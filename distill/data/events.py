@@ -1,4 +1,4 @@
-"""Event recordings from files of all common kinds, and their frames; the only place that imports tonic."""
+"""Event recordings from files of all common kinds, and their frames."""
 
 from __future__ import annotations
 
@@ -10,18 +10,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seamount.errors import BackendMissing, InputError
+from seamount.errors import InputError
 from seamount.foreign.arrays import read_npy, read_npz
 from seamount.foreign.limits import NETWORK_BYTES
-from seamount.foreign.whole import file_bytes, regular
+from seamount.foreign.whole import file_bytes
 
 from ..config import DataConfig
 from .aedat4 import read_aedat4
+from .prophesee import read_dat, read_raw
 from .recordings import recordings
 from .samples import Bytes, Samples
 
 FURTHEST = 1 << 53
 """Of times and places: what files of real numbers hold exactly; as milliseconds it is 63 bits of microseconds."""
+
+READING = 2
+"""Raise where files become other events, so that frames of earlier ones are not taken."""
+
+OVER = 240
+"""In place of y in a .bin file; sensors of that format have fewer rows."""
 
 ENDINGS = (".bin", ".aedat4", ".raw", ".dat", ".npy", ".npz")
 
@@ -57,9 +64,9 @@ def read_events(path: Path) -> Events:
         case ".aedat4":
             events = _columns(read_aedat4(path))
         case ".raw":
-            events = _read_raw(path)
+            events = Events(*read_raw(path))
         case ".dat":
-            events = _read_dat(path)
+            events = Events(*read_dat(path))
         case ".npy":
             events = _read_rows(path)
         case ".npz":
@@ -96,60 +103,17 @@ def _read_columns(path: Path) -> Events:
 
 
 def _read_bin(path: Path) -> Events:
-    size = regular(path, NETWORK_BYTES)
-    if size % 5:
-        raise InputError(f"{size} bytes, not a whole number of 5-byte events")
-    if size == 0:
-        raise InputError("no event in it")
-    tonic_io = _tonic()
-    columns = np.dtype([("x", np.int64), ("y", np.int64), ("t", np.int64), ("p", np.int64)])
-    return _columns(tonic_io.read_mnist_file(str(path), dtype=columns))
+    """N-MNIST's 40 bits: x, y, polarity (1 bit) and time (23); where y is ``OVER``, time ran over by 2^13, no event.
 
-
-def _read_dat(path: Path) -> Events:
-    """Prophesee's DAT: type and size of an event, then for each its time and x, y (14 bits) and polarity in 32 bits.
-
-    Not left to expelliarmus (1.1.12), which takes any time that falls for one that ran over its 32 bits.
+    Not left to tonic (1.7.0), whose time grows with the square of the number of these.
     """
-    _, body = _prophesee(path)
-    if len(body) % 8 != 2 or body[1] != 8:
-        raise InputError(f"{len(body)} bytes behind the header, not two and then 8 for each event; it is cut off")
-    t, place = np.frombuffer(body, "<u4", offset=2).reshape(-1, 2).T.astype(np.int64)
-    over = np.diff(t, prepend=t[:1]) < -(1 << 31)
-    return Events(place & 0x3FFF, place >> 14 & 0x3FFF, t + (np.cumsum(over) << 32), place >> 28)
-
-
-def _prophesee(path: Path) -> tuple[bytes, bytes]:
-    """Its header, lines that begin with %, and the rest.
-
-    Each line must end: expelliarmus (1.1.12) looks for the end for ever.
-    """
-    raw, at = file_bytes(path, NETWORK_BYTES), 0
-    while raw[at : at + 1] == b"%":
-        at = raw.find(b"\n", at) + 1
-        if at == 0:
-            raise InputError("a header without an end")
-    if at == 0:
-        raise InputError(f"no Prophesee header, starts with {raw[:4].hex()}")
-    return raw[:at], raw[at:]
-
-
-def _read_raw(path: Path) -> Events:
-    try:
-        from expelliarmus import Wizard
-    except ImportError:
-        raise BackendMissing(f"{path.suffix} needs tonic (pip install tonic)", where=path) from None
-    head, body = _prophesee(path)
-    kind, word_bytes = ("evt3", 2) if b"evt 3" in head.lower() else ("evt2", 4)
-    if len(body) % word_bytes:
-        raise InputError(f"{len(body)} bytes behind the header, not a whole number of words; it is cut off")
-    try:
-        found = Wizard(encoding=kind).read(str(path))
-    except Exception as error:  # the reader's own classes
-        raise InputError(f"not a readable {kind} file ({error})") from None
-    if found is None:
-        raise InputError(f"not a readable {kind} file (words that are none of {kind}'s)")
-    return _columns(found)
+    content = np.frombuffer(file_bytes(path, NETWORK_BYTES), np.uint8)
+    if len(content) % 5:
+        raise InputError(f"{len(content)} bytes, not a whole number of 5-byte events")
+    x, y, high, middle, low = content.reshape(-1, 5).T.astype(np.int64)
+    over = y == OVER
+    t = ((high & 0x7F) << 16 | middle << 8 | low) + (np.cumsum(over) << 13)
+    return Events(*(column[~over] for column in (x, y, t, high >> 7)))
 
 
 def _of_columns(*columns: NDArray[Any]) -> Events:
@@ -172,14 +136,6 @@ def _whole(column: NDArray[Any]) -> NDArray[np.int64]:
 
 def _columns(found: NDArray[np.void]) -> Events:
     return Events(*(np.ascontiguousarray(found[name]).astype(np.int64) for name in "xytp"))
-
-
-def _tonic() -> Any:
-    try:
-        import tonic.io as tonic_io
-    except ImportError:
-        raise BackendMissing("event recordings need tonic; pip install tonic") from None
-    return tonic_io
 
 
 # ---------------------------------------------------------------------------------------------------- frames
@@ -227,5 +183,5 @@ def framed(
     def frames(path: Path) -> Bytes:
         return to_frames(read_events(path), sensor, config.size, n_steps, config.frames_by)
 
-    facts = [str(sensor), config.size, n_steps, config.frames_by, config.skip_corrupt]
+    facts = [READING, str(sensor), config.size, n_steps, config.frames_by, config.skip_corrupt]
     return recordings(name, paths, labels, frames, (n_steps, 2, height, width), facts, config)

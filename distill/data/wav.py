@@ -36,8 +36,6 @@ def read_wav(path: Path, rate: int, longest: int, *, cut: bool) -> NDArray[np.in
         InputError: not such a file, too short for what its head says, of several channels, or without a value.
     """
     content = file_bytes(path, NETWORK_BYTES)
-    if not content:
-        raise InputError("an empty file", where=path)
     try:
         with wave.open(io.BytesIO(content)) as file:
             channels, width, own_rate, n = file.getparams()[:4]

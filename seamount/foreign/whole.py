@@ -24,11 +24,14 @@ STARTS = (
 """First bytes of what is given in place of HDF5, its name, and what to do."""
 
 
-def regular(path: Path, limit: Limit) -> int:
+def regular(path: Path, limit: Limit, *, filled: bool = True) -> int:
     """The size of a regular file within the limit.
 
+    Args:
+        filled: refuse an empty one, which only text may be.
+
     Raises:
-        InputError: nothing there, or a folder, a pipe, a device; larger than the limit.
+        InputError: nothing there, or a folder, a pipe, a device; empty, or larger than the limit.
     """
     try:
         length = path.stat().st_size
@@ -38,13 +41,15 @@ def regular(path: Path, limit: Limit) -> int:
         raise InputError("no such file", where=path) from None
     except (OSError, ValueError) as error:
         raise unreadable(path, error) from None
+    if filled and length == 0:
+        raise InputError("an empty file", where=path, ways_out="was it written to the end? write or fetch it again")
     limit.check(length, path)
     return length
 
 
-def file_bytes(path: Path, limit: Limit) -> bytes:
+def file_bytes(path: Path, limit: Limit, *, filled: bool = True) -> bytes:
     """The whole file, so that it cannot change while it is looked at."""
-    regular(path, limit)
+    regular(path, limit, filled=filled)
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -61,8 +66,6 @@ def not_hdf5(content: bytes, path: Path, needed: str) -> InputError:
     Args:
         needed: what the file is not, for the message ("so not a NIR file").
     """
-    if not content:
-        return InputError("an empty file", where=path, ways_out="was it written to the end? fetch it again")
     for start, kind, way in STARTS:
         if content.startswith(start):
             return InputError(f"{kind}, not an HDF5 file{needed}", where=path, ways_out=way)

@@ -153,7 +153,7 @@ def test_json_that_is_none_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "told"),
-    [(b"[" * 100_000, "recursion"), (b"9" * 5000, "digits"), (b"\xff", "utf-8"), (b"", "Expecting value")],
+    [(b"[" * 100_000, "recursion"), (b"9" * 5000, "digits"), (b"\xff", "utf-8"), (b" ", "Expecting value")],
 )
 def test_json_that_is_none_is_refused(content: bytes, told: str, tmp_path: Path) -> None:
     path = tmp_path / "a.json"

@@ -88,7 +88,6 @@ def header(kind: int, bits: int, *, channels: int = 1, claimed: int = 8) -> byte
 CONVERT = "convert it, as `ffmpeg -i IN -ac 1 -c:a pcm_s16le OUT`"
 PCM = f"needed are whole numbers (PCM) of 8 to 32 bits; {CONVERT}"
 BAD = {
-    "empty": (b"", "an empty file"),
     "text": (b"Hello, this is no sound.", "not a readable .wav file (file does not start with RIFF id)"),
     "ends": (header(1, 16)[:30], "not a readable .wav file (it ends too early)"),
     "float": (header(3, 32) + bytes(8), f"sound of format 3, real numbers, {PCM}"),

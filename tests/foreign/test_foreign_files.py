@@ -21,14 +21,18 @@ import pytest
 import torch
 from PIL import Image
 
+from seamount.compile.inspect import inspect_file
 from seamount.compile.net.read import read_net
 from seamount.compile.nir.file import read_raw
 from seamount.compile.nir.read import Discretisation, NirOptions, read_nir
 from seamount.compile.program.file import HEAD_BYTES, load_program, sealed
+from seamount.config import Config, load_config
 from seamount.distill.checkpoint import load_weights
 from seamount.distill.config import DataConfig
 from seamount.distill.data import load_data
+from seamount.distill.data.events import read_events
 from seamount.distill.data.mnist import read_idx
+from seamount.distill.data.wav import read_wav
 from seamount.errors import ConfigError, InputError
 from seamount.foreign.arrays import read_npy, read_npz
 from seamount.foreign.hdf5 import opened_data
@@ -36,7 +40,8 @@ from seamount.foreign.images import read_image
 from seamount.foreign.limits import DATA_BYTES, NETWORK_BYTES
 from seamount.foreign.tensors import read_tensors
 from seamount.foreign.toml import parse_toml
-from seamount.foreign.whole import file_bytes
+from seamount.foreign.whole import file_bytes, gunzipped
+from seamount.runs import load_report
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -102,6 +107,34 @@ def refused(told: str, most_bytes: int = 1 << 28) -> Iterator[None]:
     with pytest.raises(InputError, match=told):
         yield
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before < most_bytes
+
+
+def _gunzipped(path: Path) -> None:
+    gunzipped(path, NETWORK_BYTES)
+
+
+def _all_of(path: Path) -> None:
+    with opened_data(path):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("ending", "read"),
+    [
+        *((".h5", _all_of), (".npz", read_npz), (".npy", read_npy), (".pt", read_tensors), (".pt", load_weights)),
+        *((".safetensors", load_weights), (".nir", read_raw), (".net", read_net), (".nir", inspect_file)),
+        *((".h5", load_program), (".json", load_report), (".png", read_image), (".gz", _gunzipped)),
+        *((ending, read_events) for ending in (".bin", ".aedat4", ".raw", ".dat", ".npy", ".npz")),
+        (".wav", lambda path: read_wav(path, 8000, 10, cut=False)),
+    ],
+)
+def test_an_empty_file_is_said_to_be_one(ending: str, read: Callable[[Path], object], tmp_path: Path) -> None:
+    path = tmp_path / f"a{ending}"
+    path.touch()
+    with refused(rf"^{path}: an empty file; was it written to the end\? write or fetch it again$"):
+        read(path)
+    (tmp_path / "a.toml").touch()  # asks for nothing else than usual
+    assert load_config(tmp_path / "a.toml") == Config()
 
 
 # ------------------------------------------------------------------------------------------------------- HDF5
@@ -404,7 +437,7 @@ def test_weights_are_plain_numbers_in_memory(tmp_path: Path) -> None:
         torch.save(state, path)
         with refused(told):
             load_weights(path)
-    for content in (b"", b"\x80\x02cos\nsystem\n(S'true'\ntR."):
+    for content in (b"\x80", b"\x80\x02cos\nsystem\n(S'true'\ntR."):
         path.write_bytes(content)
         with refused("not a state dict"):
             load_weights(path)
