@@ -16,7 +16,7 @@ from seamount import own
 from seamount.chip_samples import arrays_of
 from seamount.config import load_config
 from seamount.distill.data import Data, load_data
-from seamount.distill.data.file import to_bytes
+from seamount.distill.data.file import check_white, to_bytes
 from seamount.distill.data.own import both_parts
 from seamount.distill.data.samples import Samples
 from seamount.errors import ConfigError, InputError
@@ -140,6 +140,7 @@ def _of_arrays(x: Array, y: Array | None, what: str, *, frames: bool, time_first
     if x.ndim < 2 + frames or x.size == 0:
         axes = "(T, B, ...)" if frames and time_first else "(B, T, ...)" if frames else "(B, ...)"
         raise InputError(f"x {x.shape}", where=what, possible=f"needed is {axes}")
+    check_white(what, "x", x)
     x = to_bytes(what, "x", x)
     x = x[None] if not frames else x if time_first else np.moveaxis(x, 1, 0)
     if y is None:

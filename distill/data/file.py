@@ -90,8 +90,14 @@ def check_samples(
     if not whole and x.ndim == 4 and x.shape[3] in (1, 3, 4) and min(x.shape[1:3]) > 4:
         ways_out = f"np.moveaxis({name}, -1, 1) brings the channels in front"
         raise InputError(f"{name} {x.shape} looks like (N, H, W, C)", where=where, ways_out=ways_out)
+    if not whole:
+        check_white(where, name, x)
+
+
+def check_white(where: object, name: str, x: NDArray[Any]) -> None:
+    """Refuses whole numbers of which 1 is the largest, where 255 is white."""
     # of a single sample it says nothing: that may be dark
-    if not whole and x.dtype.kind in "iu" and len(x) > 1 and x.max(initial=0) == 1:
+    if x.dtype.kind in "iu" and len(x) > 1 and x.max(initial=0) == 1:
         raise InputError(
             f"{name} has {x.dtype} values of 0 and 1 alone, of 255",
             where=where,

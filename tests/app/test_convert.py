@@ -387,6 +387,8 @@ def test_what_cannot_be_is_refused(made: Made, tmp_path: Path) -> None:
         api.convert(nn.Sequential(nn.Linear(3, 2), nn.ReLU()).apply(_silence), np.ones((4, 3)))
     with pytest.raises(InputError, match=r"data: x \(4, 3\), needed is \(B, T, ...\)"):
         api.convert(made.net, np.ones((4, 3)), frames=True)
+    with pytest.raises(InputError, match=r"data: x has uint8 values of 0 and 1 alone, of 255; if 1 is white, write"):
+        api.convert(made.net, ((made.x > 99).astype(np.uint8), made.y))
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("")
     with pytest.raises(ConfigError, match="holds something else; name another folder with --out"):
