@@ -22,29 +22,23 @@ from ..network.network import (
     Reshape,
     Scale,
     SumPool,
-    chain_shapes,
-    op_shape,
     reals,
 )
 
 
 def fold_scale(network: Network) -> Network:
     """Every connection with its scales folded and its uniform delays in front."""
-    return network.with_(
-        connections=tuple(replace(c, ops=_folded(c, network.shape(c.source))) for c in network.connections)
-    )
+    return network.with_(connections=tuple(replace(c, ops=_folded(c)) for c in network.connections))
 
 
-def _folded(c: Connection, shape: tuple[int, ...]) -> tuple[Op, ...]:
-    ops = list(_delays_first(c.ops))
-    shapes, i = chain_shapes(tuple(ops), shape), 0
+def _folded(c: Connection) -> tuple[Op, ...]:
+    ops, i = list(_delays_first(c.ops)), 0
     while i < len(ops) - 1:
-        pair = _pair(ops[i], ops[i + 1], shapes[i + 1])
+        pair = _pair(ops[i], ops[i + 1])
         if pair is None:
             i += 1
             continue
         ops[i : i + 2] = pair
-        shapes[i + 1 : i + 2] = [op_shape(op, shapes[i]) for op in pair[:-1]]
         i = max(0, i - 1)  # what stands in front has a new neighbour
     return tuple(op for op in ops if not (isinstance(op, Scale) and np.all(op.scale == 1)))
 
@@ -56,11 +50,11 @@ def _delays_first(ops: tuple[Op, ...]) -> tuple[Op, ...]:
     return (Delay(np.array(steps)), *rest) if steps else rest
 
 
-def _pair(first: Op, second: Op, between: tuple[int, ...]) -> tuple[Op, ...] | None:
-    """What two neighbours become; None where they stay. ``between``: the shape between them."""
+def _pair(first: Op, second: Op) -> tuple[Op, ...] | None:
+    """What two neighbours become; None where they stay."""
     match first, second:
         case Scale(scale=a), Scale(scale=b):
-            return (Scale(reals(np.broadcast_to(a, between) * b if a.ndim and b.ndim else a * b)),)
+            return (Scale(reals(a * b)),)
         # a matrix acts on the last axis alone: a scale over several axes must stay unless the matrix has them too
         case Scale(scale=a), Linear(weight=w) if a.ndim <= 1 or w.ndim > 2:
             return (Linear(reals(w * (a[..., None, :] if a.ndim else a))),)
@@ -75,8 +69,9 @@ def _pair(first: Op, second: Op, between: tuple[int, ...]) -> tuple[Op, ...] | N
             return (replace(second, weight=reals(weight.reshape(second.weight.shape))),)
         case Convolution(), Scale(scale=a) if per_channel(a) is not None:
             return (scaled(first, second),)
-        case Scale(scale=a), SumPool() if per_channel(a) is not None:
-            return (second, first)
+        case Scale(scale=a), SumPool() if (channels := per_channel(a)) is not None:
+            # behind the windows maps have another size
+            return (second, Scale(reals(channels.reshape(-1, 1, 1))) if a.ndim else first)
         case Scale(scale=a), Reshape() if a.ndim == 0:
             return (second, first)
         case _:

@@ -20,7 +20,6 @@ from seamount.compile.network.network import (
     Scale,
     SumPool,
     chain_shapes,
-    op_shape,
     reals,
 )
 from seamount.compile.passes.balance_latency import balance_latency
@@ -128,6 +127,17 @@ def test_pooling_before_a_padded_convolution_is_one_convolution() -> None:
     assert composed(pool, conv, (3, 9, 9)) is None  # the row that pooling drops would come back in the padding
 
 
+@pytest.mark.parametrize("shape", [(2, 5, 7), (2, 1, 1), (1, 1, 1), (1,), ()])
+def test_a_scale_of_whole_maps_goes_behind_their_pooling(shape: tuple[int, ...]) -> None:
+    of_channels = np.array([2.0, 3.0]).reshape(2, 1, 1) if shape[:1] == (2,) else np.array(2.0)
+    ops = (Scale(reals(np.broadcast_to(of_channels, shape))), SumPool((2, 1), (2, 3)))
+    before = network([population("p", (2, 2, 3))], [Connection("c", "x", "p", ops)], [NetworkInput("x", (2, 5, 7))])
+    folded = fold_scale(before)
+    assert isinstance(folded.connections[0].ops[0], SumPool)
+    require_same(before, folded, 0)
+    require_same(before, merge_linear(folded), 0)
+
+
 def test_a_scale_that_differs_within_a_map_is_not_folded_into_a_convolution() -> None:
     rng = np.random.default_rng(0)
     uneven = Scale(reals(rng.integers(1, 4, (2, 6, 7))))
@@ -185,12 +195,14 @@ def test_a_delay_in_the_loop_pays_for_the_hop() -> None:
 
 
 def test_a_long_chain_of_scales_is_folded_in_steps_that_grow_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    n_asked = 0
+    module, n_asked = sys.modules["seamount.compile.passes.fold_scale"], 0
+    pair = module._pair
 
-    def counted(op: Op, shape: tuple[int, ...]) -> tuple[int, ...]:
+    def counted(first: Op, second: Op) -> tuple[Op, ...] | None:
         nonlocal n_asked
         n_asked += 1
-        return op_shape(op, shape)
+        found: tuple[Op, ...] | None = pair(first, second)
+        return found
 
     chain = (
         *(Scale(reals(2.0)) for _ in range(300)),
@@ -198,11 +210,7 @@ def test_a_long_chain_of_scales_is_folded_in_steps_that_grow_with_it(monkeypatch
         *(Scale(reals(0.5)) for _ in range(299)),
     )
     net = network([population("a", (2,))], [Connection("c", "in", "a", chain)], inputs=[NetworkInput("in", (2,))])
-    for module in (
-        sys.modules["seamount.compile.network.network"],
-        sys.modules["seamount.compile.passes.fold_scale"],
-    ):
-        monkeypatch.setattr(module, "op_shape", counted)
+    monkeypatch.setattr(module, "_pair", counted)
     (folded,) = fold_scale(net).connections
     assert len(folded.ops) == 1
     assert np.array_equal(folded.ops[0].weight, 2 * np.eye(2))
