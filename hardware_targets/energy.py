@@ -241,7 +241,7 @@ def estimate_energy(
         low=low.name,
         mid=mid.name,
         high=high.name,
-        boundaries=_boundaries(sets, mid),
+        boundaries=_boundaries(sets),
         static_terms=static,
         n_cores=None if placement is None else placement.n_cores,
         n_chips=n_chips,
@@ -302,12 +302,12 @@ def _ranked(sets: tuple[SetEstimate, ...]) -> Ranked:
     return ranked[0], ranked[median_low(range(len(ranked)))], ranked[-1]
 
 
-def _boundaries(sets: tuple[SetEstimate, ...], mid: SetEstimate) -> dict[str, Range]:
-    """Over all sets: their order in one boundary need not be that in another, so least and largest may be others."""
+def _boundaries(sets: tuple[SetEstimate, ...]) -> dict[str, Range]:
+    """Each with its own least, (lower) median and largest: the sets' order in one need not be that in another."""
     found = {}
     for boundary in ("compute_only", "on_chip_dynamic", "with_static"):
         values = [getattr(s, f"{boundary}_j") for s in sets]
-        found[boundary] = Range(min(values), getattr(mid, f"{boundary}_j"), max(values))
+        found[boundary] = Range(min(values), median_low(values), max(values))
     return found
 
 

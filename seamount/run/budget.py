@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from statistics import median_low
+from statistics import median_high, median_low
 
 from seamount.distill.budget import SETTING, fan_out
 from seamount.distill.config import DistillConfig
@@ -19,8 +19,8 @@ PRICED_BY = "loihi1"
 def in_operations(config: DistillConfig, student: SpikingNet) -> DistillConfig:
     """The same configuration, its budget in operations where it was in microjoules.
 
-    They are those of the boundary "compute only" with the middle set of constants: operations and updates, every
-    neuron active at every step.
+    They are those of the boundary "compute only", its middle over the sets of constants as in the report: operations
+    and updates, every neuron active at every step.
 
     Raises:
         ConfigError: the updates alone cost more.
@@ -38,18 +38,20 @@ def in_operations(config: DistillConfig, student: SpikingNet) -> DistillConfig:
         if isinstance(folded(student, name, source), Linear)
     )
     share = min(1.0, dense / fan_out(student).n_synapses)
-    prices = {
-        share * one.sop_dense.value + (1 - share) * one.sop_conv.value: one.update_active.value
-        for one in energy.sets.values()
-    }
-    per_operation = median_low(prices)
     n_updates = student.n_steps * sum(math.prod(student.shapes[name]) for name in student.order)
-    joules, updates = 1e-6 * budget["microjoules"], n_updates * prices[per_operation]
-    if joules <= updates:
+    joules = 1e-6 * budget["microjoules"]
+    # the middle price of a number of operations is the middle number of a price
+    left = median_high(
+        (joules - n_updates * one.update_active.value)
+        / (share * one.sop_dense.value + (1 - share) * one.sop_conv.value)
+        for one in energy.sets.values()
+    )
+    if left <= 0:
+        updates = median_low(n_updates * one.update_active.value for one in energy.sets.values())
         raise ConfigError(
             f"{1e6 * joules:g} microjoules an inference, but the updates of all neurons alone cost "
             f"{1e6 * updates:.3g}: even a student that never spikes spends more",
             where=SETTING,
             ways_out="raise it, or lower student.n_steps",
         )
-    return config.model_copy(update={"spike_budget": {"operations": (joules - updates) / per_operation}})
+    return config.model_copy(update={"spike_budget": {"operations": left}})

@@ -152,3 +152,15 @@ def test_microjoules_become_operations_by_the_constants_of_loihi1_and_less_than_
     assert 2.3e4 < per_microjoule < 5e4
     with pytest.raises(ConfigError, match=r"0\.01 microjoules an inference, but the updates of all neurons"):
         in_operations(DistillConfig(spike_budget={"microjoules": 0.01}), net)
+
+
+@pytest.mark.parametrize("microjoules", [0.2, 1.0, 50.0])
+def test_microjoules_are_the_middle_price_of_their_operations(microjoules: float) -> None:
+    net = build_student("recurrent", n_classes=10, input_shape=(12,), n_steps=2)  # matrices alone
+    found = in_operations(DistillConfig(spike_budget={"microjoules": microjoules}), net).spike_budget
+    assert found is not None
+    n_updates = 2 * sum(int(np.prod(net.shapes[name])) for name in net.order)
+    # pJ an operation and an active update: Davies 2018, SANA-FE twice, keras-spiking
+    sets = ((23.6, 81), (35.5, 72.8), (35.5, 72.8), (27.1, 81))
+    prices = sorted(found["operations"] * operation + n_updates * update for operation, update in sets)
+    assert prices[1] == pytest.approx(1e6 * microjoules)
