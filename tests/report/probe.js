@@ -40,6 +40,8 @@ function probe(frame, width) {
   for (const link of page.querySelectorAll("a")) if (!link.textContent.trim()) wrong.push("a link without words");
   for (const box of page.querySelectorAll(".scroll"))
     if (box.tabIndex !== 0 || !box.getAttribute("aria-label")) wrong.push("a scrolling box out of reach of the keyboard");
+  for (const box of page.querySelectorAll(".scroll:has(.versus)"))
+    if (box.scrollWidth > box.clientWidth + 1) wrong.push(`a comparison ${box.scrollWidth} wide in ${box.clientWidth}`);
   for (const section of page.querySelectorAll("[aria-labelledby]"))
     if (!page.getElementById(section.getAttribute("aria-labelledby"))) wrong.push("a label that is not there");
   return wrong;

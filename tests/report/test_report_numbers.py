@@ -18,7 +18,7 @@ from seamount.report.gates import Gates, check
 from seamount.report.parts.accuracy import Accuracy
 from seamount.report.parts.anytime import Anytime
 from seamount.report.parts.divergence import Sides, rate_distance
-from seamount.report.parts.ranges import weights
+from seamount.report.parts.ranges import weight_words, weights
 from seamount.report.parts.raster import drawn
 from seamount.report.report import assemble
 from seamount.report.schema.quantities import known, mcnemar, wilson
@@ -110,6 +110,15 @@ def test_weights_of_few_bits_by_hand(shift: int) -> None:
     # the same weights in a group that was given 8 bits use half of them and are clipped nowhere
     found = weights(Synapses("w", "a", "b", Dense(held)), 8, load_target("loihi1").chip)
     assert (found.bits, found.n_at_limit) == (4, 0)
+
+
+def test_the_largest_weight_alone_is_not_called_clipped() -> None:
+    said = []
+    for ends in ((7,), (7, 7), (7, -8)):
+        held = ints(np.array([[*ends, *[-1, 2, 3] * 8]]))
+        said.append(list(weight_words(weights(Synapses("w", "a", "b", Dense(held)), 4, load_target("loihi1").chip))))
+    assert said[0] == []
+    assert said[1] == said[2] == ["7.7 % of the weights of w lie at the end of the 4-bit grid: clipped?"]
 
 
 def test_the_ladder_by_hand() -> None:

@@ -108,7 +108,8 @@ def _grid_histogram(values: Array) -> tuple[list[int], list[int]]:
 
 def weight_words(group: Weights) -> Iterator[str]:
     """What the grid does to these weights, if it does something."""
-    if group.n_stored and group.n_at_limit / group.n_stored > 0.01:
+    # a single one is the largest, which a scale that uses the whole grid puts there
+    if group.n_at_limit > 1 and group.n_at_limit / group.n_stored > 0.01:
         share = 100 * group.n_at_limit / group.n_stored
         grid = f"{group.bits_allowed}-bit grid"
         yield f"{share:.1f} % of the weights of {group.name} lie at the end of the {grid}: clipped?"
