@@ -154,13 +154,22 @@ def test_microjoules_become_operations_by_the_constants_of_loihi1_and_less_than_
         in_operations(DistillConfig(spike_budget={"microjoules": 0.01}), net)
 
 
-@pytest.mark.parametrize("microjoules", [0.2, 1.0, 50.0])
-def test_microjoules_are_the_middle_price_of_their_operations(microjoules: float) -> None:
-    net = build_student("recurrent", n_classes=10, input_shape=(12,), n_steps=2)  # matrices alone
+@pytest.mark.parametrize(
+    ("arch", "shape", "n_matrix"), [("recurrent", (12,), None), ("small", (1, 8, 8), 64 * 2 * 2 * 10)]
+)
+@pytest.mark.parametrize("microjoules", [0.3, 1.0, 50.0])
+def test_microjoules_are_the_middle_price_of_their_operations(
+    arch: str, shape: tuple[int, ...], n_matrix: int | None, microjoules: float
+) -> None:
+    net = build_student(arch, n_classes=10, input_shape=shape, n_steps=2)
     found = in_operations(DistillConfig(spike_budget={"microjoules": microjoules}), net).spike_budget
     assert found is not None
     n_updates = 2 * sum(int(np.prod(net.shapes[name])) for name in net.order)
-    # pJ an operation and an active update: Davies 2018, SANA-FE twice, keras-spiking
-    sets = ((23.6, 81), (35.5, 72.8), (35.5, 72.8), (27.1, 81))
-    prices = sorted(found["operations"] * operation + n_updates * update for operation, update in sets)
+    share = 1.0 if n_matrix is None else n_matrix / fan_out(net).n_synapses
+    # pJ an operation of a matrix, of a convolution, and an active update: Davies 2018, SANA-FE twice, keras-spiking
+    sets = ((23.6, 23.6, 81), (35.5, 24.0, 72.8), (35.5, 35.5, 72.8), (27.1, 27.1, 81))
+    prices = sorted(
+        found["operations"] * (share * matrix + (1 - share) * kernel) + n_updates * update
+        for matrix, kernel, update in sets
+    )
     assert prices[1] == pytest.approx(1e6 * microjoules)
