@@ -36,6 +36,7 @@ from seamount.hardware_targets.lava.lower import lava_graph
 from seamount.hardware_targets.lava.run import run_on_lava
 from seamount.hardware_targets.simulator import simulate
 from seamount.windows import Window
+from tests.fuzz import on_lava
 
 RECORD = ("spikes", "states")
 
@@ -153,6 +154,12 @@ PROGRAMS = {
     "wide": wide(),
     "adaptive": adaptive(),
 }
+
+
+@pytest.mark.usefixtures("lava_imported_once")
+@pytest.mark.parametrize("seed", [8, 14])
+def test_programs_drawn_at_random_are_lavas(seed: int) -> None:
+    assert on_lava.tried(seed) == "equal"
 
 
 @pytest.mark.usefixtures("lava_imported_once")

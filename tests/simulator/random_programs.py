@@ -35,8 +35,12 @@ Random = np.random.Generator
 
 def random_case(seed: int, graded: bool = False) -> tuple[Program, dict[str, NDArray[Any]], int]:
     """A program of up to five populations, inputs for it, and a number of steps."""
+    return case_of(GradedPrograms if graded else Programs, seed)
+
+
+def case_of(programs: type[Programs], seed: int) -> tuple[Program, dict[str, NDArray[Any]], int]:
     random = np.random.default_rng(seed)
-    program = (GradedPrograms if graded else Programs)(random).draw()
+    program = programs(random).draw()
     n_steps = int(random.integers(1, 24))
     batch, length = int(random.integers(1, 4)), int(random.integers(1, n_steps + 1))
     return program, {i.name: _values(random, i, length, batch) for i in program.inputs}, n_steps
