@@ -171,6 +171,18 @@ SETTINGS = {
     "two threads": "torch.set_num_threads(2)",
     "numpy raises": "np.seterr(all='raise')",
     "warnings are errors": "import warnings; warnings.simplefilter('error')",
+    "float16 by autocast": "torch.autocast('cpu', torch.float16).__enter__()",
+    "every call of torch seen by another": """
+from torch.utils._python_dispatch import TorchDispatchMode
+class Seen(TorchDispatchMode):
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        return function(*args, **(kwargs or {}))
+Seen().__enter__()
+""",
+    "a folder that is gone": "import tempfile; os.chdir(gone := tempfile.mkdtemp()); os.rmdir(gone)",
+    "no environment": "os.environ.clear()",
+    "no standard streams, but one": "sys.stderr = sys.stdin = None",
+    "few levels of calls": "sys.setrecursionlimit(300)",
 }
 
 CASES = {
@@ -184,6 +196,19 @@ torch._C._set_mkldnn_enabled(False)
 print(n_wrong(16, references[16]), end=" ")
 torch._C._set_mkldnn_enabled(True)
 print(n_wrong(16, references[16]))
+""",
+    "nothing left changed": """
+import logging, random, signal, warnings
+def state():
+    return [
+        torch.get_rng_state().tolist(), str(np.random.get_state()), random.getstate(), np.geterr(),
+        torch.get_num_threads(), list(logging.root.handlers), logging.root.level, dict(os.environ), os.getcwd(),
+        list(sys.argv), sys.stdout, sys.getrecursionlimit(), sys.excepthook,
+        [signal.getsignal(number) for number in signal.valid_signals()],
+    ]
+before = state()
+wrong = n_wrong(16, references[16])
+print(wrong, [k for k, (a, b) in enumerate(zip(before, state())) if a != b])
 """,
     # emulates a CPU that multiplies in bfloat16 where it may: a product in the wrong precision is a wrong integer
     "several threads": """
@@ -317,6 +342,11 @@ def said(once: Once) -> Said:
 @pytest.mark.parametrize("chosen", SETTINGS)
 def test_settings_of_the_process_change_no_integer(chosen: str, said: Said) -> None:
     assert said(f"setting {chosen}") == "[0, 0, 0]"
+
+
+def test_a_run_leaves_the_process_as_it_was(said: Said) -> None:
+    """Its seeds, too: nothing is drawn."""
+    assert said("nothing left changed") == "0 []"
 
 
 def test_onednn_switched_off_between_two_runs_changes_no_integer(said: Said) -> None:
