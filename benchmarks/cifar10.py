@@ -7,7 +7,8 @@
 Every training is a process of its own, several at a time on the one GPU, and every one is resumed if the script is.
 What is done when the time is up is written; what is not, says how far it came.
 
-``--tell`` adds the lessons that OUT holds to benchmarks/results/cifar10.json and the table of docs/distillation.md.
+``--tell NAME`` adds the lessons that OUT holds to this comparison of benchmarks/results/cifar10.json, and writes its
+table in docs/distillation.md: lessons of one machine, precision and teacher are a comparison.
 
 OUT/cifar10.json      teacher, deployed students, methods: accuracy after every epoch and step, spikes, seconds
 OUT/part-*            pieces of one .tar.xz: the teacher's weights and the folders of both runs (without their state)
@@ -57,10 +58,10 @@ def main() -> int:
     parser.add_argument("--batch-size", type=int, default=256)
     parser.add_argument("--lessons", nargs="+", help="of the comparison only these, as hard-0 budget-sastc-0.2-T2")
     parser.add_argument("--tiny", action="store_true")
-    parser.add_argument("--tell", action="store_true", help="write figures and table of what OUT holds, and end")
+    parser.add_argument("--tell", metavar="NAME", help="write figures and table of the comparison in OUT, and end")
     options = parser.parse_args()
     if options.tell:
-        tell(options.out)
+        tell(options.out, options.tell)
         return 0
     if options.root is None:
         parser.error("--root says where CIFAR-10 is")

@@ -176,14 +176,14 @@ def spending_limit(limit: float) -> dict[str, Any]:
     return {"spike_budget": {"per_synapse": limit}}
 
 
-def tell(out: Path) -> None:
-    """Adds the lessons of a comparison that is done to the figures, and makes the table of all of them."""
+def tell(out: Path, comparison: str) -> None:
+    """Adds lessons that are done to those of the comparison, and makes the table of all of them."""
     done = json.loads((out / "cifar10.json").read_text())["found"]
     figures = json.loads((RESULTS / "cifar10.json").read_text())
-    lessons = figures["lessons"]
-    lessons["found"] |= {name: value for name, value in done.items() if "test" in value and "method" in value}
+    found = figures[comparison]["found"]
+    found |= {name: value for name, value in done.items() if "test" in value and "method" in value}
     write_figures(RESULTS / "cifar10.json", figures)
-    write_table(DOCS / "distillation.md", "cifar10.py", table(lessons["found"]))
+    write_table(DOCS / "distillation.md", f"cifar10.py --tell {comparison}", table(found))
 
 
 def table(found: dict[str, Any]) -> list[str]:
