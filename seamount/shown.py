@@ -16,11 +16,24 @@ HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
 """Categories of Unicode: control, format (also of direction), halves of pairs, separators of lines and paragraphs."""
 
 
+BLANK = "\u115f\u1160\u2800\u3164\uffa0"
+"""Fillers and an empty pattern: letters and signs to Unicode, of which nothing is seen."""
+
+MARKS = 4
+"""On one letter, at most: more of them climb over the lines around it, and no language writes them."""
+
+
 def plain(text: str) -> str:
     """Text without a character that does something instead of being seen; lines and tabs stay."""
-    if text.isprintable():
+    if text.isascii() and text.isprintable():
         return text
-    return "".join(_escaped(c) if unicodedata.category(c) in HIDDEN and c not in "\n\t" else c for c in text)
+    shown, marks = [], 0
+    for c in text:
+        kind = unicodedata.category(c)
+        marks = marks + 1 if kind in ("Mn", "Me") else 0
+        hidden = (kind in HIDDEN and c not in "\n\t") or c in BLANK or marks > MARKS
+        shown.append(_escaped(c) if hidden else c)
+    return "".join(shown)
 
 
 def _escaped(character: str) -> str:

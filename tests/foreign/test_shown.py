@@ -28,6 +28,15 @@ def test_only_letters_are_left_of_a_name() -> None:
     assert plain("größer µ → ✓\n\tünder") == "größer µ → ✓\n\tünder"
 
 
+def test_letters_without_a_picture_and_towers_of_marks_are_escaped() -> None:
+    assert plain("a\u3164b\u2800c\u115f\u1160\uffa0") == r"a\u3164b\u2800c\u115f\u1160\uffa0"
+    tower = "o" + "\u0301" * 50
+    assert plain(tower) == "o" + "\u0301" * 4 + r"\u0301" * 46
+    assert plain(tower[:4] + tower[:4]) == tower[:4] + tower[:4]
+    for name in ("ế", "e\u0302\u0301", "שָׁלוֹם", "ที่", "한국어", "日本"):
+        assert plain(name) == name
+
+
 def test_a_page_gets_it_without_tags() -> None:
     assert html(ATTACK) == Markup(TOLD.replace("&", "&amp;").replace("<b>", "&lt;b&gt;"))
     assert html(Markup("<b>")) == "<b>"
