@@ -131,7 +131,8 @@ def compile_all(work: list[Job], n_processes: int) -> list[Result]:
             for job, result in zip(new, run(compiled, *zip(*new, strict=True)), strict=True) if new else ():
                 known[_key(*job)] = asdict(result)
     finally:  # all variants take minutes: what is done when they are interrupted need not be done again
-        write_json(kept, known)
+        # but what failed is tried again, because a compiler that was not found may be there by then
+        write_json(kept, {key: result for key, result in known.items() if not result["failed"]})
     return [Result(**known[_key(*job)]) for job in work]
 
 

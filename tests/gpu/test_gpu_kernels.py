@@ -62,6 +62,17 @@ def test_a_spill_and_a_failure_end_with_1(
     assert compile_kernels.main() == 0
 
 
+def test_what_failed_is_not_remembered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A compiler that was not there, or a machine without memory, is no property of a kernel."""
+    monkeypatch.setattr(compile_kernels, "BUILD", tmp_path)
+    work, told = [(0, {"arch": 80}), (0, {"arch": 90})], [Result(32), Result(failed="no ptxas"), Result(40)]
+    monkeypatch.setattr(compile_kernels, "compiled", lambda number, variant: told.pop(0))
+    assert compile_kernels.compile_all(work, 1) == [Result(32), Result(failed="no ptxas")]
+    assert compile_kernels.compile_all(work, 1) == [Result(32), Result(40)]
+    assert compile_kernels.compile_all(work, 1) == [Result(32), Result(40)]
+    assert not told
+
+
 def test_the_words_of_ptxas_are_understood() -> None:
     log = (
         "ptxas info    : 0 bytes gmem\n    24 bytes stack frame, 12 bytes spill stores, 20 bytes spill loads\n"
