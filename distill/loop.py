@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
-from seamount.errors import ConfigError, SeamountError, out_of_memory
+from seamount.errors import ConfigError, out_of_memory
 from seamount.own import said
 
 from . import checkpoint
@@ -235,13 +235,14 @@ class _Run:
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         self.reseed()
+        loss: Tensor | None = None
         try:
             loss, terms = self.loss(self.parallel, values, seeds, numbers)
             self.optimizer.zero_grad(set_to_none=True)
             # processes average their gradients: weigh by their share, so that the sum is the whole batch's mean
             (loss * (len(numbers) * world.size / n_together)).backward()  # type: ignore[no-untyped-call]
         except (RuntimeError, ValueError) as error:
-            raise _explained(self, error, values, seeds, numbers) from error
+            raise _explained(self, error, values, seeds, numbers, backward=loss is not None) from error
         found = torch.stack([loss.detach().float(), *(value.float() for value in terms.values())])
         found, stop = self.over_processes(found.double() * len(numbers))
         self.unread.append(_Step(("loss", *terms), found, n_together, state.done, lr))
@@ -370,7 +371,9 @@ class _Run:
             checkpoint.save(self.folder / "last.safetensors", tensors, facts)
 
 
-def _explained(run: _Run, error: Exception, values: Tensor, seeds: Tensor, numbers: Tensor) -> Exception:
+def _explained(
+    run: _Run, error: Exception, values: Tensor, seeds: Tensor, numbers: Tensor, *, backward: bool
+) -> Exception:
     """A batch too small for batch norm; gradients of a loss of one's own; out of memory: the batch that would fit."""
     if isinstance(error, ValueError) and _one_value_per_channel(run, values, seeds, numbers):
         return ConfigError(
@@ -380,7 +383,7 @@ def _explained(run: _Run, error: Exception, values: Tensor, seeds: Tensor, numbe
         )
     if not out_of_memory(error):
         losses = [one.reference for one in run.task.learner.modules() if isinstance(one, OwnTerm)]
-        if not losses or isinstance(error, SeamountError):
+        if not (backward and losses):  # in the way there a loss of one's own tells for itself
             return error
         found = f"the gradients raise {said(error)}"
         return ConfigError(found, where=" and ".join(losses), ways_out="--debug shows the way there")

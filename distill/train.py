@@ -259,6 +259,7 @@ def rehearse(
     Networks are left with gradients and other statistics of their batch norms.
     """
     world = World(0, 1, torch.device("cpu"))
+    # whatever the training's device multiplies: this is a batch on the CPU
     train = train.model_copy(update={"compile": False, "precision": "fp32"})
     _check_one_step(data, config, train)
     if config.ann_epochs:

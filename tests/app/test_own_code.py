@@ -13,8 +13,10 @@ from torch import nn
 
 from seamount import own
 from seamount.config import Config, load_config
+from seamount.distill.config import DataConfig, DistillConfig, TrainConfig
 from seamount.distill.data import Pass, load_data
 from seamount.distill.methods import Lesson, Settings, WeightedSum, needs_teacher, weights_of
+from seamount.distill.train import distill
 from seamount.errors import ConfigError, SeamountError
 from seamount.files import file_hash
 from seamount.models.spiking_net import SpikingNet
@@ -415,6 +417,20 @@ def test_gradients_that_a_loss_breaks_later_are_told_with_its_name(here: Path) -
     told = refusal(lambda: run_stages(load_config(None, [*settings, *mine]), here / "run"))
     assert told.startswith("odd.py:again: the gradients raise RuntimeError: Trying to backward through the graph a")
     assert told.endswith("; --debug shows the way there")
+
+
+def test_what_a_student_raises_is_not_told_of_the_loss(here: Path) -> None:
+    data = load_data(DataConfig(max_train=40, augment=()), n_steps=2)
+    student = build_student("small", n_classes=10, input_shape=data.input_shape, n_steps=2)
+
+    def fails(module: nn.Module, _: object) -> None:
+        if module.training:
+            raise RuntimeError("of the student")
+
+    student.register_forward_pre_hook(fails)
+    config, train = DistillConfig(method={"mine.py:plain": 1.0}), TrainConfig(epochs=1, batch_size=8)
+    with pytest.raises(RuntimeError, match=r"^of the student$"):
+        distill(data, None, student, config, train, here / "run")
 
 
 # ------------------------------------------------------------------------------------------------------- refusals
