@@ -55,6 +55,7 @@ def imports_in(node: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
             yield from imports_in(child)
 
 
+@cache
 def imported_modules(path: Path) -> list[str]:
     """Dotted names that a file imports, ``from m import n`` as m.n, relative ones made absolute."""
     parts = path.relative_to(ROOT).parts[:-1]

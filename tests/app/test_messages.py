@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import nir
@@ -34,8 +35,13 @@ SETTING = re.compile(r"--(?:set|over) ([a-z_]+(?:\.[a-zA-Z_]+)?)=")
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*[a-z]")
 
 
-def texts() -> Iterator[tuple[str, str]]:
+@cache
+def texts() -> list[tuple[str, str]]:
     """(place, text) of every string in the code that is no docstring; what an f-string puts in is left out."""
+    return list(_texts())
+
+
+def _texts() -> Iterator[tuple[str, str]]:
     for path in (p for folder in FOLDERS for p in sorted((ROOT / folder).rglob("*.py"))):
         if "render" in path.parts or path.is_relative_to(ROOT / "seamount" / "compile"):
             continue  # style sheets name variables --so; links to the folders are the folders

@@ -12,6 +12,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -74,29 +75,37 @@ OTHERS = {
 }
 
 
+@cache
+def calls() -> list[tuple[str, ast.Call]]:
+    """Every call in the code, and the file that it stands in."""
+    folders = ("models", "distill", "compile", "hardware_targets", "seamount")
+    paths = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
+    return [
+        (str(path.relative_to(ROOT)), node)
+        for path in paths
+        if not any(p.is_symlink() for p in path.parents)
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+    ]
+
+
 def test_only_the_door_opens_foreign_files() -> None:
-    found = set()
-    for folder in ("models", "distill", "compile", "hardware_targets", "seamount"):
-        for path in (ROOT / folder).rglob("*.py"):
-            name = str(path.relative_to(ROOT))
-            if any(p.is_symlink() for p in path.parents) or name.startswith("seamount/foreign/"):
-                continue
-            calls = (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call))
-            found |= {f"{name}: {called}" for call in calls if (called := ast.unparse(call.func)) in OPENERS}
+    found = {
+        f"{name}: {called}"
+        for name, call in calls()
+        if not name.startswith("seamount/foreign/") and (called := ast.unparse(call.func)) in OPENERS
+    }
     assert found == set(OTHERS)
 
 
 def test_no_text_is_read_or_written_in_the_encoding_of_the_place() -> None:
-    found = []
-    for folder in ("models", "distill", "compile", "hardware_targets", "seamount"):
-        for path in (ROOT / folder).rglob("*.py"):
-            if any(p.is_symlink() for p in path.parents):
-                continue
-            for node in ast.walk(ast.parse(path.read_text())):
-                if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-                    named = {keyword.arg for keyword in node.keywords}
-                    if node.func.attr in ("read_text", "write_text") and "encoding" not in named:
-                        found.append(f"{path.relative_to(ROOT)}:{node.lineno}")
+    found = [
+        f"{name}:{call.lineno}"
+        for name, call in calls()
+        if isinstance(call.func, ast.Attribute)
+        and call.func.attr in ("read_text", "write_text")
+        and "encoding" not in {keyword.arg for keyword in call.keywords}
+    ]
     assert found == []
 
 

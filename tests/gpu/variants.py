@@ -57,11 +57,13 @@ def pairs(variants: list[dict[str, Any]]) -> list[dict[str, Any]]:
     def meetings(variant: Variant) -> set[Any]:
         return set(itertools.combinations(sorted((k, str(v)) for k, v in variant.items()), 2))
 
-    missing = set().union(*(meetings(v) for v in variants))
+    met = [meetings(v) for v in variants]
+    missing = set().union(*met)
     chosen = []
     while missing:
-        chosen.append(max(variants, key=lambda v: len(missing & meetings(v))))
-        missing -= meetings(chosen[-1])
+        best = max(range(len(variants)), key=lambda k: len(missing & met[k]))
+        chosen.append(variants[best])
+        missing -= met[best]
     return chosen
 
 
