@@ -40,6 +40,9 @@ LONGEST_S = 1e9
 LEAST_FREE = 1 << 16
 """Bytes; on a disk with less Lava's processes write down neither results nor why they ended."""
 
+WRITING_S = 10
+"""In which a process that has opened error.txt, and waits for its turn on a busy machine, writes into it."""
+
 
 def run_on_lava(
     program: Program,
@@ -235,10 +238,12 @@ def _wait(process: subprocess.Popen[bytes], folder: Path, time_limit_s: float) -
                 f"not done within {time_limit_s:g} s", where="Lava", ways_out="allow more time or send fewer samples"
             )
         time.sleep(0.02)
-    if (folder / "error.txt").exists():
-        time.sleep(0.05)  # let the writer finish
-        lines = (folder / "error.txt").read_text(encoding="utf-8").strip().splitlines()
+    if (error := folder / "error.txt").exists():
         _check_space(folder)
+        deadline = time.monotonic() + WRITING_S
+        while error.stat().st_size == 0 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        lines = error.read_text(encoding="utf-8").strip().splitlines()
         raise BackendMissing(lines[0] if lines else "stopped with an error", where="Lava")
     if process.returncode or not (folder / "done").exists():
         last = (folder / "log.txt").read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]

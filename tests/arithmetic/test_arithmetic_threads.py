@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from signal import SIGINT, default_int_handler, pthread_kill, signal
+from signal import SIGINT, pthread_kill, signal
 from threading import Event, current_thread, main_thread
 
 import pytest
@@ -46,19 +46,26 @@ def test_what_fails_in_a_thread_is_told() -> None:
 
 
 def test_the_caller_can_be_interrupted_while_threads_compute() -> None:
-    let_go = Event()
+    let_go, asked, ended = Event(), Event(), Event()
+
+    def once(*_: object) -> None:
+        if not asked.is_set():
+            asked.set()
+            raise KeyboardInterrupt
 
     def work(first: int, last: int) -> None:
-        if first == 0:
-            let_go.wait(0.2)  # until the caller waits: one that is about to may sleep through a signal, a minute long
-            # a signal, because a wait that has begun does not see interrupt_main
+        # again and again, because a caller that is about to wait may sleep through a signal;
+        # a signal, because a wait that has begun does not see interrupt_main
+        while first == 0 and not let_go.wait(0.2):
             pthread_kill(main_thread().ident or 0, SIGINT)
-        assert let_go.wait(60)
+        ended.set()
+        assert let_go.wait(900)
 
-    before = signal(SIGINT, default_int_handler)  # a shell lets what it starts with & ignore SIGINT
+    before = signal(SIGINT, once)
     try:
         with pytest.raises(KeyboardInterrupt):
             share_apart(work, 2, 1, 2)
     finally:
-        signal(SIGINT, before)
         let_go.set()
+        ended.wait(900)  # otherwise its last signal could come after the next line
+        signal(SIGINT, before)

