@@ -1,8 +1,8 @@
 """A Python that has loaded torch and Seamount already, for processes of tests: ``quick_python`` of tests/conftest.py.
 
 What starts anew loads them for three seconds. A fork of a process that has loaded them, and computed nothing, prints,
-takes signals, fails and ends the same. What is read while modules load (OMP_NUM_THREADS, NUMBA_CACHE_DIR, ...) is not
-that of the fork: tests of such settings start anew.
+takes signals, fails and ends the same. What is read while modules load (OMP_NUM_THREADS, NUMBA_CACHE_DIR,
+TRITON_INTERPRET, ...) is not that of the fork: tests of such settings start anew.
 
     python -m tests.forks serve SOCKET PID   is what is forked, until the process PID is gone
     python -S -E tests/forks.py SOCKET ...   does as "python ..." does: [-u] [-W ignore] [-P] FILE, -m MODULE, -c CODE
@@ -45,7 +45,7 @@ def command(path: str, arguments: list[str]) -> int:
         told.flush()
         pid = int(told.readline())
         for number in SIGNALS:
-            signal.signal(number, lambda number, _: os.kill(pid, number))
+            signal.signal(number, lambda number, _: pass_on(pid, number))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         code = int(told.readline())
     if code < 0:  # by a signal
@@ -55,11 +55,16 @@ def command(path: str, arguments: list[str]) -> int:
     return code
 
 
+def pass_on(pid: int, number: int) -> None:
+    with suppress(ProcessLookupError):  # it has ended, and its code is on the way
+        os.kill(pid, number)
+
+
 # ----------------------------------------------------------------------------------------------- what is forked
 
 
 def load() -> None:
-    """What most tests' processes need; nothing that reads a setting of theirs, as triton does."""
+    """What most tests' processes need; Triton is among it, which reads TRITON_INTERPRET now."""
     import importlib
     import warnings
 
@@ -73,6 +78,7 @@ def load() -> None:
             "seamount.distill.train",
             "seamount.hardware_targets.simulator.simulate",
             "seamount.run.pipeline",
+            "torch._dynamo",  # of every optimizer, in two seconds
             "torch.distributed.elastic.agent.server.api",  # torchrun's
             "torch.distributed.launcher.api",
         ):

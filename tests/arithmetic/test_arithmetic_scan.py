@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -111,12 +112,12 @@ print(*sorted(seen))
 """
 
 
-def test_the_triton_scan_equals_the_definition(quick_python: str) -> None:
+def test_the_triton_scan_equals_the_definition() -> None:
     """Interpreted, in a process of its own: Triton reads its setting when it is first imported."""
     pytest.importorskip("triton", reason="triton is not installed")
     folders = os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])])
     settings_ = os.environ | {"TRITON_INTERPRET": "1", "PYTHONPATH": folders}
-    done = subprocess.run([quick_python, "-c", TRITON], env=settings_, capture_output=True, text=True, timeout=900)
+    done = subprocess.run([sys.executable, "-c", TRITON], env=settings_, capture_output=True, text=True, timeout=900)
     assert done.stdout.split() == ["32", "64"], done.stdout + done.stderr
 
 

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -181,10 +182,11 @@ print("equal")
 """
 
 
-def test_triton_kernels_equal_the_cpu_kernels_in_the_interpreter(quick_python: str) -> None:
+def test_triton_kernels_equal_the_cpu_kernels_in_the_interpreter() -> None:
+    """In a process of its own: Triton reads its setting when it is first imported."""
     pytest.importorskip("triton", reason="triton is not installed")
     done = subprocess.run(
-        [quick_python, "-W", "ignore", "-c", TRITON],
+        [sys.executable, "-W", "ignore", "-c", TRITON],
         env={**os.environ, "TRITON_INTERPRET": "1"},
         capture_output=True,
         text=True,
