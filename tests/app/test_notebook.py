@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import re
 import sys
 import types
 from itertools import pairwise
@@ -193,7 +194,8 @@ def shell(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
 @pytest.mark.slow
 def test_the_example_notebook_runs_and_shows_what_is_kept(shell: Any) -> None:
     for cell in code_cells():
-        source, kept = "".join(cell["source"]), {key for o in cell["outputs"] for key in o.get("data", ())}
+        source = re.sub(r"\bepochs=\d+", "epochs=1", "".join(cell["source"]))
+        kept = {key for o in cell["outputs"] for key in o.get("data", ())}
         done = shell.run_cell(source)
         done.raise_error()
         assert ("text/html" in kept) == hasattr(done.result, "_repr_html_"), source
