@@ -272,14 +272,14 @@ def added_bytes(program: Program, activity: Activity) -> int:
 
 
 def copied_per_s() -> float:
-    """Bytes that a core copies in its second cache, read and written."""
+    """Bytes that a core copies in its second cache in a CPU second, read and written."""
     source, target = (np.ones(1 << 18, np.uint8) for _ in range(2))
 
     def copies() -> None:
         for _ in range(200):
             np.copyto(target, source)
 
-    return 400 * source.size / best(copies, 15).seconds
+    return 400 * source.size / best(copies, 15).cpu_s
 
 
 def profile_table(network: str, batch: int, rows: list[dict[str, Any]]) -> str:

@@ -269,7 +269,7 @@ def scan_general(
 
 @njit
 def _fired(spikes, t, b, found):
-    """Numbers of the sources that fired, in found: as many as it returns."""
+    """Numbers of the sources that fired, side by side in found: as many as it returns."""
     width = spikes.shape[2]
     row, n = (t * spikes.shape[1] + b) * width, np.int64(0)
     for low in range(0, width, lanes.LANES):

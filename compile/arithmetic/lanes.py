@@ -17,6 +17,7 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.core.registry import cpu_target
 from numba.extending import intrinsic, models, register_model
 from numba.np import arrayobj
@@ -242,6 +243,29 @@ def load_flags(typing_context: Any, array: Any, at: Any) -> Any:
     return MASK(array, types.int64), codegen
 
 
+def _note_by_table(context: Any, builder: Any, kind: Any, args: Any) -> Any:
+    """As ``note``, eight lanes at a time: which of them are set is looked up by their byte."""
+    array, at, base, mask = args
+    eight = ir.VectorType(_BYTE, 8)
+    lanes_of = [[lane for lane in range(8) if byte >> lane & 1] for byte in range(256)]
+    rows = [ir.Constant(eight, [*found, *[0] * (8 - len(found))]) for found in lanes_of]
+    table = cgutils.global_constant(builder, "lanes_of_a_byte", ir.Constant(ir.ArrayType(eight, 256), rows))
+    word = builder.bitcast(mask, _INT)
+    for low in range(0, LANES, 8):
+        byte = builder.and_(builder.lshr(word, ir.Constant(_INT, low)), ir.Constant(_INT, 255))
+        found = builder.load(builder.gep(table, [ir.Constant(_INT, 0), byte]))
+        first = builder.insert_element(
+            ir.Constant(ir.VectorType(_INT, 8), ir.Undefined),
+            builder.add(base, ir.Constant(_INT, low)),
+            ir.Constant(_INT, 0),
+        )
+        everywhere = builder.shuffle_vector(first, first, ir.Constant(ir.VectorType(_INT, 8), [0] * 8))
+        numbers = builder.add(builder.zext(found, everywhere.type), everywhere)
+        builder.store(numbers, _pointer(context, builder, kind, array, at, everywhere.type)).align = 4
+        at = builder.add(at, builder.zext(builder.ctpop(byte), at.type))
+    return at
+
+
 @intrinsic
 def note(typing_context: Any, found: Any, at: Any, base: Any, mask: Any) -> Any:
     """Writes base + lane of every set lane, side by side from found[at] on; the place behind them.
@@ -253,11 +277,7 @@ def note(typing_context: Any, found: Any, at: Any, base: Any, mask: Any) -> Any:
         array, at, base, mask = args
         kind = signature.args[0]
         if not _avx512():
-            for lane in range(LANES):
-                value = builder.add(base, ir.Constant(_INT, lane))
-                builder.store(value, _pointer(context, builder, kind, array, at, _INT))
-                at = builder.add(at, builder.zext(builder.extract_element(mask, ir.Constant(_INT, lane)), at.type))
-            return at
+            return _note_by_table(context, builder, kind, args)
         vector, bits = ir.VectorType(_INT, _NATIVE), ir.VectorType(_BIT, _NATIVE)
         compress = builder.module.declare_intrinsic(
             "llvm.x86.avx512.mask.compress.v16i32", (), ir.FunctionType(vector, [vector, vector, bits])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numba import njit
 
+from seamount.compile.arithmetic import lanes
 from seamount.compile.arithmetic.events import Layout, Rows, aligned, packed, runs
 from seamount.compile.arithmetic.kernels import add_rows
 from seamount.compile.arithmetic.lanes import LANES, WIDE
@@ -58,3 +60,32 @@ def test_a_layer_without_weights_adds_nothing() -> None:
     assert isinstance(rows, Rows)
     assert rows.shift == 0
     assert not rows.weights.any()
+
+
+@pytest.mark.parametrize("narrow", [False, True], ids=["as here", "without AVX-512"])
+def test_every_pattern_of_spikes_is_noted(narrow: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if narrow:
+        monkeypatch.setattr(lanes, "_avx512", lambda: False)
+
+    @njit
+    def noted(flags: np.ndarray, found: np.ndarray) -> np.ndarray:
+        ends = np.empty(len(flags), np.int64)
+        for k in range(len(flags)):
+            mask = lanes.load_flags(flags, k * LANES)
+            ends[k] = lanes.note(found, k * 3 * LANES + 1, np.int32(1000), mask)
+        return ends
+
+    # each byte of eight sources at each of its places, among others; -1 is 255
+    random = np.random.default_rng(0)
+    flags = (random.random((4 * 256, LANES)) < 0.5).astype(np.uint8)
+    for k, (place, byte) in enumerate(np.ndindex(4, 256)):
+        flags[k, 8 * place : 8 * place + 8] = np.unpackbits(np.uint8(byte), bitorder="little")
+    flags *= random.choice(np.array([1, 255], np.uint8), flags.shape)
+    found = np.zeros((len(flags), 3 * LANES), np.int32)
+    ends = noted(flags, found)
+    for k, row in enumerate(flags):
+        (fired,) = np.nonzero(row)
+        assert ends[k] == k * 3 * LANES + 1 + len(fired)
+        np.testing.assert_array_equal(found[k, 1 : 1 + len(fired)], 1000 + fired)
+        assert found[k, 0] == 0
+        assert not found[k, 1 + len(fired) + LANES :].any()
