@@ -34,6 +34,7 @@ from seamount.models.cells import Neurons
 from seamount.models.lif.constants import LifConstants
 from seamount.models.spiking_net import INPUT, READOUT, Answer, AnySpike, SpikingNet, StudentOutput, Sum
 from seamount.notebook import card, headed, line
+from seamount.surroundings import require_plain_torch, uncompiled
 
 from .grid import Integers, WeightGrid, any_spike_scales, frozen, nearest_skip, rounded
 from .integer import (
@@ -86,6 +87,7 @@ class QuantisedStudent(nn.Module):
         weight_bits: BitsSetting = None,
     ) -> None:
         super().__init__()
+        require_plain_torch()
         refuse(student)
         self.formats = formats
         self.bits = bits_of(student, formats, weight_bits)
@@ -179,6 +181,7 @@ class QuantisedStudent(nn.Module):
 
     # --------------------------------------------------------------------------------------------- forward
 
+    @uncompiled
     def forward(self, x: Tensor, *, record: bool | Collection[str] = False) -> StudentOutput:
         """As ``SpikingNet.forward``, in integers; x real in [0, 1], or whole numbers of an integer type.
 
@@ -271,6 +274,7 @@ class QuantisedStudent(nn.Module):
 
     def integers(self) -> Integers:
         """All integers of this forward pass, from the parameters or as they were frozen."""
+        require_plain_torch()
         return frozen(self) if bool(self.frozen) else rounded(self)
 
     def scales(self) -> dict[str, float]:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from seamount.errors import ConfigError, InputError, Unsupported
 from seamount.notebook import card, frame, headed, line
+from seamount.surroundings import require_plain_torch
 
 from . import fold, notebook
 from .cells import Neurons
@@ -181,6 +182,8 @@ class SpikingNet(nn.Module):
             x: (B, *input_shape), seen at every one of ``n_steps`` steps, or (T, B, *input_shape).
             record: populations whose spikes are returned; True: all that spike.
         """
+        if not torch.compiler.is_compiling():
+            require_plain_torch()
         values = {INPUT: self.frames(x)}
         n_steps = self.n_steps if x.dim() == len(self.input_shape) + 1 else x.shape[0]
         wanted = set(self.spiking() if record is True else record or ())

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import ParamSpec, TypeVar
 
+from seamount.errors import Unsupported
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -19,6 +21,7 @@ R = TypeVar("R")
 def undisturbed(function: Callable[P, R]) -> Callable[P, R]:
     """The function, within the usual settings."""
 
+    @uncompiled
     @functools.wraps(function)
     def called(*args: P.args, **kwargs: P.kwargs) -> R:
         with usual_settings():
@@ -27,9 +30,28 @@ def undisturbed(function: Callable[P, R]) -> Callable[P, R]:
     return called
 
 
+def uncompiled(function: Callable[P, R]) -> Callable[P, R]:
+    """The function, left as it is by a torch.compile around it: compiled sums are none of those that were proven."""
+
+    @functools.wraps(function)
+    def called(*args: P.args, **kwargs: P.kwargs) -> R:
+        if "torch._dynamo" not in sys.modules:  # nobody compiles, and its import takes seconds
+            return function(*args, **kwargs)
+        from torch import compiler
+
+        alone: Callable[P, R] = compiler.disable(function)  # type: ignore[no-untyped-call]
+        return alone(*args, **kwargs)
+
+    return called
+
+
 @contextmanager
 def usual_settings() -> Iterator[None]:
-    """Within it torch and numpy are as they are in a new process; torch's default type is, for all threads."""
+    """Within it torch and numpy are as they are in a new process; torch's default type is, for all threads.
+
+    Raises:
+        Unsupported: as ``require_plain_torch``.
+    """
     with ExitStack() as stack:
         if "numpy" in sys.modules:  # what is not loaded is as it starts
             import numpy as np
@@ -40,9 +62,32 @@ def usual_settings() -> Iterator[None]:
         yield
 
 
+def require_plain_torch() -> None:
+    """
+    Raises:
+        Unsupported: torch follows what is computed: within its transforms, tracer or fake tensors.
+    """
+    around = _follower()
+    if around:
+        found = f"called within {around}, which cannot follow what is computed outside of torch"
+        ways = ("call it outside", "take a student's gradients by backward() or torch.autograd.grad")
+        raise Unsupported(found, ways_out=ways)
+
+
+def _follower() -> str:
+    import torch
+
+    if torch._C._are_functorch_transforms_active():  # torch's own functions ask the same; there is no public name
+        return "a transform of torch.func"
+    if torch._C._is_tracing():
+        return "torch.jit.trace"
+    return "" if type(torch.empty(0)) is torch.Tensor else "FakeTensorMode"
+
+
 def _torch_as_it_starts(stack: ExitStack) -> None:
     import torch
 
+    require_plain_torch()
     usual = torch.float32
     if torch.get_default_dtype() != usual:
         stack.callback(torch.set_default_dtype, torch.get_default_dtype())
@@ -57,4 +102,4 @@ def _torch_as_it_starts(stack: ExitStack) -> None:
     stack.enter_context(torch.enable_grad())
 
 
-__all__ = ["undisturbed", "usual_settings"]
+__all__ = ["require_plain_torch", "uncompiled", "undisturbed", "usual_settings"]

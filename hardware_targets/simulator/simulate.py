@@ -29,6 +29,7 @@ from seamount.compile.program.readout import read_on
 from seamount.compile.synapses.kinds import Conv
 from seamount.errors import BackendMissing, ConfigError
 from seamount.gpu_code import require_triton
+from seamount.surroundings import require_plain_torch, uncompiled
 
 from .engine import SUM_VALUES, advance
 from .plan import Plan, plans
@@ -40,6 +41,7 @@ DEFAULT_MEMORY = 2 << 30
 """Working memory [byte] where no limit is given; what is recorded comes on top."""
 
 
+@uncompiled
 def simulate(
     program: Program,
     inputs: Any,
@@ -62,6 +64,7 @@ def simulate(
         device: "cpu" or "cuda".
         memory_limit_bytes: working memory; the inputs and what is recorded come on top. Default 2 GiB.
     """
+    require_plain_torch()
     wanted = _wanted(program, record, populations)
     n_steps = default_steps(program, inputs) if n_steps is None else n_steps
     given = check_inputs(program, inputs, n_steps)

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from seamount import api
 from seamount.cli.root import COMMANDS, load_command
 from seamount.config import Config, to_toml
+from seamount.errors import Unsupported
+from seamount.hardware_targets.simulator import simulate
+from seamount.models.zoo import build_student
 from seamount.surroundings import usual_settings
+from tests.simulator.random_programs import random_case
 
 SETTINGS = (
     "data.max_train=40",
@@ -68,6 +75,74 @@ def test_training_and_compiling_in_odd_surroundings_give_the_same_program(tmp_pa
                 api.compile_source(tmp_path / name, out=tmp_path / f"{name}.program.h5").path.read_bytes()
             )
     assert programs[0] == programs[1]
+
+
+# ------------------------------------------------------------------------------------- what follows torch's calls
+
+
+def under_grad(f: Callable[[Tensor], Tensor], x: Tensor) -> None:
+    torch.func.grad(lambda x: f(x).sum())(x)
+
+
+def under_vmap(f: Callable[[Tensor], Tensor], x: Tensor) -> None:
+    torch.func.vmap(f)(x[None])
+
+
+def under_jvp(f: Callable[[Tensor], Tensor], x: Tensor) -> None:
+    torch.func.jvp(f, (x,), (x,))
+
+
+def under_trace(f: Callable[[Tensor], Tensor], x: Tensor) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.jit.trace(f, (x,), check_trace=False)
+
+
+def under_fake_tensors(f: Callable[[Tensor], Tensor], x: Tensor) -> None:
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+        f(mode.from_tensor(x))
+
+
+FOLLOWERS = {
+    under_grad: "a transform of torch.func",
+    under_vmap: "a transform of torch.func",
+    under_jvp: "a transform of torch.func",
+    under_trace: "torch.jit.trace",
+    under_fake_tensors: "FakeTensorMode",
+}
+
+
+@pytest.mark.parametrize("follower", FOLLOWERS)
+@pytest.mark.parametrize("what", ["student", "integers", "quantise", "simulate", "deploy"])
+def test_what_follows_the_calls_of_torch_is_refused_by_name(
+    follower: Callable[..., None], what: str, tmp_path: Path
+) -> None:
+    x = torch.rand(2, 1, 8, 8)
+    student = build_student("small", n_classes=3, input_shape=(1, 8, 8), n_steps=2)
+    integers = api.quantise(student, x)
+    program, inputs, n_steps = random_case(1)
+
+    def called(x: Tensor) -> Tensor:
+        match what:
+            case "student":
+                return student(x).logits
+            case "integers":
+                return integers(x).logits
+            case "quantise":
+                api.quantise(student, x)
+            case "simulate":
+                simulate(program, inputs, n_steps=n_steps)
+            case "deploy":
+                api.deploy(student, (x, torch.arange(2)), folder=tmp_path / "chip", told=api.Told())
+        return x
+
+    with pytest.raises(Unsupported) as caught:
+        follower(called, x)
+    assert str(caught.value) == (
+        f"called within {FOLLOWERS[follower]}, which cannot follow what is computed outside of torch; "
+        "call it outside; or take a student's gradients by backward() or torch.autograd.grad"
+    )
+    assert student(x).logits.shape == (2, 2, 3)
 
 
 UNDOCUMENTED = """

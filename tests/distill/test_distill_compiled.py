@@ -12,18 +12,22 @@ import torch
 from distill_worker import N_STEPS, digits, student, teacher
 from torch import Tensor, nn
 
+from seamount.compile.arithmetic.definition import run_definition
 from seamount.distill import checkpoint
 from seamount.distill import compiled as compiling
 from seamount.distill.compiled import check_compiler
 from seamount.distill.config import DistillConfig, TeacherConfig, TrainConfig
 from seamount.distill.data import Data
 from seamount.distill.parallel import World
+from seamount.distill.quantised import QuantisedStudent
 from seamount.distill.train import distill, train_teacher
 from seamount.errors import BackendMissing, ConfigError
+from seamount.hardware_targets.simulator import simulate
 from seamount.models import spiking_net
 from seamount.models.cells import SASTC, lif, lif_box
 from seamount.models.lif import normed
 from seamount.models.zoo import build_student
+from tests.simulator.random_programs import random_case
 
 # the compiler and opcheck look at every tensor's gradient
 pytestmark = pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
@@ -38,6 +42,30 @@ def gradients(run: object, net: nn.Module, x: Tensor, *, bf16: bool = False) -> 
     net.zero_grad()
     logits.float().square().mean().backward()
     return [logits.detach(), *(p.grad for p in net.parameters() if p.grad is not None)]
+
+
+def test_integers_within_compiled_code_are_left_as_they_are() -> None:
+    program, inputs, n_steps = random_case(1)
+    expected = torch.as_tensor(run_definition(program, inputs, n_steps=n_steps).readout)
+    graphs: list[str] = []
+
+    def note(graph: torch.fx.GraphModule, _: list[Tensor]) -> object:
+        graphs.append(graph.code)
+        return graph.forward
+
+    def twice_its_answer(two: Tensor) -> Tensor:
+        answer = simulate(program, inputs, n_steps=n_steps).readout
+        return two * torch.as_tensor(answer)
+
+    found = torch.compile(twice_its_answer, backend=note)(torch.tensor(2))
+    assert torch.equal(found, 2 * expected)
+    assert sum(code.count(" = ") for code in graphs) < 10  # what is around it alone
+
+    graphs.clear()
+    x = torch.rand(2, 1, 8, 8)
+    integers = QuantisedStudent(build_student("small", n_classes=3, input_shape=(1, 8, 8), n_steps=2)).calibrate(x)
+    assert torch.equal(torch.compile(integers, backend=note)(x).logits, integers(x).logits)
+    assert graphs == []
 
 
 @pytest.mark.parametrize("case", ["image", "bf16", "frames", "recurrent"])
