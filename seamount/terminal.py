@@ -6,9 +6,11 @@ Apart from ``shown.py``, because rich takes longer to load than all that it show
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
+from rich.text import Text
 
 from .shown import plain
 
@@ -23,6 +25,10 @@ class PlainConsole(Console):
         # here, because every text passes by, in whatever table it stands, before rich adds its own control characters
         for segment in super().render(renderable, options):
             yield segment if segment.control else Segment(plain(segment.text), segment.style)
+
+    def render_str(self, text: str, **kwargs: Any) -> Text:
+        # before it is measured; and rich leaves some control characters out, after which two names look the same
+        return super().render_str(plain(text), **kwargs)
 
     def on_broken_pipe(self) -> None:
         raise

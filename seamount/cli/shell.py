@@ -186,6 +186,8 @@ def show(result: Result, as_json: bool) -> None:
     """The document or the rendering on stdout; plain text is shown as it is, brackets included."""
     from rich.text import Text
 
+    from seamount.shown import plain
+
     if result is NOTHING:
         return
     if as_json:
@@ -193,6 +195,7 @@ def show(result: Result, as_json: bool) -> None:
     else:
         rendering, console = result.rendering, stdout_console()
         if isinstance(rendering, str):
+            rendering = plain(rendering)
             rendering = Text(_hanging(rendering, console.width) if sys.stdout.isatty() else rendering)
         console.print(rendering)
 
@@ -223,13 +226,15 @@ def finite(document: Any) -> Any:
 def _fail(reasons: Sequence[Reason], code: int, as_json: bool) -> int:
     from rich.text import Text
 
+    from seamount.shown import plain
+
     message = "\n".join(str(reason) for reason in reasons)
     if as_json:
         document = {"error": message, "exit_code": code, "reasons": [asdict(reason) for reason in reasons]}
         with suppress(OSError):  # an exit code tells as much, where nothing can be told
             print(json.dumps(document, indent=2), flush=True)
     try:
-        stderr_console().print(Text.assemble(("error ", "bold red"), message), soft_wrap=True)
+        stderr_console().print(Text.assemble(("error ", "bold red"), plain(message)), soft_wrap=True)
         sys.stderr.flush()
     except OSError:
         give_up(sys.stderr)

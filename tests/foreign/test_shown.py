@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from seamount.cli.shell import Result, _run, explained
+from seamount.errors import InputError
 from seamount.shown import for_page, html, markdown, plain
 from seamount.terminal import console
 
@@ -65,7 +66,7 @@ def test_tables_of_any_width_show_it_whole(
     shown = capsys.readouterr().out
     assert "l[b]if" in shown
     assert not any(c in shown for c in "\x1b\x07\x9b\u202e\ud800\u2028")
-    assert "".join(shown.split()).count("PWNED") >= 4
+    assert "".join(shown.split()).count(r"PWNED\x07\x1b[2J") >= 4
     assert max(map(len, shown.splitlines())) <= 1000
 
 
@@ -77,6 +78,14 @@ def test_errors_are_shown_as_text(capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().err
     assert "[red]x[/y]" in shown
     assert "\x1b" not in shown
+
+    def refuses() -> Result:
+        raise InputError("empty", where="a\x07\r\x08b")
+
+    assert _run(refuses, as_json=False, debug=False) == 2
+    assert capsys.readouterr().err == "error a\\x07\\r\\x08b: empty\n"
+    assert _run(lambda: Result({}, "a\x07b"), as_json=False, debug=False) == 0
+    assert capsys.readouterr().out == "a\\x07b\n"
 
 
 def test_what_somebodys_code_prints_is_no_part_of_the_document(capsys: pytest.CaptureFixture[str]) -> None:
