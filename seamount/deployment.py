@@ -40,7 +40,7 @@ from seamount.config import TargetConfig
 from seamount.distill.parallel import World, open_world
 from seamount.distill.progress import Progress
 from seamount.errors import BackendMissing, Unsupported, plural
-from seamount.files import file_hash, make_folder, write_json
+from seamount.files import file_hash, make_folder, replacing, write_json
 from seamount.hardware_targets.agreement import Agreement, compare_runs
 from seamount.hardware_targets.lava import lava_status, run_on_lava
 from seamount.hardware_targets.simulator import simulate
@@ -382,7 +382,8 @@ def _write(asked: Asked, made: Made, folder: Path) -> None:
     if made.compiled is not None and source not in kept.values():
         for path in kept.values():
             path.unlink(missing_ok=True)
-        shutil.copyfile(source, kept[f"network{source.suffix}"])
+        with replacing(kept[f"network{source.suffix}"]) as fresh:
+            shutil.copyfile(source, fresh)
     save_program(made.program, folder / "program.h5")
     if made.samples is not None:
         some = made.samples.first(N_COMPARED)

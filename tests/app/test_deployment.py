@@ -1,5 +1,6 @@
 """A network or a program on one's own samples: from the file to the report, and what other commands make of it."""
 
+import errno
 import json
 import shlex
 import shutil
@@ -150,6 +151,20 @@ def test_a_program_has_a_report_without_a_float_network(files: Path, tmp_path: P
     )
     with pytest.raises(InputError, match="was made of a program, which holds no network"):
         api.compile_source(tmp_path / "r")
+
+
+def test_a_full_disk_is_that_of_the_report_and_leaves_no_half_of_a_network(
+    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(source: Path, copy: Path) -> None:
+        Path(copy).write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device", str(source), None, str(copy))
+
+    monkeypatch.setattr(shutil, "copyfile", full)
+    done = run("deploy", str(files / "net.nir"), *WORDS, "--out", str(tmp_path / "out"))
+    assert done.exit_code == 1
+    assert f"error {tmp_path / 'out' / 'network.nir'}: no space left; free some and run again" in done.stderr
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_without_labels_answers_are_compared(files: Path, tmp_path: Path) -> None:
