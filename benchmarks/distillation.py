@@ -47,10 +47,12 @@ PATHS = {
 }
 
 
-def training_step(path: str, batch: int, n_steps: int, device: str, width: float) -> Callable[[], Tensor]:
+def training_step(
+    path: str, batch: int, n_steps: int, device: str, width: float, taught_by: str = "resnet34"
+) -> Callable[[], Tensor]:
     torch.manual_seed(0)
     net = build_student("resnet18", n_classes=10, input_shape=(3, 32, 32), n_steps=n_steps, width=width)
-    teacher = build_teacher("resnet34", n_classes=10, input_shape=(3, 32, 32)).eval().requires_grad_(False).to(device)
+    teacher = build_teacher(taught_by, n_classes=10, input_shape=(3, 32, 32)).eval().requires_grad_(False).to(device)
     x, labels = torch.rand(batch, 3, 32, 32, device=device), torch.randint(0, 10, (batch,), device=device)
     student: nn.Module = net
     if path.startswith("exact integer"):

@@ -53,6 +53,7 @@ class Sizes:
     resnet_batches: tuple[int, ...] = (64, 256)
     training_batches: tuple[int, ...] = (128, 512)
     width: float = 1.0
+    teacher: str = "resnet34"
     steps: int = 10
     n_train: int = 20000
 
@@ -70,6 +71,7 @@ class Sizes:
             resnet_batches=(1,),
             training_batches=(2,),
             width=0.0625,
+            teacher="small-cnn",
             steps=1,
             n_train=128,
         )
@@ -460,7 +462,7 @@ def training(bench: Bench) -> None:
 
 def trained(bench: Bench, path: str, batch: int, counted: bool) -> dict[str, Any]:
     bench.empty()
-    step = training_step(path, batch, 4, bench.device, bench.sizes.width)
+    step = training_step(path, batch, 4, bench.device, bench.sizes.width, bench.sizes.teacher)
     operations = flops(step) if counted else None
     seconds = bench.seconds_of(step, bench.sizes.steps)
     row: dict[str, Any] = {"images_per_s": batch / seconds}
@@ -489,7 +491,7 @@ def integers(bench: Bench) -> None:
     batch = bench.sizes.training_batches[0]
     for path in ("fused bf16 channels_last", "exact integer bf16"):
         bench.empty()
-        step = training_step(path, batch, 4, bench.device, bench.sizes.width)
+        step = training_step(path, batch, 4, bench.device, bench.sizes.width, bench.sizes.teacher)
         bench.note(path, lambda step=step: {"images_per_s": batch / bench.seconds_of(step, bench.sizes.steps)})
         if bench.cuda:
             bench.note(f"{path}, waits per step", lambda step=step: waits(step))
