@@ -7,7 +7,9 @@ several values is made of layers, too: max(a, b) = b + ReLU(a - b).
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import io
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,14 +19,15 @@ import numpy as np
 import torch
 from torch import Tensor, fx, nn
 from torch.fx.passes.shape_prop import ShapeProp, TensorMetadata
+from torch.nn.parameter import is_lazy
 
-from seamount.errors import ENDS, Reason, Unsupported, text_of
+from seamount.errors import ENDS, InputError, Reason, Unsupported, text_of
 from seamount.windows import Window
 
 from . import fold
 from .drawing import label
-from .finite import check_finite
 from .fold import Flatten, FoldedConv, Linear, Op, Pool, Reals, Shape
+from .given import check_finite, unwrapped
 
 SAME = 1e-3
 """Relative difference of a module's answer from its layers' that float32 can make."""
@@ -48,6 +51,9 @@ POOLS: dict[str, Callable[..., nn.Module]] = {
 }
 
 ACTIVATIONS = (nn.GELU, nn.SiLU, nn.Sigmoid, nn.Tanh, nn.ELU, nn.LeakyReLU, nn.ReLU6, nn.Hardtanh, nn.Softplus)
+
+QUANTISED = ("torch.ao.nn.", "torch.ao.quantization.", "torchao.")
+"""Where modules are from whose weights are rounded already, or are rounded in each forward pass."""
 
 POSSIBLE = "possible are Linear, Conv2d, BatchNorm, pooling, Flatten, Dropout, ReLU, and sums of them"
 
@@ -140,8 +146,10 @@ def ann_layers(module: nn.Module, input_shape: Sequence[int], name: str) -> tupl
 
     Raises:
         Unsupported: everything in it that is no such layer, by name.
-        InputError: weights that are no numbers.
+        InputError: weights that are no numbers, or not there yet.
     """
+    module = unwrapped(module)
+    _check_plain(module, name)
     module = as_trained(module).cpu()
     shape = tuple(input_shape)
     check_finite(module, name)
@@ -151,8 +159,33 @@ def ann_layers(module: nn.Module, input_shape: Sequence[int], name: str) -> tupl
     return made
 
 
+def _check_plain(module: nn.Module, name: str) -> None:
+    """Refuses what cannot be copied or followed."""
+    for key, x in (*module.named_parameters(), *module.named_buffers()):
+        if is_lazy(x) or x.is_meta:
+            ways_out = "load its trained weights first"
+            raise InputError(f"{key} has no values yet", where=name, ways_out=ways_out)
+    for key, one in module.named_modules():
+        if (refused := _opaque(one)) is not None:
+            found, ways_out = refused
+            raise Unsupported(found, where=f"{name}: {key}" if key else name, ways_out=ways_out)
+
+
+def _opaque(module: nn.Module) -> tuple[str, str] | None:
+    """What hides the layers of a module, and what to give in its place."""
+    kind = type(module).__name__
+    if unwrapped(module) is not module:
+        return f"{kind} within the network", "put there what it wraps (its ._orig_mod or .module)"
+    if isinstance(module, torch.jit.ScriptModule):
+        return "compiled by torch.jit, which hides its layers", "give the nn.Module that it was made of"
+    if type(module).__module__.startswith(QUANTISED):
+        return f"{kind}, quantised by torch", "give the network before that: weights are rounded to 8 bits here"
+    return None
+
+
 def as_trained(module: nn.Module) -> nn.Module:
-    """A copy in float32, outside of training; the module itself stays as it is."""
+    """A copy in float32, outside of training and of wrappers; the module itself stays as it is."""
+    module = unwrapped(module)
     # weights that pruning or weight_norm computed of others; torch copies no tensor that has a gradient's graph
     computed = [x for each in module.modules() for x in vars(each).values() if isinstance(x, Tensor)]
     return copy.deepcopy(module, {id(x): x.detach().clone() for x in computed}).float().eval()
@@ -178,11 +211,13 @@ def _compare(module: nn.Module, made: Sequence[AnnLayer], shape: Shape, name: st
 def _traced(module: nn.Module, shape: Shape, name: str) -> fx.GraphModule:
     try:
         traced = fx.symbolic_trace(module)
-        with torch.no_grad():
+        with torch.no_grad(), contextlib.redirect_stderr(io.StringIO()):  # torch prints a traceback there
             ShapeProp(traced).propagate(torch.zeros((2, *shape)))
     except ENDS:
         raise
-    except BaseException as error:  # a user's forward raises whatever it raises
+    except BaseException as raised:  # a user's forward raises whatever it raises
+        of_torch = text_of(raised).startswith("ShapeProp error")  # tells of a node in place of what was raised
+        error = raised.__cause__ if of_torch and raised.__cause__ else raised
         said = (text_of(error).strip().splitlines() or [type(error).__name__])[0]
         ways = "let its forward pass call layers, without a choice that depends on values"
         raise Unsupported(
@@ -369,6 +404,9 @@ class _Graph:
             pool = nn.AdaptiveAvgPool2d(1) if name == "mean" else nn.AdaptiveMaxPool2d(1)
             value = self.layer(called, pool, value)
             return self.layer(f"{called}_flat", nn.Flatten(), value) if len(behind) == 2 else value
+        if name.startswith("dropout") and node.kwargs.get("training"):
+            self.refuse(str(node), f"{name} outside of training, too", ways_out=("give it training=self.training",))
+            return value
         if name in POOLS:
             arguments = {key: x for key, x in node.kwargs.items() if key not in ("input", "return_indices")}
             return self.layer(called, POOLS[name](*node.args[1:], **arguments), value)

@@ -423,7 +423,9 @@ def _matrix(ops: Sequence[Op | NoNode], shape: Shape, name: str) -> Linear:
         out = op_shape(op, out)
     n_out = math.prod(out)
     if len(out) > 1 and any(isinstance(op, NoNode) for op in ops):
-        raise Unsupported("NIR has no node that makes such a map", where=name, ways_out="put nn.Flatten() behind it")
+        raise Unsupported(
+            "no convolution or pooling makes such a map", where=name, ways_out="put nn.Flatten() behind it"
+        )
     if len(out) > 1:
         kinds = " and ".join(type(op).__name__.removeprefix("Folded") for op in ops)
         ways_out = "put neurons between layers, and a pooling in front of a convolution"

@@ -21,7 +21,7 @@ from seamount.errors import Unsupported
 from . import fold
 from .drawing import CELLS, POSSIBLE, SEQUENCES, Drawing, Term, Value, label, unknown_cells
 from .export import unsupported
-from .finite import check_finite
+from .given import check_finite, unwrapped
 from .recording import Recorded, TakesTime, as_it_was, copied, record
 from .spiking_net import INPUT, SpikingNet
 
@@ -56,7 +56,7 @@ def from_module(
         InputError: weights that are no numbers.
     """
     check_finite(module, name)
-    inner = _unwrapped(module)
+    inner = unwrapped(module)
     _check_plain(inner, name)
     shape = tuple(input_shape)
     net, recorded = _drawn(inner, shape, n_steps, name, snap_decays, input_bits, input_scale)
@@ -65,18 +65,6 @@ def from_module(
         awake = _awake(inner, x[0] if recorded.kind == "step" else x)
         _compare(awake, _drawn(awake, shape, n_steps, name)[0], recorded, x)
     return net.train(module.training)
-
-
-def _unwrapped(module: nn.Module) -> nn.Module:
-    """Without what runs it on several devices, or compiled."""
-    while True:
-        match module:
-            case nn.DataParallel() | nn.parallel.DistributedDataParallel():
-                module = module.module
-            case _ if isinstance(compiled := getattr(module, "_orig_mod", None), nn.Module):
-                module = compiled
-            case _:
-                return module
 
 
 def _check_plain(module: nn.Module, name: str) -> None:

@@ -6,9 +6,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from seamount.errors import InputError, Unsupported
-from seamount.models.ann import ann_layers, run_layers
+from seamount.models.ann import ann_layers, as_trained, run_layers
 from seamount.models.fast import Fast, FastOptions
 from seamount.models.teachers import BasicBlock, SmallCnn, SmallMlp, WideBlock
 
@@ -114,6 +115,17 @@ class Joined(nn.Module):
         return out
 
 
+class Live(nn.Module):
+    """Its dropout goes on outside of training."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.dropout(self.a(x), 0.1)
+
+
 class Choice(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -137,11 +149,50 @@ def test_what_has_no_place_in_a_chain_is_refused_by_name() -> None:
         "net: has neither a Linear nor a Conv2d": (nn.Sequential(nn.ReLU()), (4,)),
         "net: cannot be followed for x (B, 4): symbolically traced variables cannot be used as inputs to control "
         "flow; let its forward pass call layers, without a choice that depends on values": (Choice(), (4,)),
+        "net: cannot be followed for x (B, 4): mat1 and mat2 shapes cannot be multiplied (2x4 and 3x2); let its "
+        "forward pass call layers, without a choice that depends on values": (nn.Sequential(nn.Linear(3, 2)), (4,)),
+        "net: dropout: dropout outside of training, too; give it training=self.training": (Live(), (4,)),
+        "net: compiled by torch.jit, which hides its layers; give the nn.Module that it was made of": (
+            torch.jit.trace(nn.Linear(4, 2), torch.zeros(1, 4)),
+            (4,),
+        ),
+        "net: 0: DeQuantize, quantised by torch; give the network before that: weights are rounded to 8 bits here": (
+            nn.Sequential(torch.ao.nn.quantized.DeQuantize()),
+            (4,),
+        ),
+        "net: 0: DataParallel within the network; put there what it wraps (its ._orig_mod or .module)": (
+            nn.Sequential(nn.DataParallel(nn.Linear(4, 2))),
+            (4,),
+        ),
     }
     for message, (module, shape) in refused.items():
         with pytest.raises(Unsupported) as error:
             ann_layers(module, shape, "net")
         assert str(error.value) == message
+
+
+@pytest.mark.parametrize("layer", [nn.LazyLinear(2), nn.Linear(4, 2, device="meta")])
+def test_weights_that_are_not_there_yet_are_named(layer: nn.Module) -> None:
+    with pytest.raises(InputError) as error:
+        ann_layers(nn.Sequential(layer), (4,), "net")
+    assert str(error.value) == "net: 0.weight has no values yet; load its trained weights first"
+
+
+def test_what_wraps_a_network_is_taken_off() -> None:
+    net = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+    expected = ann_layers(net, (4,), "net")
+    compiled = nn.Module()
+    compiled._orig_mod = net
+    for wrapped in (nn.DataParallel(net), AveragedModel(nn.DataParallel(net)), compiled):
+        found = ann_layers(wrapped, (4,), "net")
+        assert [layer.name for layer in found] == [layer.name for layer in expected]
+        assert isinstance(as_trained(wrapped), nn.Sequential)
+
+
+def test_a_failing_pass_prints_no_traceback(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(Unsupported):
+        ann_layers(nn.Sequential(nn.Linear(3, 2)), (4,), "net")
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_product_of_activations_is_refused() -> None:

@@ -284,7 +284,8 @@ def test_what_nir_has_no_node_for_is_a_matrix(name: str) -> None:
 def test_layers_that_are_no_single_operator_say_why() -> None:
     for layer in (nn.ConvTranspose2d(2, 3, 2, stride=2), nn.AdaptiveAvgPool2d(3)):
         with pytest.raises(
-            Unsupported, match=r"up: NIR has no node that makes such a map; put nn.Flatten\(\) behind it"
+            Unsupported,
+            match=r"up: no convolution or pooling makes such a map; put nn.Flatten\(\) behind it",
         ):
             fold.fold(layer, (2, 5, 5), "up")
     assert "nearest and bilinear, to a size or by a whole" in fold.problems(nn.Upsample(scale_factor=1.5), "up")[0]
