@@ -6,7 +6,7 @@
 
 Prints a table for each network and data set, as in docs/sigma_delta.md, and puts its figures into
 results/sigma_delta.json, beside those of parts that were measured before. The ANNs are trained here; with ``--seeds``
-one of each seed, converted at threshold 0 and at the default, of which nothing is written.
+one of each seed, converted at threshold 0 and at the default, a row of its own each.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from examples.convert_a_moving_digit import drifting, make_data, make_net
 from seamount import api
 from seamount.config import load_config
 from seamount.distill.data import load_data
-from seamount.frames import Frames, frames_of
+from seamount.frames import frames_of
 from seamount.sigma_delta import Conversion, convert
 
 N_TRAINING = 20_000
@@ -135,32 +135,25 @@ def stills(*settings: str) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]
     return train, test
 
 
-def over_seeds(title: str, train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor], n_seeds: int) -> None:
+def of_seed(seed: int, train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor]) -> Conversion:
+    """At threshold 0 and at the default."""
     (x, y), (x_test, y_test) = train, test
-    epochs = max(3, 30_000 // len(y))
+    net = trained(cnn(x.shape[-1], seed), x, y, epochs=max(3, 30_000 // len(y)))
     parts = (x.numpy(), y.numpy()), (x_test.numpy(), y_test.numpy())
-    for seed in range(n_seeds):
-        print(
-            row(title, seed, trained(cnn(x.shape[-1], seed), x, y, epochs), frames_of(parts, frames=False)),
-            flush=True,
-        )
+    return convert(net, *frames_of(parts, frames=False), thresholds=(0.0,))
 
 
-def moving_over_seeds(n_seeds: int, n_sequences: int) -> None:
+def moving_of_seed(seed: int, n_sequences: int) -> Conversion:
     train, test = frames_of(make_data(), frames=True)
-    for seed in range(n_seeds):
-        net = make_net(seed=seed)
-        title = f"digits, drifting, n = {n_sequences} x {test.n_steps} frames"
-        print(row(title, seed, net, (train, test.part(0, n_sequences))), flush=True)
+    return convert(make_net(seed=seed), train, test.part(0, n_sequences), thresholds=(0.0,))
 
 
-def row(title: str, seed: int, net: nn.Module, parts: tuple[Frames, Frames]) -> str:
+def row(title: str, done: Conversion) -> str:
     """What conversion of an ANN costs at threshold 0 and at the default."""
-    done = convert(net, *parts, thresholds=(0.0,))
     ann, zero, usual = done.reference.accuracy or 0.0, done.curve[0], done.chosen
     exact, found = (100 * ((point.accuracy or 0.0) - ann) for point in (zero, usual))
     return (
-        f"| {title} | {seed} | {100 * ann:.2f} % | {exact:+.2f} | {usual.threshold:g} | {found:+.2f} "
+        f"| {title} | {100 * ann:.2f} % | {exact:+.2f} | {usual.threshold:g} | {found:+.2f} "
         f"| {100 * usual.same:.2f} % | {usual.messages:,.0f} "
         f"| {usual.error_rms:.3f} of {done.reference.largest:.3g} |"
     )
@@ -202,27 +195,30 @@ def mnist_drifting(folder: Path, n_sequences: int) -> Conversion:
     return api.convert(trained(cnn(36), frames, labels, epochs=3), both, frames=True)
 
 
-def measure(parts: dict[str, Callable[[], Conversion]]) -> None:
-    """Each part's table is printed, and its figures are written at once."""
+def measure(parts: dict[str, Callable[[], Conversion]], shown: Callable[[str, Conversion], str]) -> None:
+    """What is shown of each part is printed, and its figures are written at once."""
     file = RESULTS / "sigma_delta.json"
     for name, part in parts.items():
         began = time.process_time()
         done = part()
-        print(table(name, done), flush=True)
+        print(shown(name, done), flush=True)
         found = json.loads(file.read_text()) if file.exists() else {}
         machine = {"cpu": cpu_name(), "load": os.getloadavg()[0], "torch": torch.__version__}
         spent = {"date": str(date.today()), **machine, "cpu_s": time.process_time() - began}
         write_figures(file, {**found, name: {**spent, **done.to_dict()}})
 
 
-def over_all_seeds(asked: argparse.Namespace) -> None:
+def parts_of_seeds(asked: argparse.Namespace) -> dict[str, Callable[[], Conversion]]:
     train, test = stills('data.name="digits"')
-    over_seeds(f"digits, n = {len(test[1])}", train, test, asked.seeds)
-    moving_over_seeds(asked.seeds, asked.sequences)
+    made: dict[str, Callable[[int], Conversion]] = {
+        "digits": partial(of_seed, train=train, test=test),
+        "digits-drifting": partial(moving_of_seed, n_sequences=asked.sequences),
+    }
     if asked.mnist is not None:
         (x, y), (x_test, y_test) = stills('data.name="mnist"', f'data.root="{asked.mnist}"')
         n = asked.samples
-        over_seeds(f"MNIST, n = {n:,}", (x[:N_TRAINING], y[:N_TRAINING]), (x_test[:n], y_test[:n]), asked.seeds)
+        made["mnist"] = partial(of_seed, train=(x[:N_TRAINING], y[:N_TRAINING]), test=(x_test[:n], y_test[:n]))
+    return {f"{name}, seed {seed}": partial(make, seed) for name, make in made.items() for seed in range(asked.seeds)}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -234,7 +230,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--parts", nargs="+", metavar="PART", help="these alone; without it, all")
     asked = parser.parse_args(arguments)
     if asked.seeds:
-        over_all_seeds(asked)
+        measure(parts_of_seeds(asked), row)
         return
     parts: dict[str, Callable[[], Conversion]] = {
         "digits": digits,
@@ -249,7 +245,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     unknown = sorted(set(asked.parts or ()) - set(parts))
     if unknown:
         parser.error(f"no part {', '.join(unknown)}; there are {', '.join(parts)}")
-    measure({name: part for name, part in parts.items() if not asked.parts or name in asked.parts})
+    measure({name: part for name, part in parts.items() if not asked.parts or name in asked.parts}, table)
 
 
 if __name__ == "__main__":
