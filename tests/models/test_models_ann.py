@@ -260,6 +260,7 @@ def test_weights_that_are_no_numbers_are_named(value: float) -> None:
 
 def test_a_hook_that_changes_what_a_layer_gives_is_refused() -> None:
     net = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+    nn.init.ones_(net[0].weight)  # at random, all three neurons may be silent, and the hook doubles nothing
     net[0].register_forward_hook(lambda layer, given, out: 2 * out)
     with pytest.raises(Unsupported, match=r"forward pass calls; take away hooks \(handle\.remove\(\)\)"):
         ann_layers(net, (4,), "net")
