@@ -126,15 +126,19 @@ def test_loops_that_are_not_to_be_compiled_are_refused(monkeypatch: pytest.Monke
 def test_without_a_place_for_compiled_code_it_compiles_anew_and_says_so(tmp_path: Path) -> None:
     closed = tmp_path / "closed"
     closed.write_text("")  # a file where a folder should be: closed to everybody, root too
-    code = f"""
+    # the locators must be closed before the first compiled function is made
+    closing = f"""
 import numba.core.caching as caching
 caching.InTreeCacheLocator.get_cache_path = lambda self: {str(closed / "pycache")!r}
-print(differing(simulate(PROGRAM, inputs(2), record=RECORD), run_definition(PROGRAM, inputs(2), record=RECORD)))
 """
-    # the locators must be closed before the first compiled function is made
-    head, _, tail = code.partition("print")
+    simulating = """
+dense = Synapses("dense", "in", "k", Dense(even(10, 162)), graded=True)  # each kernel takes seconds
+small = Program("small", PROGRAM.inputs, (Population("k", (10,), counting),), (dense,), Readout("k", "v"), n_steps=6)
+known = run_definition(small, inputs(2), record=RECORD)
+print(differing(simulate(small, inputs(2), record=RECORD), known), known.spikes["k"].any())
+"""
     done = subprocess.run(
-        [sys.executable, "-W", "ignore:.*torch.jit.*", "-c", head + PROGRAMS + "print" + tail],
+        [sys.executable, "-W", "ignore:.*torch.jit.*", "-c", closing + PROGRAMS + simulating],
         env={k: v for k, v in os.environ.items() if k not in ("XDG_CACHE_HOME", "NUMBA_CACHE_DIR")}
         | {"HOME": str(closed), "NUMBA_CACHE_DIR": str(closed / "numba"), "OMP_NUM_THREADS": "1"},
         capture_output=True,
@@ -143,7 +147,7 @@ print(differing(simulate(PROGRAM, inputs(2), record=RECORD), run_definition(PROG
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["0"]
+    assert done.stdout.split() == ["0", "True"]
     assert done.stderr.count("compiled code cannot be kept: neither") == 1
     assert "set NUMBA_CACHE_DIR to a folder that can be" in done.stderr
 
