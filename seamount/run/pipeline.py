@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import platform
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,7 @@ def run_stages(
                 run = open_run(folder, STAGES, resume=resume, overwrite=overwrite)
                 write_atomically(run.folder / "resolved.toml", to_toml(config))
                 write_json(run.folder / "manifest.json", manifest(config, told.command) | {"settings": [*settings]})
+                mine.enter_context(staying(folder))
             world.wait()
             work = _Work(config, Run(folder, STAGES), world, told, data, siblings)
             if work.leads and not resume:
@@ -83,6 +84,20 @@ def run_stages(
         for stage in stages[together:]:  # alone: nobody waits in the meantime
             work.do(stage)
         return work.run
+
+
+@contextmanager
+def staying(folder: Path) -> Iterator[None]:
+    """
+    Raises:
+        ConfigError: what failed inside did so because the run directory is gone.
+    """
+    try:
+        yield
+    except (OSError, SeamountError):
+        if (folder / "manifest.json").exists():
+            raise
+        raise ConfigError("was removed while the run worked in it", where=folder, ways_out="run again") from None
 
 
 class _Work:

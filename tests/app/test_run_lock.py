@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from seamount.errors import ConfigError
+from seamount.errors import ConfigError, InputError
 from seamount.run.lock import hold
+from seamount.run.pipeline import staying
 
 HOLDER = """
 import sys
@@ -54,6 +55,17 @@ def test_a_second_thread_is_refused_and_the_first_keeps_its_lock(tmp_path: Path)
             pass
     with hold(tmp_path / "one"):
         pass
+
+
+def test_a_folder_that_is_removed_in_the_middle_is_said_to_be_gone(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").touch()
+    with pytest.raises(InputError, match="no teacher"), staying(tmp_path):
+        raise InputError("no teacher")
+    for failure in (InputError("no teacher"), FileNotFoundError(errno.ENOENT, "No such file", "student.safetensors")):
+        gone = tmp_path / "run"
+        with pytest.raises(ConfigError) as caught, staying(gone):
+            raise failure
+        assert str(caught.value) == f"{gone}: was removed while the run worked in it; run again"
 
 
 def test_a_file_system_without_locks_is_said_to_be_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
