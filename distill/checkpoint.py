@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import save_file
+from safetensors.torch import save as as_bytes
 from torch import Tensor, nn
 
 from seamount.errors import InputError
-from seamount.files import make_folder, replacing
+from seamount.files import write_atomically
 from seamount.foreign.tensors import plain, read_safetensors, read_state_dict
 
 
@@ -20,13 +19,8 @@ def save(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) ->
     """The whole file or nothing; its folder is made."""
     # clones: safetensors refuses tensors that share memory, as tied weights do
     copies = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    try:
-        make_folder(path.parent)
-        with replacing(path) as fresh:
-            save_file(copies, fresh, metadata={"facts": json.dumps(facts)})
-    except (OSError, SafetensorError) as error:
-        found = f"cannot be written ({error}); the file from before is unchanged"
-        raise InputError(found, where=path) from None
+    # by Python, because of a full disk safetensors tells in words of its own, without a number
+    write_atomically(path, as_bytes(copies, metadata={"facts": json.dumps(facts)}))
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
 import multiprocessing
@@ -793,6 +794,22 @@ def test_a_clock_that_is_set_back_at_every_look_costs_no_checkpoint_and_no_time(
     history = train(tmp_path, epochs=2, checkpoint_every_s=1e-9).history
     assert all(0 < epoch.seconds < 1000 for epoch in history)
     assert len(saved) > 2 * len(history)  # within an epoch, too
+
+
+def test_a_full_disk_leaves_the_checkpoint_of_before_and_is_said_to_be_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    path = tmp_path / "last.safetensors"
+    checkpoint.save(path, {"a": torch.ones(2)}, {"epoch": 1})
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space left") as caught:
+        checkpoint.save(path, {"a": torch.zeros(2)}, {"epoch": 2})
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(path))
+    assert checkpoint.load(path)[1] == {"epoch": 1}
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_damaged_checkpoints_are_refused(tmp_path: Path) -> None:
