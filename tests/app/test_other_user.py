@@ -43,7 +43,7 @@ def other_user() -> tuple[str, ...] | None:
 def checkout() -> Iterator[Path]:
     """A fresh copy that others may read and nobody may write; not in pytest's folder, which is closed to others."""
     folder = Path(tempfile.mkdtemp(prefix="seamount-test-"))
-    left_out = shutil.ignore_patterns("*.nbi", "*.nbc")
+    left_out = shutil.ignore_patterns("__pycache__", "*.nbi", "*.nbc")
     for name in ("models", "distill", "compile", "hardware_targets", "seamount"):
         shutil.copytree(ROOT / name, folder / name, symlinks=True, ignore=left_out)
     try:
