@@ -9,6 +9,7 @@ from typing import Any
 
 from numba import config, njit
 from numba.core.caching import FunctionCache
+from numba.core.registry import cpu_target
 
 from seamount.errors import ConfigError
 
@@ -44,6 +45,12 @@ def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
     return part
 
 
+def has_avx512() -> bool:
+    """Whether numba compiles for a machine that has it: it rounds single products towards zero, and packs lanes."""
+    _, _, features = cpu_target.target_context.codegen().magic_tuple()
+    return "+avx512f" in features.split(",")
+
+
 class _Cache(FunctionCache):
     """A disk that fills up or turns read-only after the start costs a compilation, not the run."""
 
@@ -77,4 +84,4 @@ def _warn(function: Callable[..., None]) -> None:
     )
 
 
-__all__ = ["compiled", "inlined"]
+__all__ = ["compiled", "has_avx512", "inlined"]

@@ -21,9 +21,10 @@ import numpy as np
 from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
-from numba.core.registry import cpu_target
 from numba.extending import intrinsic, models, overload, register_model
 from numba.np import arrayobj
+
+from seamount.compiled import has_avx512
 
 LANES = 32
 """Two of the widest vectors: each waits for its own results while the other computes."""
@@ -290,12 +291,6 @@ def aligned(n):
     return room[first : first + n]
 
 
-def _avx512() -> bool:
-    """Whether numba compiles for a machine that has it, and packs lanes in one operation."""
-    _, _, features = cpu_target.target_context.codegen().magic_tuple()
-    return "+avx512f" in features.split(",")
-
-
 @intrinsic
 def pack(
     typing_context: Any, found: Any, end: Any, words: Any, words_at: Any, values: Any, values_at: Any, bit: Any
@@ -317,7 +312,7 @@ def pack(
             return builder.bitcast(builder.gep(data, [at]), ir.VectorType(_INT, lanes).as_pointer())
 
         kinds = signature.args[0], signature.args[2], signature.args[4]
-        lanes = 16 if _avx512() else 1
+        lanes = 16 if has_avx512() else 1
         vector = ir.VectorType(_INT, lanes)
         one = builder.insert_element(ir.Constant(vector, ir.Undefined), builder.shl(_INT(1), bit), _INT(0))
         asked = builder.shuffle_vector(one, one, ir.Constant(vector, [0] * lanes))

@@ -18,9 +18,10 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.core.registry import cpu_target
 from numba.extending import intrinsic, models, register_model
 from numba.np import arrayobj
+
+from seamount.compiled import has_avx512
 
 LANES = 32
 """Two of the widest vectors: each waits for its own results while the other computes."""
@@ -51,13 +52,7 @@ TOWARDS_ZERO = 3 | 8
 """As AVX-512's operations take it: rounding towards zero, and no exceptions."""
 
 
-def _avx512() -> bool:
-    """Whether numba compiles for a machine that has it: it rounds single products towards zero, and packs lanes."""
-    _, _, features = cpu_target.target_context.codegen().magic_tuple()
-    return "+avx512f" in features.split(",")
-
-
-WIDE = 256 if _avx512() else 128
+WIDE = 256 if has_avx512() else 128
 """16-bit values of eight registers: no more, so that sums stay in them while rows are added."""
 
 
@@ -185,7 +180,7 @@ def decayed(typing_context: Any, x: Any, share: Any) -> Any:
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         x, share = args
-        if not _avx512():
+        if not has_avx512():
             product = builder.fmul(builder.sitofp(x, _DOUBLES), builder.fpext(share, _DOUBLES))
             return builder.fptosi(product, INTS.vector)
         real = builder.sitofp(x, FLOATS.vector)
@@ -276,7 +271,7 @@ def note(typing_context: Any, found: Any, at: Any, base: Any, mask: Any) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         array, at, base, mask = args
         kind = signature.args[0]
-        if not _avx512():
+        if not has_avx512():
             return _note_by_table(context, builder, kind, args)
         vector, bits = ir.VectorType(_INT, _NATIVE), ir.VectorType(_BIT, _NATIVE)
         compress = builder.module.declare_intrinsic(
