@@ -34,6 +34,7 @@ from seamount.chip_samples import ChipSamples
 from seamount.compile.pipeline import Compiled
 from seamount.compile.program.activity import EVERY_STATE, Activity
 from seamount.compile.program.file import save_program
+from seamount.compile.program.messages import sending_changes
 from seamount.compile.program.program import Program
 from seamount.compile.program.readout import told as told_of
 from seamount.config import TargetConfig
@@ -47,7 +48,6 @@ from seamount.hardware_targets.simulator import simulate
 from seamount.hardware_targets.target import load_target
 from seamount.prepared import Prepared, prepare, source_of
 from seamount.report.evidence import Answers, Evidence, Outputs, Traced
-from seamount.report.parts.frames import sending_changes
 from seamount.report.report import Report
 from seamount.run.answers import BATCH, write_arrays
 from seamount.run.cross_check import Asking, cross_check

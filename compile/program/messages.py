@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 import numpy as np
 
+from ..neurons.delta_coding import DeltaCoding
 from ..neurons.model import PAYLOAD_BITS, SPIKES, Message
 from ..synapses.bounds import Doubles, drive_range, held, may_wrap, reads_payload
 from ..synapses.kinds import OneToOne, Synapses, Wire
@@ -25,6 +26,11 @@ def messages(program: Program, silent: Collection[str] = ()) -> dict[str, Messag
     for population in program.populations:
         _follow(program, population, found, ())
     return found
+
+
+def sending_changes(program: Program) -> list[Population]:
+    """Populations that send changes of what they hear; others hold constants, as biases, which no frame changes."""
+    return [p for p in program.populations if isinstance(p.neuron, DeltaCoding) and program.into(p.name)]
 
 
 def drive_of(program: Program, synapses: Synapses, sent: Message) -> tuple[Doubles, Doubles]:

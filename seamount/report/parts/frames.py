@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from seamount.compile.neurons.delta_coding import DeltaCoding
 from seamount.compile.program.activity import Activity
-from seamount.compile.program.program import UNSAID, Population, Program
+from seamount.compile.program.messages import sending_changes
+from seamount.compile.program.program import UNSAID, Program
 
 from ..evidence import Array, Evidence, Outputs, window
 from ..schema.quantities import known, series, unknown
@@ -78,11 +78,6 @@ def frames(evidence: Evidence) -> Frames | Missing:
         error=error,
         rmse=_rmse(evidence.outputs, unsaid or NO_TARGETS),
     )
-
-
-def sending_changes(program: Program) -> list[Population]:
-    """Those that hear something; others hold constants, as biases, and no frame changes them."""
-    return [p for p in program.populations if isinstance(p.neuron, DeltaCoding) and program.into(p.name)]
 
 
 def _of_readout(program: Program, run: Activity) -> Array:
