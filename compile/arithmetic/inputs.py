@@ -139,8 +139,11 @@ def _ways_out(entry: Input, low: float, high: float) -> tuple[str, ...]:
 
 
 def _check(entry: Input, values: Any) -> NDArray[Any]:
-    array = np.asarray(values)
     where = f"input {entry.name}"
+    try:
+        array = np.asarray(values)
+    except (RuntimeError, TypeError, ValueError) as error:  # ragged lists; of torch: a GPU's, bfloat16, gradients
+        raise InputError(f"no array ({error})", where=where, possible="integers are possible") from None
     if entry.shape[1:2] == (1,) and array.shape[2:] == (entry.shape[0], *entry.shape[2:]):
         array = np.expand_dims(array, 3)  # lines (C, L), which the program holds as maps of height 1
     if array.ndim < 2 or array.shape[2:] != entry.shape:

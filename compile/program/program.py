@@ -55,7 +55,13 @@ class Population:
 
 
 MOST_INPUT_BITS = 32
-"""Lava's sources send 32 bits; between populations messages have 24."""
+"""Lava's sources send 32 bits, a sign among them; between populations messages have 24."""
+
+DRIVE_BITS = 32
+"""Of what arrives in a step; a drive may have fewer."""
+
+MOST_EXPONENT = 63
+"""Of synapses, up and down: what integers of 64 bits can be shifted by."""
 
 
 @dataclass(frozen=True)
@@ -223,12 +229,14 @@ def check(program: Program) -> None:
         if counts[name] > 1:
             raise InputError(f"the name {name} is used more than once", where=program.name)
     for entry in program.inputs:
-        if not 0 <= entry.bits <= MOST_INPUT_BITS:
-            possible = f"0 (spikes) to {MOST_INPUT_BITS} are possible"
+        if not 0 <= entry.bits <= MOST_INPUT_BITS - (not entry.signed):
+            possible = f"0 (spikes) to {MOST_INPUT_BITS - 1} are possible, with a sign {MOST_INPUT_BITS}"
             raise InputError(f"{entry.bits} bits", where=f"input {entry.name}", possible=possible)
     for synapses in program.synapses:
         _check_synapses(program, synapses, counts)
     for population in program.populations:
+        if min(population.shape, default=0) < 1:
+            raise InputError(f"shape {population.shape} holds no neuron", where=population.name)
         reasons = list(population.neuron.reasons(population.name, population.shape))
         scale = np.shape(program.scales.get(population.name, 1.0))
         if not broadcasts(scale, population.shape):
@@ -269,6 +277,12 @@ def _check_synapses(program: Program, synapses: Synapses, names: Collection[str]
     # a matrix makes neurons in C order, whatever the shape; a convolution's are where they lie
     if n_made != int(np.prod(target, dtype=np.int64)) or (isinstance(synapses.kind, Conv) and made != target):
         raise InputError(f"makes {made}, but {synapses.target} has shape {target}", where=where)
+    if abs(synapses.exponent) > MOST_EXPONENT:
+        possible = f"{-MOST_EXPONENT} to {MOST_EXPONENT} are possible"
+        raise InputError(f"exponent {synapses.exponent}", where=where, possible=possible)
+    if not 1 <= synapses.wrap_bits <= DRIVE_BITS:
+        possible = f"1 to {DRIVE_BITS} are possible"
+        raise InputError(f"a drive of {synapses.wrap_bits} bits", where=where, possible=possible)
     _check_delay(synapses)
 
 

@@ -6,6 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -331,6 +332,11 @@ def test_a_sample_is_read_within_its_window() -> None:
         (
             np.ones((3, 1, 2), int),
             "sample: the input has 3 steps, a sample has 2; shorten it, or pass n_steps to run a stream",
+        ),
+        (
+            torch.ones((2, 1, 2), requires_grad=True),
+            "input x: no array (Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() "
+            "instead.), integers are possible",
         ),
         ({"y": np.ones((2, 1, 2), int)}, "sample: input y, x does not exist; the inputs are x"),
         ({}, "sample: input x is missing; the inputs are x"),

@@ -23,7 +23,8 @@ from seamount.compile.neurons.sigma_delta import SigmaDelta
 from seamount.compile.neurons.ternary_lif import TernaryLif
 from seamount.compile.numbers import Ints, ints
 from seamount.compile.program.file import NEURONS
-from seamount.compile.program.program import Input, Program
+from seamount.compile.program.program import Input, Population, Program
+from seamount.compile.synapses.kinds import Dense, Synapses
 from seamount.errors import InputError
 
 
@@ -174,11 +175,34 @@ def test_parameters_of_graded_neurons_out_of_range_are_named(neuron: Neuron, mes
     assert str(reason).startswith(f"hidden: {message}")
 
 
-@pytest.mark.parametrize("bits", [-1, 33])
-def test_an_input_declares_0_to_32_bits(bits: int) -> None:
+@pytest.mark.parametrize(("bits", "signed"), [(-1, True), (33, True), (32, False)])
+def test_an_input_declares_what_an_int32_holds(bits: int, signed: bool) -> None:
     with pytest.raises(InputError) as error:
-        Program("p", (Input("x", (3,), bits, signed=True),), (), ())
-    assert str(error.value) == f"input x: {bits} bits, 0 (spikes) to 32 are possible"
+        Program("p", (Input("x", (3,), bits, signed),), (), ())
+    assert str(error.value) == f"input x: {bits} bits, 0 (spikes) to 31 are possible, with a sign 32"
+    Program("p", (Input("x", (3,), 31), Input("y", (3,), 32, signed=True)), (), ())
+
+
+@pytest.mark.parametrize(
+    ("synapses", "message"),
+    [
+        (Synapses("s", "x", "n", Dense(ints([[1]])), exponent=-64), "exponent -64, -63 to 63 are possible"),
+        (Synapses("s", "x", "n", Dense(ints([[1]])), exponent=64), "exponent 64, -63 to 63 are possible"),
+        (Synapses("s", "x", "n", Dense(ints([[1]])), wrap_bits=0), "a drive of 0 bits, 1 to 32 are possible"),
+        (Synapses("s", "x", "n", Dense(ints([[1]])), wrap_bits=64), "a drive of 64 bits, 1 to 32 are possible"),
+    ],
+)
+def test_shifts_and_drives_that_integers_do_not_hold_are_refused(synapses: Synapses, message: str) -> None:
+    with pytest.raises(InputError) as error:
+        Program("p", (Input("x", (1,)),), (Population("n", (1,), Relay()),), (synapses,))
+    assert str(error.value) == f"s: {message}"
+
+
+@pytest.mark.parametrize("shape", [(0,), (2, 0, 3), ()])
+def test_a_population_has_neurons(shape: tuple[int, ...]) -> None:
+    with pytest.raises(InputError) as error:
+        Program("p", (), (Population("n", shape, Relay()),), ())
+    assert str(error.value) == f"n: shape {shape} holds no neuron"
 
 
 def test_a_period_or_alpha_out_of_range_is_named() -> None:
