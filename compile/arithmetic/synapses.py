@@ -227,11 +227,12 @@ def _sums(part: Lowered, x: torch.Tensor) -> torch.Tensor:
             rows, columns = (torch.from_numpy(np.array(i)).to(part.device) for i in (kind.rows, kind.columns))
             total = torch.zeros((kind.n_target, len(x)), dtype=part.dtype, device=part.device)
             at_once = max(1, GATHERED // max(1, len(rows)))
-            for some, into in zip(torch.split(x.flatten(1), at_once), torch.split(total, at_once, 1), strict=True):
+            flat = x.reshape(len(x), -1)
+            for some, into in zip(torch.split(flat, at_once), torch.split(total, at_once, 1), strict=True):
                 into.index_add_(0, rows, part.weights[:, None] * some.T[columns])
             return total.T
         case Dense() | Sparse():
-            return matrix_sum(x.flatten(1), part.weights, narrow=part.narrow)
+            return matrix_sum(x.reshape(len(x), -1), part.weights, narrow=part.narrow)
         case Conv() as kind:
             return conv_sum(x, part.weights, *kind.window, narrow=part.narrow)
         case OneToOne():

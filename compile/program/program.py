@@ -235,7 +235,7 @@ def check(program: Program) -> None:
     for synapses in program.synapses:
         _check_synapses(program, synapses, counts)
     for population in program.populations:
-        if min(population.shape, default=0) < 1:
+        if population.n_neurons < 1:
             raise InputError(f"shape {population.shape} holds no neuron", where=population.name)
         reasons = list(population.neuron.reasons(population.name, population.shape))
         scale = np.shape(program.scales.get(population.name, 1.0))

@@ -63,7 +63,7 @@ def _drive_of_rows(lowered: Lowered, source: Source, first: int, last: int) -> t
 
 def _drive_where_sent(part: Lowered, rows: torch.Tensor) -> tuple[torch.Tensor, int]:
     """As ``drive``; rows in which nothing is sent are left out where they are many, because they cause nothing."""
-    sent = (rows.flatten(1) != 0).any(dim=1)
+    sent = (rows.reshape(len(rows), -1) != 0).any(dim=1)
     sent[0] = True  # so that there is a row that says shape and type
     if int(sent.sum()) > MOSTLY * len(rows):
         return drive(part, rows)

@@ -198,7 +198,7 @@ def test_shifts_and_drives_that_integers_do_not_hold_are_refused(synapses: Synap
     assert str(error.value) == f"s: {message}"
 
 
-@pytest.mark.parametrize("shape", [(0,), (2, 0, 3), ()])
+@pytest.mark.parametrize("shape", [(0,), (2, 0, 3)])
 def test_a_population_has_neurons(shape: tuple[int, ...]) -> None:
     with pytest.raises(InputError) as error:
         Program("p", (), (Population("n", shape, Relay()),), ())

@@ -72,6 +72,16 @@ def test_bool_torch_and_whole_float_inputs_mean_the_same() -> None:
         assert first_difference(runs[0], run) is None
 
 
+@pytest.mark.parametrize("bits", [0, 8])
+def test_a_neuron_and_an_input_without_an_axis_run(bits: int) -> None:
+    neuron = Lif(ints(4096), ints(0), ints(1 << 17))
+    synapses = Synapses("s", "x", "n", Dense(ints([[5]])), graded=bits > 0)
+    program = Program("p", (Input("x", (), bits),), (Population("n", (), neuron),), (synapses,))
+    run = simulate(program, np.array([[1, 0], [1, 1], [0, 1]]), record=("v",), n_steps=4)
+    # 64 * 5 a spike, a step later
+    assert run.v["n"].tolist() == [[0, 0], [320, 0], [640, 320], [640, 640]]
+
+
 def test_a_still_image_is_the_same_step_by_step() -> None:
     random = np.random.default_rng(0)
     kind = Conv(ints(random.integers(-99, 99, (4, 3, 3, 3))), Window(padding=(1, 1)))
