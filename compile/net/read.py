@@ -427,4 +427,15 @@ def _pooling(layer: Group, before: Shape, note: Note) -> Conv:
     stride, padding, dilation = (pair(layer, name) for name in ("stride", "padding", "dilation"))
     if min(*stride, *dilation) < 1 or min(padding) < 0:
         raise InputError("stride and dilation are at least 1, padding at least 0", where=layer.where)
+    plain = Window(stride, padding, dilation).size(before[1:], (height, width))
+    if plain != shape_of(layer)[1:] and dilation == (1, 1):
+        below, right = (_added(n, k) for n, k in zip(before[1:], (height, width), strict=True))
+        # zeros in front in the kernel make up for the padding above and on the left
+        kernel = np.pad(kernel, ((0, 0), (0, 0), (below, 0), (right, 0)))
+        padding = padding[0] + below, padding[1] + right
     return Conv(ints(np.repeat(kernel, before[0], axis=0)), Window(stride, padding, dilation, groups=before[0]))
+
+
+def _added(n: int, window: int) -> int:
+    """Zeros that slayer adds at the end of an axis which its windows do not fill, as far as they fill it then."""
+    return n % window if (n + n % window) % window == 0 else 0

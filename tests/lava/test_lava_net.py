@@ -290,6 +290,23 @@ def test_average_counts_the_spikes_of_each_class(tmp_path: Path) -> None:
     assert activity.predictions().tolist() == groups.argmax(axis=1).tolist()
 
 
+@pytest.mark.parametrize(("height", "width", "kernel"), [(3, 5, 2), (1, 2, 2), (6, 8, 4), (4, 6, 2)])
+def test_a_pool_over_a_map_that_its_windows_do_not_fill_has_zeros_at_the_end(
+    height: int, width: int, kernel: int, tmp_path: Path
+) -> None:
+    """As slayer's Pool, which exports the shape that they make."""
+    ends = [n + n % kernel for n in (height, width)]
+    padded = np.zeros((2, *ends), np.int64)
+    padded[:, :height, :width] = np.random.default_rng(0).integers(0, 2, (2, height, width))
+    sums = padded.reshape(2, ends[0] // kernel, kernel, ends[1] // kernel, kernel).sum((2, 4))
+    pool = {"type": "pool", "shape": list(sums.shape), "weight": 3, "kernelSize": [kernel, kernel], "stride": kernel}
+    program = read_net(
+        net_file(tmp_path / "a.net", pool | {"padding": 0, "dilation": 1, **NEURON}), input_shape=(2, height, width)
+    )
+    found = simulate(program, padded[None, None, :, :height, :width], n_steps=2, record=("u",))
+    assert np.array_equal(found.u["layer0"][1, 0], 64 * 3 * sums)
+
+
 @pytest.mark.parametrize(
     ("layers", "message"),
     [
