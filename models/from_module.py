@@ -49,6 +49,7 @@ def from_module(
             LICell, in a Linear layer (a "sum" readout) or in spikes, which are counted.
         input_shape: of one sample at one step, without batch.
         n_steps: T.
+        input_bits, input_scale: 8 for images from 0 to 1 (x = integer / input_scale, by itself 255); 0: spikes.
         snap_decays: bring the cells' decays to the chip's grid, see ``cells.snap``.
 
     Raises:

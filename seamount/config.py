@@ -5,6 +5,7 @@ Order of precedence: defaults < file < ``--set a.b=c``. A key that does not exis
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
@@ -122,7 +123,9 @@ def load_config(path: Path | None = None, overrides: Sequence[str] = (), *, pres
     document: dict[str, Any] = {} if preset is None else preset_document(preset)
     if path is not None:
         if not path.exists():
-            raise InputError("no such file", where=path, ways_out=f"`seamount init {path}` writes one")
+            raise InputError(
+                "no such file", where=path, ways_out=f"`seamount init {shlex.quote(str(path))}` writes one"
+            )
         document = parse_toml(file_bytes(path, TEXT_BYTES, filled=False), path)
     for override in overrides:
         _apply(document, override)

@@ -200,6 +200,7 @@ def _of_run(folder: Path, data: Any, frames: bool, settings: Sequence[str]) -> t
     from seamount.distill.data import load_data
     from seamount.frames import frames_of, parts_of
     from seamount.run.folder import Run
+    from seamount.run.names import going_on
     from seamount.run.settings import Teacher
     from seamount.run.stages import STAGES
     from seamount.run.stages.teacher import TEACHER, trained_teacher
@@ -209,6 +210,6 @@ def _of_run(folder: Path, data: Any, frames: bool, settings: Sequence[str]) -> t
     reads = Teacher(arch=config.teacher.arch, options=config.teacher.options)
     teacher = trained_teacher(Run(folder, STAGES).of(TEACHER), reads, loaded)
     if teacher is None:
-        raise ConfigError("has no trained teacher", where=folder, ways_out="`seamount run --resume` trains it")
+        raise ConfigError("has no trained teacher", where=folder, ways_out=f"`{going_on(folder)}` trains it")
     found = parts_of(loaded) if data is None else frames_of(data, frames=frames)
     return teacher, f"{folder.resolve().name}-teacher", *found

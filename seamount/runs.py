@@ -6,6 +6,7 @@ Everything heavy is imported where it is used, so that the command line answers 
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -368,13 +369,13 @@ def load_report(path: Path | str) -> Report:
         raise InputError(
             f"is a {kind}, a report is needed",
             where=path,
-            ways_out=f"`seamount report {path} --data x.npz` makes one, and names its folder",
+            ways_out=f"`seamount report {shlex.quote(str(path))} --data x.npz` makes one, and names its folder",
         )
     file = path / "report.json" if path.is_dir() else path
     if not file.exists():
         ways = "name a report.json, or the folder of one"
         if path.is_dir() and recognised_folder(path):
-            ways = f"`seamount report {path}` writes one"
+            ways = f"`seamount report {shlex.quote(str(path))}` writes one"
         raise InputError("no such report", where=file, ways_out=ways)
     return from_json(file_bytes(file, NETWORK_BYTES), str(file))
 

@@ -17,6 +17,7 @@ from .axes import GivenShapes
 from .elaborate import check_nodes, elaborate
 from .file import RawGraph, from_graph, read_raw
 from .mends import as_run
+from .numbered import kinds_of_numbers, renamed
 from .presets import Discretisation, Resolved, resolve
 from .readout import choose_readout
 from .time_constants import odd_time_constants
@@ -65,16 +66,19 @@ def read_nir(source: Any, options: NirOptions | None = None) -> Network:
     name = options.name or (Path(source).stem if isinstance(source, str | Path) else "network")
     metadata = _group(raw.metadata, "discretization")
     ours = _group(raw.metadata, "seamount")
+    # where our own exporters write nothing they mean the defaults, so nothing was assumed; names are a student's
+    own_file = str(metadata.get("exporter", "")).startswith("seamount")
+    called = {} if own_file else kinds_of_numbers(raw)
+    raw = renamed(raw, called)
     check_nodes(raw, name, options.preset, lambda: _lacking(raw, _resolved(raw, options, metadata), options.preset))
     raw = as_run(raw, options.preset)
     resolved = _resolved(raw, options, metadata)
     inputs, shapes = _input_facts(ours, options), GivenShapes(options.input_shape, options.input_shapes)
     network = elaborate(raw, name, resolved.settings, inputs, shapes, besides=_lacking(raw, resolved, options.preset))
-    # where our own exporters write nothing they mean the defaults, so that nothing had to be assumed
-    asked = () if str(metadata.get("exporter", "")).startswith("seamount") else resolved.assumptions.values()
+    asked = () if own_file else resolved.assumptions.values()
     scales = _scales(raw.metadata, network)
     told = (_text(ours, "readout"), _text(ours, "readout_quantity"))
-    chosen = choose_readout(network, options.readout, options.readout_quantity, *told)
+    chosen = choose_readout(network, options.readout, options.readout_quantity, *told, called)
     n_steps = options.n_steps if options.n_steps is not None else _whole(ours.get("n_steps"), "n_steps", 1, 1 << 20)
     return network.with_(
         assumptions=(*asked, *raw.notes, *network.assumptions, *chosen.notes),

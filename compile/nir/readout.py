@@ -54,20 +54,26 @@ def usual_readout(network: Network) -> tuple[str, Quantity] | None:
 
 
 def choose_readout(
-    network: Network, asked: str | None, asked_quantity: str | None, told: str | None, told_quantity: str | None
+    network: Network,
+    asked: str | None,
+    asked_quantity: str | None,
+    told: str | None,
+    told_quantity: str | None,
+    called: Mapping[str, str],
 ) -> ChosenReadout:
     """The readout of a network.
 
     Args:
         asked, asked_quantity: what the user says: a population or an Output, perhaps with ":" and a word of WORDS.
         told, told_quantity: what the file says.
+        called: what nodes are called here that the file calls by numbers; either may be said.
 
     Raises:
         InputError: no such population or word, or a count of what never fires.
     """
     names = {p.name: p.name for p in network.populations} | dict(network.outputs)
-    name, word = parted(names, asked)
-    word = asked_quantity or word
+    name, word = parted({*names, *called}, asked)
+    name, word = called.get(name or "", name), asked_quantity or word
     usual = usual_readout(network)
     name = name or told or (None if usual is None else usual[0])
     if name is None:

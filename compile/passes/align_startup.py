@@ -23,8 +23,9 @@ import numpy as np
 
 from seamount.errors import Reason, Unsupported
 
+from ..neurons.cuba import Cuba
 from ..neurons.lif import Lif
-from ..numbers import ints
+from ..numbers import UNITY, ints
 from ..program.program import Population, Program, Reset, sent_from
 from ..synapses.kinds import Sparse, Synapses
 
@@ -76,7 +77,11 @@ def align_startup(program: Program, arrival: Mapping[str, int], *, remembers: bo
 def _ways_out(p: Population, program: Program) -> tuple[str, ...]:
     if program.n_steps is None and p.neuron.at_rest:
         return ("give the number of steps of a sample, so that it is reset when the sample arrives",)
-    return ("let it begin where it rests (v_leak = v_reset)",)
+    if isinstance(p.neuron, Cuba) and np.any(p.neuron.dv == UNITY):  # v keeps nothing, so no other start would help
+        return (
+            "without input it is above its threshold: raise the threshold, and put a bias as large in front of it",
+        )
+    return ("let it begin where it stays without input: --set init=leak, --set init=reset, or v_leak = v_reset",)
 
 
 class CannotStart(Unsupported):

@@ -134,7 +134,8 @@ def to_bytes(path: object, name: str, x: NDArray[Any], *, whole: bool = False) -
             f"{name} has {x.dtype} values such as {between[0]:.3g}",
             where=path,
             possible="needed are whole numbers: of spikes, or of events in a frame",
-            ways_out='images from 0 to 1 need data.encoding = "direct", and a student with input_bits=8',
+            ways_out="images from 0 to 1 need a student with input_bits=8, as in from_module(module, ..., "
+            'input_bits=8), and in a run data.encoding = "direct"',
         )
     low, high = float(values.min(initial=0)), float(values.max(initial=0))
     if low < 0 or high > (1 if shares else 255):

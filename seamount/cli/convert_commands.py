@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -80,8 +81,9 @@ def convert(
         lines[-1] += f"; load it with netx.hdf5.Network({str(files[-1])!r}, spike_exp=0)"
     lines += [f"page: {folder / PAGE}", _unit(done), "its report:"]
     # in lines of a narrow terminal, to be copied
-    lines += [f"  seamount deploy {files[0]} --target loihi2 \\", f"    --data {folder / COMPARED} \\"]
-    lines += [f"    --float-answers {folder / ANSWERS}"]
+    program, compared, answers = (shlex.quote(str(folder / name)) for name in (PROGRAM, COMPARED, ANSWERS))
+    lines += [f"  seamount deploy {program} --target loihi2 \\", f"    --data {compared} \\"]
+    lines += [f"    --float-answers {answers}"]
     return Result(
         document, Group(Text(_head(done)), _table(done), Text(_signs(done), "bold red"), Text("\n".join(lines)))
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -104,10 +105,11 @@ def _refuse(source: Path, others: dict[str, Any]) -> None:
     """What a folder says itself."""
     found = [name for name, value in others.items() if value not in (None, False)]
     if found:
+        again = f"`seamount deploy {shlex.quote(str(source))}`"
         raise ConfigError(
             f"{source} says itself what its report is made of",
             where=", ".join(found),
-            ways_out=f"leave it out, or `seamount deploy {source}` with it makes another report of its network",
+            ways_out=f"leave it out, or {again} with it makes another report of its network",
         )
 
 

@@ -48,7 +48,7 @@ def init(
     from seamount import api
 
     api.init(path, settings or [], preset=preset)
-    return Result({"written": str(path)}, f"wrote {path}; next: seamount run {path}")
+    return Result({"written": str(path)}, f"wrote {path}; next: seamount run {shlex.quote(str(path))}")
 
 
 @command(example="seamount demo --overwrite")

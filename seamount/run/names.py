@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
+
 IN_FLOATS = ("teacher", "distill")
 """After these the student need not be one that a chip holds."""
 
@@ -9,3 +12,8 @@ TRAINING = (*IN_FLOATS, "quantise", "export")
 """What ``seamount distill`` does: all that it takes to have a student."""
 
 EVERY = (*TRAINING, "compile", "simulate", "lava")
+
+
+def going_on(folder: Path) -> str:
+    """The command, as it stands, by which a run goes on in its folder."""
+    return shlex.join(["seamount", "run", str(folder / "resolved.toml"), "--out", str(folder), "--resume"])

@@ -37,6 +37,7 @@ from .answers import read_answers, read_arrays
 from .cross_check import Asking, cross_check, require_cross_check
 from .estimates import estimates
 from .folder import Run
+from .names import going_on
 from .stage import Stage
 from .stages import COMPILE, DISTILL, EXPORT, LAVA, QUANTISE, SIMULATE, STAGES, TEACHER
 from .stages.compile import compiled_program
@@ -64,7 +65,7 @@ class Finished:
             before = (self.run.status(SIMULATE) or {})["inputs"]
             if before.get("content of data.name") != digest(name, "data.name"):
                 found = f"{name} is not the code that this run had its data from: a file of it was edited since"
-                ways = ("put back what it was", "`seamount run --resume` runs again what depends on it")
+                ways = ("put back what it was", f"`{going_on(self.run.folder)}` runs again what depends on it")
                 raise InputError(found, where=self.run.folder, ways_out=ways)
         return load_data(self.config.data, n_steps=self.config.student.n_steps)
 
@@ -131,7 +132,7 @@ def open_finished(folder: Path) -> Finished:
     missing = [stage.name for stage in STAGES if run.status(stage) is None]
     if missing:
         found = f"stages {', '.join(missing)} have not finished"
-        raise InputError(found, where=folder, ways_out="`seamount run --resume` continues")
+        raise InputError(found, where=folder, ways_out=f"`{going_on(folder)}` continues")
     return Finished(load_config(folder / "resolved.toml"), run)
 
 

@@ -3,6 +3,7 @@
 import errno
 import json
 import re
+import shlex
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
@@ -205,6 +206,18 @@ def test_every_error_is_explained(error: BaseException, text: str, code: int) ->
     reasons, found = explained(error)
     assert found == code
     assert text in str(reasons[0])
+
+
+def test_what_init_prints_next_runs_as_it_stands(tmp_path: Path) -> None:
+    """In a folder with a space, which a shell would take apart."""
+    (tmp_path / "my runs").mkdir()
+    done = run("init", str(tmp_path / "my runs" / "train.toml"))
+    told = done.output.replace("\n", "").split("next: ")[1]
+    planned = run(
+        *shlex.split(told)[1:], "--dry-run", "--set", "teacher.arch=nobody"
+    )  # its settings are read, no more
+    assert "nobody" in planned.output, planned.output
+    assert "no such file" not in planned.output
 
 
 def test_init_writes_every_setting_with_what_it_means(tmp_path: Path) -> None:

@@ -117,11 +117,16 @@ def test_a_nir_file_becomes_a_whole_report(files: Path) -> None:
 
 
 def test_every_printed_command_runs_as_it_stands(files: Path) -> None:
-    commands = [o.command for o in api.load_report(files / "report").opportunities if o.command]
+    report = api.load_report(files / "report")
+    commands = [o.command for o in report.opportunities if o.command]
     assert commands
+    damages = {layer.name: layer.damage.value for layer in report.layers}
     for command in commands:
-        done = run(*shlex.split(command)[1:])
+        done = run(*shlex.split(command)[1:], "--json")
         assert done.exit_code == 0, f"{command}\n{done.output}"
+        if " why " in command:  # it explains the figure that it stands beside, not another of fewer samples
+            explained = json.loads(done.stdout)
+            assert explained["difference"]["value"] == damages[explained["layer"]]
 
 
 def test_the_same_report_comes_again(files: Path) -> None:

@@ -168,7 +168,8 @@ def test_a_report_mixes_no_run_with_the_data_of_edited_code(here: Path) -> None:
     text = refusal(lambda: report_run(folder))
     assert text == (
         f"{folder}: mine.py:make_data is not the code that this run had its data from: a file of it was edited "
-        "since; put back what it was; or `seamount run --resume` runs again what depends on it"
+        f"since; put back what it was; or `seamount run {folder}/resolved.toml --out {folder} --resume` runs again "
+        "what depends on it"
     )
 
 
@@ -304,7 +305,8 @@ def test_shares_in_frames_are_no_events(here: Path) -> None:
     settings = ['data.name="it.py:d"', 'data.encoding="frames"']
     assert refusal(lambda: load_data(load_config(None, settings).data, n_steps=4)) == (
         "data.name = it.py:d: x has float64 values such as 0.3, needed are whole numbers: of spikes, or of events in "
-        'a frame; images from 0 to 1 need data.encoding = "direct", and a student with input_bits=8'
+        "a frame; images from 0 to 1 need a student with input_bits=8, as in from_module(module, ..., input_bits=8), "
+        'and in a run data.encoding = "direct"'
     )
 
 

@@ -277,6 +277,24 @@ def test_every_printed_command_runs_as_it_stands(
         assert done.exit_code == 0, f"{command}\n{done.output}"
 
 
+def test_the_command_that_an_unfinished_run_prints_finishes_it(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from typer.testing import CliRunner
+
+    from seamount.cli import app
+
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(finished, "runs/a run")
+    (tmp_path / "runs/a run/stages/07-lava/status.json").unlink()
+    with pytest.raises(InputError, match="stages lava have not finished") as caught:
+        api.report(Path("runs/a run"))
+    _, command, _ = str(caught.value).split("`")
+    done = CliRunner().invoke(app, shlex.split(command)[1:])
+    assert done.exit_code == 0, done.output
+    assert api.report(Path("runs/a run")) is not None
+
+
 def test_a_sweep_shares_its_grid_and_marks_each_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     axes, settings = ["student.n_steps=2,4"], [*SMALL, "lava.n_samples=0", "train.epochs=1"]
     monkeypatch.setenv("WORLD_SIZE", "2")

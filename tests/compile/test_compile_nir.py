@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from nir_files import METADATA, ONES3, chain, write
 
+from seamount.compile.inspect import inspect_file
 from seamount.compile.network.interpret import run_network
 from seamount.compile.network.network import Convolution, Delay, Linear, Reshape, Scale, SumPool
 from seamount.compile.nir.file import read_raw
@@ -323,6 +324,43 @@ def test_text_and_complex_values_are_refused(tmp_path: Path) -> None:
     assert refusal(path) == f"{path}: lif: tau: values of type complex128, needed are real numbers"
 
 
+def numbered(tmp_path: Path, **more: Any) -> Path:
+    nodes, edges = chain()
+    names = {"affine": "0", "lif": "1"}
+    told = {names.get(n, n): node for n, node in nodes.items()} | more
+    return write(
+        tmp_path / "net.nir", told, [(names.get(a, a), names.get(b, b)) for a, b in edges], metadata=METADATA
+    )
+
+
+def test_nodes_that_are_numbers_are_called_by_their_type(tmp_path: Path) -> None:
+    path = numbered(tmp_path)
+    told = str(read_nir(path))
+    assert "  population LIF_1 3 " in told
+    assert "  connection Affine_0 input -> LIF_1: linear 3x2" in told
+    note = "nodes that the file calls by numbers are called by their type, too: 0 is Affine_0"
+    assert note in read_nir(path).assumptions
+    for asked in ("1", "1:count", "LIF_1", "output"):
+        assert read_nir(path, NirOptions(readout=asked)).readout == "LIF_1"
+    assert refusal(path, NirOptions(readout="2")) == "net: readout '2' is not there, possible are LIF_1, output"
+    assert next(line for line in inspect_file(path) if " 1 " in line).startswith("  LIF 1 ")  # the file as it is
+
+
+def test_a_number_keeps_its_name_where_another_node_has_the_longer_one(tmp_path: Path) -> None:
+    nodes, _ = chain()
+    path = numbered(tmp_path, LIF_1=nodes["lif"])
+    assert {p.name for p in read_nir(path).populations} == {"1", "LIF_1"}
+
+
+def test_numbers_in_files_of_ours_are_a_students_names(tmp_path: Path) -> None:
+    nodes, edges = chain(lif=lif(tau=ONES3 * 0.01))
+    ours = {**METADATA, "discretization": {**METADATA["discretization"], "exporter": "seamount 0.1"}}
+    nodes = {"1" if name == "lif" else name: node for name, node in nodes.items()}
+    edges = [(a.replace("lif", "1"), b.replace("lif", "1")) for a, b in edges]
+    path = write(tmp_path / "net.nir", nodes, edges, metadata=ours)
+    assert [p.name for p in read_nir(path).populations] == ["1"]
+
+
 def test_all_problems_are_named_at_once(tmp_path: Path) -> None:
     nodes, edges = chain(
         lif=lif(tau=ONES3 * -1), affine=("Affine", {"bias": np.zeros(3)}), alif=("ALIF", {"tau": ONES3})
@@ -568,7 +606,7 @@ class TestCases:
         options = NirOptions(preset="norse-head", discretisation=Discretisation(dt=1e-4))
         net = read_nir(CASES / folder / "lif_norse.nir", options)
         recorded = np.loadtxt(CASES / "nir_paper_01_lif" / "lif_norse.csv", delimiter=",")
-        trace = run_network(net, recorded[:, 0].reshape(-1, 1, 1))["1"]
+        trace = run_network(net, recorded[:, 0].reshape(-1, 1, 1))["LIF_1"]
         assert np.flatnonzero(trace.spikes).tolist() == [460, 510, 710, 760]
         assert np.flatnonzero(recorded[:, 2]).tolist() == [460, 510, 710, 760]
 
@@ -580,7 +618,7 @@ class TestCases:
         x = np.zeros((310, 1, 2, 34, 34))
         kept = frame < 310
         np.add.at(x, (frame[kept], 0, raw[kept, 2] >> 7, raw[kept, 1], raw[kept, 0]), 1)
-        counts = run_network(net, x)["12"].spikes.sum((0, 1))
+        counts = run_network(net, x)["IF_12"].spikes.sum((0, 1))
         assert counts.tolist() == [1, 0, 1, 0, 146, 1, 0, 0, 0, 0]
 
     def test_the_recurrent_graph_loads(self) -> None:

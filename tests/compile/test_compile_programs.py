@@ -204,9 +204,32 @@ def test_a_start_that_falls_from_above_the_threshold_is_refused() -> None:
     with pytest.raises(Unsupported) as caught:
         compiled(network(populations, connections, [NetworkInput("x", (2,))]), n_steps=8)
     assert str(caught.value) == (
-        "b: it fires while the pipeline fills, before the first input is there; let it begin where it rests "
-        "(v_leak = v_reset)"
+        "b: it fires while the pipeline fills, before the first input is there; let it begin where it stays without "
+        "input: --set init=leak, --set init=reset, or v_leak = v_reset"
     )
+
+
+def test_what_is_advised_to_a_population_that_fires_without_input_works() -> None:
+    """A threshold below 0 has no other start; raised, with a bias as large in front of it, it means the same."""
+
+    def made(v_th: float, bias: float) -> Network:
+        a = population("a", (2,), a_m=1.0, v_th=v_th, v_reset=-9.0, bias=bias)
+        b = population("b", (2,), v_th=1.5)
+        signs = Linear(reals([[-1, 0], [0, 1]]))
+        connections = [Connection("xa", "x", "a", (signs,)), Connection("ab", "a", "b", (ONE,))]
+        return network([a, b], connections, [NetworkInput("x", (2,))])
+
+    with pytest.raises(Unsupported) as caught:
+        compiled(made(-0.5, 0.0), n_steps=8)
+    assert str(caught.value) == (
+        "a: it fires while the pipeline fills, before the first input is there; without input it is above its "
+        "threshold: raise the threshold, and put a bias as large in front of it"
+    )
+    x = random_spikes(0, made(-0.5, 0.0), 8)
+    advised = compiled(made(1.5, 2.0), n_steps=8)
+    require_same(advised, x)
+    expected = np.stack([x[..., 0] == 0, np.ones_like(x[..., 1], bool)], -1)  # -x > -0.5, x > -0.5
+    assert np.array_equal(run_network(made(1.5, 2.0), x)["a"].spikes, expected)
 
 
 def test_given_scales_that_do_not_fit_are_refused() -> None:

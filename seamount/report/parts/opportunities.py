@@ -164,10 +164,10 @@ def _sweep(evidence: Evidence, axis: str) -> str:
 
 
 def _why(evidence: Evidence, layer: Layer) -> str:
-    """Nothing where there is no network in real numbers to explain it with."""
+    """Of the samples that were compared; nothing where there is no network in real numbers to explain it with."""
     if layer.damage.value is None:
         return ""
-    return f"seamount why {_folder(evidence)} {shlex.quote(layer.name)}"
+    return f"seamount why {_folder(evidence)} {shlex.quote(layer.name)} --samples {layer.damage.n}"
 
 
 def _of_time(evidence: Evidence, early: Anytime, mark: str) -> list[Opportunity]:
