@@ -221,7 +221,7 @@ class DistillConfig(Section):
     heading = "How the student learns from the teacher."
 
     method: str | dict[str, float] = Field(
-        "seal-kd",
+        "kd",
         description=f"one of {', '.join(METHODS)}, mine.py:Loss, or weights of {', '.join(TERMS)} and one's own",
     )
     options: dict[str, Any] = Field({}, description="arguments of one's own loss")

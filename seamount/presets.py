@@ -41,7 +41,7 @@ CIFAR10: Mapping[str, Any] = {
         "train": {**FAST_TEACHER, "warmup_epochs": 2.0},
     },
     "student": {"arch": "vgg8", "n_steps": 3, "options": {"width": 0.75, "pooling": "average"}},
-    "distill": {"method": "kd", "ann_epochs": 16, "one_step_epochs": 6, "spike_budget": {"per_synapse": 0.33}},
+    "distill": {"ann_epochs": 16, "one_step_epochs": 6, "spike_budget": {"per_synapse": 0.33}},
     "train": {
         "epochs": 12,
         "batch_size": 128,
@@ -91,7 +91,6 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "data": {"name": "fsdd", "root": "fsdd", "cut_longer": True, "augment": ["time-shift", "gain"]},
         "teacher": {"epochs": 6, "lr": 1e-3, "train": {"batch_size": 64}},
         "student": {"arch": "conv1d", "n_steps": 40, "options": {"decay": 0.1}},
-        "distill": {"method": "kd"},
         "train": {"epochs": 12, "batch_size": 128, "lr": 6e-3},
         "quant": {"epochs": 3},
         "lava": {"n_samples": 2},

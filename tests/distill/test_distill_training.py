@@ -147,7 +147,7 @@ def test_ctrl_c_saves_the_step_and_the_run_goes_on(
             os.kill(pid, signal.SIGINT)
 
     settings = TrainConfig(epochs=2, batch_size=32, lr=2e-3, n_workers=n_workers)
-    arguments = (digits(), teacher(), student(), DistillConfig(), settings, tmp_path / "a")
+    arguments = (digits(), teacher(), student(), DistillConfig(method="seal-kd"), settings, tmp_path / "a")
     with pytest.raises(KeyboardInterrupt) as stop:
         distill(*arguments, progress=After(ctrl_c))
     assert str(stop.value) == f"student: stopped, saved in {tmp_path / 'a'}; run again to go on"
@@ -746,7 +746,7 @@ def test_networks_that_disagree_on_the_classes_are_refused(tmp_path: Path) -> No
     assert str(shape.value) == "teacher: answers one sample with (64,), needed are logits (1, 10)"
     with pytest.raises(ConfigError) as absent:
         distill(data, None, student(), DistillConfig(), TrainConfig(), tmp_path)
-    assert str(absent.value) == "distill.method: seal-kd learns from a teacher, but there is none"
+    assert str(absent.value) == "distill.method: kd learns from a teacher, but there is none"
 
 
 def test_layers_that_do_not_exist_are_named(tmp_path: Path) -> None:
@@ -779,7 +779,7 @@ def test_a_checkpoint_of_another_architecture_is_refused(tmp_path: Path) -> None
     )
     settings = TrainConfig(epochs=1, batch_size=32, lr=2e-3, checkpoint_every_s=1e-3)
     with pytest.raises(InputError, match=r"last\.safetensors: a checkpoint of another architecture; shapes: "):
-        distill(digits(), teacher(), wider, DistillConfig(), settings, tmp_path)
+        distill(digits(), teacher(), wider, DistillConfig(method="seal-kd"), settings, tmp_path)
 
 
 def test_a_clock_that_is_set_back_at_every_look_costs_no_checkpoint_and_no_time(
