@@ -65,7 +65,7 @@ def test_a_layer_without_weights_adds_nothing() -> None:
 @pytest.mark.parametrize("narrow", [False, True], ids=["as here", "without AVX-512"])
 def test_every_pattern_of_spikes_is_noted(narrow: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if narrow:
-        monkeypatch.setattr(lanes, "_avx512", lambda: False)
+        monkeypatch.setattr(lanes, "has_avx512", lambda: False)
 
     @njit
     def noted(flags: np.ndarray, found: np.ndarray) -> np.ndarray:
