@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from seamount.compile.arithmetic.definition import run_definition
+from seamount.compile.fit.place.search import place
 from seamount.compile.numbers import ints
 from seamount.compile.synapses.kinds import Dense, Synapses
 from seamount.errors import InputError
@@ -18,11 +19,13 @@ from seamount.report.gates import Gates, check
 from seamount.report.parts.accuracy import Accuracy
 from seamount.report.parts.anytime import Anytime
 from seamount.report.parts.divergence import Sides, rate_distance
+from seamount.report.parts.mapping import Mapping
 from seamount.report.parts.ranges import weight_words, weights
 from seamount.report.parts.raster import drawn
+from seamount.report.render.figures import bar, uses
 from seamount.report.report import assemble
 from seamount.report.schema.quantities import known, mcnemar, wilson
-from seamount.report.schema.text import count, joule, quantity, si, signed
+from seamount.report.schema.text import count, joule, quantity, share, si, signed
 from seamount.report.schema.values import Missing, Quantity
 
 
@@ -216,6 +219,47 @@ def test_a_program_that_does_not_fit() -> None:
     report = assemble(hand_made(does_not_fit="hidden: compartments 2000, loihi1 holds 1024 a core"))
     assert [v.word for v in report.verdicts if v.id == "fit"] == ["no"]
     assert [c.state for c in report.checks if c.id == "fit"] == ["error"]
+
+
+def test_of_many_limits_that_are_exceeded_the_strip_names_three() -> None:
+    report = assemble(hand_made(does_not_fit="\n".join(f"{name}: too large" for name in "abcde")))
+    assert isinstance(report.mapping, Mapping)
+    assert report.mapping.words == "a: too large; b: too large; c: too large; and 2 more"
+
+
+def test_a_layer_that_fits_one_core_has_no_binding_limit() -> None:
+    placed = place(PROGRAM, load_target("loihi1"))
+    report = assemble(hand_made(placement=placed, reasons={}))
+    assert isinstance(report.mapping, Mapping)
+    # a format a layer: 2 of 16, of which each layer has the one that every layer has
+    assert report.mapping.words == "1 core on 1 chip; fullest core: synapse formats 12 %; each layer fits one core."
+    hidden = report.mapping.layers[0]
+    assert hidden.uses[0].resource == "synapse formats"
+    assert "formats" not in str(uses(hidden))
+    assert "(binding)" not in str(uses(hidden))
+    assert "under 1 %" in str(uses(hidden))
+
+
+def test_shares_in_per_cent() -> None:
+    assert [share(x) for x in (0, 0.001, 0.0049, 0.005, 0.37, 1, 1.2)] == [
+        "0 %", "under 1 %", "under 1 %", "under 1 %", "37 %", "100 %", "120 %"
+    ]  # fmt: skip
+
+
+def test_a_bar_of_nothing_draws_nothing() -> None:
+    assert [str(bar(x, 100.0, "")).count("<rect") for x in (0, 0.001, 50)] == [1, 2, 2]
+
+
+def test_what_never_fires_is_read_only_where_the_program_says_so() -> None:
+    told = {}
+    for made in (PROGRAM, PROGRAM.with_(readout=None)):
+        report = assemble(hand_made(program=made, traced=Traced(run_definition(made, INPUTS)), answers=()))
+        assert not isinstance(report.layers, Missing)
+        told[made.readout] = next(layer.words for layer in report.layers if layer.name == "out")
+    assert list(told.values()) == [
+        "Integrates its input; the answer is read from v.",
+        "Integrates its input; nothing reads it.",
+    ]
 
 
 def test_stages_must_answer_the_same_samples() -> None:

@@ -116,7 +116,8 @@ class LayerUse:
         n_tiles, tile: into how many tiles it is cut, and the shape of the largest.
         axons: kind of input axon per synapse group into it.
         share: of each limit, by the worst tile; 1.0 = all of it.
-        binding: the limit that decides how many cores the population takes, ``binding_share`` of it in use.
+        binding: the limit that it comes nearest to, ``binding_share`` of it in use; it decides how many cores the
+            population takes, where it takes several and they are not placed by load.
         relief: what would lower it.
     """
 
@@ -132,7 +133,8 @@ class LayerUse:
     relief: str
 
     def __str__(self) -> str:
-        return f"{self.population}: {self.binding.replace('_', ' ')} {self.binding_share:.0%}, binding; {self.relief}"
+        used = f"{self.population}: {self.binding.replace('_', ' ')} {self.binding_share:.0%}"
+        return f"{used}, binding; {self.relief}" if self.n_tiles > 1 else f"{used}; {self.relief}"
 
 
 @dataclass(frozen=True)

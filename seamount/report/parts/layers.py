@@ -183,17 +183,21 @@ def parameters(population: Population) -> str:
 def _words(evidence: Evidence, layer: Layer, both: Sides, inherited: tuple[str, float] | None) -> str:
     """What a reader should know about this population, the gravest first."""
     has_u = "u" in evidence.program.population(layer.name).neuron.states
-    sentences = [*_divergence_words(layer, both, inherited), *_overflow_words(layer, has_u)]
+    readout = evidence.program.readout
+    read = "nothing reads it"
+    if readout is not None and readout.population == layer.name:
+        read = f"the answer is read from {readout.quantity}"
+    sentences = [*_divergence_words(layer, both, inherited, read), *_overflow_words(layer, has_u)]
     for group in layer.weights:
         sentences += weight_words(group)
     return " ".join(sentences)
 
 
-def _divergence_words(layer: Layer, both: Sides, inherited: tuple[str, float] | None) -> Iterator[str]:
+def _divergence_words(layer: Layer, both: Sides, inherited: tuple[str, float] | None, read: str) -> Iterator[str]:
     damage = layer.damage.value
     if damage is None:
         if not both.fires:  # of others the reason is ``damage``'s, which the page gives once for all of them
-            yield "Integrates its input; the answer is read from v."
+            yield f"Integrates its input; {read}."
         return
     if damage == 0:
         yield f"Every spike equals the {both.reference}'s."

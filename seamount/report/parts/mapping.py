@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from seamount.compile.fit.place.placement import Core as PlacedCore
 from seamount.compile.fit.place.placement import LayerUse, Placement, limits
 from seamount.errors import plural
 
 from ..evidence import Evidence
 from ..schema.quantities import known, tidy, unknown
+from ..schema.text import share
 from ..schema.values import Item, Missing, Quantity
+
+N_VIOLATIONS = 3
+"""Those that a verdict names."""
 
 
 class Use(Item):
@@ -67,7 +73,7 @@ def _not_placed(evidence: Evidence, words: str) -> Mapping:
     return Mapping(
         target=evidence.target.name,
         fits=False,
-        words=words,
+        words=_first(words.splitlines()),
         assumed=_assumed(evidence),
         objective="none",
         n_cores=unknown("cores", reason),
@@ -79,6 +85,12 @@ def _not_placed(evidence: Evidence, words: str) -> Mapping:
         imbalance=unknown("largest / mean", reason),
         crossings=unknown("axons", reason),
     )
+
+
+def _first(violations: Sequence[str]) -> str:
+    """Those that a verdict has room for, and how many more there are."""
+    more = len(violations) - N_VIOLATIONS
+    return "; ".join([*violations[:N_VIOLATIONS], *([f"and {more} more"] if more > 0 else [])])
 
 
 def _assumed(evidence: Evidence) -> str | None:
@@ -95,7 +107,7 @@ def _placed(evidence: Evidence, placement: Placement) -> Mapping:
             f"{n_cores} {plural(n_cores, 'core')} on {n_chips} {plural(n_chips, 'chip')}; {binding(cores, layers)}."
         )
     else:
-        words = "; ".join(str(f) for f in placement.violations[:3])  # a verdict has three lines of room
+        words = _first([str(f) for f in placement.violations])
     return Mapping(
         target=placement.target,
         fits=placement.fits,
@@ -114,13 +126,15 @@ def _placed(evidence: Evidence, placement: Placement) -> Mapping:
 
 
 def binding(cores: tuple[Core, ...], layers: tuple[MappedLayer, ...]) -> str:
-    """The fullest core and the layer nearest to a limit, in words."""
+    """The fullest core, and of the layers that take several the one nearest to a limit, in words."""
     core = max(cores, key=lambda c: c.worst.share)
-    layer = max(layers, key=lambda m: m.share)
-    return (
-        f"fullest core: {core.worst.resource} {100 * core.worst.share:.0f} %; "
-        f"binding: {layer.name}, {layer.binding} {100 * layer.share:.0f} %"
+    layer = max((m for m in layers if m.n_cores > 1), key=lambda m: m.share, default=None)
+    nearest = (
+        "each layer fits one core"
+        if layer is None
+        else f"binding: {layer.name}, {layer.binding} {share(layer.share)}"
     )
+    return f"fullest core: {core.worst.resource} {share(core.worst.share)}; {nearest}"
 
 
 def _words(resource: str) -> str:
@@ -138,10 +152,10 @@ def _layer(evidence: Evidence, layer: LayerUse, placement: Placement) -> MappedL
                 resource=_words(name),
                 used=known(getattr(layer.use, name), "", "counted"),
                 limit=held[name],
-                share=float(tidy(float(share))),
+                share=float(tidy(float(used))),
             )
-            for name, share in sorted(layer.share.items(), key=lambda x: -x[1])
-            if share > 0
+            for name, used in sorted(layer.share.items(), key=lambda x: -x[1])
+            if used > 0
         ),
         binding=_words(layer.binding),
         share=float(tidy(float(layer.binding_share))),
@@ -151,7 +165,7 @@ def _layer(evidence: Evidence, layer: LayerUse, placement: Placement) -> MappedL
 
 def _core(evidence: Evidence, core: PlacedCore) -> Core:
     chip = evidence.target.chip
-    name, share = core.use.binding(chip)
+    name, nearest = core.use.binding(chip)
     used = getattr(core.use, name)
     return Core(
         chip=core.chip,
@@ -161,7 +175,7 @@ def _core(evidence: Evidence, core: PlacedCore) -> Core:
             resource=_words(name),
             used=known(used, "", "counted"),
             limit=limits(chip)[name],
-            share=float(tidy(float(share))),
+            share=float(tidy(float(nearest))),
         ),
         sops=unknown("SOP/sample", "placed without a run")
         if core.load is None

@@ -26,7 +26,7 @@ class Term:
 
 GLOSSARY = (
     Term("axon", "The route of a spike into a core or out of it; cores have room for so many.", "axons?"),
-    Term("binding", "The limit of a core that a layer comes nearest to; it decides how many cores are needed."),
+    Term("binding", "The limit of a core that a layer of several cores comes nearest to: it decides how many."),
     Term("bit-exact", "No value differs: every spike and every membrane value of the compared samples is the same."),
     Term(
         "break-even band",

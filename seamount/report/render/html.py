@@ -54,7 +54,7 @@ def _environment() -> jinja2.Environment:
         "shape": lambda shape: "×".join(str(n) for n in shape) or "1",
         "columns": columns,
         "linked": linked,
-        "share": lambda share: f"{100 * share:.0f} %",
+        "share": text.share,
     }
     environment.tests |= {
         "missing": lambda part: isinstance(part, Missing),

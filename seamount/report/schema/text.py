@@ -49,6 +49,12 @@ def count(value: float) -> str:
     return f"{digits(value / 10.0**power)}{NARROW}{PREFIXES[power]}"
 
 
+def share(value: float) -> str:
+    """Of a whole, in per cent; what is there does not read as nothing."""
+    written = f"{100 * value:.0f} %"
+    return "under 1 %" if value > 0 and written == "0 %" else written
+
+
 def signed(value: float, decimals: int = 2) -> str:
     if round(value, decimals) == 0:
         return "±0"

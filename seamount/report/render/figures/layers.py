@@ -14,12 +14,10 @@ from ..charts import Frame, Scale, dot, figure, fitted, floats, polyline, rect, 
 
 
 def bar(value: float, top: float, label: str, css: str = "deployed") -> Markup:
-    share = value / top if top > 0 else 0
-    return figure(
-        10,
-        label,
-        [rect(0, 2, 1, 6, "track-fill", radius=3), rect(0, 2, max(share, 0.004), 6, f"fill {css}", radius=3)],
-    )
+    parts = [rect(0, 2, 1, 6, "track-fill", radius=3)]
+    if value > 0:
+        parts.append(rect(0, 2, max(value / top, 0.004), 6, f"fill {css}", radius=3))
+    return figure(10, label, parts)
 
 
 def over_time(layer: Layer) -> Markup:
