@@ -131,8 +131,8 @@ def assemble(evidence: Evidence) -> Report:
     populations = layers(evidence)
     placed = mapping(evidence)
     estimate = energy(evidence)
-    steps = anytime(evidence)
     signs = symptoms_of(evidence)
+    steps = anytime(evidence, signs)
     opinion = second_opinion(evidence)
     found = verdicts(signs, rungs, proven, populations, placed, estimate, evidence.reference)
     return Report(
@@ -146,7 +146,7 @@ def assemble(evidence: Evidence) -> Report:
         trace_note=evidence.traced.note if evidence.traced is not None else "",
         raster=raster(evidence),
         anytime=steps,
-        early=early(evidence),
+        early=early(evidence, signs),
         frames=frames(evidence),
         mapping=placed,
         energy=estimate,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from seamount.compile.program.symptoms import Symptoms
+
 from ..evidence import Array, Evidence
 from ..schema.quantities import series, tidy, wilson
 from ..schema.values import Item, Missing, Series
@@ -23,11 +25,12 @@ class Anytime(Item):
     words: str
 
 
+NO_USE = "The network does not work: fewer steps of it are of no use."
 NEARLY = 0.005
 """A share of answers this near to the full run's is enough."""
 
 
-def anytime(evidence: Evidence) -> Anytime | Missing:
+def anytime(evidence: Evidence, symptoms: Symptoms | None) -> Anytime | Missing:
     """What an answer after each of the steps is worth; energy and time are those spent until it is there."""
     answer = next((a for a in evidence.answers if a.stage == "deployed"), None)
     if answer is None or answer.per_step is None:
@@ -46,7 +49,7 @@ def anytime(evidence: Evidence) -> Anytime | Missing:
         high=series([100 * b[1] for b in bounds], "%", "measured", n),
         energy_j=_energy(evidence, len(right)),
         latency_s=_latency(evidence, len(right)),
-        words=_words(early, right / n),
+        words=NO_USE if symptoms else _words(early, right / n),
     )
 
 

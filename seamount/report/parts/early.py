@@ -10,11 +10,12 @@ from __future__ import annotations
 import numpy as np
 
 from seamount.compile.program.activity import Activity
+from seamount.compile.program.symptoms import Symptoms
 
 from ..evidence import Answers, Array, Evidence
 from ..schema.quantities import known, percent, unknown
 from ..schema.values import Item, Missing, Quantity, Status
-from .anytime import NEARLY, steps_before
+from .anytime import NEARLY, NO_USE, steps_before
 from .energy import energy_per_step
 
 N_THRESHOLDS = 64
@@ -45,7 +46,7 @@ class Early(Item):
     words: str
 
 
-def early(evidence: Evidence) -> Early | Missing:
+def early(evidence: Evidence, symptoms: Symptoms | None = None) -> Early | Missing:
     test = next((a for a in evidence.answers if a.stage == "deployed"), None)
     validation = evidence.validation
     if test is None or validation is None or test.margins is None or validation.margins is None:
@@ -63,7 +64,7 @@ def early(evidence: Evidence) -> Early | Missing:
         curve=tuple(_point(evidence, test, int(threshold)) for threshold in shown),
         n_validation=len(validation.labels),
         validation_accuracy=percent(_right(validation, chosen), len(validation.labels)),
-        words=_words(best, full),
+        words=NO_USE if symptoms else _words(best, full),
     )
 
 

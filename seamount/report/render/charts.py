@@ -48,7 +48,7 @@ class Scale:
         start = math.ceil(self.low / step - 1e-9)
         found: list[float] = []
         while (start + len(found)) * step <= self.high + 1e-9 * span:
-            found.append(round((start + len(found)) * step, 12))
+            found.append(float(f"{(start + len(found)) * step:.12g}"))
         return found
 
 

@@ -54,6 +54,18 @@ GLOSSARY = (
     Term("overflow", "A value left its register: v saturates at its end, u and drive wrap around.", "[Oo]verflow"),
     Term("placeholder", "A constant of another chip, because none of this one is published.", "placeholders?"),
     Term("pp", "Percentage points."),
+    Term(
+        "scale",
+        "How many of the chip's units a layer has for a real one: with more of them it rounds finer, and values "
+        "leave their range sooner.",
+        "scale of this layer|its scale",
+    ),
+    Term(
+        "sigma-delta",
+        "Neurons (SigmaDelta) that send by how much their activation changed, as a message, where that reaches a "
+        "threshold.",
+        "[Ss]igma-delta|SigmaDelta",
+    ),
     Term("SOP", "Synaptic operation: one spike meeting one stored weight that is not 0.", "SOP"),
     Term(
         "static power", "What the chip draws whether or not anything happens; its share grows with the step period."

@@ -49,6 +49,14 @@ def count(value: float) -> str:
     return f"{digits(value / 10.0**power)}{NARROW}{PREFIXES[power]}"
 
 
+def tick(value: float, unit: str = "") -> str:
+    """A value beside a rule of a plot, with no more digits than it has: 10 µJ and 7.5 µJ, 2.5 and 5."""
+    if not unit and abs(value) < 10_000:
+        return f"{value:g}"
+    power = _power(value)
+    return f"{value / 10.0**power:.4g}{' ' if unit else NARROW}{PREFIXES[power]}{unit}"
+
+
 def share(value: float) -> str:
     """Of a whole, in per cent; what is there does not read as nothing."""
     written = f"{100 * value:.0f} %"

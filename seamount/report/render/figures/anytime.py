@@ -5,7 +5,7 @@ from __future__ import annotations
 from markupsafe import Markup
 
 from ...parts.anytime import Anytime
-from ...schema.text import si
+from ...schema.text import si, tick
 from ...schema.values import Series
 from ..charts import Frame, Scale, dot, fitted, floats, polygon, polyline, rule, step_labels, stretched
 
@@ -27,7 +27,7 @@ def anytime_energy(energies: Series) -> Markup:
     values = floats(energies)
     n = len(values)
     frame = Frame(200, Scale(1, max(n, 2)), fitted(values, zero=True))
-    parts = frame.grid([(t, si(t, "J")) for t in frame.y.ticks(3)[1:]], step_labels(n))
+    parts = frame.grid([(t, tick(t, "J")) for t in frame.y.ticks(3)], step_labels(n))
     line = [frame.point(i + 1, v) for i, v in enumerate(values)]
     parts += [rule(0, frame.up(0), 1, frame.up(0), "axis"), stretched(200, polyline(line, "energy"))]
     parts += [dot(*p, 2.6, "dot energy", f"step {i + 1}: {si(values[i], 'J')}") for i, p in enumerate(line)]

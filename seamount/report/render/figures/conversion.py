@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from ...schema.text import count
+from ...schema.text import tick
 from ..charts import Anchor, Frame, Scale, dot, polyline, rule, stretched, text
 from .sweep import HEIGHT, Names, along, box
 
@@ -27,7 +27,7 @@ def threshold_curves(done: Conversion) -> Iterator[tuple[str, Markup]]:
     operations = [point.operations for point in done.curve]
     yield (
         f"{word} by synaptic operations a frame, thresholds beside the points",
-        _plot(costs, operations, values, ann, unit, done, [(t, count(t)) for t in costs.x.ticks(5)], named, "start"),
+        _plot(costs, operations, values, ann, unit, done, [(t, tick(t)) for t in costs.x.ticks(5)], named, "start"),
     )
     thresholds = Frame(HEIGHT, Scale(-0.3, len(named) - 0.7), y)
     places = [float(i) for i in range(len(named))]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from markupsafe import Markup
 
 from ...parts.energy import Band, Energy, EnergySet
-from ...schema.text import digits, joule, si
+from ...schema.text import digits, joule, si, tick
 from ..charts import Frame, Scale, anchor, dot, figure, floats, polygon, polyline, rect, rule, stretched, text
 
 
@@ -30,10 +30,10 @@ def _term_bars(entry: EnergySet, y: float, top: float, names: list[str]) -> Iter
     at = 0.0
     for term in entry.terms:
         joules = float(term.energy_j.value or 0)
-        share, css = joules / top, f"term term-{names.index(term.name) % 7}"
-        if share > 0:
+        share = joules / top
+        if share > 0:  # one of nothing is neither drawn nor in the legend
             # a little short, so that two terms of one colour are seen to be two
-            wide = max(share - 0.002, 0.001)
+            wide, css = max(share - 0.002, 0.001), f"term term-{names.index(term.name) % 7}"
             yield rect(at, y, wide, 14, css, f"{term.name}: {si(joules, 'J')}", 1)
         at += share
 
@@ -60,8 +60,8 @@ def boundaries(energy: Energy) -> Markup:
             dot(scale(value), y + 28, 5.5, f"dot {css}", f"{name}: {written}"),
         ]
         words.append(f"{name} {written}")
-    for tick in ticks:
-        parts.append(text(scale(tick), height - 3, si(tick, "J", 1), "tick", anchor(scale(tick), 0.05)))
+    for t in ticks:
+        parts.append(text(scale(t), height - 3, tick(t, "J"), "tick", anchor(scale(t), 0.05)))
     return figure(height, "Energy per inference: " + ", ".join(words), parts)
 
 
@@ -72,8 +72,8 @@ def sensitivity(energy: Energy) -> Markup:
     dynamic = next(float(s.dynamic_j.value or 0) for s in energy.sets if s.name == energy.mid)
     tall = 300
     frame = Frame(tall, Scale(xs[0], xs[-1], log=True), Scale(min([*low, dynamic]) / 1.5, max(high) * 1.8, log=True))
-    x_text = [(t, si(t, "s", 1)) for t in frame.x.ticks(6)]
-    parts = frame.grid([(t, si(t, "J", 1)) for t in frame.y.ticks(4)], x_text)
+    x_text = [(t, tick(t, "s")) for t in frame.x.ticks(6)]
+    parts = frame.grid([(t, tick(t, "J")) for t in frame.y.ticks(4)], x_text)
     band = [frame.point(x, y) for x, y in zip(xs, high, strict=True)]
     band += [frame.point(x, y) for x, y in reversed(list(zip(xs, low, strict=True)))]
     lines = polygon(band, "band energy") + polyline([frame.point(x, dynamic) for x in xs], "stage")
@@ -114,5 +114,5 @@ def break_even(bands: tuple[Band, ...]) -> Markup:
 
 
 def terms(energy: Energy) -> list[str]:
-    """Names of the energy terms in the order of their colours."""
-    return list(dict.fromkeys(t.name for s in energy.sets for t in s.terms))
+    """Names of the energy terms that cost something, in the order of their colours."""
+    return list(dict.fromkeys(t.name for s in energy.sets for t in s.terms if t.energy_j.value))

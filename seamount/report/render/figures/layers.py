@@ -8,7 +8,7 @@ from seamount.errors import plural
 
 from ...parts.frames import FrameLayer
 from ...parts.layers import Layer
-from ...schema.text import count
+from ...schema.text import tick
 from ...schema.values import Series
 from ..charts import Frame, Scale, dot, figure, fitted, floats, polyline, rect, rule, step_labels, stretched, text
 
@@ -29,7 +29,7 @@ def over_time(layer: Layer) -> Markup:
     ]
     n_steps = len(trains[0][1])
     frame = Frame(118, Scale(1, max(n_steps, 2)), fitted([v for _, t in trains for v in t], zero=True))
-    parts = frame.grid([(t, count(t)) for t in frame.y.ticks(2)[1:]], step_labels(n_steps))
+    parts = frame.grid([(t, tick(t)) for t in frame.y.ticks(2)], step_labels(n_steps))
     parts.append(rule(0, frame.up(0), 1, frame.up(0), "axis"))
     lines = "".join(polyline([frame.point(i + 1, v) for i, v in enumerate(train)], css) for css, train in trains)
     parts.append(stretched(118, lines))
@@ -43,17 +43,28 @@ def over_time(layer: Layer) -> Markup:
 
 
 def agreement(layer: Layer) -> Markup:
-    """A strip of cells, one a step: the share of positions at which both sides do the same."""
+    """A strip of cells, one a step: the share of positions at which both sides do the same.
+
+    A cell's middle is below the step's point of ``over_time``.
+    """
     assert isinstance(layer.agreement_per_step, Series), "the page asks only where there is one"
     values = floats(layer.agreement_per_step)
-    width = 1 / len(values)
-    gap = min(0.008, width / 6)
+    scale = Scale(1, max(len(values), 2))
+    gap = min(0.008, (scale(2) - scale(1)) / 6)
     parts = [
-        rect(i * width, 0, width - gap, 16, f"heat heat-{_heat(v)}", f"step {i + 1}: {v:.2f} % agree", 2)
-        for i, v in enumerate(values)
+        rect(
+            scale(step - 0.5),
+            0,
+            scale(step + 0.5) - scale(step - 0.5) - (gap if step < len(values) else 0),
+            16,
+            f"heat heat-{_heat(v)}",
+            f"step {step}: {v:.2f} % agree",
+            2,
+        )
+        for step, v in enumerate(values, start=1)
     ]
     label = f"{layer.name}: agreement per step between {min(values):.2f} and {max(values):.2f} %"
-    return figure(16, label, parts)
+    return figure(16, label, parts, "framed")
 
 
 HEAT_BOUNDS = (0.0, 0.1, 1.0, 5.0, 20.0)
@@ -96,7 +107,7 @@ def frame_shares(layer: FrameLayer) -> Markup:
         trains.append(("float", "are 0", layer.zero))
     n = len(layer.sending.values)
     frame = Frame(118, Scale(1, max(n, 2)), Scale(0, 100))
-    parts = frame.grid([(t, f"{t:g} %") for t in (50.0, 100.0)], step_labels(n))
+    parts = frame.grid([(t, f"{t:g} %") for t in (0.0, 50.0, 100.0)], step_labels(n))
     parts.append(rule(0, frame.up(0), 1, frame.up(0), "axis"))
     lines = [polyline([frame.point(i + 1, v) for i, v in enumerate(floats(one))], css) for css, _, one in trains]
     parts.append(stretched(118, "".join(lines)))

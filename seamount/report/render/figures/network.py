@@ -6,10 +6,14 @@ from markupsafe import Markup
 
 from ...parts.graph import Graph, Node
 from ..charts import figure, rect, stretched, text
+from .sweep import CHARACTER, NARROWEST, Box, overlap
 
 
 def network(graph: Graph) -> Markup:
-    """Top to bottom by rank; an edge over more than one rank bows to the side."""
+    """Top to bottom by rank; an edge over more than one rank bows to the side.
+
+    A label stands where neither a node nor another label does: the table has all of them.
+    """
     ranks: dict[int, list[Node]] = {}
     for node in graph.nodes:
         ranks.setdefault(node.rank, []).append(node)
@@ -24,17 +28,17 @@ def network(graph: Graph) -> Markup:
     }
     height = row * len(ranks) - (row - box) + 10
     lines, labels = [], []
+    taken: list[Box] = [((x - half) * NARROWEST, (x + half) * NARROWEST, y, y + box) for x, y in place.values()]
     for edge, span in zip(graph.edges, _spans(graph, order), strict=True):
         (x1, y1), (x2, y2) = place[edge.source], place[edge.target]
         if span == 1:
             top, bottom = y1 + box, y2
             lines.append(_curve((x1, top), (x1, top + 18), (x2, bottom - 18), (x2, bottom)))
-            labels.append(text((x1 + x2) / 2, (top + bottom) / 2 + 4, edge.label, "tick halo beside"))
+            labels += _label([edge.label], (x1 + x2) / 2, (top + bottom) / 2 + 4, taken)
         else:
             side, a, b = min(0.995, max(x1, x2) + half + 0.2), y1 + box / 2, y2 + box / 2
             lines.append(_curve((x1 + half, a), (side, a), (side, b), (x2 + half, b)))
-            for i, line in enumerate(edge.label.split(", ")):
-                labels.append(text(max(x1, x2) + half, (a + b) / 2 + 4 + 14 * i, line, "tick halo beside"))
+            labels += _label(edge.label.split(", "), max(x1, x2) + half, (a + b) / 2 + 4, taken)
     boxes = []
     for node in graph.nodes:
         x, y = place[node.name]
@@ -52,6 +56,19 @@ def _spans(graph: Graph, order: dict[int, int]) -> list[int]:
     rank = {n.name: order[n.rank] for n in graph.nodes}
     spans = [rank[e.target] - rank[e.source] for e in graph.edges]
     return [span if span > 0 else 2 for span in spans]
+
+
+LINE = 14
+
+
+def _label(lines: list[str], share: float, y: float, taken: list[Box]) -> list[str]:
+    """The lines of an edge's label, at the right of a place; none where it would lie on what is there."""
+    left = share * NARROWEST + 8
+    box = (left, left + CHARACTER * max(map(len, lines)), y - LINE + 3, y - LINE + 3 + LINE * len(lines))
+    if any(overlap(box, other) for other in taken):
+        return []
+    taken.append(box)
+    return [text(share, y + LINE * i, line, "tick halo beside") for i, line in enumerate(lines)]
 
 
 def _curve(*points: tuple[float, float]) -> str:

@@ -15,7 +15,9 @@ def weight_histogram(weights: Weights) -> Markup:
     low_end, high_end = (-256, 256) if max(-edges[0], edges[-1]) < 300 else (edges[0], edges[-1])
     scale = Scale(low_end, high_end)
     top = max(counts, default=1) or 1
-    parts = [rule(scale(0), 2, scale(0), 50, "rule")]
+    zero = scale(0)
+    within = 0.1 < zero < 0.9  # else its 0 would stand on an end's value
+    parts = [rule(zero, 2, zero, 50, "rule")] if within else []
     for c, low, high in zip(counts, edges[:-1], edges[1:], strict=True):
         if c:
             tall = max(1.0, 44 * c / top)
@@ -28,7 +30,7 @@ def weight_histogram(weights: Weights) -> Markup:
     parts += [
         rule(0, 50.5, 1, 50.5, "axis"),
         text(0, 64, f"{scale.low:g}", "tick"),
-        text(scale(0), 64, "0", "tick", "middle"),
+        *([text(zero, 64, "0", "tick", "middle")] if within else []),
         text(1, 64, f"{scale.high:g}", "tick", "end"),
     ]
     return figure(

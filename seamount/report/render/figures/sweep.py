@@ -9,7 +9,7 @@ from itertools import groupby, pairwise
 from markupsafe import Markup
 
 from ...parts.sweep import SweepPoint
-from ...schema.text import quantity, si
+from ...schema.text import quantity, tick
 from ...schema.values import Quantity
 from ..charts import Frame, Scale, dot, polyline, stretched, text
 
@@ -48,9 +48,9 @@ class Cost:
 
 
 COSTS = (
-    Cost("Energy, on-chip dynamic", lambda p: p.energy_j, lambda p: p.front, True, lambda x: si(x, "J")),
-    Cost("Spikes per synapse", lambda p: p.spikes_per_synapse, lambda p: p.front_spikes, False, lambda x: f"{x:g}"),
-    Cost("Cores", lambda p: p.cores, lambda p: p.front_cores, True, lambda x: f"{x:g}", True),
+    Cost("Energy, on-chip dynamic", lambda p: p.energy_j, lambda p: p.front, True, lambda x: tick(x, "J")),
+    Cost("Spikes per synapse", lambda p: p.spikes_per_synapse, lambda p: p.front_spikes, False, tick),
+    Cost("Cores", lambda p: p.cores, lambda p: p.front_cores, True, tick, True),
 )
 
 
@@ -160,12 +160,12 @@ class Names:
             foot = y + down
             box = (start, start + wide, foot + 2 - LINE, foot + 2)
             inside = start >= 0 and box[1] <= NARROWEST + 10 and LINE <= foot <= HEIGHT - 22
-            if inside and not any(_overlap(box, other) for other in self.taken):
+            if inside and not any(overlap(box, other) for other in self.taken):
                 self.taken.append(box)
                 beside = gap / NARROWEST if start > x else -gap / NARROWEST
                 self.parts.append(text(share + beside, foot, name, "tick halo", "start" if start > x else "end"))
                 return
 
 
-def _overlap(a: Box, b: Box) -> bool:
+def overlap(a: Box, b: Box) -> bool:
     return a[0] < b[1] and b[0] < a[1] and a[2] < b[3] and b[2] < a[3]
