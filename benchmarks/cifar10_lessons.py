@@ -123,6 +123,8 @@ METHODS: dict[str, tuple[str | dict[str, float], dict[str, Any]]] = {
     "seal-kd-hta": ("seal-kd", {"divergence": "hta-kl"}),
     "twsnn": ("twsnn", {}),
     "sastc-every-4": ("sastc", {"sastc_every": 4}),
+    "sastc-last": ("sastc", {"teacher_maps": ["stage3"]}),
+    "sastc-last-side-2": ("sastc", {"teacher_maps": ["stage3"], "sastc_side": 2}),
     "sastc-side-4-every-2": ("sastc", {"sastc_every": 2, "sastc_side": 4}),
 }
 """Of the comparison: name -> the method, and further settings of ``[distill]``."""
