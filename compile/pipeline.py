@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -312,6 +313,9 @@ def _known_scales(draft: Draft) -> Draft:
     names = {p.name for p in network.populations}
     if unknown := {*network.scales, *options.scales} - names:
         raise ConfigError(f"{', '.join(sorted(unknown))} are not populations of {network.name}", where="scales")
+    if bad := {name: scale for name, scale in options.scales.items() if not 0 < scale < math.inf}:
+        found = ", ".join(f"{name} = {scale:g}" for name, scale in bad.items())
+        raise ConfigError(f"found {found}", where="scales", possible="needed are numbers above 0")
     check_names(draft.rules.bits, [c.name for c in network.connections], sorted(names), "weight_bits")
     kept = given_scales(network, draft.rules, options.scales)
     given: dict[str, PerNeuron] = {**kept.exact, **options.scales}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from seamount.errors import none_of
 from seamount.own import is_own, named
@@ -42,15 +42,23 @@ def _meant(value: float) -> float:
     return value
 
 
-Count = Annotated[int, Field(ge=1, lt=1 << 31)]
-Natural = Annotated[int, Field(ge=0, lt=1 << 31)]
-Pixels = Annotated[int, Field(ge=1, lt=1 << 16)]
-Seed = Annotated[int, Field(ge=0, lt=1 << 63)]  # torch's generators and our mixing of seeds hold 63 bits
-Threads = Annotated[int, Field(ge=1, le=1024)]  # of millions the operating system grants none, and OpenMP crashes
-Bits = Annotated[int, Field(ge=1)]
-Positive = Annotated[float, Field(ge=LEAST, le=MOST, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0, le=MOST, allow_inf_nan=False), AfterValidator(_meant)]
-Share = Annotated[float, Field(ge=0, lt=1), AfterValidator(_meant)]
+def _no_switch(value: Any) -> Any:
+    if isinstance(value, bool):  # pydantic takes them for 1 and 0
+        raise ValueError("true and false are no numbers")
+    return value
+
+
+NO_SWITCH = BeforeValidator(_no_switch)
+Count = Annotated[int, Field(ge=1, lt=1 << 31), NO_SWITCH]
+Natural = Annotated[int, Field(ge=0, lt=1 << 31), NO_SWITCH]
+Pixels = Annotated[int, Field(ge=1, lt=1 << 16), NO_SWITCH]
+Seed = Annotated[int, Field(ge=0, lt=1 << 63), NO_SWITCH]  # torch's generators and our mixing of seeds hold 63 bits
+# of millions of threads the operating system grants none, and OpenMP crashes
+Threads = Annotated[int, Field(ge=1, le=1024), NO_SWITCH]
+Bits = Annotated[int, Field(ge=1), NO_SWITCH]
+Positive = Annotated[float, Field(ge=LEAST, le=MOST, allow_inf_nan=False), NO_SWITCH]
+NotNegative = Annotated[float, Field(ge=0, le=MOST, allow_inf_nan=False), AfterValidator(_meant), NO_SWITCH]
+Share = Annotated[float, Field(ge=0, lt=1), AfterValidator(_meant), NO_SWITCH]
 
 
 class Section(BaseModel):
@@ -82,14 +90,14 @@ class DataConfig(Section):
     sensor: tuple[Pixels, Pixels] | None = Field(None, description="[height, width] of an event-folder's sensor")
     size: Pixels | None = Field(None, description="side to which images or event frames are brought [pixels]")
     sample_rate: Count = Field(8000, description="of sound [values a second]; recordings of another are refused")
-    step_s: Annotated[float, Field(ge=1e-5, le=60)] = Field(
+    step_s: Annotated[float, Field(ge=1e-5, le=60), NO_SWITCH] = Field(
         0.025, description="sound that a step hears [s]; T of them are a sample"
     )
     bands: Count = Field(32, description="into which sound is taken apart, from 100 Hz to half of its rate")
     sound_values: Literal["energies", "crossings"] = Field(
         "energies", description="of a band: its energy in 8 bits, or spikes where that rises or falls"
     )
-    crossing: Annotated[int, Field(ge=1, le=255)] = Field(
+    crossing: Annotated[int, Field(ge=1, le=255), NO_SWITCH] = Field(
         24, description="by how much it has to, for a spike [sixteenths of a doubling: 16 are 3 dB]"
     )
     cut_longer: bool = Field(False, description="cut recordings that are longer than T steps, instead of refusing")
@@ -98,7 +106,7 @@ class DataConfig(Section):
     )
     cache: str | None = Field(None, description="folder for frames made before; default: beside the data")
     skip_corrupt: bool = Field(False, description="leave out files that cannot be read, instead of refusing")
-    validation: Annotated[float, Field(ge=LEAST, lt=1)] = Field(
+    validation: Annotated[float, Field(ge=LEAST, lt=1), NO_SWITCH] = Field(
         0.125, description="share of the training part that is held out for choosing the best epoch"
     )
     augment: tuple[str, ...] = Field(
@@ -108,12 +116,12 @@ class DataConfig(Section):
         None,
         description="augmented views of each image, shown in turn and alike in all runs; not set: always new ones",
     )
-    crop_padding: Annotated[int, Field(ge=0, lt=1 << 16)] = Field(
+    crop_padding: Annotated[int, Field(ge=0, lt=1 << 16), NO_SWITCH] = Field(
         1, description="of a random crop [pixels]; CIFAR is used with 4"
     )
     cutout_size: Pixels = Field(16, description="side of the square that cutout blanks [pixels]")
     shift_steps: Natural = Field(3, description="largest time-shift, to either side [steps]")
-    gain: Annotated[int, Field(ge=0, le=255)] = Field(
+    gain: Annotated[int, Field(ge=0, le=255), NO_SWITCH] = Field(
         16, description="largest change of all energies together [sixteenths of a doubling: 16 are 3 dB]"
     )
     max_train: Count | None = Field(None, description="use only so many training samples (the first of each class)")
@@ -164,7 +172,9 @@ class TrainConfig(Section):
     compile: bool = Field(
         False, description="torch.compile teacher and student; its minutes at the start pay in long runs, if at all"
     )
-    n_workers: Annotated[int, Field(ge=0, le=1024)] = Field(0, description="processes that read and augment images")
+    n_workers: Annotated[int, Field(ge=0, le=1024), NO_SWITCH] = Field(
+        0, description="processes that read and augment images"
+    )
     checkpoint_every_s: Positive = Field(60.0, description="time between checkpoints within an epoch [s]")
     select_on: Literal["validation", "test-set-as-in-the-papers", "last-epoch"] = Field(
         "validation", description="what chooses the best epoch; the papers chose on the test set, which flatters"
@@ -220,7 +230,7 @@ class StudentConfig(Section):
 class DistillConfig(Section):
     heading = "How the student learns from the teacher."
 
-    method: str | dict[str, float] = Field(
+    method: str | dict[str, Annotated[float, NO_SWITCH]] = Field(
         "kd",
         description=f"one of {', '.join(METHODS)}, mine.py:Loss, or weights of {', '.join(TERMS)} and one's own",
     )
@@ -257,7 +267,7 @@ class DistillConfig(Section):
         "microjoules; {} for no budget",
     )
     budget_weight: Positive = Field(1.0, description="of the budget's loss, times the rest of the loss (at least 1)")
-    budget_ramp: Annotated[float, Field(ge=0, le=1), AfterValidator(_meant)] = Field(
+    budget_ramp: Annotated[float, Field(ge=0, le=1), AfterValidator(_meant), NO_SWITCH] = Field(
         0.5, description="share of the epochs in which that weight rises from 0; none of it in integers"
     )
     budget_floor: Share = Field(

@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from seamount.distill.config import (
     LEAST,
+    NO_SWITCH,
     Count,
     DataConfig,
     DistillConfig,
@@ -71,7 +72,7 @@ class TargetConfig(Section):
 
 class LavaConfig(Section):
     n_samples: Natural = Field(20, description="test samples run on Lava itself; 0 leaves it out")
-    time_limit_s: Annotated[float, Field(ge=LEAST, le=1e9)] = Field(
+    time_limit_s: Annotated[float, Field(ge=LEAST, le=1e9), NO_SWITCH] = Field(
         600.0, description="the Lava process is ended after it [s]"
     )
     required: bool = Field(False, description="refuse to begin where Lava is not installed, as --require-lava does")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -85,13 +86,19 @@ def check_inputs(program: Program, inputs: Any, n_steps: int) -> dict[str, NDArr
     They are silent after their T. What only Delta neurons hear keeps its last value up to ``n_steps`` instead,
     because a frame stays until the next one, and its end would be a change that no frame made.
     """
-    if n_steps < 1:
-        raise InputError(f"{n_steps} steps asked for, at least 1 is possible", where=program.name)
+    _check_steps(n_steps, program.name)
     found = {entry.name: _check(entry, named_inputs(program, inputs)[entry.name]) for entry in program.inputs}
     batches = {name: x.shape[1] for name, x in found.items()}
     if len(set(batches.values())) > 1:
         raise InputError(f"inputs differ in the number of samples: {batches}", where=program.name)
     return {name: _held(x, n_steps) if is_held(program, name) else x for name, x in found.items()}
+
+
+def _check_steps(n_steps: Any, where: str) -> None:
+    if isinstance(n_steps, bool) or not isinstance(n_steps, Integral):
+        raise InputError(f"{n_steps!r} steps asked for, a whole number is possible", where=where)
+    if n_steps < 1:
+        raise InputError(f"{n_steps} steps asked for, at least 1 is possible", where=where)
 
 
 def is_held(program: Program, name: str) -> bool:

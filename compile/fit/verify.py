@@ -184,6 +184,14 @@ def _state(name: str, neuron: Lif | TernaryLif, threshold: tuple[str, Ints], chi
         )
 
 
+TOO_HIGH = (
+    "lower the weight exponent of the synapses into it",
+    "choose a smaller scale for the population",
+    "train with a lower threshold",
+)
+BELOW_RESET = ("v is reset to 0, which is above it, so it would fire for ever: give it a threshold of 0 or more",)
+
+
 def _threshold(name: str, what: str, values: Ints, chip: Chip) -> Iterator[Finding]:
     limit = chip.formats.v_th_mant_max
     low, high = int(values.min()), int(values.max())
@@ -191,14 +199,10 @@ def _threshold(name: str, what: str, values: Ints, chip: Chip) -> Iterator[Findi
         yield Finding(
             name,
             what,
-            str(high if high > limit else low),
+            str(low if low < 0 else high),
             f"{chip.name} holds 0 to {limit} (u{chip.formats.v_th_mant_bits})",
             "does_not_fit",
-            (
-                "lower the weight exponent of the synapses into it",
-                "choose a smaller scale for the population",
-                "train with a lower threshold",
-            ),
+            BELOW_RESET if low < 0 else TOO_HIGH,
         )
     elif np.any(values == NEVER_FIRES):
         yield Finding(

@@ -237,7 +237,7 @@ def _threshold(
     if exact:
         real = reals(exact_ints(real, f"{p.name}: v_threshold"))
     v_th = ints(np.rint(real))
-    if v_th.max() > rules.formats.v_th_mant_max or v_th.min() < 0:
+    if v_th.max() > rules.formats.v_th_mant_max:  # none is below 0: v_th > v_reset
         raise InputError(
             f"threshold mantissa {int(v_th.max())}",
             where=p.name,

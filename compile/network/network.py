@@ -367,6 +367,9 @@ def _array_problems(p: Population) -> Iterator[Reason]:
                 yield Reason(f"{key} holds NaN or infinite values", where=p.name)
 
 
+NOT_ABOVE = ("it fires for ever from its own reset: lower v_reset, or raise v_threshold, where it is trained",)
+
+
 def _population_problems(p: Population) -> Iterator[Reason]:
     yield from _array_problems(p)
     for key in ("a_s", "a_m"):
@@ -380,8 +383,9 @@ def _population_problems(p: Population) -> Iterator[Reason]:
                     ways_out=("is the time step larger than the time constant, or in another unit?",),
                 )
             )
-    if p.v_th is not None and np.any(p.v_th <= p.v_reset):
-        yield Reason(f"v_threshold {p.v_th.min():.6g} is not above v_reset {p.v_reset.max():.6g}", where=p.name)
+    if p.v_th is not None and np.any(low := p.v_th <= p.v_reset):
+        v_th, v_reset = (np.broadcast_to(v, low.shape)[low].flat[0] for v in (p.v_th, p.v_reset))
+        yield Reason(f"v_threshold {v_th:.6g} is not above v_reset {v_reset:.6g}", where=p.name, ways_out=NOT_ABOVE)
     if p.reset not in RESETS:
         yield Reason(f"reset {p.reset!r}", where=p.name, possible=f"possible are {', '.join(RESETS)}")
 

@@ -255,6 +255,8 @@ def check(program: Program) -> None:
         if unit is not None and not 0 < unit < float("inf"):
             found = f"a readout's scale of {unit:g}"
             raise InputError(found, where=program.name, possible="more than 0 is possible")
+    if not program.populations:
+        raise InputError("no populations, at least one is needed", where=program.name)
     order(program)
 
 

@@ -104,7 +104,7 @@ def _wanted(
 def _device(name: str) -> torch.device:
     try:
         found = torch.device(name)
-    except RuntimeError:
+    except (RuntimeError, TypeError):
         raise ConfigError(f"device {name!r} does not exist; cpu and cuda are possible") from None
     if found.type not in ("cpu", "cuda"):
         raise ConfigError(f"device {name!r} cannot be used; cpu and cuda are possible")

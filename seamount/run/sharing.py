@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seamount.files import read_json, text_hash, write_json
+from seamount.files import make_folder, read_json, replacing, text_hash, write_json
 
 from .folder import Inputs, Run
 from .lock import hold
@@ -44,11 +44,23 @@ class Siblings:
                 continue
             source, folder = other.of(stage), run.of(stage)
             shutil.rmtree(folder, ignore_errors=True)
-            # a copy, because a link would let one run change another; without what serves resumption alone
-            shutil.copytree(source, folder, ignore=shutil.ignore_patterns("state", "status.json"))
+            _copy(source, folder)
             status = read_json(source / "status.json")
             # last, because a status beside files that are half copied would call them done
             first: str = status.get(TAKEN_FROM, place.name)
             write_json(folder / "status.json", {**status, TAKEN_FROM: first})
             return first
         return None
+
+
+def _copy(source: Path, folder: Path) -> None:
+    """A stage's files, copied because a link would let one run change another; not what serves resumption alone.
+
+    Raises:
+        OSError: of the first file that cannot be copied, by name (``shutil.copytree`` keeps no error's number).
+    """
+    for path in sorted(p.relative_to(source) for p in source.rglob("*") if p.is_file()):
+        if path.parts[0] not in ("state", "status.json"):
+            make_folder((folder / path).parent)
+            with replacing(folder / path) as fresh:
+                shutil.copyfile(source / path, fresh)

@@ -154,6 +154,7 @@ def test_what_is_not_there_is_one_line_and_code_2(words: Sequence[str], code: in
         ("[trian]\nepochs = 2", "train.toml:trian: trian is not a setting of the configuration; did you mean train?"),
         ("[train]\nepochs = 'many'", "train.toml:train.epochs: Input should be a valid integer"),
         ("[student]\nn_steps = 0", "train.toml:student.n_steps: Input should be greater than or equal to 1, found 0"),
+        ("[run]\nseed = true", "train.toml:run.seed: true and false are no numbers, found True"),
         ("[train\nepochs = 2", "train.toml: not TOML:"),
     ],
 )

@@ -1,8 +1,10 @@
 """A sweep trains once for all points that need the same, and shows every point on one page, what failed as well."""
 
 import csv
+import errno
 import json
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, replace
@@ -25,7 +27,9 @@ from seamount.report.parts.sweep import sweep_points
 from seamount.report.render.figures import trade_offs
 from seamount.run import stages
 from seamount.run.contents import NOT_OF_STUDENTS, contents
+from seamount.run.folder import Run
 from seamount.run.lock import hold
+from seamount.run.sharing import Siblings
 from seamount.run.sweep import Sweep
 from seamount.run.told import Told
 from tests.lively import lively
@@ -86,6 +90,26 @@ def test_a_point_that_took_stages_over_is_a_run_like_any_other(swept: Swept) -> 
 
 
 @pytest.mark.slow
+def test_a_disk_that_fills_up_in_a_copy_is_told_as_one(
+    swept: Swept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = Run(swept.folder / "points" / "target.name=loihi1,quant.weight_bits=8", stages.STAGES)
+    status = done.status(stages.TEACHER)
+    assert status is not None
+
+    def full(source: Path, copy: Path) -> None:
+        Path(copy).write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device", str(source), None, str(copy))
+
+    monkeypatch.setattr(shutil, "copyfile", full)
+    taken = Run(tmp_path / "taken", stages.STAGES)
+    with pytest.raises(OSError) as caught:
+        Siblings(done.folder.parent).take(taken, stages.TEACHER, status["inputs"])
+    assert caught.value.errno == errno.ENOSPC
+    assert Path(caught.value.filename).parent == taken.of(stages.TEACHER)
+    assert list(taken.of(stages.TEACHER).iterdir()) == []
+
+
 def test_a_failed_point_stands_with_its_reason_on_the_page(swept: Swept) -> None:
     (missed,) = swept.found.report.not_reached
     assert missed.values == ("loihi2", "4")

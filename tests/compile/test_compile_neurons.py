@@ -180,7 +180,9 @@ def test_an_input_declares_what_an_int32_holds(bits: int, signed: bool) -> None:
     with pytest.raises(InputError) as error:
         Program("p", (Input("x", (3,), bits, signed),), (), ())
     assert str(error.value) == f"input x: {bits} bits, 0 (spikes) to 31 are possible, with a sign 32"
-    Program("p", (Input("x", (3,), 31), Input("y", (3,), 32, signed=True)), (), ())
+    with pytest.raises(InputError) as error:  # which both inputs passed
+        Program("p", (Input("x", (3,), 31), Input("y", (3,), 32, signed=True)), (), ())
+    assert str(error.value) == "p: no populations, at least one is needed"
 
 
 @pytest.mark.parametrize(

@@ -303,7 +303,11 @@ def test_padding_same_is_that_of_torch(tmp_path: Path, size: tuple[int, int], di
             "some tools' files: say --from with the tool",
         ),
         (lif(v_threshold=np.array([1, np.nan, 1])), "net: lif: v_threshold holds NaN or infinite values"),
-        (lif(v_reset=ONES3 * 2), "net: lif: v_threshold 1 is not above v_reset 2"),
+        (
+            lif(v_threshold=np.array([1, 4, 1]), v_reset=np.array([0, 5, 0])),
+            "net: lif: v_threshold 4 is not above v_reset 5; it fires for ever from its own reset: lower "
+            "v_reset, or raise v_threshold, where it is trained",
+        ),
         (lif(r=np.ones(4)), "net: lif: r of shape (4,) does not fit (3,)"),
         (
             lif(tau=ONES3 * 1e-4),

@@ -1,5 +1,6 @@
 """Compiled programs against the float64 interpreter: whole numbers, so every spike and potential must be equal."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -336,6 +337,14 @@ def test_print_after_shows_a_network_that_needs_clocks_once_and_a_refused_one_as
     with pytest.raises(ConfigError):
         compile_graph(net, None, replace(options, scales={"nobody": 1.0}))
     assert len(told) == 2
+
+
+@pytest.mark.parametrize(("scale", "found"), [(-5.0, "-5"), (0.0, "0"), (math.nan, "nan"), (math.inf, "inf")])
+def test_a_scale_that_turns_signs_or_keeps_nothing_is_refused(scale: float, found: str) -> None:
+    net = network([population("a", (2,), v_th=1e-6)], [Connection("xa", "x", "a", (ONE,))], [NetworkInput("x", (2,))])
+    with pytest.raises(ConfigError) as refused:
+        compile_graph(net, None, CompileOptions(scales={"a": scale}))
+    assert str(refused.value) == f"scales: found a = {found}, needed are numbers above 0"
 
 
 def test_print_after_an_unknown_step_names_those_there_are() -> None:

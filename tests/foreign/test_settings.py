@@ -55,7 +55,7 @@ def numbers(section: type[BaseModel] = Config, prefix: str = "") -> Iterator[str
 def test_no_setting_takes_a_number_that_nobody_means() -> None:
     tables = {"distill.method": "{{kd = {}}}", "distill.spike_budget": "{{per_synapse = {}}}"}
     lists = {"data.sensor": "[{}, 1]", "train.milestones": "[{}]"}
-    odd = ("nan", "inf", "-inf", "1e308", "-1e308", "1e-320", "-1", str(1 << 63), str(10**26))
+    odd = ("nan", "inf", "-inf", "1e308", "-1e308", "1e-320", "-1", str(1 << 63), str(10**26), "true")
     later = {"quant.weight_bits": {str(1 << 63), str(10**26)}}  # the target refuses them, and says what it has
     found = list(numbers())
     assert len(found) > 40

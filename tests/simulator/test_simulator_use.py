@@ -120,6 +120,9 @@ def test_what_delta_neurons_alone_hear_keeps_its_last_frame(n_frames: int) -> No
         ({"record": ("w",)}, ConfigError, "record: w does not exist, possible are spikes, v, u, drive, states"),
         ({"populations": ["n"]}, ConfigError, "populations: n does not exist, two has hidden, out"),
         ({"device": "abacus"}, ConfigError, "device 'abacus' does not exist; cpu and cuda are possible"),
+        ({"device": None}, ConfigError, "device None does not exist; cpu and cuda are possible"),
+        ({"n_steps": 4.0}, InputError, "two: 4.0 steps asked for, a whole number is possible"),
+        ({"n_steps": True}, InputError, "two: True steps asked for, a whole number is possible"),
         ({"device": "meta"}, ConfigError, "device 'meta' cannot be used; cpu and cuda are possible"),
         (
             {"memory_limit_bytes": 100},
@@ -275,7 +278,7 @@ def test_drives_of_neurons_with_several_are_recorded_one_beside_the_other() -> N
 
 def test_real_numbers_and_standing_images_take_little_memory_beside_them() -> None:
     x = np.zeros((4096, 1, 2048), np.float32)
-    net = Program("wide", (Input("in", (2048,)),), (), ())
+    net = Program("wide", (Input("in", (2048,)),), (Population("out", (1,), Lif(ints(4096), ints(0), ints(10))),), ())
     tracemalloc.start()
     (found,) = check_inputs(net, x, len(x)).values()
     _, peak = tracemalloc.get_traced_memory()

@@ -35,6 +35,14 @@ def one_layer(
     )
 
 
+def test_a_negative_threshold_is_shown_though_others_are_too_large() -> None:
+    program = one_layer(Lif(ints(4096), ints(0), ints([-5, 200_000])), ((2, -2), (1, 1)))
+    assert [str(f) for f in verify_program(program, LOIHI1)] == [
+        "out: threshold mantissa -5, loihi1 holds 0 to 131071 (u17); v is reset to 0, which is above it, so it would "
+        "fire for ever: give it a threshold of 0 or more"
+    ]
+
+
 def test_a_plain_program_has_no_findings() -> None:
     assert verify_program(one_layer(), LOIHI1) == []
     require([])
