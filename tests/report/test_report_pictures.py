@@ -45,6 +45,18 @@ def test_the_terminal_report() -> None:
     agrees_with_golden("terminal.txt", written(render_terminal(assemble(hand_made()))))
 
 
+def test_the_terminal_says_what_to_do_where_a_program_does_not_fit() -> None:
+    ways = "smaller kernels, fewer input channels, pruning, or a convolution of stride 2 in front; or a larger target"
+    shown = written(
+        render_terminal(assemble(hand_made(does_not_fit=f"hidden: input axons 8144, loihi1 holds 4096; {ways}")))
+    )
+    assert "fits    no; hidden: input axons 8144, loihi1 holds 4096; smaller" in shown
+    assert shown.count("input axons") == 2
+    assert "or a larger target" in " ".join(shown.split())
+    short = written(render_terminal(assemble(hand_made(does_not_fit="hidden: too large"))))
+    assert short.count("too large") == 1
+
+
 def test_the_terminal_comparison() -> None:
     report = assemble(hand_made())
     other = assemble(hand_made(name="other", proof=(), answers=()))

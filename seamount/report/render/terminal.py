@@ -157,6 +157,8 @@ def _facts(report: Report, width: int) -> list[Text]:
     if not isinstance(report.frames, Missing):
         lines.append(("frames", _frames(report.frames)))
     match report.mapping:
+        case Mapping(fits=False, words=told) if told not in above:  # with the ways out
+            lines.append(("fits", f"no; {told}"))
         case Mapping() as mapping if mapping.cores:
             lines.append(("cores", f"{text.quantity(mapping.n_cores)}, {binding(mapping.cores, mapping.layers)}"))
         case _:
@@ -191,8 +193,8 @@ def _samples(q: Quantity) -> str:
 
 def _fact(name: str, words: str, width: int) -> Text:
     # of no use without their ends: a command, what there is to install, and of two opinions the second one
-    body = _wrapped(words, width) if name in ("works", "try", "opinion", "proof") else _clauses(words, width)
-    return Text.assemble((f"{name:<8}", "dim"), ("\n        ".join(body), "red" if name == "works" else ""))
+    body = _wrapped(words, width) if name in ("works", "fits", "try", "opinion", "proof") else _clauses(words, width)
+    return Text.assemble((f"{name:<8}", "dim"), ("\n        ".join(body), "red" if name in ("works", "fits") else ""))
 
 
 def _clauses(words: str, width: int) -> list[str]:
