@@ -156,7 +156,8 @@ def _headline(points: Sequence[SweptPoint], not_reached: Sequence[NotReached]) -
         return f"None of {n} {plural(n, 'point')} is finished."
     best = max((p.point for p in points), key=lambda p: float(p.accuracy.value or 0))
     on_front = sum(p.point.front for p in points)
-    found.append(f"{n} {plural(n, 'point')}, up to {text.quantity(best.accuracy)}")
+    reached = f"{n}" if not not_reached else f"{len(points)} of {n}"
+    found.append(f"{reached} {plural(n, 'point')}, up to {text.quantity(best.accuracy)}")
     found.append(f"{on_front} that no other beats" if on_front else "no energies to compare them by")
     if points[0].not_held is not None:
         found.append(f"{sum(not p.not_held for p in points)} that hold every gate")

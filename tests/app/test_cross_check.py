@@ -133,7 +133,7 @@ def test_both_estimates_stand_side_by_side(files: Path, tmp_path: Path) -> None:
     page = (tmp_path / "r" / "report.html").read_text()
     assert "A second opinion: SANA-FE 2.2.9" in page
     assert "the same in each of the 5 steps of a sample" in page
-    assert "18 messages from inputs to cores would be 2.00 nJ more" in page
+    assert "18 messages from inputs to cores would be 2.00\N{NO-BREAK SPACE}nJ more" in page
     # the report made again asks again
     again = api.report(tmp_path / "r")
     assert again.second_opinion == report.second_opinion
@@ -173,7 +173,10 @@ def test_where_it_fails_the_rest_of_the_report_stands(
     report = api.load_report(tmp_path / "r")
     assert report.second_opinion == Missing(missing="SANA-FE: not done within 600 s")
     assert not isinstance(report.energy, Missing)
-    assert "No second opinion: SANA-FE: not done within 600 s." in (tmp_path / "r" / "report.html").read_text()
+    assert (
+        "No second opinion: SANA-FE: not done within 600\N{NO-BREAK SPACE}s."
+        in (tmp_path / "r" / "report.html").read_text()
+    )
 
 
 @pytest.mark.usefixtures("asked")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hand_made import INPUTS, LABELS, PROGRAM, hand_made
 from report_fixture import evidence
+from test_report_browser import swept
 
 from seamount.compile.arithmetic.definition import run_definition
 from seamount.report.evidence import Answers, Traced
@@ -22,6 +23,7 @@ from seamount.report.report import assemble
 from seamount.report.schema.quantities import box, known, series, unknown
 from seamount.report.schema.text import tick
 from seamount.report.schema.values import Missing
+from seamount.report.sweep import render_sweep_html
 
 RANKS = {"in0": 0, "in1": 0, "p0": 1, "p1": 2, "p2": 2, "p3": 3, "p4": 4}
 EDGES = (
@@ -174,6 +176,18 @@ def test_figures_of_a_sample_alone_say_so_beside_those_of_a_stream() -> None:
     assert "(a sample alone)" in streamed
     assert "Dynamic energy of a sample alone, until then" in streamed
     assert "(a sample alone)" not in alone
+
+
+def test_the_headline_of_a_sweep_counts_what_has_a_result() -> None:
+    assert swept().headline == "6 of 7 points, up to 93.00 %; 5 that no other beats; 2 that hold every gate."
+
+
+def test_gates_that_are_missed_stand_below_the_table() -> None:
+    page = render_sweep_html(swept())
+    table, _, below = page.partition("Gates that are missed")
+    assert "1 missed" in table
+    assert "at most 4" not in table
+    assert below.count("cores, at most 4") == 4
 
 
 def test_the_raster_speaks_of_a_line_only_where_one_is_drawn() -> None:

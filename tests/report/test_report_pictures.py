@@ -12,15 +12,19 @@ import pytest
 from hand_made import INPUTS, PROGRAM, hand_made
 from report_fixture import evidence
 from rich.console import Console, RenderableType
+from test_report_browser import converted, swept
 
 from seamount.compile.arithmetic.definition import run_definition
 from seamount.report.compare import compare, render_comparison_html, render_comparison_terminal
+from seamount.report.conversion import render_conversion_html
 from seamount.report.evidence import Traced
 from seamount.report.parts.energy import Energy
 from seamount.report.render.charts import Scale
+from seamount.report.render.glossary import GLOSSARY
 from seamount.report.render.html import SECTIONS, render_html
 from seamount.report.render.terminal import render_terminal
 from seamount.report.report import assemble
+from seamount.report.sweep import render_sweep_html
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -129,10 +133,12 @@ def pages() -> dict[str, str]:
         "empty": render_html(assemble(hand_made(**empty))),
         "does not fit": render_html(assemble(hand_made(does_not_fit="hidden <b> & more"))),
         "comparison": render_comparison_html(compare(full, assemble(hand_made()))),
+        "sweep": render_sweep_html(swept()),
+        "conversion": render_conversion_html(converted()),
     }
 
 
-@pytest.mark.parametrize("name", ["full", "hand made", "empty", "does not fit", "comparison"])
+@pytest.mark.parametrize("name", ["full", "hand made", "empty", "does not fit", "comparison", "sweep", "conversion"])
 def test_a_page_is_whole_small_and_stands_alone(name: str) -> None:
     text = pages()[name]
     page = Page(text)
@@ -158,6 +164,19 @@ def test_a_page_is_whole_small_and_stands_alone(name: str) -> None:
             assert attributes.get("scope") in ("row", "col")
     for number in re.findall(r'(?:x|y|width|height|cx|cy|r)="(-?[\d.]+|nan|inf)%?"', text):
         assert number not in ("nan", "inf")
+
+
+@pytest.mark.parametrize("name", ["full", "comparison", "sweep", "conversion"])
+def test_every_page_explains_its_terms_and_breaks_no_line_before_a_unit(name: str) -> None:
+    text = pages()[name].partition("</head>")[2]
+    before, _, glossary = text.partition('<section id="glossary"')
+    explained = [term for term in GLOSSARY if f'id="{term.id}"' in glossary]
+    assert len(explained) >= 3
+    if name != "full":
+        # placeholders are explained even where the points have none
+        words = [term.written or re.escape(term.name) for term in explained if term.name != "placeholder"]
+        assert [word for word in words if not re.search(word, before, re.IGNORECASE)] == []
+    assert re.findall(r"\d [%×]|\d [pnµmk]?[JWs]\b|\d SOP\b|\bn =|n\xa0= \d", text) == []
 
 
 def test_every_section_is_on_the_page() -> None:

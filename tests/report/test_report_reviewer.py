@@ -82,8 +82,8 @@ def test_a_placeholder_is_marked_wherever_its_energy_is_shown() -> None:
         "Where the dynamic part goes",
     ):
         assert f"{title} (placeholder)</h3>" in page
-    assert "2.00 µJ (placeholder)</td>" in page
-    assert "1.00 µJ</td>" in page
+    assert "2.00\N{NO-BREAK SPACE}µJ (placeholder)</td>" in page
+    assert "1.00\N{NO-BREAK SPACE}µJ</td>" in page
 
 
 def statuses_of_joules(value: object) -> Iterator[str]:

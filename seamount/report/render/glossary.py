@@ -34,7 +34,12 @@ GLOSSARY = (
         "break-even bands?",
     ),
     Term("compartment", "The place of one neuron on a core.", "compartments?"),
-    Term("damage", "Of all positions (step, sample, neuron) where either side fires, the share where only one does."),
+    Term(
+        "damage",
+        "Of all positions (step, sample, neuron) where either side fires, the share where only one does: "
+        "unmatched spikes.",
+        "damage|[Uu]nmatched spikes",
+    ),
     Term("deployed program", "The integers that the chip would run, on the simulator.", "[Dd]eployed program"),
     Term("drive", "The weighted sum of what arrives at a neuron in a step, before any decay."),
     Term("dynamic energy", "What operations cost: synaptic operations, updates, spikes, messages.", "dynamic"),
@@ -46,10 +51,16 @@ GLOSSARY = (
     ),
     Term("float network", "The network in real numbers, run by Seamount as the file says it.", "float network"),
     Term("float student", "The student in real numbers, as it was distilled.", "float student"),
+    Term(
+        "front", "The points that no other beats: none is as good in accuracy and cost, and better in one.", "fronts?"
+    ),
+    Term("gate", "A limit that was asked for, of accuracy, energy, cores and the like.", "gates?"),
     Term("imbalance", "Operations of the busiest core over the mean of all: the busiest one sets the pace."),
     Term("Lava", "Intel's framework; its fixed-point models are the reference that is not ours."),
+    Term("lead", "By how much the largest value read exceeds the second, in the chip's integers."),
     Term("McNemar", "A test whether two networks are right on different samples by more than chance.", "McNemar"),
     Term("membrane value", "v, the potential of a neuron, after a step.", "membrane values?"),
+    Term("message", "What a neuron sends to others: a spike, or a number with it.", "[Mm]essages?"),
     Term("ordering only", "A number that tells which of two is larger, and no more."),
     Term("overflow", "A value left its register: v saturates at its end, u and drive wrap around.", "[Oo]verflow"),
     Term("placeholder", "A constant of another chip, because none of this one is published.", "placeholders?"),
@@ -61,12 +72,21 @@ GLOSSARY = (
         "scale of this layer|its scale",
     ),
     Term(
+        "set of constants",
+        "Energies of operations from one publication, which our counts are multiplied with.",
+        "sets? of constants",
+    ),
+    Term(
         "sigma-delta",
         "Neurons (SigmaDelta) that send by how much their activation changed, as a message, where that reaches a "
         "threshold.",
         "[Ss]igma-delta|SigmaDelta",
     ),
-    Term("SOP", "Synaptic operation: one spike meeting one stored weight that is not 0.", "SOP"),
+    Term(
+        "SOP",
+        "Synaptic operation: one spike or message meeting one stored weight that is not 0.",
+        "SOP|synaptic operations?",
+    ),
     Term(
         "static power", "What the chip draws whether or not anything happens; its share grows with the step period."
     ),

@@ -30,7 +30,9 @@ def render_html(report: Report) -> str:
 def page(template: str, **context: Any) -> str:
     """A page in the report's dress."""
     style = Markup(_file("page.css"))
-    return _environment().get_template(template).render(style=style, contours=charts.contours(), **context)
+    whole = _environment().get_template(template).render(style=style, contours=charts.contours(), **context)
+    head, end, body = whole.partition("</head>")
+    return head + end + text.joined(body)
 
 
 @cache

@@ -210,6 +210,6 @@ def _clauses(words: str, width: int) -> list[str]:
 
 
 def _wrapped(words: str, width: int) -> list[str]:
-    """Lines of ``width``; a number stays with its unit, per cent or times sign, a name with its hyphens."""
-    joined = re.sub(r"(?<=\d) (?=[%×]|[fpnµmk]?[JWs]\b)", "\N{NO-BREAK SPACE}", words)
-    return [line.replace("\N{NO-BREAK SPACE}", " ") for line in textwrap.wrap(joined, width, break_on_hyphens=False)]
+    """Lines of ``width``; a number stays with its unit, a name with its hyphens."""
+    lines = textwrap.wrap(text.joined(words), width, break_on_hyphens=False)
+    return [line.replace("\N{NO-BREAK SPACE}", " ") for line in lines]
