@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         write_split,
         write_standalone,
     )
+    from seamount.report.gates import Gates
     from seamount.run.told import Told
     from seamount.runs import (
         DEMONSTRATION,
@@ -57,6 +58,7 @@ __all__ = [
     "DEMONSTRATION",
     "ChipSamples",
     "CompiledFile",
+    "Gates",
     "LavaRun",
     "Reading",
     "RoundedAnswers",
@@ -100,6 +102,7 @@ _HOMES = {
     "DEMONSTRATION": "seamount.runs.DEMONSTRATION",
     "ChipSamples": "seamount.chip_samples.ChipSamples",
     "CompiledFile": "seamount.programs.CompiledFile",
+    "Gates": "seamount.report.gates.Gates",
     "LavaRun": "seamount.simulation.LavaRun",
     "Reading": "seamount.asked.Reading",
     "RoundedAnswers": "seamount.programs.RoundedAnswers",

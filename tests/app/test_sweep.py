@@ -22,7 +22,6 @@ from seamount.distill.quantised import QuantisedStudent
 from seamount.errors import InputError
 from seamount.files import file_hash
 from seamount.report.evidence import Trial
-from seamount.report.gates import Gates
 from seamount.report.parts.sweep import sweep_points
 from seamount.report.render.figures import trade_offs
 from seamount.run import stages
@@ -60,7 +59,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Swept:
     blocked = folder / "points" / "target.name=loihi2,quant.weight_bits=4"
     blocked.mkdir(parents=True)
     (blocked / "somebody's").write_text("")
-    found = api.sweep(None, OVER, TINY, folder=folder, told=Told(stage=said.append), gates=Gates(max_cores=1))
+    found = api.sweep(None, OVER, TINY, folder=folder, told=Told(stage=said.append), gates=api.Gates(max_cores=1))
     return Swept(folder, found, said)
 
 
