@@ -525,7 +525,7 @@ def test_sequences_and_outputs_of_another_shape_are_refused(moving: Path, tmp_pa
     assert str(error.value) == f"{answers}: answers (5, 12, 10) of type float64, {needed}"
 
 
-def test_a_chip_of_binary_spikes_is_refused_by_every_layer(moving: Path, tmp_path: Path) -> None:
+def test_a_chip_of_binary_spikes_is_refused_for_every_layer(moving: Path, tmp_path: Path) -> None:
     report = api.deploy(moving / "program.h5", moving / "samples.npz", folder=tmp_path / "report", n_lava=0)
     (fits,) = [verdict for verdict in report.verdicts if verdict.title == "Fits"]
     assert fits.state == "error"
@@ -534,6 +534,5 @@ def test_a_chip_of_binary_spikes_is_refused_by_every_layer(moving: Path, tmp_pat
     assert report.energy.missing == (
         "loihi1: has no neuron model Delta, which delta needs: nothing of it has a price there"
     )
-    for name in ("delta", "layer0", "answer"):
-        kind = {"delta": "Delta", "answer": "Sigma"}.get(name, "SigmaDelta")
-        assert f"{name}: neuron model {kind}, loihi1 has leaky integrate-and-fire neurons" in report.mapping.words
+    assert "delta: neuron model Delta, loihi1 has leaky integrate-and-fire neurons" in report.mapping.words
+    assert report.mapping.words.endswith("; and 14 more")  # three stand there
