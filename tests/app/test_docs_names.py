@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import re
+from datetime import date
 from functools import reduce
 from pathlib import Path
 
@@ -49,10 +50,10 @@ def test_files_exist() -> None:
 def test_every_file_of_figures_has_a_line_that_says_how_old_it_is() -> None:
     results = ROOT / "benchmarks" / "results"
     listed = dict(
-        re.findall(r"^\| `(\w+\.json)` \| (\d\d) November", (results / "README.md").read_text(), re.MULTILINE)
+        re.findall(r"^\| `(\w+\.json)` \| (\d+ [A-Z]\w+) \|", (results / "README.md").read_text(), re.MULTILINE)
     )
     files = {path.name: json.loads(path.read_text()) for path in results.glob("*.json")}
     assert listed.keys() == files.keys()
     for name, figures in files.items():
         if "date" in figures:
-            assert figures["date"].endswith(f"-{listed[name]}"), name
+            assert f"{date.fromisoformat(figures['date']):%-d %B}" == listed[name], name
