@@ -149,23 +149,24 @@ def _population(p: Population, s: PerNeuron, rules: RoundingRules, exact: bool, 
     dv, dv_error = decay_grid(p.a_m)
     if exact:
         du, dv = exact_ints(reals(p.a_s * UNITY), f"{p.name}: du"), exact_ints(reals(p.a_m * UNITY), f"{p.name}: dv")
-    real_bias, u_init = steady_bias(p, s)
+    real_bias, real_u_init = steady_bias(p, s)
     if exact:
         bias_mant, bias_exp = exact_bias(real_bias, f"{p.name}: bias", formats)
     else:
         bias_mant, bias_exp = split_bias(real_bias, formats.bias_mant_max, formats.bias_exp_max, f"{p.name}: bias")
-    v_init = ints(np.rint(64 * s * (p.v_init - p.v_reset)))
-    v_init = ints(v_init + np.rint(late_v(p, s)))
-    v_th, v_th_error = _threshold(
-        p, s, rules, exact, (dv, bias_mant << bias_exp, v_init, ints(np.rint(u_init))), parts
+    real_v_init = reals(64 * s * (p.v_init - p.v_reset) + late_v(p, s))
+    u_init, v_init = (
+        exact_ints(x, f"{p.name}: {name}") if exact else ints(np.rint(x))
+        for name, x in (("u_init", real_u_init), ("v_init", real_v_init))
     )
+    v_th, v_th_error = _threshold(p, s, rules, exact, (dv, bias_mant << bias_exp, v_init, u_init), parts)
     neuron = Lif(
         du=du,
         dv=dv,
         v_th_mant=v_th,
         bias_mant=bias_mant,
         bias_exp=bias_exp,
-        u_init=ints(np.rint(u_init)),
+        u_init=u_init,
         v_init=v_init,
     )
     parts.populations.append(chip.Population(p.name, p.shape, neuron))

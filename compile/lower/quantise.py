@@ -306,17 +306,11 @@ def exact_bias(bias: Reals, where: str = "bias", formats: NumberFormats = LOIHI)
 
 
 def exact_ints(values: Reals, where: str) -> Ints:
-    """Whole numbers that were given as real ones; off by more than 1e-6 is refused."""
-    whole = np.rint(values)
-    off = np.abs(whole - values)
-    if np.any(off > EXACT * np.maximum(1.0, np.abs(values))):
-        at = int(np.argmax(off.reshape(-1)))
-        raise InputError(
-            f"{np.asarray(values).reshape(-1)[at]:.9g} with the given scale",
-            where=where,
-            possible="needed is a whole number",
-        )
-    return ints(whole)
+    """Whole numbers that were given as real ones; others are refused."""
+    other = values[~is_whole(values)]
+    if other.size:
+        raise InputError(f"{other[0]:.9g} with the given scale", where=where, possible="needed is a whole number")
+    return ints(np.rint(values))
 
 
 def whole_pieces(

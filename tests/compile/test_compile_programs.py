@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -242,6 +243,29 @@ def test_given_scales_that_do_not_fit_are_refused() -> None:
     with pytest.raises(InputError) as caught:
         compiled(net, 2.0)
     assert str(caught.value).startswith("xa: with the given scale the weights lie between 0 and 0.6, up to 0.4 off")
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"v_init": [0.25, 0.3]}, "v_init: 38.4"),
+        ({"v_reset": -0.3, "v_th": 3.7}, "v_init: 38.4"),
+        ({"v_init": 4000.003}, "v_init: 512000.384"),
+        ({"a_s": 0.5, "u_init": 0.3}, "u_init: 38.4"),
+        # 128 * (-2 / 64) / (1 - 0.125): what lets the first of these biases come a step late
+        ({"a_m": 0.125, "bias": 0.03125, "late_bias": 0.03125}, "v_init: -4.57142857"),
+    ],
+)
+def test_first_states_off_the_grid_of_a_given_scale_are_refused(changes: dict[str, Any], told: str) -> None:
+    """They were rounded: 38.4 of v's units became 38, and no one was told."""
+    cells = replace(population("a", (2,)), **{key: reals(value) for key, value in changes.items()})
+    net = network([cells], [Connection("xa", "x", "a", (ONE,))], [NetworkInput("x", (2,))])
+    with pytest.raises(InputError) as caught:
+        compiled(net)
+    assert str(caught.value) == (
+        f"a: {told} with the given scale, needed is a whole number; give it another with --set scale.a=NUMBER, as "
+        "where input_scale is changed"
+    )
 
 
 def test_a_potential_cannot_be_sent() -> None:
