@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import wrap
 
 import numpy as np
 
@@ -50,9 +51,14 @@ def _has(content: bytes, name: str, where: object) -> bool:
         return False
 
 
+NARROW = 60
+"""Columns in which a long list is broken."""
+
+
 def _provenance(program: Program) -> Iterator[str]:
     for key, value in program.provenance.items():
-        yield f"  {key}: {value}"
+        told, further = f"  {key}: {value}", " " * 6
+        yield from wrap(told, NARROW, subsequent_indent=further, break_long_words=False, break_on_hyphens=False)
 
 
 def nir_lines(raw: RawGraph) -> Iterator[str]:

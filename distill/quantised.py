@@ -15,6 +15,7 @@ With n bits weights are multiples of 2**(9 - n) up to 256 - 2**(9 - n), or the s
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import assert_never
@@ -28,7 +29,7 @@ from seamount.compile.arithmetic.products import matrix_sum
 from seamount.compile.formats import LOIHI, BitsSetting, NumberFormats
 from seamount.compile.neurons.lif import Lif
 from seamount.compile.numbers import DRIVE_SHIFT, FULL_SCALE_BITS, UNITY, ints
-from seamount.errors import InputError
+from seamount.errors import ConfigError, InputError
 from seamount.models import fold, notebook
 from seamount.models.cells import Neurons
 from seamount.models.lif.constants import LifConstants
@@ -278,10 +279,17 @@ class QuantisedStudent(nn.Module):
         return frozen(self) if bool(self.frozen) else rounded(self)
 
     def scales(self) -> dict[str, float]:
-        """Population -> s; one with a plain skip has a whole s a_m, so that the skip weighs exactly 1."""
+        """Population -> s; one with a plain skip has a whole s a_m, so that the skip weighs exactly 1.
+
+        Raises:
+            ConfigError: training has driven one out of all numbers.
+        """
         names = list(self.log_scales)
         found = torch.stack([self.log_scales[n].detach() for n in names]).double().exp().tolist()
         scale = dict(zip(names, found, strict=True))
+        if lost := [name for name, s in scale.items() if not math.isfinite(s)]:
+            ways = "lower quant.lr (or what the optimiser is given), or set train.clip_norm"
+            raise ConfigError("the scale that is learned is not finite", where=", ".join(lost), ways_out=ways)
         for name, _, target in self.net.edges:
             if self.ops[name] is None:
                 a = self.plans[target].a_mem

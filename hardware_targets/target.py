@@ -24,7 +24,7 @@ from seamount.files import special
 from seamount.foreign.limits import TEXT_BYTES
 from seamount.foreign.toml import parse_toml
 from seamount.foreign.whole import file_bytes
-from seamount.notebook import frame, line
+from seamount.notebook import card, frame, line
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -245,6 +245,12 @@ class Target(Record):
 
     def __repr__(self) -> str:
         return line("Target", self.name, (self.title, f"{len(self.rows())} figures"))
+
+    def _repr_html_(self) -> str:
+        layout = f"assumed core layout: {self.assumed_layout}; " if self.assumed_layout else ""
+        rows = [(key, f"{value} {unit}", grade) for key, value, unit, grade, _, _ in self.rows()]
+        head = ("figure", "value", "grade and status")
+        return card(f"{self.name}: {self.title}", f"{layout}sources and conditions: table()", [head, *rows])
 
     def table(self) -> DataFrame:
         """A row a figure, with its source."""

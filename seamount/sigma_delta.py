@@ -21,13 +21,13 @@ from seamount.compile.lower.sigma_delta import (
 )
 from seamount.compile.network.network import reals
 from seamount.compile.program.program import Program
-from seamount.compile.program.symptoms import by_chance
+from seamount.compile.program.symptoms import beside_chance
 from seamount.distill.progress import QUIET, Progress
 from seamount.errors import ConfigError, InputError, Reason, Unsupported, plural
 from seamount.frames import Frames, as_seen
 from seamount.models.ann import AnnLayer, Part, ann_layers, as_trained
 from seamount.models.fold import FoldedConv
-from seamount.notebook import frame, line
+from seamount.notebook import card, frame, headed, line
 from seamount.run.told import Told
 from seamount.trials import BATCH_FRAMES, THRESHOLDS, Point, Reals, Trials, accuracy_of, few_of, rmse_of
 
@@ -48,7 +48,7 @@ class Reference:
     Attributes:
         outputs: (T, B, K). operations: multiplications a frame, those with zeros among them.
         largest: its largest |output|, beside which errors are read.
-        chance: why its classes are no better than chance; "" where they are.
+        chance: why its classes are no better, or hardly better, than chance; "" where they are.
     """
 
     outputs: Reals
@@ -92,6 +92,12 @@ class Conversion:
         if self.chosen.rmse is not None:
             near = f"outputs {self.chosen.error_rms:.3g} (RMS) from the ANN's"
         return line("Conversion", self.program.name, (f"threshold {self.chosen.threshold:g}", near, compared))
+
+    def _repr_html_(self) -> str:
+        title = f"{self.program.name} as sigma-delta: threshold {self.chosen.threshold:.3g}, {self.why}"
+        compared = f"{self.n_samples:,} {plural(self.n_samples, 'sample')} of {self.what}"
+        chance = f"; the ANN's {self.reference.chance}" if self.reference.chance else ""
+        return card(title, f"{compared}{chance}", headed([asdict(point) for point in self.curve]))
 
     def table(self) -> DataFrame:
         """A row a threshold of the curve."""
@@ -298,4 +304,4 @@ def _chance(outputs: Reals, frames: Frames) -> str:
     if frames.labels is None:
         return ""
     answers = outputs.argmax(-1)
-    return by_chance(answers.ravel(), np.broadcast_to(frames.labels, answers.shape).ravel())
+    return "".join(beside_chance(answers.ravel(), np.broadcast_to(frames.labels, answers.shape).ravel()))

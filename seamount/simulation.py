@@ -65,7 +65,7 @@ class Simulated:
     def _facts(self) -> list[str]:
         n = f"{self.samples.n:,} {plural(self.samples.n, 'sample')} of {self.samples.what}"
         accuracy = [] if self.accuracy is None else [f"accuracy {100 * self.accuracy:.2f} %"]
-        return [n, *accuracy, *self.symptoms.lines()]
+        return [n, *accuracy, *self.symptoms.lines(), *filter(None, (self.symptoms.slight,))]
 
     def table(self) -> DataFrame:
         """What each population did, see ``Activity.table``."""
@@ -186,6 +186,10 @@ class LavaRun:
 
     def __repr__(self) -> str:
         return f"<LavaRun {self.agreement}>"
+
+    def _repr_html_(self) -> str:
+        accuracy = "" if self.accuracy is None else f"accuracy {100 * self.accuracy:.2f} %"
+        return card(str(self.agreement), accuracy, headed(work(self.lava)))
 
 
 @undisturbed

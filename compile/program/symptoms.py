@@ -18,6 +18,9 @@ from .program import Population, Program
 
 SURE = 0.025
 """A result that chance reaches with this probability or a larger one is chance's: one side of a 95 % interval."""
+SLIGHT = 0.2
+"""Who avoids no larger share of the errors that chance makes has hardly learned: the convention of Landis and Koch
+(Biometrics 33, 1977, p. 165), who call agreement beyond chance slight up to here."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,7 @@ class Symptoms:
         silent: populations of which no neuron sent anything in any step; of one that was cut, in none of its pieces.
         saturated: populations of which every neuron sent at every step of every sample.
         chance: why the answers are no better than chance; "" where they are, or where nothing can be said.
+        slight: why they are hardly better; "" where they are much better, or no better. A warning, no symptom.
         dies: in which silent population the signal ends, and how far it comes there; "" where none is silent.
     """
 
@@ -35,6 +39,7 @@ class Symptoms:
     silent: tuple[str, ...]
     saturated: tuple[str, ...]
     chance: str = ""
+    slight: str = ""
     dies: str = ""
 
     def __bool__(self) -> bool:
@@ -72,10 +77,10 @@ def symptoms(
     silent, saturated = (
         tuple(n for n, of in states.items() if set(of) == {state}) for state in ("silent", "saturated")
     )
-    chance = "" if predictions is None or labels is None else by_chance(predictions, labels)
+    chance, slight = ("", "") if predictions is None or labels is None else beside_chance(predictions, labels)
     pieces = [p for p in program.populations if silent and whole[p.name] == silent[0]]
     dies = _where_it_dies(run, silent[0], pieces, traced or run) if silent else ""
-    return Symptoms(run.n_samples, silent, saturated, chance, dies)
+    return Symptoms(run.n_samples, silent, saturated, chance, slight, dies)
 
 
 FAR = 0.5
@@ -117,8 +122,9 @@ def _state(program: Program, run: Activity, p: Population, start: int) -> str:
     return "works" if n_spikes.any() else "silent"
 
 
-def by_chance(predictions: NDArray[Any], labels: NDArray[Any]) -> str:
-    """Why the answers are no better than always naming the most frequent class; "" where they are.
+def beside_chance(predictions: NDArray[Any], labels: NDArray[Any]) -> tuple[str, str]:
+    """Why the answers are no better than always naming the most frequent class, and why they are hardly better; ""
+    where they are.
 
     Nothing is said of so few samples that even all of them right could be chance.
     """
@@ -126,12 +132,19 @@ def by_chance(predictions: NDArray[Any], labels: NDArray[Any]) -> str:
 
     n = len(labels)
     if n == 0:
-        return ""
+        return "", ""
     n_correct, most = int(np.sum(predictions == labels)), int(np.unique(labels, return_counts=True)[1].max())
     share = most / n
-    if share**n >= SURE or (n_correct and bdtrc(n_correct - 1, n, share) < SURE):
-        return ""
+    if share**n >= SURE:
+        return "", ""
+    found = f"accuracy {100 * n_correct / n:.2f} %"
+    constant = f"always naming the most frequent class makes {100 * share:.2f} % (n = {n:,})"
+    if not n_correct or bdtrc(n_correct - 1, n, share) >= SURE:
+        return f"{found} is no better than chance: {constant}", ""
+    avoided = (n_correct - most) / (n - most)
+    if avoided > SLIGHT:
+        return "", ""
     return (
-        f"accuracy {100 * n_correct / n:.2f} % is no better than chance: always naming the most frequent class makes "
-        f"{100 * share:.2f} % (n = {n:,})"
+        "",
+        f"{found} is hardly better than chance: {constant}, and {100 * avoided:.0f} % of its errors are avoided",
     )

@@ -202,6 +202,8 @@ def simulate(
     told = Text(head + accuracy)
     for sign in (*([no_answer_told(run)] if no_answer else []), *signs):
         told.append(f"\n✗ {sign}", style="bold red")
+    if done.symptoms.slight:
+        told.append(f"\n! {done.symptoms.slight}", style="yellow")
     told.append(written)
     return Result(document, Group(told, events_table(done.program, run)))
 

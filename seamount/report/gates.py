@@ -234,7 +234,7 @@ def _bit_exact(report: Report) -> Outcome:
         return Outcome("bit-exact", False, f"{name}: bit exactness was not checked ({report.proof.missing})")
     if not report.proof.bit_exact:
         return Outcome("bit-exact", False, f"{name}: not bit-exact: {report.proof.words}")
-    alone = "" if report.proof.on_lava else "; Lava was not run, --require-lava asks for it"
+    alone = "" if report.proof.on_lava else " Lava was not run; --require-lava asks for it."
     return Outcome("bit-exact", True, f"{name}: bit-exact: {report.proof.words}{alone}")
 
 

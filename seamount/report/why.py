@@ -9,7 +9,7 @@ weights hold that training too.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
@@ -42,7 +42,7 @@ from seamount.compile.program.program import Program
 from seamount.compile.synapses.kinds import Kind, Sparse, Wire
 from seamount.errors import InputError, plural
 from seamount.hardware_targets.simulator.simulate import simulate
-from seamount.notebook import frame, line
+from seamount.notebook import card, frame, line
 
 from .evidence import as_long_as, window
 from .notebook import cells
@@ -56,6 +56,7 @@ if TYPE_CHECKING:
 Rounding = Literal["weights", "decays", "threshold", "bias"]
 ROUNDINGS: tuple[Rounding, ...] = ("weights", "decays", "threshold", "bias")
 Inputs = NDArray[np.int64] | Mapping[str, NDArray[np.int64]]
+COMPARED = ("only these", "all but these")
 
 
 class Effect(Item):
@@ -85,6 +86,22 @@ class Explanation(Item):
 
     def __repr__(self) -> str:
         return line("Explanation", self.layer, (self.words,))
+
+    def _repr_html_(self) -> str:
+        return card(self.words, f"{self.layer}: {self.against}", [("the program's", *COMPARED), *self.rows()])
+
+    @property
+    def against(self) -> str:
+        n = f"{self.n_samples:,} {plural(self.n_samples, 'sample')}"
+        return f"{self.measure} against the network in real numbers, {n}"
+
+    def rows(self) -> Iterator[tuple[str, str, str]]:
+        """A rounding, the difference that it makes alone and what is left without it, in words."""
+        for effect in self.effects:
+            yield effect.name, text.quantity(effect.alone), text.quantity(effect.without)
+        yield "all, in this layer", text.quantity(self.own), ""
+        yield "all, in every layer", text.quantity(self.rounded), ""
+        yield "and the integer state", text.quantity(self.difference), ""
 
     def table(self) -> DataFrame:
         """A row a rounding: the difference that it makes alone, and what is left without it."""
@@ -290,17 +307,9 @@ def render_why(explanation: Explanation) -> RenderableType:
     """The explanation in the terminal."""
     table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim")
     table.add_column("the program's", width=22)
-    for name in ("only these", "all but these"):
+    for name in COMPARED:
         table.add_column(name, justify="right", width=14)
-    for effect in explanation.effects:
-        table.add_row(effect.name, text.quantity(effect.alone), text.quantity(effect.without))
-    table.add_row("all, in this layer", text.quantity(explanation.own), "")
-    table.add_row("all, in every layer", text.quantity(explanation.rounded), "")
-    table.add_row("and the integer state", text.quantity(explanation.difference), "")
-    head = Text.assemble(
-        ("Seamount  ", "bold cyan"),
-        (explanation.layer, "bold"),
-        f": {explanation.measure} against the network in real numbers, "
-        f"{explanation.n_samples:,} {plural(explanation.n_samples, 'sample')}",
-    )
+    for row in explanation.rows():
+        table.add_row(*row)
+    head = Text.assemble(("Seamount  ", "bold cyan"), (explanation.layer, "bold"), f": {explanation.against}")
     return Group(head, Text(explanation.words), Text(""), table)

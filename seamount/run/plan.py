@@ -20,7 +20,7 @@ from seamount.files import file_hash
 from seamount.hardware_targets.lava import lava_status
 from seamount.hardware_targets.target import load_target
 from seamount.models.spiking_net import READOUT, SpikingNet
-from seamount.notebook import line
+from seamount.notebook import card, line
 
 from .budget import in_operations
 from .checks import Checked, check
@@ -33,6 +33,8 @@ from .stages import DISTILL, QUANTISE, STAGES, TEACHER
 
 TIMED = (8, 40)
 """Samples of the two batches whose times are measured."""
+WHAT = 9
+"""Columns in which a line of the plan says what it is of."""
 
 
 @dataclass(frozen=True)
@@ -95,12 +97,16 @@ class RunPlan:
     def __str__(self) -> str:
         return "\n".join(self.lines())
 
+    def _repr_html_(self) -> str:
+        rows = [(told[:WHAT].strip(), told[WHAT:]) for told in self.lines()]
+        return card("What is to be done", str(self.folder), rows)
+
     def to_dict(self) -> dict[str, Any]:
         """As JSON holds it."""
         return {**asdict(self), "folder": str(self.folder)}
 
     def lines(self) -> Iterator[str]:
-        """For people."""
+        """For people; the first ``WHAT`` columns say what a line is of."""
         sizes = ", ".join(f"{n} {part}" for part, n in self.samples.items())
         yield f"data     {_shape(self.input_shape)}, {self.n_classes} classes: {sizes} samples"
         for who, network in (("teacher", self.teacher), ("student", self.student)):

@@ -177,6 +177,7 @@ def test_a_plan_says_what_would_be_done_and_writes_nothing(here: Path) -> None:
     text = "\n".join(plan.lines())
     assert "data     1x8x8, 10 classes: 1259 training, 179 validation, 359 test samples" in text
     assert "student  mine.py:good, 610 parameters" in text
+    assert "<th>student</th><td>mine.py:good, 610 parameters</td>" in plan._repr_html_()
     assert "answer: the sum over all steps of readout" in text
     assert "target   loihi1: about 1 core" in text
     assert json.loads(json.dumps(plan.to_dict()))["n_classes"] == 10

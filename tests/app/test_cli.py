@@ -123,6 +123,14 @@ def test_inspect_prints_a_program_a_line_an_item(program: Path) -> None:
     assert "in-out" in shown.stdout
 
 
+def test_inspect_breaks_what_is_long_because_a_pipe_breaks_nothing(program: Path) -> None:
+    passes = ", ".join(f"pass_{number}" for number in range(30))
+    save_program(load_program(program).with_(provenance={"passes": passes}), program)
+    lines = run("inspect", str(program)).stdout.partition("  passes: ")[2].splitlines()
+    assert " ".join(line.strip() for line in lines) == passes
+    assert max(map(len, lines)) <= 60
+
+
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [

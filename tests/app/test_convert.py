@@ -88,6 +88,9 @@ def test_a_program_stays_within_half_a_point_of_its_ann(made: Made) -> None:
     assert ann.accuracy - chosen.accuracy <= 2.5 / 397  # two of 397 samples are half a point
     assert chosen.operations < 0.7 * ann.operations
     assert chosen.left_range == 0
+    card = made.done._repr_html_()
+    assert "as sigma-delta: threshold 0.05" in card
+    assert card.count("<tr>") == 1 + len(made.done.curve)
 
 
 @pytest.mark.parametrize("kind", ["half", "double", "pruned", "in training"])

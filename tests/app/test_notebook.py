@@ -20,6 +20,7 @@ from seamount.compile.options import compile_options
 from seamount.compile.program.activity import Activity
 from seamount.distill.progress import QUIET, Bar, NotebookBar, usual_progress
 from seamount.distill.quantised import QuantisedStudent
+from seamount.hardware_targets.agreement import Agreement
 from seamount.models.zoo import build_student
 
 pytestmark = pytest.mark.usefixtures("no_window")
@@ -115,6 +116,14 @@ def test_a_target() -> None:
     target = api.target("loihi1")
     assert repr(target).startswith("<Target loihi1: ")
     assert len(target.table()) == len(target.rows())
+    assert all(f"<th>{key}</th>" in target._repr_html_() for key, _ in target.figures())
+
+
+def test_a_run_on_lava() -> None:
+    run = Activity(n_steps=2, n_samples=1)
+    card = api.LavaRun(run, run, Agreement("simulator", "Lava", 1, 12, 0, 6, 0), 0.5)._repr_html_()
+    assert "0 of 12 spikes and 0 of 6 membrane values differ" in card
+    assert "accuracy 50.00 %" in card
 
 
 @pytest.mark.parametrize("name", [name for name in api.__all__ if inspect.isfunction(getattr(api, name))])

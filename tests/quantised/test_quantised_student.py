@@ -22,6 +22,7 @@ from seamount.hardware_targets.simulator import simulate
 from seamount.hardware_targets.target import load_target
 from seamount.models.cells import lif, lif_box
 from seamount.models.spiking_net import Answer, SpikingNet, Sum, Synapse
+from seamount.models.zoo import build_student
 from tests.lively import NETS, differing, lively
 
 LOIHI1 = load_target("loihi1")
@@ -229,6 +230,16 @@ def test_frozen_integers_survive_a_state_dict_and_no_longer_follow_the_parameter
             parameter.mul_(1.5)
     assert torch.equal(other(x).logits, q(x).logits)
     assert differing(other, x, tmp_path / "q.nir")[:2] == (0, 0)
+
+
+def test_a_scale_that_training_drove_out_of_all_numbers_is_named() -> None:
+    integers = QuantisedStudent(build_student("small", n_classes=10, input_shape=(1, 8, 8), n_steps=2))
+    with torch.no_grad():
+        integers.log_scales["conv2"].fill_(900.0)  # e^900 is none of float64
+    with pytest.raises(ConfigError) as error:
+        integers(torch.rand(1, 1, 8, 8))
+    told = "conv2: the scale that is learned is not finite; lower quant.lr (or what the optimiser is given), "
+    assert str(error.value) == f"{told}or set train.clip_norm"
 
 
 def test_gradients_follow_the_float_student() -> None:

@@ -1,5 +1,7 @@
 """Why a layer differs: each rounding told apart on networks in which only that one happens."""
 
+from html import unescape
+
 import numpy as np
 import pytest
 
@@ -126,6 +128,8 @@ def test_only_biases_are_rounded() -> None:
     # 64 * 256 * 0.0301 = 493.2
     found = explained(network(grid_weights(0), {"bias": 0.0301}), "out")
     effects = {e.name: e for e in found.effects}
+    assert "<th>the program&#39;s</th><td>only these</td>" in found._repr_html_()
+    assert found.words in unescape(found._repr_html_())
     assert effects["bias"].alone.value == found.rounded.value != 0
     assert effects["bias"].without.value == 0
 

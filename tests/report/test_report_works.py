@@ -9,7 +9,7 @@ from seamount.compile.arithmetic.definition import run_definition
 from seamount.compile.neurons.lif import Lif
 from seamount.compile.numbers import ints
 from seamount.compile.program.program import Program
-from seamount.compile.program.symptoms import by_chance, symptoms
+from seamount.compile.program.symptoms import beside_chance, symptoms
 from seamount.errors import CheckFailed
 from seamount.report.evidence import Answers, Traced
 from seamount.report.gates import Gates, check, enforce
@@ -93,15 +93,36 @@ def test_chance_is_what_chance_reaches_in_one_of_forty_cases(
 ) -> None:
     labels = np.arange(n) % n_classes
     answers = np.where(np.arange(n) < n_correct, labels, -1)
-    assert bool(by_chance(answers, labels)) == is_chance
+    assert bool(beside_chance(answers, labels)[0]) == is_chance
 
 
 def test_chance_is_measured_at_the_most_frequent_class() -> None:
     labels = np.repeat([0, 1], [90, 10])
-    assert by_chance(np.zeros(100), labels) == (
-        "accuracy 90.00 % is no better than chance: always naming the most frequent class makes 90.00 % (n = 100)"
+    assert beside_chance(np.zeros(100), labels) == (
+        "accuracy 90.00 % is no better than chance: always naming the most frequent class makes 90.00 % (n = 100)",
+        "",
     )
-    assert by_chance(labels, labels) == ""
+    assert beside_chance(labels, labels) == ("", "")
+
+
+# 100 of 1000 are of each class: 100 + 0.2 * 900 = 280 right answers avoid a fifth of the errors
+@pytest.mark.parametrize(("n_correct", "avoided"), [(139, 4), (280, 20), (281, None)])
+def test_who_avoids_a_fifth_of_the_errors_of_chance_or_less_hardly_works(n_correct: int, avoided: int | None) -> None:
+    labels = np.arange(1000) % 10
+    answers = np.where(np.arange(1000) < n_correct, labels, (labels + 1) % 10)
+    told = (
+        f"accuracy {n_correct / 10:.2f} % is hardly better than chance: always naming the most frequent class "
+        f"makes 10.00 % (n = 1,000), and {avoided} % of its errors are avoided"
+    )
+    told = "" if avoided is None else told
+    assert beside_chance(answers, labels) == ("", told)
+    given = (Answers("float", answers, labels), Answers("deployed", answers, labels))
+    report = assemble(hand_made(answers=given))
+    accuracy = next(v for v in report.verdicts if v.id == "accuracy")
+    works = next(c for c in report.checks if c.code == "REP-006")
+    assert (accuracy.state, works.state) == (("ok", "ok") if avoided is None else ("warning", "warning"))
+    assert accuracy.detail.startswith(told)
+    assert not check(report, Gates())  # a warning fails nobody's job
 
 
 def test_a_silent_layer_is_woken_first_and_nothing_is_made_cheaper() -> None:

@@ -44,9 +44,12 @@ class MappedLayer(Item):
 
 
 class Mapping(Item):
+    """``words`` is what a verdict has room for; ``violations`` are all of them."""
+
     target: str
     fits: bool
     words: str
+    violations: tuple[str, ...] = ()
     assumed: str | None
     objective: str
     n_cores: Quantity
@@ -69,11 +72,12 @@ def mapping(evidence: Evidence) -> Mapping | Missing:
 
 
 def _not_placed(evidence: Evidence, words: str) -> Mapping:
-    reason = "the network does not fit"
+    reason, violations = "the network does not fit", tuple(words.splitlines())
     return Mapping(
         target=evidence.target.name,
         fits=False,
-        words=_first(words.splitlines()),
+        words=_first(violations),
+        violations=violations,
         assumed=_assumed(evidence),
         objective="none",
         n_cores=unknown("cores", reason),
@@ -102,16 +106,18 @@ def _placed(evidence: Evidence, placement: Placement) -> Mapping:
     layers = tuple(_layer(evidence, layer, placement) for layer in placement.layers)
     cores = tuple(_core(evidence, core) for core in placement.cores)
     n_cores, n_chips = placement.n_cores, placement.n_chips
+    violations = tuple(map(str, placement.violations))
     if placement.fits:
         words = (
             f"{n_cores} {plural(n_cores, 'core')} on {n_chips} {plural(n_chips, 'chip')}; {binding(cores, layers)}."
         )
     else:
-        words = _first([str(f) for f in placement.violations])
+        words = _first(violations)
     return Mapping(
         target=placement.target,
         fits=placement.fits,
         words=words,
+        violations=violations,
         assumed=_assumed(evidence),
         objective=placement.objective,
         n_cores=known(n_cores, "cores", "counted"),

@@ -96,6 +96,8 @@ def _works(symptoms: Symptoms | None) -> Check:
         state, message = "unknown", "Works: unknown; no run of the program was recorded"
     elif symptoms:
         state, message = "error", f"Works: no; {'; '.join(symptoms.lines())}"
+    elif symptoms.slight:
+        state, message = "warning", f"Works: hardly; {symptoms.slight}"
     else:
         state, message = "ok", "Works: yes; no layer is silent or saturated, and answers are not known to be chance"
     return Check(id="works", code=WORKS, state=state, message=message)
@@ -119,10 +121,17 @@ def _accuracy(symptoms: Symptoms | None, accuracy: Accuracy | Missing, reference
     """Red where the network does not work, whatever is lost against a student that does not either."""
     found = _drop(accuracy, reference)
     if not symptoms:
-        return found
+        return found if symptoms is None or not symptoms.slight else _hardly(found, symptoms.slight)
     word = found.word if found.state != "unknown" else "does not work"
     details = [found.detail] if found.state == "error" else []
     return _verdict("accuracy", word, "error", "; ".join((*details, *symptoms.lines())))
+
+
+def _hardly(found: Verdict, slight: str) -> Verdict:
+    """Of a network that is better than chance, and not by much; a student that is no better hides nothing."""
+    word = found.word if found.state != "unknown" else "hardly works"
+    state: State = "error" if found.state == "error" else "warning"
+    return _verdict("accuracy", word, state, f"{slight}; {found.detail}")
 
 
 def _drop(accuracy: Accuracy | Missing, reference: str) -> Verdict:
