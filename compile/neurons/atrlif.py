@@ -18,12 +18,13 @@ from .model import SPIKES, Arriving, Message, Settings, State, StateRange, Step
 class Atrlif(Cuba):
     """Lava's ATRLIF: fires where v - r >= theta; there r grows by 2 theta and theta by theta_step. v is not reset.
 
-    u and v are those of ``Lif``. Lava takes the rates as fractions; those of whole 4096ths are held.
+    u and v are those of ``Lif``. Lava takes the rates as fractions, and makes whole 4096ths of all but ``delta_i``.
 
     Attributes:
         du, dv, dtheta, dr: decays of u, v, theta (towards theta_0) and r; Lava's delta_i is (du - 1) / 4096, its
             other deltas are rate / 4096.
         theta_0, theta_step: in units of v. (Lava takes them >> 6.)
+        u_init, v_init, r_init: state before the first step; theta begins at theta_0.
     """
 
     states: ClassVar[tuple[str, ...]] = ("u", "v", "theta", "r")
@@ -40,10 +41,11 @@ class Atrlif(Cuba):
     bias_exp: Ints = field(default_factory=lambda: ints(0))
     u_init: Ints = field(default_factory=lambda: ints(0))
     v_init: Ints = field(default_factory=lambda: ints(0))
+    r_init: Ints = field(default_factory=lambda: ints(0))
 
     def rest_state(self, shape: tuple[int, ...]) -> State:
-        theta = np.broadcast_to(self.theta_0, shape).copy()
-        return {**super().rest_state(shape), "theta": theta, "r": np.zeros(shape, np.int64)}
+        theta, r = (np.broadcast_to(first, shape).copy() for first in (self.theta_0, self.r_init))
+        return {**super().rest_state(shape), "theta": theta, "r": r}
 
     def cleared(self, state: State) -> State:
         return {**super().cleared(state), "theta": np.broadcast_to(self.theta_0, state["theta"].shape).copy()}

@@ -142,6 +142,7 @@ def _atrlif(population: Population, neuron: Atrlif, whc: bool) -> Node:
         ("bias_exp", neuron.bias_exp),
         ("i", neuron.u_init),
         ("v", neuron.v_init),
+        ("r", neuron.r_init),
     ):
         full = np.broadcast_to(value, population.shape)
         arrays[name] = np.ascontiguousarray(full.T if whc else full)

@@ -41,7 +41,7 @@ EXAMPLES: tuple[Neuron, ...] = (
     Lif(ints(4096), ints(0), ints(NEVER_FIRES), u_init=ints([5, 0, -3]), v_init=ints(900)),
     TernaryLif(**RATES, v_th_hi_mant=ints(50), v_th_lo_mant=ints(-20), bias_mant=ints(3)),
     Relay(),
-    Atrlif(**RATES, dtheta=ints(800), dr=ints(900), theta_0=ints(320), theta_step=ints(240), bias_mant=ints(7)),
+    Atrlif(**RATES, dtheta=ints(800), dr=ints(900), theta_0=ints(320), theta_step=ints(240), r_init=ints([9, 0, -7])),
     Delta(ints(40), spike_exp=2, state_exp=3),
     SigmaDelta(ints(320), ints([64, 0, -640]), spike_exp=1, state_exp=6, cum_error=True),
     SigmaDelta(ints([1, 900, 320]), ints(7), rectified=False),

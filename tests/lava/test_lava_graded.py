@@ -93,7 +93,8 @@ def adaptive() -> Program:
     rng = np.random.default_rng(11)
     rates = {"du": ints(1639), "dv": ints(1638), "dtheta": ints(819), "dr": ints(300)}
     neuron = Atrlif(**rates, theta_0=ints(5 << 6), theta_step=ints(240), bias_mant=ints(3), bias_exp=ints(2))
-    slow = Atrlif(ints(4096), ints(0), ints(0), ints(4096), ints(90 << 6), ints(33 << 6), v_init=ints([70] * 8))
+    first = {"v_init": ints([70] * 8), "r_init": ints(range(-400, 400, 100))}
+    slow = Atrlif(ints(4096), ints(0), ints(0), ints(400), ints(90 << 6), ints(33 << 6), **first)
     return Program(
         "adaptive",
         (Input("x", (6,), 20, True),),

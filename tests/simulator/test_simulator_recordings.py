@@ -126,6 +126,10 @@ def test_a_network_that_stands_elsewhere_is_named(recording: dict[str, NDArray[A
         ({"meta": np.array("{}")}, "graph is missing"),
         ({"meta": np.array("[]")}, "meta is no JSON object"),
         ({"meta": np.array('{"proc": "Sigma"}')}, "mine: no in:PORT, and a process does nothing without input"),
+        (
+            {"meta": np.array('{"proc": "ATRLIF"}'), "in:a_in": np.zeros((2, 3), np.int64)},
+            "delta_i: 0.4, by which Lava multiplies in floating point, whole numbers of 4096ths are held",
+        ),
     ],
 )
 def test_a_recording_that_cannot_be_compared_is_refused_in_words(

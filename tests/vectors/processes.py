@@ -36,10 +36,19 @@ Meta = Mapping[str, Any]
 
 
 def _atrlif(meta: Meta, scaled: Callable[..., Ints]) -> Atrlif:
-    """Raises ``InputError`` where a rate is no whole number of 4096ths: there Lava multiplies by a real number."""
-    rates = {
-        name: ints(float(meta.get(f"delta_{key}", default)) * 4096, f"delta_{key}") for name, key, default in RATES
-    }
+    """Lava truncates what v, theta and r keep, in 4096ths, and multiplies i by a real number.
+
+    Raises:
+        Unsupported: delta_i is no whole number of 4096ths.
+    """
+    kept = {name: 4096 - float(meta.get(f"delta_{key}", default)) * 4096 for name, key, default in RATES}
+    if kept["du"] % 1:
+        raise Unsupported(
+            f"{1 - kept['du'] / 4096:g}, by which Lava multiplies in floating point",
+            where="delta_i",
+            possible="whole numbers of 4096ths are held",
+        )
+    rates = {name: ints(4096 - int(of_state)) for name, of_state in kept.items()}
     return Atrlif(
         **{**rates, "du": ints(rates["du"] + 1)},
         theta_0=scaled("theta_0", 6, 5),
@@ -48,6 +57,7 @@ def _atrlif(meta: Meta, scaled: Callable[..., Ints]) -> Atrlif:
         bias_exp=scaled("bias_exp", 0),
         u_init=scaled("i", 0),
         v_init=scaled("v", 0),
+        r_init=scaled("r", 0),
     )
 
 
