@@ -1,4 +1,4 @@
-"""What is shown to people goes through here: a function for terminals (see ``terminal.py``), for pages, for Markdown.
+"""What is shown goes through here: a function for terminals (see ``terminal.py``), pages, Markdown, figures, tables.
 
 Names, titles and texts of foreign files may hold anything: commands to a terminal, markup, characters that reorder a
 line. They are shown as what they are, letter by letter, and what cannot be shown is written as an escape.
@@ -45,6 +45,8 @@ def html(text: object) -> Markup:
     return text if isinstance(text, Markup) else escape(plain(str(text)))
 
 
+FORMULA, NUMBER = re.compile(r"\s*[=+\-@]"), re.compile(r"[+-]?[0-9.]+(e[+-]?[0-9]+)?")
+
 IN_MARKDOWN = re.compile(r"[\\`*\[\]<>&|~]|(?<![^\W_])_|_(?![^\W_])")
 """What means something in a line of Markdown; "_" does at the ends of a word alone."""
 
@@ -53,6 +55,18 @@ def markdown(text: object) -> str:
     """The same for a line of Markdown as GitHub shows it: one line, in which nothing is markup or hides the rest."""
     line = " ".join(plain(str(text)).split())
     return IN_MARKDOWN.sub(lambda found: f"&#{ord(found[0])};", line)
+
+
+def figure(text: object) -> str:
+    """The same for matplotlib, which reads mathematics between dollars and takes names with a "_" for its own."""
+    told = plain(str(text)).replace("$", r"\$")
+    return f" {told}" if told.startswith("_") else told
+
+
+def cell(text: object) -> str:
+    """The same for a table as CSV, which a spreadsheet would compute where it begins as a formula; numbers stay."""
+    told = plain(str(text))
+    return f"'{told}" if FORMULA.match(told) and not NUMBER.fullmatch(told) else told
 
 
 def for_page(value: Any) -> Any:

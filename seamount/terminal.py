@@ -10,12 +10,23 @@ from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
-from rich.text import Text
+from rich.style import Style
+from rich.text import Text as AnyText
 
 from .shown import plain
 
 NARROWEST, USUAL, WIDEST = 40, 80, 1000
 """Columns of a terminal: rich lays nothing out in none, and fills as many as it is told."""
+
+
+class Text(AnyText):
+    """rich's, but nothing is left out of it: two names would look the same without their bells."""
+
+    def __init__(self, text: str = "", *args: Any, **kwargs: Any) -> None:
+        super().__init__(plain(text), *args, **kwargs)
+
+    def append(self, text: AnyText | str, style: str | Style | None = None) -> AnyText:
+        return super().append(plain(text) if isinstance(text, str) else text, style)
 
 
 class PlainConsole(Console):
@@ -26,8 +37,8 @@ class PlainConsole(Console):
         for segment in super().render(renderable, options):
             yield segment if segment.control else Segment(plain(segment.text), segment.style)
 
-    def render_str(self, text: str, **kwargs: Any) -> Text:
-        # before it is measured; and rich leaves some control characters out, after which two names look the same
+    def render_str(self, text: str, **kwargs: Any) -> AnyText:
+        # before it is measured; and as in Text
         return super().render_str(plain(text), **kwargs)
 
     def on_broken_pipe(self) -> None:

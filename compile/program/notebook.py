@@ -9,6 +9,7 @@ import numpy as np
 
 from seamount.errors import plural
 from seamount.notebook import axes
+from seamount.shown import figure
 
 from ..synapses.kinds import Wire
 
@@ -101,7 +102,7 @@ def plot(activity: Activity, ax: Axes | None) -> Axes:
     ax = axes(ax)
     for name, events in activity.events.items():
         if np.any(events.n_spikes):
-            ax.plot(np.arange(1, len(events.n_spikes) + 1), events.n_spikes / activity.n_samples, label=name)
+            ax.plot(np.arange(1, len(events.n_spikes) + 1), events.n_spikes / activity.n_samples, label=figure(name))
     ax.locator_params("x", integer=True)
     ax.set(xlabel="step of the run", ylabel="spikes per sample", ylim=(0, max(1e-9, 1.05 * ax.get_ylim()[1])))
     if ax.lines:

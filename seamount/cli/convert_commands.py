@@ -55,10 +55,10 @@ def convert(
 ) -> Result:
     """Turn a trained ANN into a sigma-delta program without training, and show what thresholds cost and give."""
     from rich.console import Group
-    from rich.text import Text
 
     from seamount import api
     from seamount.conversion import ANSWERS, COMPARED, NET, PAGE, PROGRAM
+    from seamount.terminal import Text
 
     given = [*(settings or ()), *([f'teacher.checkpoint="{checkpoint}"'] if checkpoint is not None else [])]
     folder = out or Path("runs") / (Path(ann).name.rpartition(":")[2] + "-sigma-delta")

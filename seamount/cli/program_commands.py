@@ -164,10 +164,10 @@ def simulate(
 ) -> Result:
     """Run a program on the simulator: exact integers, spike and operation counts always."""
     from rich.console import Group
-    from rich.text import Text
 
     from seamount import api
     from seamount.compile.program.activity_file import save_activity
+    from seamount.terminal import Text
 
     check_apart({"--out": out}, [program, data])
     done = api.simulate(

@@ -26,12 +26,12 @@ def compare(
 ) -> Result:
     """Two reports side by side, with what differs marked."""
     from rich.console import Group
-    from rich.text import Text
 
     from seamount import api
     from seamount.files import write_atomically
     from seamount.report.compare import render_comparison_html, render_comparison_terminal
     from seamount.report.markdown import comparison_markdown
+    from seamount.terminal import Text
 
     found = api.compare(a, b)
     rendering = render_comparison_terminal(found)
@@ -100,10 +100,10 @@ def sweep(
 ) -> Result:
     """Run a grid of settings, resumable and shared over torchrun's ranks; one page shows what each point costs."""
     from rich.console import Group
-    from rich.text import Text
 
     from seamount import api
     from seamount.report.sweep import render_sweep_markdown, render_sweep_terminal
+    from seamount.terminal import Text
 
     folder, asked = place.folder(f"{config.stem}-sweep"), gates.gates()
     found = api.sweep(config, over, settings or [], folder=folder, told=told(quiet), gates=asked).report

@@ -17,11 +17,10 @@ from .options import GateOptions, Markdown, PlaceOptions, RequireLava
 from .shell import NOTHING, Result, command, stderr_console, stdout_console
 
 if TYPE_CHECKING:
-    from rich.text import Text
-
     from seamount.report.gates import Gates, Outcome
     from seamount.report.report import Report
     from seamount.run.told import Told
+    from seamount.terminal import Text
 
 
 Config = Annotated[Path, typer.Argument(help="TOML file; `seamount init` writes a commented one.")]
@@ -151,11 +150,11 @@ def report_result(report: Report | None, folder: Path, gates: Gates | None = Non
     fails.
     """
     from rich.console import Group
-    from rich.text import Text
 
     from seamount.report.gates import check
     from seamount.report.markdown import report_markdown
     from seamount.report.render.terminal import render_terminal
+    from seamount.terminal import Text
 
     if report is None:
         return NOTHING
@@ -185,7 +184,7 @@ def gates_code(outcomes: tuple[Outcome, ...]) -> int:
 
 def gate_lines(outcomes: tuple[Outcome, ...]) -> list[Text]:
     """A line a gate."""
-    from rich.text import Text
+    from seamount.terminal import Text
 
     return [
         Text(f"✓ passed  {o.message}", "green") if o.passed else Text(f"✗ FAILED  {o.message}", "red")
@@ -195,10 +194,9 @@ def gate_lines(outcomes: tuple[Outcome, ...]) -> list[Text]:
 
 def told(quiet: bool) -> Told:
     """Progress and stage names on stderr, unless quiet."""
-    from rich.text import Text
-
     from seamount.distill.progress import QUIET, usual_progress
     from seamount.run.told import Told
+    from seamount.terminal import Text
 
     command_line = shlex.join(["seamount", *sys.argv[1:]])
     if quiet:

@@ -184,9 +184,8 @@ def _has_working_folder() -> bool:
 
 def show(result: Result, as_json: bool) -> None:
     """The document or the rendering on stdout; plain text is shown as it is, brackets included."""
-    from rich.text import Text
-
     from seamount.shown import plain
+    from seamount.terminal import Text
 
     if result is NOTHING:
         return
@@ -224,9 +223,8 @@ def finite(document: Any) -> Any:
 
 
 def _fail(reasons: Sequence[Reason], code: int, as_json: bool) -> int:
-    from rich.text import Text
-
     from seamount.shown import plain
+    from seamount.terminal import Text
 
     message = "\n".join(str(reason) for reason in reasons)
     if as_json:

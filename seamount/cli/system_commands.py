@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 def doctor() -> Result:
     """Versions, GPU, disk, and whether Lava is there and really runs."""
     from rich.table import Table
-    from rich.text import Text
 
     from seamount import api
+    from seamount.terminal import Text
 
     findings = api.doctor()
     table = Table(box=None, show_header=False)
@@ -69,9 +69,11 @@ def _figures(target: Target, width: int) -> RenderableType:
     """Every figure with its source: a table where there is room, else a few lines each."""
     from rich.console import Group
     from rich.table import Table
-    from rich.text import Text
 
-    title, rest = f"{target.name}: {target.title}", "; ".join(target.not_modelled)
+    from seamount.shown import plain
+    from seamount.terminal import Text
+
+    title, rest = plain(f"{target.name}: {target.title}"), plain("; ".join(target.not_modelled))
     if width >= ROOM_FOR_A_TABLE:
         table = Table(title=title, box=None, pad_edge=False)
         for head in ("figure", "value", "unit", "grade", "source", "conditions"):
@@ -81,7 +83,7 @@ def _figures(target: Target, width: int) -> RenderableType:
         table.caption = f"not modelled: {rest}" if rest else None
         return table
     lines: list[RenderableType] = [Text(title, "bold")]
-    for figure, value, unit, grade, source, conditions in target.rows():
+    for figure, value, unit, grade, source, conditions in (map(plain, row) for row in target.rows()):
         top = wrap(f"{figure}  {value} {unit}  {grade}", width, subsequent_indent="    ", break_on_hyphens=False)
         lines.append(Text("\n".join(top), "bold"))
         # broken here, because a pipe's lines are broken by nobody

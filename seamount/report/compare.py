@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Literal
 
 from rich.console import Group, RenderableType
 from rich.table import Table
-from rich.text import Text
 
 from seamount.notebook import card, frame, line
+from seamount.terminal import Text
 
 from .notebook import cells, micro
 from .parts.accuracy import Accuracy

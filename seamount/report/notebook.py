@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from seamount.errors import InputError, plural
 from seamount.notebook import axes, card, chosen, frame, line
+from seamount.shown import figure
 
 from .parts.accuracy import Accuracy
 from .parts.energy import Energy
@@ -171,7 +172,7 @@ def _accuracy(report: Report, ax: Axes | None) -> Axes:
     )
     rungs = report.accuracy.rungs if isinstance(report.accuracy, Accuracy) else ()
     for rung, style in zip([r for r in rungs if r.stage != "deployed"], ("--", ":", "-.", "--"), strict=False):
-        ax.axhline(float(rung.accuracy.value or 0), linestyle=style, color="gray", label=rung.title)
+        ax.axhline(float(rung.accuracy.value or 0), linestyle=style, color="gray", label=figure(rung.title))
     ax.set(xlabel="steps until the answer is read", ylabel="accuracy [%]", xticks=found.steps)
     ax.legend()
     return ax
@@ -183,8 +184,8 @@ def _spikes(report: Report, ax: Axes | None) -> Axes:
         raise InputError("no layer that spikes was recorded", where="spikes")
     ax = axes(ax)
     for layer in drawn:
-        reference = f"{layer.name}, {report.run.reference}"
-        both = ((layer.rate_deployed, "-", layer.name), (layer.rate_float, ":", reference))
+        reference = figure(f"{layer.name}, {report.run.reference}")
+        both = ((layer.rate_deployed, "-", figure(layer.name)), (layer.rate_float, ":", reference))
         color = None
         for rate, style, label in both:
             if isinstance(rate, Series):
@@ -215,7 +216,7 @@ def _ranges(report: Report, ax: Axes | None) -> Axes:
     # within the linear part matplotlib's own ticks would lie on each other
     ax.set_yticks([0, *(sign * LINEAR * 10**k for k in range(4) for sign in (-1, 1))])
     ax.set(ylabel="v [chip units]", title="red: threshold; dashed: ends of the 24 bits")
-    ax.set_xticks(range(1, len(drawn) + 1), [layer.name for layer, _ in drawn])
+    ax.set_xticks(range(1, len(drawn) + 1), [figure(layer.name) for layer, _ in drawn])
     return ax
 
 
@@ -235,7 +236,7 @@ def _cores(report: Report, ax: Axes | None) -> Axes:
     ax = axes(ax)
     by_layer: dict[str, list[int]] = {}
     for at, core in enumerate(found.cores):
-        by_layer.setdefault(" + ".join(core.layers), []).append(at)
+        by_layer.setdefault(figure(" + ".join(core.layers)), []).append(at)
     for name, cores in by_layer.items():
         ax.bar(cores, [100 * found.cores[at].worst.share for at in cores], label=name)
     ax.axhline(100, color="gray", linestyle="--", linewidth=1)
@@ -249,10 +250,12 @@ def _energy(report: Report, ax: Axes | None) -> Axes:
     found: Energy = there(report.energy, "energy")
     ax = axes(ax)
     names = list(dict.fromkeys(term.name for entry in found.sets for term in entry.terms))
-    ends = dict.fromkeys((entry.name for entry in found.sets), 0.0)
+    ends = dict.fromkeys((figure(entry.name) for entry in found.sets), 0.0)
     for name in names:
-        of_sets = {e.name: sum(float(t.energy_j.value or 0) for t in e.terms if t.name == name) for e in found.sets}
-        ax.barh(list(of_sets), list(of_sets.values()), left=list(ends.values()), label=name)
+        of_sets = {
+            figure(e.name): sum(float(t.energy_j.value or 0) for t in e.terms if t.name == name) for e in found.sets
+        }
+        ax.barh(list(of_sets), list(of_sets.values()), left=list(ends.values()), label=figure(name))
         ends = {entry: ends[entry] + joules for entry, joules in of_sets.items()}
     ax.xaxis.set_major_formatter(lambda joules, _: text.si(joules, "J"))
     # where the longest bar ends in a part of no width, matplotlib leaves no margin

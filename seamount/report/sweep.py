@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Group, RenderableType
 from rich.table import Table
-from rich.text import Text
 
 from seamount.errors import plural
 from seamount.notebook import axes, card, frame, headed, line
-from seamount.shown import markdown
+from seamount.shown import cell, figure, markdown
+from seamount.terminal import Text
 
 from .evidence import Trial
 from .gates import Outcome
@@ -100,7 +100,7 @@ class SweepReport(Item):
             if cost.value is not None and swept.point.accuracy.value is not None:
                 at = float(cost.value), float(swept.point.accuracy.value)
                 ax.plot(*at, "o", color="C0", fillstyle="full" if swept.point.front else "none")
-                ax.annotate(", ".join(swept.values), at, xytext=(5, 4), textcoords="offset points")
+                ax.annotate(figure(", ".join(swept.values)), at, xytext=(5, 4), textcoords="offset points")
         if priced:
             ax.xaxis.set_major_formatter(lambda joules, _: text.si(joules, "J"))
         ax.set(xlabel="energy of an inference" if priced else "spikes per sample", ylabel="accuracy [%]")
@@ -209,7 +209,7 @@ def render_sweep_csv(report: SweepReport) -> str:
     """A row a point: each axis a column, accuracies in per cent, energies in J; empty is unknown."""
     written = io.StringIO()
     rows = csv.writer(written, lineterminator="\n")
-    rows.writerow(["point", *(axis.key for axis in report.axes), "state", *COLUMNS, "reason"])
+    rows.writerow(["point", *(cell(axis.key) for axis in report.axes), "state", *COLUMNS, "reason"])
     for swept in report.points:
         p = swept.point
         numbers = (p.accuracy.value, p.accuracy.low, p.accuracy.high, p.accuracy.n, p.energy_j.value, p.placeholder)
@@ -217,10 +217,10 @@ def render_sweep_csv(report: SweepReport) -> str:
         rest = (p.early_steps.value, p.early_accuracy.value, p.front, p.front_spikes, p.front_cores)
         state = "finished" if not swept.not_held else "gate missed"
         reason = "; ".join(swept.not_held or ())
-        rows.writerow([p.name, *swept.values, state, *(numbers + costs + rest), reason])
+        rows.writerow([*map(cell, (p.name, *swept.values)), state, *(numbers + costs + rest), cell(reason)])
     for missed in report.not_reached:
-        state = "not finished" if missed.reason is None else "failed"
-        rows.writerow([missed.name, *missed.values, state, *("" for _ in COLUMNS), missed.reason])
+        state, reason = ("not finished", "") if missed.reason is None else ("failed", missed.reason)
+        rows.writerow([*map(cell, (missed.name, *missed.values)), state, *("" for _ in COLUMNS), cell(reason)])
     return written.getvalue()
 
 

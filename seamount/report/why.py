@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Group, RenderableType
 from rich.table import Table
-from rich.text import Text
 
 from seamount.compile.lower.real_groups import RealGroup, real_groups, scaled
 from seamount.compile.network.interpret import Trace, run_network
@@ -43,6 +42,7 @@ from seamount.compile.synapses.kinds import Kind, Sparse, Wire
 from seamount.errors import InputError, plural
 from seamount.hardware_targets.simulator.simulate import simulate
 from seamount.notebook import card, frame, line
+from seamount.terminal import Text
 
 from .evidence import as_long_as, window
 from .notebook import cells

@@ -11,12 +11,11 @@ import pytest
 import torch
 from markupsafe import Markup
 from rich.table import Table
-from rich.text import Text
 
 from seamount.cli.shell import Result, _run, explained
 from seamount.errors import InputError
-from seamount.shown import for_page, html, markdown, plain
-from seamount.terminal import console
+from seamount.shown import cell, figure, for_page, html, markdown, plain
+from seamount.terminal import Text, console
 
 ATTACK = "p\x1b]0;PWNED\x07\x1b[2J\u202e\x9b31m\ud800[red]x[/y]<b>&\u2028"
 TOLD = r"p\x1b]0;PWNED\x07\x1b[2J\u202e\x9b31m\ud800[red]x[/y]<b>&\u2028"
@@ -53,6 +52,19 @@ def test_markdown_gets_a_line_in_which_nothing_is_markup() -> None:
     assert markdown("94.2 %, 3 cores: conv_1 (n = 5)") == "94.2 %, 3 cores: conv_1 (n = 5)"
 
 
+def test_a_table_as_csv_has_no_formula_in_it() -> None:
+    for text in ("=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", " =1", "\n@x"):
+        assert cell(text) == f"'{text}"
+    assert cell("\r=1") == r"\r=1"
+    for text in ("-1", "+2.5", "-1e-05", "kd", "mine.py:Loss", "", "0.25"):
+        assert cell(text) == text
+
+
+def test_a_figure_gets_it_without_mathematics() -> None:
+    assert figure("a\x07 $x$ \\$") == "a\\x07 \\$x\\$ \\\\$"
+    assert figure("_hidden") == " _hidden"
+
+
 @pytest.mark.parametrize("columns", ["0", "1", "79", "1000000000"])
 def test_tables_of_any_width_show_it_whole(
     columns: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -68,6 +80,13 @@ def test_tables_of_any_width_show_it_whole(
     assert not any(c in shown for c in "\x1b\x07\x9b\u202e\ud800\u2028")
     assert "".join(shown.split()).count(r"PWNED\x07\x1b[2J") >= 4
     assert max(map(len, shown.splitlines())) <= 1000
+
+
+def test_a_text_of_its_own_style_leaves_nothing_out(capsys: pytest.CaptureFixture[str]) -> None:
+    console().print(Text("a\x07b", "bold"), Text.assemble(("c\x08", "dim"), "d\r"))
+    assert capsys.readouterr().out == "a\\x07b c\\x08d\\r\n"
+    made = [path for path in (ROOT / "seamount").rglob("*.py") if "import Text" in path.read_text(encoding="utf-8")]
+    assert [path.name for path in made if "from rich.text" in path.read_text(encoding="utf-8")] == ["terminal.py"]
 
 
 def test_errors_are_shown_as_text(capsys: pytest.CaptureFixture[str]) -> None:

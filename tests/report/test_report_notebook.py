@@ -63,6 +63,17 @@ def test_every_figure_is_drawn_where_it_is_asked_for(report: Report, what: str) 
     assert ax.has_data()
 
 
+def test_names_of_others_are_texts_of_a_figure(report: Report) -> None:
+    names = ("_a", r"$\frac$", "p\x1b[2J\ud800")
+    layers = tuple(layer.model_copy(update={"name": name}) for layer, name in zip(report.layers, names, strict=False))
+    for what in ("spikes", "ranges"):
+        figure = report.model_copy(update={"layers": layers}).plot(what).figure
+        figure.canvas.draw()
+        legend = figure.axes[0].get_legend()
+        told = [text.get_text() for text in (legend.get_texts() if legend else figure.axes[0].get_xticklabels())]
+        assert {" _a", r"\$\frac\$", r"p\x1b[2J\ud800"} <= set(told)
+
+
 def test_a_figure_shows_the_numbers_of_the_report(report: Report) -> None:
     curve = report.plot().get_lines()[0]
     assert tuple(curve.get_ydata()) == report.anytime.accuracy.values

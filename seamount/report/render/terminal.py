@@ -7,9 +7,10 @@ import textwrap
 
 from rich.console import Group, RenderableType
 from rich.table import Table
-from rich.text import Text
 
 from seamount.errors import plural
+from seamount.shown import plain
+from seamount.terminal import Text
 
 from ..parts.accuracy import Accuracy
 from ..parts.energy import Energy, energy_range
@@ -147,7 +148,7 @@ def _frames(frames: Frames) -> str:
     return late if frames.rmse.value is None else f"{late}; RMSE {text.quantity(frames.rmse)}, {of}"
 
 
-def _facts(report: Report, width: int) -> list[Text]:
+def _facts(report: Report, width: int) -> list[RenderableType]:
     # what the strip above has room for is not said again
     above = [" ".join(_clauses(verdict.detail, _beside(width))) for verdict in report.verdicts]
     broken = [c.message.removeprefix("Works: no; ") for c in report.checks if (c.code, c.state) == (WORKS, "error")]
@@ -191,7 +192,7 @@ def _samples(q: Quantity) -> str:
     return "counted" if q.n is None else f"counted, n={q.n:,}"
 
 
-def _fact(name: str, words: str, width: int) -> Text:
+def _fact(name: str, words: str, width: int) -> RenderableType:
     # of no use without their ends: a command, what there is to install, and of two opinions the second one
     body = _wrapped(words, width) if name in ("works", "fits", "try", "opinion", "proof") else _clauses(words, width)
     return Text.assemble((f"{name:<8}", "dim"), ("\n        ".join(body), "red" if name in ("works", "fits") else ""))
@@ -211,5 +212,5 @@ def _clauses(words: str, width: int) -> list[str]:
 
 def _wrapped(words: str, width: int) -> list[str]:
     """Lines of ``width``; a number stays with its unit, a name with its hyphens."""
-    lines = textwrap.wrap(text.joined(words), width, break_on_hyphens=False)
+    lines = textwrap.wrap(text.joined(plain(words)), width, break_on_hyphens=False)
     return [line.replace("\N{NO-BREAK SPACE}", " ") for line in lines]
