@@ -40,6 +40,9 @@ LONGEST_S = 1e9
 LEAST_FREE = 1 << 16
 """Bytes; on a disk with less Lava's processes write down neither results nor why they ended."""
 
+SOCKETS_IN = 70
+"""Bytes of a folder in which Python's processes still make their sockets: a name has 107, 33 of them are theirs."""
+
 WRITING_S = 10
 """In which a process that has opened error.txt, and waits for its turn on a busy machine, writes into it."""
 
@@ -213,6 +216,8 @@ def supervise(folder: Path, time_limit_s: float) -> None:
     """Run the folder's script to its end, or end its process group: Lava hangs when one of its processes dies."""
     # each of Lava's processes would start threads for all cores, and they only wait for each other
     environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+    if len(os.fsencode(folder)) <= SOCKETS_IN:  # what its processes talk through then goes with the folder
+        environment["TMPDIR"] = str(folder)
     with (folder / "log.txt").open("wb") as log:
         process = subprocess.Popen(
             # a little later than here: this process says what happened, the other one only ends if nobody does
