@@ -84,9 +84,23 @@ def _root(file: h5py.File, path: Path) -> h5py.Group:
     if not isinstance(root, h5py.Group):
         raise InputError("no group 'node', so not a NIR file", where=path)
     kind = _text(root.get("type"))
+    if "type" not in root:
+        raise InputError(f"node/type is missing: writing it broke off{_broke_off(root)}", where=path, ways_out=AGAIN)
     if kind != "NIRGraph":
         raise InputError(f"node/type is {kind!r}", where=path, possible="needed is 'NIRGraph'")
     return root
+
+
+NO_FILE = "read the torch module itself, without a file: from_module (docs/students.md), then api.deploy"
+AGAIN = ("write it again and look at what nir.write raises", NO_FILE)
+"""norse 1.1's own exporter gives None for LICell, and of LIFCell and LIFBoxCell scalars that nir 1.0.8 refuses."""
+
+
+def _broke_off(root: h5py.Group) -> str:
+    """At which node, where one was begun: its type is what nir.write adds last."""
+    nodes = root.get("nodes")
+    begun = [] if not isinstance(nodes, h5py.Group) else [n for n in nodes if "type" not in nodes[n]]
+    return f" at node {', '.join(begun)}" if begun else " before its nodes"
 
 
 def from_graph(graph: Any) -> RawGraph:
@@ -272,7 +286,10 @@ def _collect_object(graph: Any, prefix: str, got: _Collected, depth: int) -> Non
         if not hasattr(item, "input_type"):
             # nirtorch's own graphs look like NIR's and hold torch's modules
             told = f"a {type(item).__name__} of {type(item).__module__}, not a node of NIR"
-            got.problems.append(Reason(told, where=full, ways_out=("export the network to NIR first",)))
+            ways = "export the network to NIR first"
+            if item is None:  # norse 1.1's own exporter, of LICell
+                told, ways = "None: the exporter has no node for this module", NO_FILE
+            got.problems.append(Reason(told, where=full, ways_out=(ways,)))
             continue
         _add(full, prefix, RawNode(type(item).__name__, _object_values(item, full, got)), got)
     got.edges += [(f"{prefix}{source}", f"{prefix}{target}") for source, target in graph.edges]

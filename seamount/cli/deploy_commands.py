@@ -14,7 +14,9 @@ from .options import DEFAULT_TARGET, Data, GateOptions, Markdown, NetworkOptions
 from .run_commands import Quiet, report_result, told
 from .shell import Result, command
 
-Out = Annotated[Path | None, typer.Option("--out", help="Folder of the report; default: runs/ and the file's name.")]
+Out = Annotated[
+    Path | None, typer.Option("--out", help="Folder of the report; default: in runs/, named as the file.")
+]
 FloatAnswers = Annotated[
     Path | None,
     typer.Option("--float-answers", help="A .npz with your own network's answers: classes (n,) or scores (n, K)."),

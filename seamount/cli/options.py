@@ -109,7 +109,11 @@ class PlaceOptions:
     """Where a run goes."""
 
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder of the run; default: runs/ and the file's name.")
+        Path | None,
+        typer.Option(
+            "--out",
+            help="Folder; default: in runs/, named as the file (a sweep: NAME-sweep; the demonstration: demo).",
+        ),
     ] = None
     name: Annotated[str | None, typer.Option("--name", hidden=True)] = None
     """An earlier spelling: ``--name a`` is ``--out runs/a``."""

@@ -6,13 +6,17 @@ none of them makes the start of another one slower.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib import import_module
-from typing import Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 from seamount import __version__
+
+if TYPE_CHECKING:
+    from rich.segment import Segment
 
 
 class Listed(NamedTuple):
@@ -140,6 +144,23 @@ class Commands(TyperGroup):
         return name, load_command(name) if name is not None else shown, rest
 
 
+class Command(TyperCommand):
+    """A command whose help breaks long words, where typer cuts them off: they are what one has to type."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        from rich.console import Console, ConsoleOptions, RenderableType
+        from typer import rich_utils
+
+        class Folding(Console):
+            def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+                options = options or self.options
+                cut = options.overflow == "ellipsis"
+                return super().render(renderable, options.update(overflow="fold") if cut else options)
+
+        vars(rich_utils)["Console"] = Folding  # there is no setting for it
+        super().format_help(ctx, formatter)
+
+
 def load_command(name: str) -> Any:
     """A command with its options, ready to be called with words (what typer makes of a function)."""
     listed = next(c for c in COMMANDS if c.name == name)
@@ -147,7 +168,7 @@ def load_command(name: str) -> Any:
     alone = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
     run = getattr(import_module(f".{module}", __package__), function)
     # not of its docstring, which python -OO takes away
-    alone.command(name, help="\n\n".join([listed.line, *run.told]))(run)
+    alone.command(name, cls=Command, help="\n\n".join([listed.line, *run.told]))(run)
     return typer.main.get_command(alone)
 
 

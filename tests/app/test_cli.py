@@ -123,6 +123,13 @@ def test_inspect_prints_a_program_a_line_an_item(program: Path) -> None:
     assert "in-out" in shown.stdout
 
 
+@pytest.mark.parametrize("command", [c.name for c in COMMANDS])
+def test_help_cuts_no_word_in_sixty_columns(command: str) -> None:
+    shown = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "60"}, color=False)
+    assert "…" not in shown.stdout
+    assert max(map(len, shown.stdout.splitlines())) <= 60
+
+
 def test_inspect_breaks_what_is_long_because_a_pipe_breaks_nothing(program: Path) -> None:
     passes = ", ".join(f"pass_{number}" for number in range(30))
     save_program(load_program(program).with_(provenance={"passes": passes}), program)

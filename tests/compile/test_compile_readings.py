@@ -203,10 +203,25 @@ def test_modules_in_place_of_nodes_are_named() -> None:
     class Module:
         pass
 
-    graph = SimpleNamespace(nodes={"a": Module(), "b": "text"}, edges=[("a", "b")])
+    graph = SimpleNamespace(nodes={"a": Module(), "b": "text", "li": None}, edges=[("a", "b")])
     told = refused(graph)  # type: ignore[arg-type]
     assert "graph: a: a Module of" in told
     assert "graph: b: a str of builtins, not a node of NIR; export the network to NIR first" in told
+    assert "graph: li: None: the exporter has no node for this module; read the torch module itself" in told
+
+
+def test_a_file_whose_writing_broke_off_says_at_which_node(tmp_path: Path) -> None:
+    graph = chain(input=nir.Input(np.array([2])), fc=nir.Linear(np.ones((1, 2))), output=nir.Output(np.array([1])))
+    nir.write(tmp_path / "half.nir", graph)
+    with h5py.File(tmp_path / "half.nir", "r+") as file:  # as nir 1.0.8 leaves it, which writes a node's type last
+        for later in ("node/type", "node/nodes/fc/type", "node/nodes/output"):
+            del file[later]
+    with pytest.raises(InputError) as error:
+        read_nir(tmp_path / "half.nir")
+    told = (
+        f"{tmp_path / 'half.nir'}: node/type is missing: writing it broke off at node fc; write it again and look at "
+    )
+    assert str(error.value).startswith(f"{told}what nir.write raises")
 
 
 # ------------------------------------------------------------------------------ limits of a tool's parametrisation

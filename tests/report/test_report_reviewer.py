@@ -269,3 +269,15 @@ def test_a_traced_run_alone_makes_a_report() -> None:
     run = run_definition(PROGRAM, INPUTS)
     report = assemble(hand_made(answers=(), proof=(), traced=Traced(run), trained=False, reference="float network"))
     assert report.headline == "What the program would need of the chip."
+
+
+def test_values_that_left_their_range_come_with_what_can_be_done() -> None:
+    run = run_definition(PROGRAM, INPUTS)
+    left = replace(run, events=run.events | {"hidden": replace(run.events["hidden"], n_v_saturations=3)})
+
+    def advice(*, trained: bool) -> str:
+        found = assemble(hand_made(full_run=left, trained=trained)).opportunities
+        return next(o.gain for o in found if o.id == "overflow-hidden")
+
+    assert "quant.calibration_samples" in advice(trained=True)
+    assert "--set scale.hidden=" in advice(trained=False)

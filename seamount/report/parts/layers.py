@@ -222,4 +222,4 @@ def _overflow_words(layer: Layer, has_u: bool) -> Iterator[str]:
         ("The drive wrapped around", layer.drive_wraps),
     ):
         if q.value:
-            yield f"{words} {q.value} times: lower the scale of this layer."
+            yield f"{words} {q.value} times."

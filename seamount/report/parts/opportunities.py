@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Collection, Iterator
 
+from seamount.compile.neurons.model import SIGNED_SPIKES, SPIKES
 from seamount.compile.program.symptoms import Symptoms
 
 from ..evidence import Evidence
@@ -211,7 +212,7 @@ def _of_layer(evidence: Evidence, layer: Layer, silent: Collection[str]) -> Iter
         yield Opportunity(
             id=f"overflow-{layer.name}",
             title=f"{layer.name}: values left their range {count(layer.n_overflows)} times",
-            gain="A lower scale of this layer removes it; each wrapped value is an arbitrary error.",
+            gain=f"Each wrapped value is an arbitrary error. {_keep_in_range(evidence, layer.name)}",
             command=why,
         )
     if damage is not None and damage > 5:
@@ -221,6 +222,24 @@ def _of_layer(evidence: Evidence, layer: Layer, silent: Collection[str]) -> Iter
             gain="Names which effect does it: weight rounding, decay grid, threshold or saturation.",
             command=why,
         )
+
+
+def _keep_in_range(evidence: Evidence, name: str) -> str:
+    """Who chose the scale of this layer can choose a smaller one."""
+    if evidence.trained:
+        return (
+            "Choose scales by more samples (quant.calibration_samples), or train longer in integers (quant.epochs)."
+        )
+    if evidence.program.population(name).neuron.message not in (SPIKES, SIGNED_SPIKES):
+        return (
+            "An ANN is converted again, with frames in its training part whose activations are as large as in these "
+            "samples; integers of a .net file stay as they are."
+        )
+    return (
+        "Compile with real inputs to round for (--calibrate x.npz), or with a smaller scale (--set "
+        f"scale.{name}=..., `seamount compile --explain {name}` shows the one it has); integers of a .net file stay "
+        "as they are."
+    )
 
 
 def _of_energy(evidence: Evidence, energy: Energy) -> list[Opportunity]:
