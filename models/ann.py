@@ -39,8 +39,11 @@ TAKEN = (INPUT, "delta", "answer")
 
 RELU = ("relu", "relu_")
 ADD = ("add", "add_", "iadd")
+SUBTRACT = ("sub", "sub_", "isub")
 
-NOTHING = ("contiguous", "clone", "float", "detach", "dropout", "dropout1d", "dropout2d", "to")
+DROPOUTS = ("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout")
+
+NOTHING = ("contiguous", "clone", "float", "detach", "to", *DROPOUTS)
 """Functions that change no value outside of training."""
 
 POOLS: dict[str, Callable[..., nn.Module]] = {
@@ -55,7 +58,7 @@ ACTIVATIONS = (nn.GELU, nn.SiLU, nn.Sigmoid, nn.Tanh, nn.ELU, nn.LeakyReLU, nn.R
 QUANTISED = ("torch.ao.nn.", "torch.ao.quantization.", "torchao.")
 """Where modules are from whose weights are rounded already, or are rounded in each forward pass."""
 
-POSSIBLE = "possible are Linear, Conv2d, BatchNorm, pooling, Flatten, Dropout, ReLU, and sums of them"
+POSSIBLE = "possible are Linear, Conv2d, BatchNorm, pooling, Flatten, Dropout, ReLU, sums and differences of them"
 
 
 @dataclass(frozen=True)
@@ -301,10 +304,10 @@ class _Graph:
     def _followed(self, node: fx.Node) -> _Value:
         name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", str(node.target))
         terms = [one for one in node.args if isinstance(one, fx.Node) and one in self.values]
-        if len(terms) == 2 and name in ADD and not node.kwargs:
+        if len(terms) == 2 and name in (*ADD, *SUBTRACT) and not node.kwargs:
             a, b = terms
-            if a.meta["tensor_meta"].shape == b.meta["tensor_meta"].shape:
-                return self.values[a] + self.values[b]
+            if (shape := a.meta["tensor_meta"].shape) == b.meta["tensor_meta"].shape:
+                return self.values[a] + (self.values[b] if name in ADD else self._negated(node.name, b, len(shape)))
         given = [one for one in node.all_input_nodes if one in self.values]
         if not all(isinstance(one.meta["tensor_meta"], TensorMetadata) for one in given):
             return ()  # told of what made several tensors
@@ -313,12 +316,16 @@ class _Graph:
             return ()
         if len(given) != 1:
             found = f"joins {', '.join(map(str, node.all_input_nodes)) or 'constants'}"
-            self.refuse(str(node), found, possible="only sums of two equal shapes are possible")
+            self.refuse(str(node), found, possible="only sums and differences of two equal shapes are possible")
             return ()
         value = self.values[given[0]]
         if node.op == "call_module":
-            return self.layer(str(node.target), self.modules[str(node.target)], value)
+            return self.layer(str(node.target), _filled(self.modules[str(node.target)], node), value)
         return self._function(node, name, value)
+
+    def _negated(self, name: str, node: fx.Node, n_axes: int) -> _Value:
+        channels = node.meta["tensor_meta"].shape[1]
+        return self._linear(name, _affine(-torch.ones(channels), torch.zeros(channels), n_axes), self.values[node])
 
     # ------------------------------------------------------------------------------------------- modules
 
@@ -404,12 +411,12 @@ class _Graph:
             pool = nn.AdaptiveAvgPool2d(1) if name == "mean" else nn.AdaptiveMaxPool2d(1)
             value = self.layer(called, pool, value)
             return self.layer(f"{called}_flat", nn.Flatten(), value) if len(behind) == 2 else value
-        if name.startswith("dropout") and node.kwargs.get("training"):
+        if name in DROPOUTS and node.kwargs.get("training"):
             self.refuse(str(node), f"{name} outside of training, too", ways_out=("give it training=self.training",))
             return value
         if name in POOLS:
             arguments = {key: x for key, x in node.kwargs.items() if key not in ("input", "return_indices")}
-            return self.layer(called, POOLS[name](*node.args[1:], **arguments), value)
+            return self.layer(called, _filled(POOLS[name](*node.args[1:], **arguments), node), value)
         if (norm := _constants(self.traced, node, name)) is not None and behind == before:
             return self.layer(called, norm, value)
         if name not in NOTHING:
@@ -502,6 +509,17 @@ def _affine(scale: Tensor, offset: Tensor, n_axes: int) -> nn.Module:
     norm.weight = nn.Parameter(scale.clone(), requires_grad=False)
     norm.bias = nn.Parameter(offset.clone(), requires_grad=False)
     return norm.eval()
+
+
+def _filled(module: nn.Module, node: fx.Node) -> nn.Module:
+    """The module; of a pool that rounds up to no more windows than fit, one that rounds down."""
+    if not isinstance(module, nn.AvgPool2d | nn.MaxPool2d) or not module.ceil_mode:
+        return module
+    before, behind = (one.meta["tensor_meta"].shape for one in (node.all_input_nodes[0], node))
+    pool = Pool(*(fold.pair(given) for given in (module.kernel_size, module.stride, module.padding)))
+    plain = copy.copy(module)
+    plain.ceil_mode = fold.op_shape(pool, tuple(before[1:])) != tuple(behind[1:])
+    return plain
 
 
 def _max_windows(module: nn.MaxPool2d | nn.AdaptiveMaxPool2d, shape: Shape) -> Pool | str | None:

@@ -24,6 +24,9 @@ Reals = NDArray[np.float64]
 Shape = tuple[int, ...]
 Pair = tuple[int, int]
 
+NOTHING = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
+"""Layers that change no value outside of training."""
+
 MAX_MATRIX = 1 << 28
 """Entries of a merged matrix above which something else was meant (2 GiB)."""
 
@@ -112,7 +115,7 @@ def layers(module: nn.Module, name: str = "") -> list[tuple[str, nn.Module]]:
     """(name, layer) of a chain, nested Sequentials opened, what does nothing outside of training left out."""
     if isinstance(module, nn.Sequential) and not has_own_forward(module):
         return [pair for key, child in module.named_children() for pair in layers(child, f"{name}.{key}")]
-    return [] if isinstance(module, nn.Identity | nn.Dropout | nn.Dropout1d | nn.Dropout2d) else [(name, module)]
+    return [] if isinstance(module, NOTHING) else [(name, module)]
 
 
 def problems(module: nn.Module, name: str) -> list[str]:

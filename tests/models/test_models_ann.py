@@ -61,9 +61,31 @@ class Skip(nn.Module):
         return out
 
 
+class Difference(nn.Module):
+    """What one branch has more than the other: of maps, of vectors, and of a sum as it is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.fc, self.head = nn.Conv2d(1, 3, 3), nn.Conv2d(1, 3, 3), nn.Linear(48, 4), nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        a, b = self.a(x), self.b(x).relu()
+        x = self.fc((a - b).relu().flatten(1))
+        out: Tensor = torch.sub(self.head(x.relu() - x), self.head(F.alpha_dropout(x, 0.5, self.training)))
+        return out
+
+
 @pytest.mark.parametrize(
     ("module", "shape"),
     [
+        (Difference(), (1, 6, 6)),
+        (
+            nn.Sequential(
+                *(nn.AlphaDropout(), nn.Conv2d(1, 2, 3), nn.ReLU(), nn.AvgPool2d(2, ceil_mode=True)),
+                *(nn.FeatureAlphaDropout(), nn.MaxPool2d(1, 2, ceil_mode=True), nn.Flatten(), nn.Linear(2, 2)),
+            ),
+            (1, 6, 6),
+        ),
         (Skip(), (1, 8, 8)),
         (nn.Sequential(nn.Conv2d(1, 3, 3), nn.MaxPool2d(2), nn.ReLU(), nn.Conv2d(3, 2, 2)), (1, 6, 6)),
         (
@@ -144,7 +166,11 @@ def test_what_has_no_place_in_a_chain_is_refused_by_name() -> None:
         ),
         "net: 1: MaxPool2d with ceil_mode, dilation or indices, plain windows of one size are possible": (
             nn.Sequential(nn.Conv2d(1, 1, 3), nn.MaxPool2d(2, ceil_mode=True)),
-            (1, 6, 6),
+            (1, 7, 7),
+        ),
+        "net: 1: AvgPool2d with ceil_mode or divisor_override; use plain windows": (
+            nn.Sequential(nn.Conv2d(1, 1, 3), nn.AvgPool2d(2, ceil_mode=True)),
+            (1, 7, 7),
         ),
         "net: has neither a Linear nor a Conv2d": (nn.Sequential(nn.ReLU()), (4,)),
         "net: cannot be followed for x (B, 4): symbolically traced variables cannot be used as inputs to control "
@@ -200,8 +226,8 @@ def test_a_product_of_activations_is_refused() -> None:
         ann_layers(Joined(), (4,), "net")
     assert [str(reason) for reason in error.value.reasons] == [
         "net: mul: mul is no layer of a chain, possible are Linear, Conv2d, BatchNorm, pooling, Flatten, Dropout, "
-        "ReLU, and sums of them",
-        "net: cat: joins relu, mul, only sums of two equal shapes are possible",
+        "ReLU, sums and differences of them",
+        "net: cat: joins relu, mul, only sums and differences of two equal shapes are possible",
     ]
 
 
