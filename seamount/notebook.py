@@ -24,6 +24,7 @@ STYLE = Markup(
     ".seamount table { border-collapse: collapse; margin: .5rem 0 0; }"
     ".seamount th, .seamount td { text-align: left; padding: .15rem .8rem .15rem 0; vertical-align: top; }"
     ".seamount th { font-weight: 600; white-space: nowrap; }"
+    ".seamount td:not(:last-child) { white-space: nowrap; }"
     ".seamount small { opacity: .75; }</style>"
 )
 """No colours: a notebook may be light or dark, and pages that show notebooks take the style away."""

@@ -64,7 +64,8 @@ class Simulated:
 
     def _facts(self) -> list[str]:
         n = f"{self.samples.n:,} {plural(self.samples.n, 'sample')} of {self.samples.what}"
-        accuracy = [] if self.accuracy is None else [f"accuracy {100 * self.accuracy:.2f} %"]
+        told = self.symptoms.chance or self.symptoms.slight  # which begin with the accuracy
+        accuracy = [] if self.accuracy is None or told else [f"accuracy {100 * self.accuracy:.2f} %"]
         return [n, *accuracy, *self.symptoms.lines(), *filter(None, (self.symptoms.slight,))]
 
     def table(self) -> DataFrame:

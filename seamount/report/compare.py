@@ -69,8 +69,12 @@ class ReportComparison(Item):
         return line("ReportComparison", f"{self.a}, {self.b}", (self.headline,))
 
     def _repr_html_(self) -> str:
-        rows = [(row.name, row.a_text, row.b_text, row.change) for row in self.rows]
-        return card(self.headline, " ".join(self.notes), [("", self.a, self.b, "B against A"), *rows])
+        # a table a section, because names of layers stand in two of them
+        tables = [
+            [(section, self.a, self.b, "B against A"), *((r.name, r.a_text, r.b_text, r.change) for r in rows)]
+            for section, rows in groupby(self.rows, key=lambda row: row.section)
+        ]
+        return card(self.headline, " ".join(self.notes), *tables)
 
     def table(self) -> DataFrame:
         """A row a value: of A, of B, in which unit, and what it means for B."""

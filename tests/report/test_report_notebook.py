@@ -107,4 +107,6 @@ def test_a_comparison_as_card_and_table(report: Report) -> None:
     found = compare(report, assemble(hand_made()))
     assert repr(found).startswith("<ReportComparison digits-seal-kd, ")
     assert found.headline in found._repr_html_()
+    for section in ("Unmatched spikes", "Spikes per sample"):  # both have rows that are called as the layers
+        assert f"<th>{section}</th>" in found._repr_html_()
     assert set(found.table()["verdict"]) <= {"same", "better", "worse", "different", "unknown"}
