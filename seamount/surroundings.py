@@ -79,8 +79,12 @@ def _follower() -> str:
 
     if torch._C._are_functorch_transforms_active():  # torch's own functions ask the same; there is no public name
         return "a transform of torch.func"
+    if torch.autograd.forward_ad._current_level >= 0:
+        return "torch.autograd.forward_ad"
     if torch._C._is_tracing():
         return "torch.jit.trace"
+    if torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.PROXY) is not None:
+        return "make_fx"
     return "" if type(torch.empty(0)) is torch.Tensor else "FakeTensorMode"
 
 

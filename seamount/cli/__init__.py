@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
+
+from seamount.errors import ConfigError
 
 from .root import app
 from .signals import stop_on_signals
-from .streams import mend_streams
+from .streams import give_up, mend_streams
 
 __all__ = ["app", "main"]
 
@@ -17,4 +20,8 @@ def main() -> None:
     warnings.filterwarnings("ignore", message=".*torch.jit.*")
     mend_streams()
     stop_on_signals()
-    app()
+    try:
+        app()
+    except OSError:  # what typer says of wrong options has no place on a full disk; the exit code tells as much
+        give_up(sys.stderr)
+        sys.exit(ConfigError.exit_code)

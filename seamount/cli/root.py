@@ -15,6 +15,8 @@ from typer.core import TyperCommand, TyperGroup
 
 from seamount import __version__
 
+from .shell import by_typer
+
 if TYPE_CHECKING:
     from rich.segment import Segment
 
@@ -138,6 +140,14 @@ class Commands(TyperGroup):
     def __init__(self, **settings: Any) -> None:
         shown = {c.name: TyperCommand(c.name, help=c.line, rich_help_panel=c.panel) for c in COMMANDS}
         super().__init__(**settings | {"commands": shown})
+
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        with by_typer():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: Any) -> Any:
+        with by_typer():
+            return super().invoke(ctx)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name, shown, rest = super().resolve_command(ctx, args)

@@ -14,8 +14,8 @@ import math
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext, redirect_stdout, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, redirect_stdout, suppress
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from itertools import chain
 from textwrap import wrap
@@ -124,14 +124,8 @@ def _run(work: Callable[[], Result], *, as_json: bool, debug: bool, resumes: boo
     try:
         with redirect_stdout(sys.stderr) if as_json else nullcontext():  # what somebody's own code prints is no JSON
             result = work()
-        try:
+        with _printing():
             show(result, as_json)
-            sys.stdout.flush()
-        except BrokenPipeError:  # who reads has seen enough, as head does: the answer stands
-            give_up(sys.stdout)
-        except OSError as error:
-            give_up(sys.stdout)
-            raise OSError(error.errno, error.strerror, "standard output") from None
     except BaseException as error:  # exit(0) in the middle of it is no success
         if debug and not isinstance(error, KeyboardInterrupt):
             from seamount.shown import plain
@@ -140,6 +134,41 @@ def _run(work: Callable[[], Result], *, as_json: bool, debug: bool, resumes: boo
         reasons, code = explained(error, resumes=resumes)
         return _fail(reasons, code, as_json)
     return result.exit_code
+
+
+@contextmanager
+def _printing() -> Iterator[None]:
+    """What is printed within it goes out at once; who reads may have seen enough, as head does: the answer stands."""
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        give_up(sys.stdout)
+    except OSError as error:
+        give_up(sys.stdout)
+        raise OSError(error.errno, error.strerror, "standard output") from None
+
+
+@contextmanager
+def by_typer() -> Iterator[None]:
+    """The same for what typer prints itself: help, version.
+
+    Raises:
+        typer.Exit: it did not go out.
+    """
+    try:
+        with _printing():
+            yield
+            return
+    except SystemExit as error:  # rich's way to end where nobody reads on
+        if not isinstance(error.__context__, BrokenPipeError):
+            raise
+    except OSError as error:
+        reasons, code = explained(error)
+        raise typer.Exit(_fail(reasons, code, as_json=False)) from None
+    raise typer.Exit
 
 
 def explained(error: BaseException, *, resumes: bool = True) -> tuple[tuple[Reason, ...], int]:

@@ -14,6 +14,8 @@ import pytest
 import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.autograd import forward_ad
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from seamount import api
 from seamount.cli.root import COMMANDS, load_command
@@ -103,11 +105,22 @@ def under_fake_tensors(f: Callable[[Tensor], Tensor], x: Tensor) -> None:
         f(mode.from_tensor(x))
 
 
+def under_dual_level(f: Callable[[Tensor], Tensor], x: Tensor) -> None:
+    with forward_ad.dual_level():
+        f(forward_ad.make_dual(x, x))
+
+
+def under_make_fx(f: Callable[[Tensor], Tensor], x: Tensor) -> None:
+    make_fx(f)(x)
+
+
 FOLLOWERS = {
     under_grad: "a transform of torch.func",
     under_vmap: "a transform of torch.func",
     under_jvp: "a transform of torch.func",
+    under_dual_level: "torch.autograd.forward_ad",
     under_trace: "torch.jit.trace",
+    under_make_fx: "make_fx",
     under_fake_tensors: "FakeTensorMode",
 }
 

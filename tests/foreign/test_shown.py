@@ -183,6 +183,11 @@ def test_streams_that_cannot_show_a_letter_show_the_rest() -> None:
     [
         ("$S targets list >&-", 0, ""),
         ("$S targets list >/dev/full", 1, "error standard output: no space left"),
+        ("$S --help >/dev/full", 1, "error standard output: no space left"),
+        ("$S targets --help >/dev/full", 1, "error standard output: no space left"),
+        ("$S --version >/dev/full", 1, "error standard output: no space left"),
+        ("$S --help | (exec <&-); exit ${PIPESTATUS[0]}", 0, ""),
+        ("$S targets --none 2>/dev/full", 2, ""),
         ("$S targets show none 2>&-", 2, ""),
         ("$S targets show none >/dev/full 2>/dev/full", 2, ""),
         ("$S targets show loihi1 --json | head -c 1; exit ${PIPESTATUS[0]}", 0, ""),

@@ -295,7 +295,7 @@ def _names(file: h5py.File) -> tuple[list[str], list[str]]:
     """Paths of all groups and of all datasets."""
     names: list[str] = []
     file.visit(names.append)
-    groups = [name for name in names if any(other.startswith(f"{name}/") for other in names)]
+    groups = [name for name in names if isinstance(file[name], h5py.Group)]
     return ["/", *groups], [name for name in names if name not in groups]
 
 
