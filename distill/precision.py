@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 
 import torch
@@ -13,10 +14,15 @@ from .parallel import World
 CPU_FEATURES = ("avx512bf16", "amx-bf16", "bf16")
 """As LLVM calls them: of x86 the first two, of Arm the last. AVX-512 alone imitates bf16."""
 
+WITHOUT_BF16 = ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI")
+"""What oneDNN, which multiplies for torch, may be told to make do with."""
+
 
 def multiplies_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
+    if os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper() in WITHOUT_BF16:
+        return False
     features = get_host_cpu_features()
     return device.type != "cpu" or any(features.get(name, False) for name in CPU_FEATURES)
 

@@ -11,6 +11,7 @@ import weakref
 from collections.abc import Collection, Mapping
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, field, replace
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -71,8 +72,7 @@ def simulate(
     where = _device(device)
     batch = n_samples(given)
     made = _prepared(program, where)
-    limit = DEFAULT_MEMORY if memory_limit_bytes is None else memory_limit_bytes
-    chunk = _chunk(program, n_steps, batch, wanted, limit, where.type)
+    chunk = _chunk(program, n_steps, batch, wanted, _limit(memory_limit_bytes), where.type)
     run = _Run(program, made, n_steps, batch, wanted, where, chunk)
 
     def work(first: int, last: int) -> None:
@@ -211,6 +211,14 @@ def _most_taps(program: Program) -> int:
 CALL_VALUES = 1 << 19
 """What a thread must have to compute in a call of a loop: some ten times as long as Python, which does one call after
 the other, takes for the call."""
+
+
+def _limit(n_bytes: int | None) -> int:
+    if n_bytes is None:
+        return DEFAULT_MEMORY
+    if isinstance(n_bytes, bool) or not isinstance(n_bytes, Integral):
+        raise ConfigError(f"{n_bytes!r}", where="memory limit", possible="a whole number of bytes is possible")
+    return int(n_bytes)
 
 
 def _threads(program: Program, n_steps: int, batch: int, device: str) -> int:

@@ -3,6 +3,8 @@
 import re
 import shlex
 import shutil
+import subprocess
+import venv
 import warnings
 from pathlib import Path
 
@@ -91,6 +93,29 @@ def test_the_lines_work_one_after_the_other(tmp_path: Path, monkeypatch: pytest.
 def test_a_make_line_names_a_target(line: str) -> None:
     target = shlex.split(line)[1]
     assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+def test_make_sees_that_an_environment_has_lost_what_makes_it_one(tmp_path: Path) -> None:
+    """Without its pyvenv.cfg everything would be installed into the interpreter behind it."""
+    found = re.search(
+        r"@\$\(BIN\)/python -c '(.*?)' 2>/dev/null \|\| \$\(PYTHON\) -m venv", (ROOT / "Makefile").read_text()
+    )
+    assert found is not None
+    venv.create(tmp_path / "env", symlinks=True)
+    (tmp_path / "pip.py").touch()
+
+    def code() -> int:
+        asked = [tmp_path / "env/bin/python", "-c", found[1]]
+        return subprocess.run(
+            asked, env={"PYTHONPATH": str(tmp_path)}, stderr=subprocess.DEVNULL, check=False
+        ).returncode
+
+    assert code() == 0
+    (tmp_path / "pip.py").unlink()
+    assert code() == 1
+    (tmp_path / "pip.py").touch()
+    (tmp_path / "env/pyvenv.cfg").unlink()
+    assert code() == 1
 
 
 def test_the_reference_names_every_function_of_the_api() -> None:

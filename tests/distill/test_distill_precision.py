@@ -37,6 +37,15 @@ def test_auto_is_bf16_where_the_processor_multiplies_it(
     assert precision.settled(TrainConfig(precision="fp32"), ALONE).precision == "fp32"
 
 
+@pytest.mark.parametrize(("most", "has"), [("AVX2", False), ("avx512_core", False), ("AVX512_CORE_AMX", True)])
+def test_auto_follows_what_onednn_was_told_to_make_do_with(
+    most: str, has: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision, "get_host_cpu_features", lambda: {"avx512bf16": True})
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", most)
+    assert precision.settled(TrainConfig(precision="auto"), ALONE).precision == ("bf16" if has else "fp32")
+
+
 def test_bf16_that_was_asked_for_is_kept_and_told_where_it_is_imitated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(precision, "multiplies_bf16", lambda device: False)
     with pytest.warns(RuntimeWarning, match='cpu does not multiply bf16.* "auto" takes fp32'):

@@ -122,6 +122,7 @@ def test_what_delta_neurons_alone_hear_keeps_its_last_frame(n_frames: int) -> No
         ({"device": "abacus"}, ConfigError, "device 'abacus' does not exist; cpu and cuda are possible"),
         ({"device": None}, ConfigError, "device None does not exist; cpu and cuda are possible"),
         ({"n_steps": 4.0}, InputError, "two: 4.0 steps asked for, a whole number is possible"),
+        ({"memory_limit_bytes": "x"}, ConfigError, "memory limit: 'x', a whole number of bytes is possible"),
         ({"n_steps": True}, InputError, "two: True steps asked for, a whole number is possible"),
         ({"device": "meta"}, ConfigError, "device 'meta' cannot be used; cpu and cuda are possible"),
         (
