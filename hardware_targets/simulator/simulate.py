@@ -213,7 +213,7 @@ CALL_VALUES = 1 << 19
 the other, takes for the call."""
 
 
-def _limit(n_bytes: int | None) -> int:
+def _limit(n_bytes: Any) -> int:
     if n_bytes is None:
         return DEFAULT_MEMORY
     if isinstance(n_bytes, bool) or not isinstance(n_bytes, Integral):
