@@ -167,6 +167,18 @@ def test_where_all_answer_by_chance_the_teacher_comes_first() -> None:
     )
 
 
+def test_a_student_that_learned_nothing_of_a_good_teacher_is_not_trained_longer() -> None:
+    labels = np.arange(40) % 4
+    known = [Answers("teacher", labels, labels), *(Answers(s, 0 * labels, labels) for s in ("float", "deployed"))]
+    trainings = {"teacher": Training("teacher.epochs", 3, False), "float": Training("train.epochs", 5, True)}
+    first = assemble(hand_made(answers=known, trainings=trainings)).opportunities[0]
+    assert first.title == "The student learned next to nothing from a teacher that reaches 100.0 %"
+    assert first.command == "seamount sweep runs/hand/resolved.toml --over train.lr=0.004,0.001"
+    known[1] = Answers("float", labels, labels)  # then it was the rounding
+    first = assemble(hand_made(answers=known, trainings=trainings)).opportunities[0]
+    assert "train it longer" in first.title
+
+
 def test_a_file_that_means_something_else_is_told_first() -> None:
     answers = (Answers("original", LABELS, LABELS), *hand_made().answers[1:])
     report = assemble(hand_made(answers=answers, trained=False, reference="float network"))

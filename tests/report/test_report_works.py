@@ -125,6 +125,14 @@ def test_who_avoids_a_fifth_of_the_errors_of_chance_or_less_hardly_works(n_corre
     assert not check(report, Gates())  # a warning fails nobody's job
 
 
+def test_an_accuracy_that_nothing_is_held_against_is_shown() -> None:
+    labels = np.arange(40) % 4
+    report = assemble(hand_made(answers=(Answers("deployed", labels, labels),)))
+    accuracy = next(v for v in report.verdicts if v.id == "accuracy")
+    detail = "no network in real numbers answered beside it; 95 % interval 91.2 to 100.0 %, n = 40"
+    assert (accuracy.word, accuracy.state, accuracy.detail) == ("100.00 %", "neutral", detail)
+
+
 def test_a_silent_layer_is_woken_first_and_nothing_is_made_cheaper() -> None:
     silent = with_threshold(1000)
     report = assemble(hand_made(program=silent, full_run=run_definition(silent, INPUTS)))

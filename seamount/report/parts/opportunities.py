@@ -10,7 +10,7 @@ from seamount.compile.program.symptoms import Symptoms
 
 from ..evidence import Evidence
 from ..schema.text import count, si
-from ..schema.values import Item, Missing, Series
+from ..schema.values import Item, Missing, Series, Stage
 from .accuracy import Accuracy, Rung
 from .anytime import Anytime
 from .energy import Energy
@@ -43,7 +43,7 @@ def opportunities(
     silent = () if symptoms is None else symptoms.silent
     found: list[Opportunity] = [_wake(evidence, silent)] if silent else []
     if isinstance(accuracy, Accuracy):
-        found += _of_accuracy(evidence, accuracy, by_chance=symptoms is not None and bool(symptoms.chance))
+        found += _of_accuracy(evidence, accuracy, symptoms)
     if isinstance(mapping, Mapping):
         found += _relieve(evidence, mapping)
     if isinstance(layers, tuple):
@@ -77,15 +77,18 @@ def _wake(evidence: Evidence, silent: Collection[str]) -> Opportunity:
     return Opportunity(id="wake", title=f"{', '.join(silent)}: {layers}", gain=gain, command="")
 
 
-def _of_accuracy(evidence: Evidence, accuracy: Accuracy, by_chance: bool) -> Iterator[Opportunity]:
+def _of_accuracy(evidence: Evidence, accuracy: Accuracy, symptoms: Symptoms | None) -> Iterator[Opportunity]:
     """What to mend first: a file that means something else, a teacher, a student, the rounding."""
     rungs = {rung.stage: rung for rung in accuracy.rungs}
     if "original" in rungs and "float" in rungs:
         yield from _read_otherwise(rungs["float"], accuracy.n_samples)
     trained = [stage for stage, training in evidence.trainings.items() if training.improving and stage in rungs]
     taught = "teacher" in rungs and "teacher" in evidence.trainings
+    by_chance = symptoms is not None and bool(symptoms.chance or symptoms.slight)
     if taught and by_chance and _value(rungs["teacher"]) <= _value(rungs["float"]):
         yield _train_longer(evidence, rungs["teacher"])  # nothing can be learned from one that only guesses
+    elif taught and by_chance and _learned_nothing(evidence, rungs):
+        yield _other_rates(evidence, rungs["teacher"])
     elif trained:  # the first of them, because what follows learns from it
         yield _train_longer(evidence, rungs[trained[0]])
     elif taught and _value(rungs["teacher"]) < _value(rungs["float"]):
@@ -101,6 +104,23 @@ ROUNDING_COSTS_PP = 1.0
 
 def _value(rung: Rung) -> float:
     return float(rung.accuracy.value or 0)
+
+
+def _learned_nothing(evidence: Evidence, rungs: dict[Stage, Rung]) -> bool:
+    """Of a program that answers by chance: it was the student that did, not what rounding made of it."""
+    if "float" not in evidence.trainings or "deployed" not in rungs:
+        return False
+    return _value(rungs["float"]) - _value(rungs["deployed"]) <= ROUNDING_COSTS_PP
+
+
+def _other_rates(evidence: Evidence, teacher: Rung) -> Opportunity:
+    """The one that is usual here, and a smaller one."""
+    return Opportunity(
+        id="other-rates",
+        title=f"The student learned next to nothing from a teacher that reaches {_value(teacher):.1f} %",
+        gain="More epochs seldom help it: another learning rate may, or a layer that fires more.",
+        command=_sweep(evidence, "train.lr=0.004,0.001"),
+    )
 
 
 def _read_otherwise(rung: Rung, n: int) -> Iterator[Opportunity]:

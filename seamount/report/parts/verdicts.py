@@ -136,18 +136,27 @@ def _hardly(found: Verdict, slight: str) -> Verdict:
 
 def _drop(accuracy: Accuracy | Missing, reference: str) -> Verdict:
     lost = loss(accuracy)
-    if isinstance(accuracy, Missing) or lost.value is None:
+    rungs = () if isinstance(accuracy, Missing) else accuracy.rungs
+    deployed = next((r.accuracy for r in rungs if r.stage == "deployed"), None)
+    if isinstance(accuracy, Missing) or deployed is None:
         return _verdict("accuracy", "unknown", "unknown", lost.reason or "not measured")
-    deployed = next(r for r in accuracy.rungs if r.stage == "deployed").accuracy
     silent = unanswered(accuracy)
     alone = "all samples are of one class, which any constant answer gets right; " if accuracy.n_seen == 1 else ""
-    good: State = "ok" if lost.value <= DROP_WARNS_PP and silent is None and not alone else "warning"
+    lost_pp, against = lost.value, "no network in real numbers answered beside it"
+    good: State = "neutral"  # what it lost, if anything, is not known
+    if lost_pp is not None:
+        good, against = (
+            "ok" if lost_pp <= DROP_WARNS_PP else "warning",
+            f"{signed(-lost_pp)} pp against the {reference}",
+        )
+    if silent is not None or alone:
+        good = "warning"
     return _verdict(
         "accuracy",
         f"{deployed.value:.2f} %",
         "error" if says_nothing(accuracy) else good,
         # why there is a warning comes first, because a terminal has room for two lines
-        f"{'' if silent is None else f'{silent}; '}{alone}{signed(-lost.value)} pp against the {reference}; "
+        f"{'' if silent is None else f'{silent}; '}{alone}{against}; "
         f"95 % interval {deployed.low:.1f} to {deployed.high:.1f} %, n = {accuracy.n_samples:,}",
     )
 
