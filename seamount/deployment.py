@@ -361,7 +361,7 @@ def _facts(asked: Asked, made: Made) -> tuple[tuple[str, str], ...]:
     facts = [("network" if made.compiled is not None else "program", source)]
     if samples is not None:
         n_classes = 0 if samples.labels is None else len(np.unique(samples.labels))
-        labels = f", {n_classes} {'class' if n_classes == 1 else 'classes'}" if n_classes else ", no labels"
+        labels = f", labels of {n_classes} {'class' if n_classes == 1 else 'classes'}" if n_classes else ", no labels"
         facts.append(("data", f"{samples.what}, {samples.n:,} {plural(samples.n, 'sample')}{labels}"))
     if made.program.readout is not None:
         facts.append(("readout", f"{told_of(made.program.readout.quantity)} of {made.program.readout.population}"))

@@ -109,7 +109,7 @@ def test_a_nir_file_becomes_a_whole_report(files: Path) -> None:
     assert hidden.rounding
     assert hidden.v.box.n == N * T * 8
     assert report.run.reference == "float network"
-    assert ("data", f"x.npz, {N} samples, 3 classes") in [(f.name, f.value) for f in report.run.facts]
+    assert ("data", f"x.npz, {N} samples, labels of 3 classes") in [(f.name, f.value) for f in report.run.facts]
     assert isinstance(report.proof, Missing)
     assert "--lava 20" in report.proof.missing
     page = (files / "report" / "report.html").read_text()
