@@ -130,6 +130,10 @@ METHODS: dict[str, tuple[str | dict[str, float], dict[str, Any]]] = {
 """Of the comparison: name -> the method, and further settings of ``[distill]``."""
 
 
+LONG = 4
+"""Epochs beyond which a table shows how a lesson came there."""
+
+
 def lessons(plan: Plan, n_seeds: int) -> list[Lesson]:
     """The comparison, the most wanted first."""
     found = [
@@ -212,4 +216,14 @@ def table(found: dict[str, Any]) -> list[str]:
             f"| {kind} | {len(values)} | {100 * mean['test']:.2f} ({each}) | {gain} | {100 * first:.2f} "
             f"| {mean['per_synapse']:.3f} | {mean['operations'] / 1e6:.2f} M | {mean['cpu_s']:.0f} |"
         )
+    long = {name: value for name, value in found.items() if len(value.get("validation_by_epoch", ())) > LONG}
+    return lines + (by_epoch(long) if long else [])
+
+
+def by_epoch(found: dict[str, Any]) -> list[str]:
+    """Where a long lesson stops improving: its accuracy on the validation part after each epoch."""
+    lines = ["", "| lesson | validation % after each epoch |", "|---|---|"]
+    for name, value in found.items():
+        each = ", ".join(f"{100 * accuracy:.1f}" for accuracy in value["validation_by_epoch"])
+        lines.append(f"| {name} | {each} |")
     return lines
