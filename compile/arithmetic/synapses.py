@@ -23,7 +23,7 @@ from seamount.compile.synapses.kinds import Conv, Dense, Kind, OneToOne, Sparse,
 from ..synapses.algebra import by_delay, with_weights
 from ..synapses.bounds import largest_sum, reads_payload, shifted_bound
 from ..synapses.matrix import as_matrix
-from ..synapses.sums import weighted_sum
+from ..synapses.sums import weighted_sum, wide_sum
 from .products import NARROW_BITS, conv_sum, matrix_sum
 
 FLOAT32_EXACT = 1 << 24
@@ -44,6 +44,7 @@ class Lowered:
         dtype: float32, float64, or int64: what holds every partial sum.
         narrow: the multiplication may be done with 8 significant bits.
         drive_bound: no drive is larger, after the exponent and before any wrap.
+        wide: as of ``Synapses``.
         wraps: whether a drive can leave 32 or ``wrap_bits`` bits.
     """
 
@@ -52,6 +53,7 @@ class Lowered:
     exponent: int
     wrap_bits: int
     graded: bool
+    wide: bool
     source: tuple[int, ...]
     target: tuple[int, ...]
     x_bound: int
@@ -145,6 +147,7 @@ def _lower(
         exponent=synapses.exponent,
         wrap_bits=synapses.wrap_bits,
         graded=reads_payload(synapses),
+        wide=synapses.wide,
         source=source,
         target=target,
         x_bound=x_bound,
@@ -207,12 +210,20 @@ def drive(part: Lowered, x: torch.Tensor) -> tuple[torch.Tensor, int]:
     if isinstance(part.kind, Wire):
         return total, 0
     whole = total.to(torch.int64)
-    held = wrap(whole, 32)
+    held = _held(part, values, whole)
     shifted = held << part.exponent if part.exponent >= 0 else held >> -part.exponent
     wrapped = wrap(shifted, part.wrap_bits)
     if part.wrap_bits < 32:
         wrapped = torch.where((held == whole) & (wrap(shifted, 32) == shifted), wrapped, 0)
     return wrapped, int(((wrapped != shifted) | (held != whole)).sum())
+
+
+def _held(part: Lowered, values: torch.Tensor, whole: torch.Tensor) -> torch.Tensor:
+    """What 32 bits hold of such a sum, or of its products."""
+    if not part.wide:
+        return wrap(whole, 32)
+    x = values.cpu().numpy().astype(np.int64)
+    return torch.from_numpy(wide_sum(part.kind, x, whole.cpu().numpy())).to(whole.device)
 
 
 def wrap(values: torch.Tensor, bits: int) -> torch.Tensor:

@@ -75,6 +75,11 @@ class Synapses:
     drive: str = "drive"
 
     @property
+    def wide(self) -> bool:
+        """Whether 32 bits hold each product, and not their sum: a delayed matrix, which Lava sums in 64 bits."""
+        return isinstance(self.kind, Dense) and bool(self.delay.any())
+
+    @property
     def latency(self) -> int:
         """Steps from a spike to its first effect."""
         if isinstance(self.kind, Wire):

@@ -64,18 +64,31 @@ def payload(x: Ints, synapses: Synapses) -> Ints:
 def synapse_drive(synapses: Synapses, kind: Kind, x: Ints, target: tuple[int, ...]) -> tuple[Ints, int]:
     """Drive of the synapses of one delay value, and how many of its values wrapped.
 
-    The sum is held in 32 bits, shifted by the exponent, and wraps to ``wrap_bits``. Where those are fewer than 32,
-    what 32 bits do not hold becomes 0: Lava adds up a convolution in float64, and cast to int32 that is -2**31 (x86).
+    32 bits hold the sum (of a ``wide`` group each product); it is shifted by the exponent and wraps to ``wrap_bits``.
+    Where those are fewer than 32, what 32 bits do not hold becomes 0: Lava adds up a convolution in float64, and cast
+    to int32 that is -2**31 (x86).
     """
-    exact = weighted_sum(kind, payload(x, synapses), target)
+    sent = payload(x, synapses)
+    exact = weighted_sum(kind, sent, target)
     if isinstance(kind, Wire):
         return exact, 0
-    held = wrap(exact, 32)
+    held = wide_sum(kind, sent, exact) if synapses.wide else wrap(exact, 32)
     shifted = shift(held, synapses.exponent)
     drive = wrap(shifted, synapses.wrap_bits)
     if synapses.wrap_bits < 32:
         drive = np.where((held == exact) & (wrap(shifted, 32) == shifted), drive, 0)
     return drive, int(np.count_nonzero((drive != shifted) | (held != exact)))
+
+
+def wide_sum(kind: Kind, x: Ints, exact: Ints) -> Ints:
+    """The sum of products that wrap at 32 bits one by one; ``exact``, of the same shape, where none does."""
+    assert isinstance(kind, Dense), "Synapses.wide admits no others"
+    if int(np.abs(kind.weights).max(initial=0)) * int(np.abs(x).max(initial=0)) < 1 << 31:
+        return exact
+    total = np.zeros((len(x), len(kind.weights)), np.int64)
+    for column, values in zip(kind.weights.T, x.reshape(len(x), -1).T, strict=True):
+        total += wrap(values[:, None] * column, 32)
+    return total.reshape(exact.shape)
 
 
 def operations(kind: Kind, x: Ints, target: tuple[int, ...]) -> tuple[int, int]:

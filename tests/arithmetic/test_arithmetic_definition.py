@@ -268,6 +268,32 @@ def test_of_a_convolutions_sum_beyond_32_bits_nothing_is_left_as_in_lava() -> No
     assert activity.events["n"].n_drive_wraps == 3
 
 
+@pytest.mark.parametrize(
+    ("delay", "drive", "n_wraps"),
+    # 2 * 254 * (2^23 - 1) and 256 * 2^23 leave 32 bits: the sum of the first, each product of the second
+    [(0, [(508 * ((1 << 23) - 1) - (1 << 32)) >> 8, 0], 2), (1, [508 * ((1 << 23) - 1) >> 8, -(1 << 24)], 1)],
+)
+def test_a_delayed_matrix_holds_products_in_32_bits_and_their_sum_in_64_as_lava(
+    delay: int, drive: list[int], n_wraps: int
+) -> None:
+    program = Program(
+        "far",
+        (Input("x", (4,), bits=24, signed=True),),
+        (Population("n", (2,), Lif(ints(4096), ints(4096), ints(NEVER_FIRES))),),
+        (
+            Synapses(
+                *("s", "x", "n", Dense(ints([[254, 254, 0, 0], [0, 0, -256, -256]])), -8),
+                graded=True,
+                delay=ints(delay),
+            ),
+        ),
+    )
+    high, low = (1 << 23) - 1, -(1 << 23)
+    activity = run_definition(program, np.array([[[high, high, low, low]]]), n_steps=3, record=("drive",))
+    assert activity.drive["n"][1 + delay].tolist() == [drive]
+    assert activity.events["n"].n_drive_wraps == n_wraps
+
+
 @pytest.mark.parametrize(("wrap_bits", "weight", "n_wraps"), [(32, 40000, 0), (24, 40000, 0), (24, 1 << 22, 1)])
 def test_wraps_are_those_of_the_arithmetic_not_of_a_chips_accumulator(
     wrap_bits: int, weight: int, n_wraps: int

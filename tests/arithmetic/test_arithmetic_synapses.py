@@ -54,13 +54,14 @@ def kind_of(name: str, random: np.random.Generator, largest: int) -> Kind:
     st.sampled_from([0, 3, -4]),
     st.sampled_from([24, 32]),
     st.booleans(),
+    st.sampled_from([0, 2]),
     st.integers(0, 1 << 32),
 )
 def test_sums_equal_the_definition(
-    name: str, largest: int, x_bound: int, exponent: int, wrap_bits: int, graded: bool, seed: int
+    name: str, largest: int, x_bound: int, exponent: int, wrap_bits: int, graded: bool, delay: int, seed: int
 ) -> None:
     random = np.random.default_rng(seed)
-    group = Synapses("s", "a", "b", kind_of(name, random, largest), exponent, graded, wrap_bits=wrap_bits)
+    group = Synapses("s", "a", "b", kind_of(name, random, largest), exponent, graded, ints(delay), wrap_bits)
     x = random.integers(-x_bound, x_bound + 1, (3, *SOURCE))
     (part,) = lower(group, SOURCE, TARGET[name], x_bound)
     found, n_wraps = drive(part, torch.from_numpy(x))

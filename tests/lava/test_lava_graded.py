@@ -29,7 +29,7 @@ from seamount.compile.neurons.sigma import Sigma
 from seamount.compile.neurons.sigma_delta import SigmaDelta
 from seamount.compile.numbers import ints
 from seamount.compile.program.program import Input, Population, Program, Reset
-from seamount.compile.synapses.kinds import Dense, Synapses, Wire
+from seamount.compile.synapses.kinds import Dense, Sparse, Synapses, Wire
 from seamount.errors import Unsupported
 from seamount.hardware_targets.agreement import compare_runs
 from seamount.hardware_targets.lava.lower import lava_graph
@@ -85,6 +85,27 @@ def wide() -> Program:
             for name, neuron in neurons.items()
             for source, drive in zip("xy", neuron.drives, strict=False)
         ),
+    )
+
+
+def sums() -> Program:
+    """Products and sums beyond 32 bits, of matrices that Lava adds up in different ways."""
+    rng = np.random.default_rng(12)
+    weights, delay = ints(2 * rng.integers(-128, 128, (5, 6))), ints(rng.integers(0, 3, (5, 6)))
+    rows, columns = np.indices((5, 6)).reshape(2, -1)
+    entries = Sparse(ints(weights.ravel()), ints(rows), ints(columns), 5, 6)
+    ways = {
+        "dense": (Dense(weights), ints(0)),
+        "delayed": (Dense(weights), delay),
+        "sparse": (entries, ints(0)),
+        "delayed_sparse": (entries, ints(delay.ravel())),
+    }
+    ways_out = [(f"{way}_{exponent + 9}", *of, exponent) for way, of in ways.items() for exponent in (-9, 0, 2)]
+    return Program(
+        "sums",
+        (Input("x", (6,), 31, True),),
+        tuple(Population(name, (5,), Sigma()) for name, *_ in ways_out),
+        tuple(Synapses(f"x-{n}", "x", n, kind, exponent, True, delays) for n, kind, delays, exponent in ways_out),
     )
 
 
@@ -153,6 +174,7 @@ PROGRAMS = {
     "rf_iz": resonators(RfIz),
     "products": products(),
     "wide": wide(),
+    "sums": sums(),
     "adaptive": adaptive(),
 }
 
@@ -176,7 +198,7 @@ def test_every_state_and_message_is_lavas(name: str) -> None:
         x = {entry: rng.integers(-30000, 30000, (20, 2, 4)) >> rng.integers(0, 15, (20, 2, 4)) for entry in x}
     elif name == "adaptive":
         x = {"x": rng.integers(-(2**19), 2**19, (20, 2, 6)) >> rng.integers(0, 20, (20, 2, 6))}
-    elif name == "wide":
+    elif name in ("wide", "sums"):
         x = {entry: rng.integers(-(2**29), 2**29, (20, 2, 6)) >> rng.integers(0, 30, (20, 2, 6)) for entry in x}
     simulated = simulate(program, x, n_steps=26, record=RECORD)
     on_lava = run_on_lava(program, x, n_steps=26, record=RECORD)
