@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -53,6 +54,16 @@ def _again(usual: Callable[[sys.UnraisableHookArgs], object], dropped: sys.Unrai
         usual(dropped)
         return
     number = error.exit_code - FATAL_SIGNAL if isinstance(error, Stopped) else signal.SIGINT
-    later = threading.Timer(AGAIN_S, os.kill, (os.getpid(), number))
-    later.daemon = True
-    later.start()
+    here = [True]
+    try:
+        threading.Thread(target=_send, args=(number, here), daemon=True).start()
+    finally:
+        here[0] = False  # last, and no call: in calls signals are looked for, and what is raised here is lost
+
+
+def _send(number: int, here: list[bool]) -> None:
+    """A signal to this process, once its main thread has left ``_again``."""
+    time.sleep(AGAIN_S)
+    while here[0]:
+        time.sleep(AGAIN_S)
+    os.kill(os.getpid(), number)

@@ -70,9 +70,23 @@ def work():
 """
 
 
+BUSY = """
+import threading, time
+
+start = threading.Thread.start
+
+def slowly(thread):
+    start(thread)
+    time.sleep(0.5)  # as where others have the processor: the signal must not come again before this ends
+
+threading.Thread.start = slowly
+"""
+
+
+@pytest.mark.parametrize("before", ["", BUSY], ids=["quiet", "busy"])
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_in_a_finaliser_is_not_lost(number: signal.Signals, code: int) -> None:
-    head, ran = WAITS.split("def work():")[0], WAITS[WAITS.index("sys.exit(") :]
+def test_a_signal_in_a_finaliser_is_not_lost(number: signal.Signals, code: int, before: str) -> None:
+    head, ran = before + WAITS.split("def work():")[0], WAITS[WAITS.index("sys.exit(") :]
     with subprocess.Popen(
         [sys.executable, "-c", DEFAULTS + head + IN_A_FINALISER + ran],
         stdout=subprocess.PIPE,
