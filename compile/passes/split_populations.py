@@ -26,7 +26,7 @@ from ..fit.place.cuts import Cut
 from ..fit.place.rules import Box, flat_indices
 from ..fit.place.search import cut_to_fit
 from ..numbers import Ints, PerNeuron, ints
-from ..program.messages import largest_drive, messages
+from ..program.messages import largest_drive, messages, wraps
 from ..program.pieces import KEY
 from ..program.program import Population, Program
 from ..synapses.kinds import Conv, Dense, OneToOne, Sparse, Synapses, Wire
@@ -167,6 +167,13 @@ def _parts(program: Program, s: Synapses, pieces: Mapping[str, tuple[Piece, ...]
     """The group for every pair of pieces that it connects."""
     shapes = program.shape(s.source), program.shape(s.target)
     sources, targets = pieces[s.source], pieces[s.target]
+    # a part of a wide group may have no delays, and is none then
+    if s.exponent < 0 and (len(sources) > 1 or s.wide) and wraps(program, s, messages(program)[s.source]):
+        raise Unsupported(
+            f"cut to fit a core, and with exponent {s.exponent} its sum may leave 32 bits where no part's does",
+            where=s.name,
+            ways_out=("choose a smaller scale",),
+        )
     if len(sources) > 1:
         s = _additive(program, s)
     if isinstance(s.kind, Conv) and not _only_channels(s.kind, shapes, sources, targets):

@@ -181,6 +181,21 @@ def test_a_sum_that_is_rounded_down_as_a_whole_is_refused() -> None:
     )
 
 
+def test_a_delayed_matrix_whose_sums_leave_32_bits_is_not_cut() -> None:
+    """Lava wraps the sums of a matrix without delays and the products of one with: a part of this one has none."""
+    delay = ints(np.repeat([0, 1], 10)[:, None] * np.ones((1, 4), int))
+    group = Synapses("in-a", "in", "a", Dense(ints(np.full((20, 4), 254))), -8, graded=True, delay=delay)
+    program = Program("net", (Input("in", (4,), 8, True),), (Population("a", (20,), LIF),), (group,))
+    x = np.random.default_rng(0).integers(-128, 128, (4, 2, 4))
+    require_same(program, split_populations(program, SMALL), {"in": x}, 8)
+    with pytest.raises(Unsupported) as caught:
+        split_populations(program.with_(inputs=(Input("in", (4,), 24, True),)), SMALL)
+    assert str(caught.value) == (
+        "in-a: cut to fit a core, and with exponent -8 its sum may leave 32 bits where no part's does; "
+        "choose a smaller scale"
+    )
+
+
 def test_a_sum_that_rounding_cannot_change_is_rewritten() -> None:
     program = two_layers(-2, np.full((4, 20), 40))
     split = split_populations(program, SMALL)
