@@ -18,8 +18,6 @@ import functools
 import json
 import multiprocessing
 import os
-import select
-import shutil
 import signal
 import sys
 import threading
@@ -388,22 +386,6 @@ def _watching(folder: Path) -> Iterator[None]:
         done.set()
 
 
-def _end_with(folder: Path, time_limit_s: float) -> None:
-    """Ends all processes of the run, and removes its folder, when the process that started it dies or forgets it.
-
-    However it dies: the other end of stdin closes with it.
-    """
-
-    def watch() -> None:
-        select.select([sys.stdin], [], [], time_limit_s)
-        for process in multiprocessing.active_children():
-            process.kill()
-        shutil.rmtree(folder, ignore_errors=True)
-        os._exit(1)  # then Python's resource tracker, which is no child of multiprocessing, removes the shared memory
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
 def _die_with_parent() -> None:
     """In a forked process: Linux kills it when the process that forked it ends."""
     if sys.platform == "linux":
@@ -499,9 +481,6 @@ def main() -> None:
     arguments = [a for a in sys.argv[1:] if not a.startswith("--")]
     folder = Path(arguments[0] if arguments else ".").resolve()
     os.register_at_fork(after_in_child=_die_with_parent)
-    for argument in sys.argv[1:]:
-        if argument.startswith("--time-limit="):
-            _end_with(folder, float(argument.partition("=")[2]))
     try:
         run(folder)
     except BaseException as error:

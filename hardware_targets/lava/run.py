@@ -9,7 +9,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 import zipfile
@@ -27,15 +26,13 @@ from seamount.compile.program.readout import Quantity, read_on
 from seamount.compile.program.streaming import why_not_streamed
 from seamount.errors import BackendMissing, ConfigError
 
+from ..watched import LONGEST_S, watched
 from . import plain_lava
 from .lower import lava_graph
 from .shim import require_lava
 from .stream import Schedule, fresh_schedule, streamed_schedule
 
 Array = NDArray[Any]
-
-LONGEST_S = 1e9
-"""That a time limit may be: what the operating system waits for is a number of nanoseconds in 64 bits."""
 
 LEAST_FREE = 1 << 16
 """Bytes; on a disk with less Lava's processes write down neither results nor why they ended."""
@@ -220,8 +217,7 @@ def supervise(folder: Path, time_limit_s: float) -> None:
         environment["TMPDIR"] = str(folder)
     with (folder / "log.txt").open("wb") as log:
         process = subprocess.Popen(
-            # a little later than here: this process says what happened, the other one only ends if nobody does
-            [sys.executable, str(folder / "run.py"), str(folder), "--quiet", f"--time-limit={time_limit_s + 5:g}"],
+            watched(folder, time_limit_s, folder / "run.py", str(folder), "--quiet"),
             stdin=subprocess.PIPE,  # closed when this process ends, however it ends; Lava's ends with it
             stdout=log,
             stderr=subprocess.STDOUT,

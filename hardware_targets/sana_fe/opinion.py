@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from seamount.errors import BackendMissing, ConfigError
 
 from ..energy import EnergyReport, estimate_energy
 from ..target import Target
+from ..watched import LONGEST_S, watched
 from .installed import require_sana_fe
 from .replay import Replay, make_replay
 
@@ -128,8 +128,9 @@ def time_limit_s() -> float:
         seconds = float(text or TIME_LIMIT_S)
     except ValueError:
         seconds = 0.0
-    if not 0 < seconds < float("inf"):
-        raise ConfigError(f"{text!r} is no time limit", where=TIME_LIMIT, possible="needed are seconds, above 0")
+    if not 0 < seconds <= LONGEST_S:
+        possible = f"needed are seconds, above 0, at most {LONGEST_S:g}"
+        raise ConfigError(f"{text!r} is no time limit", where=TIME_LIMIT, possible=possible)
     return seconds
 
 
@@ -149,28 +150,25 @@ def write_job(replay: Replay, folder: Path) -> None:
 
 
 def run_job(folder: Path, limit_s: float) -> dict[str, Any]:
-    """Run the script to its end or to the limit; it is ended with this process' own stop signals too."""
-    script = Path(__file__).with_name("plain_sana_fe.py")
-    with (folder / "log.txt").open("wb") as log:
+    """Run the script to its end or to the limit; it ends with this process, however that ends."""
+    command = watched(folder, limit_s, Path(__file__).with_name("plain_sana_fe.py"), str(folder))
+    nowhere, pipe = subprocess.DEVNULL, subprocess.PIPE  # the pipe closes when this process ends, however it ends
+    with (
+        (folder / "log.txt").open("wb") as log,
+        subprocess.Popen(command, stdin=pipe, stdout=nowhere, stderr=log, cwd=folder) as process,
+    ):
         try:
-            done = subprocess.run(
-                # -P, because the folder of the script holds names that others may import
-                [sys.executable, "-P", str(script), str(folder)],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=log,
-                cwd=folder,
-                timeout=limit_s,
-                check=False,
-            )
+            process.wait(limit_s)
         except subprocess.TimeoutExpired:
             ways = (f"allow more with {TIME_LIMIT}", "fewer --samples")
             raise BackendMissing(f"not done within {limit_s:g} s", where="SANA-FE", ways_out=ways) from None
+        finally:
+            process.kill()
     result = folder / "result.json"
-    if done.returncode or not result.exists():
+    if process.returncode or not result.exists():
         last = (folder / "log.txt").read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
         told = f": {last[0]}" if last else ""
-        raise BackendMissing(f"its process ended with code {done.returncode}{told}", where="SANA-FE")
+        raise BackendMissing(f"its process ended with code {process.returncode}{told}", where="SANA-FE")
     found: dict[str, Any] = json.loads(result.read_text(encoding="utf-8"))
     return found
 

@@ -51,7 +51,7 @@ def lava_imported_once(host: subprocess.Popen[str], monkeypatch: pytest.MonkeyPa
     def supervise(folder: Path, time_limit_s: float) -> None:
         assert host.stdin is not None
         assert host.stdout is not None
-        host.stdin.write(f"{folder}\t--quiet\t--time-limit={time_limit_s:g}\n")
+        host.stdin.write(f"{folder}\t--quiet\n")
         host.stdin.flush()
         if (code := host.stdout.readline().strip()) != "0":
             error = folder / "error.txt"

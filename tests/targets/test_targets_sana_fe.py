@@ -2,6 +2,12 @@
 
 import importlib.metadata
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -198,9 +204,10 @@ def test_another_version_is_refused(version: str, usable: bool, monkeypatch: pyt
     )
 
 
-def test_a_time_limit_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SEAMOUNT_SANA_FE_SECONDS", "soon")
-    with pytest.raises(ConfigError, match="SEAMOUNT_SANA_FE_SECONDS: 'soon' is no time limit"):
+@pytest.mark.parametrize("text", ["soon", "0", "nan", "inf", "1e10"])
+def test_a_time_limit_that_is_none_is_refused(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEAMOUNT_SANA_FE_SECONDS", text)
+    with pytest.raises(ConfigError, match=f"SEAMOUNT_SANA_FE_SECONDS: '{text}' is no time limit"):
         time_limit_s()
 
 
@@ -229,6 +236,53 @@ def test_a_process_that_fails_says_why(
     with pytest.raises(BackendMissing) as caught:
         run_job(tmp_path / "job", limit_s)
     assert str(caught.value).startswith(told)
+
+
+STARTS = """
+import sys
+from pathlib import Path
+from seamount.hardware_targets.sana_fe.opinion import run_job
+run_job(Path(sys.argv[1]), 900.0)
+"""
+
+WORKS = """
+import os, time
+open("../new", "w").write(str(os.getpid()))
+os.rename("../new", "../pid")
+time.sleep(900)
+"""
+
+
+def test_its_process_and_folder_end_with_who_started_it(tmp_path: Path) -> None:
+    (tmp_path / "sanafe.py").write_text(WORKS)
+    job, told = tmp_path / "job", tmp_path / "pid"
+    job.mkdir()
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
+    with subprocess.Popen([sys.executable, "-c", STARTS, job], env=environment) as parent:
+        assert _in_time(lambda: told.exists() or parent.poll() is not None)
+        parent.kill()
+    pid = int(told.read_text())
+    try:
+        assert _in_time(lambda: not job.exists() and not _runs(pid))
+    finally:
+        if _runs(pid):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _in_time(done: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + 60
+    while not done() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return done()
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    state = Path(f"/proc/{pid}/stat")  # one that ended and waits for its new parent runs no longer
+    return not state.exists() or state.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 # ----------------------------------------------------------------------------------------------------- its answer
