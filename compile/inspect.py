@@ -128,7 +128,8 @@ def _population_lines(compiled: Compiled, name: str) -> Iterator[str]:
     if compiled.schedule is not None:
         yield f"  arrival: the input's step t reaches it at step t + {compiled.schedule.arrival.get(name, 0)}"
     if p.reset is not None:
-        yield f"  reset: u = v = 0 before step k where (k + 1) % {p.reset.interval} = {p.reset.offset}"
+        interval, offset = p.reset.interval, p.reset.offset % p.reset.interval
+        yield f"  reset: u = v = 0 before step k where (k + 1) % {interval} = {offset}"
     if isinstance(p.neuron, Lif):
         yield from _lif_lines(compiled, name, p.neuron, scale)
     for s in program.into(name):

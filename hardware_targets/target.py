@@ -239,7 +239,14 @@ class Target(Record):
     def rows(self) -> list[tuple[str, str, str, str, str, str]]:
         """Key, value, unit, grade and status, source, conditions of every figure: for tables."""
         return [
-            (key, _plain(f.value), f.unit, f"{f.grade} {f.status}", f"{f.source} <{f.url}>", f.conditions)
+            (
+                key,
+                _plain(f.value),
+                "" if isinstance(f.value, bool) else f.unit,
+                f"{f.grade} {f.status}",
+                f"{f.source} <{f.url}>",
+                f.conditions,
+            )
             for key, f in self.figures()
         ]
 
@@ -458,6 +465,8 @@ def _figures(prefix: str, record: BaseModel) -> Iterator[tuple[str, Figure[Any]]
 
 
 def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, tuple):
         return ", ".join(str(v) for v in value)
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -7,6 +7,7 @@ line. They are shown as what they are, letter by letter, and what cannot be show
 from __future__ import annotations
 
 import re
+import textwrap
 import unicodedata
 from typing import Any
 
@@ -38,6 +39,25 @@ def plain(text: str) -> str:
 
 def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode()
+
+
+UNBROKEN = re.compile(r"(?<=\d) (?=[%×]|(?:pp|SOP|[fpnµmkMG]?[JWsB])\b)|(?<=\b[nT]) (?==)|(?<=\b[nT] =) (?=\d)")
+
+
+def joined(words: str, by: str = "\N{NO-BREAK SPACE}") -> str:
+    """No line breaks between a number and its unit, per cent or times sign, nor in n = 8 and T = 4."""
+    return UNBROKEN.sub(by, words)
+
+
+def folded(words: str, width: int, indent: str = "") -> list[str]:
+    """Lines of ``width``, all but the first indented; a number stays with its unit, a name with its hyphens.
+
+    A word that is longer, an address or a path, stays whole, so that it can be copied.
+    """
+    made = textwrap.wrap(
+        joined(words), width, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False
+    )
+    return [line.replace("\N{NO-BREAK SPACE}", " ") for line in made]
 
 
 def html(text: object) -> Markup:

@@ -13,10 +13,16 @@ from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text as AnyText
 
-from .shown import plain
+from .shown import joined, plain
 
 NARROWEST, USUAL, WIDEST = 40, 80, 1000
 """Columns of a terminal: rich lays nothing out in none, and fills as many as it is told."""
+
+JOINT = "\u2800"
+"""A blank that rich breaks no line at, while it breaks lines (at a no-break space it does); shown as a space.
+
+One of ``shown.BLANK``, so that none is left in a text.
+"""
 
 
 class Text(AnyText):
@@ -34,8 +40,13 @@ class PlainConsole(Console):
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         # here, because every text passes by, in whatever table it stands, before rich adds its own control characters
+        if isinstance(renderable, str):
+            renderable = self.render_str(renderable)
+        if isinstance(renderable, AnyText):
+            renderable = renderable.copy()
+            renderable.plain = joined(renderable.plain, JOINT)
         for segment in super().render(renderable, options):
-            yield segment if segment.control else Segment(plain(segment.text), segment.style)
+            yield segment if segment.control else Segment(plain(segment.text.replace(JOINT, " ")), segment.style)
 
     def render_str(self, text: str, **kwargs: Any) -> AnyText:
         # before it is measured; and as in Text

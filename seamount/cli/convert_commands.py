@@ -29,7 +29,7 @@ def convert(
         str | None,
         typer.Option(
             "--data",
-            help="A file (.npz, .npy, .h5, .pt) with x, perhaps y; a data set; your own (mine.py:make_data).",
+            help="A file (.npz, .npy, .h5, .pt) with x, perhaps y; a data set; your own (mine.py:data).",
         ),
     ] = None,
     threshold: Annotated[

@@ -27,7 +27,7 @@ CrossCheck = Annotated[
 ]
 
 
-@command(example="seamount deploy net.nir --data x.npz --from snntorch --steps 16")
+@command(example="seamount deploy net.nir --data x.npz --from norse --steps 16")
 def deploy(
     source: Annotated[Path, typer.Argument(help="A NIR, .net or program file, or the folder of a run or report.")],
     data: Data = None,

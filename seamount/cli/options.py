@@ -21,14 +21,12 @@ Data = Annotated[
     typer.Option(
         "--data",
         help="A file (.npz, .npy, .h5, .pt) with x, or with an array for each input, and perhaps y; a run folder; a "
-        "data set, or your own (mine.py:make_data).",
+        "data set, or your own (mine.py:data).",
     ),
 ]
 Samples = Annotated[int | None, typer.Option("--samples", min=1, help="At most so many samples.")]
 RequireLava = Annotated[bool, typer.Option("--require-lava", help="End with exit code 6 where Lava is not there.")]
-Markdown = Annotated[
-    bool, typer.Option("--markdown", help='Print Markdown for GitHub, as for >> "$GITHUB_STEP_SUMMARY".')
-]
+Markdown = Annotated[bool, typer.Option("--markdown", help="Print Markdown, for the summary of a job on GitHub.")]
 DEFAULT_TARGET = "loihi1"
 OF_NETWORK, OF_GATES = "How a network is read", "Gates"
 """Panels of the help."""
@@ -77,7 +75,7 @@ class NetworkOptions:
         str | None,
         typer.Option(
             "--soft-reset",
-            help="A reset by subtraction: refuse (the default), or emulate it exactly.",
+            help="A reset by subtraction: refuse (the default), or emulate.",
             rich_help_panel=OF_NETWORK,
         ),
     ] = None

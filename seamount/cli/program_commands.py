@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from seamount.programs import CompiledFile
 
 
-@command(example="seamount compile net.nir --from snntorch --steps 16 --target loihi1")
+@command(example="seamount compile net.nir --from snntorch --steps 16 --soft-reset emulate")
 def compile_(
     source: Annotated[
         Path, typer.Argument(help="A NIR file, a lava-dl .net file, or the folder of a run or report.")
@@ -151,7 +151,7 @@ def simulate(
     program: Annotated[Path, typer.Argument(help="A program, NIR or .net file, or the folder of a run or report.")],
     data: Data = None,
     samples: Samples = None,
-    record: Annotated[str, typer.Option(help="Traces to keep, of spikes,v,u,drive.")] = "",
+    record: Annotated[str, typer.Option(help="Traces to keep: spikes, v, u, drive, joined by commas.")] = "",
     layers: Annotated[str, typer.Option(help="Layers whose traces are kept, as conv1,fc; default: all.")] = "",
     out: Annotated[Path | None, typer.Option(help="Write the traces and counts here (.npz).")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",

@@ -155,15 +155,18 @@ class Commands(TyperGroup):
 
 
 class Command(TyperCommand):
-    """A command whose help breaks long words, where typer cuts them off: they are what one has to type."""
+    """A command whose help breaks long words, where typer cuts them off, and no option: one has to type them."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         from rich.console import Console, ConsoleOptions, RenderableType
+        from rich.table import Table
         from typer import rich_utils
 
         class Folding(Console):
             def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
                 options = options or self.options
+                for column in renderable.columns if isinstance(renderable, Table) else ():
+                    column.no_wrap = any(str(cell).startswith("-") for cell in column.cells)
                 cut = options.overflow == "ellipsis"
                 return super().render(renderable, options.update(overflow="fold") if cut else options)
 

@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout, suppress
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from itertools import chain
-from textwrap import wrap
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
@@ -230,12 +229,14 @@ def show(result: Result, as_json: bool) -> None:
 
 def _hanging(text: str, width: int) -> str:
     """Lines of a terminal, broken so that what goes on stands further in than what it belongs to."""
-    return "\n".join(
-        "\n".join(
-            wrap(line, width, subsequent_indent=" " * (len(line) - len(line.lstrip()) + 4), break_on_hyphens=False)
-        )
-        for line in text.splitlines()
-    )
+    from seamount.shown import folded
+
+    lines = text.splitlines()
+    return "\n".join("\n".join(folded(line, width, " " * (_depth(line) + 4))) for line in lines)
+
+
+def _depth(line: str) -> int:
+    return len(line) - len(line.lstrip())
 
 
 def finite(document: Any) -> Any:
@@ -261,7 +262,10 @@ def _fail(reasons: Sequence[Reason], code: int, as_json: bool) -> int:
         with suppress(OSError):  # an exit code tells as much, where nothing can be told
             print(json.dumps(document, indent=2), flush=True)
     try:
-        stderr_console().print(Text.assemble(("error ", "bold red"), plain(message)), soft_wrap=True)
+        console, told = stderr_console(), f"error {plain(message)}"
+        if sys.stderr.isatty():
+            told = _hanging(told, console.width)
+        console.print(Text.assemble(("error", "bold red"), told.removeprefix("error")), soft_wrap=True)
         sys.stderr.flush()
     except OSError:
         give_up(sys.stderr)

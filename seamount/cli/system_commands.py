@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from textwrap import wrap
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -70,7 +69,7 @@ def _figures(target: Target, width: int) -> RenderableType:
     from rich.console import Group
     from rich.table import Table
 
-    from seamount.shown import plain
+    from seamount.shown import folded, plain
     from seamount.terminal import Text
 
     title, rest = plain(f"{target.name}: {target.title}"), plain("; ".join(target.not_modelled))
@@ -84,11 +83,11 @@ def _figures(target: Target, width: int) -> RenderableType:
         return table
     lines: list[RenderableType] = [Text(title, "bold")]
     for figure, value, unit, grade, source, conditions in (map(plain, row) for row in target.rows()):
-        top = wrap(f"{figure}  {value} {unit}  {grade}", width, subsequent_indent="    ", break_on_hyphens=False)
+        top = folded(f"{figure}  {value} {unit}  {grade}", width, "    ")
         lines.append(Text("\n".join(top), "bold"))
         # broken here, because a pipe's lines are broken by nobody
         for words in (source, conditions):
-            lines += [Text(f"    {line}", "dim") for line in wrap(words, width - 4, break_on_hyphens=False)]
+            lines += [Text(f"    {line}", "dim") for line in folded(words, width - 4)]
     if rest:
-        lines.append(Text("\n".join(wrap(f"not modelled: {rest}", width, break_on_hyphens=False))))
+        lines.append(Text("\n".join(folded(f"not modelled: {rest}", width))))
     return Group(*lines)

@@ -175,7 +175,9 @@ def _notes(points: Sequence[SweptPoint]) -> list[str]:
             "cores hold different amounts. Each target has a front of its own."
         )
     if any(p.point.placeholder for p in points):
-        notes.append("Energies marked (placeholder) are of another chip's constants: none of this one are published.")
+        notes.append(
+            "Energies marked as placeholders are of another chip's constants: none of this one are published."
+        )
     return notes
 
 

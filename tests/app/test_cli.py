@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 
 from seamount.cli import app
 from seamount.cli.options import PlaceOptions
-from seamount.cli.root import COMMANDS
+from seamount.cli.root import COMMANDS, load_command
 from seamount.cli.shell import explained
 from seamount.compile.neurons.lif import Lif
 from seamount.compile.numbers import ints
@@ -128,6 +128,8 @@ def test_help_cuts_no_word_in_sixty_columns(command: str) -> None:
     shown = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "60"}, color=False)
     assert "…" not in shown.stdout
     assert max(map(len, shown.stdout.splitlines())) <= 60
+    options = [option for p in load_command(command).params if not p.hidden for option in p.opts]
+    assert [o for o in options if o.startswith("-") and f" {o} " not in shown.stdout] == []
 
 
 def test_inspect_breaks_what_is_long_because_a_pipe_breaks_nothing(program: Path) -> None:

@@ -15,6 +15,8 @@ from typer.testing import CliRunner
 from seamount.cli import app
 from seamount.cli.root import COMMANDS, load_command
 from seamount.compile.program.file import load_program
+from tests.compile.frontend_recordings import FOLDER as RECORDINGS
+from tests.compile.frontend_recordings import Recording
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
@@ -57,6 +59,8 @@ ELSEWHERE = {
 def beforehand(line: str) -> None:
     """Puts in place what the user brings, or what a line left out would have made."""
     match shlex.split(line)[1:3]:
+        case ["compile", path] if "--from snntorch" in line:
+            Path(path).write_bytes(Recording.load(RECORDINGS / "snntorch_leaky.npz").file)
         case ["compile", path]:
             shutil.copy(next(Path("runs/train").rglob("*.nir")), path)
         case ["simulate", program]:

@@ -1,5 +1,6 @@
 """Inspecting files, explaining layers, options from text."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from seamount.compile.network.network import Connection, Linear, NetworkInput, r
 from seamount.compile.options import compile_options
 from seamount.compile.pipeline import Compiled, CompileOptions, compile_graph
 from seamount.compile.program.file import save_program
+from seamount.compile.program.program import Reset
 from seamount.errors import ConfigError, InputError
 from seamount.hardware_targets.lava import write_net
 
@@ -42,6 +44,14 @@ def test_a_layer_is_explained_with_its_numbers() -> None:
         "  worst case: drive -503..996, v -760..351744",
         "    u -32192..63744 of +-8388607, head-room 132",
     ]
+
+
+def test_a_reset_is_told_by_a_remainder_that_there_is() -> None:
+    compiled = small()
+    p = compiled.program.population("a")
+    late = replace(compiled.program, populations=(replace(p, reset=Reset(16, 34)),))
+    told = "  reset: u = v = 0 before step k where (k + 1) % 16 = 2"
+    assert told in explain(replace(compiled, program=late), "a").splitlines()
 
 
 def test_a_layer_that_is_not_there() -> None:

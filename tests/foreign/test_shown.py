@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from markupsafe import Markup
+from rich.console import Group
 from rich.table import Table
 
 from seamount.cli.shell import Result, _run, explained
@@ -80,6 +81,45 @@ def test_tables_of_any_width_show_it_whole(
     assert not any(c in shown for c in "\x1b\x07\x9b\u202e\ud800\u2028")
     assert "".join(shown.split()).count(r"PWNED\x07\x1b[2J") >= 4
     assert max(map(len, shown.splitlines())) <= 1000
+
+
+@pytest.mark.parametrize("before", range(36, 58))
+def test_a_number_stays_with_its_unit_at_the_end_of_a_line(
+    before: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    text = f"{'x' * before} accuracy 96.66 %, 1.92 µJ and 568 nJ or 0.5 pp (n = 64) of T = 4"
+    table = Table(box=None)
+    table.add_column(overflow="fold")
+    table.add_row(text)
+    console().print(Group(Text(text), Text.assemble((text, "bold")), table))
+    console().print(text)
+    shown = capsys.readouterr().out.splitlines()
+    assert not [line for line in shown if line.strip().startswith(("%", "µJ", "nJ", "pp", "=", "64", "4"))]
+    assert " ".join(" ".join(shown).split()) == " ".join(4 * [text])
+
+
+@pytest.mark.parametrize("path", ["net.nir", f"{'a' * 80}.nir"])
+def test_an_error_is_broken_between_words_where_somebody_reads_it(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    def refuses() -> Result:
+        raise InputError(
+            "names no time step; candidates: tau / r = 0.0001 for all neurons", where=path, ways_out="say it"
+        )
+
+    monkeypatch.setenv("TERM", "dumb")  # of 80 columns
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    assert _run(refuses, as_json=False, debug=False) == 2
+    first, *others = sys.stderr.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert first.startswith("error")
+    assert others
+    assert all(line.startswith("    ") for line in others)
+    assert [line for line in (first, *others) if len(line) > 80 and path not in line] == []
+    told = " ".join(line.strip() for line in (first, *others))
+    assert told == f"error {path}: names no time step; candidates: tau / r = 0.0001 for all neurons; say it"
 
 
 def test_a_text_of_its_own_style_leaves_nothing_out(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ import jinja2
 from markupsafe import Markup
 
 from seamount.errors import plural
-from seamount.shown import for_page, html
+from seamount.shown import for_page, html, joined
 
 from ..parts.second_opinion import NOT_ASKED
 from ..report import SECTIONS, Report
@@ -32,7 +32,7 @@ def page(template: str, **context: Any) -> str:
     style = Markup(_file("page.css"))
     whole = _environment().get_template(template).render(style=style, contours=charts.contours(), **context)
     head, end, body = whole.partition("</head>")
-    return head + end + text.joined(body)
+    return head + end + joined(body)
 
 
 @cache

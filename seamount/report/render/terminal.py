@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import textwrap
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 
 from seamount.errors import plural
-from seamount.shown import plain
+from seamount.shown import folded, plain
 from seamount.terminal import Text
 
 from ..parts.accuracy import Accuracy
@@ -63,7 +62,7 @@ def _head(report: Report, width: int) -> RenderableType:
             line.append(f", {size}")
     line.truncate(width, overflow="ellipsis")  # of a long name
     made = "; ".join(f"{fact.name}: {fact.value}" for fact in report.run.facts)
-    return Group(line, *(Text(told, "dim") for told in _wrapped(made, width)), Text(report.headline))
+    return Group(line, *(Text(told, "dim") for told in folded(plain(made), width)), Text(report.headline))
 
 
 def _verdicts(report: Report, width: int) -> Table:
@@ -194,7 +193,11 @@ def _samples(q: Quantity) -> str:
 
 def _fact(name: str, words: str, width: int) -> RenderableType:
     # of no use without their ends: a command, what there is to install, and of two opinions the second one
-    body = _wrapped(words, width) if name in ("works", "fits", "try", "opinion", "proof") else _clauses(words, width)
+    body = (
+        folded(plain(words), width)
+        if name in ("works", "fits", "try", "opinion", "proof")
+        else _clauses(words, width)
+    )
     return Text.assemble((f"{name:<8}", "dim"), ("\n        ".join(body), "red" if name in ("works", "fits") else ""))
 
 
@@ -204,13 +207,7 @@ def _clauses(words: str, width: int) -> list[str]:
     first, *others = re.split(r"(?<=[;.]) (?![^()]*\))", words)
     told = first
     for clause in others:
-        if len(_wrapped(f"{told} {clause}", width)) > 2:
+        if len(folded(plain(f"{told} {clause}"), width)) > 2:
             break
         told = f"{told} {clause}"
-    return _wrapped(told.rstrip(";."), width)
-
-
-def _wrapped(words: str, width: int) -> list[str]:
-    """Lines of ``width``; a number stays with its unit, a name with its hyphens."""
-    lines = textwrap.wrap(text.joined(plain(words)), width, break_on_hyphens=False)
-    return [line.replace("\N{NO-BREAK SPACE}", " ") for line in lines]
+    return folded(plain(told.rstrip(";.")), width)

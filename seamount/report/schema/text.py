@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from .values import Quantity, State
 
 PREFIXES = {-15: "f", -12: "p", -9: "n", -6: "µ", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T"}
@@ -49,14 +47,6 @@ def count(value: float) -> str:
         return f"{value:,.0f}" if abs(value) >= 1000 else digits(value, 4 if abs(value) >= 100 else 3)
     power = _power(value)
     return f"{digits(value / 10.0**power)}{NARROW}{PREFIXES[power]}"
-
-
-UNBROKEN = re.compile(r"(?<=\d) (?=[%×]|(?:pp|SOP|[fpnµmkMG]?[JWsB])\b)|(?<=\bn) (?==)|(?<=\bn =) (?=\d)")
-
-
-def joined(words: str) -> str:
-    """No line breaks between a number and its unit, per cent or times sign, nor in n = 8."""
-    return UNBROKEN.sub("\N{NO-BREAK SPACE}", words)
 
 
 def tick(value: float, unit: str = "") -> str:
