@@ -136,15 +136,27 @@ def open_run(folder: Path, stages: tuple[Stage[Any], ...], *, resume: bool, over
         ConfigError: it exists and neither ``resume`` nor ``overwrite`` was asked for, or it is not a run directory.
     """
     place = Path(os.path.realpath(folder))  # a link to another disk stays, and so does its folder
+    for half in folder.glob(".resolved.toml.*"):  # of a process that was killed while it wrote its first file
+        half.unlink()
     if folder.exists() and any(folder.iterdir()):
         if not (folder / "resolved.toml").exists():
             raise ConfigError(
                 "exists and is not a run directory", where=folder, ways_out="choose another folder with --out"
             )
         if overwrite:
-            shutil.rmtree(place)
+            _empty(place)
         elif not resume:
             ways = "--resume continues it, --overwrite starts anew, --out chooses another"
             raise ConfigError("exists already", where=folder, ways_out=ways)
     make_folder(place)
     return Run(folder, stages)
+
+
+def _empty(folder: Path) -> None:
+    """What makes it a run directory goes last: one that was killed in the middle of this still is one."""
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != "resolved.toml":
+            path.unlink()
+    (folder / "resolved.toml").unlink()

@@ -1,6 +1,7 @@
 """A run's folder: what is done, what has to run again and why, and what interruption leaves."""
 
 import json
+import shutil
 from contextlib import suppress
 from pathlib import Path
 
@@ -148,6 +149,32 @@ def test_an_existing_run_is_not_overwritten_by_accident(tmp_path: Path) -> None:
     finish(run, TEACHER, "weights")
     assert open_run(run.folder, TWO, resume=True, overwrite=False).status(TEACHER) is not None
     assert open_run(run.folder, TWO, resume=False, overwrite=True).status(TEACHER) is None
+
+
+def test_overwriting_that_was_killed_in_the_middle_can_be_done_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = new_run(tmp_path)
+    finish(run, TEACHER, "weights")
+
+    def killed(path: Path) -> None:
+        (path / "resolved.toml").unlink(missing_ok=True)  # what is removed first is up to the system
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(shutil, "rmtree", killed)
+    with pytest.raises(KeyboardInterrupt):
+        open_run(run.folder, TWO, resume=False, overwrite=True)
+    monkeypatch.undo()
+    for overwrite in (False, True):
+        open_run(run.folder, TWO, resume=not overwrite, overwrite=overwrite)
+    assert list(run.folder.iterdir()) == []
+
+
+def test_a_first_file_that_is_half_written_is_no_strangers(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".resolved.toml.0123abcd").write_text("half")
+    assert open_run(tmp_path / "run", TWO, resume=True, overwrite=False).status(TEACHER) is None
+    assert list((tmp_path / "run").iterdir()) == []
 
 
 def test_a_link_to_another_disk_stays_one_and_leads_to_the_new_run(tmp_path: Path) -> None:
